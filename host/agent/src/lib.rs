@@ -1,0 +1,1 @@
+//! PID 1 of a data pod: parent of the server, keeper of its files.

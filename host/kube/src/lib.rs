@@ -1,0 +1,1 @@
+//! Kubernetes plumbing: server-side apply, leader election, Events, status writing.

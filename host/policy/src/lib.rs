@@ -1,0 +1,1 @@
+//! Runs policies: sandboxed WebAssembly components that answer the operator's questions.

@@ -1,0 +1,1 @@
+//! From a validated spec to Kubernetes objects and server configuration.

@@ -1,0 +1,1 @@
+//! The built-in ACL policy: rights by preset.

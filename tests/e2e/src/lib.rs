@@ -1,0 +1,1 @@
+//! Scenarios on the testbed, as a user meets them.

@@ -1,0 +1,1 @@
+//! The RESP layer and the agent against real servers on loopback.
