@@ -1,1 +1,8 @@
 //! Pure decisions: from what was observed to what is done next.
+//!
+//! Nothing here talks to a server, to Kubernetes or to a clock: time and observations come in
+//! as values, plans go out as values.
+
+pub mod acl;
+pub mod agent;
+pub mod digest;

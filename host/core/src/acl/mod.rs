@@ -1,0 +1,22 @@
+//! Users and their rights: what is asked, what a policy grants, what reaches a server.
+
+mod model;
+
+pub use model::{
+    AclAnswer, AclInput, AclSet, AclUser, Categories, CommandRule, KeyAccess, KeyGrant, Preset,
+    UserGrants, UserRequest,
+};
+
+/// Prefix of users that belong to the operator; no policy may name one.
+pub const SYSTEM_PREFIX: &str = "hera-";
+/// The user as which the operator speaks to a server.
+pub const OPERATOR_USER: &str = "hera-operator";
+/// The user as which the agent speaks to its own server.
+pub const AGENT_USER: &str = "hera-agent";
+/// The server's built-in user.
+pub const DEFAULT_USER: &str = "default";
+
+/// True for a user that only the operator may define.
+pub fn is_system_user(name: &str) -> bool {
+    name == DEFAULT_USER || name.starts_with(SYSTEM_PREFIX)
+}
