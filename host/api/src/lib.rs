@@ -1,1 +1,24 @@
 //! The custom resources of the operator: types, defaults and validation.
+//!
+//! What a schema can check, the API server refuses when an object is applied. Everything else is
+//! checked by [`validate`], which turns a raw spec into a [`validate::Validated`] one; nothing
+//! after that looks at the raw spec again.
+
+pub mod conditions;
+mod engine;
+mod instance;
+pub mod meta;
+pub mod names;
+pub mod quantity;
+mod schema;
+mod spec;
+mod status;
+pub mod validate;
+
+pub use engine::{Engine, ParseVersionError, ServerVersion};
+pub use instance::{RedisInstance, RedisInstanceSpec};
+pub use spec::{
+    Aof, Auth, ConfigMapKeyRef, Fsync, Persistence, PodTemplate, Policies, PolicySource, Preset,
+    Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef, UserSpec,
+};
+pub use status::{Phase, PolicyStatus, RedisInstanceStatus};

@@ -1,0 +1,272 @@
+//! Condition types and their reasons. Each has a row in `docs/conditions.md`; a test sees to it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $module:ident $type:literal { $($(#[$reason_doc:meta])* $name:ident = $reason:literal,)* })*) => {
+        $(
+            $(#[$doc])*
+            pub mod $module {
+                /// The condition's type.
+                pub const TYPE: &str = $type;
+                $($(#[$reason_doc])* pub const $name: &str = $reason;)*
+            }
+        )*
+
+        /// Every type with each of its reasons.
+        pub const ALL: &[(&str, &[&str])] = &[$(($type, &[$($reason),*])),*];
+    };
+}
+
+reasons! {
+    /// Does it serve?
+    ready "Ready" {
+        /// True: the primary accepts writes.
+        SERVING = "Serving",
+        /// False: its objects are being made.
+        CREATING = "Creating",
+        /// False: the pod does not run yet.
+        WAITING_FOR_POD = "WaitingForPod",
+        /// False: no node takes the pod.
+        UNSCHEDULABLE = "Unschedulable",
+        /// False: the pod's image cannot be pulled.
+        IMAGE_PULL_FAILED = "ImagePullFailed",
+        /// False: the claim's storage class does not exist.
+        STORAGE_CLASS_MISSING = "StorageClassMissing",
+        /// False: the claim waits for its volume.
+        VOLUME_PENDING = "VolumePending",
+        /// False: the pod runs, its agent does not answer.
+        AGENT_UNREACHABLE = "AgentUnreachable",
+        /// False: the server was started and does not answer yet.
+        SERVER_STARTING = "ServerStarting",
+        /// False: the server reads its data.
+        SERVER_LOADING = "ServerLoading",
+        /// False: the server stops again and again.
+        SERVER_CRASHING = "ServerCrashing",
+        /// False: the server is being stopped.
+        SERVER_STOPPING = "ServerStopping",
+        /// False: the server waits to be made the primary.
+        WAITING_FOR_PROMOTION = "WaitingForPromotion",
+        /// False: no users are in force yet.
+        WAITING_FOR_USERS = "WaitingForUsers",
+        /// False: the spec is refused.
+        SPEC_INVALID = "SpecInvalid",
+        /// False: the catalog has no image for the version.
+        UNKNOWN_VERSION = "UnknownVersion",
+        /// False: the wanted server cannot read the data.
+        VERSION_INCOMPATIBLE = "VersionIncompatible",
+        /// False: a Secret that the spec names is missing, or a key of it.
+        SECRET_MISSING = "SecretMissing",
+        /// False: an object with a child's name belongs to somebody else.
+        NAME_TAKEN = "NameTaken",
+        /// False: paused before anything was made.
+        PAUSED = "Paused",
+        /// False: the object is being deleted.
+        DELETING = "Deleting",
+    }
+    /// Is something on its way to what the spec wants?
+    progressing "Progressing" {
+        /// False: all is as the spec wants it.
+        SETTLED = "Settled",
+        /// True: its objects are being made.
+        CREATING = "Creating",
+        /// True: the pod is being replaced by one of the wanted revision.
+        ROLLING_OUT = "RollingOut",
+        /// True: the pod is started again, because a directive needs it.
+        RESTARTING = "Restarting",
+        /// True: the volume grows.
+        VOLUME_GROWING = "VolumeGrowing",
+        /// True: the configuration is on its way to the server.
+        CONFIG_APPLYING = "ConfigApplying",
+        /// True: users are on their way to the server.
+        USERS_APPLYING = "UsersApplying",
+        /// True: the server is on its way back.
+        RECOVERING = "Recovering",
+        /// False: changes of the spec wait.
+        PAUSED = "Paused",
+        /// False: something must be mended first; Ready or Degraded says what.
+        BLOCKED = "Blocked",
+        /// True: the object is being deleted.
+        DELETING = "Deleting",
+    }
+    /// Does it need attention although it serves?
+    degraded "Degraded" {
+        /// False: nothing needs attention.
+        AS_EXPECTED = "AsExpected",
+        /// False: there is no memory limit to derive maxmemory from, so the server has none.
+        MAXMEMORY_UNSET = "MaxmemoryUnset",
+        /// True: the server refused directives; the last good values stay.
+        CONFIG_REJECTED = "ConfigRejected",
+        /// True: a smaller volume is asked for.
+        VOLUME_SHRINK_REFUSED = "VolumeShrinkRefused",
+        /// True: the storage class does not let the volume grow.
+        VOLUME_GROWTH_REFUSED = "VolumeGrowthRefused",
+        /// True: a change that a live object cannot make is asked for.
+        PERSISTENCE_CHANGE_REFUSED = "PersistenceChangeRefused",
+        /// True: the server refused users; they have the rights they had before.
+        USER_REJECTED = "UserRejected",
+        /// True: a Secret of a user is missing; the user keeps the password it has.
+        SECRET_MISSING = "SecretMissing",
+        /// True: the wanted change is refused; what runs keeps running as it is.
+        SPEC_INVALID = "SpecInvalid",
+        /// True: the catalog has no image for the wanted version; the last image keeps running.
+        UNKNOWN_VERSION = "UnknownVersion",
+        /// True: the wanted server could not read the data; the last image keeps running.
+        VERSION_INCOMPATIBLE = "VersionIncompatible",
+        /// True: the server was started again several times.
+        SERVER_RESTARTING = "ServerRestarting",
+        /// True: the primary is not available.
+        NOT_SERVING = "NotServing",
+        /// True: an object could not be written.
+        APPLY_FAILED = "ApplyFailed",
+    }
+    /// Do the policies that are asked for decide?
+    policy_healthy "PolicyHealthy" {
+        /// True: the policy that is asked for decides.
+        AS_EXPECTED = "AsExpected",
+        /// True: no policy is asked for; the built-in decides.
+        BUILTIN = "Builtin",
+        /// True: it is being loaded; what was in force stays.
+        LOADING = "Loading",
+        /// False: its ConfigMap does not exist.
+        CONFIG_MAP_MISSING = "ConfigMapMissing",
+        /// False: its ConfigMap has no such key.
+        KEY_MISSING = "KeyMissing",
+        /// False: the module is not the one that the digest names.
+        DIGEST_MISMATCH = "DigestMismatch",
+        /// False: the module is none, is too large, or imports what it may not.
+        LOAD_FAILED = "LoadFailed",
+        /// False: the module refuses its settings.
+        SETTINGS_INVALID = "SettingsInvalid",
+        /// False: two ConfigMaps of the operator claim to be the default.
+        DEFAULT_AMBIGUOUS = "DefaultAmbiguous",
+        /// False: it crashed.
+        TRAP = "Trap",
+        /// False: it used up its fuel.
+        OUT_OF_FUEL = "OutOfFuel",
+        /// False: it used more memory than it may.
+        OUT_OF_MEMORY = "OutOfMemory",
+        /// False: it took too long.
+        TIMEOUT = "Timeout",
+        /// False: it returned an error of its own.
+        POLICY_ERROR = "PolicyError",
+        /// False: its answer makes no sense.
+        INVALID_OUTPUT = "InvalidOutput",
+        /// False: its answer breaks a rule of the guard.
+        GUARD_REFUSED = "GuardRefused",
+        /// False: after three faults in a row it is set aside for a while.
+        SET_ASIDE = "SetAside",
+    }
+}
+
+/// A condition's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It is so.
+    True,
+    /// It is not so.
+    False,
+    /// Nobody could tell.
+    Unknown,
+}
+
+impl Truth {
+    /// As it stands in the condition.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl From<bool> for Truth {
+    fn from(value: bool) -> Self {
+        if value { Self::True } else { Self::False }
+    }
+}
+
+/// A condition whose transition is now; who writes it keeps the old time if the status is the same.
+pub fn condition(
+    type_: &str,
+    status: impl Into<Truth>,
+    reason: &str,
+    message: impl Into<String>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Condition {
+    Condition {
+        type_: type_.to_owned(),
+        status: status.into().as_str().to_owned(),
+        reason: reason.to_owned(),
+        message: message.into(),
+        observed_generation: generation,
+        last_transition_time: Time(now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const DOCS: &str = include_str!("../../../docs/conditions.md");
+
+    fn documented() -> BTreeSet<(String, String)> {
+        let mut section = String::new();
+        let mut rows = BTreeSet::new();
+        for line in DOCS.lines() {
+            if let Some(title) = line.strip_prefix("## ") {
+                section = title.trim().to_owned();
+            } else if let Some((reason, _)) = line
+                .strip_prefix("| `")
+                .and_then(|rest| rest.split_once('`'))
+            {
+                rows.insert((section.clone(), reason.to_owned()));
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn every_reason_has_a_row_in_the_docs_and_every_row_a_reason() {
+        let known: BTreeSet<_> = ALL
+            .iter()
+            .flat_map(|(type_, reasons)| {
+                reasons
+                    .iter()
+                    .map(move |r| ((*type_).to_owned(), (*r).to_owned()))
+            })
+            .collect();
+        let documented = documented();
+        assert_eq!(
+            known.difference(&documented).collect::<Vec<_>>(),
+            Vec::<&(String, String)>::new(),
+            "not in the docs"
+        );
+        assert_eq!(
+            documented.difference(&known).collect::<Vec<_>>(),
+            Vec::<&(String, String)>::new(),
+            "not in the code"
+        );
+    }
+
+    #[test]
+    fn reasons_are_what_kubernetes_takes_for_one() {
+        for (type_, reasons) in ALL {
+            for reason in reasons.iter().chain([type_]) {
+                assert!(
+                    reason.starts_with(|c: char| c.is_ascii_uppercase()),
+                    "{reason}"
+                );
+                assert!(
+                    reason.bytes().all(|b| b.is_ascii_alphanumeric()),
+                    "{reason}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The names of everything that belongs to an object. Names are API: they never change.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// Longest name of an object: room for what is appended to it in the names and labels of its
+/// children, for every kind and every release.
+pub const MAX_NAME: usize = 40;
+
+/// Name of the container in which the server runs.
+pub const SERVER_CONTAINER: &str = "redis";
+/// Name of the init container that brings the agent.
+pub const INSTALL_CONTAINER: &str = "install-agent";
+/// Name of the data volume and of its claim template.
+pub const DATA_VOLUME: &str = "data";
+
+/// The name of a `RedisInstance`, known to be good for every child's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceName(String);
+
+/// A name from which children cannot be named.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the name {0:?} is not usable: create the object under a name of at most {MAX_NAME} lower-case letters, \
+     digits and dashes that begins with a letter and ends with a letter or digit"
+)]
+pub struct NameError(pub String);
+
+impl InstanceName {
+    /// Checks a name.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        let ends = name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.ends_with('-');
+        let inside = name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if ends && inside && name.len() <= MAX_NAME {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(NameError(name.chars().take(253).collect()))
+        }
+    }
+
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The StatefulSet of the data pods.
+    pub fn stateful_set(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The Service for clients. It has no selector; the operator fills its EndpointSlice.
+    pub fn service(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The EndpointSlice of the Service for clients.
+    pub fn endpoint_slice(&self) -> String {
+        format!("{}-primary", self.0)
+    }
+
+    /// The Service that gives the pods their names.
+    pub fn headless_service(&self) -> String {
+        format!("{}-headless", self.0)
+    }
+
+    /// The ConfigMap with the server's configuration.
+    pub fn config_map(&self) -> String {
+        format!("{}-config", self.0)
+    }
+
+    /// The Secret of the application user.
+    pub fn app_secret(&self) -> String {
+        format!("{}-app", self.0)
+    }
+
+    /// The Secret with all users, their rules and password hashes.
+    pub fn acl_secret(&self) -> String {
+        format!("{}-acl", self.0)
+    }
+
+    /// The Secret with the operator's own password.
+    pub fn system_secret(&self) -> String {
+        format!("{}-system", self.0)
+    }
+
+    /// The Secret with the agents' certificate.
+    pub fn agent_tls_secret(&self) -> String {
+        format!("{}-agent-tls", self.0)
+    }
+
+    /// A data pod.
+    pub fn pod(&self, ordinal: u32) -> String {
+        format!("{}-{ordinal}", self.0)
+    }
+
+    /// The claim of a data pod.
+    pub fn claim(&self, ordinal: u32) -> String {
+        format!("{DATA_VOLUME}-{}-{ordinal}", self.0)
+    }
+
+    /// The address for clients, from any namespace.
+    pub fn service_host(&self, namespace: &str) -> String {
+        format!("{}.{namespace}.svc", self.0)
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_children_never_change() {
+        let name = InstanceName::new("my-redis").unwrap();
+        let children = [
+            name.stateful_set(),
+            name.service(),
+            name.endpoint_slice(),
+            name.headless_service(),
+            name.config_map(),
+            name.app_secret(),
+            name.acl_secret(),
+            name.system_secret(),
+            name.agent_tls_secret(),
+            name.pod(0),
+            name.claim(0),
+            name.service_host("shop"),
+        ];
+        assert_eq!(
+            children,
+            [
+                "my-redis",
+                "my-redis",
+                "my-redis-primary",
+                "my-redis-headless",
+                "my-redis-config",
+                "my-redis-app",
+                "my-redis-acl",
+                "my-redis-system",
+                "my-redis-agent-tls",
+                "my-redis-0",
+                "data-my-redis-0",
+                "my-redis.shop.svc",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_that_would_break_a_child_are_refused() {
+        let long = "a".repeat(MAX_NAME + 1);
+        for name in ["", "9lives", "-a", "a-", "My", "a.b", "a_b", &long] {
+            assert!(InstanceName::new(name).is_err(), "{name}");
+        }
+        assert!(InstanceName::new(&"a".repeat(MAX_NAME)).is_ok());
+    }
+}

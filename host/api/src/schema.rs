@@ -1,0 +1,145 @@
+//! Parts of the schema that no derive makes: bounds on embedded Kubernetes types, quantities, and
+//! the rules that come from the table of reserved directives.
+//!
+//! Only what Kubernetes 1.25 knows: no `messageExpression` (1.27), `reason` (1.28),
+//! `optionalOldSelf` (1.29) or CEL `quantity()` (1.29).
+
+use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+use crate::validate::directives;
+
+/// A plain, unsigned quantity.
+const QUANTITY: &str =
+    r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$";
+/// What a DNS name of an object looks like.
+pub(crate) const DNS_NAME: &str =
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// A key of a Secret or a ConfigMap.
+pub(crate) const DATA_KEY: &str = r"^[-._a-zA-Z0-9]+$";
+/// No control characters.
+pub(crate) const PRINTABLE: &str = r"^[^\x00-\x1f\x7f]*$";
+
+/// Most directives in `config`.
+pub(crate) const MAX_DIRECTIVES: usize = 128;
+/// Longest value of a directive.
+pub(crate) const MAX_DIRECTIVE_VALUE: usize = 1024;
+
+pub(crate) fn quantity(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "pattern": QUANTITY,
+        "minimum": 0,
+        "maxLength": 32,
+    })
+}
+
+pub(crate) fn quantities(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "additionalProperties": quantity(generator),
+        "maxProperties": 8,
+    })
+}
+
+/// Labels, annotations, node selectors: string to string.
+fn string_map(max_properties: usize, max_length: usize) -> Schema {
+    json_schema!({
+        "type": "object",
+        "additionalProperties": {"type": "string", "maxLength": max_length},
+        "maxProperties": max_properties,
+    })
+}
+
+pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
+    string_map(32, 63)
+}
+
+pub(crate) fn annotations(_: &mut SchemaGenerator) -> Schema {
+    string_map(32, 4096)
+}
+
+/// The `config` map and its rules.
+pub(crate) fn config(_: &mut SchemaGenerator) -> Schema {
+    let mut rules = vec![json!({
+        "rule": "self.all(k, k.size() <= 64 && k.matches('^[a-z0-9-]+$'))",
+        "message": "config: a directive is written in lower-case letters, digits and dashes, at most 64 of them",
+    })];
+    rules.extend(
+        directives::RESERVED
+            .iter()
+            .map(|group| json!({"rule": group.cel(), "message": group.message()})),
+    );
+    json_schema!({
+        "type": "object",
+        "additionalProperties": {"type": "string", "maxLength": MAX_DIRECTIVE_VALUE, "pattern": PRINTABLE},
+        "maxProperties": MAX_DIRECTIVES,
+        "x-kubernetes-validations": rules,
+    })
+}
+
+/// Any JSON object; what is in it is the policy's business.
+pub(crate) fn settings(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
+}
+
+pub(crate) fn affinity(generator: &mut SchemaGenerator) -> Schema {
+    bounded(Affinity::json_schema(generator))
+}
+
+pub(crate) fn tolerations(generator: &mut SchemaGenerator) -> Schema {
+    list_of(bounded(Toleration::json_schema(generator)))
+}
+
+pub(crate) fn topology_spread(generator: &mut SchemaGenerator) -> Schema {
+    list_of(bounded(TopologySpreadConstraint::json_schema(generator)))
+}
+
+fn list_of(items: Schema) -> Schema {
+    json_schema!({"type": "array", "items": items, "maxItems": 16})
+}
+
+/// Bounds on every list, map and string of a type of Kubernetes. Its descriptions go: they are
+/// longer than the rest of the CRD, and `kubectl explain pod` has them.
+fn bounded(mut schema: Schema) -> Schema {
+    if let Some(object) = schema.as_object_mut() {
+        bound(object, true);
+    }
+    schema
+}
+
+fn bound(schema: &mut serde_json::Map<String, Value>, root: bool) {
+    schema.remove("description");
+    if root {
+        schema.remove("title");
+    }
+    match schema.get("type").and_then(Value::as_str) {
+        Some("array") => {
+            schema.entry("maxItems").or_insert_with(|| json!(16));
+        }
+        Some("string") => {
+            schema.entry("maxLength").or_insert_with(|| json!(317));
+        }
+        Some("object") if schema.contains_key("additionalProperties") => {
+            schema.entry("maxProperties").or_insert_with(|| json!(32));
+        }
+        _ => {}
+    }
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties
+            .values_mut()
+            .filter_map(Value::as_object_mut)
+            .for_each(|p| bound(p, false));
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get_mut(key).and_then(Value::as_object_mut) {
+            bound(inner, false);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::no;
+use crate::schema;
+
+/// The application user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// A Secret of yours, of the form of kubernetes.io/basic-auth: password, and username if it is
+    /// not "app". If absent, the operator generates the Secret <name>-app with username, password,
+    /// host, port and uri.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+
+    /// Also let clients in that send a password and no username, with the application user's
+    /// password and rights.
+    #[serde(default = "no")]
+    pub default_user: bool,
+}
+
+impl Auth {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A Secret in the object's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::DNS_NAME))]
+    pub name: String,
+}
+
+/// A key of a Secret in the object's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::DNS_NAME))]
+    pub name: String,
+
+    /// Key in the Secret.
+    #[serde(default = "password_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::DATA_KEY))]
+    pub key: String,
+}
+
+fn password_key() -> String {
+    crate::meta::KEY_PASSWORD.to_owned()
+}
+
+/// A further user of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.name != 'default' && !self.name.startsWith('hera-')").message(
+    "users: \"default\" and names that begin with \"hera-\" belong to the operator: choose another name (for clients \
+     that can only send a password, set auth.defaultUser)"
+))]
+pub struct UserSpec {
+    /// Name of the user on the server.
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
+    )]
+    pub name: String,
+
+    /// What the user may do at most: readonly, readwrite or admin.
+    pub preset: Preset,
+
+    /// Patterns of the keys that the user may touch, such as "app:*"; "*" for all, none for none.
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 256), regex(pattern = r"^[^\x00-\x20\x7f]+$"))
+    )]
+    pub keys: Vec<String>,
+
+    /// Patterns of the channels that the user may publish and subscribe to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 256), regex(pattern = r"^[^\x00-\x20\x7f]+$"))
+    )]
+    pub channels: Vec<String>,
+
+    /// Further rules about commands in the server's notation, such as "-@dangerous" or
+    /// "+config|get"; they apply in order, within what the preset allows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(
+            length(min = 2, max = 64),
+            regex(pattern = r"^[+-](@[a-z]+|[a-z0-9._-]+(\|[a-z0-9._-]+)?)$")
+        )
+    )]
+    pub rules: Vec<String>,
+
+    /// The user's password.
+    pub password_secret_ref: SecretKeyRef,
+}
+
+/// How far a user's commands may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Reads data, changes nothing.
+    Readonly,
+    /// Reads and writes data.
+    Readwrite,
+    /// Everything that does not take the server out of the operator's hands.
+    Admin,
+}

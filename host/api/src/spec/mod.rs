@@ -1,0 +1,21 @@
+//! Blocks of a spec that both kinds share.
+
+mod access;
+mod persistence;
+mod pod;
+mod policies;
+mod resources;
+
+pub use access::{Auth, Preset, SecretKeyRef, SecretRef, UserSpec};
+pub use persistence::{Aof, Fsync, Persistence, Rdb, ReclaimPolicy};
+pub use pod::PodTemplate;
+pub use policies::{ConfigMapKeyRef, Policies, PolicySource};
+pub use resources::Resources;
+
+pub(crate) fn yes() -> bool {
+    true
+}
+
+pub(crate) fn no() -> bool {
+    false
+}

@@ -1,0 +1,57 @@
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::schema;
+
+/// Policies of your own, one per decision. Without one, the operator's default decides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Policies {
+    /// Decides which rights each user gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<PolicySource>,
+}
+
+impl Policies {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where a policy comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySource {
+    /// The ConfigMap that holds the module.
+    pub config_map_ref: ConfigMapKeyRef,
+
+    /// Settings for this policy, as its author documents them. A built-in that steps in for it runs
+    /// with its own defaults.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(schema_with = "schema::settings")]
+    pub settings: Map<String, Value>,
+}
+
+/// A key of a ConfigMap in the object's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeyRef {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::DNS_NAME))]
+    pub name: String,
+
+    /// Key in the ConfigMap's binaryData.
+    #[serde(default = "policy_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::DATA_KEY))]
+    pub key: String,
+
+    /// Take the module only if its digest is this one: sha256:<64 hexadecimal digits>.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub digest: Option<String>,
+}
+
+fn policy_key() -> String {
+    "policy.wasm".to_owned()
+}

@@ -1,0 +1,216 @@
+//! From a raw spec to one in which everything is resolved.
+//!
+//! The API server has refused most of what is wrong here, but not all (a quantity's value, a size
+//! of memory), and not on every version of Kubernetes: so every rule is checked again.
+
+mod config;
+pub mod directives;
+mod error;
+mod memory;
+mod persistence;
+mod users;
+
+use std::collections::BTreeMap;
+
+use crate::names::{InstanceName, NameError};
+use crate::spec::{PodTemplate, PolicySource, Resources};
+use crate::{Engine, RedisInstanceSpec, ServerVersion};
+
+pub use error::{Invalid, InvalidSpec};
+pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
+pub use persistence::{Persistence, Volume};
+pub use users::{Auth, User, check_app_username};
+
+use error::Problems;
+
+/// Most bytes of a policy's settings as JSON.
+pub const MAX_SETTINGS: usize = 16 * 1024;
+
+/// A spec in which everything is resolved and nothing contradicts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validated {
+    /// The object's name, good for every child's name.
+    pub name: InstanceName,
+    /// The server.
+    pub engine: Engine,
+    /// Its version: what the spec says, or the tag of the image.
+    pub version: ServerVersion,
+    /// The image that the spec names; without one, the catalog's for the version.
+    pub image: Option<String>,
+    /// Names of the Secrets with which images are pulled.
+    pub image_pull_secrets: Vec<String>,
+    /// What the server's container asks for and may use.
+    pub resources: Resources,
+    /// What is known about memory.
+    pub memory: Memory,
+    /// Where the data is kept, and how.
+    pub persistence: Persistence,
+    /// The user's directives, checked; `maxmemory`, if there, is also in [`Memory`].
+    pub config: BTreeMap<String, String>,
+    /// The application user.
+    pub auth: Auth,
+    /// Further users, in the order of the spec.
+    pub users: Vec<User>,
+    /// The user's policy for rights.
+    pub acl_policy: Option<PolicySource>,
+    /// Where the pods run and what they carry.
+    pub pod: PodTemplate,
+    /// Changes of the spec wait.
+    pub paused: bool,
+}
+
+/// Checks a spec and resolves it.
+///
+/// # Errors
+///
+/// Everything that is wrong, each with its field and what to do.
+pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, InvalidSpec> {
+    let mut problems = Problems::default();
+    let name = problems.take::<_, NameError>("metadata.name", InstanceName::new(name));
+    let version = server_version(spec, &mut problems);
+    let persistence = persistence::resolve(&spec.persistence, &mut problems);
+    let config = config::check(&spec.config, &mut problems);
+    let memory = memory::resolve(&spec.resources, persistence.is_on(), &config, &mut problems);
+    let users = users::resolve(spec, &mut problems);
+    check_policy(spec, &mut problems);
+    check_pod(&spec.pod_template, &mut problems);
+    let value = name.zip(version).map(|(name, version)| Validated {
+        name,
+        engine: spec.engine,
+        version,
+        image: spec.image.clone(),
+        image_pull_secrets: spec
+            .image_pull_secrets
+            .iter()
+            .map(|secret| secret.name.clone())
+            .collect(),
+        resources: spec.resources.clone(),
+        memory,
+        persistence,
+        config,
+        auth: Auth {
+            secret: spec
+                .auth
+                .secret_ref
+                .as_ref()
+                .map(|secret| secret.name.clone()),
+            default_user: spec.auth.default_user,
+        },
+        users,
+        acl_policy: spec.policies.acl.clone(),
+        pod: spec.pod_template.clone(),
+        paused: spec.paused,
+    });
+    problems.finish(value)
+}
+
+fn server_version(spec: &RedisInstanceSpec, problems: &mut Problems) -> Option<ServerVersion> {
+    match (&spec.version, &spec.image) {
+        (Some(version), _) => problems.take("spec.version", version.parse()),
+        (None, Some(image)) => {
+            let found = version_of_tag(image);
+            if found.is_none() {
+                problems.add(
+                    "spec.version",
+                    format!("set it: the tag of image {image} does not begin with a version"),
+                );
+            }
+            found
+        }
+        (None, None) => {
+            problems.add(
+                "spec.version",
+                "say what to run: set version (such as \"7.2\"), or image, or both",
+            );
+            None
+        }
+    }
+}
+
+/// The version with which an image's tag begins: `7.2.4` of `registry:5000/redis:7.2.4-alpine`.
+fn version_of_tag(image: &str) -> Option<ServerVersion> {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    let last = name.rsplit('/').next()?;
+    let (_, tag) = last.split_once(':')?;
+    let tag = tag.strip_prefix('v').unwrap_or(tag);
+    tag.split(['-', '_', '+']).next()?.parse().ok()
+}
+
+fn check_policy(spec: &RedisInstanceSpec, problems: &mut Problems) {
+    let Some(acl) = &spec.policies.acl else {
+        return;
+    };
+    let size = serde_json::to_vec(&acl.settings).map_or(usize::MAX, |json| json.len());
+    if size > MAX_SETTINGS {
+        problems.add(
+            "spec.policies.acl.settings",
+            format!("{size} bytes of JSON are more than the {MAX_SETTINGS} that a policy may get: shorten them"),
+        );
+    }
+}
+
+/// Labels and annotations: what Kubernetes would refuse only when the StatefulSet is written.
+fn check_pod(pod: &PodTemplate, problems: &mut Problems) {
+    let maps = [
+        ("spec.podTemplate.labels", &pod.labels),
+        ("spec.podTemplate.annotations", &pod.annotations),
+        ("spec.podTemplate.nodeSelector", &pod.node_selector),
+    ];
+    for (field, key) in maps
+        .into_iter()
+        .flat_map(|(field, map)| map.keys().map(move |key| (field, key)))
+    {
+        if !is_qualified_name(key) {
+            problems.add(
+                field,
+                format!("{key:?} is no key for it: write name or domain.example/name"),
+            );
+        }
+    }
+    for (field, map) in [
+        ("spec.podTemplate.labels", &pod.labels),
+        ("spec.podTemplate.nodeSelector", &pod.node_selector),
+    ] {
+        for (key, value) in map
+            .iter()
+            .filter(|(_, value)| !value.is_empty() && !is_label_name(value))
+        {
+            problems.add(
+                field,
+                format!(
+                    "{value:?} is no value for {key}: at most 63 letters, digits, '-', '_' and '.'"
+                ),
+            );
+        }
+    }
+}
+
+fn is_qualified_name(key: &str) -> bool {
+    match key.split_once('/') {
+        Some((prefix, name)) => {
+            let part = |label: &str| {
+                !label.is_empty()
+                    && label
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+            };
+            prefix.len() <= 253 && prefix.split('.').all(part) && is_label_name(name)
+        }
+        None => is_label_name(key),
+    }
+}
+
+fn is_label_name(name: &str) -> bool {
+    let edge = |c: char| c.is_ascii_alphanumeric();
+    name.len() <= 63
+        && name.starts_with(edge)
+        && name.ends_with(edge)
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests;
