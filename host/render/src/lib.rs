@@ -1,1 +1,33 @@
-//! From a validated spec to Kubernetes objects and server configuration.
+//! From a validated spec to Kubernetes objects and server configuration. Pure: no client, no clock.
+//!
+//! One file per kind. What is immutable or named once (selectors, service names, claim templates,
+//! names of children) is final from the first release: see the frozen tests.
+
+mod claims;
+mod config_map;
+mod context;
+mod endpoint_slice;
+mod metadata;
+mod pod;
+mod roll_hash;
+mod secrets;
+pub mod server_config;
+mod services;
+mod stateful_set;
+mod users;
+pub mod versions;
+
+pub use claims::{ClaimSize, build_claim_patch, claim_size};
+pub use config_map::{CONFIG_KEY, build_config_map};
+pub use context::{Context, LiveStatefulSet};
+pub use endpoint_slice::{AddressFamily, PrimaryEndpoint, build_endpoint_slice};
+pub use metadata::{common_labels, owner_reference, selector_labels};
+pub use pod::{MOUNT_ACL, MOUNT_CONFIG, MOUNT_DATA, MOUNT_RUN, MOUNT_TLS};
+pub use roll_hash::roll_hash;
+pub use secrets::{
+    ACL_KEY, AppCredentials, OPERATOR_PASSWORD_KEY, TlsFiles, build_acl_secret, build_app_secret,
+    build_system_secret, build_tls_secret,
+};
+pub use services::{build_client_service, build_headless_service};
+pub use stateful_set::build_stateful_set;
+pub use users::{app_request, user_requests};

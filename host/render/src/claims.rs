@@ -1,0 +1,127 @@
+use hera_api::ReclaimPolicy;
+use hera_api::meta::ANNOTATION_OWNER_UID;
+use hera_api::names::DATA_VOLUME;
+use hera_api::quantity;
+use hera_api::validate::{Validated, Volume};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use crate::{Context, metadata};
+
+/// How the size in the spec stands to that of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimSize {
+    /// The same.
+    Same,
+    /// The claim should grow to this many bytes.
+    Grow(u64),
+    /// The spec asks for less than the claim has: refused.
+    Shrink {
+        /// What the claim asks for, in bytes.
+        claim: u64,
+        /// What the spec asks for, in bytes.
+        spec: u64,
+    },
+    /// There is no volume in the spec, or no size in the claim.
+    Unknown,
+}
+
+/// Compares the size in the spec with what a claim asks for.
+pub fn claim_size(v: &Validated, claim: &PersistentVolumeClaim) -> ClaimSize {
+    let (Some(volume), Some(claim)) = (&v.persistence.volume, requested(claim)) else {
+        return ClaimSize::Unknown;
+    };
+    match volume.bytes.cmp(&claim) {
+        std::cmp::Ordering::Equal => ClaimSize::Same,
+        std::cmp::Ordering::Greater => ClaimSize::Grow(volume.bytes),
+        std::cmp::Ordering::Less => ClaimSize::Shrink {
+            claim,
+            spec: volume.bytes,
+        },
+    }
+}
+
+/// What a claim asks for, in bytes.
+fn requested(claim: &PersistentVolumeClaim) -> Option<u64> {
+    let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+    quantity::units(requests.get("storage")?).ok()
+}
+
+/// What the operator says about a claim that is there, for a server-side apply: labels, the owner's
+/// uid, the size when it grows, and, where the volume is to go with the object, the object as owner.
+/// Left out the next time, the owner is removed again.
+///
+/// The claim's uid makes it a precondition: it can never make a claim.
+pub fn build_claim_patch(
+    v: &Validated,
+    ctx: &Context,
+    claim: &PersistentVolumeClaim,
+) -> Option<Value> {
+    let volume = v.persistence.volume.as_ref()?;
+    let size = match claim_size(v, claim) {
+        ClaimSize::Grow(_) | ClaimSize::Same => volume.size.clone(),
+        ClaimSize::Shrink { .. } | ClaimSize::Unknown => claim
+            .spec
+            .as_ref()?
+            .resources
+            .as_ref()?
+            .requests
+            .as_ref()?
+            .get("storage")?
+            .clone(),
+    };
+    let mut patch = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": claim.metadata.name,
+            "namespace": ctx.namespace,
+            "uid": claim.metadata.uid,
+            "labels": claim_labels(v),
+            "annotations": {ANNOTATION_OWNER_UID: ctx.uid},
+        },
+        "spec": {"resources": {"requests": {"storage": size}}},
+    });
+    if volume.reclaim == ReclaimPolicy::Delete
+        && let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        metadata.insert(
+            "ownerReferences".to_owned(),
+            json!([metadata::owner_reference(v, ctx, false)]),
+        );
+    }
+    Some(patch)
+}
+
+fn claim_labels(v: &Validated) -> BTreeMap<String, String> {
+    let mut labels = metadata::common_labels(v);
+    labels.extend(metadata::selector_labels(v));
+    labels
+}
+
+/// The claim template of a StatefulSet that is not there yet; from then on it is frozen.
+pub(crate) fn claim_template(v: &Validated, volume: &Volume) -> PersistentVolumeClaim {
+    let storage = BTreeMap::from([("storage".to_owned(), volume.size.clone())]);
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(DATA_VOLUME.to_owned()),
+            labels: Some(claim_labels(v)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(storage),
+                limits: None,
+            }),
+            storage_class_name: volume.storage_class.clone(),
+            volume_mode: Some("Filesystem".to_owned()),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        ..PersistentVolumeClaim::default()
+    }
+}

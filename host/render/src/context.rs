@@ -1,0 +1,25 @@
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+
+/// What rendering needs beside the spec.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// The image of the server, resolved.
+    pub image: String,
+    /// The image that brings the agent.
+    pub agent_image: String,
+    /// The StatefulSet, if it is there already.
+    pub live: Option<LiveStatefulSet>,
+}
+
+/// What of a StatefulSet cannot change any more.
+#[derive(Clone, Debug, Default)]
+pub struct LiveStatefulSet {
+    /// Its claim templates, as they were read.
+    pub claim_templates: Vec<PersistentVolumeClaim>,
+}

@@ -1,0 +1,93 @@
+use std::net::IpAddr;
+
+use hera_api::meta::MANAGED_BY;
+use hera_api::validate::Validated;
+use hera_core::agent::REDIS_PORT;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+
+use crate::{Context, metadata};
+
+/// Kind of the addresses in a slice. Immutable, so taken from the first primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl AddressFamily {
+    /// The family of an address.
+    pub fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// As it stands in the slice.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+}
+
+/// The pod to which clients are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrimaryEndpoint {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its name.
+    pub pod: String,
+    /// Its uid.
+    pub pod_uid: String,
+    /// Its node, once it has one.
+    pub node: Option<String>,
+}
+
+/// The slice of the Service for clients; without a primary, one that sends them nowhere.
+pub fn build_endpoint_slice(
+    v: &Validated,
+    ctx: &Context,
+    family: AddressFamily,
+    primary: Option<&PrimaryEndpoint>,
+) -> EndpointSlice {
+    let mut metadata = metadata::child(v, ctx, v.name.endpoint_slice());
+    let labels = metadata.labels.get_or_insert_default();
+    labels.insert("kubernetes.io/service-name".to_owned(), v.name.service());
+    labels.insert(
+        "endpointslice.kubernetes.io/managed-by".to_owned(),
+        MANAGED_BY.to_owned(),
+    );
+    EndpointSlice {
+        metadata,
+        address_type: family.as_str().to_owned(),
+        ports: Some(vec![EndpointPort {
+            name: Some("redis".to_owned()),
+            port: Some(i32::from(REDIS_PORT)),
+            protocol: Some("TCP".to_owned()),
+            app_protocol: None,
+        }]),
+        endpoints: primary.map(|pod| endpoint(pod, ctx)).into_iter().collect(),
+    }
+}
+
+fn endpoint(primary: &PrimaryEndpoint, ctx: &Context) -> Endpoint {
+    Endpoint {
+        addresses: vec![primary.ip.to_string()],
+        conditions: Some(EndpointConditions {
+            ready: Some(true),
+            serving: Some(true),
+            terminating: Some(false),
+        }),
+        node_name: primary.node.clone(),
+        target_ref: Some(ObjectReference {
+            kind: Some("Pod".to_owned()),
+            name: Some(primary.pod.clone()),
+            namespace: Some(ctx.namespace.clone()),
+            uid: Some(primary.pod_uid.clone()),
+            ..ObjectReference::default()
+        }),
+        ..Endpoint::default()
+    }
+}

@@ -1,0 +1,281 @@
+use std::collections::BTreeMap;
+
+use hera_api::meta::ANNOTATION_REVISION;
+use hera_api::names::{DATA_VOLUME, INSTALL_CONTAINER, SERVER_CONTAINER};
+use hera_api::validate::Validated;
+use hera_core::agent::{CONTROL_PORT, PROBE_PORT, REDIS_PORT};
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
+    EnvVarSource, HTTPGetAction, LocalObjectReference, ObjectFieldSelector, PodSecurityContext,
+    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+    SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::{Context, metadata, roll_hash};
+
+/// Where the data is.
+pub const MOUNT_DATA: &str = "/data";
+/// Memory of the agent's, gone with the pod: final configuration and ACL file.
+pub const MOUNT_RUN: &str = "/run/hera";
+/// Where the agent's program is.
+const MOUNT_AGENT: &str = "/hera";
+/// Where the configuration is from which a pod boots.
+pub const MOUNT_CONFIG: &str = "/etc/hera/config";
+/// Where the users are with which a pod boots.
+pub const MOUNT_ACL: &str = "/etc/hera/acl";
+/// Where the agents' certificate is.
+pub const MOUNT_TLS: &str = "/etc/hera/tls";
+
+/// The user as which all runs: that of the stock images of both engines.
+const USER: i64 = 999;
+/// Time for a handover, for waiting on replicas, and for writing the data.
+const GRACE_SECONDS: i64 = 60;
+/// A day: while a large file is read, nothing may kill the server for taking long.
+const STARTUP_SECONDS: i32 = 86_400;
+
+/// The pod. `has_claim` tells whether a claim named `data` comes with it.
+pub(crate) fn build_template(v: &Validated, ctx: &Context, has_claim: bool) -> PodTemplateSpec {
+    let mut labels = v.pod.labels.clone();
+    labels.extend(metadata::common_labels(v));
+    labels.extend(metadata::selector_labels(v));
+    let mut annotations = v.pod.annotations.clone();
+    annotations.insert(ANNOTATION_REVISION.to_owned(), roll_hash(v, &ctx.image));
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(build_spec(v, ctx, has_claim)),
+    }
+}
+
+fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
+    PodSpec {
+        init_containers: Some(vec![install_container(v, ctx)]),
+        containers: vec![server_container(v, ctx)],
+        volumes: Some(volumes(v, has_claim)),
+        image_pull_secrets: some_unless_empty(
+            v.image_pull_secrets
+                .iter()
+                .map(|name| LocalObjectReference { name: name.clone() })
+                .collect(),
+        ),
+        node_selector: (!v.pod.node_selector.is_empty()).then(|| v.pod.node_selector.clone()),
+        affinity: v.pod.affinity.clone(),
+        tolerations: some_unless_empty(v.pod.tolerations.clone()),
+        topology_spread_constraints: some_unless_empty(v.pod.topology_spread_constraints.clone()),
+        priority_class_name: v.pod.priority_class_name.clone(),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        ..PodSpec::default()
+    }
+}
+
+fn some_unless_empty<T>(items: Vec<T>) -> Option<Vec<T>> {
+    (!items.is_empty()).then_some(items)
+}
+
+/// Brings the agent. Its resources are the server's, so that a quota counts the pod once.
+fn install_container(v: &Validated, ctx: &Context) -> Container {
+    Container {
+        name: INSTALL_CONTAINER.to_owned(),
+        image: Some(ctx.agent_image.clone()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        command: Some(vec![
+            "/hera-agent".to_owned(),
+            "install".to_owned(),
+            MOUNT_AGENT.to_owned(),
+        ]),
+        resources: resources(v),
+        security_context: Some(restricted()),
+        volume_mounts: Some(vec![mount("agent", MOUNT_AGENT, false)]),
+        ..Container::default()
+    }
+}
+
+fn server_container(v: &Validated, ctx: &Context) -> Container {
+    Container {
+        name: SERVER_CONTAINER.to_owned(),
+        image: Some(ctx.image.clone()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        command: Some(vec![format!("{MOUNT_AGENT}/hera-agent"), "run".to_owned()]),
+        env: Some(environment(v, ctx)),
+        ports: Some(vec![
+            port("redis", REDIS_PORT),
+            port("control", CONTROL_PORT),
+            port("probes", PROBE_PORT),
+        ]),
+        resources: resources(v),
+        security_context: Some(restricted()),
+        startup_probe: Some(Probe {
+            period_seconds: Some(1),
+            failure_threshold: Some(STARTUP_SECONDS),
+            timeout_seconds: Some(1),
+            ..probe("/startupz")
+        }),
+        liveness_probe: Some(Probe {
+            period_seconds: Some(10),
+            failure_threshold: Some(6),
+            timeout_seconds: Some(5),
+            ..probe("/livez")
+        }),
+        readiness_probe: Some(Probe {
+            period_seconds: Some(2),
+            failure_threshold: Some(1),
+            timeout_seconds: Some(2),
+            ..probe("/readyz")
+        }),
+        volume_mounts: Some(vec![
+            mount("agent", MOUNT_AGENT, true),
+            mount(DATA_VOLUME, MOUNT_DATA, false),
+            mount("run", MOUNT_RUN, false),
+            mount("tmp", "/tmp", false),
+            mount("config", MOUNT_CONFIG, true),
+            mount("acl", MOUNT_ACL, true),
+            mount("tls", MOUNT_TLS, true),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
+    let downward = |name: &str, path: &str| EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: path.to_owned(),
+                api_version: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+    };
+    let plain = |name: &str, value: &str| EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        value_from: None,
+    };
+    vec![
+        downward("POD_NAME", "metadata.name"),
+        downward("POD_NAMESPACE", "metadata.namespace"),
+        downward("POD_UID", "metadata.uid"),
+        downward("POD_IP", "status.podIP"),
+        plain("HERA_ENGINE", v.engine.as_str()),
+        plain("HERA_OBJECT_UID", &ctx.uid),
+        plain("HERA_LONE", "true"),
+    ]
+}
+
+fn resources(v: &Validated) -> Option<ResourceRequirements> {
+    let some = |map: &BTreeMap<String, Quantity>| (!map.is_empty()).then(|| map.clone());
+    (!v.resources.is_empty()).then(|| ResourceRequirements {
+        requests: some(&v.resources.requests),
+        limits: some(&v.resources.limits),
+        claims: None,
+    })
+}
+
+/// What the restricted Pod Security level asks for, and a root file system that cannot change.
+fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: None,
+        }),
+        read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+fn volumes(v: &Validated, has_claim: bool) -> Vec<Volume> {
+    let mut volumes = vec![
+        empty_dir("agent", None, Some("64Mi")),
+        empty_dir("run", Some("Memory"), Some("8Mi")),
+        empty_dir("tmp", None, Some("64Mi")),
+        Volume {
+            name: "config".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: v.name.config_map(),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        secret("acl", v.name.acl_secret()),
+        secret("tls", v.name.agent_tls_secret()),
+    ];
+    if !has_claim {
+        volumes.push(empty_dir(DATA_VOLUME, None, None));
+    }
+    volumes
+}
+
+fn empty_dir(name: &str, medium: Option<&str>, size: Option<&str>) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: medium.map(str::to_owned),
+            size_limit: size.map(|size| Quantity(size.to_owned())),
+        }),
+        ..Volume::default()
+    }
+}
+
+/// Readable by the group that all runs as, and by nobody else.
+fn secret(name: &str, secret_name: String) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret_name),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn port(name: &str, number: u16) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: i32::from(number),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+fn probe(path: &str) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::Int(i32::from(PROBE_PORT)),
+            ..HTTPGetAction::default()
+        }),
+        ..Probe::default()
+    }
+}

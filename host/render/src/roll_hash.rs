@@ -1,0 +1,75 @@
+use std::fmt::Write as _;
+
+use hera_api::validate::Validated;
+use hera_core::digest;
+use serde_json::{Value, json};
+
+/// Hash of what in the spec needs a new pod when it changes.
+///
+/// # Guarantees
+///
+/// It depends on the spec and the image alone: a new operator, a new agent or another default of
+/// rendering changes no hash, and so restarts no pod. A frozen test pins it.
+pub fn roll_hash(v: &Validated, image: &str) -> String {
+    let mut inputs = json!({
+        "image": image,
+        "imagePullSecrets": v.image_pull_secrets,
+        "requests": v.resources.requests,
+        "limits": v.resources.limits,
+        "persistent": v.persistence.is_on(),
+        "labels": v.pod.labels,
+        "annotations": v.pod.annotations,
+        "nodeSelector": v.pod.node_selector,
+        "affinity": v.pod.affinity,
+        "tolerations": v.pod.tolerations,
+        "topologySpreadConstraints": v.pod.topology_spread_constraints,
+        "priorityClassName": v.pod.priority_class_name,
+    });
+    if let Some(map) = inputs.as_object_mut() {
+        map.retain(|_, value| !is_empty(value));
+    }
+    let mut text = String::new();
+    canonical(&inputs, &mut text);
+    digest::sha256_hex(text.as_bytes())
+        .chars()
+        .take(16)
+        .collect()
+}
+
+/// JSON with sorted keys and without nulls, so that neither a feature of the JSON library nor a
+/// field that is added later and left alone changes a hash.
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
+            entries.sort_by_key(|(key, _)| *key);
+            out.push('{');
+            for (key, value) in entries {
+                let _ = write!(out, "{}:", Value::from(key.as_str()));
+                canonical(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                canonical(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        plain => {
+            let _ = write!(out, "{plain}");
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,161 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hera_api::meta::{KEY_PASSWORD, KEY_USERNAME};
+use hera_api::validate::Validated;
+use hera_core::acl::AclSet;
+use hera_core::agent::REDIS_PORT;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::{Context, metadata};
+
+/// Key of the users in their Secret, and name of the file in the pod.
+pub const ACL_KEY: &str = "acl.json";
+/// Key of the operator's own password in the system Secret.
+pub const OPERATOR_PASSWORD_KEY: &str = "operator-password";
+
+/// The application user's name and password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AppCredentials {
+    /// Name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+impl fmt::Debug for AppCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppCredentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The agents' certificate and key, and the authority that both sides trust, as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate.
+    pub certificate: String,
+    /// Key.
+    pub key: String,
+    /// Authority.
+    pub authority: String,
+}
+
+impl fmt::Debug for TlsFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsFiles").finish_non_exhaustive()
+    }
+}
+
+/// All that an application needs to connect.
+pub fn build_app_secret(v: &Validated, ctx: &Context, app: &AppCredentials) -> Secret {
+    let host = v.name.service_host(&ctx.namespace);
+    let uri = format!(
+        "redis://{}:{}@{host}:{REDIS_PORT}/0",
+        percent_encode(&app.username),
+        percent_encode(&app.password)
+    );
+    let data = [
+        (KEY_USERNAME, app.username.clone()),
+        (KEY_PASSWORD, app.password.clone()),
+        ("host", host),
+        ("port", REDIS_PORT.to_string()),
+        ("uri", uri),
+    ];
+    secret(
+        v,
+        ctx,
+        v.name.app_secret(),
+        "kubernetes.io/basic-auth",
+        data,
+    )
+}
+
+/// All users, their rules and the hashes of their passwords, for a pod that boots.
+///
+/// # Errors
+///
+/// The users cannot be written as JSON; they can.
+pub fn build_acl_secret(
+    v: &Validated,
+    ctx: &Context,
+    users: &AclSet,
+) -> Result<Secret, serde_json::Error> {
+    let json = serde_json::to_string(users)?;
+    Ok(secret(
+        v,
+        ctx,
+        v.name.acl_secret(),
+        "Opaque",
+        [(ACL_KEY, json)],
+    ))
+}
+
+/// The password with which the operator speaks to the servers. No pod mounts it.
+pub fn build_system_secret(v: &Validated, ctx: &Context, operator_password: &str) -> Secret {
+    let data = [(OPERATOR_PASSWORD_KEY, operator_password.to_owned())];
+    secret(v, ctx, v.name.system_secret(), "Opaque", data)
+}
+
+/// The agents' certificate.
+pub fn build_tls_secret(v: &Validated, ctx: &Context, files: &TlsFiles) -> Secret {
+    let data = [
+        ("tls.crt", files.certificate.clone()),
+        ("tls.key", files.key.clone()),
+        ("ca.crt", files.authority.clone()),
+    ];
+    secret(v, ctx, v.name.agent_tls_secret(), "kubernetes.io/tls", data)
+}
+
+fn secret<const N: usize>(
+    v: &Validated,
+    ctx: &Context,
+    name: String,
+    type_: &str,
+    data: [(&str, String); N],
+) -> Secret {
+    let data: BTreeMap<_, _> = data
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes())))
+        .collect();
+    Secret {
+        metadata: metadata::child(v, ctx, name),
+        type_: Some(type_.to_owned()),
+        data: Some(data),
+        ..Secret::default()
+    }
+}
+
+/// Everything but what is plain in any part of a URI.
+fn percent_encode(text: &str) -> String {
+    text.bytes()
+        .fold(String::with_capacity(text.len()), |mut out, byte| {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+                out.push(char::from(byte));
+            } else {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+            out
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_may_hold_anything_and_the_uri_still_reads() {
+        assert_eq!(percent_encode("a:b@c/d%é~"), "a%3Ab%40c%2Fd%25%C3%A9~");
+    }
+
+    #[test]
+    fn credentials_print_no_password() {
+        let app = AppCredentials {
+            username: "app".into(),
+            password: "hush".into(),
+        };
+        assert!(!format!("{app:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,84 @@
+//! The server's directives: what the operator decides, its defaults, and what the user sets.
+
+use std::collections::BTreeMap;
+
+use hera_api::Engine;
+use hera_api::validate::Validated;
+use hera_core::agent::ServerConfig;
+
+use crate::Context;
+
+/// Least backlog for replicas, where memory allows it: a restart of one must fit.
+const BACKLOG: u64 = 64 << 20;
+
+/// The configuration for one generation of an object.
+pub fn build(v: &Validated, ctx: &Context) -> ServerConfig {
+    ServerConfig {
+        owner: ctx.uid.clone(),
+        revision: u64::try_from(ctx.generation).unwrap_or(0),
+        directives: directives(v),
+    }
+}
+
+/// Directive to value, in the notation of redis.conf. The user's win over the defaults; over what
+/// the operator decides none can, as such directives are refused.
+pub fn directives(v: &Validated) -> BTreeMap<String, String> {
+    let mut all = defaults(v);
+    all.extend(v.config.clone());
+    all.extend(decided(v));
+    all
+}
+
+fn defaults(v: &Validated) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut set = |directive: &str, value: String| all.insert(directive.to_owned(), value);
+    if let Some(bytes) = v.memory.maxmemory.bytes() {
+        set("maxmemory", bytes.to_string());
+    }
+    set("repl-backlog-size", backlog(v).to_string());
+    if since_7_0(v) {
+        set("aof-timestamp-enabled", "yes".to_owned());
+    }
+    all
+}
+
+fn decided(v: &Validated) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut set = |directive: &str, value: &str| all.insert(directive.to_owned(), value.to_owned());
+    set(
+        "appendonly",
+        if v.persistence.aof.is_some() {
+            "yes"
+        } else {
+            "no"
+        },
+    );
+    set(
+        "appendfsync",
+        v.persistence.aof.unwrap_or_default().as_str(),
+    );
+    set(
+        "save",
+        if v.persistence.save.is_empty() {
+            "\"\""
+        } else {
+            &v.persistence.save
+        },
+    );
+    if since_7_0(v) {
+        set("shutdown-timeout", "10");
+    }
+    all
+}
+
+/// 64 MiB, but no more than an eighth of what the container may use: it is outside of maxmemory.
+fn backlog(v: &Validated) -> u64 {
+    v.memory
+        .limit
+        .map_or(BACKLOG, |limit| BACKLOG.min(limit / 8))
+}
+
+/// Valkey began at 7.2.
+fn since_7_0(v: &Validated) -> bool {
+    v.engine == Engine::Valkey || v.version.major >= 7
+}

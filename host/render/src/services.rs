@@ -1,0 +1,49 @@
+use hera_api::validate::Validated;
+use hera_core::agent::{CONTROL_PORT, PROBE_PORT, REDIS_PORT};
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::{Context, metadata};
+
+/// The Service for clients. It has no selector: the operator moves its one EndpointSlice.
+pub fn build_client_service(v: &Validated, ctx: &Context) -> Service {
+    Service {
+        metadata: metadata::child(v, ctx, v.name.service()),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".to_owned()),
+            ports: Some(vec![port("redis", REDIS_PORT)]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+/// The Service that gives the pods their names, from before they are ready.
+pub fn build_headless_service(v: &Validated, ctx: &Context) -> Service {
+    Service {
+        metadata: metadata::child(v, ctx, v.name.headless_service()),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".to_owned()),
+            cluster_ip: Some("None".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            selector: Some(metadata::selector_labels(v)),
+            ports: Some(vec![
+                port("redis", REDIS_PORT),
+                port("control", CONTROL_PORT),
+                port("probes", PROBE_PORT),
+            ]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn port(name: &str, number: u16) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        port: i32::from(number),
+        protocol: Some("TCP".to_owned()),
+        target_port: Some(IntOrString::Int(i32::from(number))),
+        ..ServicePort::default()
+    }
+}

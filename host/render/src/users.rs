@@ -1,0 +1,53 @@
+use hera_api::validate::Validated;
+use hera_core::acl::{Preset, UserRequest};
+
+/// What the `acl` decision is asked: the application user first, then those of the spec.
+pub fn user_requests(v: &Validated, app_username: &str) -> Vec<UserRequest> {
+    let further = v.users.iter().map(|user| UserRequest {
+        name: user.name.clone(),
+        preset: match user.preset {
+            hera_api::Preset::Readonly => Preset::Readonly,
+            hera_api::Preset::Readwrite => Preset::Readwrite,
+            hera_api::Preset::Admin => Preset::Admin,
+        },
+        keys: user.keys.clone(),
+        channels: user.channels.clone(),
+        rules: user.rules.clone(),
+    });
+    std::iter::once(app_request(app_username))
+        .chain(further)
+        .collect()
+}
+
+/// The application user reads and writes all of the data.
+pub fn app_request(username: &str) -> UserRequest {
+    UserRequest {
+        name: username.to_owned(),
+        preset: Preset::Readwrite,
+        keys: vec!["*".to_owned()],
+        channels: vec!["*".to_owned()],
+        rules: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hera_api::validate::check_app_username;
+    use hera_core::acl::{AGENT_USER, DEFAULT_USER, OPERATOR_USER, SYSTEM_PREFIX, is_system_user};
+
+    #[test]
+    fn the_names_that_the_api_refuses_are_those_of_the_operator() {
+        for name in [
+            AGENT_USER,
+            DEFAULT_USER,
+            OPERATOR_USER,
+            &format!("{SYSTEM_PREFIX}x"),
+        ] {
+            assert!(
+                is_system_user(name) && check_app_username(name, &[]).is_err(),
+                "{name}"
+            );
+        }
+        assert!(!is_system_user("app") && check_app_username("app", &[]).is_ok());
+    }
+}

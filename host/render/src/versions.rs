@@ -1,0 +1,287 @@
+//! Which image a version stands for, and which server can read another's files.
+
+use std::collections::BTreeMap;
+
+use hera_api::{Engine, ServerVersion};
+use thiserror::Error;
+
+/// Engine and version to image, from the operator's ConfigMap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    entries: Vec<(Engine, ServerVersion, String)>,
+}
+
+/// A catalog that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "catalog key {0:?} is none: write engine-version, as in redis-7.2 or valkey-8.1.1, with an image as its value"
+)]
+pub struct CatalogError(pub String);
+
+/// A version for which the catalog has no image.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "there is no image for {engine} {version}: use one of {}, or set spec.image",
+    if known.is_empty() { "(none is known)".to_owned() } else { known.join(", ") }
+)]
+pub struct UnknownVersion {
+    /// The engine.
+    pub engine: Engine,
+    /// The version as the spec writes it.
+    pub version: String,
+    /// Versions of this engine that the catalog has, oldest first.
+    pub known: Vec<String>,
+}
+
+impl Catalog {
+    /// Reads the data of the ConfigMap.
+    ///
+    /// # Errors
+    ///
+    /// A key that is none, or one without an image; naming it.
+    pub fn parse(data: &BTreeMap<String, String>) -> Result<Self, CatalogError> {
+        let mut entries = Vec::with_capacity(data.len());
+        for (key, image) in data {
+            let image = image.trim();
+            let (engine, version) = parse_key(key)
+                .filter(|_| !image.is_empty() && !image.contains(char::is_whitespace))
+                .ok_or_else(|| CatalogError(key.clone()))?;
+            entries.push((engine, version, image.to_owned()));
+        }
+        entries.sort_by_key(|(engine, version, _)| (*engine, version.sort_key()));
+        Ok(Self { entries })
+    }
+
+    /// The image for a version: the entry that is written the same, else the newest that it covers
+    /// (`7.2` takes `7.2.6` before `7.2.4`).
+    ///
+    /// # Errors
+    ///
+    /// There is none; the error lists those of the engine.
+    pub fn resolve(&self, engine: Engine, version: ServerVersion) -> Result<&str, UnknownVersion> {
+        let of_engine = || self.entries.iter().filter(move |(e, _, _)| *e == engine);
+        of_engine()
+            .find(|(_, known, _)| *known == version)
+            .or_else(|| of_engine().rfind(|(_, known, _)| version.covers(*known)))
+            .map(|(_, _, image)| image.as_str())
+            .ok_or_else(|| UnknownVersion {
+                engine,
+                version: version.to_string(),
+                known: of_engine().map(|(_, known, _)| known.to_string()).collect(),
+            })
+    }
+}
+
+fn parse_key(key: &str) -> Option<(Engine, ServerVersion)> {
+    let (engine, version) = key.split_once('-')?;
+    let engine = [Engine::Redis, Engine::Valkey]
+        .into_iter()
+        .find(|e| e.as_str() == engine)?;
+    Some((engine, version.parse().ok()?))
+}
+
+/// The formats in which servers write their files, each readable by certain servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// RDB 9 to 11: Redis to 7.2, Valkey to 8. The number orders them.
+    Common(u8),
+    /// RDB 12 and on: Redis from 7.4. The number orders them.
+    Redis(u16),
+    /// Valkey from 9.
+    Valkey,
+}
+
+fn format((engine, version): (Engine, ServerVersion)) -> Format {
+    match (engine, version.branch()) {
+        (Engine::Redis, (..=6, _)) => Format::Common(9),
+        (Engine::Redis, (7, 0..=1)) => Format::Common(10),
+        (Engine::Redis, (7, 2..=3)) | (Engine::Valkey, (..=8, _)) => Format::Common(11),
+        // 7.4 to 8.5 write RDB 12; then each branch is taken for a format of its own.
+        (Engine::Redis, (7, _) | (8, 0..=5)) => Format::Redis(12),
+        (Engine::Redis, (8, 6..=7)) => Format::Redis(13),
+        (Engine::Redis, (major, minor)) => {
+            Format::Redis(major.saturating_mul(100).saturating_add(minor))
+        }
+        (Engine::Valkey, _) => Format::Valkey,
+    }
+}
+
+/// True if a server can read the files that another wrote.
+///
+/// A `major` without a minor (`7`) counts as its first branch.
+pub fn can_load(from: (Engine, ServerVersion), to: (Engine, ServerVersion)) -> bool {
+    match (format(from), format(to)) {
+        (Format::Common(from), Format::Common(to)) => from <= to,
+        (Format::Common(_), Format::Redis(_) | Format::Valkey) => true,
+        (Format::Redis(from), Format::Redis(to)) => from <= to,
+        (Format::Valkey, Format::Valkey) => true,
+        (Format::Redis(_) | Format::Valkey, _) => false,
+    }
+}
+
+/// A change of version that would leave the server unable to read its data.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{to_engine} {to} cannot read the data that {from_engine} {from} wrote: go back to {from_engine} {from} or newer, or \
+     make a new object and copy the data"
+)]
+pub struct CannotLoad {
+    /// The engine that wrote the data.
+    pub from_engine: Engine,
+    /// Its version.
+    pub from: ServerVersion,
+    /// The engine that is asked for.
+    pub to_engine: Engine,
+    /// Its version.
+    pub to: ServerVersion,
+}
+
+/// [`can_load`], with an error that says what to do.
+///
+/// # Errors
+///
+/// The new server could not read the data.
+pub fn check_change(
+    from: (Engine, ServerVersion),
+    to: (Engine, ServerVersion),
+) -> Result<(), CannotLoad> {
+    if can_load(from, to) {
+        return Ok(());
+    }
+    Err(CannotLoad {
+        from_engine: from.0,
+        from: from.1,
+        to_engine: to.0,
+        to: to.1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(text: &str) -> (Engine, ServerVersion) {
+        let (engine, version) = text.split_at(1);
+        let engine = if engine == "R" {
+            Engine::Redis
+        } else {
+            Engine::Valkey
+        };
+        (engine, version.parse().unwrap())
+    }
+
+    #[test]
+    fn files_load_as_measured() {
+        // redis-facts §5.2: who wrote the file, then who can read it.
+        let all = [
+            "R6.2", "R7.0", "R7.2", "R7.4", "R8.0", "R8.6", "V7.2", "V8.0", "V8.1", "V9.1",
+        ];
+        let readers = [
+            ("R6.2", "R6.2 R7.0 R7.2 R7.4 R8.0 R8.6 V7.2 V8.0 V8.1 V9.1"),
+            ("R7.0", "R7.0 R7.2 R7.4 R8.0 R8.6 V7.2 V8.0 V8.1 V9.1"),
+            ("R7.2", "R7.2 R7.4 R8.0 R8.6 V7.2 V8.0 V8.1 V9.1"),
+            ("V7.2", "R7.2 R7.4 R8.0 R8.6 V7.2 V8.0 V8.1 V9.1"),
+            ("V8.0", "R7.2 R7.4 R8.0 R8.6 V7.2 V8.0 V8.1 V9.1"),
+            ("V8.1", "R7.2 R7.4 R8.0 R8.6 V7.2 V8.0 V8.1 V9.1"),
+            ("R7.4", "R7.4 R8.0 R8.6"),
+            ("R8.0", "R7.4 R8.0 R8.6"),
+            ("R8.6", "R8.6"),
+            ("V9.1", "V9.1"),
+        ];
+        for (from, readers) in readers {
+            for to in all {
+                let want = readers.split(' ').any(|reader| reader == to);
+                assert_eq!(can_load(server(from), server(to)), want, "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_branch_than_any_measured_reads_older_ones_of_its_engine_only() {
+        assert!(can_load(server("R8.6"), server("R8.8")));
+        assert!(!can_load(server("R8.8"), server("R8.6")));
+        assert!(can_load(server("R8.10.1"), server("R9")));
+        assert!(!can_load(server("R8.8"), server("V9.1")));
+        assert!(can_load(server("V9.0"), server("V9.1")));
+    }
+
+    #[test]
+    fn a_refused_change_says_what_to_do() {
+        let error = check_change(server("R8.0"), server("R7.2")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "redis 7.2 cannot read the data that redis 8.0 wrote: go back to redis 8.0 or newer, or make a new object and \
+             copy the data"
+        );
+    }
+
+    fn catalog(keys: &[&str]) -> Catalog {
+        Catalog::parse(
+            &keys
+                .iter()
+                .map(|key| ((*key).to_owned(), format!("image/{key}")))
+                .collect(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_exact_entry_wins_then_the_newest_that_is_covered() {
+        let known = catalog(&["redis-7.2.4", "redis-7.2.10", "redis-8.0", "valkey-7.2.7"]);
+        let image = |engine, version: &str| {
+            known
+                .resolve(engine, version.parse().unwrap())
+                .map(str::to_owned)
+        };
+        assert_eq!(
+            image(Engine::Redis, "7.2").as_deref(),
+            Ok("image/redis-7.2.10")
+        );
+        assert_eq!(
+            image(Engine::Redis, "7.2.4").as_deref(),
+            Ok("image/redis-7.2.4")
+        );
+        assert_eq!(
+            image(Engine::Redis, "7").as_deref(),
+            Ok("image/redis-7.2.10")
+        );
+        assert_eq!(
+            image(Engine::Valkey, "7.2").as_deref(),
+            Ok("image/valkey-7.2.7")
+        );
+        assert!(image(Engine::Valkey, "8.0").is_err());
+        assert!(
+            image(Engine::Redis, "8.0.1").is_err(),
+            "an entry for a branch promises no patch"
+        );
+    }
+
+    #[test]
+    fn an_unknown_version_is_refused_with_the_known_ones() {
+        let error = catalog(&["redis-8.0", "redis-7.2"])
+            .resolve(Engine::Redis, "5".parse().unwrap())
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no image for redis 5: use one of 7.2, 8.0, or set spec.image"
+        );
+    }
+
+    #[test]
+    fn a_catalog_with_a_mistake_names_the_key() {
+        for (key, image) in [
+            ("redis", "a"),
+            ("redis7.2", "a"),
+            ("keydb-6", "a"),
+            ("redis-7.2", " "),
+            ("redis-7.2", "a b"),
+        ] {
+            let data = BTreeMap::from([(key.to_owned(), image.to_owned())]);
+            assert_eq!(
+                Catalog::parse(&data),
+                Err(CatalogError(key.to_owned())),
+                "{key}"
+            );
+        }
+    }
+}
