@@ -6,10 +6,12 @@ use sha2::{Digest as _, Sha256};
 
 /// Lower-case hexadecimal SHA-256 of `bytes`, without a prefix (the form of ACL password hashes).
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 /// Digest of `bytes` as `sha256:<hex>`.

@@ -1,11 +1,24 @@
 //! Users and their rights: what is asked, what a policy grants, what reaches a server.
 
+mod ceiling;
+mod guard;
 mod model;
+mod patterns;
+mod request;
+mod rules;
+mod table;
+mod tokens;
 
+pub use ceiling::permits;
+pub use guard::{GuardRule, MAX_GRANTS, Violation, guard};
 pub use model::{
     AclAnswer, AclInput, AclSet, AclUser, Categories, CommandRule, KeyAccess, KeyGrant, Preset,
     UserGrants, UserRequest,
 };
+pub use request::{RequestProblem, check_request};
+pub use rules::compile;
+pub use table::{CommandTable, UnknownName};
+pub use tokens::{MAX_NAME, MAX_PATTERN, is_pattern, is_user_name, printable};
 
 /// Prefix of users that belong to the operator; no policy may name one.
 pub const SYSTEM_PREFIX: &str = "hera-";

@@ -1,0 +1,194 @@
+//! How far the commands of a preset may reach, whatever a policy or a spec says.
+
+use super::{CommandTable, Preset};
+
+/// Connection and introspection: nothing here reads or changes data, or another client.
+const HARMLESS: &[&str] = &[
+    "acl|whoami",
+    "asking",
+    "auth",
+    "client|caching",
+    "client|getname",
+    "client|getredir",
+    "client|id",
+    "client|info",
+    "client|no-touch",
+    "client|reply",
+    "client|setinfo",
+    "client|setname",
+    "client|tracking",
+    "client|trackinginfo",
+    "cluster|countkeysinslot",
+    "cluster|getkeysinslot",
+    "cluster|info",
+    "cluster|keyslot",
+    "cluster|links",
+    "cluster|myid",
+    "cluster|myshardid",
+    "cluster|nodes",
+    "cluster|shards",
+    "cluster|slots",
+    "command",
+    "discard",
+    "echo",
+    "exec",
+    "hello",
+    "lolwut",
+    "multi",
+    "ping",
+    "psubscribe",
+    "pubsub",
+    "punsubscribe",
+    "quit",
+    "readonly",
+    "readwrite",
+    "reset",
+    "select",
+    "ssubscribe",
+    "subscribe",
+    "sunsubscribe",
+    "time",
+    "unsubscribe",
+    "unwatch",
+    "wait",
+    "waitaof",
+    "watch",
+];
+
+/// In `@dangerous`, because they are slow or tell about the server, yet reads.
+const TOLERATED_READS: &[&str] = &["info", "keys", "role", "sort_ro"];
+
+/// Categories of `readwrite`.
+const READWRITE: &[&str] = &[
+    "read",
+    "write",
+    "transaction",
+    "scripting",
+    "pubsub",
+    "blocking",
+];
+
+/// What takes the server out of the operator's hands, for everybody.
+const FORBIDDEN: &[&str] = &[
+    // who leads, and from where data comes
+    "failover",
+    "replicaof",
+    "slaveof",
+    "psync",
+    "replconf",
+    "sync",
+    "trimslots",
+    // the process itself; SAVE blocks it until it looks hung
+    "debug",
+    "save",
+    "shutdown",
+];
+
+/// Containers that hold both harmless and forbidden subcommands: what is listed is allowed. A
+/// list of the forbidden ones would let through what a later server adds.
+const CONTAINERS: &[(&str, &[&str])] = &[
+    (
+        "acl",
+        &[
+            "cat", "dryrun", "genpass", "getuser", "help", "list", "log", "users", "whoami",
+        ],
+    ),
+    (
+        // PAUSE and UNPAUSE are the operator's: it pauses writes during a switchover.
+        "client",
+        &[
+            "caching",
+            "capa",
+            "getname",
+            "getredir",
+            "help",
+            "id",
+            "info",
+            "kill",
+            "list",
+            "no-evict",
+            "no-touch",
+            "reply",
+            "setinfo",
+            "setname",
+            "tracking",
+            "trackinginfo",
+            "unblock",
+        ],
+    ),
+    (
+        "cluster",
+        &[
+            "count-failure-reports",
+            "countkeysinslot",
+            "getkeysinslot",
+            "help",
+            "info",
+            "keyslot",
+            "links",
+            "myid",
+            "myshardid",
+            "nodes",
+            "replicas",
+            "shards",
+            "slaves",
+            "slot-stats",
+            "slots",
+        ],
+    ),
+    ("config", &["get", "help", "resetstat"]),
+    ("module", &["help", "list"]),
+];
+
+/// True if a user of `preset` may ever be allowed `command` (`get`, `config|get`).
+pub fn permits(preset: Preset, command: &str, table: &CommandTable) -> bool {
+    // With subcommands the container's own bit allows nothing: each of them is looked at.
+    if table.is_container(command) {
+        return true;
+    }
+    if by_name(preset, command, table) {
+        return true;
+    }
+    // `get|x` narrows a plain command to one first argument.
+    match command.split_once('|') {
+        Some((base, _)) if !table.has(command) => by_name(preset, base, table),
+        _ => false,
+    }
+}
+
+fn by_name(preset: Preset, command: &str, table: &CommandTable) -> bool {
+    let is_in = |category| table.is_in(command, category);
+    let help = table.has(command) && command.ends_with("|help");
+    let reads = help
+        || is_harmless(command)
+        || TOLERATED_READS.contains(&command)
+        || (is_in("read") && !is_in("write") && !is_in("admin") && !is_in("dangerous"));
+    match preset {
+        Preset::Readonly => reads,
+        Preset::Readwrite => {
+            let data = READWRITE.iter().any(|category| is_in(category));
+            reads || command == "sort" || (data && !is_in("admin") && !is_in("dangerous"))
+        }
+        Preset::Admin => admin(command, table),
+    }
+}
+
+/// `command`, or its subcommand of a container that is harmless as a whole (`pubsub|numsub`).
+fn is_harmless(command: &str) -> bool {
+    let base = command.split('|').next().unwrap_or(command);
+    HARMLESS.contains(&command) || HARMLESS.contains(&base)
+}
+
+fn admin(command: &str, table: &CommandTable) -> bool {
+    let (base, sub) = match command.split_once('|') {
+        Some((base, sub)) => (base, Some(sub)),
+        None => (command, None),
+    };
+    if FORBIDDEN.contains(&base) {
+        return false;
+    }
+    match CONTAINERS.iter().find(|(name, _)| *name == base) {
+        Some((_, subs)) => sub.is_some_and(|sub| subs.contains(&sub)),
+        None => table.has(command),
+    }
+}

@@ -1,0 +1,40 @@
+//! From grants to the server's notation.
+
+use super::{AclUser, CommandRule, KeyAccess, UserGrants};
+
+/// The rules that make a server's user from grants that passed the guard. The same grants and
+/// hashes always give the same rules.
+///
+/// The list starts by taking everything away: what a new user may do by default differs between
+/// versions (6.2 opens all channels).
+pub fn compile(grants: &UserGrants, password_sha256: &[String]) -> AclUser {
+    let clear = ["resetkeys", "resetchannels", "-@all"].map(str::to_owned);
+    let commands = grants.commands.iter().map(|rule| match rule {
+        CommandRule::AllowCommand(name) => format!("+{name}"),
+        CommandRule::DenyCommand(name) => format!("-{name}"),
+        CommandRule::AllowCategory(name) => format!("+@{name}"),
+        CommandRule::DenyCategory(name) => format!("-@{name}"),
+    });
+    let keys = grants.keys.iter().map(|key| match key.access {
+        KeyAccess::Read => format!("%R~{}", key.pattern),
+        KeyAccess::Write => format!("%W~{}", key.pattern),
+        KeyAccess::ReadWrite => format!("~{}", key.pattern),
+    });
+    let channels = grants.channels.iter().map(|pattern| format!("&{pattern}"));
+    let mut password_sha256: Vec<String> = password_sha256
+        .iter()
+        .map(|hash| hash.to_ascii_lowercase())
+        .collect();
+    password_sha256.sort();
+    password_sha256.dedup();
+    AclUser {
+        name: grants.name.clone(),
+        password_sha256,
+        rules: clear
+            .into_iter()
+            .chain(commands)
+            .chain(keys)
+            .chain(channels)
+            .collect(),
+    }
+}

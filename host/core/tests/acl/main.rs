@@ -1,0 +1,6 @@
+//! What the guard lets through, and what it does not.
+
+mod ceiling;
+mod fixtures;
+mod guard;
+mod property;
