@@ -1,0 +1,107 @@
+//! `hera-testbed`: brings the local Kubernetes cluster up and down.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use hera_testbed::{Layout, Options, images, provisioner, servers};
+
+/// A real Kubernetes cluster of three nodes on this machine.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring the cluster up; does nothing where it runs, starts again what died.
+    Up {
+        /// Take down a running testbed of another clone first.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Take the cluster down and check that nothing of it is left.
+    Down,
+    /// Print what runs.
+    Status,
+    /// Load an image into all nodes: an OCI archive, or the name of an image of deploy/images.
+    LoadImage {
+        /// A path, or a name such as `redis-8.0`.
+        image: String,
+    },
+    /// Make the operator's image from two programs and load it into all nodes if the cluster runs.
+    BuildImage {
+        /// `operator` is the only one that is made from programs.
+        #[arg(value_parser = ["operator"])]
+        name: String,
+        /// The operator's program.
+        #[arg(long)]
+        operator: PathBuf,
+        /// The agent's program, statically linked.
+        #[arg(long)]
+        agent: PathBuf,
+        /// The image's name in the cluster.
+        #[arg(long, default_value = "localhost/hera-operator:dev")]
+        tag: String,
+        /// Where to keep the archive.
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Only make the archive.
+        #[arg(long)]
+        no_load: bool,
+    },
+    /// Print the path of the administrator's kubeconfig.
+    Kubeconfig,
+    /// Print the paths of server programs that run on loopback; makes what is missing.
+    Servers,
+    /// Serve volume claims; `up` starts this.
+    #[command(hide = true)]
+    Provisioner,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    if let Command::Provisioner = command {
+        return provisioner::run();
+    }
+    let layout = Layout::here()?;
+    match command {
+        Command::Up { replace } => hera_testbed::up(&layout, Options { replace }),
+        Command::Down => hera_testbed::down(&layout),
+        Command::Status => hera_testbed::status(&layout),
+        Command::LoadImage { image } => {
+            let path = Path::new(&image);
+            if path.is_file() { images::load(path) } else { images::load(&images::archive(&layout, &image)?.path) }
+        }
+        Command::BuildImage { name: _, operator, agent, tag, output, no_load } => {
+            let out = output.unwrap_or_else(|| layout.state().join("operator.tar"));
+            let archive = images::operator(&layout, &operator, &agent, &tag, &out)?;
+            if !no_load {
+                images::load(&archive.path)?;
+            }
+            println!("{} {}", archive.tag, archive.path.display());
+            Ok(())
+        }
+        Command::Kubeconfig => {
+            println!("{}", layout.kubeconfig().display());
+            Ok(())
+        }
+        Command::Servers => servers::ALL.into_iter().try_for_each(|(engine, version)| {
+            let path = servers::in_layout(&layout, engine, version).context("cannot make the servers")?;
+            println!("{engine} {version} {}", path.display());
+            Ok(())
+        }),
+        Command::Provisioner => Ok(()),
+    }
+}

@@ -1,0 +1,87 @@
+//! The server binaries of the images, to run on loopback without a cluster: each with the C
+//! library of its own root file system, whatever the machine's is.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cache;
+use crate::images;
+use crate::install;
+use crate::layout::Layout;
+use crate::run::{command, output};
+
+/// The engines and versions that can be had.
+pub const ALL: [(&str, &str); 4] = [("redis", "7.0"), ("redis", "7.2"), ("redis", "8.0"), ("valkey", "8.1")];
+
+/// The path of `redis-server` or `valkey-server` for an engine and a version such as `7.2`; the
+/// command-line tools (`redis-cli`) lie beside it. Made from the image's root file system if missing.
+pub fn path(engine: &str, version: &str) -> Result<PathBuf> {
+    let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR"))).or_else(|_| Layout::here())?;
+    in_layout(&layout, engine, version)
+}
+
+/// As [`path`], for a clone.
+pub fn in_layout(layout: &Layout, engine: &str, version: &str) -> Result<PathBuf> {
+    if !ALL.contains(&(engine, version)) {
+        bail!("no server {engine} {version}; there are: {}", ALL.map(|(e, v)| format!("{e} {v}")).join(", "));
+    }
+    let name = format!("{engine}-{version}");
+    let key = format!("{name}-{}", images::rootfs_key(layout, &name)?);
+    let kept = layout.cache.join("servers").join(&key);
+    let dir = cache::get(layout, "servers", &key, |out| {
+        if !layout.cache.join("rootfs").join(format!("{key}.tar")).exists() {
+            install::packages(layout)?;
+        }
+        unpack(&images::rootfs(layout, &name)?, &out.join("root"))?;
+        wrap(engine, out, &kept)
+    })?;
+    Ok(dir.join(format!("{engine}-server")))
+}
+
+fn unpack(tar: &Path, root: &Path) -> Result<()> {
+    fs::create_dir_all(root)?;
+    let (tar, root) = (tar.display().to_string(), root.display().to_string());
+    output(&mut command(&["tar", "--extract", "--file", &tar, "--directory", &root])?).map(drop)
+}
+
+/// A script for each program of the engine, with the path that the folder will have.
+fn wrap(engine: &str, out: &Path, kept: &Path) -> Result<()> {
+    let programs = out.join("root/usr/bin").read_dir().context("no programs in the root file system")?;
+    for program in programs {
+        let name = program?.file_name().to_string_lossy().into_owned();
+        if name.starts_with(engine) {
+            let script = out.join(&name);
+            fs::write(&script, wrapper(&kept.join("root"), &name))?;
+            fs::set_permissions(script, fs::Permissions::from_mode(0o755))?;
+        }
+    }
+    Ok(())
+}
+
+fn wrapper(root: &Path, program: &str) -> String {
+    let root = root.display();
+    format!(
+        "#!/bin/sh\nexec '{root}/usr/lib64/ld-linux-x86-64.so.2' --library-path '{root}/usr/lib/x86_64-linux-gnu:{root}/usr/lib' \
+         '{root}/usr/bin/{program}' \"$@\"\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_has_a_recipe_whose_image_is_loaded() {
+        for (engine, version) in ALL {
+            assert!(images::SERVERS.contains(&format!("{engine}-{version}").as_str()));
+        }
+    }
+
+    #[test]
+    fn an_unknown_server_is_refused_with_the_list_of_known_ones() {
+        assert!(path("redis", "3.0").unwrap_err().to_string().contains("valkey 8.1"));
+    }
+}
