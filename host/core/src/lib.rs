@@ -6,3 +6,4 @@
 pub mod acl;
 pub mod agent;
 pub mod digest;
+pub mod instance;

@@ -1,1 +1,17 @@
-//! Kubernetes plumbing: server-side apply, leader election, Events, status writing.
+//! Kubernetes plumbing: server-side apply that writes only what changed, leader election with a
+//! term, Events, and status writing.
+
+mod apply;
+mod events;
+pub mod lease;
+mod status;
+
+pub use apply::{Applied, Applier, ApplyError};
+pub use events::{Events, Severity};
+pub use lease::Leadership;
+pub use status::{StatusWriter, merge_conditions};
+
+/// Owner of the fields of child objects that the operator applies.
+pub const OBJECTS_MANAGER: &str = "hera-operator/objects";
+/// Owner of the status.
+pub const STATUS_MANAGER: &str = "hera-operator/status";

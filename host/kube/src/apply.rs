@@ -1,0 +1,163 @@
+//! Server-side apply that sends nothing when nothing changed.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::OBJECTS_MANAGER;
+
+/// Why an object was not applied.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The API server did not answer, or something passing happened to it.
+    #[error("the API server: {0}")]
+    Kube(#[from] kube::Error),
+    /// An object of that name belongs to somebody else; it is not touched.
+    #[error("{0}")]
+    Taken(String),
+    /// The API server refuses the content; trying again does not help.
+    #[error("{0}")]
+    Refused(String),
+    /// The object cannot be written as JSON.
+    #[error("an object cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What an apply came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The live object was as this operator left it, and the same is wanted: nothing was sent.
+    Unchanged,
+    /// The object was sent.
+    Sent,
+}
+
+/// Remembers what it applied last, so that a reconcile of a settled object writes nothing.
+///
+/// # Guarantees
+/// An object is sent when the wanted content differs from what was sent last, or when anybody
+/// changed the live object since (its `resourceVersion` moved), or when it is gone. An object that
+/// the given owner does not own is never touched.
+///
+/// # Caveats
+/// The memory is this process's: after a restart each object is sent once, which the API server
+/// answers without a new `resourceVersion` if nothing differs.
+pub struct Applier {
+    client: Client,
+    memory: Mutex<HashMap<String, Remembered>>,
+}
+
+struct Remembered {
+    wanted: Value,
+    resource_version: Option<String>,
+}
+
+impl Applier {
+    /// An applier with an empty memory.
+    pub fn new(client: Client) -> Self {
+        Self { client, memory: Mutex::default() }
+    }
+
+    /// Makes the live object have the fields of `wanted`, which `owner` (a uid) must own.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn apply<K>(
+        &self,
+        namespace: &str,
+        owner: &str,
+        wanted: &K,
+    ) -> Result<Applied, ApplyError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let name = wanted.name_any();
+        let live = api.get_opt(&name).await?;
+        if let Some(live) = &live
+            && !live.owner_references().iter().any(|reference| reference.uid == owner)
+        {
+            return Err(ApplyError::Taken(format!(
+                "{} {name} is there already and belongs to somebody else: delete or rename it",
+                K::kind(&())
+            )));
+        }
+        self.send(&api, namespace, &name, live.as_ref(), serde_json::to_value(wanted)?).await
+    }
+
+    /// Makes the live object that was read as `live` have the fields of `wanted`.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn patch<K>(
+        &self,
+        namespace: &str,
+        name: &str,
+        live: &K,
+        wanted: Value,
+    ) -> Result<Applied, ApplyError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        self.send(&api, namespace, name, Some(live), wanted).await
+    }
+
+    async fn send<K>(
+        &self,
+        api: &Api<K>,
+        namespace: &str,
+        name: &str,
+        live: Option<&K>,
+        wanted: Value,
+    ) -> Result<Applied, ApplyError>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let key = format!("{}/{namespace}/{name}", K::kind(&()));
+        if let Some(live) = live
+            && self.is_settled(&key, &wanted, live.resource_version().as_deref())
+        {
+            return Ok(Applied::Unchanged);
+        }
+        let params = PatchParams::apply(OBJECTS_MANAGER).force();
+        let sent = api.patch(name, &params, &Patch::Apply(&wanted)).await;
+        let live = sent.map_err(|error| match error {
+            kube::Error::Api(status) if status.is_invalid() || status.is_forbidden() => {
+                ApplyError::Refused(format!("{} {name}: {}", K::kind(&()), status.message))
+            }
+            other => other.into(),
+        })?;
+        self.remember(key, wanted, live.resource_version());
+        Ok(Applied::Sent)
+    }
+
+    fn is_settled(&self, key: &str, wanted: &Value, live: Option<&str>) -> bool {
+        self.lock().get(key).is_some_and(|known| {
+            known.wanted == *wanted && known.resource_version.as_deref() == live
+        })
+    }
+
+    fn remember(&self, key: String, wanted: Value, resource_version: Option<String>) {
+        self.lock().insert(key, Remembered { wanted, resource_version });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Remembered>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

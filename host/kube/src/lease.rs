@@ -1,0 +1,26 @@
+//! Leader election by a Lease, with a term.
+//!
+//! The term is the Lease's transition count: it grows with every change of holder, so whoever is
+//! told a term can refuse an older leader.
+//!
+//! # Guarantees
+//! [`Leadership::term`] answers a term only while this process renewed the Lease less than the
+//! Lease's duration ago by its own monotonic clock; a process that was stopped and wakes up later
+//! is no leader any more, before it has talked to anybody.
+//!
+//! # Caveats
+//! A write that was already on its way cannot be called back: writes carry preconditions, orders
+//! to agents carry the term.
+
+mod decide;
+mod elector;
+
+pub use decide::{Record, Verdict, evaluate};
+pub use elector::{Elector, Leadership, LeaseName};
+
+use std::time::Duration;
+
+/// How long a holder that does not renew is still believed (design §6).
+pub const DURATION: Duration = Duration::from_secs(6);
+/// How often the holder renews, and a candidate looks.
+pub const RENEW_EVERY: Duration = Duration::from_secs(2);
