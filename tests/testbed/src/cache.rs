@@ -17,7 +17,8 @@ pub struct Recipe(Sha256);
 impl Recipe {
     /// Adds a text, such as a flag.
     pub fn text(mut self, text: &str) -> Self {
-        self.0.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.0
+            .update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
         self.0.update(text);
         self
     }
@@ -25,9 +26,15 @@ impl Recipe {
     /// Adds a file's name and content.
     pub fn file(self, path: &Path) -> Result<Self> {
         let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let mut with_name = self.text(&name);
-        with_name.0.update(u64::try_from(content.len())?.to_le_bytes());
+        with_name
+            .0
+            .update(u64::try_from(content.len())?.to_le_bytes());
         with_name.0.update(&content);
         Ok(with_name)
     }
@@ -49,7 +56,12 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The file or folder `<cache>/<kind>/<key>`, made by `make` at a temporary path if it is missing.
 /// Two who want the same thing at once: one makes it, the other waits.
-pub fn get(layout: &Layout, kind: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+pub fn get(
+    layout: &Layout,
+    kind: &str,
+    key: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let dir = layout.cache.join(kind);
     let done = dir.join(key);
     if done.exists() {
@@ -57,9 +69,11 @@ pub fn get(layout: &Layout, kind: &str, key: &str, make: impl FnOnce(&Path) -> R
     }
     fs::create_dir_all(&dir).with_context(|| format!("cannot make the cache {}", dir.display()))?;
     let lock = fs::File::create(dir.join(format!(".{key}.lock")))?;
-    wait(&format!("the making of {} by another", done.display()), Duration::from_secs(1800), || {
-        Ok(lock.try_lock().is_ok())
-    })?;
+    wait(
+        &format!("the making of {} by another", done.display()),
+        Duration::from_secs(1800),
+        || Ok(lock.try_lock().is_ok()),
+    )?;
     if !done.exists() {
         let temporary = dir.join(format!(".{key}.new"));
         remove(&temporary)?;
@@ -93,7 +107,10 @@ mod tests {
     #[test]
     fn a_thing_is_made_once_and_a_failed_try_leaves_none() {
         let base = std::env::temp_dir().join(format!("hera-cache-test-{}", std::process::id()));
-        let layout = Layout { repo: base.clone(), cache: base.clone() };
+        let layout = Layout {
+            repo: base.clone(),
+            cache: base.clone(),
+        };
         assert!(get(&layout, "k", "a", |_| anyhow::bail!("no")).is_err());
         let path = get(&layout, "k", "a", |path| Ok(fs::write(path, "1")?)).unwrap();
         get(&layout, "k", "a", |_| anyhow::bail!("made twice")).unwrap();

@@ -21,9 +21,16 @@ pub fn is_v2() -> bool {
 
 /// The tree in which processes are found and frozen.
 pub fn tracking_root() -> Result<PathBuf> {
-    let root = if is_v2() { PathBuf::from(MOUNT) } else { Path::new(MOUNT).join("freezer") };
+    let root = if is_v2() {
+        PathBuf::from(MOUNT)
+    } else {
+        Path::new(MOUNT).join("freezer")
+    };
     if !root.is_dir() {
-        bail!("no cgroup tree at {}: the testbed needs cgroups it may write to", root.display());
+        bail!(
+            "no cgroup tree at {}: the testbed needs cgroups it may write to",
+            root.display()
+        );
     }
     Ok(root)
 }
@@ -53,7 +60,8 @@ pub fn create(path: &str) -> Result<()> {
         for part in path.split('/') {
             let parent = dir.clone();
             dir.push(part);
-            fs::create_dir_all(&dir).with_context(|| format!("cannot make the cgroup {}", dir.display()))?;
+            fs::create_dir_all(&dir)
+                .with_context(|| format!("cannot make the cgroup {}", dir.display()))?;
             if is_v2() {
                 enable_controllers(&dir)?;
             } else if root.ends_with("cpuset") {
@@ -70,9 +78,16 @@ pub fn create(path: &str) -> Result<()> {
 fn enable_controllers(dir: &Path) -> Result<()> {
     let file = dir.join("cgroup.subtree_control");
     let on = fs::read_to_string(&file)?;
-    for controller in NEEDED.iter().filter(|name| !on.split_whitespace().any(|word| word == **name)) {
-        fs::write(&file, format!("+{controller}"))
-            .with_context(|| format!("cannot pass the cgroup controller {controller} down from {}", dir.display()))?;
+    for controller in NEEDED
+        .iter()
+        .filter(|name| !on.split_whitespace().any(|word| word == **name))
+    {
+        fs::write(&file, format!("+{controller}")).with_context(|| {
+            format!(
+                "cannot pass the cgroup controller {controller} down from {}",
+                dir.display()
+            )
+        })?;
     }
     Ok(())
 }
@@ -93,18 +108,30 @@ pub fn pids(dir: &Path) -> Vec<i32> {
 
 /// The cgroup of a pod below a node's, found by the pod's uid.
 pub fn pod(node_dir: &Path, uid: &str) -> Option<PathBuf> {
-    children(node_dir).into_iter().find_map(|dir| if is_pod(&dir, uid) { Some(dir) } else { pod(&dir, uid) })
+    children(node_dir).into_iter().find_map(|dir| {
+        if is_pod(&dir, uid) {
+            Some(dir)
+        } else {
+            pod(&dir, uid)
+        }
+    })
 }
 
 /// A pod's cgroup is `pod<uid>`; the systemd driver would write `_` for `-`.
 fn is_pod(dir: &Path, uid: &str) -> bool {
-    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = dir
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     name.strip_prefix("pod").is_some_and(|rest| rest == uid)
 }
 
 fn children(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Freezes or thaws a cgroup and waits until the kernel says so.
@@ -114,7 +141,9 @@ pub fn set_frozen(dir: &Path, frozen: bool) -> Result<()> {
         fs::write(&v2, if frozen { "1" } else { "0" })?;
         let want = format!("frozen {}", u8::from(frozen));
         return wait("the freezer", Duration::from_secs(10), || {
-            Ok(fs::read_to_string(dir.join("cgroup.events"))?.lines().any(|line| line == want))
+            Ok(fs::read_to_string(dir.join("cgroup.events"))?
+                .lines()
+                .any(|line| line == want))
         });
     }
     let state = dir.join("freezer.state");
@@ -132,18 +161,23 @@ pub fn kill_all(path: &str) -> Result<()> {
         return Ok(());
     }
     thaw_below(&dir)?;
-    wait(&format!("the end of all processes in the cgroup {path}"), Duration::from_secs(20), || {
-        let left = pids(&dir);
-        for pid in &left {
-            signal_pid(*pid, Signal::SIGKILL)?;
-        }
-        Ok(left.is_empty())
-    })
+    wait(
+        &format!("the end of all processes in the cgroup {path}"),
+        Duration::from_secs(20),
+        || {
+            let left = pids(&dir);
+            for pid in &left {
+                signal_pid(*pid, Signal::SIGKILL)?;
+            }
+            Ok(left.is_empty())
+        },
+    )
 }
 
 fn thaw_below(dir: &Path) -> Result<()> {
     let frozen = ["freezer.state", "cgroup.freeze"].iter().any(|file| {
-        fs::read_to_string(dir.join(file)).is_ok_and(|text| matches!(text.trim(), "FROZEN" | "FREEZING" | "1"))
+        fs::read_to_string(dir.join(file))
+            .is_ok_and(|text| matches!(text.trim(), "FROZEN" | "FREEZING" | "1"))
     });
     if frozen {
         set_frozen(dir, false)?;
@@ -156,10 +190,14 @@ pub fn remove(path: &str) -> Result<()> {
     for root in roots()? {
         let dir = root.join(path);
         // A process that was just killed may hold its cgroup for a moment.
-        wait(&format!("the removal of the cgroup {}", dir.display()), Duration::from_secs(10), || {
-            remove_tree(&dir)?;
-            Ok(true)
-        })?;
+        wait(
+            &format!("the removal of the cgroup {}", dir.display()),
+            Duration::from_secs(10),
+            || {
+                remove_tree(&dir)?;
+                Ok(true)
+            },
+        )?;
     }
     Ok(())
 }
@@ -168,14 +206,20 @@ fn remove_tree(dir: &Path) -> Result<()> {
     if !dir.is_dir() {
         return Ok(());
     }
-    children(dir).iter().try_for_each(|child| remove_tree(child))?;
+    children(dir)
+        .iter()
+        .try_for_each(|child| remove_tree(child))?;
     fs::remove_dir(dir).with_context(|| format!("cannot remove the cgroup {}", dir.display()))
 }
 
 /// What is left of a cgroup, in any tree.
 pub fn left(path: &str) -> Vec<PathBuf> {
     let roots = roots().unwrap_or_default();
-    roots.into_iter().map(|root| root.join(path)).filter(|dir| dir.exists()).collect()
+    roots
+        .into_iter()
+        .map(|root| root.join(path))
+        .filter(|dir| dir.exists())
+        .collect()
 }
 
 #[cfg(test)]

@@ -24,8 +24,13 @@ const TABLES: [&str; 2] = ["ip kube-proxy", "ip6 kube-proxy"];
 pub fn down(layout: &Layout) -> Result<()> {
     install::check_machine()?;
     let _lock = owner::lock()?;
-    if let Some(other) = Owner::load().filter(|owner| owner.lives() && owner.clone != layout.repo && owner.clone.is_dir()) {
-        bail!("the testbed on this machine belongs to {}; take it down there", other.clone.display());
+    if let Some(other) = Owner::load()
+        .filter(|owner| owner.lives() && owner.clone != layout.repo && owner.clone.is_dir())
+    {
+        bail!(
+            "the testbed on this machine belongs to {}; take it down there",
+            other.clone.display()
+        );
     }
     step("testbed down", || clean(layout))
 }
@@ -72,38 +77,65 @@ pub fn clean(layout: &Layout) -> Result<()> {
 
 /// Ends all programs first, so that no kubelet starts what was just stopped, then the containers.
 fn kill(owner: Option<&Owner>) -> Result<()> {
-    let programs: Vec<_> = owner.into_iter().flat_map(|owner| owner.programs.values().copied()).collect();
+    let programs: Vec<_> = owner
+        .into_iter()
+        .flat_map(|owner| owner.programs.values().copied())
+        .collect();
     for process in &programs {
         process.signal(Signal::SIGKILL)?;
     }
     cgroup::kill_all(CGROUP)?;
-    wait("the end of the testbed's programs", Duration::from_secs(20), || {
-        let stray = stray();
-        for pid in &stray {
-            signal_pid(*pid, Signal::SIGKILL)?;
-        }
-        Ok(stray.is_empty() && programs.iter().all(|process| !process.alive()))
-    })
+    wait(
+        "the end of the testbed's programs",
+        Duration::from_secs(20),
+        || {
+            let stray = stray();
+            for pid in &stray {
+                signal_pid(*pid, Signal::SIGKILL)?;
+            }
+            Ok(stray.is_empty() && programs.iter().all(|process| !process.alive()))
+        },
+    )
 }
 
 /// Processes that can only be the testbed's: what names its folders in its arguments.
 fn stray() -> Vec<i32> {
     let is_ours = |line: &str| {
-        let program = line.split(' ').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-        let ours = ["containerd", "containerd-shim-runc-v2", "runc", "etcd", "kube", "hera-testbed"].contains(&program);
-        ours && line.split([' ', '=']).skip(1).any(|word| word.starts_with(RUN) || word.starts_with(DATA))
+        let program = line
+            .split(' ')
+            .next()
+            .and_then(|path| path.rsplit('/').next())
+            .unwrap_or_default();
+        let ours = [
+            "containerd",
+            "containerd-shim-runc-v2",
+            "runc",
+            "etcd",
+            "kube",
+            "hera-testbed",
+        ]
+        .contains(&program);
+        ours && line
+            .split([' ', '='])
+            .skip(1)
+            .any(|word| word.starts_with(RUN) || word.starts_with(DATA))
     };
     find(is_ours)
 }
 
 /// Unmounts all below the testbed's folders, the deepest first.
 fn unmount() -> Result<()> {
-    wait("the unmounting of all below the testbed's folders", Duration::from_secs(20), || {
-        for mount in mounts() {
-            umount2(mount.as_str(), MntFlags::MNT_DETACH).with_context(|| format!("cannot unmount {mount}"))?;
-        }
-        Ok(mounts().is_empty())
-    })
+    wait(
+        "the unmounting of all below the testbed's folders",
+        Duration::from_secs(20),
+        || {
+            for mount in mounts() {
+                umount2(mount.as_str(), MntFlags::MNT_DETACH)
+                    .with_context(|| format!("cannot unmount {mount}"))?;
+            }
+            Ok(mounts().is_empty())
+        },
+    )
 }
 
 /// The mounts below the testbed's folders, the last made first.
@@ -112,32 +144,51 @@ fn mounts() -> Vec<String> {
 }
 
 fn parse_mounts(mountinfo: &str) -> Vec<String> {
-    let paths = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
-    let mut ours: Vec<_> = paths.filter(|path| Path::new(path).starts_with(RUN) || Path::new(path).starts_with(DATA)).collect();
+    let paths = mountinfo
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(unescape);
+    let mut ours: Vec<_> = paths
+        .filter(|path| Path::new(path).starts_with(RUN) || Path::new(path).starts_with(DATA))
+        .collect();
     ours.reverse();
     ours
 }
 
 /// The kernel writes blanks and the like as octal numbers.
 fn unescape(path: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(path.to_owned(), |path, (code, text)| path.replace(code, text))
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(path.to_owned(), |path, (code, text)| {
+        path.replace(code, text)
+    })
 }
 
 fn remove_link(link: &str) -> Result<()> {
     // A link goes with its namespace, by the kernel's own pace: that it is gone meanwhile is fine.
     if succeeds(&format!("ip link show {link}")) && !succeeds(&format!("ip link delete {link}")) {
-        wait(&format!("the removal of the link {link}"), Duration::from_secs(10), || {
-            Ok(!succeeds(&format!("ip link show {link}")))
-        })?;
+        wait(
+            &format!("the removal of the link {link}"),
+            Duration::from_secs(10),
+            || Ok(!succeeds(&format!("ip link show {link}"))),
+        )?;
     }
     Ok(())
 }
 
 /// kubelets leave links to logs in a folder that all kubelets of a machine share.
 fn remove_container_log_links() {
-    for entry in Path::new("/var/log/containers").read_dir().into_iter().flatten().flatten() {
+    for entry in Path::new("/var/log/containers")
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(DATA)) {
             let _ = fs::remove_file(entry.path());
         }
@@ -146,18 +197,41 @@ fn remove_container_log_links() {
 
 /// What is on the machine of a testbed, in words.
 fn left() -> Vec<String> {
-    let mut left: Vec<_> = mounts().into_iter().map(|mount| format!("mount {mount}")).collect();
-    left.extend(stray().into_iter().map(|pid| format!("process {pid} ({})", crate::process::cmdline(pid))));
+    let mut left: Vec<_> = mounts()
+        .into_iter()
+        .map(|mount| format!("mount {mount}"))
+        .collect();
+    left.extend(
+        stray()
+            .into_iter()
+            .map(|pid| format!("process {pid} ({})", crate::process::cmdline(pid))),
+    );
     for node in NODES {
         if netns_path(node).exists() {
             left.push(format!("network namespace {}", node.netns()));
         }
     }
-    let links = NODES.map(|node| node.link()).into_iter().chain([BRIDGE.to_owned()]);
-    left.extend(links.filter(|link| succeeds(&format!("ip link show {link}"))).map(|link| format!("link {link}")));
+    let links = NODES
+        .map(|node| node.link())
+        .into_iter()
+        .chain([BRIDGE.to_owned()]);
+    left.extend(
+        links
+            .filter(|link| succeeds(&format!("ip link show {link}")))
+            .map(|link| format!("link {link}")),
+    );
     let routes = sh("ip route").unwrap_or_default();
-    left.extend(routes.lines().filter(|line| line.starts_with("10.244.") || line.starts_with("172.30.0.")).map(|line| format!("route {line}")));
-    left.extend(cgroup::left(CGROUP).into_iter().map(|dir| format!("cgroup {}", dir.display())));
+    left.extend(
+        routes
+            .lines()
+            .filter(|line| line.starts_with("10.244.") || line.starts_with("172.30.0."))
+            .map(|line| format!("route {line}")),
+    );
+    left.extend(
+        cgroup::left(CGROUP)
+            .into_iter()
+            .map(|dir| format!("cgroup {}", dir.display())),
+    );
     if Path::new(RUN).exists() {
         left.push(RUN.to_owned());
     }
@@ -174,6 +248,9 @@ mod tests {
             2 1 0:5 / /var/lib/hera-testbed/a rw - tmpfs tmpfs rw\n\
             3 2 0:6 / /var/lib/hera-testbed/a/b\\040c rw - tmpfs tmpfs rw\n\
             4 1 0:7 / /var/lib/hera-testbed-other rw - tmpfs tmpfs rw\n";
-        assert_eq!(parse_mounts(info), ["/var/lib/hera-testbed/a/b c", "/var/lib/hera-testbed/a"]);
+        assert_eq!(
+            parse_mounts(info),
+            ["/var/lib/hera-testbed/a/b c", "/var/lib/hera-testbed/a"]
+        );
     }
 }

@@ -9,11 +9,11 @@ use crate::layout::Layout;
 use crate::names::{API_SERVICE_IP, DNS_IP, NODES};
 use crate::run::{command, output, wait};
 
-/// Runs kubectl as the administrator.
+/// Runs kubectl as the administrator, for at most two minutes.
 pub fn kubectl(layout: &Layout, words: &[&str]) -> Result<String> {
     let program = layout.bin().join("kubectl").display().to_string();
     let config = format!("--kubeconfig={}", layout.kubeconfig().display());
-    let mut all = vec![program.as_str(), &config, "--request-timeout=10s"];
+    let mut all = vec!["timeout", "120", program.as_str(), &config];
     all.extend(words);
     output(&mut command(&all)?)
 }
@@ -21,21 +21,53 @@ pub fn kubectl(layout: &Layout, words: &[&str]) -> Result<String> {
 /// Applies the cluster's own objects.
 pub fn apply(layout: &Layout) -> Result<()> {
     for name in ["storage.yaml", "dns.yaml"] {
-        let path = layout.source().join("manifests").join(name).display().to_string();
-        wait(&format!("the applying of {name}"), Duration::from_secs(30), || {
-            kubectl(layout, &["apply", "--server-side", "--force-conflicts", "-f", &path]).map(|_| true)
-        })?;
+        let path = layout
+            .source()
+            .join("manifests")
+            .join(name)
+            .display()
+            .to_string();
+        wait(
+            &format!("the applying of {name}"),
+            Duration::from_secs(30),
+            || {
+                kubectl(
+                    layout,
+                    &[
+                        "apply",
+                        "--request-timeout=10s",
+                        "--server-side",
+                        "--force-conflicts",
+                        "-f",
+                        &path,
+                    ],
+                )
+                .map(|_| true)
+            },
+        )?;
     }
     Ok(())
 }
 
 /// Waits until every node is ready.
 pub fn wait_nodes(layout: &Layout) -> Result<()> {
-    let what = format!("three ready nodes (see {}/kubelet-*.log)", layout.log().display());
+    let what = format!(
+        "three ready nodes (see {}/kubelet-*.log)",
+        layout.log().display()
+    );
     wait(&what, Duration::from_secs(90), || {
         let path = r#"jsonpath={range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#;
-        let text = kubectl(layout, &["get", "nodes", "-o", path])?;
-        let ready = NODES.iter().filter(|node| text.lines().any(|line| line == format!("{}=True", node.name()))).count();
+        let text = kubectl(
+            layout,
+            &["get", "nodes", "--request-timeout=5s", "-o", path],
+        )?;
+        let ready = NODES
+            .iter()
+            .filter(|node| {
+                text.lines()
+                    .any(|line| line == format!("{}=True", node.name()))
+            })
+            .count();
         if ready < NODES.len() {
             bail!("ready: {ready} of {}", NODES.len());
         }
@@ -45,18 +77,27 @@ pub fn wait_nodes(layout: &Layout) -> Result<()> {
 
 /// Waits until the cluster's DNS runs on every node and answers the host with the API server's address.
 pub fn wait_dns(layout: &Layout) -> Result<()> {
-    let words = ["--namespace=kube-system", "rollout", "status", "daemonset/coredns", "--timeout=90s"];
-    let all: Vec<_> = words.iter().copied().collect();
-    let program = layout.bin().join("kubectl").display().to_string();
-    let config = format!("--kubeconfig={}", layout.kubeconfig().display());
-    let mut full = vec![program.as_str(), &config];
-    full.extend(all);
-    output(&mut command(&full)?)
-        .with_context(|| format!("CoreDNS does not become ready; see its pods, and {}/kubelet-*.log", layout.log().display()))?;
-    wait(&format!("an answer of the cluster DNS at {DNS_IP}"), Duration::from_secs(30), || {
-        let answer = resolve("kubernetes.default.svc.cluster.local")?;
-        Ok(answer == API_SERVICE_IP)
-    })
+    let words = [
+        "--namespace=kube-system",
+        "rollout",
+        "status",
+        "daemonset/coredns",
+        "--timeout=90s",
+    ];
+    kubectl(layout, &words).with_context(|| {
+        format!(
+            "CoreDNS does not become ready; see its pods, and {}/kubelet-*.log",
+            layout.log().display()
+        )
+    })?;
+    wait(
+        &format!("an answer of the cluster DNS at {DNS_IP}"),
+        Duration::from_secs(30),
+        || {
+            let answer = resolve("kubernetes.default.svc.cluster.local")?;
+            Ok(answer == API_SERVICE_IP)
+        },
+    )
 }
 
 /// Asks the cluster's DNS for a name's IPv4 address, from the host.
@@ -66,7 +107,9 @@ pub fn resolve(name: &str) -> Result<String> {
     socket.connect((DNS_IP, 53))?;
     socket.send(&question(name)?)?;
     let mut buffer = [0; 512];
-    let length = socket.recv(&mut buffer).context("no answer of the cluster DNS")?;
+    let length = socket
+        .recv(&mut buffer)
+        .context("no answer of the cluster DNS")?;
     let answer = buffer.get(..length).unwrap_or_default();
     // One question, one answer: the address is the packet's last four bytes.
     match (answer.get(6..8), answer.last_chunk::<4>()) {

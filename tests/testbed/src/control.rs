@@ -11,7 +11,10 @@ use crate::spawn::{Program, flags};
 
 /// etcd: nothing that it writes has to survive the machine.
 pub fn etcd() -> Program {
-    let (client, peer) = (format!("http://127.0.0.1:{ETCD_PORT}"), format!("http://127.0.0.1:{}", ETCD_PORT + 1));
+    let (client, peer) = (
+        format!("http://127.0.0.1:{ETCD_PORT}"),
+        format!("http://127.0.0.1:{}", ETCD_PORT + 1),
+    );
     let data = format!("{DATA}/etcd");
     let mut argv = vec!["etcd".to_owned(), "--unsafe-no-fsync".to_owned()];
     argv.extend(flags(&[
@@ -144,7 +147,10 @@ pub fn proxy_argv(kube: &Path, node: &str) -> Vec<String> {
 
 /// The volume provisioner: this program itself.
 pub fn provisioner(program: &Path) -> Result<Program> {
-    Ok(Program::control("provisioner", vec![program.display().to_string(), "provisioner".to_owned()]))
+    Ok(Program::control(
+        "provisioner",
+        vec![program.display().to_string(), "provisioner".to_owned()],
+    ))
 }
 
 fn component(kube: &Path, name: &str, pairs: &[(&str, &str)]) -> Vec<String> {

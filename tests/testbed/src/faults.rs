@@ -37,7 +37,9 @@ pub struct Fault {
 
 impl Fault {
     fn new(undo: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
-        Self { undo: Some(Box::new(undo)) }
+        Self {
+            undo: Some(Box::new(undo)),
+        }
     }
 
     /// Ends the fault and tells whether that worked.
@@ -60,9 +62,14 @@ impl Testbed {
         let layout = Layout::find(repo)?;
         let running = Owner::load().filter(Owner::lives);
         match running {
-            Some(owner) if owner.clone == layout.repo && layout.kubeconfig().exists() => Ok(Self { layout }),
+            Some(owner) if owner.clone == layout.repo && layout.kubeconfig().exists() => {
+                Ok(Self { layout })
+            }
             Some(owner) if owner.clone != layout.repo => {
-                bail!("the testbed on this machine belongs to {}", owner.clone.display())
+                bail!(
+                    "the testbed on this machine belongs to {}",
+                    owner.clone.display()
+                )
             }
             _ => bail!("no testbed is running; bring it up with `make testbed-up`"),
         }
@@ -96,8 +103,15 @@ impl Testbed {
     /// The pod's processes, the one that only holds its namespaces left out.
     pub fn pod_processes(&self, uid: &str) -> Result<Vec<PodProcess>> {
         let pids = cgroup::pids(&pod_cgroup(uid)?);
-        let all = pids.into_iter().map(|pid| PodProcess { pid, cmdline: cmdline(pid) });
-        Ok(all.filter(|process| !process.cmdline.is_empty() && !process.cmdline.starts_with("/pause ")).collect())
+        let all = pids.into_iter().map(|pid| PodProcess {
+            pid,
+            cmdline: cmdline(pid),
+        });
+        Ok(all
+            .filter(|process| {
+                !process.cmdline.is_empty() && !process.cmdline.starts_with("/pause ")
+            })
+            .collect())
     }
 
     /// Sends a signal to a process.
@@ -111,7 +125,9 @@ impl Testbed {
         if processes.is_empty() {
             bail!("the pod {uid} has no process");
         }
-        processes.iter().try_for_each(|process| signal_pid(process.pid, Signal::SIGKILL))?;
+        processes
+            .iter()
+            .try_for_each(|process| signal_pid(process.pid, Signal::SIGKILL))?;
         Ok(processes.len())
     }
 
@@ -119,7 +135,13 @@ impl Testbed {
     pub fn freeze_pod(&self, uid: &str) -> Result<Fault> {
         let dir = pod_cgroup(uid)?;
         cgroup::set_frozen(&dir, true)?;
-        Ok(Fault::new(move || if dir.exists() { cgroup::set_frozen(&dir, false) } else { Ok(()) }))
+        Ok(Fault::new(move || {
+            if dir.exists() {
+                cgroup::set_frozen(&dir, false)
+            } else {
+                Ok(())
+            }
+        }))
     }
 
     /// Stops the API server in its tracks: connections stay, nothing answers.
@@ -144,16 +166,27 @@ impl Testbed {
     /// Drops every packet from one pod's or node's address to another's, in this direction only.
     pub fn block(&self, from: &str, to: &str) -> Result<Fault> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let table = format!("hera-fault-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let table = format!(
+            "hera-fault-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let undo_table = table.clone();
         let fault = Fault::new(move || {
-            NODES.into_iter().try_for_each(|node| nft(node, &format!("destroy table ip {undo_table}")))
+            NODES.into_iter().try_for_each(|node| {
+                nft(
+                    node,
+                    &format!("add table ip {undo_table}; delete table ip {undo_table}"),
+                )
+            })
         });
         for node in NODES {
             let rule = format!("ip saddr {from} ip daddr {to} drop");
-            let chain = |hook: &str| format!("chain {hook} {{ type filter hook {hook} priority -310; {rule}; }}");
-            let chains = ["prerouting", "forward", "postrouting"].map(chain).join(" ");
-            nft(node, &format!("table ip {table} {{ {chains} }}"))?;
+            let chain = |hook: &str| {
+                format!("chain {hook} {{\ntype filter hook {hook} priority -310\n{rule}\n}}\n")
+            };
+            let chains = ["prerouting", "forward", "postrouting"].map(chain).concat();
+            nft(node, &format!("table ip {table} {{\n{chains}}}\n"))?;
         }
         Ok(fault)
     }
@@ -174,7 +207,11 @@ impl Testbed {
         let mut owner = Owner::load().context("no testbed")?;
         let kube = self.layout.bin().join("kube").canonicalize()?;
         node::prepare(node)?;
-        for program in [node::containerd(node), node::kubelet(node, &kube), node::proxy(node, &kube)] {
+        for program in [
+            node::containerd(node),
+            node::kubelet(node, &kube),
+            node::proxy(node, &kube),
+        ] {
             let process = program.spawn(&self.layout)?;
             if program.name.starts_with("containerd") {
                 node::wait_containerd(&self.layout, node)?;
@@ -188,7 +225,9 @@ impl Testbed {
 /// The cgroup of a pod, on whichever node it is.
 fn pod_cgroup(uid: &str) -> Result<PathBuf> {
     let root = cgroup::tracking_root()?;
-    let found = NODES.iter().find_map(|node| cgroup::pod(&root.join(node.cgroup()), uid));
+    let found = NODES
+        .iter()
+        .find_map(|node| cgroup::pod(&root.join(node.cgroup()), uid));
     found.with_context(|| format!("no node runs a pod with the uid {uid}"))
 }
 
@@ -203,7 +242,8 @@ fn forget_memory(node: Node) -> Result<()> {
     for line in mounts.lines().filter(|line| line.contains(" - tmpfs ")) {
         let path = line.split(' ').nth(4).unwrap_or_default();
         if Path::new(path).starts_with(&pods) {
-            umount2(path, MntFlags::MNT_DETACH).with_context(|| format!("cannot unmount {path}"))?;
+            umount2(path, MntFlags::MNT_DETACH)
+                .with_context(|| format!("cannot unmount {path}"))?;
         }
     }
     Ok(())
@@ -211,7 +251,10 @@ fn forget_memory(node: Node) -> Result<()> {
 
 fn nft(node: Node, script: &str) -> Result<()> {
     let netns = format!("--net={}", crate::spawn::netns_path(node).display());
-    crate::run::output(&mut crate::run::command(&["nsenter", &netns, "nft", script])?).map(drop)
+    crate::run::output(&mut crate::run::command(&[
+        "nsenter", &netns, "nft", script,
+    ])?)
+    .map(drop)
 }
 
 #[cfg(test)]
@@ -229,7 +272,11 @@ mod tests {
                 assert!(!flag.swap(true, Ordering::SeqCst), "undone twice");
                 Ok(())
             });
-            if end { fault.end().unwrap() } else { drop(fault) }
+            if end {
+                fault.end().unwrap()
+            } else {
+                drop(fault)
+            }
             assert!(undone.load(Ordering::SeqCst));
         }
     }

@@ -32,14 +32,20 @@ pub fn check_machine() -> Result<()> {
         bail!("the testbed needs root: it makes network namespaces, mounts and cgroups");
     }
     if !succeeds("unshare --net --mount true") {
-        bail!("the testbed needs the right to make network and mount namespaces, which this sandbox does not give");
+        bail!(
+            "the testbed needs the right to make network and mount namespaces, which this sandbox does not give"
+        );
     }
     crate::cgroup::tracking_root().map(drop)
 }
 
 /// Installs what is missing; gives the names of what it installed.
 pub fn packages(layout: &Layout) -> Result<Vec<&'static str>> {
-    let missing: Vec<_> = NEEDED.iter().filter(|(path, _)| !exists(path)).map(|(_, package)| *package).collect();
+    let missing: Vec<_> = NEEDED
+        .iter()
+        .filter(|(path, _)| !exists(path))
+        .map(|(_, package)| *package)
+        .collect();
     if missing.is_empty() {
         return Ok(missing);
     }

@@ -16,12 +16,17 @@ pub struct Layout {
 impl Layout {
     /// The layout of the clone that holds `start`.
     pub fn find(start: &Path) -> Result<Self> {
-        let start = start.canonicalize().with_context(|| format!("no such folder: {}", start.display()))?;
+        let start = start
+            .canonicalize()
+            .with_context(|| format!("no such folder: {}", start.display()))?;
         let repo = start
             .ancestors()
             .find(|dir| dir.join("tests/testbed/Cargo.toml").is_file())
             .with_context(|| format!("{} is not inside a clone of Hera", start.display()))?;
-        Ok(Self { repo: repo.to_path_buf(), cache: cache_root()?.join("hera/testbed") })
+        Ok(Self {
+            repo: repo.to_path_buf(),
+            cache: cache_root()?.join("hera/testbed"),
+        })
     }
 
     /// The layout of the clone that the working folder is in.
@@ -74,6 +79,8 @@ fn cache_root() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         return Ok(PathBuf::from(dir));
     }
-    let home = std::env::var_os("HOME").filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/root".into());
+    let home = std::env::var_os("HOME")
+        .filter(|dir| !dir.is_empty())
+        .unwrap_or_else(|| "/root".into());
     Ok(PathBuf::from(home).join(".cache"))
 }

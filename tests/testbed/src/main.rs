@@ -82,9 +82,20 @@ fn run(command: Command) -> Result<()> {
         Command::Status => hera_testbed::status(&layout),
         Command::LoadImage { image } => {
             let path = Path::new(&image);
-            if path.is_file() { images::load(path) } else { images::load(&images::archive(&layout, &image)?.path) }
+            if path.is_file() {
+                images::load(path)
+            } else {
+                images::load(&images::archive(&layout, &image)?.path)
+            }
         }
-        Command::BuildImage { name: _, operator, agent, tag, output, no_load } => {
+        Command::BuildImage {
+            name: _,
+            operator,
+            agent,
+            tag,
+            output,
+            no_load,
+        } => {
             let out = output.unwrap_or_else(|| layout.state().join("operator.tar"));
             let archive = images::operator(&layout, &operator, &agent, &tag, &out)?;
             if !no_load {
@@ -98,7 +109,8 @@ fn run(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Servers => servers::ALL.into_iter().try_for_each(|(engine, version)| {
-            let path = servers::in_layout(&layout, engine, version).context("cannot make the servers")?;
+            let path =
+                servers::in_layout(&layout, engine, version).context("cannot make the servers")?;
             println!("{engine} {version} {}", path.display());
             Ok(())
         }),

@@ -14,7 +14,8 @@ pub fn bridge() -> Result<()> {
         sh(&format!("ip link add {BRIDGE} type bridge"))?;
         sh(&format!("ip address add {HOST_IP}/24 dev {BRIDGE}"))?;
     }
-    sh(&format!("ip link set {BRIDGE} up")).with_context(|| format!("cannot bring up {BRIDGE} for {NODE_NET}"))?;
+    sh(&format!("ip link set {BRIDGE} up"))
+        .with_context(|| format!("cannot bring up {BRIDGE} for {NODE_NET}"))?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot turn on IP forwarding")
 }
 
@@ -25,25 +26,40 @@ pub fn node(node: Node) -> Result<()> {
         sh(&format!("ip netns add {netns}"))?;
     }
     if !succeeds(&format!("ip link show {link}")) {
-        sh(&format!("ip link add {link} type veth peer name eth0 netns {netns}"))?;
+        sh(&format!(
+            "ip link add {link} type veth peer name eth0 netns {netns}"
+        ))?;
     }
     sh(&format!("ip link set {link} master {BRIDGE} up"))?;
     sh(&format!("ip -n {netns} link set lo up"))?;
-    sh(&format!("ip -n {netns} address replace {}/24 dev eth0", node.ip()))?;
+    sh(&format!(
+        "ip -n {netns} address replace {}/24 dev eth0",
+        node.ip()
+    ))?;
     sh(&format!("ip -n {netns} link set eth0 up"))?;
-    sh(&format!("ip -n {netns} route replace default via {HOST_IP}"))?;
+    sh(&format!(
+        "ip -n {netns} route replace default via {HOST_IP}"
+    ))?;
     // Packets that cross the pods' bridge must meet the Service rules too; not every kernel has it.
     let set = format!("nsenter --net={} sysctl -qw", netns_path(node).display());
     sh(&format!("{set} net.ipv4.ip_forward=1"))?;
     succeeds(&format!("{set} net.bridge.bridge-nf-call-iptables=1"));
     for other in NODES.into_iter().filter(|other| *other != node) {
-        sh(&format!("ip -n {netns} route replace {} via {}", other.pod_net(), other.ip()))?;
+        sh(&format!(
+            "ip -n {netns} route replace {} via {}",
+            other.pod_net(),
+            other.ip()
+        ))?;
     }
     host_route(node)
 }
 
 /// The host's route to a node's pods; the link's fall removes it.
 pub fn host_route(node: Node) -> Result<()> {
-    sh(&format!("ip route replace {} via {}", node.pod_net(), node.ip()))?;
+    sh(&format!(
+        "ip route replace {} via {}",
+        node.pod_net(),
+        node.ip()
+    ))?;
     Ok(())
 }

@@ -24,14 +24,25 @@ pub fn prepare(node: Node) -> Result<()> {
     fs::write(data.join("cni/10-pods.conflist"), cni(node).to_string())?;
     fs::write(data.join("containerd.toml"), containerd_config(node))?;
     fs::write(data.join("kubelet.json"), kubelet_config(node).to_string())?;
-    fs::write(data.join("resolv.conf"), "# no name server outside the cluster\n")?;
+    fs::write(
+        data.join("resolv.conf"),
+        "# no name server outside the cluster\n",
+    )?;
     Ok(())
 }
 
 /// The node's container runtime.
 pub fn containerd(node: Node) -> Program {
     let config = node.data().join("containerd.toml");
-    Program::node(node, "containerd", vec!["containerd".into(), "--config".into(), config.display().to_string()])
+    Program::node(
+        node,
+        "containerd",
+        vec![
+            "containerd".into(),
+            "--config".into(),
+            config.display().to_string(),
+        ],
+    )
 }
 
 /// The node's agent.
@@ -41,12 +52,21 @@ pub fn kubelet(node: Node, kube: &Path) -> Program {
     let mut argv = vec![kube.display().to_string(), "kubelet".to_owned()];
     argv.extend(flags(&[
         ("config", &path("kubelet.json")),
-        ("kubeconfig", &file(&format!("kubelet-{}.kubeconfig", node.name()))),
+        (
+            "kubeconfig",
+            &file(&format!("kubelet-{}.kubeconfig", node.name())),
+        ),
         ("hostname-override", &node.name()),
         ("node-ip", &node.ip()),
         ("root-dir", &path("kubelet")),
         ("cert-dir", &path("certs")),
-        ("node-labels", &format!("topology.kubernetes.io/zone=z{},topology.kubernetes.io/region=testbed", node.0)),
+        (
+            "node-labels",
+            &format!(
+                "topology.kubernetes.io/zone=z{},topology.kubernetes.io/region=testbed",
+                node.0
+            ),
+        ),
     ]));
     Program::node(node, "kubelet", argv)
 }
@@ -59,12 +79,20 @@ pub fn proxy(node: Node, kube: &Path) -> Program {
 /// Waits until containerd answers.
 pub fn wait_containerd(layout: &Layout, node: Node) -> Result<()> {
     let program = containerd(node);
-    let what = format!("an answer of {} (see {})", program.name, layout.log_of(&program.name).display());
+    let what = format!(
+        "an answer of {} (see {})",
+        program.name,
+        layout.log_of(&program.name).display()
+    );
     wait(&what, Duration::from_secs(30), || {
         if !node.socket().exists() {
             bail!("no socket yet");
         }
-        crate::run::sh(&format!("ctr --address {} version", node.socket().display())).map(|_| true)
+        crate::run::sh(&format!(
+            "ctr --address {} version",
+            node.socket().display()
+        ))
+        .map(|_| true)
     })
     .context("the container runtime does not start")
 }
@@ -176,13 +204,22 @@ mod tests {
         assert!(configs[0].contains("/run/hera-testbed/n1/containerd.sock"));
         assert!(!configs[0].contains("/n2/"));
         assert_eq!(kubelet_config(Node(2))["cgroupRoot"], "/hera/n2");
-        assert_eq!(cni(Node(3))["plugins"][0]["ipam"]["ranges"][0][0]["subnet"], "10.244.3.0/24");
+        assert_eq!(
+            cni(Node(3))["plugins"][0]["ipam"]["ranges"][0][0]["subnet"],
+            "10.244.3.0/24"
+        );
     }
 
     #[test]
     fn a_kubelet_keeps_its_logs_and_names_its_zone() {
-        assert_eq!(kubelet_config(Node(1))["podLogsDir"], "/var/lib/hera-testbed/nodes/n1/pod-logs");
+        assert_eq!(
+            kubelet_config(Node(1))["podLogsDir"],
+            "/var/lib/hera-testbed/nodes/n1/pod-logs"
+        );
         let argv = kubelet(Node(1), Path::new("/kube")).argv;
-        assert!(argv.iter().any(|word| word.contains("topology.kubernetes.io/zone=z1")));
+        assert!(
+            argv.iter()
+                .any(|word| word.contains("topology.kubernetes.io/zone=z1"))
+        );
     }
 }

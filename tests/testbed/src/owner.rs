@@ -30,15 +30,24 @@ pub struct Owner {
 impl Owner {
     /// A record without programs.
     pub fn new(clone: &Path) -> Result<Self> {
-        let ip_forward = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")?.trim().to_owned();
-        Ok(Self { clone: clone.to_path_buf(), boot: boot_id()?, programs: BTreeMap::new(), ip_forward })
+        let ip_forward = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")?
+            .trim()
+            .to_owned();
+        Ok(Self {
+            clone: clone.to_path_buf(),
+            boot: boot_id()?,
+            programs: BTreeMap::new(),
+            ip_forward,
+        })
     }
 
     /// The record of the machine's testbed, if one was brought up since the machine's start.
     /// A record that cannot be read counts as none: what it owned is found by name.
     pub fn load() -> Option<Self> {
         let text = std::fs::read_to_string(record()).ok()?;
-        serde_json::from_str::<Self>(&text).ok().filter(|owner| boot_id().is_ok_and(|boot| boot == owner.boot))
+        serde_json::from_str::<Self>(&text)
+            .ok()
+            .filter(|owner| boot_id().is_ok_and(|boot| boot == owner.boot))
     }
 
     /// Writes the record.
@@ -51,7 +60,9 @@ impl Owner {
 
     /// Whether a program of this name runs.
     pub fn runs(&self, program: &str) -> bool {
-        self.programs.get(program).is_some_and(|process| process.alive())
+        self.programs
+            .get(program)
+            .is_some_and(|process| process.alive())
     }
 
     /// Whether the cluster as such lives: its store and its API server run.
@@ -66,7 +77,11 @@ impl Owner {
 
     /// The process of a program that must run.
     pub fn program(&self, name: &str) -> Result<Process> {
-        let process = self.programs.get(name).copied().filter(|process| process.alive());
+        let process = self
+            .programs
+            .get(name)
+            .copied()
+            .filter(|process| process.alive());
         process.with_context(|| format!("the testbed's {name} does not run"))
     }
 }
@@ -76,7 +91,8 @@ fn record() -> PathBuf {
 }
 
 fn boot_id() -> Result<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("cannot read the boot id")?;
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .context("cannot read the boot id")?;
     Ok(id.trim().to_owned())
 }
 
@@ -84,13 +100,17 @@ fn boot_id() -> Result<String> {
 pub fn lock() -> Result<File> {
     let file = File::create(LOCK).with_context(|| format!("cannot open {LOCK}"))?;
     let mut told = false;
-    wait("the end of another `hera-testbed` that holds the lock", Duration::from_secs(1800), || {
-        let got = file.try_lock().is_ok();
-        if !got && !told {
-            println!("another `hera-testbed` is at work on this machine; waiting for it");
-            told = true;
-        }
-        Ok(got)
-    })?;
+    wait(
+        "the end of another `hera-testbed` that holds the lock",
+        Duration::from_secs(1800),
+        || {
+            let got = file.try_lock().is_ok();
+            if !got && !told {
+                println!("another `hera-testbed` is at work on this machine; waiting for it");
+                told = true;
+            }
+            Ok(got)
+        },
+    )?;
     Ok(file)
 }

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use serde_json::json;
 
@@ -32,24 +33,70 @@ pub fn create() -> Result<()> {
     let ca_key = KeyPair::generate()?;
     let mut ca = named("hera-testbed", None)?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    ca.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
     write("ca.crt", &ca.self_signed(&ca_key)?.pem())?;
     write("ca.key", &ca_key.serialize_pem())?;
     let issuer = Issuer::new(ca, ca_key);
 
-    let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+    let names = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ];
     let addresses = ["localhost", "127.0.0.1", API_SERVICE_IP, HOST_IP];
-    let api_names: Vec<String> = names.into_iter().chain(addresses).map(str::to_owned).collect();
+    let api_names: Vec<String> = names
+        .into_iter()
+        .chain(addresses)
+        .map(str::to_owned)
+        .collect();
     sign(&issuer, "apiserver", "kube-apiserver", None, &api_names)?;
     sign(&issuer, "front", "front-proxy", None, &[])?;
-    user(&issuer, "admin", "testbed-admin", Some("system:masters"), &[])?;
-    user(&issuer, "controllers", "system:kube-controller-manager", None, &[])?;
+    user(
+        &issuer,
+        "admin",
+        "testbed-admin",
+        Some("system:masters"),
+        &[],
+    )?;
+    user(
+        &issuer,
+        "controllers",
+        "system:kube-controller-manager",
+        None,
+        &[],
+    )?;
     user(&issuer, "scheduler", "system:kube-scheduler", None, &[])?;
-    user(&issuer, "proxy", "system:kube-proxy", Some("system:node-proxier"), &[])?;
-    user(&issuer, "provisioner", "system:testbed-provisioner", Some("system:masters"), &[])?;
+    user(
+        &issuer,
+        "proxy",
+        "system:kube-proxy",
+        Some("system:node-proxier"),
+        &[],
+    )?;
+    user(
+        &issuer,
+        "provisioner",
+        "system:testbed-provisioner",
+        Some("system:masters"),
+        &[],
+    )?;
     for node in NODES {
-        let (file, name) = (format!("kubelet-{}", node.name()), format!("system:node:{}", node.name()));
-        user(&issuer, &file, &name, Some("system:nodes"), &[node.name(), node.ip()])?;
+        let (file, name) = (
+            format!("kubelet-{}", node.name()),
+            format!("system:node:{}", node.name()),
+        );
+        user(
+            &issuer,
+            &file,
+            &name,
+            Some("system:nodes"),
+            &[node.name(), node.ip()],
+        )?;
     }
 
     let tokens = KeyPair::generate()?;
@@ -63,26 +110,47 @@ fn named(name: &str, organisation: Option<&str>) -> Result<CertificateParams> {
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     if let Some(organisation) = organisation {
-        params.distinguished_name.push(DnType::OrganizationName, organisation);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, organisation);
     }
     Ok(params)
 }
 
-fn sign(issuer: &Issuer<'_, KeyPair>, file: &str, name: &str, organisation: Option<&str>, sans: &[String]) -> Result<()> {
+fn sign(
+    issuer: &Issuer<'_, KeyPair>,
+    file: &str,
+    name: &str,
+    organisation: Option<&str>,
+    sans: &[String],
+) -> Result<()> {
     let key = KeyPair::generate()?;
     let mut params = named(name, organisation)?;
     params.subject_alt_names = CertificateParams::new(sans)?.subject_alt_names;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
-    write(&format!("{file}.crt"), &params.signed_by(&key, issuer)?.pem())?;
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ClientAuth,
+        ExtendedKeyUsagePurpose::ServerAuth,
+    ];
+    write(
+        &format!("{file}.crt"),
+        &params.signed_by(&key, issuer)?.pem(),
+    )?;
     write(&format!("{file}.key"), &key.serialize_pem())
 }
 
 /// A certificate and the kubeconfig that uses it.
-fn user(issuer: &Issuer<'_, KeyPair>, file: &str, name: &str, organisation: Option<&str>, sans: &[String]) -> Result<()> {
+fn user(
+    issuer: &Issuer<'_, KeyPair>,
+    file: &str,
+    name: &str,
+    organisation: Option<&str>,
+    sans: &[String],
+) -> Result<()> {
     sign(issuer, file, name, organisation, sans)?;
-    let encoded = |name: String| -> Result<String> { Ok(STANDARD.encode(fs::read(dir().join(name))?)) };
+    let encoded =
+        |name: String| -> Result<String> { Ok(STANDARD.encode(fs::read(dir().join(name))?)) };
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -97,7 +165,10 @@ fn user(issuer: &Issuer<'_, KeyPair>, file: &str, name: &str, organisation: Opti
         "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": file}}],
         "current-context": "testbed",
     });
-    write(&format!("{file}.kubeconfig"), &serde_json::to_string_pretty(&config)?)
+    write(
+        &format!("{file}.kubeconfig"),
+        &serde_json::to_string_pretty(&config)?,
+    )
 }
 
 fn write(name: &str, text: &str) -> Result<()> {
@@ -105,6 +176,12 @@ fn write(name: &str, text: &str) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let path = dir().join(name);
     let mut options = fs::OpenOptions::new();
-    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&path)?;
-    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    let mut file = options
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)?;
+    file.write_all(text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,7 +1,6 @@
 //! Processes, by pid and start time: a pid alone may be somebody else's by now.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
 use nix::sys::signal::{Signal, kill};
@@ -21,7 +20,9 @@ impl Process {
     /// The process that has this pid now.
     pub fn by_pid(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        parse_stat(&stat).filter(|(state, _)| !matches!(state, 'Z' | 'X')).map(|(_, start)| Self { pid, start })
+        parse_stat(&stat)
+            .filter(|(state, _)| !matches!(state, 'Z' | 'X'))
+            .map(|(_, start)| Self { pid, start })
     }
 
     /// Whether it still runs. A zombie does not.
@@ -36,37 +37,35 @@ impl Process {
         }
         Ok(())
     }
-
-    /// Ends it: politely, then for good.
-    pub fn stop(self, patience: Duration) -> Result<()> {
-        self.signal(Signal::SIGCONT)?;
-        self.signal(Signal::SIGTERM)?;
-        let gone = crate::run::wait("its end", patience, || Ok(!self.alive()));
-        if gone.is_err() {
-            self.signal(Signal::SIGKILL)?;
-            crate::run::wait(&format!("the end of process {}", self.pid), Duration::from_secs(10), || Ok(!self.alive()))?;
-        }
-        Ok(())
-    }
 }
 
 /// Sends a signal to a pid; that it is gone already is no error.
 pub fn signal_pid(pid: i32, signal: Signal) -> Result<()> {
     match kill(Pid::from_raw(pid), signal) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
-        Err(err) => Err(anyhow::Error::new(err).context(format!("cannot send {signal} to process {pid}"))),
+        Err(err) => {
+            Err(anyhow::Error::new(err).context(format!("cannot send {signal} to process {pid}")))
+        }
     }
 }
 
 /// The command line of a process, its words joined with blanks.
 pub fn cmdline(pid: i32) -> String {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ").trim().to_owned()
+    bytes
+        .split(|byte| *byte == 0)
+        .map(String::from_utf8_lossy)
+        .collect::<Vec<_>>()
+        .join(" ")
+        .trim()
+        .to_owned()
 }
 
 /// All pids of the machine whose command line satisfies `test`.
 pub fn find(test: impl Fn(&str) -> bool) -> Vec<i32> {
-    let Ok(entries) = Path::new("/proc").read_dir() else { return Vec::new() };
+    let Ok(entries) = Path::new("/proc").read_dir() else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -95,6 +94,12 @@ mod tests {
     fn a_process_with_another_start_time_is_not_alive() {
         let me = Process::by_pid(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(me.alive());
-        assert!(!Process { start: me.start + 1, ..me }.alive());
+        assert!(
+            !Process {
+                start: me.start + 1,
+                ..me
+            }
+            .alive()
+        );
     }
 }

@@ -30,7 +30,11 @@ pub fn coredns_key(layout: &Layout) -> Result<String> {
 fn key(layout: &Layout, name: &str, ldflags: &str) -> Result<String> {
     let source = layout.source().join(name);
     let files = ["main.go", "go.mod", "go.sum"].map(|file| source.join(file));
-    let recipe = files.iter().try_fold(Recipe::default().text(ldflags), |recipe, file| recipe.file(file))?;
+    let recipe = files
+        .iter()
+        .try_fold(Recipe::default().text(ldflags), |recipe, file| {
+            recipe.file(file)
+        })?;
     Ok(recipe.key())
 }
 
@@ -38,14 +42,30 @@ fn build(layout: &Layout, name: &str, ldflags: &str) -> Result<PathBuf> {
     let source = layout.source().join(name);
     cache::get(layout, name, &key(layout, name, ldflags)?, |out| {
         println!("          building {name}: minutes, once per machine");
-        logged(&mut go_build(&source, ldflags, out)?, &layout.log_of(&format!("build-{name}")))
+        logged(
+            &mut go_build(&source, ldflags, out)?,
+            &layout.log_of(&format!("build-{name}")),
+        )
     })
 }
 
 fn go_build(source: &Path, ldflags: &str, out: &Path) -> Result<std::process::Command> {
-    output(&mut command(&["go", "version"])?).context("Go is needed to build Kubernetes; install it")?;
+    output(&mut command(&["go", "version"])?)
+        .context("Go is needed to build Kubernetes; install it")?;
     let out = out.display().to_string();
-    let mut build = command(&["go", "build", "-trimpath", "-ldflags", ldflags, "-o", &out, "."])?;
-    build.current_dir(source).env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false");
+    let mut build = command(&[
+        "go",
+        "build",
+        "-trimpath",
+        "-ldflags",
+        ldflags,
+        "-o",
+        &out,
+        ".",
+    ])?;
+    build
+        .current_dir(source)
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "-buildvcs=false");
     Ok(build)
 }

@@ -26,10 +26,13 @@ const LIMITED: &str = "testbed.hera.io/limited";
 
 /// Serves claims until it is killed.
 pub fn run() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let kubeconfig = Kubeconfig::read_from(crate::pki::file("provisioner.kubeconfig"))?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let config =
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         serve(Client::try_from(config)?).await
     })
 }
@@ -47,25 +50,44 @@ async fn serve(client: Client) -> Result<()> {
         if let Err(err) = look(&client).await {
             eprintln!("{err:#}");
         }
-        if let Ok(Some(Err(err))) = tokio::time::timeout(Duration::from_secs(10), changes.next()).await {
+        if let Ok(Some(Err(err))) =
+            tokio::time::timeout(Duration::from_secs(10), changes.next()).await
+        {
             eprintln!("watch: {err:#}");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         // Changes come in groups.
-        while let Ok(Some(_)) = tokio::time::timeout(Duration::from_millis(50), changes.next()).await {}
+        while let Ok(Some(_)) =
+            tokio::time::timeout(Duration::from_millis(50), changes.next()).await
+        {}
     }
 }
 
 async fn look(client: &Client) -> Result<()> {
     let all = ListParams::default();
     let classes = Api::<StorageClass>::all(client.clone()).list(&all).await?;
-    let volumes = Api::<PersistentVolume>::all(client.clone()).list(&all).await?;
-    for claim in Api::<PersistentVolumeClaim>::all(client.clone()).list(&all).await? {
-        let name = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()).unwrap_or_default();
-        let class = classes.iter().find(|class| class.name_any() == name && class.provisioner == PROVISIONER);
+    let volumes = Api::<PersistentVolume>::all(client.clone())
+        .list(&all)
+        .await?;
+    for claim in Api::<PersistentVolumeClaim>::all(client.clone())
+        .list(&all)
+        .await?
+    {
+        let name = claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.storage_class_name.clone())
+            .unwrap_or_default();
+        let class = classes
+            .iter()
+            .find(|class| class.name_any() == name && class.provisioner == PROVISIONER);
         let Some(class) = class else { continue };
         if let Err(err) = serve_claim(client, &claim, class, &volumes.items).await {
-            eprintln!("claim {}/{}: {err:#}", claim.namespace().unwrap_or_default(), claim.name_any());
+            eprintln!(
+                "claim {}/{}: {err:#}",
+                claim.namespace().unwrap_or_default(),
+                claim.name_any()
+            );
         }
     }
     for volume in volumes.iter().filter(|volume| is_released(volume)) {
@@ -82,26 +104,42 @@ async fn serve_claim(
     class: &StorageClass,
     volumes: &[PersistentVolume],
 ) -> Result<()> {
-    let bound_to = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone());
+    let bound_to = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volume_name.clone());
     if let Some(bound_to) = bound_to {
         return match volumes.iter().find(|volume| volume.name_any() == bound_to) {
             Some(volume) if is_ours(volume) => grow(client, claim, volume).await,
             _ => Ok(()),
         };
     }
-    let asked = claim.annotations().get(ASKED).is_some_and(|who| who == PROVISIONER);
+    let asked = claim
+        .annotations()
+        .get(ASKED)
+        .is_some_and(|who| who == PROVISIONER);
     let uid = claim.uid().context("no uid")?;
-    let exists = volumes.iter().any(|volume| volume.name_any() == format!("pvc-{uid}"));
+    let exists = volumes
+        .iter()
+        .any(|volume| volume.name_any() == format!("pvc-{uid}"));
     if !asked || exists || claim.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }
     create(client, claim, class, &uid).await
 }
 
-async fn create(client: &Client, claim: &PersistentVolumeClaim, class: &StorageClass, uid: &str) -> Result<()> {
+async fn create(
+    client: &Client,
+    claim: &PersistentVolumeClaim,
+    class: &StorageClass,
+    uid: &str,
+) -> Result<()> {
     let name = format!("pvc-{uid}");
     let size = requested(claim).context("the claim asks for no size")?;
-    let limited = class.parameters.as_ref().is_some_and(|all| all.get("limited").is_some_and(|value| value == "true"));
+    let limited = class
+        .parameters
+        .as_ref()
+        .is_some_and(|all| all.get("limited").is_some_and(|value| value == "true"));
     let dir = folder(&name);
     fs::create_dir_all(&dir)?;
     if limited {
@@ -128,34 +166,63 @@ async fn create(client: &Client, claim: &PersistentVolumeClaim, class: &StorageC
         },
     });
     let volume: PersistentVolume = serde_json::from_value(volume)?;
-    match Api::all(client.clone()).create(&PostParams::default(), &volume).await {
+    match Api::all(client.clone())
+        .create(&PostParams::default(), &volume)
+        .await
+    {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         result => result.map(drop).context("cannot create the volume"),
     }
 }
 
 /// Growth, online, in the order of a resizer: the volume, then the claim's status.
-async fn grow(client: &Client, claim: &PersistentVolumeClaim, volume: &PersistentVolume) -> Result<()> {
-    let Some(wanted) = requested(claim) else { return Ok(()) };
-    let has = volume.spec.as_ref().and_then(|spec| spec.capacity.as_ref()?.get("storage")).map(|size| size.0.clone());
+async fn grow(
+    client: &Client,
+    claim: &PersistentVolumeClaim,
+    volume: &PersistentVolume,
+) -> Result<()> {
+    let Some(wanted) = requested(claim) else {
+        return Ok(());
+    };
+    let has = volume
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.capacity.as_ref()?.get("storage"))
+        .map(|size| size.0.clone());
     let has = has.context("the volume has no capacity")?;
-    let size = if bytes(&wanted)? > bytes(&has)? { wanted } else { has.clone() };
+    let size = if bytes(&wanted)? > bytes(&has)? {
+        wanted
+    } else {
+        has.clone()
+    };
     let patch = PatchParams::default();
     if size != has {
-        if volume.annotations().get(LIMITED).is_some_and(|value| value == "true") {
+        if volume
+            .annotations()
+            .get(LIMITED)
+            .is_some_and(|value| value == "true")
+        {
             mount_limited(&folder(&volume.name_any()), bytes(&size)?, true)?;
         }
         let capacity = json!({"spec": {"capacity": {"storage": size}}});
-        Api::<PersistentVolume>::all(client.clone()).patch(&volume.name_any(), &patch, &Patch::Merge(capacity)).await?;
+        Api::<PersistentVolume>::all(client.clone())
+            .patch(&volume.name_any(), &patch, &Patch::Merge(capacity))
+            .await?;
     }
     let status = claim.status.as_ref();
-    let told = status.and_then(|status| status.capacity.as_ref()?.get("storage")).map(|size| size.0.clone());
+    let told = status
+        .and_then(|status| status.capacity.as_ref()?.get("storage"))
+        .map(|size| size.0.clone());
     // No size yet: the binder writes the first one.
-    if let Some(told) = told.filter(|told| bytes(told).is_ok_and(|told| bytes(&size).is_ok_and(|size| size > told))) {
+    if let Some(told) =
+        told.filter(|told| bytes(told).is_ok_and(|told| bytes(&size).is_ok_and(|size| size > told)))
+    {
         println!("claim {}: {told} -> {size}", claim.name_any());
         let status = json!({"status": {"capacity": {"storage": size}, "conditions": []}});
-        let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &claim.namespace().unwrap_or_default());
-        api.patch_status(&claim.name_any(), &patch, &Patch::Merge(status)).await?;
+        let api: Api<PersistentVolumeClaim> =
+            Api::namespaced(client.clone(), &claim.namespace().unwrap_or_default());
+        api.patch_status(&claim.name_any(), &patch, &Patch::Merge(status))
+            .await?;
     }
     Ok(())
 }
@@ -167,7 +234,10 @@ async fn delete(client: &Client, volume: &PersistentVolume) -> Result<()> {
         let _ = umount2(&dir, MntFlags::MNT_DETACH);
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
-    match Api::<PersistentVolume>::all(client.clone()).delete(&volume.name_any(), &DeleteParams::default()).await {
+    match Api::<PersistentVolume>::all(client.clone())
+        .delete(&volume.name_any(), &DeleteParams::default())
+        .await
+    {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         result => result.map(drop).context("cannot delete the volume"),
     }
@@ -179,19 +249,38 @@ pub fn folder(volume: &str) -> PathBuf {
 }
 
 fn mount_limited(dir: &Path, size: u64, again: bool) -> Result<()> {
-    let flags = if again { MsFlags::MS_REMOUNT } else { MsFlags::empty() };
+    let flags = if again {
+        MsFlags::MS_REMOUNT
+    } else {
+        MsFlags::empty()
+    };
     let options = format!("size={size},mode=755");
-    mount(Some("tmpfs"), dir, Some("tmpfs"), flags, Some(options.as_str()))
-        .with_context(|| format!("cannot mount a tmpfs of {size} bytes at {}", dir.display()))
+    mount(
+        Some("tmpfs"),
+        dir,
+        Some("tmpfs"),
+        flags,
+        Some(options.as_str()),
+    )
+    .with_context(|| format!("cannot mount a tmpfs of {size} bytes at {}", dir.display()))
 }
 
 fn is_ours(volume: &PersistentVolume) -> bool {
-    volume.annotations().get(PROVISIONED_BY).is_some_and(|who| who == PROVISIONER)
+    volume
+        .annotations()
+        .get(PROVISIONED_BY)
+        .is_some_and(|who| who == PROVISIONER)
 }
 
 fn is_released(volume: &PersistentVolume) -> bool {
-    let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
-    let policy = volume.spec.as_ref().and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
+    let phase = volume
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    let policy = volume
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
     is_ours(volume) && phase == Some("Released") && policy == Some("Delete")
 }
 
@@ -202,7 +291,9 @@ fn requested(claim: &PersistentVolumeClaim) -> Option<String> {
 
 /// The bytes of a quantity as claims use them: a whole number with or without a unit.
 pub fn bytes(quantity: &str) -> Result<u64> {
-    let end = quantity.find(|c: char| !c.is_ascii_digit()).unwrap_or(quantity.len());
+    let end = quantity
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(quantity.len());
     let (number, unit) = quantity.split_at(end);
     let factor: u64 = match unit {
         "" => 1,
@@ -216,8 +307,12 @@ pub fn bytes(quantity: &str) -> Result<u64> {
         "Ti" => 1 << 40,
         _ => bail!("no size: {quantity}"),
     };
-    let number: u64 = number.parse().with_context(|| format!("no size: {quantity}"))?;
-    number.checked_mul(factor).with_context(|| format!("too large: {quantity}"))
+    let number: u64 = number
+        .parse()
+        .with_context(|| format!("no size: {quantity}"))?;
+    number
+        .checked_mul(factor)
+        .with_context(|| format!("too large: {quantity}"))
 }
 
 #[cfg(test)]
@@ -235,7 +330,10 @@ mod tests {
     #[test]
     fn the_classes_name_this_provisioner() {
         let text = include_str!("../manifests/storage.yaml");
-        assert_eq!(text.matches(&format!("provisioner: {PROVISIONER}")).count(), 3);
+        assert_eq!(
+            text.matches(&format!("provisioner: {PROVISIONER}")).count(),
+            3
+        );
         assert!(text.contains("name: gp3") && text.contains("name: standard"));
     }
 }

@@ -17,7 +17,9 @@ pub fn command<S: AsRef<std::ffi::OsStr>>(words: &[S]) -> Result<Command> {
 /// Runs a command to its end and gives its standard output; a failure carries what it said.
 pub fn output(command: &mut Command) -> Result<String> {
     let shown = show(command);
-    let out = command.output().with_context(|| format!("cannot run `{shown}`"))?;
+    let out = command
+        .output()
+        .with_context(|| format!("cannot run `{shown}`"))?;
     if !out.status.success() {
         bail!("`{shown}` failed ({}): {}", out.status, tail(&out));
     }
@@ -55,7 +57,11 @@ pub fn open_log(log: &Path) -> Result<std::fs::File> {
         std::fs::create_dir_all(dir)?;
     }
     let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true).open(log).with_context(|| format!("cannot open {}", log.display()))
+    options
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("cannot open {}", log.display()))
 }
 
 /// Asks again and again until the answer is yes, and fails after `bound`.
@@ -68,7 +74,10 @@ pub fn wait(what: &str, bound: Duration, mut ready: impl FnMut() -> Result<bool>
             return Ok(());
         }
         if start.elapsed() >= bound {
-            let why = answer.err().map(|err| format!(": {err:#}")).unwrap_or_default();
+            let why = answer
+                .err()
+                .map(|err| format!(": {err:#}"))
+                .unwrap_or_default();
             bail!("{what} did not happen within {} s{why}", bound.as_secs());
         }
         std::thread::sleep(Duration::from_millis(100));
@@ -85,8 +94,14 @@ pub fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn show(command: &Command) -> String {
-    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
-    let mut line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .collect();
+    let mut line = words
+        .iter()
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ");
     if line.len() > 200 {
         line = line.chars().take(200).collect::<String>() + "…";
     }
@@ -94,7 +109,11 @@ fn show(command: &Command) -> String {
 }
 
 fn tail(out: &Output) -> String {
-    let text = if out.stderr.is_empty() { &out.stdout } else { &out.stderr };
+    let text = if out.stderr.is_empty() {
+        &out.stdout
+    } else {
+        &out.stderr
+    };
     let text = String::from_utf8_lossy(text);
     let lines: Vec<_> = text.trim().lines().rev().take(8).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
@@ -112,7 +131,9 @@ mod tests {
 
     #[test]
     fn a_wait_ends_at_its_bound_and_tells_the_last_error() {
-        let err = wait("the pig's flight", Duration::ZERO, || bail!("no wings")).unwrap_err().to_string();
+        let err = wait("the pig's flight", Duration::ZERO, || bail!("no wings"))
+            .unwrap_err()
+            .to_string();
         assert_eq!(err, "the pig's flight did not happen within 0 s: no wings");
     }
 }

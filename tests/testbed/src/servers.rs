@@ -7,14 +7,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache;
+use crate::cache::{self, Recipe};
 use crate::images;
 use crate::install;
 use crate::layout::Layout;
 use crate::run::{command, output};
 
 /// The engines and versions that can be had.
-pub const ALL: [(&str, &str); 4] = [("redis", "7.0"), ("redis", "7.2"), ("redis", "8.0"), ("valkey", "8.1")];
+pub const ALL: [(&str, &str); 4] = [
+    ("redis", "7.0"),
+    ("redis", "7.2"),
+    ("redis", "8.0"),
+    ("valkey", "8.1"),
+];
 
 /// The path of `redis-server` or `valkey-server` for an engine and a version such as `7.2`; the
 /// command-line tools (`redis-cli`) lie beside it. Made from the image's root file system if missing.
@@ -26,15 +31,19 @@ pub fn path(engine: &str, version: &str) -> Result<PathBuf> {
 /// As [`path`], for a clone.
 pub fn in_layout(layout: &Layout, engine: &str, version: &str) -> Result<PathBuf> {
     if !ALL.contains(&(engine, version)) {
-        bail!("no server {engine} {version}; there are: {}", ALL.map(|(e, v)| format!("{e} {v}")).join(", "));
+        bail!(
+            "no server {engine} {version}; there are: {}",
+            ALL.map(|(e, v)| format!("{e} {v}")).join(", ")
+        );
     }
     let name = format!("{engine}-{version}");
-    let key = format!("{name}-{}", images::rootfs_key(layout, &name)?);
+    let recipe = Recipe::default()
+        .text(&images::rootfs_key(layout, &name)?)
+        .text(&wrapper(Path::new(""), ""));
+    let key = format!("{name}-{}", recipe.key());
     let kept = layout.cache.join("servers").join(&key);
     let dir = cache::get(layout, "servers", &key, |out| {
-        if !layout.cache.join("rootfs").join(format!("{key}.tar")).exists() {
-            install::packages(layout)?;
-        }
+        install::packages(layout)?;
         unpack(&images::rootfs(layout, &name)?, &out.join("root"))?;
         wrap(engine, out, &kept)
     })?;
@@ -44,12 +53,23 @@ pub fn in_layout(layout: &Layout, engine: &str, version: &str) -> Result<PathBuf
 fn unpack(tar: &Path, root: &Path) -> Result<()> {
     fs::create_dir_all(root)?;
     let (tar, root) = (tar.display().to_string(), root.display().to_string());
-    output(&mut command(&["tar", "--extract", "--file", &tar, "--directory", &root])?).map(drop)
+    output(&mut command(&[
+        "tar",
+        "--extract",
+        "--file",
+        &tar,
+        "--directory",
+        &root,
+    ])?)
+    .map(drop)
 }
 
 /// A script for each program of the engine, with the path that the folder will have.
 fn wrap(engine: &str, out: &Path, kept: &Path) -> Result<()> {
-    let programs = out.join("root/usr/bin").read_dir().context("no programs in the root file system")?;
+    let programs = out
+        .join("root/usr/bin")
+        .read_dir()
+        .context("no programs in the root file system")?;
     for program in programs {
         let name = program?.file_name().to_string_lossy().into_owned();
         if name.starts_with(engine) {
@@ -62,10 +82,12 @@ fn wrap(engine: &str, out: &Path, kept: &Path) -> Result<()> {
 }
 
 fn wrapper(root: &Path, program: &str) -> String {
-    let root = root.display();
+    let (libraries, root) = (root.join("usr/lib/x86_64-linux-gnu"), root.display());
+    // Not by /lib64: that is a link to an absolute path, the machine's own loader.
+    let loader = format!("{}/ld-linux-x86-64.so.2", libraries.display());
     format!(
-        "#!/bin/sh\nexec '{root}/usr/lib64/ld-linux-x86-64.so.2' --library-path '{root}/usr/lib/x86_64-linux-gnu:{root}/usr/lib' \
-         '{root}/usr/bin/{program}' \"$@\"\n"
+        "#!/bin/sh\nexec '{loader}' --library-path '{}' '{root}/usr/bin/{program}' \"$@\"\n",
+        libraries.display()
     )
 }
 
@@ -82,6 +104,11 @@ mod tests {
 
     #[test]
     fn an_unknown_server_is_refused_with_the_list_of_known_ones() {
-        assert!(path("redis", "3.0").unwrap_err().to_string().contains("valkey 8.1"));
+        assert!(
+            path("redis", "3.0")
+                .unwrap_err()
+                .to_string()
+                .contains("valkey 8.1")
+        );
     }
 }

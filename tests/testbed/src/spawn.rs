@@ -12,7 +12,8 @@ use crate::process::Process;
 use crate::run::{command, open_log};
 
 /// Joins the tracked cgroups and becomes the program: no unsafe code between fork and exec.
-const ENTER: &str = r#"for f in $HERA_CGROUPS; do echo $$ > $f || exit 70; done; unset HERA_CGROUPS; exec "$@""#;
+const ENTER: &str =
+    r#"for f in $HERA_CGROUPS; do echo $$ > $f || exit 70; done; unset HERA_CGROUPS; exec "$@""#;
 
 /// A program to start.
 #[derive(Clone, Debug)]
@@ -28,12 +29,20 @@ pub struct Program {
 impl Program {
     /// A program of the control plane.
     pub fn control(name: &str, argv: Vec<String>) -> Self {
-        Self { name: name.to_owned(), node: None, argv }
+        Self {
+            name: name.to_owned(),
+            node: None,
+            argv,
+        }
     }
 
     /// A program of a node, in the node's network namespace.
     pub fn node(node: Node, name: &str, argv: Vec<String>) -> Self {
-        Self { name: format!("{name}-{}", node.name()), node: Some(node), argv }
+        Self {
+            name: format!("{name}-{}", node.name()),
+            node: Some(node),
+            argv,
+        }
     }
 
     /// The cgroup by which the program is found again, below a controller's root.
@@ -47,11 +56,17 @@ impl Program {
     /// Starts it with its output in its log.
     pub fn spawn(&self, layout: &Layout) -> Result<Process> {
         let group = cgroup::tracking_root()?.join(self.cgroup());
-        std::fs::create_dir_all(&group).with_context(|| format!("cannot make the cgroup {}", group.display()))?;
-        let mut words: Vec<String> = ["setsid", "sh", "-c", ENTER, "sh"].map(str::to_owned).to_vec();
+        std::fs::create_dir_all(&group)
+            .with_context(|| format!("cannot make the cgroup {}", group.display()))?;
+        let mut words: Vec<String> = ["setsid", "sh", "-c", ENTER, "sh"]
+            .map(str::to_owned)
+            .to_vec();
         if let Some(node) = self.node {
             // Not `ip netns exec`: it mounts /sys anew and hides the cgroups.
-            words.extend(["nsenter".to_owned(), format!("--net={}", netns_path(node).display())]);
+            words.extend([
+                "nsenter".to_owned(),
+                format!("--net={}", netns_path(node).display()),
+            ]);
         }
         words.extend(self.argv.iter().cloned());
         let log = open_log(&layout.log_of(&self.name))?;
@@ -69,7 +84,11 @@ impl Program {
 
     /// What to say when the program is gone.
     pub fn ended(&self, layout: &Layout) -> String {
-        format!("{} ended, see {}", self.name, layout.log_of(&self.name).display())
+        format!(
+            "{} ended, see {}",
+            self.name,
+            layout.log_of(&self.name).display()
+        )
     }
 }
 
@@ -80,5 +99,8 @@ pub fn netns_path(node: Node) -> PathBuf {
 
 /// Flags `--key=value` from pairs.
 pub fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
-    pairs.iter().map(|(key, value)| format!("--{key}={value}")).collect()
+    pairs
+        .iter()
+        .map(|(key, value)| format!("--{key}={value}"))
+        .collect()
 }

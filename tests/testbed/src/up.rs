@@ -28,16 +28,25 @@ pub fn up(layout: &Layout, options: Options) -> Result<()> {
     install::check_machine()?;
     let _lock = owner::lock()?;
     let before = Owner::load();
-    if let Some(other) = before.as_ref().filter(|owner| owner.lives() && owner.clone != layout.repo) {
+    if let Some(other) = before
+        .as_ref()
+        .filter(|owner| owner.lives() && owner.clone != layout.repo)
+    {
         if !options.replace && other.clone.is_dir() {
             bail!(
                 "a testbed of {} is running on this machine; take it down there, or run `up --replace`",
                 other.clone.display()
             );
         }
-        step("removed the testbed of another clone", || clean::clean(layout))?;
-    } else if !before.is_some_and(|owner| owner.clone == layout.repo && owner.can_be_mended()) && clean::anything_left() {
-        step("removed what a stopped testbed left", || clean::clean(layout))?;
+        step("removed the testbed of another clone", || {
+            clean::clean(layout)
+        })?;
+    } else if !before.is_some_and(|owner| owner.clone == layout.repo && owner.can_be_mended())
+        && clean::anything_left()
+    {
+        step("removed what a stopped testbed left", || {
+            clean::clean(layout)
+        })?;
     }
     let mut up = Up::prepare(layout)?;
     up.control_plane()?;
@@ -61,9 +70,18 @@ impl<'a> Up<'a> {
             println!("          installed {}", installed.join(" "));
         }
         let kube = step("Kubernetes programs", || programs::kube(layout))?;
-        let make = |names: &[&str]| names.iter().map(|name| images::archive(layout, name)).collect::<Result<Vec<_>>>();
-        let (first, servers) = step("images", || Ok((make(&images::FIRST)?, make(&images::SERVERS)?)))?;
-        step("root file system of the operator's image", || images::rootfs(layout, "base"))?;
+        let make = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| images::archive(layout, name))
+                .collect::<Result<Vec<_>>>()
+        };
+        let (first, servers) = step("images", || {
+            Ok((make(&images::FIRST)?, make(&images::SERVERS)?))
+        })?;
+        step("root file system of the operator's image", || {
+            images::rootfs(layout, "base")
+        })?;
         fs::create_dir_all(DATA)?;
         pki::create()?;
         let owner = match Owner::load() {
@@ -72,7 +90,13 @@ impl<'a> Up<'a> {
         };
         owner.save()?;
         clone_files(layout, &kube)?;
-        Ok(Self { layout, owner, kube, first, servers })
+        Ok(Self {
+            layout,
+            owner,
+            kube,
+            first,
+            servers,
+        })
     }
 
     /// Starts a program unless it runs.
@@ -88,16 +112,26 @@ impl<'a> Up<'a> {
     fn control_plane(&mut self) -> Result<()> {
         step("control plane", || {
             network::bridge()?;
-            fs::write(Path::new(DATA).join("audit-policy.yaml"), include_str!("../manifests/audit-policy.yaml"))?;
+            fs::write(
+                Path::new(DATA).join("audit-policy.yaml"),
+                include_str!("../manifests/audit-policy.yaml"),
+            )?;
             self.ensure(&control::etcd())?;
             let apiserver = control::apiserver(self.layout, &self.kube);
             self.ensure(&apiserver)?;
-            let what = format!("a ready API server (see {})", self.layout.log_of("apiserver").display());
+            let what = format!(
+                "a ready API server (see {})",
+                self.layout.log_of("apiserver").display()
+            );
             wait(&what, Duration::from_secs(90), || {
                 if !self.owner.runs("apiserver") {
                     bail!(apiserver.ended(self.layout));
                 }
-                cluster::kubectl(self.layout, &["get", "--raw", "/readyz"]).map(|_| true)
+                cluster::kubectl(
+                    self.layout,
+                    &["get", "--raw", "/readyz", "--request-timeout=5s"],
+                )
+                .map(|_| true)
             })?;
             self.ensure(&control::controllers(&self.kube))?;
             self.ensure(&control::scheduler(&self.kube))?;
@@ -135,7 +169,12 @@ impl<'a> Up<'a> {
 
     /// A program that ended soon after its start is an error now, not in a test later.
     fn all_alive(&self) -> Result<()> {
-        let alive: BTreeMap<_, _> = self.owner.programs.iter().map(|(name, process)| (name, process.alive())).collect();
+        let alive: BTreeMap<_, _> = self
+            .owner
+            .programs
+            .iter()
+            .map(|(name, process)| (name, process.alive()))
+            .collect();
         match alive.iter().find(|(_, alive)| !**alive) {
             Some((name, _)) => bail!("{name} ended, see {}", self.layout.log_of(name).display()),
             None => Ok(()),
@@ -146,8 +185,14 @@ impl<'a> Up<'a> {
 /// Loads archives into all nodes, side by side.
 fn load_missing(archives: &[Archive]) -> Result<()> {
     std::thread::scope(|scope| {
-        let loads: Vec<_> = NODES.into_iter().map(|n| scope.spawn(move || images::load_missing(n, archives))).collect();
-        loads.into_iter().try_for_each(|load| load.join().unwrap_or_else(|_| bail!("a load stopped short")))
+        let loads: Vec<_> = NODES
+            .into_iter()
+            .map(|n| scope.spawn(move || images::load_missing(n, archives)))
+            .collect();
+        loads.into_iter().try_for_each(|load| {
+            load.join()
+                .unwrap_or_else(|_| bail!("a load stopped short"))
+        })
     })
 }
 
@@ -156,7 +201,11 @@ fn clone_files(layout: &Layout, kube: &Path) -> Result<()> {
     fs::create_dir_all(layout.bin())?;
     let shared = Path::new(DATA).join("bin");
     fs::create_dir_all(&shared)?;
-    for link in [layout.bin().join("kubectl"), layout.bin().join("kube"), shared.join("kubectl")] {
+    for link in [
+        layout.bin().join("kubectl"),
+        layout.bin().join("kube"),
+        shared.join("kubectl"),
+    ] {
         let _ = fs::remove_file(&link);
         symlink(kube, &link).with_context(|| format!("cannot link {}", link.display()))?;
     }
@@ -175,9 +224,17 @@ fn own_copy() -> Result<PathBuf> {
 
 /// Prints what runs; an error if something does not.
 pub fn status(layout: &Layout) -> Result<()> {
-    let Some(owner) = Owner::load() else { bail!("no testbed runs on this machine; bring it up with `make testbed-up`") };
+    let Some(owner) = Owner::load() else {
+        bail!("no testbed runs on this machine; bring it up with `make testbed-up`")
+    };
     println!("clone       {}", owner.clone.display());
-    println!("kubeconfig  {}", Layout::find(&owner.clone).unwrap_or_else(|_| layout.clone()).kubeconfig().display());
+    println!(
+        "kubeconfig  {}",
+        Layout::find(&owner.clone)
+            .unwrap_or_else(|_| layout.clone())
+            .kubeconfig()
+            .display()
+    );
     let mut dead = Vec::new();
     for (name, process) in &owner.programs {
         let state = if process.alive() { "runs" } else { "DEAD" };
@@ -187,7 +244,17 @@ pub fn status(layout: &Layout) -> Result<()> {
         }
     }
     let kubectl = Path::new(DATA).join("bin/kubectl");
-    let words = [kubectl.display().to_string(), "--kubeconfig".into(), pki::file("admin.kubeconfig"), "get".into(), "nodes".into()];
+    let words = [
+        kubectl.display().to_string(),
+        "--kubeconfig".into(),
+        pki::file("admin.kubeconfig"),
+        "get".into(),
+        "nodes".into(),
+    ];
     print!("{}", output(&mut command(&words)?)?);
-    if dead.is_empty() { Ok(()) } else { bail!("dead: {}; `up` starts them again", dead.join(", ")) }
+    if dead.is_empty() {
+        Ok(())
+    } else {
+        bail!("dead: {}; `up` starts them again", dead.join(", "))
+    }
 }

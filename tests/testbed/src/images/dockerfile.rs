@@ -31,13 +31,23 @@ pub enum Layer {
 /// Reads a Dockerfile; a line that the testbed would build otherwise than Docker is an error.
 pub fn parse(text: &str) -> Result<Dockerfile> {
     let mut file = Dockerfile::default();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let (word, rest) = line.split_once(' ').with_context(|| format!("no argument: {line}"))?;
+    for line in text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        let (word, rest) = line
+            .split_once(' ')
+            .with_context(|| format!("no argument: {line}"))?;
         let rest = rest.trim();
         match (word, rest.split_whitespace().collect::<Vec<_>>().as_slice()) {
             ("FROM", ["scratch"]) => {}
-            ("ADD", [archive, "/"]) if archive.ends_with(".tar") => file.layers.push(Layer::Tar((*archive).to_owned())),
-            ("COPY", [from, to]) => file.layers.push(Layer::File((*from).to_owned(), (*to).to_owned())),
+            ("ADD", [archive, "/"]) if archive.ends_with(".tar") => {
+                file.layers.push(Layer::Tar((*archive).to_owned()))
+            }
+            ("COPY", [from, to]) => file
+                .layers
+                .push(Layer::File((*from).to_owned(), (*to).to_owned())),
             ("ENV", [pair]) if pair.contains('=') => file.env.push((*pair).to_owned()),
             ("USER", [user]) => file.user = (*user).to_owned(),
             ("WORKDIR", [dir]) => file.workdir = (*dir).to_owned(),
@@ -61,10 +71,19 @@ mod tests {
     fn every_dockerfile_of_the_project_can_be_built() {
         let images = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/images");
         let mut seen = 0;
-        for entry in images.read_dir().unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+        for entry in images
+            .read_dir()
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.path().is_dir())
+        {
             let text = std::fs::read_to_string(entry.path().join("Dockerfile")).unwrap();
             let file = parse(&text).unwrap();
-            assert!(!file.user.is_empty() && !file.user.starts_with('0'), "{:?} runs as root", entry.path());
+            assert!(
+                !file.user.is_empty() && !file.user.starts_with('0'),
+                "{:?} runs as root",
+                entry.path()
+            );
             seen += 1;
         }
         assert!(seen >= 7);

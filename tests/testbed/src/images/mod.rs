@@ -35,46 +35,81 @@ pub struct Archive {
 pub fn archive(layout: &Layout, name: &str) -> Result<Archive> {
     let dir = layout.images().join(name);
     let tag = field(&dir, "tag")?.with_context(|| format!("{name} has no tag"))?;
-    let recipe = Recipe::default().text(FORMAT).text(&rootfs_key(layout, name)?).file(&dir.join("Dockerfile"))?;
-    let recipe = if name == "coredns" { recipe.text(&programs::coredns_key(layout)?) } else { recipe };
-    let path = cache::get(layout, "images", &format!("{name}-{}.tar", recipe.key()), |out| {
-        let text = fs::read_to_string(dir.join("Dockerfile"))?;
-        oci::write(&dockerfile::parse(&text)?, &tag, out, |file| match file {
-            "rootfs.tar" => rootfs(layout, name),
-            "catatonit" => Ok(PathBuf::from("/usr/bin/catatonit")),
-            "coredns" => programs::coredns(layout),
-            other => bail!("{name} asks for {other}, which the testbed does not make"),
-        })
-    })?;
+    let recipe = Recipe::default()
+        .text(FORMAT)
+        .text(&rootfs_key(layout, name)?)
+        .file(&dir.join("Dockerfile"))?;
+    let recipe = if name == "coredns" {
+        recipe.text(&programs::coredns_key(layout)?)
+    } else {
+        recipe
+    };
+    let path = cache::get(
+        layout,
+        "images",
+        &format!("{name}-{}.tar", recipe.key()),
+        |out| {
+            let text = fs::read_to_string(dir.join("Dockerfile"))?;
+            oci::write(&dockerfile::parse(&text)?, &tag, out, |file| match file {
+                "rootfs.tar" => rootfs(layout, name),
+                "catatonit" => Ok(PathBuf::from("/usr/bin/catatonit")),
+                "coredns" => programs::coredns(layout),
+                other => bail!("{name} asks for {other}, which the testbed does not make"),
+            })
+        },
+    )?;
     Ok(Archive { tag, path })
 }
 
 /// The root file system of an image, as a tar.
 pub fn rootfs(layout: &Layout, name: &str) -> Result<PathBuf> {
-    cache::get(layout, "rootfs", &format!("{name}-{}.tar", rootfs_key(layout, name)?), |out| {
-        println!("          making the root file system of {name}");
-        let script = layout.images().join("rootfs.sh").display().to_string();
-        let words = [script, layout.images().join(name).display().to_string(), out.display().to_string()];
-        logged(&mut command(&words)?, &layout.log_of(&format!("rootfs-{name}")))
-    })
+    cache::get(
+        layout,
+        "rootfs",
+        &format!("{name}-{}.tar", rootfs_key(layout, name)?),
+        |out| {
+            println!("          making the root file system of {name}");
+            let script = layout.images().join("rootfs.sh").display().to_string();
+            let words = [
+                script,
+                layout.images().join(name).display().to_string(),
+                out.display().to_string(),
+            ];
+            logged(
+                &mut command(&words)?,
+                &layout.log_of(&format!("rootfs-{name}")),
+            )
+        },
+    )
 }
 
 /// The content hash of what a root file system is made from.
 pub fn rootfs_key(layout: &Layout, name: &str) -> Result<String> {
     let recipe = Recipe::default().file(&layout.images().join("rootfs.sh"))?;
-    Ok(recipe.file(&layout.images().join(name).join("recipe"))?.key())
+    Ok(recipe
+        .file(&layout.images().join(name).join("recipe"))?
+        .key())
 }
 
 /// A field of a recipe.
 pub fn field(dir: &Path, name: &str) -> Result<Option<String>> {
     let path = dir.join("recipe");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     Ok(value.map(|value| value.trim_matches('"').to_owned()))
 }
 
 /// Makes the operator's image from the two programs; a second or two.
-pub fn operator(layout: &Layout, operator: &Path, agent: &Path, tag: &str, out: &Path) -> Result<Archive> {
+pub fn operator(
+    layout: &Layout,
+    operator: &Path,
+    agent: &Path,
+    tag: &str,
+    out: &Path,
+) -> Result<Archive> {
     let text = fs::read_to_string(layout.images().join("operator/Dockerfile"))?;
     oci::write(&dockerfile::parse(&text)?, tag, out, |file| match file {
         "rootfs.tar" => rootfs(layout, "base"),
@@ -82,14 +117,23 @@ pub fn operator(layout: &Layout, operator: &Path, agent: &Path, tag: &str, out: 
         "hera-agent" => Ok(agent.to_path_buf()),
         other => bail!("the operator's image asks for {other}"),
     })?;
-    Ok(Archive { tag: tag.to_owned(), path: out.to_path_buf() })
+    Ok(Archive {
+        tag: tag.to_owned(),
+        path: out.to_path_buf(),
+    })
 }
 
 /// Loads an archive into all nodes at once.
 pub fn load(archive: &Path) -> Result<()> {
     std::thread::scope(|scope| {
-        let loads: Vec<_> = NODES.map(|node| scope.spawn(move || load_into(node, archive))).into_iter().collect();
-        loads.into_iter().try_for_each(|load| load.join().unwrap_or_else(|_| bail!("a load stopped short")))
+        let loads: Vec<_> = NODES
+            .map(|node| scope.spawn(move || load_into(node, archive)))
+            .into_iter()
+            .collect();
+        loads.into_iter().try_for_each(|load| {
+            load.join()
+                .unwrap_or_else(|_| bail!("a load stopped short"))
+        })
     })
 }
 
@@ -104,13 +148,20 @@ pub fn load_into(node: Node, archive: &Path) -> Result<()> {
 /// Loads those images that a node has not got yet, by name.
 pub fn load_missing(node: Node, archives: &[Archive]) -> Result<()> {
     for archive in archives {
-        let mark = node.data().join("loaded").join(archive.path.file_name().unwrap_or_default());
+        let mark = node
+            .data()
+            .join("loaded")
+            .join(archive.path.file_name().unwrap_or_default());
         if mark.exists() && has(node, &archive.tag)? {
             continue;
         }
         load_into(node, &archive.path)?;
         // The kubelet sees an image once the CRI plugin has taken note of it.
-        wait(&format!("{} on {}", archive.tag, node.name()), Duration::from_secs(20), || has(node, &archive.tag))?;
+        wait(
+            &format!("{} on {}", archive.tag, node.name()),
+            Duration::from_secs(20),
+            || has(node, &archive.tag),
+        )?;
         fs::create_dir_all(node.data().join("loaded"))?;
         fs::write(mark, "")?;
     }
@@ -140,7 +191,9 @@ mod tests {
     #[test]
     fn every_image_that_is_loaded_has_a_name_on_localhost() {
         for name in FIRST.iter().chain(&SERVERS) {
-            let tag = field(&layout().images().join(name), "tag").unwrap().unwrap();
+            let tag = field(&layout().images().join(name), "tag")
+                .unwrap()
+                .unwrap();
             assert!(tag.starts_with("localhost/"), "{tag}");
         }
     }

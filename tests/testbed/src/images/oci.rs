@@ -27,7 +27,12 @@ enum Content {
 }
 
 /// Writes the image `tag` to `out`; `find` gives the file that a layer names.
-pub fn write(file: &Dockerfile, tag: &str, out: &Path, find: impl Fn(&str) -> Result<PathBuf>) -> Result<()> {
+pub fn write(
+    file: &Dockerfile,
+    tag: &str,
+    out: &Path,
+    find: impl Fn(&str) -> Result<PathBuf>,
+) -> Result<()> {
     let layers = file
         .layers
         .iter()
@@ -45,16 +50,27 @@ pub fn write(file: &Dockerfile, tag: &str, out: &Path, find: impl Fn(&str) -> Re
     }))?);
     let mut entry = descriptor(MANIFEST, &manifest);
     if let Some(entry) = entry.as_object_mut() {
-        entry.insert("annotations".into(), json!({"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": tag}));
+        entry.insert(
+            "annotations".into(),
+            json!({"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": tag}),
+        );
     }
     let index = json!({"schemaVersion": 2, "manifests": [entry]});
 
     let target = File::create(out).with_context(|| format!("cannot write {}", out.display()))?;
     let mut archive = tar::Builder::new(std::io::BufWriter::with_capacity(1 << 20, target));
-    append(&mut archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    append(
+        &mut archive,
+        "oci-layout",
+        br#"{"imageLayoutVersion":"1.0.0"}"#,
+    )?;
     append(&mut archive, "index.json", &serde_json::to_vec(&index)?)?;
     let mut written = Vec::new();
-    for blob in layers.iter().chain([&config, &manifest]).filter(|blob| !blob.digest.is_empty()) {
+    for blob in layers
+        .iter()
+        .chain([&config, &manifest])
+        .filter(|blob| !blob.digest.is_empty())
+    {
         if written.contains(&&blob.digest) {
             continue;
         }
@@ -64,7 +80,11 @@ pub fn write(file: &Dockerfile, tag: &str, out: &Path, find: impl Fn(&str) -> Re
             Content::Bytes(bytes) => append(&mut archive, &path, bytes)?,
             Content::File(file) => {
                 let mut header = header(blob.size, 0o644);
-                archive.append_data(&mut header, &path, BufReader::with_capacity(1 << 20, File::open(file)?))?;
+                archive.append_data(
+                    &mut header,
+                    &path,
+                    BufReader::with_capacity(1 << 20, File::open(file)?),
+                )?;
             }
         }
     }
@@ -118,7 +138,11 @@ fn append<W: Write>(archive: &mut tar::Builder<W>, path: &str, bytes: &[u8]) -> 
 
 fn bytes_blob(bytes: Vec<u8>) -> Blob {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    Blob { digest: hex(&Sha256::digest(&bytes)), size, content: Content::Bytes(bytes) }
+    Blob {
+        digest: hex(&Sha256::digest(&bytes)),
+        size,
+        content: Content::Bytes(bytes),
+    }
 }
 
 fn file_blob(path: &Path) -> Result<Blob> {
@@ -128,11 +152,17 @@ fn file_blob(path: &Path) -> Result<Blob> {
     let mut size = 0;
     loop {
         let count = file.read(&mut buffer)?;
-        let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else { break };
+        let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else {
+            break;
+        };
         hash.update(chunk);
         size += u64::try_from(count)?;
     }
-    Ok(Blob { digest: hex(&hash.finalize()), size, content: Content::File(path.to_path_buf()) })
+    Ok(Blob {
+        digest: hex(&hash.finalize()),
+        size,
+        content: Content::File(path.to_path_buf()),
+    })
 }
 
 #[cfg(test)]
@@ -145,10 +175,15 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let (program, out) = (dir.join("program"), dir.join("out.tar"));
         std::fs::write(&program, "#!").unwrap();
-        let file = super::super::dockerfile::parse("FROM scratch\nCOPY p /p\nUSER 1:1\nCMD [\"/p\"]\n").unwrap();
+        let file =
+            super::super::dockerfile::parse("FROM scratch\nCOPY p /p\nUSER 1:1\nCMD [\"/p\"]\n")
+                .unwrap();
         write(&file, "localhost/p:1", &out, |_| Ok(program.clone())).unwrap();
         let mut blobs = 0;
-        for entry in tar::Archive::new(File::open(&out).unwrap()).entries().unwrap() {
+        for entry in tar::Archive::new(File::open(&out).unwrap())
+            .entries()
+            .unwrap()
+        {
             let mut entry = entry.unwrap();
             let path = entry.path().unwrap().display().to_string();
             let mut bytes = Vec::new();
