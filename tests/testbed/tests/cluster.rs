@@ -1,6 +1,8 @@
 //! What the cluster promises to tests, on a running testbed: `make testbed-up` first, then
 //! `cargo test -p hera-testbed --test cluster -- --ignored`.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -12,6 +14,13 @@ const NAMESPACE: &str = "testbed-self-test";
 
 fn bed() -> Testbed {
     Testbed::attach(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
+}
+
+/// Runs the words of a line in the test's namespace.
+fn kubectl(bed: &Testbed, line: &str) -> anyhow::Result<String> {
+    let mut words = vec!["--namespace", NAMESPACE];
+    words.extend(line.split(' '));
+    bed.kubectl(&words)
 }
 
 /// Sends one command in the inline form and gives the first line of the answer.
@@ -43,8 +52,7 @@ fn within(seconds: u64, what: &str, mut test: impl FnMut() -> bool) -> Duration 
 
 fn pods_field(bed: &Testbed, pod: &str, path: &str) -> String {
     let path = format!("jsonpath={{{path}}}");
-    bed.kubectl(&["-n", NAMESPACE, "get", "pod", pod, "-o", &path])
-        .unwrap_or_default()
+    kubectl(bed, &format!("get pod {pod} -o {path}")).unwrap_or_default()
 }
 
 fn ip(bed: &Testbed, pod: &str) -> String {
@@ -64,8 +72,7 @@ fn node_ready(bed: &Testbed, node: &str) -> bool {
 fn rolled_out(bed: &Testbed) {
     within(90, "three ready pods", || {
         let path = "jsonpath={.status.readyReplicas}";
-        bed.kubectl(&["-n", NAMESPACE, "get", "statefulset", "r", "-o", path])
-            .is_ok_and(|ready| ready == "3")
+        kubectl(bed, &format!("get statefulset r -o {path}")).is_ok_and(|ready| ready == "3")
     });
 }
 
@@ -123,17 +130,7 @@ fn serves(bed: &Testbed) {
             "{pod} from the host"
         );
     }
-    let service = bed
-        .kubectl(&[
-            "-n",
-            NAMESPACE,
-            "get",
-            "service",
-            "r",
-            "-o",
-            "jsonpath={.spec.clusterIP}",
-        ])
-        .unwrap();
+    let service = kubectl(bed, "get service r -o jsonpath={.spec.clusterIP}").unwrap();
     within(10, "an answer of the ClusterIP to the host", || {
         ask(&service, "PING").as_deref() == Some("+PONG")
     });
@@ -143,45 +140,20 @@ fn serves(bed: &Testbed) {
     );
     for _ in 0..6 {
         // Some of these reach the pod itself through its Service.
-        let pong = bed
-            .kubectl(&[
-                "-n",
-                NAMESPACE,
-                "exec",
-                "r-0",
-                "--",
-                "redis-cli",
-                "-h",
-                "r",
-                "ping",
-            ])
-            .unwrap();
+        let pong = kubectl(bed, "exec r-0 -- redis-cli -h r ping").unwrap();
         assert_eq!(pong.trim(), "PONG");
     }
 }
 
 fn volumes_grow(bed: &Testbed) {
     let patch = r#"{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}"#;
-    bed.kubectl(&["-n", NAMESPACE, "patch", "pvc", "data-r-0", "-p", patch])
-        .unwrap();
+    kubectl(bed, &format!("patch pvc data-r-0 -p {patch}")).unwrap();
     within(15, "the growth of a volume", || {
-        let path = "jsonpath={.status.capacity.storage} {.spec.volumeName}";
-        let text = bed
-            .kubectl(&["-n", NAMESPACE, "get", "pvc", "data-r-0", "-o", path])
-            .unwrap();
-        text.starts_with("2Gi ")
+        let path = "jsonpath={.status.capacity.storage}";
+        let text = kubectl(bed, &format!("get pvc data-r-0 -o {path}")).unwrap();
+        text == "2Gi"
     });
-    let name = bed
-        .kubectl(&[
-            "-n",
-            NAMESPACE,
-            "get",
-            "pvc",
-            "data-r-0",
-            "-o",
-            "jsonpath={.spec.volumeName}",
-        ])
-        .unwrap();
+    let name = kubectl(bed, "get pvc data-r-0 -o jsonpath={.spec.volumeName}").unwrap();
     assert!(bed.volume_folder(&name).join("appendonlydir").is_dir());
 }
 
@@ -191,9 +163,7 @@ fn a_full_volume_is_full(bed: &Testbed) {
         ask(&ip(bed, pod), "PING").as_deref() == Some("+PONG")
     });
     let path = "jsonpath={.spec.volumeName}";
-    let volume = bed
-        .kubectl(&["-n", NAMESPACE, "get", "pvc", "limited", "-o", path])
-        .unwrap();
+    let volume = kubectl(bed, &format!("get pvc limited -o {path}")).unwrap();
     let file = bed.volume_folder(&volume).join("filler");
     let full = std::fs::write(&file, vec![0; 32 << 20]).unwrap_err();
     assert_eq!(full.raw_os_error(), Some(28), "{full}");
