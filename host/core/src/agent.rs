@@ -3,11 +3,9 @@
 //! Every request that changes something carries the leader's term; the agent keeps the highest
 //! it has seen and refuses older ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-
-use crate::acl::AclSet;
 
 /// Version of this protocol; the operator speaks the two before it as well.
 pub const PROTOCOL: u32 = 1;
@@ -23,11 +21,11 @@ pub const PATH_STATUS: &str = "/v1/status";
 /// `GET`: newline-separated [`AgentStatus`], the current one first, then one on each change;
 /// an empty line every [`HEARTBEAT_SECONDS`] keeps the stream alive.
 pub const PATH_EVENTS: &str = "/v1/events";
-/// `POST` of a [`Request<Order>`]: answers the [`AgentStatus`] after it.
+/// `POST` of a [`Request`] with an [`Order`]: answers the [`AgentStatus`] after it.
 pub const PATH_ORDERS: &str = "/v1/orders";
-/// `PUT` of a [`Request<ServerConfig>`]: answers the [`ConfigState`] after it.
+/// `PUT` of a [`Request`] with a [`ServerConfig`]: answers the [`ConfigState`] after it.
 pub const PATH_CONFIG: &str = "/v1/config";
-/// `PUT` of a [`Request<AclSet>`]: answers the [`AclState`] after it.
+/// `PUT` of a [`Request`] with an [`AclSet`](crate::acl::AclSet): answers the [`AclState`] after it.
 pub const PATH_ACL: &str = "/v1/acl";
 /// Seconds between the empty lines of an idle event stream.
 pub const HEARTBEAT_SECONDS: u64 = 10;
@@ -67,10 +65,14 @@ pub struct Refusal {
 pub struct ServerConfig {
     /// The object's uid: a revision is comparable only within one object.
     pub owner: String,
-    /// The object's generation from which this was rendered.
+    /// Grows with each change of content.
     pub revision: u64,
     /// Directive to value, in the notation of redis.conf.
     pub directives: BTreeMap<String, String>,
+    /// Those of the directives that the spec names. Only these ask for a restart of the server:
+    /// another default of a newer operator waits until the pod starts again anyway.
+    #[serde(default)]
+    pub from_spec: BTreeSet<String>,
 }
 
 /// What became of the configuration.

@@ -1,1 +1,19 @@
-//! The controllers.
+//! The operator: watches, decides, applies.
+//!
+//! `run` wires everything; each controller lies in `controllers/<kind>/`, split into what it
+//! observes, what it makes of it, and what it writes. Decisions are in `hera-core`.
+
+pub mod args;
+pub mod run;
+pub mod telemetry;
+
+mod agents;
+mod authority;
+mod controllers;
+mod crd;
+mod http;
+mod metrics;
+mod policies;
+mod shared;
+mod users;
+mod watches;

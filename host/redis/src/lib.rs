@@ -1,1 +1,33 @@
-//! Talks RESP to one server: reads what it is, carries out what the core decided.
+//! Talks RESP to one server: reads what it is, and carries out what was decided elsewhere.
+//!
+//! # Guarantees
+//! - Every call has a time limit ([`Timeouts`]).
+//! - An error answer of the server is told apart from no answer: a server that says LOADING, BUSY
+//!   or NOAUTH is alive ([`Error::is_answer`], [`Answer`]).
+//! - Passwords and hashes appear in no error, log or `Debug` output.
+
+mod acl;
+mod address;
+mod answer;
+mod categories;
+mod config;
+mod error;
+mod info;
+mod roles;
+mod server;
+
+pub use acl::{ListedUser, Verdict, parse_acl_line};
+pub use address::{Address, Credentials, Timeouts};
+pub use answer::Answer;
+pub use config::ConfigSet;
+pub use error::Error;
+pub use info::{
+    Append, Engine, InfoError, MasterLink, Replication, ServerInfo, ServerRole, Snapshot,
+};
+pub use roles::Shutdown;
+pub use server::{Probe, Server};
+
+pub use redis::{Cmd, cmd as command};
+
+/// The name under which the server's verdict on a user is asked; never a real user.
+pub const VERDICT_USER: &str = "hera-verdict";

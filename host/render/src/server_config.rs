@@ -17,6 +17,7 @@ pub fn build(v: &Validated, ctx: &Context) -> ServerConfig {
         owner: ctx.uid.clone(),
         revision: u64::try_from(ctx.generation).unwrap_or(0),
         directives: directives(v),
+        from_spec: v.config.keys().cloned().collect(),
     }
 }
 

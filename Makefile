@@ -1,0 +1,109 @@
+# Everything a developer or a newcomer runs. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+IMG ?= ghcr.io/hera-io/hera-operator:0.1.0
+MUSL := x86_64-unknown-linux-musl
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TESTBED := $(TARGET)/debug/hera-testbed
+export KUBECONFIG ?= $(CURDIR)/.testbed/kubeconfig
+export PATH := $(CURDIR)/.testbed/bin:$(PATH)
+export RUSTDOCFLAGS := -D warnings
+# ring's C code for the static agent.
+export CC_x86_64_unknown_linux_musl := musl-gcc
+
+.PHONY: help
+help: ## List what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: prepare
+prepare: ## Install what building needs: the pinned toolchain's targets, a C compiler
+	@rustup target add --toolchain 1.95.0 wasm32-unknown-unknown $(MUSL) >/dev/null 2>&1 \
+	  || rustup toolchain install 1.95.0 --profile minimal -c clippy -c rustfmt -t wasm32-unknown-unknown -t $(MUSL)
+	@rustup component add --toolchain 1.95.0 clippy rustfmt >/dev/null 2>&1
+	@command -v musl-gcc >/dev/null && command -v cc >/dev/null \
+	  || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev musl-tools >/dev/null; }
+
+.PHONY: demo
+demo: prepare ## A cluster, the operator, a Redis, and a policy swapped under it
+	@demo/run.sh
+
+.PHONY: check
+check: prepare ## Format, lints, docs, unit, golden and property tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo doc --workspace --no-deps
+	cargo xtask crds --check
+	cargo test --workspace --exclude hera-tests-e2e --exclude hera-tests-redis
+
+.PHONY: test
+test: check test-redis test-e2e ## Everything once: check, real servers, every scenario on the testbed
+
+.PHONY: test-redis
+test-redis: agent ## The RESP layer and the agent against real servers
+	cargo test --package hera-tests-redis
+
+.PHONY: test-e2e
+test-e2e: testbed-up image policies ## Every scenario on the testbed
+	cargo test --package hera-tests-e2e
+
+.PHONY: report
+report: prepare testbed-up image policies ## Measured figures, into docs/measurements.md
+	cargo xtask report
+
+.PHONY: bench
+bench: prepare ## Policy decisions, beside their targets
+	cargo bench --package hera-policy
+
+.PHONY: manifests
+manifests: ## Generate the CRDs
+	cargo xtask crds
+
+.PHONY: run
+run: install ## Run the operator here, against the cluster of KUBECONFIG
+	HERA_AGENT_IMAGE=$${HERA_AGENT_IMAGE:-$(IMG)} cargo run --package hera-operator -- --http-address 127.0.0.1:8080
+
+.PHONY: install
+install: ## Install CRD and operator in the cluster of KUBECONFIG
+	kubectl apply -f deploy/crd/ -f deploy/manager/
+
+.PHONY: uninstall
+uninstall: ## Remove operator and CRD, and with it every instance
+	kubectl delete --ignore-not-found -f deploy/manager/ -f deploy/crd/
+
+.PHONY: agent
+agent: prepare ## Build the static agent
+	cargo build --package hera-agent --target $(MUSL)
+
+.PHONY: image
+image: agent ## Build the operator's image for the testbed, and load it
+	cargo build --package hera-operator --package hera-testbed
+	$(TESTBED) build-image operator --operator $(TARGET)/debug/hera-operator \
+	  --agent $(TARGET)/$(MUSL)/debug/hera-agent --tag $(IMG)
+
+.PHONY: policies
+policies: prepare ## Build the example policies as modules
+	cargo build --profile policy --target wasm32-unknown-unknown --package hera-policy-acl-no-delete
+
+.PHONY: docker-build
+docker-build: prepare ## Build the release image as an OCI archive
+	cargo build --release --package hera-operator
+	cargo build --release --package hera-agent --target $(MUSL)
+	cargo build --package hera-testbed
+	$(TESTBED) build-image operator --operator $(TARGET)/release/hera-operator \
+	  --agent $(TARGET)/$(MUSL)/release/hera-agent --tag $(IMG) --no-load --output $(TARGET)/hera-operator.tar
+
+.PHONY: docker-push
+docker-push: docker-build ## Push it: make docker-push IMG=registry/name:tag
+	buildah push "$$(buildah pull -q oci-archive:$(TARGET)/hera-operator.tar)" docker://$(IMG)
+
+.PHONY: testbed-up
+testbed-up: prepare ## A real three-node Kubernetes on this machine
+	cargo build --package hera-testbed
+	$(TESTBED) up
+
+.PHONY: testbed-down
+testbed-down: ## Take it down, with everything in it
+	cargo build --package hera-testbed
+	$(TESTBED) down

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# From nothing to a Redis whose users' rights a sandboxed policy decides, and back to your prompt.
+# Uses the cluster of KUBECONFIG if you set it, else the testbed on this machine.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+own="$PWD/.testbed/kubeconfig"
+target="${CARGO_TARGET_DIR:-target}"
+namespace=demo
+began=$SECONDS
+last=$SECONDS
+
+step() {
+  local now=$SECONDS
+  [ "$now" = "$began" ] && [ -z "${titled:-}" ] || printf '      %ss\n' "$((now - last))"
+  titled=yes
+  last=$now
+  printf '==> %s\n' "$*"
+}
+say() { printf '    %s\n' "$*"; }
+show() { printf '    $ %s\n' "$*"; "$@" 2>&1 | sed 's/^/      /'; }
+
+# Waits for a field of the instance to have a value; tells what it has if it never gets it.
+await() {
+  local path=$1 wanted=$2 seconds=$3 value=""
+  for _ in $(seq 1 $((seconds * 5))); do
+    value=$(kubectl -n "$namespace" get redisinstance my-redis -o "jsonpath=$path" 2>/dev/null || true)
+    [ "$value" = "$wanted" ] && return 0
+    sleep 0.2
+  done
+  echo "error: $path is '$value' after $seconds s, not '$wanted'" >&2
+  kubectl -n "$namespace" describe redisinstance my-redis >&2 || true
+  return 1
+}
+
+# Runs one redis-cli command in a pod of its own and prints what it answered.
+redis() {
+  local name="client-$RANDOM" words
+  words=$(printf '"%s", ' "$@")
+  sed -e "s|NAME|$name|" -e "s|IMAGE|$image|" -e "s|COMMAND|${words%, }|" demo/client.yaml \
+    | kubectl -n "$namespace" apply -f - >/dev/null
+  for _ in $(seq 1 150); do
+    case $(kubectl -n "$namespace" get pod "$name" -o 'jsonpath={.status.phase}') in
+      Succeeded | Failed) break ;;
+    esac
+    sleep 0.2
+  done
+  printf '    redis> %s\n' "$*"
+  kubectl -n "$namespace" logs "$name" | sed 's/^/      /'
+  kubectl -n "$namespace" delete pod "$name" --wait=false >/dev/null
+}
+
+if [ "${KUBECONFIG:-$own}" = "$own" ]; then
+  step "A Kubernetes cluster of three nodes on this machine"
+  make --no-print-directory testbed-up
+  step "The operator's image, built from this clone and loaded into the nodes"
+  make --no-print-directory image
+  overlay=yes
+else
+  step "Your cluster: $(kubectl config current-context)"
+  say "the operator's image comes from the registry named in deploy/manager"
+fi
+
+step "A policy of our own: WebAssembly, built by plain cargo"
+make --no-print-directory policies
+policy="$target/wasm32-unknown-unknown/policy/hera_policy_acl_no_delete.wasm"
+say "$(stat -c %s "$policy") bytes, sha256:$(sha256sum "$policy" | cut -d' ' -f1)"
+
+step "Custom resource definition and operator"
+show kubectl apply -f deploy/crd/
+show kubectl apply -f deploy/manager/
+if [ -n "${overlay:-}" ]; then
+  kubectl apply -f tests/testbed/manifests/catalog.yaml >/dev/null
+  kubectl -n hera-system rollout restart deployment hera-operator >/dev/null
+fi
+kubectl -n hera-system rollout status deployment hera-operator --timeout=180s >/dev/null
+
+step "A Redis: the sample, as it is"
+kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+kubectl -n "$namespace" delete redisinstance my-redis --ignore-not-found >/dev/null
+kubectl -n "$namespace" delete configmap no-delete --ignore-not-found >/dev/null
+show kubectl -n "$namespace" apply -f deploy/samples/cache_v1alpha1_redisinstance.yaml
+await '{.status.conditions[?(@.type=="Ready")].status}' True 180
+show kubectl -n "$namespace" get redisinstance
+image=$(kubectl -n "$namespace" get redisinstance my-redis -o 'jsonpath={.status.image}')
+
+step "A key, written and read over the client Service as the application user"
+redis SET greeting "hello from Hera"
+redis GET greeting
+
+step "Who may do what is decided by a policy: swap it, with nothing restarted"
+pod=$(kubectl -n "$namespace" get pod my-redis-0 -o 'jsonpath={.metadata.uid} {.status.containerStatuses[0].restartCount}')
+redis DEL nothing-there
+kubectl -n "$namespace" create configmap no-delete --from-file=policy.wasm="$policy" >/dev/null
+kubectl -n "$namespace" patch redisinstance my-redis --type=merge -p \
+  '{"spec":{"policies":{"acl":{"configMapRef":{"name":"no-delete"},"settings":{"deny":["del"]}}}}}' >/dev/null
+await '{.status.policies[0].digest}' "sha256:$(sha256sum "$policy" | cut -d' ' -f1)" 30
+redis DEL greeting
+redis GET greeting
+now=$(kubectl -n "$namespace" get pod my-redis-0 -o 'jsonpath={.metadata.uid} {.status.containerStatuses[0].restartCount}')
+[ "$pod" = "$now" ] || { echo "error: the pod is not the same any more" >&2; exit 1; }
+say "DEL is refused now; pod and server are the same as before"
+
+step "Done: everything is left running"
+cat <<END
+
+    Look around:
+      export KUBECONFIG=$KUBECONFIG PATH=$PWD/.testbed/bin:\$PATH
+      kubectl -n $namespace get redisinstance,pods,services
+      kubectl -n $namespace describe redisinstance my-redis
+    Kill what you like and watch it come back:
+      kubectl -n $namespace delete pod my-redis-0
+    Change something:
+      kubectl -n $namespace edit redisinstance my-redis
+    Write a policy of your own: docs/policies.md
+    Take it down: make testbed-down
+
+    $((SECONDS - began)) s in all
+END

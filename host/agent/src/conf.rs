@@ -1,0 +1,131 @@
+//! The server's configuration and ACL file as text. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use hera_core::acl::AGENT_USER;
+
+use crate::settings::Settings;
+
+/// What the agent itself decides about one start of the server.
+pub struct Start<'a> {
+    /// Where things are.
+    pub settings: &'a Settings,
+    /// Directives of the operator.
+    pub directives: &'a BTreeMap<String, String>,
+    /// Start with the append-only file.
+    pub append: bool,
+}
+
+/// The configuration of the data server. The boot guard is its last line.
+pub fn data_server(start: &Start<'_>) -> String {
+    let Start { settings, directives, append } = start;
+    let mut text = String::new();
+    for (name, value) in *directives {
+        if name != "appendonly" {
+            line(&mut text, name, value);
+        }
+    }
+    line(&mut text, "appendonly", if *append { "yes" } else { "no" });
+    line(&mut text, "dir", &quoted(&settings.data.display().to_string()));
+    line(&mut text, "port", &settings.port.to_string());
+    line(&mut text, "bind", &settings.bind);
+    line(&mut text, "protected-mode", "no");
+    line(&mut text, "daemonize", "no");
+    line(&mut text, "unixsocket", &quoted(&settings.socket().display().to_string()));
+    line(&mut text, "unixsocketperm", "700");
+    line(&mut text, "aclfile", &quoted(&settings.run.join("users.acl").display().to_string()));
+    // Nothing is served before the promotion, not even old data (design §5).
+    line(&mut text, "replica-serve-stale-data", "no");
+    line(&mut text, "replicaof", "127.0.0.1 1");
+    text
+}
+
+/// The configuration of a throwaway server in `folder` that reads no data and listens nowhere but
+/// on a socket there.
+pub fn trial_server(directives: &BTreeMap<String, String>, folder: &str) -> String {
+    let mut text = String::new();
+    for (name, value) in directives {
+        if !matches!(name.as_str(), "appendonly" | "save") {
+            line(&mut text, name, value);
+        }
+    }
+    line(&mut text, "appendonly", "no");
+    line(&mut text, "save", "\"\"");
+    line(&mut text, "dir", &quoted(folder));
+    line(&mut text, "port", "0");
+    line(&mut text, "daemonize", "no");
+    line(&mut text, "unixsocket", &quoted(&format!("{folder}/trial.sock")));
+    text
+}
+
+/// The ACL file: the server's own user, closed, and the agent's. The others come live.
+///
+/// `default` keeps every right but has no password and is off: without the rights, a server up to
+/// Redis 8.0 and Valkey 8.1 drops transactions from its append-only file at start (redis-facts
+/// §4.1).
+pub fn acl_file(agent_password_sha256: &str) -> String {
+    format!(
+        "user default off resetpass ~* &* +@all\n\
+         user {AGENT_USER} on #{agent_password_sha256} ~* &* +@all\n"
+    )
+}
+
+/// A value as `CONFIG SET` takes it: without the quotes of the file's notation.
+pub fn unquoted(value: &str) -> String {
+    match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) => inner.replace("\\\"", "\"").replace("\\\\", "\\"),
+        None => value.to_owned(),
+    }
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    // Nobody gets a second line into the file (P58).
+    let clean: String = value.chars().filter(|c| !c.is_control()).collect();
+    let value = if clean.is_empty() { "\"\"" } else { clean.as_str() };
+    let _ = writeln!(text, "{name} {value}");
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn settings() -> Settings {
+        Line::parse_from(["x", "--object-uid", "o", "--pod-uid", "p"]).settings
+    }
+
+    #[test]
+    fn the_boot_guard_is_the_last_word() {
+        let directives = BTreeMap::from([("maxmemory".to_owned(), "100".to_owned())]);
+        let settings = settings();
+        let start = Start { settings: &settings, directives: &directives, append: true };
+        let text = data_server(&start);
+        assert!(text.ends_with("replicaof 127.0.0.1 1\n"));
+        assert!(text.contains("replica-serve-stale-data no\n"));
+        assert!(text.contains("appendonly yes\n") && text.contains("maxmemory 100\n"));
+    }
+
+    #[test]
+    fn a_value_cannot_add_a_line() {
+        let mut text = String::new();
+        line(&mut text, "maxmemory", "1\nrequirepass x\r");
+        assert_eq!(text, "maxmemory 1requirepass x\n");
+    }
+
+    #[test]
+    fn an_empty_value_in_either_notation_is_the_same() {
+        assert_eq!(unquoted("\"\""), "");
+        assert_eq!(unquoted("3600 1"), "3600 1");
+    }
+}

@@ -1,0 +1,100 @@
+//! Starts the parts, and ends them in order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, Notify, watch};
+use tracing::info;
+
+use crate::agent::{Agent, Work};
+use crate::board::Board;
+use crate::reaper::Reaper;
+use crate::settings::Settings;
+use crate::state::Keeper;
+use crate::{control, durable, files, probes, supervise, tls};
+
+/// Copies this program into `folder`.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn install(folder: &Path) -> io::Result<()> {
+    let aside = folder.join("hera-agent.new");
+    fs::copy(std::env::current_exe()?, &aside)?;
+    fs::set_permissions(&aside, fs::Permissions::from_mode(0o755))?;
+    fs::rename(aside, folder.join("hera-agent"))
+}
+
+/// Runs until SIGTERM, and then until the server has stopped.
+///
+/// # Errors
+/// When the agent cannot start, or a file that the server needs cannot be written.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    durable::folder(&settings.own())?;
+    durable::folder(&settings.run)?;
+    let _lock = durable::lock(&settings.own())?;
+    let keeper = Keeper::open(settings.own().join("state"));
+    let held = files::best_config(&settings);
+    let board = Board::new(&settings, keeper.get().term);
+    board.change(|status| {
+        status.config.revision = held.config.revision;
+        status.config.rejected.clone_from(&held.rejected);
+    });
+    let acl = files::best_acl(&settings);
+    let agent = Arc::new(Agent {
+        board,
+        reaper: Reaper::start()?,
+        work: Mutex::new(Work {
+            keeper,
+            held,
+            in_force: BTreeMap::new(),
+            acl,
+            applied: BTreeMap::new(),
+            server: None,
+        }),
+        retry: Notify::new(),
+        stopping: watch::channel(false).0,
+        password: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
+        settings,
+    });
+
+    let listener = listen(agent.settings.probes).await?;
+    let probing = axum::serve(listener, probes::routes(agent.clone())).into_future();
+    tokio::spawn(probing);
+    let certificates = tls::load(&agent.settings.tls)?;
+    let folder = agent.settings.tls.clone();
+    let followed = certificates.clone();
+    tokio::spawn(async move { tls::follow(&folder, followed).await });
+    let listener = listen(agent.settings.control).await?.into_std()?;
+    let serving = axum_server::from_tcp_rustls(listener, certificates)?
+        .serve(control::routes(agent.clone()).into_make_service());
+    tokio::spawn(serving);
+
+    info!(version = env!("CARGO_PKG_VERSION"), pod = %agent.settings.pod_uid, "agent runs");
+    let supervised = tokio::spawn(supervise::run(agent.clone()));
+    tokio::pin!(supervised);
+    tokio::select! {
+        ended = &mut supervised => {
+            ended??;
+            anyhow::bail!("the server is not looked after any more");
+        }
+        _ = terminate.recv() => info!("asked to end"),
+        _ = interrupt.recv() => info!("asked to end"),
+    }
+    agent.stopping.send_replace(true);
+    supervised.await??;
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}

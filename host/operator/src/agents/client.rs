@@ -1,0 +1,133 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hera_core::acl::AclSet;
+use hera_core::agent::{
+    AclState, CONTROL_PORT, ConfigState, HEARTBEAT_SECONDS, PATH_ACL, PATH_CONFIG, PATH_EVENTS,
+    Refusal, Request, ServerConfig,
+};
+use hera_render::TlsFiles;
+use reqwest::StatusCode;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// A trial start of the server may take this long; everything else answers at once.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// Half the life of the certificate that the client shows (see `authority`).
+const CLIENT_LIFE: Duration = Duration::from_secs(45 * 24 * 3600);
+
+/// Why an agent could not be asked.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// It did not answer.
+    #[error("the agent does not answer: {0}")]
+    Http(#[from] reqwest::Error),
+    /// It refused.
+    #[error("the agent refused: {0}")]
+    Refused(String),
+    /// It has seen a higher term.
+    #[error("the agent knows a later leader, of term {0}")]
+    OldTerm(u64),
+    /// The operator's own certificate is not usable.
+    #[error("the operator's certificate is not usable: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The operator's own certificate cannot be read.
+    #[error("the operator's certificate cannot be read: {0}")]
+    Pem(#[from] rustls::pki_types::pem::Error),
+}
+
+/// Speaks to one agent. Cheap to clone.
+#[derive(Clone)]
+pub struct AgentClient {
+    http: reqwest::Client,
+    base: String,
+    made: Instant,
+}
+
+impl AgentClient {
+    /// A client for the agent at `ip`, whose certificate must be for `server_name`.
+    ///
+    /// # Errors
+    /// When `identity` is not usable.
+    pub fn new(ip: IpAddr, server_name: &str, identity: &TlsFiles) -> Result<Self, AgentError> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls_config(identity)?)
+            .resolve(server_name, SocketAddr::new(ip, CONTROL_PORT))
+            .connect_timeout(CONNECT_LIMIT)
+            .read_timeout(Duration::from_secs(3 * HEARTBEAT_SECONDS))
+            .pool_max_idle_per_host(1)
+            .no_proxy()
+            .build()?;
+        let base = format!("https://{server_name}:{CONTROL_PORT}");
+        Ok(Self { http, base, made: Instant::now() })
+    }
+
+    /// True when the certificate that this client shows should be renewed.
+    pub fn is_ageing(&self) -> bool {
+        self.made.elapsed() > CLIENT_LIFE
+    }
+
+    /// Opens the stream of status lines.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub async fn events(&self) -> Result<reqwest::Response, AgentError> {
+        let response = self.http.get(format!("{}{PATH_EVENTS}", self.base)).send().await?;
+        Ok(response.error_for_status()?)
+    }
+
+    /// Hands over the configuration.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub async fn push_config(
+        &self,
+        request: &Request<ServerConfig>,
+    ) -> Result<ConfigState, AgentError> {
+        self.put(PATH_CONFIG, request).await
+    }
+
+    /// Hands over the users, or confirms them.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub async fn push_acl(&self, request: &Request<AclSet>) -> Result<AclState, AgentError> {
+        self.put(PATH_ACL, request).await
+    }
+
+    async fn put<B: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<A, AgentError> {
+        let url = format!("{}{path}", self.base);
+        let response = self.http.put(url).timeout(ANSWER_LIMIT).json(body).send().await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.json().await?);
+        }
+        let refusal: Refusal = response.json().await?;
+        match refusal.term {
+            Some(term) if status == StatusCode::CONFLICT => Err(AgentError::OldTerm(term)),
+            _ => Err(AgentError::Refused(refusal.message)),
+        }
+    }
+}
+
+fn tls_config(identity: &TlsFiles) -> Result<ClientConfig, AgentError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(identity.authority.as_bytes())?)?;
+    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes())?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate], key)?)
+}

@@ -1,0 +1,114 @@
+//! Connections to the agents of data pods: one event stream each, and requests.
+
+mod client;
+mod stream;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hera_core::instance::AgentView;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+pub use client::{AgentClient, AgentError};
+
+use crate::shared::InstanceRef;
+
+/// A pod whose agent is to be heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The instance that is woken by news.
+    pub instance: InstanceRef,
+    /// The pod's uid.
+    pub pod_uid: String,
+    /// The pod's address.
+    pub ip: IpAddr,
+    /// The name in the agent's certificate.
+    pub server_name: String,
+}
+
+/// Listens to agents and keeps the last that each said.
+pub struct AgentPool {
+    wake: UnboundedSender<InstanceRef>,
+    streams: Mutex<HashMap<String, Stream>>,
+}
+
+struct Stream {
+    target: Target,
+    client: AgentClient,
+    view: Arc<Mutex<AgentView>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl AgentPool {
+    /// A pool that reports news to `wake`.
+    pub fn new(wake: UnboundedSender<InstanceRef>) -> Self {
+        Self { wake, streams: Mutex::default() }
+    }
+
+    /// What is known of an agent.
+    pub fn view(&self, pod_uid: &str) -> AgentView {
+        self.lock().get(pod_uid).map_or(AgentView::Absent, |stream| {
+            stream.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        })
+    }
+
+    /// The client of an agent that is listened to.
+    pub fn client(&self, pod_uid: &str) -> Option<AgentClient> {
+        self.lock().get(pod_uid).map(|stream| stream.client.clone())
+    }
+
+    /// True if `target` is listened to already, so that no client needs to be made for it.
+    pub fn knows(&self, target: &Target) -> bool {
+        self.lock()
+            .get(&target.pod_uid)
+            .is_some_and(|stream| stream.target == *target && !stream.client.is_ageing())
+    }
+
+    /// Listens to `target` with `client`, instead of whatever was there for the pod.
+    pub fn listen(&self, target: Target, client: AgentClient) {
+        let view: Arc<Mutex<AgentView>> = Arc::default();
+        let task = tokio::spawn(stream::listen(
+            client.clone(),
+            target.instance.clone(),
+            view.clone(),
+            self.wake.clone(),
+        ));
+        let stream = Stream { target: target.clone(), client, view, task };
+        self.lock().insert(target.pod_uid, stream);
+    }
+
+    /// Stops listening to every pod of an instance but `pod_uid`.
+    pub fn keep_only(&self, instance: &InstanceRef, pod_uid: Option<&str>) {
+        self.lock().retain(|uid, stream| {
+            stream.target.instance != *instance || Some(uid.as_str()) == pod_uid
+        });
+    }
+
+    /// Stops listening to a pod that is gone.
+    pub fn drop_pod(&self, pod_uid: &str) {
+        self.lock().remove(pod_uid);
+    }
+
+    /// Agents that are connected now.
+    pub fn connected(&self) -> usize {
+        self.lock()
+            .values()
+            .filter(|s| {
+                let view = s.view.lock().unwrap_or_else(PoisonError::into_inner);
+                view.status().is_some()
+            })
+            .count()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Stream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

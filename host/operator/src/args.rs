@@ -1,0 +1,43 @@
+//! What the operator is told at its start.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Kubernetes operator for Redis and Valkey.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about)]
+pub struct Args {
+    /// Namespace of the operator itself: its Lease, authority, catalog and default policies.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "hera-system")]
+    pub namespace: String,
+
+    /// Name of this replica; must differ between replicas.
+    #[arg(long, env = "POD_NAME")]
+    pub identity: Option<String>,
+
+    /// Image with the agent, for the init container of data pods.
+    #[arg(long, env = "HERA_AGENT_IMAGE")]
+    pub agent_image: String,
+
+    /// Namespaces to look after, comma-separated; all if empty.
+    #[arg(long, env = "HERA_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+
+    /// Where /metrics, /healthz and /readyz are served.
+    #[arg(long, env = "HERA_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub http_address: SocketAddr,
+
+    /// How log lines look.
+    #[arg(long, env = "HERA_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}

@@ -1,0 +1,136 @@
+//! Carries out a plan.
+
+use std::net::IpAddr;
+
+use hera_api::validate::Validated;
+use hera_core::acl::AclSet;
+use hera_core::agent::{Request, ServerConfig};
+use hera_core::instance::{Plan, Step};
+use hera_kube::Severity;
+use hera_render::{AddressFamily, Context, PrimaryEndpoint, build_endpoint_slice};
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::api::{Api, DeleteParams, Preconditions};
+use tracing::info;
+
+use super::observe::Live;
+use super::{PassError, events};
+use crate::agents::AgentError;
+use crate::shared::Shared;
+
+/// What the steps need.
+pub struct Material<'a> {
+    pub v: &'a Validated,
+    pub ctx: &'a Context,
+    pub live: &'a Live,
+    pub about: &'a ObjectReference,
+    pub pod_uid: &'a str,
+    pub config: &'a ServerConfig,
+    pub acl: &'a AclSet,
+    pub term: u64,
+}
+
+/// Carries out the steps in order.
+///
+/// # Errors
+/// The first that failed; every step can be carried out again.
+pub async fn carry_out(
+    shared: &Shared,
+    plan: &Plan,
+    material: &Material<'_>,
+) -> Result<(), PassError> {
+    for planned in &plan.steps {
+        // Leadership may have been lost while the steps before were under way.
+        if shared.leadership.term() != Some(material.term) {
+            return Err(PassError::LeadershipLost);
+        }
+        info!(step = ?planned.step, reason = %planned.reason, "step");
+        let name = match &planned.step {
+            Step::SetEndpoint { ip } => {
+                set_endpoint(shared, material, ip.as_deref()).await?;
+                "set-endpoint"
+            }
+            Step::PushConfig => {
+                push_config(shared, material).await?;
+                "push-config"
+            }
+            Step::PushAcl => {
+                push_acl(shared, material).await?;
+                "push-acl"
+            }
+            Step::DeletePod { name, uid } => {
+                delete_pod(shared, material, name, uid, &planned.reason).await?;
+                "delete-pod"
+            }
+        };
+        shared.metrics.steps.with_label_values(&[name]).inc();
+    }
+    Ok(())
+}
+
+async fn set_endpoint(
+    shared: &Shared,
+    material: &Material<'_>,
+    ip: Option<&str>,
+) -> Result<(), PassError> {
+    let pod = material.live.pod.as_ref();
+    let known: Option<IpAddr> = super::observe::endpoint(material.live)
+        .or_else(|| pod.and_then(|pod| pod.status.as_ref()?.pod_ip.clone()))
+        .and_then(|ip| ip.parse().ok());
+    let address: Option<IpAddr> = ip.and_then(|ip| ip.parse().ok());
+    let Some(family) = address.or(known).map(AddressFamily::of) else { return Ok(()) };
+    let primary = address.zip(pod).map(|(ip, pod)| PrimaryEndpoint {
+        ip,
+        pod: pod.metadata.name.clone().unwrap_or_default(),
+        pod_uid: material.pod_uid.to_owned(),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+    });
+    let slice = build_endpoint_slice(material.v, material.ctx, family, primary.as_ref());
+    shared.applier.apply(&material.ctx.namespace, &material.ctx.uid, &slice).await?;
+    Ok(())
+}
+
+async fn push_config(shared: &Shared, material: &Material<'_>) -> Result<(), PassError> {
+    let Some(agent) = shared.agents.client(material.pod_uid) else { return Ok(()) };
+    let request = Request { term: material.term, body: material.config.clone() };
+    agent.push_config(&request).await.map(|_| ()).map_err(|error| refused(shared, error))
+}
+
+async fn push_acl(shared: &Shared, material: &Material<'_>) -> Result<(), PassError> {
+    let Some(agent) = shared.agents.client(material.pod_uid) else { return Ok(()) };
+    let request = Request { term: material.term, body: material.acl.clone() };
+    agent.push_acl(&request).await.map(|_| ()).map_err(|error| refused(shared, error))
+}
+
+fn refused(shared: &Shared, error: AgentError) -> PassError {
+    if let AgentError::OldTerm(term) = error {
+        shared.leadership.raise_above(term);
+    }
+    PassError::Agent(error)
+}
+
+async fn delete_pod(
+    shared: &Shared,
+    material: &Material<'_>,
+    name: &str,
+    uid: &str,
+    reason: &str,
+) -> Result<(), PassError> {
+    let pods: Api<Pod> = Api::namespaced(shared.client.clone(), &material.ctx.namespace);
+    let only_this = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match pods.delete(name, &only_this).await {
+        Ok(_) => {
+            let note = format!("pod {name} is replaced: {reason}");
+            let about = material.about;
+            shared.events.publish(about, Severity::Normal, events::POD_REPLACED, &note).await;
+            Ok(())
+        }
+        Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,101 @@
+//! Makes the child objects be as the spec wants them.
+
+use hera_api::validate::Validated;
+use hera_core::acl::AclSet;
+use hera_core::agent::ServerConfig;
+use hera_kube::ApplyError;
+use hera_render::{
+    ACL_KEY, AppCredentials, CONFIG_KEY, Context, LiveStatefulSet, TlsFiles, build_acl_secret,
+    build_app_secret, build_claim_patch, build_client_service, build_config_map,
+    build_headless_service, build_stateful_set, build_system_secret, build_tls_secret,
+};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use kube::ResourceExt as _;
+
+use super::image::SOURCE_ANNOTATION;
+use super::observe::Live;
+use crate::shared::Shared;
+
+/// What the children are made from.
+pub struct Inputs<'a> {
+    pub v: &'a Validated,
+    pub ctx: &'a Context,
+    pub image_source: &'a str,
+    pub config: &'a ServerConfig,
+    pub acl: &'a AclSet,
+    pub app: Option<&'a AppCredentials>,
+    pub operator_password: &'a str,
+    pub tls: &'a TlsFiles,
+}
+
+/// Applies them: what a pod mounts first, the StatefulSet last.
+///
+/// # Errors
+/// The first that could not be applied; the next pass goes on from there.
+pub async fn apply(shared: &Shared, inputs: &Inputs<'_>, live: &Live) -> Result<(), ApplyError> {
+    let Inputs { v, ctx, image_source, config, acl, app, operator_password, tls } = *inputs;
+    let (applier, namespace) = (&shared.applier, ctx.namespace.as_str());
+    applier.apply(namespace, &ctx.uid, &build_system_secret(v, ctx, operator_password)).await?;
+    applier.apply(namespace, &ctx.uid, &build_tls_secret(v, ctx, tls)).await?;
+    if let Some(app) = app {
+        applier.apply(namespace, &ctx.uid, &build_app_secret(v, ctx, app)).await?;
+    }
+    applier.apply(namespace, &ctx.uid, &build_acl_secret(v, ctx, acl)?).await?;
+    let mut map = build_config_map(v, ctx)?;
+    let text = serde_json::to_string_pretty(config)?;
+    map.data.get_or_insert_default().insert(CONFIG_KEY.to_owned(), text);
+    applier.apply(namespace, &ctx.uid, &map).await?;
+    applier.apply(namespace, &ctx.uid, &build_headless_service(v, ctx)).await?;
+    applier.apply(namespace, &ctx.uid, &build_client_service(v, ctx)).await?;
+    let mut set = build_stateful_set(v, ctx);
+    set.annotations_mut().insert(SOURCE_ANNOTATION.to_owned(), image_source.to_owned());
+    applier.apply(namespace, &ctx.uid, &set).await?;
+    if let Some(claim) = &live.claim
+        && let Some(patch) = build_claim_patch(v, ctx, claim)
+    {
+        applier
+            .patch::<PersistentVolumeClaim>(namespace, &claim.name_any(), claim, patch)
+            .await?;
+    }
+    Ok(())
+}
+
+/// What of the StatefulSet is final.
+pub fn live_stateful_set(live: &Live) -> Option<LiveStatefulSet> {
+    let spec = live.stateful_set.as_ref()?.spec.as_ref()?;
+    let claim_templates = spec.volume_claim_templates.clone().unwrap_or_default();
+    Some(LiveStatefulSet { claim_templates })
+}
+
+/// The configuration to be in force: a new revision if its content is new.
+pub fn next_config(live: &Live, mut wanted: ServerConfig) -> ServerConfig {
+    let known = live
+        .config
+        .as_ref()
+        .and_then(|map| map.data.as_ref()?.get(CONFIG_KEY))
+        .and_then(|text| serde_json::from_str::<ServerConfig>(text).ok())
+        .filter(|config| config.owner == wanted.owner);
+    wanted.revision = match known {
+        Some(known) if known.directives == wanted.directives => known.revision,
+        Some(known) => known.revision.saturating_add(1),
+        None => 1,
+    };
+    wanted
+}
+
+/// The users as they were left, if they are this object's.
+pub fn known_acl(live: &Live, uid: &str) -> Option<AclSet> {
+    let bytes = live.acl.as_ref()?.data.as_ref()?.get(ACL_KEY)?;
+    serde_json::from_slice::<AclSet>(&bytes.0).ok().filter(|set| set.owner == uid)
+}
+
+/// The agents' certificate as it is.
+pub fn known_tls(secret: &Secret) -> Option<TlsFiles> {
+    let data = secret.data.as_ref()?;
+    let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
+    Some(TlsFiles {
+        certificate: text("tls.crt")?,
+        key: text("tls.key")?,
+        authority: text("ca.crt")?,
+    })
+}

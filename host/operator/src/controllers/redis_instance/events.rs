@@ -1,0 +1,88 @@
+//! Events: what was done, and each change of what a condition says.
+
+use hera_api::RedisInstanceStatus;
+use hera_api::conditions::{degraded, policy_healthy, progressing};
+use hera_kube::Severity;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::shared::Shared;
+
+/// A pod was deleted to be made anew.
+pub const POD_REPLACED: &str = "PodReplaced";
+/// Another policy decides.
+pub const POLICY_CHANGED: &str = "PolicyChanged";
+
+/// Publishes what differs between two statuses, for people.
+pub async fn publish_changes(
+    shared: &Shared,
+    about: &ObjectReference,
+    before: Option<&RedisInstanceStatus>,
+    after: &RedisInstanceStatus,
+) {
+    for condition in &after.conditions {
+        let known = before
+            .and_then(|status| status.conditions.iter().find(|c| c.type_ == condition.type_));
+        if let Some(severity) = worth_an_event(known, condition) {
+            let note = if condition.message.is_empty() {
+                format!("{} is {}", condition.type_, condition.status)
+            } else {
+                condition.message.clone()
+            };
+            shared.events.publish(about, severity, &condition.reason, &note).await;
+        }
+    }
+    for policy in &after.policies {
+        let known = before.and_then(|s| s.policies.iter().find(|p| p.decision == policy.decision));
+        let changed = policy.digest.is_some()
+            && known.is_some_and(|known| known.digest.is_some() && known.digest != policy.digest);
+        if changed {
+            let digest = policy.digest.as_deref().unwrap_or_default();
+            let note = format!(
+                "decision {}: {} decides now, module {digest}",
+                policy.decision, policy.source
+            );
+            shared.events.publish(about, Severity::Normal, POLICY_CHANGED, &note).await;
+        }
+    }
+}
+
+/// None for what people would call noise: no news, and the ordinary course of progress.
+fn worth_an_event(before: Option<&Condition>, now: &Condition) -> Option<Severity> {
+    let same = before.is_some_and(|c| c.reason == now.reason && c.message == now.message);
+    if same {
+        return None;
+    }
+    let bad = match now.type_.as_str() {
+        degraded::TYPE => now.status == "True",
+        policy_healthy::TYPE => now.status == "False",
+        progressing::TYPE => return None,
+        _ => is_trouble(now),
+    };
+    if bad {
+        return Some(Severity::Warning);
+    }
+    let changed = before.is_some_and(|c| c.status != now.status);
+    (changed || (before.is_none() && now.status == "True" && now.type_ == "Ready"))
+        .then_some(Severity::Normal)
+}
+
+/// Reasons of `Ready=False` that do not pass by themselves.
+fn is_trouble(condition: &Condition) -> bool {
+    use hera_api::conditions::ready as reason;
+    condition.status == "False"
+        && ![
+            reason::CREATING,
+            reason::WAITING_FOR_POD,
+            reason::VOLUME_PENDING,
+            reason::SERVER_STARTING,
+            reason::SERVER_LOADING,
+            reason::SERVER_STOPPING,
+            reason::WAITING_FOR_PROMOTION,
+            reason::WAITING_FOR_USERS,
+            reason::AGENT_UNREACHABLE,
+            reason::PAUSED,
+            reason::DELETING,
+        ]
+        .contains(&condition.reason.as_str())
+}

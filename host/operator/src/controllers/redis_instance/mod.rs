@@ -1,0 +1,182 @@
+//! The controller of RedisInstance: observe → decide → apply → status.
+
+mod act;
+mod children;
+mod events;
+mod image;
+mod observe;
+mod pass;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, Stream, StreamExt as _};
+use hera_kube::{ApplyError, Severity};
+use kube::api::Api;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::watcher;
+use kube::{Resource as _, ResourceExt as _};
+use thiserror::Error;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::{Instrument as _, debug, info_span, warn};
+
+use crate::agents::AgentError;
+use crate::authority::AuthorityError;
+use crate::shared::{Guarded, InstanceRef, Shared};
+use crate::watches;
+
+const KIND: &str = "redisinstance";
+/// Passes side by side.
+const CONCURRENCY: u16 = 8;
+/// A settled object is looked at again after this, as a net under the watches.
+const NET: Duration = Duration::from_secs(900);
+/// An object that waits for something that a watch may not show is looked at again after this.
+const WAITING: Duration = Duration::from_secs(15);
+/// A pass that takes longer hangs.
+const PASS_LIMIT: Duration = Duration::from_secs(60);
+
+/// Why a pass ended early.
+#[derive(Debug, Error)]
+pub enum PassError {
+    /// The API server.
+    #[error("the API server: {0}")]
+    Kube(#[from] kube::Error),
+    /// A child could not be applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The agent.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The authority.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The pass hung.
+    #[error("the pass took more than {} s", PASS_LIMIT.as_secs())]
+    Hung,
+    /// Another replica leads now.
+    #[error("another replica leads now")]
+    LeadershipLost,
+}
+
+/// What a pass came to.
+pub enum Outcome {
+    /// Nothing is left to do.
+    Settled,
+    /// Something is under way that news will tell about.
+    Waiting,
+    /// This replica does not lead.
+    Standby,
+}
+
+/// Runs the controller until `shutdown`; an item for each pass.
+pub fn run(
+    shared: Arc<Shared>,
+    namespaces: &[String],
+    woken: UnboundedReceiver<InstanceRef>,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) -> impl Stream<Item = ()> + use<> {
+    let controllers = watches::scopes(namespaces);
+    // Several namespaces are one watch over all that is filtered: the objects are few.
+    let single = match controllers.as_slice() {
+        [only] => only.clone(),
+        _ => None,
+    };
+    let api: Api<Guarded> = match &single {
+        Some(namespace) => Api::namespaced(shared.client.clone(), namespace),
+        None => Api::all(shared.client.clone()),
+    };
+    let controller = Controller::new(api, watcher::Config::default())
+        .with_config(Config::default().concurrency(CONCURRENCY));
+    let store = controller.store();
+    shared.references.watch_own(&store);
+
+    let news = stream::unfold(woken, |mut woken| async move {
+        woken.recv().await.map(|instance| (instance, woken))
+    });
+    let pool = shared.clone();
+    let children = watches::children(&shared.client, namespaces).map(move |(instance, gone)| {
+        if let Some(uid) = gone {
+            pool.agents.drop_pod(&uid);
+        }
+        instance
+    });
+    let leading = shared.clone();
+    let elections = stream::unfold(shared.leadership.clone(), |mut leadership| async move {
+        leadership.changed().await;
+        Some(((), leadership))
+    })
+    .inspect(move |()| {
+        leading.metrics.leader.set(i64::from(leading.leadership.term().is_some()));
+    });
+
+    controller
+        .reconcile_on(news)
+        .reconcile_on(children)
+        .reconcile_all_on(elections)
+        .graceful_shutdown_on(shutdown)
+        .run(
+            move |object, shared| {
+                let store = store.clone();
+                async move {
+                    shared.references.ensure(&object.namespace().unwrap_or_default(), &store);
+                    reconcile(object, shared).await
+                }
+            },
+            on_error,
+            shared,
+        )
+        .map(|result| {
+            if let Err(error) = result {
+                debug!(%error, "controller");
+            }
+        })
+}
+
+async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, PassError> {
+    let name = object.name_any();
+    let namespace = object.namespace().unwrap_or_default();
+    let span = info_span!("reconcile", kind = KIND, %namespace, %name);
+    let started = std::time::Instant::now();
+    let work = async {
+        match &object.0 {
+            Ok(instance) => pass::run(instance, &shared).await,
+            Err(invalid) => {
+                if shared.leadership.term().is_some() {
+                    let note = format!("the object cannot be read: {}", invalid.error);
+                    let about = object.object_ref(&());
+                    shared.events.publish(&about, Severity::Warning, "SpecInvalid", &note).await;
+                }
+                Ok(Outcome::Standby)
+            }
+        }
+    };
+    let result = tokio::time::timeout(PASS_LIMIT, work.instrument(span))
+        .await
+        .unwrap_or(Err(PassError::Hung));
+    shared
+        .metrics
+        .reconcile_seconds
+        .with_label_values(&[KIND])
+        .observe(started.elapsed().as_secs_f64());
+    shared.metrics.agents.set(i64::try_from(shared.agents.connected()).unwrap_or(0));
+    let outcome = match &result {
+        Ok(Outcome::Settled | Outcome::Standby) => "ok",
+        Ok(Outcome::Waiting) => "waiting",
+        Err(_) => "failed",
+    };
+    shared.metrics.reconciles.with_label_values(&[KIND, outcome]).inc();
+    let outcome = result?;
+    shared.attempts.reset(&object.uid().unwrap_or_default());
+    Ok(match outcome {
+        Outcome::Settled => Action::requeue(NET),
+        Outcome::Waiting => Action::requeue(WAITING),
+        Outcome::Standby => Action::await_change(),
+    })
+}
+
+fn on_error(object: Arc<Guarded>, error: &PassError, shared: Arc<Shared>) -> Action {
+    let delay = shared.attempts.failed(&object.uid().unwrap_or_default());
+    warn!(name = %object.name_any(), namespace = ?object.namespace(), %error, ?delay, "pass failed");
+    Action::requeue(delay)
+}

@@ -1,0 +1,395 @@
+//! One pass over one instance.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError};
+
+use hera_api::RedisInstance;
+use hera_api::conditions::{degraded, ready};
+use hera_api::names::InstanceName;
+use hera_api::validate::{Validated, validate};
+use hera_core::acl::{AclSet, OPERATOR_USER};
+use hera_core::agent::{AgentStatus, REDIS_PORT, ServerConfig, ServerState};
+use hera_core::instance::{
+    AgentView, Observation, RevisionView, Wanted, WantedStorage, decide, verdict,
+};
+use hera_kube::ApplyError;
+use hera_redis::{Address, Credentials, Server, Timeouts};
+use hera_render::{Context, roll_hash, server_config};
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
+use tracing::debug;
+
+use super::observe::{self, Live};
+use super::{Outcome, PassError, act, children, events, image, status};
+use crate::agents::{AgentClient, Target};
+use crate::authority::Authority;
+use crate::shared::{InstanceRef, Shared};
+use crate::users::{self, Decision, Passwords, ServerFacts, Subject};
+
+/// Command tables kept in memory at most.
+const TABLES: usize = 256;
+
+/// Runs one pass.
+///
+/// # Errors
+/// See [`PassError`]; the next pass starts from what is there then.
+pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, PassError> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(Outcome::Standby);
+    }
+    let namespace = object.namespace().unwrap_or_default();
+    let term = shared.leadership.term();
+    let authority =
+        shared.authority.get(&shared.client, &shared.namespace, term.is_some()).await?;
+    let Ok(name) = InstanceName::new(&object.name_any()) else {
+        return refuse(object, shared, ready::SPEC_INVALID, name_words()).await;
+    };
+    let live = observe::read(&shared.client, &namespace, &name).await?;
+    listen(object, shared, &authority, &namespace, &live)?;
+    let Some(term) = term else { return Ok(Outcome::Standby) };
+
+    let validated = match validate(&object.name_any(), &object.spec) {
+        Ok(validated) => validated,
+        Err(invalid) => return refuse(object, shared, ready::SPEC_INVALID, invalid.to_string()).await,
+    };
+    let resolved =
+        image::resolve(&shared.client, &shared.namespace, object, &validated, &live).await?;
+    let resolved = match resolved {
+        Ok(resolved) => resolved,
+        Err((reason, words)) => return refuse(object, shared, reason, words).await,
+    };
+    let ctx = Context {
+        namespace: namespace.clone(),
+        uid: object.uid().unwrap_or_default(),
+        generation: object.metadata.generation.unwrap_or_default(),
+        image: resolved.image.clone(),
+        agent_image: shared.agent_image.clone(),
+        live: children::live_stateful_set(&live),
+    };
+    let pass = Pass { object, shared, v: &validated, ctx: &ctx, live: &live, term };
+    pass.go(&authority, resolved).await
+}
+
+fn name_words() -> String {
+    "the name is not usable for Services and pods: create the object under another".to_owned()
+}
+
+/// Nothing can be made or changed. What runs goes on as it is.
+async fn refuse(
+    object: &RedisInstance,
+    shared: &Shared,
+    reason: &'static str,
+    words: String,
+) -> Result<Outcome, PassError> {
+    if shared.leadership.term().is_none() {
+        return Ok(Outcome::Standby);
+    }
+    let found = status::Found {
+        object,
+        validated: None,
+        verdict: None,
+        agent: None,
+        pod: None,
+        image: None,
+        refused: Some((reason, words)),
+        attention: None,
+        app_user: false,
+        policy: None,
+    };
+    let mut wanted = status::build(&found, Timestamp::now());
+    // What was known about the server is not known to be otherwise.
+    if let Some(last) = &object.status
+        && let Some(known) = last.conditions.iter().find(|c| c.type_ == ready::TYPE)
+        && known.status == "True"
+    {
+        wanted.conditions.retain(|c| c.type_ != ready::TYPE);
+        wanted.conditions.insert(0, known.clone());
+        wanted.primary.clone_from(&last.primary);
+        wanted.ready_replicas = last.ready_replicas;
+        wanted.phase = Some(hera_api::Phase::Degraded);
+    }
+    write_status(object, shared, &wanted).await?;
+    Ok(Outcome::Waiting)
+}
+
+async fn write_status(
+    object: &RedisInstance,
+    shared: &Shared,
+    wanted: &hera_api::RedisInstanceStatus,
+) -> Result<(), PassError> {
+    let namespace = object.namespace().unwrap_or_default();
+    let last = object.status.as_ref();
+    let sent = shared
+        .status
+        .write::<RedisInstance, _>(&namespace, &object.name_any(), last, wanted)
+        .await?;
+    if sent {
+        events::publish_changes(shared, &object.object_ref(&()), last, wanted).await;
+    }
+    Ok(())
+}
+
+/// Listens to the agent of the pod, if there is one to listen to.
+fn listen(
+    object: &RedisInstance,
+    shared: &Shared,
+    authority: &Authority,
+    namespace: &str,
+    live: &Live,
+) -> Result<(), PassError> {
+    let instance = InstanceRef::new(&object.name_any()).within(namespace);
+    let pod = live.pod.as_ref().map(observe::pod_view);
+    shared.agents.keep_only(&instance, pod.as_ref().map(|pod| pod.uid.as_str()));
+    let Some(pod) = pod else { return Ok(()) };
+    let Some(ip) = pod.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()) else {
+        return Ok(());
+    };
+    let server_name = format!("{}.{}-headless.{namespace}.svc", pod.name, object.name_any());
+    let target = Target { instance, pod_uid: pod.uid, ip, server_name };
+    if !shared.agents.knows(&target) {
+        let client = AgentClient::new(ip, &target.server_name, &authority.sign_operator()?)?;
+        shared.agents.listen(target, client);
+    }
+    Ok(())
+}
+
+struct Pass<'a> {
+    object: &'a RedisInstance,
+    shared: &'a Shared,
+    v: &'a Validated,
+    ctx: &'a Context,
+    live: &'a Live,
+    term: u64,
+}
+
+impl Pass<'_> {
+    async fn go(
+        &self,
+        authority: &Authority,
+        resolved: image::Image,
+    ) -> Result<Outcome, PassError> {
+        let Self { shared, v, ctx, live, .. } = *self;
+        let pod = live.pod.as_ref().map(observe::pod_view);
+        let agent = pod.as_ref().map_or(AgentView::Absent, |pod| shared.agents.view(&pod.uid));
+        let operator_password = users::operator_password(live.system.as_ref());
+        let app = users::app_credentials(live.app.as_ref());
+        let passwords = Passwords::read(
+            &shared.client,
+            &ctx.namespace,
+            v,
+            operator_password.clone(),
+            &app,
+        )
+        .await?;
+        let known = children::known_acl(live, &ctx.uid);
+        let decision = self.decide_users(&agent, &pod, &passwords, known.as_ref()).await?;
+        let acl = match &decision {
+            Some(decision) => decision.set.clone(),
+            None => users::bootstrap(&ctx.uid, &operator_password, known.as_ref()),
+        };
+        let config = children::next_config(live, server_config::build(v, ctx));
+
+        let mut refused = resolved.problem;
+        if !v.paused {
+            let applied = self
+                .apply_children(authority, &resolved.source, &config, &acl, &passwords, &app)
+                .await;
+            match applied {
+                Ok(()) => {}
+                Err(PassError::Apply(ApplyError::Taken(words))) => {
+                    refused = Some((ready::NAME_TAKEN, words));
+                }
+                Err(PassError::Apply(ApplyError::Refused(words))) => {
+                    refused = Some((degraded::APPLY_FAILED, words));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+
+        let seen = Observation {
+            claim: observe::claim_view(live),
+            pod,
+            agent,
+            endpoint: observe::endpoint(live),
+            config: RevisionView { revision: config.revision },
+            acl: RevisionView { revision: acl.revision },
+        };
+        let wanted = Wanted {
+            pod_revision: roll_hash(v, &ctx.image),
+            storage: v.persistence.volume.as_ref().map(|v| WantedStorage { bytes: v.bytes }),
+            paused: v.paused || refused.is_some(),
+        };
+        let plan = decide(&wanted, &seen);
+        let about = self.object.object_ref(&());
+        let material = act::Material {
+            v,
+            ctx,
+            live,
+            about: &about,
+            pod_uid: seen.pod.as_ref().map(|pod| pod.uid.as_str()).unwrap_or_default(),
+            config: &config,
+            acl: &acl,
+            term: self.term,
+        };
+        let carried_out = act::carry_out(shared, &plan, &material).await;
+        let result = verdict(&wanted, &seen, &plan);
+        let app_user = acl.users.iter().any(|user| user.name == passwords.app_name);
+        let found = status::Found {
+            object: self.object,
+            validated: Some(v),
+            verdict: Some(&result),
+            agent: seen.agent.status(),
+            pod: seen.pod.as_ref().map(|pod| pod.name.as_str()),
+            image: Some(&ctx.image),
+            refused,
+            attention: self.attention(&passwords, decision.as_ref()),
+            app_user,
+            policy: decision.as_ref().map(|decision| status::PolicyFound {
+                choice: decision.choice.as_ref(),
+                problem: decision.problem.as_ref(),
+            }),
+        };
+        write_status(self.object, shared, &status::build(&found, Timestamp::now())).await?;
+        carried_out?;
+        Ok(if result.settled { Outcome::Settled } else { Outcome::Waiting })
+    }
+
+    fn attention(
+        &self,
+        passwords: &Passwords,
+        decision: Option<&Decision>,
+    ) -> Option<(&'static str, String)> {
+        if !passwords.missing.is_empty() {
+            return Some((degraded::SECRET_MISSING, passwords.missing.join("; ")));
+        }
+        if let Some(refused) = decision.map(|d| &d.refused_rules).filter(|r| !r.is_empty()) {
+            return Some((degraded::USER_REJECTED, refused.join("; ")));
+        }
+        persistence_change(self.v, self.live)
+            .map(|words| (degraded::PERSISTENCE_CHANGE_REFUSED, words))
+    }
+
+    async fn apply_children(
+        &self,
+        authority: &Authority,
+        image_source: &str,
+        config: &ServerConfig,
+        acl: &AclSet,
+        passwords: &Passwords,
+        app: &hera_render::AppCredentials,
+    ) -> Result<(), PassError> {
+        let Self { shared, v, ctx, live, .. } = *self;
+        let known = live.tls.as_ref().and_then(children::known_tls);
+        let tls = match known.filter(|files| authority.is_fresh(files)) {
+            Some(files) => files,
+            None => authority.sign_agent(vec![format!(
+                "*.{}.{}.svc",
+                v.name.headless_service(),
+                ctx.namespace
+            )])?,
+        };
+        let inputs = children::Inputs {
+            v,
+            ctx,
+            image_source,
+            config,
+            acl,
+            app: v.auth.secret.is_none().then_some(app),
+            operator_password: &passwords.operator,
+            tls: &tls,
+        };
+        Ok(children::apply(shared, &inputs, live).await?)
+    }
+
+    /// None while no server can be asked what commands it has, and while changes wait.
+    async fn decide_users(
+        &self,
+        agent: &AgentView,
+        pod: &Option<hera_core::instance::PodView>,
+        passwords: &Passwords,
+        known: Option<&AclSet>,
+    ) -> Result<Option<Decision>, PassError> {
+        if self.v.paused {
+            return Ok(None);
+        }
+        let (Some(status), Some(ip)) =
+            (agent.status(), pod.as_ref().and_then(|pod| pod.ip.as_deref()))
+        else {
+            return Ok(None);
+        };
+        let Some(server) = self.server_facts(status, ip, &passwords.operator).await else {
+            return Ok(None);
+        };
+        let chosen = self
+            .shared
+            .policies
+            .choose_acl(&self.ctx.uid, &self.ctx.namespace, self.v.acl_policy.as_ref())
+            .await?;
+        let subject =
+            Subject { validated: self.v, namespace: &self.ctx.namespace, uid: &self.ctx.uid };
+        Ok(Some(users::decide(self.shared, &subject, passwords, chosen, &server, known).await))
+    }
+
+    /// What the policy is told about the server; the table is read once for each run of it.
+    async fn server_facts(
+        &self,
+        status: &AgentStatus,
+        ip: &str,
+        password: &str,
+    ) -> Option<ServerFacts> {
+        let ServerState::Running { run_id, .. } = &status.server else { return None };
+        let (engine, version) = (status.engine.clone()?, status.version.clone()?);
+        let tables = &self.shared.categories;
+        let known = tables.lock().unwrap_or_else(PoisonError::into_inner).get(run_id).cloned();
+        let categories = match known {
+            Some(categories) => categories,
+            None => {
+                let address = Address::tcp(ip, REDIS_PORT);
+                let login = Credentials::new(OPERATOR_USER, password);
+                let read = async {
+                    let server =
+                        Server::connect(&address, Some(&login), Timeouts::default()).await?;
+                    server.categories().await
+                };
+                match read.await {
+                    Ok(categories) => {
+                        let categories = Arc::new(categories);
+                        let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+                        if tables.len() >= TABLES {
+                            tables.clear();
+                        }
+                        tables.insert(run_id.clone(), categories.clone());
+                        categories
+                    }
+                    Err(error) => {
+                        debug!(%error, "the server's command table cannot be read yet");
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(ServerFacts { engine, version, categories })
+    }
+}
+
+/// What a live object cannot change, for API servers that do not enforce the schema's rules.
+fn persistence_change(v: &Validated, live: &Live) -> Option<String> {
+    let template = children::live_stateful_set(live)?.claim_templates.into_iter().next();
+    match (&template, &v.persistence.volume) {
+        (Some(_), None) | (None, Some(_)) => Some(
+            "spec.persistence.enabled cannot change on a live object: set it back, or make a new \
+             object and copy the data"
+                .to_owned(),
+        ),
+        (Some(template), Some(volume)) => {
+            let class = template.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
+            let changed = volume.storage_class.is_some() && class != volume.storage_class;
+            changed.then(|| {
+                "spec.persistence.storageClassName cannot change on a live object: set it back, or \
+                 make a new object and copy the data"
+                    .to_owned()
+            })
+        }
+        (None, None) => None,
+    }
+}

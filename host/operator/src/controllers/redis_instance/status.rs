@@ -1,0 +1,259 @@
+//! What a pass found, as status.
+
+use hera_api::conditions::{
+    condition, degraded, policy_healthy, progressing, ready,
+};
+use hera_api::validate::{Maxmemory, Validated};
+use hera_api::{Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus};
+use hera_core::agent::AgentStatus;
+use hera_core::instance::{Cause, Verdict};
+use hera_kube::merge_conditions;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+use crate::policies::{ACL, Choice, Problem};
+
+/// Messages of conditions are for people and stay short.
+const MESSAGE_CHARS: usize = 1000;
+
+/// Everything that the status is made from.
+pub struct Found<'a> {
+    pub object: &'a RedisInstance,
+    pub validated: Option<&'a Validated>,
+    pub verdict: Option<&'a Verdict>,
+    pub agent: Option<&'a AgentStatus>,
+    pub pod: Option<&'a str>,
+    pub image: Option<&'a str>,
+    /// The spec, or part of it, cannot be carried out: a reason of `Ready` or `Degraded` of the
+    /// same name, and words.
+    pub refused: Option<(&'static str, String)>,
+    /// Something else that needs attention: a reason of `Degraded`, and words.
+    pub attention: Option<(&'static str, String)>,
+    /// The application user is in force.
+    pub app_user: bool,
+    pub policy: Option<PolicyFound<'a>>,
+}
+
+/// Who decides about rights.
+pub struct PolicyFound<'a> {
+    pub choice: Option<&'a Choice>,
+    pub problem: Option<&'a Problem>,
+}
+
+/// The status to write.
+pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
+    let last = found.object.status.clone().unwrap_or_default();
+    let generation = found.object.metadata.generation;
+    let say = |type_: &str, truth: bool, reason: &str, message: String| {
+        let message = message.chars().take(MESSAGE_CHARS).collect::<String>();
+        condition(type_, truth, reason, message, generation, now)
+    };
+    let (is_ready, reason, message) = readiness(found);
+    let ready = say(ready::TYPE, is_ready, reason, message);
+    let (is_progressing, reason, message) = progress(found, is_ready);
+    let progressing = say(progressing::TYPE, is_progressing, reason, message);
+    let (is_degraded, reason, message) = degradation(found, is_ready, &last);
+    let degraded = say(degraded::TYPE, is_degraded, reason, message);
+    let policy = policy_condition(found, &last, &say);
+    let phase = phase(found, &ready, is_progressing, is_degraded, &last);
+    let conditions: Vec<Condition> =
+        [Some(ready), Some(progressing), Some(degraded), policy].into_iter().flatten().collect();
+    RedisInstanceStatus {
+        observed_generation: generation,
+        phase: Some(phase),
+        conditions: merge_conditions(&last.conditions, conditions),
+        primary: found.pod.filter(|_| is_ready).map(str::to_owned),
+        ready_replicas: Some(i32::from(is_ready)),
+        image: found.image.map(str::to_owned).or(last.image),
+        engine: found.agent.and_then(|a| engine(a.engine.as_deref()?)).or(last.engine),
+        version: found.agent.and_then(|agent| agent.version.clone()).or(last.version),
+        policies: policies(found, &last, now),
+    }
+}
+
+fn engine(text: &str) -> Option<Engine> {
+    [Engine::Redis, Engine::Valkey].into_iter().find(|engine| engine.as_str() == text)
+}
+
+fn readiness(found: &Found<'_>) -> (bool, &'static str, String) {
+    let no = |reason: &'static str, words: &str| (false, reason, words.to_owned());
+    let Some(verdict) = found.verdict else {
+        let (reason, words) =
+            found.refused.clone().unwrap_or((ready::CREATING, "nothing is made yet".to_owned()));
+        return (false, reason, words);
+    };
+    match &verdict.cause {
+        Cause::Serving if !found.app_user => {
+            let why = found.attention.as_ref().map(|(_, words)| words.as_str());
+            if let Some((degraded::SECRET_MISSING, words)) = &found.attention {
+                return no(ready::SECRET_MISSING, words);
+            }
+            no(ready::WAITING_FOR_USERS, why.unwrap_or("the application user is not in force yet"))
+        }
+        Cause::Serving => (true, ready::SERVING, "writes are accepted".to_owned()),
+        Cause::StorageClassMissing(class) => no(
+            ready::STORAGE_CLASS_MISSING,
+            &format!("there is no StorageClass {class}: create it, or delete the object and name another"),
+        ),
+        Cause::NoPod => no(ready::CREATING, "the pod is being made"),
+        Cause::Unschedulable(words) => no(ready::UNSCHEDULABLE, words),
+        Cause::ImagePull(words) => no(ready::IMAGE_PULL_FAILED, words),
+        Cause::ContainerWaiting(words) => no(ready::WAITING_FOR_POD, words),
+        Cause::PodStarting => no(ready::WAITING_FOR_POD, "the pod starts"),
+        Cause::PodReplaced => no(ready::SERVER_STOPPING, "the pod is being replaced"),
+        Cause::ConfigRejected(words) => {
+            no(ready::SERVER_CRASHING, &format!("the server refuses its configuration: {words}"))
+        }
+        Cause::ServerCrashing(words) => {
+            no(ready::SERVER_CRASHING, &format!("the server stopped and is started again: {words}"))
+        }
+        Cause::ServerLoading => no(ready::SERVER_LOADING, "the server reads its data"),
+        Cause::ServerStarting(words) => no(ready::SERVER_STARTING, words),
+        Cause::AgentUnreachable(words) => {
+            no(ready::AGENT_UNREACHABLE, &format!("the agent does not answer: {words}"))
+        }
+    }
+}
+
+fn progress(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
+    let quiet = String::new;
+    if found.validated.is_some_and(|v| v.paused) {
+        return (false, progressing::PAUSED, "spec.paused is set: changes wait".to_owned());
+    }
+    let Some(verdict) = found.verdict else {
+        return (false, progressing::BLOCKED, quiet());
+    };
+    if found.refused.is_some() {
+        return (false, progressing::BLOCKED, "the condition Degraded says why".to_owned());
+    }
+    if verdict.growing {
+        return (true, progressing::VOLUME_GROWING, "the volume grows".to_owned());
+    }
+    let first = found.object.status.as_ref().is_none_or(|status| status.version.is_none());
+    match &verdict.cause {
+        Cause::Serving if verdict.settled || !verdict.rejected_config.is_empty() => {
+            (false, progressing::SETTLED, quiet())
+        }
+        Cause::Serving => (true, progressing::CONFIG_APPLYING, quiet()),
+        Cause::PodReplaced => (true, progressing::ROLLING_OUT, quiet()),
+        _ if first => (true, progressing::CREATING, quiet()),
+        _ if is_ready => (false, progressing::SETTLED, quiet()),
+        _ => (true, progressing::RECOVERING, quiet()),
+    }
+}
+
+fn degradation(
+    found: &Found<'_>,
+    is_ready: bool,
+    last: &RedisInstanceStatus,
+) -> (bool, &'static str, String) {
+    if let Some((reason, words)) = &found.refused {
+        return (true, reason, words.clone());
+    }
+    let Some(verdict) = found.verdict else {
+        return (false, degraded::AS_EXPECTED, String::new());
+    };
+    let listed = |pairs: &[(String, String)]| {
+        pairs.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ")
+    };
+    if !verdict.rejected_config.is_empty() {
+        return (true, degraded::CONFIG_REJECTED, listed(&verdict.rejected_config));
+    }
+    if verdict.shrink_refused {
+        let words = "the volume is larger than spec.persistence.size and cannot shrink: set the \
+                     size to what it was, or move the data to a new object";
+        return (true, degraded::VOLUME_SHRINK_REFUSED, words.to_owned());
+    }
+    if !verdict.rejected_users.is_empty() {
+        return (true, degraded::USER_REJECTED, listed(&verdict.rejected_users));
+    }
+    if let Some((reason, words)) = &found.attention {
+        return (true, reason, words.clone());
+    }
+    if !is_ready && last.version.is_some() {
+        return (true, degraded::NOT_SERVING, "the condition Ready says why".to_owned());
+    }
+    match found.validated.map(|v| v.memory.maxmemory) {
+        Some(Maxmemory::Unset) => (
+            false,
+            degraded::MAXMEMORY_UNSET,
+            "no memory limit is set, so the server has no maxmemory".to_owned(),
+        ),
+        _ => (false, degraded::AS_EXPECTED, String::new()),
+    }
+}
+
+fn policy_condition(
+    found: &Found<'_>,
+    last: &RedisInstanceStatus,
+    say: &impl Fn(&str, bool, &str, String) -> Condition,
+) -> Option<Condition> {
+    let Some(policy) = &found.policy else {
+        return last.conditions.iter().find(|c| c.type_ == policy_healthy::TYPE).cloned();
+    };
+    Some(match (policy.problem, policy.choice) {
+        (Some(problem), _) => {
+            say(policy_healthy::TYPE, false, problem.reason, problem.message.clone())
+        }
+        (None, Some(choice)) if choice.source == "builtin" => {
+            say(policy_healthy::TYPE, true, policy_healthy::BUILTIN, String::new())
+        }
+        (None, _) => say(policy_healthy::TYPE, true, policy_healthy::AS_EXPECTED, String::new()),
+    })
+}
+
+fn policies(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Vec<PolicyStatus> {
+    let Some(policy) = &found.policy else { return last.policies.clone() };
+    let known = last.policies.iter().find(|p| p.decision == ACL);
+    let error = policy.problem.map(|problem| {
+        format!("{}: {}", problem.reason, problem.message).chars().take(MESSAGE_CHARS).collect()
+    });
+    let status = match policy.choice {
+        Some(choice) => {
+            let digest = choice.policy.digest().to_owned();
+            let since = known
+                .filter(|p| p.digest.as_deref() == Some(digest.as_str()))
+                .and_then(|p| p.loaded_at.clone());
+            PolicyStatus {
+                decision: ACL.to_owned(),
+                source: choice.source.clone(),
+                api: Some(choice.policy.api().to_owned()),
+                digest: Some(digest),
+                loaded_at: since.or(Some(Time(now))),
+                error,
+            }
+        }
+        // The rules last applied stay, so what they came from stays in the status.
+        None => PolicyStatus {
+            decision: ACL.to_owned(),
+            source: known.map(|p| p.source.clone()).unwrap_or_else(|| "none".to_owned()),
+            digest: known.and_then(|p| p.digest.clone()),
+            api: known.and_then(|p| p.api.clone()),
+            loaded_at: known.and_then(|p| p.loaded_at.clone()),
+            error,
+        },
+    };
+    vec![status]
+}
+
+fn phase(
+    found: &Found<'_>,
+    ready: &Condition,
+    is_progressing: bool,
+    is_degraded: bool,
+    last: &RedisInstanceStatus,
+) -> Phase {
+    let is_ready = ready.status == "True";
+    if found.object.metadata.deletion_timestamp.is_some() {
+        return Phase::Deleting;
+    }
+    match (is_ready, last.version.is_some()) {
+        (true, _) if found.validated.is_some_and(|v| v.paused) => Phase::Paused,
+        (true, _) if is_degraded => Phase::Degraded,
+        (true, _) if is_progressing => Phase::Updating,
+        (true, _) => Phase::Ready,
+        (false, true) => Phase::Unavailable,
+        (false, false) if found.refused.is_some() => Phase::Blocked,
+        (false, false) => Phase::Creating,
+    }
+}

@@ -1,0 +1,75 @@
+//! What every reconcile shares.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hera_api::RedisInstance;
+use hera_core::acl::Categories;
+use hera_kube::{Applier, Events, Leadership, StatusWriter};
+use kube::Client;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::agents::AgentPool;
+use crate::authority::AuthorityCell;
+use crate::metrics::Metrics;
+use crate::policies::Policies;
+use crate::watches::ReferenceWatches;
+
+/// An instance as it is watched: one that cannot be decoded does not stop the others (P43).
+pub type Guarded = DeserializeGuard<RedisInstance>;
+/// Names an instance.
+pub type InstanceRef = ObjectRef<Guarded>;
+
+/// What every reconcile shares.
+pub struct Shared {
+    /// The API server.
+    pub client: Client,
+    /// Writes child objects.
+    pub applier: Applier,
+    /// Writes status.
+    pub status: StatusWriter,
+    /// Writes Events.
+    pub events: Events,
+    /// Whether this replica leads.
+    pub leadership: Leadership,
+    /// Connections to agents.
+    pub agents: AgentPool,
+    /// The authority that signs for agents.
+    pub authority: AuthorityCell,
+    /// Policies in memory.
+    pub policies: Policies,
+    /// Watches of what objects refer to.
+    pub references: ReferenceWatches,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+    /// Namespace of the operator.
+    pub namespace: String,
+    /// Image with the agent.
+    pub agent_image: String,
+    /// Command tables of servers, by run id.
+    pub categories: Mutex<HashMap<String, Arc<Categories>>>,
+    /// Failed passes in a row.
+    pub attempts: Attempts,
+}
+
+/// Counts failed passes in a row, for back-off: the controller itself does not (kube#1916).
+#[derive(Default)]
+pub struct Attempts(Mutex<HashMap<String, u32>>);
+
+impl Attempts {
+    /// A pass succeeded.
+    pub fn reset(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// A pass failed; how long to wait: 0.5 s, doubled each time, at most 30 s.
+    pub fn failed(&self, uid: &str) -> Duration {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = map.entry(uid.to_owned()).or_default();
+        let delay = Duration::from_millis(500).saturating_mul(1 << (*count).min(6));
+        *count = count.saturating_add(1);
+        delay.min(Duration::from_secs(30))
+    }
+}

@@ -1,0 +1,245 @@
+//! The users of an instance: passwords from Secrets, rights from the policy, the set for agents.
+
+mod passwords;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hera_api::conditions::policy_healthy as reason;
+use hera_api::validate::Validated;
+use hera_core::acl::{
+    AclInput, AclSet, AclUser, Categories, DEFAULT_USER, OPERATOR_USER, UserGrants, check_request,
+    compile, guard,
+};
+use hera_core::digest::sha256_hex;
+use hera_policy::Context as CallContext;
+use hera_render::user_requests;
+use jiff::Timestamp;
+
+pub use passwords::{Passwords, app_credentials, operator_password};
+
+use crate::policies::{ACL, Choice, Chosen, Problem, call_reason};
+use crate::shared::Shared;
+
+/// The server that the users are for.
+pub struct ServerFacts {
+    /// `redis` or `valkey`.
+    pub engine: String,
+    /// Its version.
+    pub version: String,
+    /// Its own table of commands.
+    pub categories: Arc<Categories>,
+}
+
+/// What was decided about the users.
+pub struct Decision {
+    /// The set that is to be in force.
+    pub set: AclSet,
+    /// Who decided.
+    pub choice: Option<Choice>,
+    /// Why not the one that was asked, or not as it wanted.
+    pub problem: Option<Problem>,
+    /// Rules of the spec that go beyond what the preset allows, for people.
+    pub refused_rules: Vec<String>,
+}
+
+/// The object for whose users a decision is made.
+pub struct Subject<'a> {
+    /// Its spec.
+    pub validated: &'a Validated,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+}
+
+/// The users that are to be in force, from what the policy grants.
+///
+/// # Guarantees
+/// It never fails open: where the policy gives no valid answer, a user keeps the rules it had, and
+/// one that had none gets none. A user that the spec no longer names is gone whatever the policy.
+pub async fn decide(
+    shared: &Shared,
+    subject: &Subject<'_>,
+    passwords: &Passwords,
+    chosen: Chosen,
+    server: &ServerFacts,
+    before: Option<&AclSet>,
+) -> Decision {
+    let requests = user_requests(subject.validated, &passwords.app_name);
+    let categories = Categories::clone(&server.categories);
+    let mut input = AclInput { users: requests, categories };
+    let mut refused_rules = Vec::new();
+    for problem in check_request(&input) {
+        refused_rules.push(format!("user {}: {}", problem.user, problem.what));
+    }
+    let refused: BTreeSet<String> =
+        check_request(&input).into_iter().map(|problem| problem.user).collect();
+    let names: Vec<String> = input.users.iter().map(|user| user.name.clone()).collect();
+    input.users.retain(|user| !refused.contains(&user.name));
+
+    let mut problem = chosen.problem;
+    let mut grants = Vec::new();
+    if let Some(choice) = &chosen.choice {
+        match ask(shared, subject, choice, server, &input).await {
+            Ok(answer) => grants = answer,
+            Err(fault) => problem = Some(problem.unwrap_or(fault)),
+        }
+    }
+    let users = names
+        .iter()
+        .filter_map(|name| user(name, &grants, passwords, before))
+        .collect();
+    let set = with_system_users(users, subject, passwords, before);
+    Decision { set, choice: chosen.choice, problem, refused_rules }
+}
+
+/// The set before any server answered: the operator's own user, and whoever was there before.
+pub fn bootstrap(
+    uid: &str,
+    passwords_operator: &str,
+    before: Option<&AclSet>,
+) -> AclSet {
+    match before.filter(|set| set.owner == uid) {
+        Some(set) => set.clone(),
+        None => AclSet {
+            owner: uid.to_owned(),
+            revision: 1,
+            users: vec![operator_user(passwords_operator)],
+        },
+    }
+}
+
+async fn ask(
+    shared: &Shared,
+    subject: &Subject<'_>,
+    choice: &Choice,
+    server: &ServerFacts,
+    input: &AclInput,
+) -> Result<Vec<UserGrants>, Problem> {
+    let context = CallContext {
+        now_unix_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0),
+        seed: seed(subject.uid),
+        name: subject.validated.name.to_string(),
+        namespace: subject.namespace.to_owned(),
+        engine: server.engine.clone(),
+        version: server.version.clone(),
+        settings: choice.settings.clone(),
+    };
+    let started = Instant::now();
+    let result = choice.policy.decide(&context, input).await;
+    let outcome = result.as_ref().map_or_else(|fault| fault.reason(), |_| "ok");
+    shared
+        .metrics
+        .decision_seconds
+        .with_label_values(&[ACL])
+        .observe(started.elapsed().as_secs_f64());
+    let count = |outcome: &str| {
+        shared.metrics.decisions.with_label_values(&[ACL, outcome]).inc();
+    };
+    let decided = result.map_err(|fault| {
+        count(outcome);
+        Problem { reason: call_reason(&fault), message: fault.to_string() }
+    })?;
+    guard(input, &decided.answer).map_err(|violation| {
+        count("GuardRefused");
+        Problem {
+            reason: reason::GUARD_REFUSED,
+            message: format!("{violation}; the rules last applied stay"),
+        }
+    })?;
+    count("ok");
+    Ok(decided.answer.users)
+}
+
+/// Stable for one object.
+fn seed(uid: &str) -> u64 {
+    u64::from_str_radix(sha256_hex(uid.as_bytes()).get(..16).unwrap_or("0"), 16).unwrap_or(0)
+}
+
+fn user(
+    name: &str,
+    grants: &[UserGrants],
+    passwords: &Passwords,
+    before: Option<&AclSet>,
+) -> Option<AclUser> {
+    let known = before.and_then(|set| set.users.iter().find(|user| user.name == name));
+    // A password that is missing now leaves the one that the user has.
+    let hashes = match passwords.of(name) {
+        Some(password) => vec![sha256_hex(password.as_bytes())],
+        None => known?.password_sha256.clone(),
+    };
+    match grants.iter().find(|granted| granted.name == name) {
+        Some(granted) => Some(compile(granted, &hashes)),
+        None => known.map(|user| AclUser { password_sha256: hashes, ..user.clone() }),
+    }
+}
+
+fn operator_user(password: &str) -> AclUser {
+    AclUser {
+        name: OPERATOR_USER.to_owned(),
+        password_sha256: vec![sha256_hex(password.as_bytes())],
+        rules: ["~*", "&*", "+@all"].map(str::to_owned).to_vec(),
+    }
+}
+
+fn with_system_users(
+    mut users: Vec<AclUser>,
+    subject: &Subject<'_>,
+    passwords: &Passwords,
+    before: Option<&AclSet>,
+) -> AclSet {
+    if subject.validated.auth.default_user
+        && let Some(app) = users.iter().find(|user| user.name == passwords.app_name)
+    {
+        users.push(AclUser { name: DEFAULT_USER.to_owned(), ..app.clone() });
+    }
+    users.insert(0, operator_user(&passwords.operator));
+    let before = before.filter(|set| set.owner == subject.uid);
+    let revision = match before {
+        Some(set) if set.users == users => set.revision,
+        Some(set) => set.revision.saturating_add(1),
+        None => 1,
+    };
+    AclSet { owner: subject.uid.to_owned(), revision, users }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passwords() -> Passwords {
+        Passwords::for_test("app", [("app", "secret")])
+    }
+
+    fn known(name: &str) -> AclSet {
+        AclSet {
+            owner: "uid".into(),
+            revision: 3,
+            users: vec![AclUser {
+                name: name.into(),
+                password_sha256: vec!["old".into()],
+                rules: vec!["+get".into()],
+            }],
+        }
+    }
+
+    #[test]
+    fn without_an_answer_a_known_user_keeps_its_rules_and_gets_its_new_password() {
+        let user = user("app", &[], &passwords(), Some(&known("app"))).unwrap();
+        assert_eq!(user.rules, ["+get"]);
+        assert_eq!(user.password_sha256, [sha256_hex(b"secret")]);
+    }
+
+    #[test]
+    fn without_an_answer_a_new_user_gets_nothing() {
+        assert_eq!(user("app", &[], &passwords(), None), None);
+    }
+
+    #[test]
+    fn without_its_password_a_known_user_keeps_the_one_it_has() {
+        let user = user("other", &[], &passwords(), Some(&known("other"))).unwrap();
+        assert_eq!(user.password_sha256, ["old"]);
+    }
+}

@@ -1,0 +1,243 @@
+use std::fmt;
+
+use hera_core::acl::AclUser;
+
+use crate::{Error, Server, VERDICT_USER};
+
+/// A user as `ACL LIST` tells it. `Debug` shows how many passwords it has, not their hashes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ListedUser {
+    /// Its name.
+    pub name: String,
+    /// True when it may log in.
+    pub enabled: bool,
+    /// True when it may log in with any password.
+    pub nopass: bool,
+    /// SHA-256 of each password, hexadecimal.
+    pub password_sha256: Vec<String>,
+    /// Everything else in the server's notation and order, selectors in their brackets.
+    pub rules: Vec<String>,
+}
+
+impl fmt::Debug for ListedUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListedUser")
+            .field("name", &self.name)
+            .field("enabled", &self.enabled)
+            .field("nopass", &self.nopass)
+            .field("passwords", &self.password_sha256.len())
+            .field("rules", &self.rules)
+            .finish()
+    }
+}
+
+/// What a server thinks of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It would take it.
+    Accepted,
+    /// It would not, with its own words.
+    Refused(String),
+}
+
+/// Reads one line of `ACL LIST`; none when it is no such line.
+pub fn parse_acl_line(line: &str) -> Option<ListedUser> {
+    let mut words = split_words(line).into_iter();
+    if words.next()? != "user" {
+        return None;
+    }
+    let mut user = ListedUser {
+        name: words.next()?.to_owned(),
+        enabled: false,
+        nopass: false,
+        password_sha256: Vec::new(),
+        rules: Vec::new(),
+    };
+    for word in words {
+        match word {
+            "on" => user.enabled = true,
+            "off" => user.enabled = false,
+            "nopass" => user.nopass = true,
+            _ => match word.strip_prefix('#') {
+                Some(hash) => user.password_sha256.push(hash.to_owned()),
+                None => user.rules.push(word.to_owned()),
+            },
+        }
+    }
+    Some(user)
+}
+
+/// Words are separated by spaces; a selector in round brackets is one word.
+fn split_words(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = line.trim();
+    while !rest.is_empty() {
+        let end = if rest.starts_with('(') {
+            rest.find(')').map(|at| at + 1)
+        } else {
+            rest.find(' ')
+        };
+        let (word, after) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
+        words.push(word);
+        rest = after.trim_start();
+    }
+    words
+}
+
+impl Server {
+    /// All users of the server.
+    ///
+    /// # Errors
+    /// As told by [`Error`].
+    pub async fn users(&self) -> Result<Vec<ListedUser>, Error> {
+        let mut command = redis::cmd("ACL");
+        command.arg("LIST");
+        let lines: Vec<String> = self.ask("ACL LIST", &command).await?;
+        lines
+            .iter()
+            .map(|line| {
+                parse_acl_line(line)
+                    .ok_or_else(|| Error::unexpected("ACL LIST", "a line that is no user"))
+            })
+            .collect()
+    }
+
+    /// Creates or replaces a user, in one command: a live connection of it is never without rights
+    /// that it keeps.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the server's words; the user is then as it was.
+    pub async fn set_user(&self, user: &AclUser) -> Result<(), Error> {
+        let command = set_user_command(&user.name, "on", user);
+        self.ask("ACL SETUSER", &command).await
+    }
+
+    /// Creates or replaces users one by one; tells those that the server refused, and its words.
+    ///
+    /// # Errors
+    /// When the server could not be asked.
+    pub async fn apply_users(&self, users: &[AclUser]) -> Result<Vec<(String, String)>, Error> {
+        let mut refused = Vec::new();
+        for user in users {
+            match self.set_user(user).await {
+                Ok(()) => {}
+                Err(Error::Refused { code, message, .. }) if code == "ERR" => {
+                    refused.push((user.name.clone(), message));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Asks what the server thinks of a user, on a scratch user that nobody can log in as.
+    ///
+    /// # Errors
+    /// When the server could not be asked; that it refuses is a [`Verdict`].
+    pub async fn verdict(&self, user: &AclUser) -> Result<Verdict, Error> {
+        let command = set_user_command(VERDICT_USER, "off", user);
+        let verdict = match self.ask::<()>("ACL SETUSER", &command).await {
+            Ok(()) => Verdict::Accepted,
+            Err(Error::Refused { code, message, .. }) if code == "ERR" => {
+                return Ok(Verdict::Refused(message));
+            }
+            Err(error) => return Err(error),
+        };
+        self.delete_user(VERDICT_USER).await?;
+        Ok(verdict)
+    }
+
+    /// Deletes a user and closes its connections. One that does not exist is no error.
+    ///
+    /// # Errors
+    /// As told by [`Error`].
+    pub async fn delete_user(&self, name: &str) -> Result<(), Error> {
+        let mut command = redis::cmd("ACL");
+        command.arg("DELUSER").arg(name);
+        let _: i64 = self.ask("ACL DELUSER", &command).await?;
+        self.kill_connections_of(name).await
+    }
+
+    /// Closes all connections of a user.
+    ///
+    /// # Errors
+    /// As told by [`Error`].
+    pub async fn kill_connections_of(&self, name: &str) -> Result<(), Error> {
+        let mut command = redis::cmd("CLIENT");
+        command.arg("KILL").arg("USER").arg(name);
+        match self.ask::<i64>("CLIENT KILL", &command).await {
+            Ok(_) => Ok(()),
+            // Some versions say so when the user itself is gone.
+            Err(Error::Refused { message, .. }) if message.contains("No such user") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn set_user_command(name: &str, state: &str, user: &AclUser) -> redis::Cmd {
+    let mut command = redis::cmd("ACL");
+    command.arg("SETUSER").arg(name);
+    // `reset` gives all channels on 6.2, hence the explicit `resetchannels`.
+    command.arg("reset").arg("resetchannels").arg(state);
+    for hash in &user.password_sha256 {
+        command.arg(format!("#{hash}"));
+    }
+    for rule in &user.rules {
+        command.arg(rule);
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_line_of_each_version_is_read() {
+        let v62 = "user default on nopass ~* &* +@all";
+        let user = parse_acl_line(v62).unwrap();
+        assert!(user.enabled && user.nopass);
+        assert_eq!(user.rules, ["~*", "&*", "+@all"]);
+
+        let v70 = "user app off sanitize-payload #ab12 ~a:* resetchannels -@all +get (~b:* +set)";
+        let user = parse_acl_line(v70).unwrap();
+        assert!(!user.enabled && !user.nopass);
+        assert_eq!(user.password_sha256, ["ab12"]);
+        assert_eq!(
+            user.rules,
+            ["sanitize-payload", "~a:*", "resetchannels", "-@all", "+get", "(~b:* +set)"]
+        );
+    }
+
+    #[test]
+    fn debug_output_of_a_user_has_no_hash() {
+        let user = parse_acl_line("user app on #abcdef +get").unwrap();
+        assert!(!format!("{user:?}").contains("abcdef"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(line in ".{0,200}") {
+            let _ = parse_acl_line(&line);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(
+            name in "[a-z-]{1,20}",
+            on in any::<bool>(),
+            hashes in prop::collection::vec("[0-9a-f]{64}", 0..3),
+            rules in prop::collection::vec("[+~&-][a-z@:*|]{1,12}|\\([+~][a-z]{1,5} [+~][a-z]{1,5}\\)", 0..6),
+        ) {
+            let mut line = format!("user {name} {}", if on { "on" } else { "off" });
+            for hash in &hashes { line.push_str(&format!(" #{hash}")); }
+            for rule in &rules { line.push(' '); line.push_str(rule); }
+            let user = parse_acl_line(&line).unwrap();
+            prop_assert_eq!(user.name, name);
+            prop_assert_eq!(user.enabled, on);
+            prop_assert_eq!(user.password_sha256, hashes);
+            prop_assert_eq!(user.rules, rules);
+        }
+    }
+}
