@@ -144,11 +144,6 @@ impl Authority {
         Issuer::from_ca_cert_pem(&self.certificate, KeyPair::from_pem(&self.key)?)
     }
 
-    /// The authority's certificate as PEM.
-    pub fn certificate(&self) -> &str {
-        &self.certificate
-    }
-
     /// A certificate for agents that are reached under `names`. It cannot be used as a client's.
     ///
     /// # Errors
@@ -220,7 +215,7 @@ mod tests {
     fn an_authority_survives_its_secret() {
         let made = Authority::generate().unwrap();
         let read = Authority::from_secret(&made.to_secret("hera-system")).unwrap();
-        assert_eq!(read.certificate(), made.certificate());
+        assert_eq!(read.certificate, made.certificate);
         assert!(read.is_fresh(&made.sign_operator().unwrap()));
     }
 }

@@ -160,8 +160,7 @@ impl Policies {
             message: format!("{}: {error}", error.reason()),
         })?;
         match policy.validate_settings(&settings).await {
-            Ok(Ok(())) => Ok(Choice { policy, settings, source }),
-            Ok(Err(message)) => Err(Problem { reason: reason::SETTINGS_INVALID, message }),
+            Ok(()) => Ok(Choice { policy, settings, source }),
             Err(fault) => {
                 Err(Problem { reason: call_reason(&fault), message: fault.to_string() })
             }
@@ -188,6 +187,7 @@ pub fn call_reason(fault: &hera_policy::CallError) -> &'static str {
         "OutOfFuel" => reason::OUT_OF_FUEL,
         "Timeout" => reason::TIMEOUT,
         "MemoryLimit" => reason::OUT_OF_MEMORY,
+        "InvalidSettings" => reason::SETTINGS_INVALID,
         "Refused" => reason::POLICY_ERROR,
         _ => reason::INVALID_OUTPUT,
     }

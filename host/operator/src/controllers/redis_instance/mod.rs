@@ -70,12 +70,15 @@ pub enum Outcome {
 }
 
 /// Runs the controller until `shutdown`; an item for each pass.
-pub fn run(
+pub fn run<F>(
     shared: Arc<Shared>,
     namespaces: &[String],
     woken: UnboundedReceiver<InstanceRef>,
-    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
-) -> impl Stream<Item = ()> + use<> {
+    shutdown: F,
+) -> impl Stream<Item = ()> + use<F>
+where
+    F: Future<Output = ()> + Send + Sync + 'static,
+{
     let controllers = watches::scopes(namespaces);
     // Several namespaces are one watch over all that is filtered: the objects are few.
     let single = match controllers.as_slice() {

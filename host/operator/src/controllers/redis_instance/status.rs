@@ -64,9 +64,9 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         conditions: merge_conditions(&last.conditions, conditions),
         primary: found.pod.filter(|_| is_ready).map(str::to_owned),
         ready_replicas: Some(i32::from(is_ready)),
-        image: found.image.map(str::to_owned).or(last.image),
+        image: found.image.map(str::to_owned).or_else(|| last.image.clone()),
         engine: found.agent.and_then(|a| engine(a.engine.as_deref()?)).or(last.engine),
-        version: found.agent.and_then(|agent| agent.version.clone()).or(last.version),
+        version: found.agent.and_then(|agent| agent.version.clone()).or_else(|| last.version.clone()),
         policies: policies(found, &last, now),
     }
 }
