@@ -35,7 +35,7 @@ pub fn tracking_root() -> Result<PathBuf> {
     Ok(root)
 }
 
-/// The roots of all trees.
+/// The roots of all trees, on v1 also that of the controller-less v2 tree beside them.
 fn roots() -> Result<Vec<PathBuf>> {
     if is_v2() {
         return Ok(vec![PathBuf::from(MOUNT)]);
@@ -43,7 +43,7 @@ fn roots() -> Result<Vec<PathBuf>> {
     let mut roots = Vec::new();
     for entry in fs::read_dir(MOUNT).with_context(|| format!("no cgroups at {MOUNT}"))? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() && entry.file_name() != "unified" {
+        if entry.file_type()?.is_dir() {
             roots.push(entry.path());
         }
     }
@@ -52,7 +52,10 @@ fn roots() -> Result<Vec<PathBuf>> {
 
 /// Makes a cgroup in every tree, ready for a kubelet.
 pub fn create(path: &str) -> Result<()> {
-    for root in roots()? {
+    for root in roots()?
+        .into_iter()
+        .filter(|root| !root.ends_with("unified"))
+    {
         let mut dir = root.clone();
         if is_v2() {
             enable_controllers(&dir)?;

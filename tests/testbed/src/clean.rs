@@ -2,7 +2,8 @@
 //! is found by its fixed name.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -61,7 +62,7 @@ pub fn clean(layout: &Layout) -> Result<()> {
     if let Some(owner) = owner {
         fs::write("/proc/sys/net/ipv4/ip_forward", owner.ip_forward)?;
     }
-    remove_container_log_links();
+    remove_shared_files();
     // Only now: no mount is below them any more.
     for dir in [RUN, DATA] {
         if Path::new(dir).exists() {
@@ -181,18 +182,36 @@ fn remove_link(link: &str) -> Result<()> {
     Ok(())
 }
 
-/// kubelets leave links to logs in a folder that all kubelets of a machine share.
-fn remove_container_log_links() {
-    for entry in Path::new("/var/log/containers")
+/// kubelets leave links to logs, CNI its results, and shims their sockets in folders that all of a
+/// machine share.
+fn remove_shared_files() {
+    for entry in entries("/var/log/containers") {
+        if fs::read_link(&entry).is_ok_and(|target| target.starts_with(DATA)) {
+            let _ = fs::remove_file(entry);
+        }
+    }
+    for entry in entries("/var/lib/cni/results") {
+        // The result names the pod's network namespace, which is a file of ours.
+        if fs::read_to_string(&entry).is_ok_and(|text| text.contains(&format!("\"{RUN}/"))) {
+            let _ = fs::remove_file(entry);
+        }
+    }
+    // A socket without a listener is a dead shim's, whoever's it was.
+    for entry in entries("/run/containerd/s") {
+        if UnixStream::connect(&entry).is_err() {
+            let _ = fs::remove_file(entry);
+        }
+    }
+}
+
+fn entries(dir: &str) -> Vec<PathBuf> {
+    Path::new(dir)
         .read_dir()
         .into_iter()
         .flatten()
         .flatten()
-    {
-        if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(DATA)) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// What is on the machine of a testbed, in words.

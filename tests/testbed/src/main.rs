@@ -1,9 +1,10 @@
 //! `hera-testbed`: brings the local Kubernetes cluster up and down.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use hera_testbed::{Layout, Options, images, provisioner, servers};
 
@@ -79,7 +80,15 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Up { replace } => hera_testbed::up(&layout, Options { replace }),
         Command::Down => hera_testbed::down(&layout),
-        Command::Status => hera_testbed::status(&layout),
+        Command::Status => {
+            let (text, dead) = hera_testbed::status()?;
+            // A reader that has seen enough is no error.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            if !dead.is_empty() {
+                bail!("dead: {}; `up` starts them again", dead.join(", "));
+            }
+            Ok(())
+        }
         Command::LoadImage { image } => {
             let path = Path::new(&image);
             if path.is_file() {

@@ -145,9 +145,11 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+        Root = "{runc}"
 "#,
         root = data.join("containerd").display(),
         state = run.join("containerd").display(),
+        runc = run.join("runc").display(),
         socket = node.socket().display(),
         opt = data.join("opt").display(),
         cni = data.join("cni").display(),

@@ -222,39 +222,30 @@ fn own_copy() -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Prints what runs; an error if something does not.
-pub fn status(layout: &Layout) -> Result<()> {
+/// What runs, as text, and the programs that are dead.
+pub fn status() -> Result<(String, Vec<String>)> {
+    use std::fmt::Write as _;
     let Some(owner) = Owner::load() else {
         bail!("no testbed runs on this machine; bring it up with `make testbed-up`")
     };
-    println!("clone       {}", owner.clone.display());
-    println!(
-        "kubeconfig  {}",
-        Layout::find(&owner.clone)
-            .unwrap_or_else(|_| layout.clone())
-            .kubeconfig()
-            .display()
-    );
-    let mut dead = Vec::new();
+    let mut text = format!("clone            {}\n", owner.clone.display());
     for (name, process) in &owner.programs {
         let state = if process.alive() { "runs" } else { "DEAD" };
-        println!("{name:<16} {state}  pid {}", process.pid);
-        if !process.alive() {
-            dead.push(name.as_str());
-        }
+        writeln!(text, "{name:<16} {state}  pid {}", process.pid)?;
     }
-    let kubectl = Path::new(DATA).join("bin/kubectl");
+    let kubectl = Path::new(DATA).join("bin/kubectl").display().to_string();
+    let config = format!("--kubeconfig={}", pki::file("admin.kubeconfig"));
     let words = [
-        kubectl.display().to_string(),
-        "--kubeconfig".into(),
-        pki::file("admin.kubeconfig"),
-        "get".into(),
-        "nodes".into(),
+        kubectl.as_str(),
+        &config,
+        "get",
+        "nodes",
+        "--request-timeout=5s",
     ];
-    print!("{}", output(&mut command(&words)?)?);
-    if dead.is_empty() {
-        Ok(())
-    } else {
-        bail!("dead: {}; `up` starts them again", dead.join(", "))
-    }
+    text += &output(&mut command(&words)?).unwrap_or_else(|err| format!("{err:#}\n"));
+    let dead = owner
+        .programs
+        .iter()
+        .filter(|(_, process)| !process.alive());
+    Ok((text, dead.map(|(name, _)| name.clone()).collect()))
 }
