@@ -53,15 +53,16 @@ pub fn clean(layout: &Layout) -> Result<()> {
         remove_link(&node.link())?;
     }
     remove_link(BRIDGE)?;
+    // `ip netns` mounts this folder on itself.
+    if entries("/run/netns").is_empty() {
+        let _ = umount2("/run/netns", MntFlags::MNT_DETACH);
+    }
     for table in TABLES {
         if succeeds(&format!("nft list table {table}")) {
             sh(&format!("nft delete table {table}"))?;
         }
     }
     cgroup::remove(CGROUP)?;
-    if let Some(owner) = owner {
-        fs::write("/proc/sys/net/ipv4/ip_forward", owner.ip_forward)?;
-    }
     remove_shared_files();
     // Only now: no mount is below them any more.
     for dir in [RUN, DATA] {
@@ -196,14 +197,18 @@ fn remove_shared_files() {
             let _ = fs::remove_file(entry);
         }
     }
-    // A socket without a listener is a dead shim's, whoever's it was.
-    for entry in entries("/run/containerd/s") {
+    // A socket without a listener is a dead shim's or kubelet's, whoever's it was.
+    let sockets = entries("/run/containerd/s")
+        .into_iter()
+        .chain(entries("/var/lib/kubelet/device-plugins"));
+    for entry in sockets {
         if UnixStream::connect(&entry).is_err() {
             let _ = fs::remove_file(entry);
         }
     }
 }
 
+/// What is in a folder; nothing if it is not there.
 fn entries(dir: &str) -> Vec<PathBuf> {
     Path::new(dir)
         .read_dir()

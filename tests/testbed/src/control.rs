@@ -97,6 +97,7 @@ pub fn controllers(kube: &Path) -> Program {
                 ("use-service-account-credentials", "true"),
                 ("node-monitor-grace-period", "20s"),
                 ("node-monitor-period", "2s"),
+                ("flex-volume-plugin-dir", &format!("{DATA}/volume-plugins")),
             ],
         ),
     )

@@ -27,9 +27,9 @@ enum Command {
     Down,
     /// Print what runs.
     Status,
-    /// Load an image into all nodes: an OCI archive, or the name of an image of deploy/images.
+    /// Load an image into all nodes: an OCI archive, or an image of deploy/images.
     LoadImage {
-        /// A path, or a name such as `redis-8.0`.
+        /// A path, a folder's name such as `redis-8.0`, or a tag such as `localhost/redis:8.0`.
         image: String,
     },
     /// Make the operator's image from two programs and load it into all nodes if the cluster runs.
@@ -94,7 +94,7 @@ fn run(command: Command) -> Result<()> {
             if path.is_file() {
                 images::load(path)
             } else {
-                images::load(&images::archive(&layout, &image)?.path)
+                images::load(&images::find(&layout, &image)?.path)
             }
         }
         Command::BuildImage {

@@ -1,10 +1,8 @@
 //! The bridge, the nodes' network namespaces, and the routes between them.
 
-use std::fs;
-
 use anyhow::{Context, Result};
 
-use crate::names::{BRIDGE, HOST_IP, NODE_NET, NODES, Node};
+use crate::names::{BRIDGE, HOST_IP, NODE_NET, NODES, Node, SERVICE_NET};
 use crate::run::{sh, succeeds};
 use crate::spawn::netns_path;
 
@@ -15,8 +13,8 @@ pub fn bridge() -> Result<()> {
         sh(&format!("ip address add {HOST_IP}/24 dev {BRIDGE}"))?;
     }
     sh(&format!("ip link set {BRIDGE} up"))
-        .with_context(|| format!("cannot bring up {BRIDGE} for {NODE_NET}"))?;
-    fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot turn on IP forwarding")
+        .map(drop)
+        .with_context(|| format!("cannot bring up {BRIDGE} for {NODE_NET}"))
 }
 
 /// A node's network namespace, link and routes; what is there stays.
@@ -37,8 +35,10 @@ pub fn node(node: Node) -> Result<()> {
         node.ip()
     ))?;
     sh(&format!("ip -n {netns} link set eth0 up"))?;
+    // No default route: nothing on a node reaches beyond the testbed, and what tries fails at once.
+    // The Services' addresses need one, since a packet is routed before it is rewritten.
     sh(&format!(
-        "ip -n {netns} route replace default via {HOST_IP}"
+        "ip -n {netns} route replace {SERVICE_NET} via {HOST_IP}"
     ))?;
     // Packets that cross the pods' bridge must meet the Service rules too; not every kernel has it.
     let set = format!("nsenter --net={} sysctl -qw", netns_path(node).display());

@@ -23,21 +23,15 @@ pub struct Owner {
     pub boot: String,
     /// The programs by name.
     pub programs: BTreeMap<String, Process>,
-    /// What `net.ipv4.ip_forward` was before.
-    pub ip_forward: String,
 }
 
 impl Owner {
     /// A record without programs.
     pub fn new(clone: &Path) -> Result<Self> {
-        let ip_forward = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward")?
-            .trim()
-            .to_owned();
         Ok(Self {
             clone: clone.to_path_buf(),
             boot: boot_id()?,
             programs: BTreeMap::new(),
-            ip_forward,
         })
     }
 

@@ -61,6 +61,16 @@ pub fn archive(layout: &Layout, name: &str) -> Result<Archive> {
     Ok(Archive { tag, path })
 }
 
+/// The archive of the image that is called `image`: by its folder's name or by its tag.
+pub fn find(layout: &Layout, image: &str) -> Result<Archive> {
+    for name in FIRST.iter().chain(&SERVERS) {
+        if *name == image || field(&layout.images().join(name), "tag")?.as_deref() == Some(image) {
+            return archive(layout, name);
+        }
+    }
+    bail!("no file and no image of deploy/images is called {image}")
+}
+
 /// The root file system of an image, as a tar.
 pub fn rootfs(layout: &Layout, name: &str) -> Result<PathBuf> {
     cache::get(
@@ -137,12 +147,47 @@ pub fn load(archive: &Path) -> Result<()> {
     })
 }
 
-/// Loads an archive into one node.
+/// Loads an archive into one node. What had the name before is removed, so that loading an image
+/// again and again does not fill the disk.
 pub fn load_into(node: Node, archive: &Path) -> Result<()> {
     let path = archive.display().to_string();
+    let before = references(node)?;
     ctr(node, &["images", "import", &path])
-        .map(drop)
-        .with_context(|| format!("cannot load {path} into {}", node.name()))
+        .with_context(|| format!("cannot load {path} into {}", node.name()))?;
+    let after = references(node)?;
+    for reference in replaced(&before, &after) {
+        ctr(node, &["images", "remove", reference])?;
+    }
+    Ok(())
+}
+
+/// A name and the digest it stands for.
+type Reference = (String, String);
+
+fn references(node: Node) -> Result<Vec<Reference>> {
+    let table = ctr(node, &["images", "list"])?;
+    let rows = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    Ok(rows
+        .filter_map(|row| Some(((*row.first()?).to_owned(), (*row.get(2)?).to_owned())))
+        .collect())
+}
+
+/// The kubelet's names for images that lost their own: `sha256:…`, of a digest that a name left.
+fn replaced<'a>(before: &[Reference], after: &'a [Reference]) -> Vec<&'a str> {
+    let lost = before.iter().filter(|(name, digest)| {
+        !name.starts_with("sha256:")
+            && after
+                .iter()
+                .any(|(other, now)| other == name && now != digest)
+    });
+    let lost: Vec<_> = lost.map(|(_, digest)| digest).collect();
+    let dangling = after
+        .iter()
+        .filter(|(name, digest)| name.starts_with("sha256:") && lost.contains(&digest));
+    dangling.map(|(name, _)| name.as_str()).collect()
 }
 
 /// Loads those images that a node has not got yet, by name.
@@ -196,6 +241,20 @@ mod tests {
                 .unwrap();
             assert!(tag.starts_with("localhost/"), "{tag}");
         }
+    }
+
+    #[test]
+    fn an_image_that_lost_its_name_is_removed_and_no_other() {
+        let reference = |name: &str, digest: &str| (name.to_owned(), digest.to_owned());
+        let before = [
+            reference("a:1", "d1"),
+            reference("sha256:c1", "d1"),
+            reference("sha256:c2", "d2"),
+        ];
+        let mut after = before.to_vec();
+        assert!(replaced(&before, &after).is_empty());
+        after[0].1 = "d3".to_owned();
+        assert_eq!(replaced(&before, &after), ["sha256:c1"]);
     }
 
     #[test]
