@@ -1,1 +1,48 @@
 //! What the author of a policy depends on.
+//!
+//! A policy is a type with a trait and one macro:
+//!
+//! ```
+//! use hera_policy_sdk::acl::{AclAnswer, AclInput, AclPolicy, Preset, UserGrants};
+//! use hera_policy_sdk::{Context, PolicyError, export_acl_policy};
+//!
+//! struct PingOnly;
+//!
+//! impl AclPolicy for PingOnly {
+//!     type Settings = ();
+//!
+//!     fn decide(_: &Context, _: &(), input: &AclInput) -> Result<AclAnswer, PolicyError> {
+//!         let grant = |user: &hera_policy_sdk::acl::UserRequest| {
+//!             UserGrants::new(&user.name).allow_command("ping")
+//!         };
+//!         Ok(AclAnswer { users: input.users.iter().map(grant).collect() })
+//!     }
+//! }
+//!
+//! export_acl_policy!(PingOnly);
+//! ```
+//!
+//! `cargo test` runs its logic natively; `cargo build --target wasm32-unknown-unknown` makes the
+//! module that goes into a ConfigMap. The author's guide is `docs/policies.md`.
+//!
+//! # Caveats
+//!
+//! There is no clock, no randomness and no file in a policy: what it needs is in its input.
+//! `std::time::SystemTime::now()` panics; use [`Context::now_unix_ms`]. A `HashMap` iterates in
+//! an order of its own; use `BTreeMap` where order reaches the answer.
+
+pub mod acl;
+#[doc(hidden)]
+pub mod bindings;
+#[doc(hidden)]
+pub mod export;
+pub mod log;
+pub mod presets;
+pub mod testing;
+
+pub use bindings::hera::policy::types::{Context, PolicyError};
+
+/// Version of this SDK, also in the custom section [`SDK_SECTION`] of every policy.
+pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Custom section that names the SDK a policy was built with.
+pub const SDK_SECTION: &str = "hera-policy-sdk";

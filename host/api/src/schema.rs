@@ -29,7 +29,6 @@ pub(crate) const MAX_DIRECTIVE_VALUE: usize = 1024;
 pub(crate) fn quantity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
-        "anyOf": [{"type": "integer"}, {"type": "string"}],
         "pattern": QUANTITY,
         "minimum": 0,
         "maxLength": 32,

@@ -1,1 +1,32 @@
-//! Scenarios on the testbed, as a user meets them.
+//! What end-to-end scenarios need: a running testbed with the operator installed, a namespace for
+//! each scenario, waits with a bound and a reason, clients that remember what was acknowledged.
+//!
+//! The scenarios stand in `tests/scenarios`. `make testbed-up image` first, then
+//! `cargo test -p hera-tests-e2e`, with the name of a scenario or a part of it to run only that.
+
+mod audit;
+mod bed;
+mod children;
+mod figures;
+mod instance;
+mod modules;
+mod operator;
+mod resp;
+mod runner;
+mod space;
+mod wait;
+mod writer;
+
+pub use audit::{Audit, Request};
+pub use bed::Bed;
+pub use children::Children;
+pub use figures::Figures;
+pub use hera_testbed::Signal;
+pub use instance::{Instance, manifest};
+pub use modules::{Module, module, oversized};
+pub use operator::{Operator, Usage};
+pub use resp::{Login, is_denied, is_wrong_login, text};
+pub use runner::{Phase, Scenario, run};
+pub use space::Space;
+pub use wait::{not_yet, wait_for};
+pub use writer::Writer;

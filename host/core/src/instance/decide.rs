@@ -13,9 +13,7 @@ pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
     if let Some(status) = seen.agent.status() {
         plan_pushes(wanted, seen, status, &mut plan);
     }
-    if !wanted.paused {
-        plan_replacement(wanted, seen, &mut plan);
-    }
+    plan_replacement(wanted, seen, &mut plan);
     plan
 }
 
@@ -86,6 +84,9 @@ fn plan_replacement(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
 fn replacement_reason(wanted: &Wanted, pod: &PodView, agent: &AgentView) -> Option<String> {
     if pod.finished {
         return Some("the pod has finished".to_owned());
+    }
+    if wanted.paused {
+        return None;
     }
     if pod.revision.as_deref() != Some(wanted.pod_revision.as_str()) {
         return Some("the spec asks for another pod".to_owned());

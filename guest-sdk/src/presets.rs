@@ -1,0 +1,146 @@
+//! The rights of the built-in policy, for policies that want it slightly different:
+//! start from [`grants`] and add rules; later ones win.
+
+use crate::acl::{AclInput, CommandRule, Preset, UserGrants, UserRequest};
+
+/// Connection and introspection commands that every client library may send.
+const CONNECTION: &[&str] = &[
+    "acl|whoami",
+    "asking",
+    "auth",
+    "client|caching",
+    "client|getname",
+    "client|getredir",
+    "client|id",
+    "client|info",
+    "client|no-touch",
+    "client|reply",
+    "client|setinfo",
+    "client|setname",
+    "client|tracking",
+    "client|trackinginfo",
+    "cluster|countkeysinslot",
+    "cluster|getkeysinslot",
+    "cluster|info",
+    "cluster|keyslot",
+    "cluster|links",
+    "cluster|myid",
+    "cluster|myshardid",
+    "cluster|nodes",
+    "cluster|shards",
+    "cluster|slots",
+    "command",
+    "discard",
+    "echo",
+    "exec",
+    "hello",
+    "info",
+    "lolwut",
+    "multi",
+    "ping",
+    "psubscribe",
+    "pubsub",
+    "punsubscribe",
+    "quit",
+    "readonly",
+    "readwrite",
+    "reset",
+    "select",
+    "ssubscribe",
+    "subscribe",
+    "sunsubscribe",
+    "time",
+    "unsubscribe",
+    "unwatch",
+    "wait",
+    "waitaof",
+    "watch",
+];
+
+const READONLY: &[&str] = &["read"];
+const READWRITE: &[&str] = &["read", "write", "transaction", "scripting", "pubsub", "blocking"];
+
+/// What stays the operator's: who leads, the configuration, the process. Containers are denied
+/// as a whole and then opened in part, so that what a later server adds stays closed.
+const RESERVED: &[&str] = &[
+    "acl",
+    "client",
+    "cluster",
+    "config",
+    "debug",
+    "failover",
+    "module",
+    "psync",
+    "replconf",
+    "replicaof",
+    "save",
+    "shutdown",
+    "slaveof",
+    "sync",
+    "trimslots",
+];
+
+const ADMIN: &[&str] = &[
+    "acl|cat",
+    "acl|dryrun",
+    "acl|genpass",
+    "acl|getuser",
+    "acl|list",
+    "acl|log",
+    "acl|users",
+    "client|kill",
+    "client|list",
+    "client|no-evict",
+    "client|unblock",
+    "cluster|count-failure-reports",
+    "cluster|replicas",
+    "cluster|slot-stats",
+    "config|get",
+    "config|resetstat",
+    "module|list",
+];
+
+/// What the built-in policy grants this user: the preset's rights as far as this server knows
+/// them, the spec's keys and channels, then the spec's rules.
+pub fn grants(input: &AclInput, user: &UserRequest) -> UserGrants {
+    let mut grants = UserGrants::new(&user.name).with_patterns_of(user);
+    match user.preset {
+        Preset::Readonly => {
+            allow_categories(&mut grants, input, READONLY);
+            deny_categories(&mut grants, input, &["write", "admin", "dangerous"]);
+        }
+        Preset::Readwrite => {
+            allow_categories(&mut grants, input, READWRITE);
+            deny_categories(&mut grants, input, &["admin", "dangerous"]);
+        }
+        Preset::Admin => {
+            grants = grants.allow_category("all");
+            let known = RESERVED.iter().filter(|name| input.has_command(name));
+            grants.commands.extend(known.map(|name| CommandRule::DenyCommand((*name).to_owned())));
+            allow_commands(&mut grants, input, ADMIN);
+        }
+    }
+    allow_commands(&mut grants, input, CONNECTION);
+    grants.commands.extend(user.rules.iter().filter_map(|rule| CommandRule::parse(rule)));
+    grants
+}
+
+fn allow_categories(grants: &mut UserGrants, input: &AclInput, names: &[&str]) {
+    let known = names.iter().filter(|name| input.category(name).is_some());
+    grants.commands.extend(known.map(|name| CommandRule::AllowCategory((*name).to_owned())));
+}
+
+fn deny_categories(grants: &mut UserGrants, input: &AclInput, names: &[&str]) {
+    let known = names.iter().filter(|name| input.category(name).is_some());
+    grants.commands.extend(known.map(|name| CommandRule::DenyCategory((*name).to_owned())));
+}
+
+fn allow_commands(grants: &mut UserGrants, input: &AclInput, names: &[&str]) {
+    // 6.2 has no subcommands; there `+client|id` allows CLIENT with this first argument.
+    let first_argument = |name: &str| {
+        name.split_once('|')
+            .is_some_and(|(base, _)| input.has_command(base) && !input.has_subcommands(base))
+    };
+    let known = names.iter().filter(|name| input.has_command(name) || first_argument(name));
+    grants.commands.extend(known.map(|name| CommandRule::AllowCommand((*name).to_owned())));
+}

@@ -1,0 +1,112 @@
+//! The decision about an instance, told as stories and held as properties.
+
+mod fixtures;
+mod properties;
+
+use fixtures::{ClaimExt as _, agent, claim, pod, seen, wanted};
+use hera_core::agent::ServerState;
+use hera_core::instance::{AgentView, Cause, Step, decide, verdict};
+
+#[test]
+fn a_settled_instance_asks_for_nothing() {
+    let (wanted, seen) = (wanted(), seen());
+    let plan = decide(&wanted, &seen);
+    assert_eq!(plan.steps, vec![]);
+    let verdict = verdict(&wanted, &seen, &plan);
+    assert!(verdict.settled);
+    assert_eq!(verdict.cause, Cause::Serving);
+}
+
+#[test]
+fn a_pod_of_another_revision_is_replaced_last_of_all() {
+    let mut seen = seen();
+    seen.pod = Some(pod().with_revision("old"));
+    seen.acl.revision = 9;
+    let plan = decide(&wanted(), &seen);
+    assert_eq!(plan.steps.len(), 2);
+    assert_eq!(plan.steps[0].step, Step::PushAcl);
+    assert!(matches!(plan.steps[1].step, Step::DeletePod { .. }));
+}
+
+#[test]
+fn while_paused_no_change_of_the_spec_reaches_a_pod() {
+    let mut wanted = wanted();
+    wanted.paused = true;
+    let mut seen = seen();
+    seen.pod = Some(pod().with_revision("old"));
+    seen.config.revision = 9;
+    assert_eq!(decide(&wanted, &seen).steps, vec![]);
+}
+
+#[test]
+fn while_paused_a_restarted_server_is_confirmed() {
+    let mut wanted = wanted();
+    wanted.paused = true;
+    let mut seen = seen();
+    seen.agent = agent().unconfirmed().view();
+    seen.endpoint = None;
+    let plan = decide(&wanted, &seen);
+    assert!(plan.steps.iter().any(|planned| planned.step == Step::PushAcl), "{plan:?}");
+}
+
+#[test]
+fn clients_are_led_away_from_a_pod_that_is_deleted() {
+    let mut seen = seen();
+    seen.pod = Some(pod().deleting());
+    let plan = decide(&wanted(), &seen);
+    assert_eq!(plan.steps[0].step, Step::SetEndpoint { ip: None });
+    assert!(!plan.is_disruptive());
+}
+
+#[test]
+fn a_broken_stream_moves_nothing() {
+    let mut seen = seen();
+    seen.agent = AgentView::Unreachable("connection reset".into());
+    assert_eq!(decide(&wanted(), &seen).steps, vec![]);
+}
+
+#[test]
+fn a_directive_that_needs_a_restart_replaces_the_pod_and_says_which() {
+    let mut seen = seen();
+    seen.agent = agent().pending("databases").view();
+    let plan = decide(&wanted(), &seen);
+    assert!(plan.is_disruptive());
+    assert!(plan.steps[0].reason.contains("databases"));
+}
+
+#[test]
+fn a_smaller_size_is_refused_and_a_larger_one_grows() {
+    let (mut wanted, mut seen) = (wanted(), seen());
+    wanted.storage.as_mut().unwrap().bytes = 1;
+    let plan = decide(&wanted, &seen);
+    assert!(verdict(&wanted, &seen, &plan).shrink_refused);
+    seen.claim = Some(claim().with_requested(0));
+    assert!(verdict(&wanted, &seen, &plan).growing);
+}
+
+#[test]
+fn a_server_that_refuses_its_configuration_says_which_directive() {
+    let mut seen = seen();
+    seen.agent = agent()
+        .server(ServerState::BackOff { until_unix_ms: 0 })
+        .rejected("maxmemory-policy", "must be one of")
+        .view();
+    let plan = decide(&wanted(), &seen);
+    let cause = verdict(&wanted(), &seen, &plan).cause;
+    assert_eq!(cause, Cause::ConfigRejected("maxmemory-policy: must be one of".into()));
+}
+
+#[test]
+fn a_missing_storage_class_explains_an_unschedulable_pod() {
+    let mut seen = seen();
+    seen.agent = AgentView::Absent;
+    seen.claim = Some(claim().unbound("nowhere"));
+    let mut waiting = pod().0;
+    waiting.unschedulable = Some("unbound claims".into());
+    seen.pod = Some(waiting);
+    let plan = decide(&wanted(), &seen);
+    assert_eq!(
+        verdict(&wanted(), &seen, &plan).cause,
+        Cause::StorageClassMissing("nowhere".into())
+    );
+}

@@ -1,0 +1,49 @@
+//! From bytes to something that can be called. Slow, and run off the reconcile path.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::check::{check_interfaces, check_size, is_core_module, names_a_world, text};
+use crate::{CallError, Limits, LoadError, v0_1};
+
+/// Checks, encodes, compiles, links and starts a module once.
+pub fn load_acl(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<v0_1::Acl, LoadError> {
+    check_size(bytes, limits)?;
+    // Encoder and compiler get bytes that anybody may have written; a panic in them is one
+    // module's failure, not the operator's.
+    let compile = || {
+        let encoded = if is_core_module(bytes)? { Some(encode(bytes)?) } else { None };
+        let component = encoded.as_deref().unwrap_or(bytes);
+        check_interfaces(component)?;
+        let component = Component::from_binary(engine, component)
+            .map_err(|error| LoadError::CompileFailed(text(&format!("{error:#}"))))?;
+        v0_1::Acl::link(engine, &component)
+            .map_err(|error| LoadError::InstantiateFailed(text(&format!("{error:#}"))))
+    };
+    let policy = catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|_| {
+        Err(LoadError::CompileFailed("the compiler gave up on it".to_owned()))
+    })?;
+    match policy.trial(limits) {
+        Ok(()) => Ok(policy),
+        // The machine was busy: says nothing about the module.
+        Err(error @ (CallError::Timeout { .. } | CallError::Internal(_))) => {
+            Err(LoadError::Internal(error.to_string()))
+        }
+        Err(error) => Err(LoadError::InstantiateFailed(error.to_string())),
+    }
+}
+
+/// Turns the core module of a plain `cargo build` into a component. The SDK left the
+/// description of the world in a custom section.
+fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
+    if !names_a_world(module) {
+        return Err(LoadError::NoWorld);
+    }
+    let failed = |error: &dyn std::fmt::Display| LoadError::Malformed(text(&format!("{error:#}")));
+    let mut encoder = wit_component::ComponentEncoder::default();
+    encoder.validate(true);
+    encoder.module(module).map_err(|error| failed(&error))?;
+    encoder.encode().map_err(|error| failed(&error))
+}

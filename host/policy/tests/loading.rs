@@ -1,0 +1,104 @@
+//! What becomes of bytes that are no policy, and of many that ask for the same one.
+
+mod support;
+
+use std::sync::Arc;
+
+use hera_policy::{Limits, LoadError, Registry, builtin};
+use support::corpus;
+
+fn registry() -> Registry {
+    Registry::new(Limits::default()).unwrap()
+}
+
+async fn reason(bytes: Result<Vec<u8>, String>) -> &'static str {
+    registry().load_acl(bytes.unwrap()).await.unwrap_err().reason()
+}
+
+#[tokio::test]
+async fn garbage_is_malformed() {
+    assert_eq!(reason(Ok(corpus::garbage())).await, "Malformed");
+    assert_eq!(reason(Ok(vec![])).await, "Malformed");
+}
+
+#[tokio::test]
+async fn a_truncated_module_is_malformed() {
+    assert_eq!(reason(Ok(corpus::truncated())).await, "Malformed");
+}
+
+#[tokio::test]
+async fn every_cut_of_a_module_is_an_error_and_never_a_crash() {
+    let registry = registry();
+    let whole = builtin::ACL_PRESETS;
+    for end in (0..whole.len()).step_by(whole.len() / 40) {
+        assert!(registry.load_acl(&whole[..end]).await.is_err(), "the first {end} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_byte_never_crashes_the_host() {
+    let registry = registry();
+    for at in (0..builtin::ACL_PRESETS.len()).step_by(builtin::ACL_PRESETS.len() / 25) {
+        let mut bytes = builtin::ACL_PRESETS.to_vec();
+        bytes[at] ^= 0x55;
+        let _ = registry.load_acl(bytes).await;
+    }
+}
+
+#[tokio::test]
+async fn a_core_module_without_a_world_says_how_to_build_one() {
+    let error = registry().load_acl(corpus::no_world().unwrap()).await.unwrap_err();
+    assert_eq!(error, LoadError::NoWorld);
+    assert!(error.to_string().contains("export_acl_policy!"));
+}
+
+#[tokio::test]
+async fn another_world_is_wrong() {
+    assert_eq!(reason(corpus::wrong_world()).await, "WrongWorld");
+}
+
+#[tokio::test]
+async fn wasi_is_refused_by_name() {
+    assert_eq!(reason(corpus::wasi()).await, "WasiImports");
+    assert_eq!(reason(corpus::wasi_core()).await, "WasiImports");
+}
+
+#[tokio::test]
+async fn a_newer_contract_is_told_apart() {
+    let error = registry().load_acl(corpus::newer_api().unwrap()).await.unwrap_err();
+    assert_eq!(error, LoadError::NewerApi { found: "0.2".to_owned(), newest: "0.1" });
+}
+
+#[tokio::test]
+async fn sizes_are_bounded() {
+    assert_eq!(reason(corpus::too_large()).await, "TooLarge");
+    assert_eq!(reason(corpus::too_many_functions()).await, "TooManyFunctions");
+    assert_eq!(reason(corpus::function_too_large()).await, "FunctionTooLarge");
+}
+
+#[tokio::test]
+async fn a_component_is_taken_as_it_is() {
+    let component = wit_component::ComponentEncoder::default()
+        .module(builtin::ACL_PRESETS)
+        .and_then(|mut encoder| encoder.encode())
+        .unwrap();
+    assert!(registry().load_acl(component).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_same_bytes_are_one_policy_however_many_ask() {
+    let registry = registry();
+    let ask = || registry.load_acl(builtin::ACL_PRESETS);
+    let (a, b, c) = tokio::join!(ask(), ask(), ask());
+    let (a, b, c) = (a.unwrap(), b.unwrap(), c.unwrap());
+    assert!(Arc::ptr_eq(&a, &b) && Arc::ptr_eq(&b, &c));
+    assert!(Arc::ptr_eq(&a, &registry.clone().load_acl(builtin::ACL_PRESETS).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_failure_is_remembered_and_others_still_load() {
+    let registry = registry();
+    let first = registry.load_acl(corpus::truncated()).await.unwrap_err();
+    assert_eq!(registry.load_acl(corpus::truncated()).await.unwrap_err(), first);
+    assert!(registry.load_acl(builtin::ACL_PRESETS).await.is_ok());
+}

@@ -1,0 +1,125 @@
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use hera_testbed::Testbed;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use crate::{Audit, Figures, Operator};
+
+/// The images that the testbed has loaded, in place of the public ones of `deploy/`.
+const CATALOG: &str = r#"{"apiVersion": "v1", "kind": "ConfigMap",
+    "metadata": {"name": "hera-catalog", "namespace": "hera-system"},
+    "data": {"redis-7.0": "localhost/redis:7.0.15", "redis-7.2": "localhost/redis:7.2.4",
+        "redis-8.0": "localhost/redis:8.0", "valkey-8.1": "localhost/valkey:8.1"}}"#;
+
+/// The testbed with the operator on it.
+pub struct Bed {
+    /// The testbed's own faults and files.
+    pub testbed: Testbed,
+    /// Speaks to the API server as the administrator.
+    pub client: Client,
+    /// What scenarios measured.
+    pub figures: Figures,
+    repo: PathBuf,
+}
+
+impl Bed {
+    /// The running testbed of this clone.
+    ///
+    /// # Errors
+    /// When none runs; the message says how to get one.
+    pub async fn attach() -> Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let repo = here.ancestors().nth(2).context("this crate is not in tests/e2e")?.to_path_buf();
+        let testbed = Testbed::attach(&repo)
+            .context("the scenarios need the testbed: run `make testbed-up image` first")?;
+        let file = Kubeconfig::read_from(testbed.kubeconfig())?;
+        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config)?;
+        Ok(Self { testbed, client, figures: Figures::default(), repo })
+    }
+
+    /// The repository's root.
+    pub fn repo(&self) -> &Path {
+        &self.repo
+    }
+
+    /// Installs the operator as the documentation says, with the testbed's catalog, and waits
+    /// until it is available. `fresh`: also starts it again, as its image may be a newer one under
+    /// the old name.
+    ///
+    /// # Errors
+    /// When it does not become available.
+    pub async fn install(&self, fresh: bool) -> Result<()> {
+        self.kubectl(&["apply", "-f", "deploy/crd/"]).await?;
+        self.kubectl(&["apply", "-f", "deploy/manager/"]).await?;
+        self.apply("hera-system", CATALOG).await?;
+        if fresh {
+            self.kubectl(&["-n", "hera-system", "rollout", "restart", "deployment/hera-operator"])
+                .await?;
+        }
+        self.operator()
+            .wait_rolled_out(Duration::from_secs(90))
+            .await
+            .context("the operator does not become available: was its image built? `make image`")
+    }
+
+    /// The installed operator.
+    pub fn operator(&self) -> Operator<'_> {
+        Operator::new(self)
+    }
+
+    /// From now on: who asks the API server for what.
+    ///
+    /// # Errors
+    /// When there is no audit log.
+    pub fn audit(&self) -> Result<Audit> {
+        Audit::from_now(self.testbed.audit_log())
+    }
+
+    /// Runs kubectl in the repository's root, as the administrator, for at most a minute.
+    ///
+    /// # Errors
+    /// With what it said, when it fails.
+    pub async fn kubectl(&self, words: &[&str]) -> Result<String> {
+        self.kubectl_with(words, "").await
+    }
+
+    /// `kubectl apply -f -` in a namespace.
+    ///
+    /// # Errors
+    /// With what it said, when it is refused.
+    pub async fn apply(&self, namespace: &str, manifest: &str) -> Result<String> {
+        self.kubectl_with(&["-n", namespace, "apply", "-f", "-"], manifest).await
+    }
+
+    async fn kubectl_with(&self, words: &[&str], input: &str) -> Result<String> {
+        let mut child = Command::new(self.repo.join(".testbed/bin/kubectl"))
+            .arg("--kubeconfig")
+            .arg(self.testbed.kubeconfig())
+            .arg("--request-timeout=50s")
+            .args(words)
+            .current_dir(&self.repo)
+            .kill_on_drop(true)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("kubectl does not start: run `make testbed-up`")?;
+        let mut stdin = child.stdin.take().ok_or_else(|| anyhow!("kubectl takes no input"))?;
+        stdin.write_all(input.as_bytes()).await?;
+        drop(stdin);
+        let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output())
+            .await
+            .map_err(|_| anyhow!("kubectl {} takes more than a minute", words.join(" ")))??;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        bail!("kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim())
+    }
+}

@@ -1,0 +1,204 @@
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+
+use crate::{Bed, Space};
+
+/// Two cores carry this many at a time.
+const THREADS: usize = 4;
+/// A scenario that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// When a scenario may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Beside others.
+    Together,
+    /// After all of those, one at a time: it disturbs the operator, or measures.
+    Alone,
+}
+
+/// A fact, and the function that shows it.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// The fact.
+    pub name: &'static str,
+    /// When it may run.
+    pub phase: Phase,
+    /// Shows it in a namespace of its own.
+    pub run: for<'a> fn(&'a Space<'a>) -> LocalBoxFuture<'a, Result<()>>,
+}
+
+struct Options {
+    filters: Vec<String>,
+    skip: Vec<String>,
+    exact: bool,
+    list: bool,
+    threads: usize,
+}
+
+/// Runs the scenarios that the command line picks, as a test program does.
+pub fn run(scenarios: &[Scenario]) -> ExitCode {
+    let options = options(std::env::args().skip(1));
+    let picked: Vec<_> =
+        scenarios.iter().copied().filter(|scenario| options.picks(scenario.name)).collect();
+    if options.list {
+        picked.iter().for_each(|scenario| println!("{}: test", scenario.name));
+        return ExitCode::SUCCESS;
+    }
+    let names: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.name).collect();
+    if names.len() != scenarios.len() {
+        eprintln!("error: two scenarios have one name");
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(run_picked(&picked, &options, scenarios.len()))
+}
+
+async fn run_picked(picked: &[Scenario], options: &Options, all: usize) -> ExitCode {
+    let start = Instant::now();
+    println!("\nrunning {} tests", picked.len());
+    let bed = async {
+        let bed = Bed::attach().await?;
+        bed.install(options.filters.is_empty()).await?;
+        anyhow::Ok(bed)
+    };
+    let bed = match bed.await {
+        Ok(bed) => bed,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            println!("\ntest result: FAILED. 0 passed; {} failed", picked.len());
+            return ExitCode::FAILURE;
+        }
+    };
+    let of = |phase| picked.iter().copied().filter(move |scenario| scenario.phase == phase);
+    let mut results: Vec<_> = futures::stream::iter(of(Phase::Together))
+        .map(|scenario| show(&bed, scenario))
+        .buffer_unordered(options.threads)
+        .collect()
+        .await;
+    for scenario in of(Phase::Alone) {
+        results.push(show(&bed, scenario).await);
+    }
+    let failures: Vec<_> = results.into_iter().flatten().collect();
+    report(&bed, &failures);
+    let (passed, filtered) = (picked.len() - failures.len(), all - picked.len());
+    let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
+    println!(
+        "test result: {verdict}. {passed} passed; {} failed; 0 ignored; 0 measured; {filtered} \
+         filtered out; finished in {:.2}s\n",
+        failures.len(),
+        start.elapsed().as_secs_f64()
+    );
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The name of a scenario that failed, and why.
+type Failure = (&'static str, String);
+
+async fn show(bed: &Bed, scenario: Scenario) -> Option<Failure> {
+    let start = Instant::now();
+    let outcome = show_in_space(bed, scenario).await;
+    let seconds = start.elapsed().as_secs_f64();
+    let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+    println!("test {} ... {word} ({seconds:.1} s)", scenario.name);
+    outcome.err().map(|reason| (scenario.name, reason))
+}
+
+async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {
+    let space = Space::create(bed, scenario.name).await.map_err(|error| format!("{error:#}"))?;
+    let running = AssertUnwindSafe((scenario.run)(&space)).catch_unwind();
+    let outcome = match tokio::time::timeout(LIMIT, running).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(anyhow!("it panicked")),
+        Err(_) => Err(anyhow!("it takes more than {} s", LIMIT.as_secs())),
+    };
+    let outcome = match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => Err(format!("{error:#}\n\n{}", space.diagnose().await)),
+    };
+    let keep = outcome.is_err() && std::env::var_os("HERA_E2E_KEEP").is_some();
+    if !keep {
+        // A scenario may have deleted it itself.
+        let _ = space.delete().await;
+    }
+    outcome
+}
+
+fn report(bed: &Bed, failures: &[Failure]) {
+    if !failures.is_empty() {
+        println!("\nfailures:");
+        for (name, reason) in failures {
+            println!("\n---- {name} ----\n{reason}");
+        }
+        println!("\nfailures:");
+        failures.iter().for_each(|(name, _)| println!("    {name}"));
+    }
+    let table = bed.figures.table();
+    if !table.is_empty() {
+        println!("\nfigures:\n{table}");
+    }
+}
+
+fn options(args: impl Iterator<Item = String>) -> Options {
+    let mut options = Options {
+        filters: Vec::new(),
+        skip: Vec::new(),
+        exact: false,
+        list: false,
+        threads: THREADS,
+    };
+    let mut args = args.peekable();
+    while let Some(arg) = args.next() {
+        let (flag, inline) = match arg.split_once('=') {
+            Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
+            None => (arg.clone(), None),
+        };
+        let mut value = || inline.clone().or_else(|| args.next()).unwrap_or_default();
+        match flag.as_str() {
+            "--exact" => options.exact = true,
+            "--list" => options.list = true,
+            "--skip" => options.skip.push(value()),
+            "--test-threads" => options.threads = value().parse().unwrap_or(THREADS).max(1),
+            "--format" | "--color" | "--logfile" | "-Z" => drop(value()),
+            other if other.starts_with('-') => {}
+            _ => options.filters.push(arg),
+        }
+    }
+    options
+}
+
+impl Options {
+    fn picks(&self, name: &str) -> bool {
+        let matches = |filter: &String| {
+            if self.exact { name == filter } else { name.contains(filter.as_str()) }
+        };
+        let wanted = self.filters.is_empty() || self.filters.iter().any(matches);
+        wanted && !self.skip.iter().any(matches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_that_of_a_test_program() {
+        let words = ["--nocapture", "--test-threads=2", "--skip", "slow", "policy", "volume"];
+        let options = options(words.map(str::to_owned).into_iter());
+        assert_eq!(options.threads, 2);
+        assert!(options.picks("a_policy_decides") && options.picks("a_volume_grows"));
+        assert!(!options.picks("a_slow_policy") && !options.picks("an_operator"));
+    }
+}

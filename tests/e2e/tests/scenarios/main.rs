@@ -1,0 +1,43 @@
+//! Scenarios on the testbed, as a user meets them. Each says which row of "What it must show"
+//! (issue 3) it shows; those that disturb the operator run after all others, one at a time.
+
+use std::process::ExitCode;
+
+/// A list of scenarios by the names of their functions.
+macro_rules! scenarios {
+    ($phase:ident; $($name:ident),* $(,)?) => {
+        &[$(hera_tests_e2e::Scenario {
+            name: stringify!($name),
+            phase: hera_tests_e2e::Phase::$phase,
+            run: |space| Box::pin($name(space)),
+        }),*]
+    };
+}
+
+mod bad_input;
+mod bad_policies;
+mod changes;
+mod deletion;
+mod figures;
+mod lifecycle;
+mod operator;
+mod policies;
+mod steady;
+mod users;
+
+fn main() -> ExitCode {
+    // Those that take longest first.
+    let all = [
+        changes::ALL,
+        bad_policies::ALL,
+        lifecycle::ALL,
+        policies::ALL,
+        bad_input::ALL,
+        users::ALL,
+        deletion::ALL,
+        figures::ALL,
+        steady::ALL,
+        operator::ALL,
+    ];
+    hera_tests_e2e::run(&all.concat())
+}
