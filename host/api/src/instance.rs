@@ -39,11 +39,14 @@ use crate::status::RedisInstanceStatus;
 #[x_kube(
     validation = Rule::new("has(self.version) || has(self.image)")
         .message("say what to run: set version (such as \"7.2\"), or image with a tag that is a version, or both"),
-    validation = Rule::new("self.engine == oldSelf.engine || oldSelf.engine != 'redis' || !has(oldSelf.version) || \
+    validation = Rule::new("!has(self.users) || (has(self.auth) && has(self.auth.secretRef)) || self.users.all(u, u.name != 'app')")
+        .message("users: \"app\" is the application user, which there is already: choose another name, or name the \
+            application user otherwise in a Secret for auth.secretRef"),
+    validation = Rule::new("self.engine == oldSelf.engine || oldSelf.engine != 'redis' || !oldSelf.persistence.enabled || !has(oldSelf.version) || \
             !oldSelf.version.matches('^(7[.]([4-9]|[1-9][0-9])|[89]|[1-9][0-9])')")
         .message("engine cannot change from redis to valkey here: Valkey cannot read the files of Redis 7.4 and newer; \
             create a new object with engine valkey and copy the data"),
-    validation = Rule::new("self.engine == oldSelf.engine || oldSelf.engine != 'valkey' || !has(oldSelf.version) || \
+    validation = Rule::new("self.engine == oldSelf.engine || oldSelf.engine != 'valkey' || !oldSelf.persistence.enabled || !has(oldSelf.version) || \
             !oldSelf.version.matches('^(9|[1-9][0-9])')")
         .message("engine cannot change from valkey to redis here: Redis cannot read the files of Valkey 9 and newer; \
             create a new object with engine redis and copy the data"),

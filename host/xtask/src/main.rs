@@ -39,5 +39,8 @@ fn main() -> Result<()> {
 /// The workspace's folder.
 fn root() -> Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).map(Path::to_path_buf).context("this crate is not in host/xtask any more")
+    here.ancestors()
+        .nth(2)
+        .map(Path::to_path_buf)
+        .context("this crate is not in host/xtask any more")
 }

@@ -16,8 +16,12 @@ pub fn check(root: &Path) -> Result<()> {
     let mut seen = BTreeSet::new();
     for folder in APPLIED {
         for (file, object) in objects(&root.join(folder))? {
-            let identity = identity(&object).with_context(|| format!("{file} holds something that is no object"))?;
-            ensure!(seen.insert(identity.clone()), "{file}: {identity} is there twice");
+            let identity = identity(&object)
+                .with_context(|| format!("{file} holds something that is no object"))?;
+            ensure!(
+                seen.insert(identity.clone()),
+                "{file}: {identity} is there twice"
+            );
             check_images(&object, &file)?;
         }
     }
@@ -35,8 +39,13 @@ fn objects(folder: &Path) -> Result<Vec<(String, Value)>> {
     for file in files {
         let name = file.display().to_string();
         let text = fs::read_to_string(&file).with_context(|| format!("read {name}"))?;
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| format!("read {name} as YAML"))?;
-        objects.extend(documents.into_iter().map(|document| (name.clone(), document)));
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&text).with_context(|| format!("read {name} as YAML"))?;
+        objects.extend(
+            documents
+                .into_iter()
+                .map(|document| (name.clone(), document)),
+        );
     }
     Ok(objects)
 }
@@ -44,7 +53,12 @@ fn objects(folder: &Path) -> Result<Vec<(String, Value)>> {
 fn identity(object: &Value) -> Option<String> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let namespace = text("/metadata/namespace").unwrap_or("-");
-    Some(format!("{} {} {namespace}/{}", text("/apiVersion")?, text("/kind")?, text("/metadata/name")?))
+    Some(format!(
+        "{} {} {namespace}/{}",
+        text("/apiVersion")?,
+        text("/kind")?,
+        text("/metadata/name")?
+    ))
 }
 
 /// The tag is this workspace's version, wherever the image is named.

@@ -12,7 +12,7 @@ use crate::schema;
 #[x_kube(
     validation = Rule::new("self.enabled == oldSelf.enabled")
         .message("persistence.enabled cannot change on a live object: create another object and move the data"),
-    validation = Rule::new("!oldSelf.enabled || (has(self.storageClassName) ? (has(oldSelf.storageClassName) && \
+    validation = Rule::new("!oldSelf.enabled || !self.enabled || (has(self.storageClassName) ? (has(oldSelf.storageClassName) && \
             self.storageClassName == oldSelf.storageClassName) : !has(oldSelf.storageClassName))")
         .message("persistence.storageClassName cannot change on a live object: create another object and move the data"),
     validation = Rule::new("self.enabled || (!has(self.aof) && !has(self.rdb))")
