@@ -1,0 +1,129 @@
+//! Rendered objects, byte for byte: whoever changes one sees what changes for users.
+//!
+//! `HERA_BLESS=1 cargo test -p hera-render` writes them anew; never in CI.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use hera_core::acl::{AclSet, AclUser};
+use hera_render::{
+    AddressFamily, AppCredentials, Context, PrimaryEndpoint, TlsFiles, build_acl_secret,
+    build_app_secret, build_claim_patch, build_client_service, build_config_map,
+    build_endpoint_slice, build_headless_service, build_stateful_set, build_system_secret,
+    build_tls_secret,
+};
+use serde_json::Value;
+
+use support::{context, sample, validated};
+
+#[test]
+fn the_sample_is_rendered_as_before() {
+    compare("sample", &sample());
+}
+
+#[test]
+fn an_instance_without_a_volume_is_rendered_as_before() {
+    compare("memory-only", include_str!("specs/memory-only.yaml"));
+}
+
+#[test]
+fn an_instance_with_every_field_is_rendered_as_before() {
+    compare("everything", include_str!("specs/everything.yaml"));
+}
+
+fn compare(name: &str, spec: &str) {
+    let text = render(spec);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.yaml"));
+    if std::env::var_os("HERA_BLESS").is_some() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "golden files are not accepted in CI"
+        );
+        fs::write(&path, &text).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    if let Some((line, (got, want))) = text
+        .lines()
+        .zip(golden.lines())
+        .enumerate()
+        .find(|(_, (a, b))| a != b)
+    {
+        panic!(
+            "{}:{}\n  was {want:?}\n  is  {got:?}\nHERA_BLESS=1 accepts it",
+            path.display(),
+            line + 1
+        );
+    }
+    assert_eq!(
+        text.len(),
+        golden.len(),
+        "{} is shorter or longer than before",
+        path.display()
+    );
+}
+
+fn render(spec: &str) -> String {
+    let v = validated(spec);
+    let ctx = context(&v);
+    let app = AppCredentials {
+        username: "app".into(),
+        password: "pass word".into(),
+    };
+    let tls = TlsFiles {
+        certificate: "CERT".into(),
+        key: "KEY".into(),
+        authority: "CA".into(),
+    };
+    let users = AclSet {
+        owner: ctx.uid.clone(),
+        revision: 3,
+        users: vec![AclUser {
+            name: "app".into(),
+            password_sha256: vec!["ab".into()],
+            rules: vec!["+@read".into()],
+        }],
+    };
+    let primary = PrimaryEndpoint {
+        ip: "10.244.1.7".parse().unwrap(),
+        pod: v.name.pod(0),
+        pod_uid: "pod-uid".into(),
+        node: Some("node-1".into()),
+    };
+    let mut objects = vec![
+        value(&build_system_secret(&v, &ctx, "operator password")),
+        value(&build_tls_secret(&v, &ctx, &tls)),
+        value(&build_app_secret(&v, &ctx, &app)),
+        value(&build_acl_secret(&v, &ctx, &users).unwrap()),
+        value(&build_config_map(&v, &ctx).unwrap()),
+        value(&build_headless_service(&v, &ctx)),
+        value(&build_client_service(&v, &ctx)),
+        value(&build_endpoint_slice(
+            &v,
+            &ctx,
+            AddressFamily::V4,
+            Some(&primary),
+        )),
+        value(&build_stateful_set(&v, &ctx)),
+    ];
+    objects.extend(claim_patch(&v, &ctx));
+    let documents: Vec<_> = objects
+        .iter()
+        .map(|object| serde_saphyr::to_string(object).unwrap())
+        .collect();
+    documents.join("---\n")
+}
+
+/// The patch for a claim as the StatefulSet made it, half the size.
+fn claim_patch(v: &hera_api::validate::Validated, ctx: &Context) -> Option<Value> {
+    let claim = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": v.name.claim(0), "namespace": ctx.namespace, "uid": "claim-uid"},
+        "spec": {"resources": {"requests": {"storage": "512Mi"}}},
+    }));
+    build_claim_patch(v, ctx, &claim.unwrap())
+}
+
+fn value(object: &impl serde::Serialize) -> Value {
+    serde_json::to_value(object).unwrap()
+}

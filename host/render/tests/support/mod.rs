@@ -1,0 +1,31 @@
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use hera_api::RedisInstance;
+use hera_api::validate::{Validated, validate};
+use hera_render::Context;
+
+/// The user's own sample manifest.
+pub fn sample() -> String {
+    include_str!("../../../../deploy/samples/cache_v1alpha1_redisinstance.yaml").to_owned()
+}
+
+/// A manifest, checked. It must be good.
+pub fn validated(manifest: &str) -> Validated {
+    let object: RedisInstance = serde_saphyr::from_str(manifest).unwrap();
+    validate(object.metadata.name.as_deref().unwrap(), &object.spec).unwrap()
+}
+
+/// What the operator knows beside the spec.
+pub fn context(v: &Validated) -> Context {
+    Context {
+        namespace: "shop".into(),
+        uid: "object-uid".into(),
+        generation: 7,
+        image: v
+            .image
+            .clone()
+            .unwrap_or_else(|| format!("registry.example/{}:{}", v.engine, v.version)),
+        agent_image: "registry.example/hera-operator:0.1.0".into(),
+        live: None,
+    }
+}
