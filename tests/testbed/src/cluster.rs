@@ -18,6 +18,19 @@ pub fn kubectl(layout: &Layout, words: &[&str]) -> Result<String> {
     output(&mut command(&all)?)
 }
 
+/// Waits until the API server is ready, as long as `alive` has no objection.
+pub fn wait_api(layout: &Layout, alive: impl Fn() -> Result<()>) -> Result<()> {
+    let log = layout.log_of("apiserver");
+    wait(
+        &format!("a ready API server (see {})", log.display()),
+        Duration::from_secs(90),
+        || {
+            alive()?;
+            kubectl(layout, &["get", "--raw", "/readyz", "--request-timeout=5s"]).map(|_| true)
+        },
+    )
+}
+
 /// Applies the cluster's own objects.
 pub fn apply(layout: &Layout) -> Result<()> {
     for name in ["storage.yaml", "dns.yaml"] {

@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::Signal;
 
+use crate::audit::{self, Request};
 use crate::layout::Layout;
 use crate::names::{NODES, Node};
 use crate::owner::{self, Owner};
 use crate::process::{cmdline, signal_pid};
 use crate::run::sh;
-use crate::{cgroup, cluster, network, node, provisioner};
+use crate::{cgroup, cluster, control, network, node, provisioner};
 
 /// A running testbed.
 #[derive(Clone, Debug)]
@@ -147,6 +148,32 @@ impl Testbed {
     /// Stops the API server in its tracks: connections stay, nothing answers.
     pub fn pause_api(&self) -> Result<Fault> {
         self.pause_program("apiserver")
+    }
+
+    /// Kills the API server: connections break and new ones are refused. The fault's end starts it
+    /// again and waits until it is ready.
+    pub fn kill_api(&self) -> Result<Fault> {
+        Owner::load()
+            .context("no testbed")?
+            .program("apiserver")?
+            .signal(Signal::SIGKILL)?;
+        let layout = self.layout.clone();
+        Ok(Fault::new(move || {
+            let _lock = owner::lock()?;
+            let mut owner = Owner::load().context("no testbed")?;
+            let program = control::apiserver(&layout, &layout.bin().join("kube").canonicalize()?);
+            owner
+                .programs
+                .insert(program.name.clone(), program.spawn(&layout)?);
+            owner.save()?;
+            cluster::wait_api(&layout, || Ok(()))
+        }))
+    }
+
+    /// The requests of a user, such as `system:serviceaccount:NAMESPACE:NAME`, oldest first. Reads
+    /// are there for service accounts outside `kube-system` only.
+    pub fn requests(&self, user: &str) -> Result<Vec<Request>> {
+        audit::requests(&self.audit_log(), user)
     }
 
     /// Stops one of the testbed's programs (`scheduler`, `kubelet-n1`) in its tracks.

@@ -3,6 +3,7 @@
 //! The binary brings it up and takes it down; this library is for tests: [`Testbed`] finds a
 //! running cluster and breaks parts of it, [`servers`] gives server binaries for loopback.
 
+mod audit;
 mod cache;
 mod cgroup;
 mod clean;
@@ -25,6 +26,7 @@ pub mod servers;
 mod spawn;
 mod up;
 
+pub use audit::Request;
 pub use clean::down;
 pub use cluster::resolve;
 pub use faults::{Fault, PodProcess, Testbed};

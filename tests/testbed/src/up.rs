@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,7 +11,7 @@ use crate::images::{self, Archive};
 use crate::layout::Layout;
 use crate::names::{DATA, NODES};
 use crate::owner::{self, Owner};
-use crate::run::{command, output, step, wait};
+use crate::run::{command, output, step};
 use crate::spawn::Program;
 use crate::{clean, cluster, control, install, network, node, pki, programs};
 
@@ -119,19 +118,9 @@ impl<'a> Up<'a> {
             self.ensure(&control::etcd())?;
             let apiserver = control::apiserver(self.layout, &self.kube);
             self.ensure(&apiserver)?;
-            let what = format!(
-                "a ready API server (see {})",
-                self.layout.log_of("apiserver").display()
-            );
-            wait(&what, Duration::from_secs(90), || {
-                if !self.owner.runs("apiserver") {
-                    bail!(apiserver.ended(self.layout));
-                }
-                cluster::kubectl(
-                    self.layout,
-                    &["get", "--raw", "/readyz", "--request-timeout=5s"],
-                )
-                .map(|_| true)
+            cluster::wait_api(self.layout, || match self.owner.runs("apiserver") {
+                true => Ok(()),
+                false => bail!(apiserver.ended(self.layout)),
             })?;
             self.ensure(&control::controllers(&self.kube))?;
             self.ensure(&control::scheduler(&self.kube))?;

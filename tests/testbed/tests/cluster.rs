@@ -99,7 +99,9 @@ fn the_cluster_serves_and_can_be_broken_and_mended() {
     a_full_volume_is_full(&bed);
     processes(&bed);
     freezing(&bed);
+    requests_are_counted(&bed);
     the_api_server_pauses(&bed);
+    the_api_server_dies(&bed);
     blocking(&bed);
     partition(&bed);
     power_cut(&bed);
@@ -213,6 +215,50 @@ fn the_api_server_pauses(bed: &Testbed) {
         bed.kubectl(&["get", "--raw", "/readyz", "--request-timeout=2s"])
             .is_ok()
     });
+}
+
+fn requests_are_counted(bed: &Testbed) {
+    kubectl(bed, "create serviceaccount counted").unwrap();
+    let token = kubectl(bed, "create token counted").unwrap();
+    let user = format!("system:serviceaccount:{NAMESPACE}:counted");
+    let flag = format!("--token={}", token.trim());
+    // Only the server's address and certificate are the administrator's.
+    let config = std::fs::read_to_string(bed.kubeconfig()).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["users"][0]["user"] = serde_json::json!({});
+    let file = std::env::temp_dir().join(format!("hera-testbed-config-{}", std::process::id()));
+    std::fs::write(&file, config.to_string()).unwrap();
+    let kubeconfig = format!("--kubeconfig={}", file.display());
+    for verb in ["get", "delete"] {
+        assert!(
+            bed.kubectl(&[&kubeconfig, &flag, verb, "configmap/none"])
+                .is_err()
+        );
+    }
+    std::fs::remove_file(file).unwrap();
+    let requests = bed.requests(&user).unwrap();
+    let seen = |verb: &str| {
+        requests
+            .iter()
+            .any(|one| one.verb == verb && one.resource == "configmaps" && one.code == 403)
+    };
+    assert!(seen("get") && seen("delete"), "{requests:?}");
+    assert!(
+        bed.requests("system:serviceaccount:nobody:counted")
+            .unwrap()
+            .is_empty()
+    );
+}
+
+fn the_api_server_dies(bed: &Testbed) {
+    let dead = bed.kill_api().unwrap();
+    assert!(
+        bed.kubectl(&["get", "--raw", "/readyz", "--request-timeout=2s"])
+            .is_err()
+    );
+    dead.end().unwrap();
+    bed.kubectl(&["get", "--raw", "/readyz", "--request-timeout=2s"])
+        .unwrap();
 }
 
 fn blocking(bed: &Testbed) {
