@@ -125,7 +125,7 @@ pub struct Rdb {
     /// turns snapshots off.
     #[schemars(
         length(max = 128),
-        regex(pattern = r"^([0-9]{1,9} [0-9]{1,9}( [0-9]{1,9} [0-9]{1,9})*)?$")
+        regex(pattern = r"^([1-9][0-9]{0,8} [0-9]{1,9}( [1-9][0-9]{0,8} [0-9]{1,9})*)?$")
     )]
     pub save: String,
 }

@@ -99,11 +99,15 @@ pub(super) fn resolve(spec: &spec::Persistence, problems: &mut Problems) -> Pers
     }
 }
 
+/// Pairs of seconds, at least one, and changes.
 fn is_save(save: &str) -> bool {
-    let numbers: Vec<_> = save.split_whitespace().collect();
+    let numbers: Vec<_> = save.split(' ').filter(|_| !save.is_empty()).collect();
+    let is_number =
+        |n: &str| n.len() <= 9 && !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
     numbers.len().is_multiple_of(2)
-        && numbers.iter().all(|n| {
-            n.bytes().all(|b| b.is_ascii_digit())
-                && n.parse::<u32>().is_ok_and(|n| n > 0 || numbers.len() > 2)
-        })
+        && numbers.iter().all(|n| is_number(n))
+        && numbers
+            .iter()
+            .step_by(2)
+            .all(|seconds| !seconds.starts_with('0'))
 }

@@ -1,1 +1,310 @@
+use serde_json::{Value, json};
 
+use super::*;
+
+fn spec(mut fields: Value) -> RedisInstanceSpec {
+    let map = fields.as_object_mut().unwrap();
+    if !map.contains_key("image") {
+        map.entry("version").or_insert_with(|| json!("7.2"));
+    }
+    serde_json::from_value(fields).unwrap()
+}
+
+fn good(fields: Value) -> Validated {
+    validate("cache", &spec(fields)).unwrap()
+}
+
+/// Fields with a problem.
+fn bad(fields: Value) -> Vec<String> {
+    let error = validate("cache", &spec(fields)).unwrap_err();
+    error.0.into_iter().map(|problem| problem.field).collect()
+}
+
+#[test]
+fn the_shortest_spec_keeps_its_data_and_has_no_maxmemory() {
+    let v = good(json!({}));
+    assert_eq!(v.engine, Engine::Redis);
+    assert_eq!(v.version.to_string(), "7.2");
+    assert_eq!(v.persistence.aof, Some(crate::Fsync::Everysec));
+    assert_eq!(v.persistence.save, "");
+    assert_eq!(
+        v.persistence.volume.as_ref().map(|volume| volume.bytes),
+        Some(1 << 30)
+    );
+    assert_eq!(
+        v.memory,
+        Memory {
+            limit: None,
+            maxmemory: Maxmemory::Unset
+        }
+    );
+}
+
+#[test]
+fn a_spec_as_the_api_server_stores_it_is_the_same_as_the_users() {
+    let stored = json!({
+        "engine": "redis", "paused": false,
+        "persistence": {"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"},
+        "auth": {"defaultUser": false},
+    });
+    assert_eq!(good(stored), good(json!({})));
+}
+
+#[test]
+fn what_a_spec_leaves_out_is_left_out_again_when_it_is_written() {
+    let written = serde_json::to_value(spec(json!({}))).unwrap();
+    let persistence = json!({"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"});
+    assert_eq!(
+        written,
+        json!({"engine": "redis", "paused": false, "persistence": persistence, "version": "7.2"})
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let wrong = json!({
+        "version": "seven",
+        "config": {"slaveof": "x", "hz": "1\nuser x on"},
+        "users": [{"name": "hera-x", "preset": "admin", "keys": [], "passwordSecretRef": {"name": "s"}}],
+    });
+    assert_eq!(
+        bad(wrong),
+        [
+            "spec.version",
+            "spec.config.hz",
+            "spec.config.slaveof",
+            "spec.users[0].name"
+        ]
+    );
+}
+
+#[test]
+fn the_version_of_an_image_is_its_tag_unless_the_spec_says_it() {
+    for (image, version) in [
+        ("redis:7.2.4", "7.2.4"),
+        ("registry:5000/team/redis:7.2-alpine", "7.2"),
+        ("redis:v8.0", "8.0"),
+        ("redis:7.2@sha256:0123", "7.2"),
+    ] {
+        assert_eq!(
+            good(json!({"image": image})).version.to_string(),
+            version,
+            "{image}"
+        );
+    }
+    for image in [
+        "redis",
+        "registry:5000/redis",
+        "redis:latest",
+        "redis@sha256:0123",
+    ] {
+        assert_eq!(bad(json!({"image": image})), ["spec.version"], "{image}");
+        let v = good(json!({"image": image, "version": "8.1"}));
+        assert_eq!(
+            (v.version.to_string().as_str(), v.image.as_deref()),
+            ("8.1", Some(image))
+        );
+    }
+}
+
+#[test]
+fn maxmemory_leaves_room_for_a_fork_where_there_is_one() {
+    let limits = json!({"limits": {"memory": "1000M"}});
+    let with = good(json!({"resources": limits}));
+    assert_eq!(with.memory.maxmemory, Maxmemory::Derived(700_000_000));
+    let without = good(json!({"resources": limits, "persistence": {"enabled": false}}));
+    assert_eq!(without.memory.maxmemory, Maxmemory::Derived(800_000_000));
+}
+
+#[test]
+fn a_maxmemory_of_the_users_wins_but_must_fit() {
+    let with = |maxmemory: &str| json!({"resources": {"limits": {"memory": "1Gi"}}, "config": {"maxmemory": maxmemory}});
+    assert_eq!(
+        good(with("900mb")).memory.maxmemory,
+        Maxmemory::Configured(900 << 20)
+    );
+    assert_eq!(good(with("0")).memory.maxmemory, Maxmemory::Unset);
+    assert_eq!(bad(with("1gb")), ["spec.config.maxmemory"]);
+    assert_eq!(bad(with("lots")), ["spec.config.maxmemory"]);
+    assert_eq!(
+        good(json!({"config": {"maxmemory": "1g"}}))
+            .memory
+            .maxmemory
+            .bytes(),
+        Some(1_000_000_000)
+    );
+}
+
+#[test]
+fn a_server_that_could_not_start_is_refused() {
+    let limits = |limit: &str| json!({"resources": {"limits": {"memory": limit}}});
+    assert_eq!(bad(limits("8Mi")), ["spec.resources.limits.memory"]);
+    assert_eq!(
+        bad(json!({"persistence": {"size": "1Mi"}})),
+        ["spec.persistence.size"]
+    );
+}
+
+#[test]
+fn a_request_above_its_limit_is_refused_as_the_pod_would_be() {
+    let resources = json!({"requests": {"memory": "2Gi", "cpu": "1"}, "limits": {"memory": "1Gi", "cpu": "1000m"}});
+    assert_eq!(
+        bad(json!({"resources": resources})),
+        ["spec.resources.requests.memory"]
+    );
+}
+
+#[test]
+fn snapshots_are_on_where_the_append_only_file_is_off() {
+    let persistence =
+        |aof: bool, rdb: Value| json!({"persistence": {"aof": {"enabled": aof}, "rdb": rdb}});
+    let off = good(json!({"persistence": {"aof": {"enabled": false}}})).persistence;
+    assert_eq!(
+        (off.aof, off.save.as_str()),
+        (None, "3600 1 300 100 60 10000")
+    );
+    assert_eq!(
+        good(persistence(true, json!({"save": "60 1"})))
+            .persistence
+            .save,
+        "60 1"
+    );
+    assert_eq!(
+        bad(persistence(false, json!({"save": ""}))),
+        ["spec.persistence"]
+    );
+    for save in ["60", "a b", "60 1 ", " ", "0 1", "-1 1", "60  1"] {
+        assert_eq!(
+            bad(persistence(true, json!({"save": save}))),
+            ["spec.persistence.rdb.save"],
+            "{save:?}"
+        );
+    }
+}
+
+#[test]
+fn without_a_volume_nothing_is_written() {
+    let v = good(json!({"persistence": {"enabled": false}}));
+    assert_eq!(
+        v.persistence,
+        Persistence {
+            volume: None,
+            aof: None,
+            save: String::new()
+        }
+    );
+    assert_eq!(
+        bad(json!({"persistence": {"enabled": false, "aof": {}}})),
+        ["spec.persistence"]
+    );
+}
+
+#[test]
+fn users_are_told_apart_from_each_other_and_from_the_operators() {
+    let user = |name: &str| json!({"name": name, "preset": "readonly", "keys": ["*"], "passwordSecretRef": {"name": "s"}});
+    assert_eq!(
+        good(json!({"users": [user("a"), user("b.c-d_1")]}))
+            .users
+            .len(),
+        2
+    );
+    assert_eq!(
+        bad(json!({"users": [user("a"), user("a")]})),
+        ["spec.users[1].name"]
+    );
+    for name in ["default", "hera-operator", "app", "", "a b", "-a", "é"] {
+        assert_eq!(
+            bad(json!({"users": [user(name)]})),
+            ["spec.users[0].name"],
+            "{name:?}"
+        );
+    }
+    assert_eq!(
+        good(json!({"users": [user("app")], "auth": {"secretRef": {"name": "login"}}})).users[0]
+            .name,
+        "app"
+    );
+}
+
+#[test]
+fn the_name_in_a_users_own_secret_is_checked_too() {
+    let users = good(json!({
+        "auth": {"secretRef": {"name": "login"}},
+        "users": [{"name": "report", "preset": "readonly", "keys": ["*"], "passwordSecretRef": {"name": "s"}}],
+    }))
+    .users;
+    assert!(check_app_username("shop", &users).is_ok());
+    for name in ["report", "default", "hera-agent", "", "a b", "x\ny"] {
+        assert!(check_app_username(name, &users).is_err(), "{name:?}");
+    }
+}
+
+#[test]
+fn a_rule_is_about_commands_and_nothing_else() {
+    let rules = |rule: &str| json!({"users": [{"name": "a", "preset": "admin", "keys": [], "rules": [rule], "passwordSecretRef": {"name": "s"}}]});
+    for rule in [
+        "+get",
+        "-@dangerous",
+        "+config|get",
+        "-json.set",
+        "+client|no-evict",
+    ] {
+        assert_eq!(good(rules(rule)).users[0].rules, [rule]);
+    }
+    for rule in [
+        "nopass", ">secret", "#ab", "~*", "%R~*", "&*", "reset", "allkeys", "+get ~*", "(+get)",
+        "+", "+@", "+a|b|c", "+GET", "on",
+    ] {
+        assert_eq!(bad(rules(rule)), ["spec.users[0].rules[0]"], "{rule}");
+    }
+}
+
+#[test]
+fn a_pattern_cannot_bring_a_second_rule() {
+    let keys = |pattern: &str| json!({"users": [{"name": "a", "preset": "admin", "keys": [pattern], "passwordSecretRef": {"name": "s"}}]});
+    for pattern in ["", "a b", "a +@all", "a\nuser b", "\0"] {
+        assert_eq!(bad(keys(pattern)), ["spec.users[0].keys[0]"], "{pattern:?}");
+    }
+}
+
+#[test]
+fn settings_have_a_bound() {
+    let policy = |text: String| json!({"policies": {"acl": {"configMapRef": {"name": "p"}, "settings": {"a": text}}}});
+    let v = good(policy("x".repeat(1000)));
+    assert_eq!(
+        v.acl_policy.map(|source| source.config_map_ref.key),
+        Some("policy.wasm".to_owned())
+    );
+    assert_eq!(
+        bad(policy("x".repeat(MAX_SETTINGS))),
+        ["spec.policies.acl.settings"]
+    );
+}
+
+#[test]
+fn labels_that_kubernetes_would_refuse_are_refused_with_their_field() {
+    let labels = |key: &str, value: &str| json!({"podTemplate": {"labels": {key: value}}});
+    good(labels("example.com/team", "a.b_c-1"));
+    good(labels("team", ""));
+    for (key, value) in [
+        ("", "a"),
+        ("a b", "a"),
+        ("/a", "a"),
+        ("EXAMPLE/a", "a"),
+        ("a/b/c", "a"),
+        ("a", "-b"),
+        ("a", "a b"),
+    ] {
+        assert_eq!(
+            bad(labels(key, value)),
+            ["spec.podTemplate.labels"],
+            "{key} {value}"
+        );
+    }
+}
+
+#[test]
+fn a_name_that_is_too_long_for_its_children_is_refused() {
+    let error = validate(&"a".repeat(41), &spec(json!({}))).unwrap_err();
+    assert_eq!(error.0[0].field, "metadata.name");
+}

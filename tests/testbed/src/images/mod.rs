@@ -154,7 +154,13 @@ pub fn load_into(node: Node, archive: &Path) -> Result<()> {
     let before = references(node)?;
     ctr(node, &["images", "import", &path])
         .with_context(|| format!("cannot load {path} into {}", node.name()))?;
-    let after = references(node)?;
+    let mut after = Vec::new();
+    // The kubelet finds an image once its runtime interface has taken note of it.
+    let what = format!("the kubelet's name for {path} on {}", node.name());
+    wait(&what, Duration::from_secs(20), || {
+        after = references(node)?;
+        Ok(all_noted(&after))
+    })?;
     for reference in replaced(&before, &after) {
         ctr(node, &["images", "remove", reference])?;
     }
@@ -173,6 +179,15 @@ fn references(node: Node) -> Result<Vec<Reference>> {
     Ok(rows
         .filter_map(|row| Some(((*row.first()?).to_owned(), (*row.get(2)?).to_owned())))
         .collect())
+}
+
+/// Whether each named image has the kubelet's name too.
+fn all_noted(references: &[Reference]) -> bool {
+    references.iter().all(|(_, digest)| {
+        references
+            .iter()
+            .any(|(name, other)| name.starts_with("sha256:") && other == digest)
+    })
 }
 
 /// The kubelet's names for images that lost their own: `sha256:…`, of a digest that a name left.
@@ -201,12 +216,6 @@ pub fn load_missing(node: Node, archives: &[Archive]) -> Result<()> {
             continue;
         }
         load_into(node, &archive.path)?;
-        // The kubelet sees an image once the CRI plugin has taken note of it.
-        wait(
-            &format!("{} on {}", archive.tag, node.name()),
-            Duration::from_secs(20),
-            || has(node, &archive.tag),
-        )?;
         fs::create_dir_all(node.data().join("loaded"))?;
         fs::write(mark, "")?;
     }
@@ -252,9 +261,10 @@ mod tests {
             reference("sha256:c2", "d2"),
         ];
         let mut after = before.to_vec();
-        assert!(replaced(&before, &after).is_empty());
+        assert!(replaced(&before, &after).is_empty() && all_noted(&after));
         after[0].1 = "d3".to_owned();
         assert_eq!(replaced(&before, &after), ["sha256:c1"]);
+        assert!(!all_noted(&after));
     }
 
     #[test]
