@@ -39,23 +39,33 @@ impl AclInput {
     /// True if the server has this command or subcommand. A rule that names one which it lacks
     /// would be refused, so policies for several versions ask first.
     pub fn has_command(&self, name: &str) -> bool {
-        self.commands.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+        self.commands
+            .binary_search_by(|known| known.as_str().cmp(name))
+            .is_ok()
     }
 
     /// True if the server knows subcommands of `command` as commands of their own (from 7.0 on).
     pub fn has_subcommands(&self, command: &str) -> bool {
-        let start = self.commands.partition_point(|known| known.as_str() <= command);
+        let start = self
+            .commands
+            .partition_point(|known| known.as_str() <= command);
         self.commands
             .get(start..)
             .unwrap_or_default()
             .iter()
             .take_while(|known| known.starts_with(command))
-            .any(|known| known.get(command.len()..).is_some_and(|rest| rest.starts_with('|')))
+            .any(|known| {
+                known
+                    .get(command.len()..)
+                    .is_some_and(|rest| rest.starts_with('|'))
+            })
     }
 
     /// The category of this name, without the `@`.
     pub fn category(&self, name: &str) -> Option<&Category> {
-        self.categories.iter().find(|category| category.name == name)
+        self.categories
+            .iter()
+            .find(|category| category.name == name)
     }
 
     /// Commands of a category; none if the server lacks it.
@@ -71,34 +81,43 @@ impl AclInput {
 impl UserGrants {
     /// A user that may do nothing yet.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), commands: vec![], keys: vec![], channels: vec![] }
+        Self {
+            name: name.to_owned(),
+            commands: vec![],
+            keys: vec![],
+            channels: vec![],
+        }
     }
 
     /// Adds `+name`.
     #[must_use]
     pub fn allow_command(mut self, name: &str) -> Self {
-        self.commands.push(CommandRule::AllowCommand(name.to_owned()));
+        self.commands
+            .push(CommandRule::AllowCommand(name.to_owned()));
         self
     }
 
     /// Adds `-name`.
     #[must_use]
     pub fn deny_command(mut self, name: &str) -> Self {
-        self.commands.push(CommandRule::DenyCommand(name.to_owned()));
+        self.commands
+            .push(CommandRule::DenyCommand(name.to_owned()));
         self
     }
 
     /// Adds `+@name`.
     #[must_use]
     pub fn allow_category(mut self, name: &str) -> Self {
-        self.commands.push(CommandRule::AllowCategory(name.to_owned()));
+        self.commands
+            .push(CommandRule::AllowCategory(name.to_owned()));
         self
     }
 
     /// Adds `-@name`.
     #[must_use]
     pub fn deny_category(mut self, name: &str) -> Self {
-        self.commands.push(CommandRule::DenyCategory(name.to_owned()));
+        self.commands
+            .push(CommandRule::DenyCategory(name.to_owned()));
         self
     }
 
@@ -162,7 +181,7 @@ macro_rules! export_acl_policy {
                 }
             }
 
-            $crate::bindings::__export_acl_policy!(Component with_types_in $crate::bindings);
+    $crate::bindings::__export_acl_policy!(Component with_types_in $crate::bindings);
 
             // The host reads this before anything runs, so that its messages can say what a
             // module was built with.

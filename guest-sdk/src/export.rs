@@ -4,8 +4,8 @@ pub use std::string::String;
 
 use serde::de::DeserializeOwned;
 
-pub use crate::bindings::exports::hera::policy::acl;
 use crate::acl::{AclAnswer, AclInput, AclPolicy};
+pub use crate::bindings::exports::hera::policy::acl;
 use crate::log::{Level, write};
 use crate::{Context, PolicyError, SDK_VERSION};
 
@@ -22,7 +22,8 @@ pub fn decide_acl<P: AclPolicy>(
     input: &AclInput,
 ) -> Result<AclAnswer, PolicyError> {
     log_panics();
-    let settings = settings::<P::Settings>(&context.settings).map_err(PolicyError::InvalidSettings)?;
+    let settings =
+        settings::<P::Settings>(&context.settings).map_err(PolicyError::InvalidSettings)?;
     P::decide(context, &settings, input)
 }
 

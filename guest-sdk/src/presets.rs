@@ -58,7 +58,14 @@ const CONNECTION: &[&str] = &[
 ];
 
 const READONLY: &[&str] = &["read"];
-const READWRITE: &[&str] = &["read", "write", "transaction", "scripting", "pubsub", "blocking"];
+const READWRITE: &[&str] = &[
+    "read",
+    "write",
+    "transaction",
+    "scripting",
+    "pubsub",
+    "blocking",
+];
 
 /// What stays the operator's: who leads, the configuration, the process. Containers are denied
 /// as a whole and then opened in part, so that what a later server adds stays closed.
@@ -116,23 +123,33 @@ pub fn grants(input: &AclInput, user: &UserRequest) -> UserGrants {
         Preset::Admin => {
             grants = grants.allow_category("all");
             let known = RESERVED.iter().filter(|name| input.has_command(name));
-            grants.commands.extend(known.map(|name| CommandRule::DenyCommand((*name).to_owned())));
+            grants
+                .commands
+                .extend(known.map(|name| CommandRule::DenyCommand((*name).to_owned())));
             allow_commands(&mut grants, input, ADMIN);
         }
     }
     allow_commands(&mut grants, input, CONNECTION);
-    grants.commands.extend(user.rules.iter().filter_map(|rule| CommandRule::parse(rule)));
+    grants.commands.extend(
+        user.rules
+            .iter()
+            .filter_map(|rule| CommandRule::parse(rule)),
+    );
     grants
 }
 
 fn allow_categories(grants: &mut UserGrants, input: &AclInput, names: &[&str]) {
     let known = names.iter().filter(|name| input.category(name).is_some());
-    grants.commands.extend(known.map(|name| CommandRule::AllowCategory((*name).to_owned())));
+    grants
+        .commands
+        .extend(known.map(|name| CommandRule::AllowCategory((*name).to_owned())));
 }
 
 fn deny_categories(grants: &mut UserGrants, input: &AclInput, names: &[&str]) {
     let known = names.iter().filter(|name| input.category(name).is_some());
-    grants.commands.extend(known.map(|name| CommandRule::DenyCategory((*name).to_owned())));
+    grants
+        .commands
+        .extend(known.map(|name| CommandRule::DenyCategory((*name).to_owned())));
 }
 
 fn allow_commands(grants: &mut UserGrants, input: &AclInput, names: &[&str]) {
@@ -141,6 +158,10 @@ fn allow_commands(grants: &mut UserGrants, input: &AclInput, names: &[&str]) {
         name.split_once('|')
             .is_some_and(|(base, _)| input.has_command(base) && !input.has_subcommands(base))
     };
-    let known = names.iter().filter(|name| input.has_command(name) || first_argument(name));
-    grants.commands.extend(known.map(|name| CommandRule::AllowCommand((*name).to_owned())));
+    let known = names
+        .iter()
+        .filter(|name| input.has_command(name) || first_argument(name));
+    grants
+        .commands
+        .extend(known.map(|name| CommandRule::AllowCommand((*name).to_owned())));
 }

@@ -18,36 +18,48 @@ pub fn context() -> Context {
 
 /// A user of a preset, without keys, channels and rules.
 pub fn user(name: &str, preset: Preset) -> UserRequest {
-    UserRequest { name: name.to_owned(), preset, keys: vec![], channels: vec![], rules: vec![] }
+    UserRequest {
+        name: name.to_owned(),
+        preset,
+        keys: vec![],
+        channels: vec![],
+        rules: vec![],
+    }
 }
 
 impl UserRequest {
     /// Adds key patterns.
     #[must_use]
     pub fn keys(mut self, patterns: &[&str]) -> Self {
-        self.keys.extend(patterns.iter().map(|pattern| (*pattern).to_owned()));
+        self.keys
+            .extend(patterns.iter().map(|pattern| (*pattern).to_owned()));
         self
     }
 
     /// Adds channel patterns.
     #[must_use]
     pub fn channels(mut self, patterns: &[&str]) -> Self {
-        self.channels.extend(patterns.iter().map(|pattern| (*pattern).to_owned()));
+        self.channels
+            .extend(patterns.iter().map(|pattern| (*pattern).to_owned()));
         self
     }
 
     /// Adds rules in the server's notation.
     #[must_use]
     pub fn rules(mut self, rules: &[&str]) -> Self {
-        self.rules.extend(rules.iter().map(|rule| (*rule).to_owned()));
+        self.rules
+            .extend(rules.iter().map(|rule| (*rule).to_owned()));
         self
     }
 }
 
 /// An input from users and a table of categories, given as `("read", "get mget")`.
 pub fn acl_input(users: Vec<UserRequest>, table: &[(&str, &str)]) -> AclInput {
-    let mut commands: Vec<String> =
-        table.iter().flat_map(|(_, names)| names.split(' ')).map(str::to_owned).collect();
+    let mut commands: Vec<String> = table
+        .iter()
+        .flat_map(|(_, names)| names.split(' '))
+        .map(str::to_owned)
+        .collect();
     commands.sort();
     commands.dedup();
     let position = |name: &str| commands.iter().position(|known| known == name);
@@ -60,9 +72,16 @@ pub fn acl_input(users: Vec<UserRequest>, table: &[(&str, &str)]) -> AclInput {
                 .filter_map(|position| u16::try_from(position).ok())
                 .collect();
             positions.sort_unstable();
-            Category { name: (*name).to_owned(), commands: positions }
+            Category {
+                name: (*name).to_owned(),
+                commands: positions,
+            }
         })
         .collect();
     categories.sort_by(|a, b| a.name.cmp(&b.name));
-    AclInput { users, commands, categories }
+    AclInput {
+        users,
+        commands,
+        categories,
+    }
 }

@@ -6,7 +6,13 @@ mod guests;
 
 fn main() {
     // Not the lock file: it changes with every dependency of anybody, and cargo itself notices.
-    for path in ["../../wit", "../../guest-sdk", "../../policies/acl-presets", "guests.rs", "build.rs"] {
+    for path in [
+        "../../wit",
+        "../../guest-sdk",
+        "../../policies/acl-presets",
+        "guests.rs",
+        "build.rs",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     if let Err(error) = embed() {
@@ -17,7 +23,11 @@ fn main() {
 }
 
 fn embed() -> Result<(), String> {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).ok_or(format!("no {name}"));
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .ok_or(format!("no {name}"))
+    };
     let out_dir = variable("OUT_DIR")?;
     let workspace = variable("CARGO_MANIFEST_DIR")?.join("../..");
     let modules = guests::build(

@@ -33,9 +33,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let bytes = builtin::ACL_PRESETS.len();
     println!("| what | measured | target |\n| --- | --- | --- |");
-    row("decision, 20 users, median", quantile(&mut calls, 50), "100 µs");
-    row("decision, 20 users, p99", quantile(&mut calls, 99), "300 µs");
-    row(&format!("load of {} KB, first", bytes >> 10), loads.first().copied(), "200 ms");
+    row(
+        "decision, 20 users, median",
+        quantile(&mut calls, 50),
+        "100 µs",
+    );
+    row(
+        "decision, 20 users, p99",
+        quantile(&mut calls, 99),
+        "300 µs",
+    );
+    row(
+        &format!("load of {} KB, first", bytes >> 10),
+        loads.first().copied(),
+        "200 ms",
+    );
     row("load, median", quantile(&mut loads, 50), "200 ms");
     println!("fuel of a decision: {fuel}\n");
 
@@ -48,10 +60,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn row(what: &str, measured: Option<Duration>, target: &str) {
-    println!("| {what} | {:?} | ≤ {target} |", measured.unwrap_or_default());
+    println!(
+        "| {what} | {:?} | ≤ {target} |",
+        measured.unwrap_or_default()
+    );
 }
 
 fn quantile(times: &mut [Duration], percent: usize) -> Option<Duration> {
     times.sort_unstable();
-    times.get(times.len().saturating_mul(percent) / 100).copied()
+    times
+        .get(times.len().saturating_mul(percent) / 100)
+        .copied()
 }

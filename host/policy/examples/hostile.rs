@@ -7,7 +7,10 @@ use std::path::PathBuf;
 mod support;
 
 fn main() -> Result<(), String> {
-    let folder = std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: hostile DIR")?;
+    let folder = std::env::args_os()
+        .nth(1)
+        .map(PathBuf::from)
+        .ok_or("usage: hostile DIR")?;
     std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let builtin = ("acl-presets", hera_policy::builtin::ACL_PRESETS.to_vec());
     for (name, bytes) in support::corpus::all()?.into_iter().chain([builtin]) {

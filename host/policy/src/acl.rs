@@ -70,7 +70,14 @@ impl AclPolicy {
         limits: Limits,
         calls: Arc<Semaphore>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { policy, limits, calls }), digest }
+        Self {
+            inner: Arc::new(Inner {
+                policy,
+                limits,
+                calls,
+            }),
+            digest,
+        }
     }
 
     /// `sha256:<hex>` of the module as it stood in the ConfigMap.
@@ -90,7 +97,8 @@ impl AclPolicy {
     /// [`CallError::InvalidSettings`] with the policy's own words, or as in [`Self::decide`].
     pub async fn validate_settings(&self, settings: &str) -> Result<(), CallError> {
         let settings = settings.to_owned();
-        self.call(move |inner| inner.policy.validate_settings(&inner.limits, &settings)).await
+        self.call(move |inner| inner.policy.validate_settings(&inner.limits, &settings))
+            .await
     }
 
     /// Asks for a decision, on a thread that may block, with as many calls at a time as there
@@ -123,14 +131,19 @@ impl AclPolicy {
     ) -> Result<T, CallError> {
         let inner = Arc::clone(&self.inner);
         let internal = |error: &dyn std::fmt::Display| CallError::Internal(error.to_string());
-        let permit = Arc::clone(&inner.calls).acquire_owned().await.map_err(|e| internal(&e))?;
+        let permit = Arc::clone(&inner.calls)
+            .acquire_owned()
+            .await
+            .map_err(|e| internal(&e))?;
         // The permit lives as long as the call, also when nobody waits for its answer any more.
         let call = move || {
             let answer = call(&inner);
             drop(permit);
             answer
         };
-        tokio::task::spawn_blocking(call).await.map_err(|error| internal(&error))?
+        tokio::task::spawn_blocking(call)
+            .await
+            .map_err(|error| internal(&error))?
     }
 }
 
@@ -148,6 +161,8 @@ impl Inner {
 
 impl std::fmt::Debug for AclPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AclPolicy").field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("AclPolicy")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }

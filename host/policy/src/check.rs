@@ -2,7 +2,7 @@
 
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::{LoadError, Limits};
+use crate::{Limits, LoadError};
 
 /// Newest version of the contract that this host offers.
 pub const NEWEST_API: &str = "0.1";
@@ -13,7 +13,10 @@ pub const ACL_EXPORT: &str = "hera:policy/acl@0.1.0";
 /// and what makes a compiler slow is bounded.
 pub fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
     if bytes.len() > limits.module_bytes {
-        return Err(LoadError::TooLarge { bytes: bytes.len(), limit: limits.module_bytes });
+        return Err(LoadError::TooLarge {
+            bytes: bytes.len(),
+            limit: limits.module_bytes,
+        });
     }
     let mut functions = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -21,13 +24,18 @@ pub fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
             Payload::CodeSectionStart { count, .. } => {
                 functions = functions.saturating_add(count);
                 if functions > limits.functions {
-                    return Err(LoadError::TooManyFunctions { limit: limits.functions });
+                    return Err(LoadError::TooManyFunctions {
+                        limit: limits.functions,
+                    });
                 }
             }
             Payload::CodeSectionEntry(body) => {
                 let bytes = body.range().end.saturating_sub(body.range().start);
                 if bytes > limits.function_bytes {
-                    return Err(LoadError::FunctionTooLarge { bytes, limit: limits.function_bytes });
+                    return Err(LoadError::FunctionTooLarge {
+                        bytes,
+                        limit: limits.function_bytes,
+                    });
                 }
             }
             Payload::ImportSection(imports) => {
@@ -67,17 +75,27 @@ pub fn check_interfaces(component: &[u8]) -> Result<(), LoadError> {
             _ => {}
         }
     }
-    if exports.iter().any(|export| contract(export).is_some_and(|(name, (major, minor))| {
-        name == "acl" && major == 0 && minor == 1
-    })) {
+    if exports.iter().any(|export| {
+        contract(export)
+            .is_some_and(|(name, (major, minor))| name == "acl" && major == 0 && minor == 1)
+    }) {
         return Ok(());
     }
-    let newer = exports.iter().find_map(|export| contract(export).filter(|(_, v)| *v > (0, 1)));
+    let newer = exports
+        .iter()
+        .find_map(|export| contract(export).filter(|(_, v)| *v > (0, 1)));
     if let Some((_, (major, minor))) = newer {
         return Err(newer_api(major, minor));
     }
-    let found = if exports.is_empty() { "nothing".to_owned() } else { text(&exports.join(", ")) };
-    Err(LoadError::WrongWorld { expected: ACL_EXPORT, found })
+    let found = if exports.is_empty() {
+        "nothing".to_owned()
+    } else {
+        text(&exports.join(", "))
+    };
+    Err(LoadError::WrongWorld {
+        expected: ACL_EXPORT,
+        found,
+    })
 }
 
 /// True for a core module, false for a component.
@@ -115,11 +133,17 @@ fn check_import(name: &str) -> Result<(), LoadError> {
 fn contract(name: &str) -> Option<(&str, (u64, u64))> {
     let (interface, version) = name.strip_prefix("hera:policy/")?.split_once('@')?;
     let mut parts = version.split('.').map(|part| part.parse::<u64>().ok());
-    Some((interface, (parts.next()??, parts.next().unwrap_or(Some(0))?)))
+    Some((
+        interface,
+        (parts.next()??, parts.next().unwrap_or(Some(0))?),
+    ))
 }
 
 fn newer_api(major: u64, minor: u64) -> LoadError {
-    LoadError::NewerApi { found: format!("{major}.{minor}"), newest: NEWEST_API }
+    LoadError::NewerApi {
+        found: format!("{major}.{minor}"),
+        newest: NEWEST_API,
+    }
 }
 
 fn malformed(error: wasmparser::BinaryReaderError) -> LoadError {
@@ -146,8 +170,14 @@ mod tests {
     #[test]
     fn imports_are_told_apart() {
         assert_eq!(check_import("hera:policy/log@0.1.0"), Ok(()));
-        assert_eq!(check_import("hera:policy/log@0.2.0").unwrap_err().reason(), "NewerApi");
-        assert_eq!(check_import("wasi:io/poll@0.2.6").unwrap_err().reason(), "WasiImports");
+        assert_eq!(
+            check_import("hera:policy/log@0.2.0").unwrap_err().reason(),
+            "NewerApi"
+        );
+        assert_eq!(
+            check_import("wasi:io/poll@0.2.6").unwrap_err().reason(),
+            "WasiImports"
+        );
         assert_eq!(check_import("env").unwrap_err().reason(), "UnknownImports");
     }
 }

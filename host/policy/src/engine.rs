@@ -34,7 +34,9 @@ pub fn start(limits: &Limits) -> Result<Engine, StartError> {
 /// Ticks until `deadline` has surely passed: the first may come at once.
 pub fn ticks(deadline: Duration) -> u64 {
     let ticks = deadline.as_millis().div_ceil(TICK.as_millis());
-    u64::try_from(ticks).unwrap_or(u64::MAX - 1).saturating_add(1)
+    u64::try_from(ticks)
+        .unwrap_or(u64::MAX - 1)
+        .saturating_add(1)
 }
 
 fn config() -> Config {

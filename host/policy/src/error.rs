@@ -7,7 +7,9 @@ pub struct StartError(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// More bytes than a module may have.
-    #[error("the module has {bytes} bytes, {limit} are allowed; build it with opt-level \"s\", lto and strip")]
+    #[error(
+        "the module has {bytes} bytes, {limit} are allowed; build it with opt-level \"s\", lto and strip"
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -21,7 +23,9 @@ pub enum LoadError {
         limit: u32,
     },
     /// One function is larger than a function may be.
-    #[error("a function of the module has {bytes} bytes, {limit} are allowed; split it, or move its tables into data")]
+    #[error(
+        "a function of the module has {bytes} bytes, {limit} are allowed; split it, or move its tables into data"
+    )]
     FunctionTooLarge {
         /// Its size.
         bytes: u64,
@@ -32,7 +36,9 @@ pub enum LoadError {
     #[error("this is no intact WebAssembly module: {0}; put the file into binaryData, unchanged")]
     Malformed(String),
     /// A core module that does not say which world it implements.
-    #[error("this is a plain core module that implements no world; build a cdylib with hera-policy-sdk and one export_acl_policy!(Type), for wasm32-unknown-unknown")]
+    #[error(
+        "this is a plain core module that implements no world; build a cdylib with hera-policy-sdk and one export_acl_policy!(Type), for wasm32-unknown-unknown"
+    )]
     NoWorld,
     /// It implements something else.
     #[error("the module does not implement the world {expected}; it exports {found}")]
@@ -43,13 +49,17 @@ pub enum LoadError {
         found: String,
     },
     /// It wants files, clocks, sockets.
-    #[error("the module imports {0}: a policy gets no WASI; build for wasm32-unknown-unknown, not wasm32-wasip1 or wasm32-wasip2")]
+    #[error(
+        "the module imports {0}: a policy gets no WASI; build for wasm32-unknown-unknown, not wasm32-wasip1 or wasm32-wasip2"
+    )]
     WasiImports(String),
     /// It wants something that no policy gets.
     #[error("the module imports {0}: a policy may import hera:policy/log only")]
     UnknownImports(String),
     /// It was built for a later operator.
-    #[error("the module wants hera:policy {found}, this operator offers up to {newest}; update the operator or build with an older hera-policy-sdk")]
+    #[error(
+        "the module wants hera:policy {found}, this operator offers up to {newest}; update the operator or build with an older hera-policy-sdk"
+    )]
     NewerApi {
         /// What the module was built with.
         found: String,
@@ -102,7 +112,9 @@ pub enum CallError {
         what: String,
     },
     /// The fuel of a call is spent.
-    #[error("the policy used up its fuel ({fuel}); it loops, or does far too much for one decision")]
+    #[error(
+        "the policy used up its fuel ({fuel}); it loops, or does far too much for one decision"
+    )]
     OutOfFuel {
         /// The limit.
         fuel: u64,

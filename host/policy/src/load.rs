@@ -14,7 +14,11 @@ pub fn load_acl(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<v0_1::
     // Encoder and compiler get bytes that anybody may have written; a panic in them is one
     // module's failure, not the operator's.
     let compile = || {
-        let encoded = if is_core_module(bytes)? { Some(encode(bytes)?) } else { None };
+        let encoded = if is_core_module(bytes)? {
+            Some(encode(bytes)?)
+        } else {
+            None
+        };
         let component = encoded.as_deref().unwrap_or(bytes);
         check_interfaces(component)?;
         let component = Component::from_binary(engine, component)
@@ -23,7 +27,9 @@ pub fn load_acl(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<v0_1::
             .map_err(|error| LoadError::InstantiateFailed(text(&format!("{error:#}"))))
     };
     let policy = catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|_| {
-        Err(LoadError::CompileFailed("the compiler gave up on it".to_owned()))
+        Err(LoadError::CompileFailed(
+            "the compiler gave up on it".to_owned(),
+        ))
     })?;
     match policy.trial(limits) {
         Ok(()) => Ok(policy),

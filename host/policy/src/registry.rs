@@ -36,8 +36,16 @@ impl Registry {
         let engine = engine::start(&limits)?;
         let calls = Arc::new(Semaphore::new(limits.calls.max(1)));
         let compiling = Arc::new(Semaphore::new(1));
-        let inner = Inner { engine, limits, compiling, calls, acl: Mutex::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner {
+            engine,
+            limits,
+            compiling,
+            calls,
+            acl: Mutex::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Loads a module that decides on users: a component, or the core module that a plain
@@ -59,11 +67,17 @@ impl Registry {
         let bytes = bytes.into();
         let limit = self.inner.limits.module_bytes;
         if bytes.len() > limit {
-            return Err(LoadError::TooLarge { bytes: bytes.len(), limit });
+            return Err(LoadError::TooLarge {
+                bytes: bytes.len(),
+                limit,
+            });
         }
         let digest = hera_core::digest::of(&bytes);
         let slot = self.slot(&digest);
-        let outcome = slot.get_or_init(|| self.compile_acl(bytes, digest.clone())).await.clone();
+        let outcome = slot
+            .get_or_init(|| self.compile_acl(bytes, digest.clone()))
+            .await
+            .clone();
         if outcome.as_ref().is_err_and(|error| !error.is_lasting()) {
             self.forget(&digest, &slot);
         }
@@ -73,21 +87,28 @@ impl Registry {
     async fn compile_acl(&self, bytes: Arc<[u8]>, digest: String) -> Outcome {
         let inner = Arc::clone(&self.inner);
         let internal = |error: &dyn std::fmt::Display| LoadError::Internal(error.to_string());
-        let permit =
-            Arc::clone(&inner.compiling).acquire_owned().await.map_err(|error| internal(&error))?;
+        let permit = Arc::clone(&inner.compiling)
+            .acquire_owned()
+            .await
+            .map_err(|error| internal(&error))?;
         let compile = move || {
             let policy = load::load_acl(&inner.engine, &inner.limits, &bytes);
             drop(permit);
             let calls = Arc::clone(&inner.calls);
-            policy.map(|policy| {
-                Arc::new(AclPolicy::new(policy, digest, inner.limits.clone(), calls))
-            })
+            policy
+                .map(|policy| Arc::new(AclPolicy::new(policy, digest, inner.limits.clone(), calls)))
         };
-        tokio::task::spawn_blocking(compile).await.map_err(|error| internal(&error))?
+        tokio::task::spawn_blocking(compile)
+            .await
+            .map_err(|error| internal(&error))?
     }
 
     fn slot(&self, digest: &str) -> Arc<OnceCell<Outcome>> {
-        let mut slots = self.inner.acl.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self
+            .inner
+            .acl
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= REMEMBERED && !slots.contains_key(digest) {
             slots.retain(|_, slot| match slot.get() {
                 Some(Ok(policy)) => Arc::strong_count(policy) > 1,
@@ -99,8 +120,15 @@ impl Registry {
     }
 
     fn forget(&self, digest: &str, failed: &Arc<OnceCell<Outcome>>) {
-        let mut slots = self.inner.acl.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.get(digest).is_some_and(|slot| Arc::ptr_eq(slot, failed)) {
+        let mut slots = self
+            .inner
+            .acl
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if slots
+            .get(digest)
+            .is_some_and(|slot| Arc::ptr_eq(slot, failed))
+        {
             slots.remove(digest);
         }
     }
@@ -108,6 +136,8 @@ impl Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("limits", &self.inner.limits).finish_non_exhaustive()
+        f.debug_struct("Registry")
+            .field("limits", &self.inner.limits)
+            .finish_non_exhaustive()
     }
 }

@@ -87,10 +87,16 @@ pub fn run<T>(
     call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
 ) -> Result<(T, Usage), CallError> {
     let started = Instant::now();
-    let state = State { limits: limits.clone(), logs: Vec::new(), memory_refused: false };
+    let state = State {
+        limits: limits.clone(),
+        logs: Vec::new(),
+        memory_refused: false,
+    };
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
-    store.set_fuel(limits.fuel).map_err(|error| CallError::Internal(format!("{error:#}")))?;
+    store
+        .set_fuel(limits.fuel)
+        .map_err(|error| CallError::Internal(format!("{error:#}")))?;
     store.set_epoch_deadline(engine::ticks(limits.deadline));
     store.set_hostcall_fuel(limits.copied_bytes);
     let result = call(&mut store);
@@ -99,7 +105,14 @@ pub fn run<T>(
     match result {
         Ok(value) => {
             let fuel = limits.fuel.saturating_sub(left);
-            Ok((value, Usage { fuel, duration: started.elapsed(), logs: state.logs }))
+            Ok((
+                value,
+                Usage {
+                    fuel,
+                    duration: started.elapsed(),
+                    logs: state.logs,
+                },
+            ))
         }
         Err(error) => Err(failure(&error, &state)),
     }
@@ -108,19 +121,29 @@ pub fn run<T>(
 fn failure(error: &wasmtime::Error, state: &State) -> CallError {
     let limits = &state.limits;
     if state.memory_refused {
-        return CallError::Memory { limit: limits.memory_bytes };
+        return CallError::Memory {
+            limit: limits.memory_bytes,
+        };
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => CallError::OutOfFuel { fuel: limits.fuel },
-        Some(Trap::Interrupt) => CallError::Timeout { millis: limits.deadline.as_millis() },
-        Some(trap) => CallError::Trap { what: last_words(&trap.to_string(), state) },
+        Some(Trap::Interrupt) => CallError::Timeout {
+            millis: limits.deadline.as_millis(),
+        },
+        Some(trap) => CallError::Trap {
+            what: last_words(&trap.to_string(), state),
+        },
         None => {
             let root = error.root_cause().to_string();
             // The runtime has no type for this; a test holds the words in place.
             if root.contains("too much data is being copied") {
-                return CallError::TooMuchData { limit: limits.copied_bytes };
+                return CallError::TooMuchData {
+                    limit: limits.copied_bytes,
+                };
             }
-            CallError::Trap { what: last_words(&root, state) }
+            CallError::Trap {
+                what: last_words(&root, state),
+            }
         }
     }
 }
@@ -131,9 +154,5 @@ fn last_words(trap: &str, state: &State) -> String {
         Some(line) if line.level == "error" => format!("{}: {trap}", line.text),
         _ => trap.to_owned(),
     };
-    hera_core::acl::printable(&text, limits_text(state))
-}
-
-fn limits_text(state: &State) -> usize {
-    state.limits.text_bytes
+    hera_core::acl::printable(&text, state.limits.text_bytes)
 }

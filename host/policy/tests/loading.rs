@@ -12,7 +12,11 @@ fn registry() -> Registry {
 }
 
 async fn reason(bytes: Result<Vec<u8>, String>) -> &'static str {
-    registry().load_acl(bytes.unwrap()).await.unwrap_err().reason()
+    registry()
+        .load_acl(bytes.unwrap())
+        .await
+        .unwrap_err()
+        .reason()
 }
 
 #[tokio::test]
@@ -31,7 +35,10 @@ async fn every_cut_of_a_module_is_an_error_and_never_a_crash() {
     let registry = registry();
     let whole = builtin::ACL_PRESETS;
     for end in (0..whole.len()).step_by(whole.len() / 40) {
-        assert!(registry.load_acl(&whole[..end]).await.is_err(), "the first {end} bytes");
+        assert!(
+            registry.load_acl(&whole[..end]).await.is_err(),
+            "the first {end} bytes"
+        );
     }
 }
 
@@ -47,7 +54,10 @@ async fn a_damaged_byte_never_crashes_the_host() {
 
 #[tokio::test]
 async fn a_core_module_without_a_world_says_how_to_build_one() {
-    let error = registry().load_acl(corpus::no_world().unwrap()).await.unwrap_err();
+    let error = registry()
+        .load_acl(corpus::no_world().unwrap())
+        .await
+        .unwrap_err();
     assert_eq!(error, LoadError::NoWorld);
     assert!(error.to_string().contains("export_acl_policy!"));
 }
@@ -65,15 +75,30 @@ async fn wasi_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_newer_contract_is_told_apart() {
-    let error = registry().load_acl(corpus::newer_api().unwrap()).await.unwrap_err();
-    assert_eq!(error, LoadError::NewerApi { found: "0.2".to_owned(), newest: "0.1" });
+    let error = registry()
+        .load_acl(corpus::newer_api().unwrap())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error,
+        LoadError::NewerApi {
+            found: "0.2".to_owned(),
+            newest: "0.1"
+        }
+    );
 }
 
 #[tokio::test]
 async fn sizes_are_bounded() {
     assert_eq!(reason(corpus::too_large()).await, "TooLarge");
-    assert_eq!(reason(corpus::too_many_functions()).await, "TooManyFunctions");
-    assert_eq!(reason(corpus::function_too_large()).await, "FunctionTooLarge");
+    assert_eq!(
+        reason(corpus::too_many_functions()).await,
+        "TooManyFunctions"
+    );
+    assert_eq!(
+        reason(corpus::function_too_large()).await,
+        "FunctionTooLarge"
+    );
 }
 
 #[tokio::test]
@@ -92,13 +117,23 @@ async fn the_same_bytes_are_one_policy_however_many_ask() {
     let (a, b, c) = tokio::join!(ask(), ask(), ask());
     let (a, b, c) = (a.unwrap(), b.unwrap(), c.unwrap());
     assert!(Arc::ptr_eq(&a, &b) && Arc::ptr_eq(&b, &c));
-    assert!(Arc::ptr_eq(&a, &registry.clone().load_acl(builtin::ACL_PRESETS).await.unwrap()));
+    assert!(Arc::ptr_eq(
+        &a,
+        &registry
+            .clone()
+            .load_acl(builtin::ACL_PRESETS)
+            .await
+            .unwrap()
+    ));
 }
 
 #[tokio::test]
 async fn a_failure_is_remembered_and_others_still_load() {
     let registry = registry();
     let first = registry.load_acl(corpus::truncated()).await.unwrap_err();
-    assert_eq!(registry.load_acl(corpus::truncated()).await.unwrap_err(), first);
+    assert_eq!(
+        registry.load_acl(corpus::truncated()).await.unwrap_err(),
+        first
+    );
     assert!(registry.load_acl(builtin::ACL_PRESETS).await.is_ok());
 }

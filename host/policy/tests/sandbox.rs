@@ -26,7 +26,9 @@ async fn ask(name: &str) -> Result<Decided, CallError> {
 
 async fn broken_rule(name: &str) -> Option<GuardRule> {
     let answer = ask(name).await.unwrap().answer;
-    guard(&input(3), &answer).err().map(|violation| violation.rule)
+    guard(&input(3), &answer)
+        .err()
+        .map(|violation| violation.rule)
 }
 
 #[tokio::test]
@@ -44,7 +46,10 @@ async fn the_same_input_gives_the_same_answer_for_the_same_fuel() {
     let policy = load(builtin::ACL_PRESETS.to_vec()).await.unwrap();
     let first = policy.decide(&context(""), &input(20)).await.unwrap();
     let second = policy.decide_blocking(&context(""), &input(20)).unwrap();
-    assert_eq!((first.answer, first.fuel_used), (second.answer, second.fuel_used));
+    assert_eq!(
+        (first.answer, first.fuel_used),
+        (second.answer, second.fuel_used)
+    );
 }
 
 #[test]
@@ -61,7 +66,10 @@ async fn a_users_policy_changes_rights_and_obeys_its_settings() {
     let default = policy.decide(&context(""), &input).await.unwrap();
     assert_eq!(guard(&input, &default.answer), Ok(()));
     assert!(rules(default).ends_with("DenyCommand(\"flushall\")]"));
-    let chosen = policy.decide(&context(r#"{"deny": ["del"]}"#), &input).await.unwrap();
+    let chosen = policy
+        .decide(&context(r#"{"deny": ["del"]}"#), &input)
+        .await
+        .unwrap();
     assert!(rules(chosen).ends_with("DenyCommand(\"del\")]"));
 }
 
@@ -69,8 +77,14 @@ async fn a_users_policy_changes_rights_and_obeys_its_settings() {
 async fn wrong_settings_are_refused_with_the_policys_words() {
     let policy = load(corpus::no_delete().unwrap()).await.unwrap();
     assert_eq!(policy.validate_settings("").await, Ok(()));
-    assert_eq!(policy.validate_settings(r#"{"deny": ["get"]}"#).await, Ok(()));
-    let error = policy.validate_settings(r#"{"deny": ["-get"]}"#).await.unwrap_err();
+    assert_eq!(
+        policy.validate_settings(r#"{"deny": ["get"]}"#).await,
+        Ok(())
+    );
+    let error = policy
+        .validate_settings(r#"{"deny": ["-get"]}"#)
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "the policy refuses its settings: deny takes plain command names, not '-get'"
@@ -82,56 +96,71 @@ async fn wrong_settings_are_refused_with_the_policys_words() {
 #[tokio::test]
 async fn every_field_of_context_and_input_arrives() {
     let logs = ask("probe").await.unwrap().logs;
-    let shown: Vec<_> = logs.iter().map(|line| format!("{} {}", line.level, line.text)).collect();
+    let shown: Vec<_> = logs
+        .iter()
+        .map(|line| format!("{} {}", line.level, line.text))
+        .collect();
     assert_eq!(
         shown[0],
         "debug Context { now-unix-ms: 1767225600000, seed: 7, name: \"cache\", namespace: \
          \"shop\", engine: \"redis\", version: \"7.0.15\", settings: \"\" }"
     );
-    assert!(shown[1].starts_with("info [UserRequest { name: \"user-0\", preset: Preset::Readwrite"));
-    assert_eq!(shown[2], "warn 366 commands, read: [\"bitcount\", \"bitfield_ro\", \"bitpos\"]");
+    assert!(
+        shown[1].starts_with("info [UserRequest { name: \"user-0\", preset: Preset::Readwrite")
+    );
+    assert_eq!(
+        shown[2],
+        "warn 366 commands, read: [\"bitcount\", \"bitfield_ro\", \"bitpos\"]"
+    );
 }
 
 #[tokio::test]
-async fn an_endless_loop_ends() {
+async fn fuel_ends_an_endless_loop() {
     let error = ask("endless-loop").await.unwrap_err();
-    assert!(["OutOfFuel", "Timeout"].contains(&error.reason()), "{error}");
+    assert_eq!(error, CallError::OutOfFuel { fuel: 50_000_000 });
+    assert!(error.is_fault());
 }
 
 #[tokio::test]
 async fn the_wall_clock_ends_what_fuel_does_not_and_blames_nobody() {
-    let limits = Limits { fuel: u64::MAX / 2, ..Limits::default() };
+    let limits = Limits {
+        fuel: u64::MAX / 2,
+        ..Limits::default()
+    };
     let registry = Registry::new(limits).unwrap();
-    let policy = registry.load_acl(corpus::guest("endless-loop").unwrap()).await.unwrap();
+    let policy = registry
+        .load_acl(corpus::guest("endless-loop").unwrap())
+        .await
+        .unwrap();
     let error = policy.decide(&context(""), &input(1)).await.unwrap_err();
     assert_eq!(error, CallError::Timeout { millis: 200 });
     assert!(!error.is_fault());
 }
 
 #[tokio::test]
-async fn fuel_ends_a_loop_long_before_the_wall_clock() {
-    let registry = Registry::new(Limits { fuel: 1_000_000, ..Limits::default() }).unwrap();
-    let policy = registry.load_acl(corpus::guest("endless-loop").unwrap()).await.unwrap();
-    let error = policy.decide(&context(""), &input(1)).await.unwrap_err();
-    assert_eq!(error, CallError::OutOfFuel { fuel: 1_000_000 });
-    assert!(error.is_fault());
-}
-
-#[tokio::test]
 async fn a_panic_is_a_trap_that_tells_its_words() {
     let error = ask("panic").await.unwrap_err();
     assert_eq!(error.reason(), "Trap");
-    assert!(error.to_string().contains("no users were expected"), "{error}");
+    assert!(
+        error.to_string().contains("no users were expected"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn memory_is_bounded() {
-    assert_eq!(ask("memory-hog").await.unwrap_err(), CallError::Memory { limit: 16 << 20 });
+    assert_eq!(
+        ask("memory-hog").await.unwrap_err(),
+        CallError::Memory { limit: 16 << 20 }
+    );
 }
 
 #[tokio::test]
 async fn what_is_copied_out_is_bounded() {
-    assert_eq!(ask("huge-output").await.unwrap_err(), CallError::TooMuchData { limit: 1 << 20 });
+    assert_eq!(
+        ask("huge-output").await.unwrap_err(),
+        CallError::TooMuchData { limit: 1 << 20 }
+    );
 }
 
 #[tokio::test]
@@ -159,26 +188,41 @@ async fn a_refusal_is_printable_and_short() {
     let error = ask("refuse").await.unwrap_err();
     assert_eq!(error.reason(), "Refused");
     let text = error.to_string();
-    assert!(text.starts_with("the policy has no answer: not for ?[31mcache because"), "{text}");
+    assert!(
+        text.starts_with("the policy has no answer: not for ?[31mcache because"),
+        "{text}"
+    );
     assert!(text.len() < 300, "{text}");
 }
 
 #[tokio::test]
 async fn grants_beyond_the_spec_stop_at_the_guard() {
-    assert_eq!(broken_rule("beyond-spec").await, Some(GuardRule::CommandBeyondCeiling));
-    assert_eq!(broken_rule("wider-keys").await, Some(GuardRule::KeyBeyondSpec));
+    assert_eq!(
+        broken_rule("beyond-spec").await,
+        Some(GuardRule::CommandBeyondCeiling)
+    );
+    assert_eq!(
+        broken_rule("wider-keys").await,
+        Some(GuardRule::KeyBeyondSpec)
+    );
 }
 
 #[tokio::test]
 async fn system_users_stop_at_the_guard() {
-    assert_eq!(broken_rule("system-user").await, Some(GuardRule::SystemUser));
+    assert_eq!(
+        broken_rule("system-user").await,
+        Some(GuardRule::SystemUser)
+    );
 }
 
 #[tokio::test]
 async fn bad_policies_disturb_no_other() {
     let registry = registry();
     let good = registry.load_acl(builtin::ACL_PRESETS).await.unwrap();
-    let bad = registry.load_acl(corpus::guest("endless-loop").unwrap()).await.unwrap();
+    let bad = registry
+        .load_acl(corpus::guest("endless-loop").unwrap())
+        .await
+        .unwrap();
     let (context, input) = (context(""), input(5));
     let (bad, good) = tokio::join!(bad.decide(&context, &input), good.decide(&context, &input));
     assert!(bad.is_err());

@@ -21,7 +21,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let deny = ["del", "unlink", "flushdb", "flushall"];
-        Self { deny: deny.map(str::to_owned).to_vec() }
+        Self {
+            deny: deny.map(str::to_owned).to_vec(),
+        }
     }
 }
 
@@ -35,16 +37,27 @@ impl AclPolicy for NoDelete {
     ) -> Result<AclAnswer, PolicyError> {
         let users = input.users.iter().map(|user| {
             // Last, so that neither the preset nor the user's own rules bring a command back.
-            let denied = settings.deny.iter().map(|command| command.to_ascii_lowercase());
+            let denied = settings
+                .deny
+                .iter()
+                .map(|command| command.to_ascii_lowercase());
             denied
                 .filter(|command| input.has_command(command))
-                .fold(presets::grants(input, user), |grants, command| grants.deny_command(&command))
+                .fold(presets::grants(input, user), |grants, command| {
+                    grants.deny_command(&command)
+                })
         });
-        Ok(AclAnswer { users: users.collect() })
+        Ok(AclAnswer {
+            users: users.collect(),
+        })
     }
 
     fn validate(settings: &Settings) -> Result<(), String> {
-        match settings.deny.iter().find(|command| command.starts_with(['+', '-', '@'])) {
+        match settings
+            .deny
+            .iter()
+            .find(|command| command.starts_with(['+', '-', '@']))
+        {
             Some(command) => Err(format!("deny takes plain command names, not '{command}'")),
             None => Ok(()),
         }
@@ -63,7 +76,9 @@ mod tests {
     const TABLE: &[(&str, &str)] = &[("read", "get"), ("write", "del set")];
 
     fn decide(deny: &[&str]) -> Vec<CommandRule> {
-        let settings = Settings { deny: deny.iter().map(|name| (*name).to_owned()).collect() };
+        let settings = Settings {
+            deny: deny.iter().map(|name| (*name).to_owned()).collect(),
+        };
         let user = user("app", Preset::Readwrite).rules(&["+del"]);
         let answer = NoDelete::decide(&context(), &settings, &acl_input(vec![user], TABLE));
         answer.unwrap().users.remove(0).commands
@@ -71,17 +86,29 @@ mod tests {
 
     #[test]
     fn a_denied_command_is_denied_after_everything_else() {
-        assert_eq!(decide(&["DEL"]).last(), Some(&CommandRule::DenyCommand("del".to_owned())));
+        assert_eq!(
+            decide(&["DEL"]).last(),
+            Some(&CommandRule::DenyCommand("del".to_owned()))
+        );
     }
 
     #[test]
     fn a_command_that_the_server_lacks_is_left_out() {
-        assert_eq!(decide(&["unlink"]).last(), Some(&CommandRule::AllowCommand("del".to_owned())));
+        assert_eq!(
+            decide(&["unlink"]).last(),
+            Some(&CommandRule::AllowCommand("del".to_owned()))
+        );
     }
 
     #[test]
     fn settings_with_rules_instead_of_names_are_refused() {
-        let settings = Settings { deny: vec!["-del".to_owned()] };
-        assert!(NoDelete::validate(&settings).unwrap_err().contains("'-del'"));
+        let settings = Settings {
+            deny: vec!["-del".to_owned()],
+        };
+        assert!(
+            NoDelete::validate(&settings)
+                .unwrap_err()
+                .contains("'-del'")
+        );
     }
 }

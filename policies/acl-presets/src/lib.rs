@@ -23,7 +23,11 @@ impl AclPolicy for Presets {
         _settings: &Settings,
         input: &AclInput,
     ) -> Result<AclAnswer, PolicyError> {
-        let users = input.users.iter().map(|user| presets::grants(input, user)).collect();
+        let users = input
+            .users
+            .iter()
+            .map(|user| presets::grants(input, user))
+            .collect();
         Ok(AclAnswer { users })
     }
 }

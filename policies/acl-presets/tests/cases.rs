@@ -8,16 +8,25 @@ const REDIS_7: &[(&str, &str)] = &[
     ("read", "get info keys"),
     ("write", "set flushall"),
     ("admin", "config|get config|set shutdown"),
-    ("dangerous", "config|get config|set shutdown flushall keys info"),
+    (
+        "dangerous",
+        "config|get config|set shutdown flushall keys info",
+    ),
     ("scripting", "eval"),
     ("connection", "ping client|id client|kill"),
     ("slow", "config client eval"),
 ];
-const REDIS_6: &[(&str, &str)] =
-    &[("read", "get"), ("write", "set"), ("admin", "config client shutdown"), ("slow", "ping")];
+const REDIS_6: &[(&str, &str)] = &[
+    ("read", "get"),
+    ("write", "set"),
+    ("admin", "config client shutdown"),
+    ("slow", "ping"),
+];
 
 fn decide(input: &AclInput) -> Vec<UserGrants> {
-    Presets::decide(&context(), &Settings::default(), input).map(|answer| answer.users).unwrap_or_default()
+    Presets::decide(&context(), &Settings::default(), input)
+        .map(|answer| answer.users)
+        .unwrap_or_default()
 }
 
 /// The one user's rules in the server's notation.
@@ -29,7 +38,12 @@ fn rules(user: UserRequest, table: &[(&str, &str)]) -> String {
         CommandRule::AllowCategory(name) => format!("+@{name}"),
         CommandRule::DenyCategory(name) => format!("-@{name}"),
     };
-    users.iter().flat_map(|user| &user.commands).map(text).collect::<Vec<_>>().join(" ")
+    users
+        .iter()
+        .flat_map(|user| &user.commands)
+        .map(text)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[test]
@@ -70,16 +84,25 @@ fn the_rules_of_the_spec_come_last() {
 
 #[test]
 fn keys_and_channels_are_those_of_the_spec() {
-    let user = user("app", Preset::Readwrite).keys(&["app:*", "shared"]).channels(&["news:*"]);
+    let user = user("app", Preset::Readwrite)
+        .keys(&["app:*", "shared"])
+        .channels(&["news:*"]);
     let users = decide(&acl_input(vec![user], REDIS_7));
-    let keys: Vec<_> = users.iter().flat_map(|user| &user.keys).map(|key| &key.pattern).collect();
+    let keys: Vec<_> = users
+        .iter()
+        .flat_map(|user| &user.keys)
+        .map(|key| &key.pattern)
+        .collect();
     assert_eq!(keys, ["app:*", "shared"]);
     assert_eq!(users[0].channels, ["news:*"]);
 }
 
 #[test]
 fn every_user_is_answered_in_order() {
-    let input = acl_input(vec![user("b", Preset::Admin), user("a", Preset::Readonly)], REDIS_7);
+    let input = acl_input(
+        vec![user("b", Preset::Admin), user("a", Preset::Readonly)],
+        REDIS_7,
+    );
     let names: Vec<_> = decide(&input).into_iter().map(|user| user.name).collect();
     assert_eq!(names, ["b", "a"]);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::tokens::{is_command_name, is_pattern, printable};
+use super::tokens::{is_command_name, is_pattern, is_user_name, printable};
 use super::{
     AclAnswer, AclInput, CommandRule, CommandTable, UserGrants, UserRequest, is_system_user,
     patterns, permits,
@@ -170,6 +170,9 @@ fn check_shape(grants: &UserGrants) -> Result<(), Violation> {
             what,
         ))
     };
+    if !is_user_name(&grants.name) {
+        return malformed(&grants.name);
+    }
     for rule in &grants.commands {
         let (CommandRule::AllowCommand(name)
         | CommandRule::DenyCommand(name)

@@ -7,9 +7,9 @@ use super::{AclInput, CommandRule, CommandTable, UserRequest, is_system_user, pe
 
 /// A user of the spec that cannot be made as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("user {user}: {what}")]
+#[error("user {}: {what}", printable(user, 64))]
 pub struct RequestProblem {
-    /// The user, printable.
+    /// The user, exactly as in the request.
     pub user: String,
     /// What to change, in a sentence for people.
     pub what: String,
@@ -28,7 +28,7 @@ pub fn check_request(input: &AclInput) -> Vec<RequestProblem> {
         let what = repeated.or_else(|| check_user(user, &table).err());
         if let Some(what) = what {
             problems.push(RequestProblem {
-                user: printable(&user.name, 64),
+                user: user.name.clone(),
                 what,
             });
         }

@@ -154,6 +154,23 @@ fn malformed_token_cannot_smuggle_a_rule() {
 }
 
 #[test]
+fn malformed_user_name_stays_out_even_if_it_was_asked_for() {
+    for name in ["app on nopass", "app\nuser x", "", &"a".repeat(65)] {
+        let input = AclInput {
+            users: vec![request(name, Preset::Readonly)],
+            ..input()
+        };
+        let answer = AclAnswer {
+            users: vec![grants(name, &[])],
+        };
+        assert_eq!(
+            guard(&input, &answer).map_err(|v| v.rule),
+            Err(GuardRule::MalformedToken)
+        );
+    }
+}
+
+#[test]
 fn words_that_servers_read_as_flags_are_only_names_here() {
     // `nopass` behind a `+` is an unknown command to every server, not the flag.
     for word in [

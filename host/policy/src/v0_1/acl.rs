@@ -41,7 +41,9 @@ impl Acl {
         let input = encode(input)?;
         let (answer, usage) = sandbox::run(self.0.engine(), limits, |store| {
             let policy: AclPolicy = self.0.instantiate(&mut *store)?;
-            policy.hera_policy_acl().call_decide(store, &context, &input)
+            policy
+                .hera_policy_acl()
+                .call_decide(store, &context, &input)
         })?;
         let answer = answer.map_err(|error| refused(error, limits))?;
         Ok((answer.into(), usage))
@@ -51,7 +53,9 @@ impl Acl {
     pub fn validate_settings(&self, limits: &Limits, settings: &str) -> Result<(), CallError> {
         let (verdict, _) = sandbox::run(self.0.engine(), limits, |store| {
             let policy: AclPolicy = self.0.instantiate(&mut *store)?;
-            policy.hera_policy_acl().call_validate_settings(store, settings)
+            policy
+                .hera_policy_acl()
+                .call_validate_settings(store, settings)
         })?;
         verdict.map_err(|text| {
             CallError::InvalidSettings(hera_core::acl::printable(&text, limits.text_bytes))
@@ -62,16 +66,27 @@ impl Acl {
 /// Every command crosses the border once and categories point at it: a server's table names each
 /// three times over, and the copies would be most of the cost of a call.
 fn encode(input: &AclInput) -> Result<wit::AclInput, CallError> {
-    let mut positions: BTreeMap<&str, u16> =
-        input.categories.values().flatten().map(|command| (command.as_str(), 0)).collect();
+    let mut positions: BTreeMap<&str, u16> = input
+        .categories
+        .values()
+        .flatten()
+        .map(|command| (command.as_str(), 0))
+        .collect();
     for (index, position) in positions.values_mut().enumerate() {
         *position = u16::try_from(index)
             .map_err(|_| CallError::Internal("the server has too many commands".to_owned()))?;
     }
-    let categories = input.categories.iter().map(|(name, commands)| wit::Category {
-        name: name.clone(),
-        commands: commands.iter().filter_map(|name| positions.get(name.as_str())).copied().collect(),
-    });
+    let categories = input
+        .categories
+        .iter()
+        .map(|(name, commands)| wit::Category {
+            name: name.clone(),
+            commands: commands
+                .iter()
+                .filter_map(|name| positions.get(name.as_str()))
+                .copied()
+                .collect(),
+        });
     Ok(wit::AclInput {
         users: input.users.iter().map(wit::UserRequest::from).collect(),
         categories: categories.collect(),
@@ -81,7 +96,13 @@ fn encode(input: &AclInput) -> Result<wit::AclInput, CallError> {
 
 impl From<&UserRequest> for wit::UserRequest {
     fn from(user: &UserRequest) -> Self {
-        let UserRequest { name, preset, keys, channels, rules } = user;
+        let UserRequest {
+            name,
+            preset,
+            keys,
+            channels,
+            rules,
+        } = user;
         Self {
             name: name.clone(),
             preset: match preset {
@@ -98,13 +119,20 @@ impl From<&UserRequest> for wit::UserRequest {
 
 impl From<wit::AclAnswer> for AclAnswer {
     fn from(answer: wit::AclAnswer) -> Self {
-        Self { users: answer.users.into_iter().map(UserGrants::from).collect() }
+        Self {
+            users: answer.users.into_iter().map(UserGrants::from).collect(),
+        }
     }
 }
 
 impl From<wit::UserGrants> for UserGrants {
     fn from(grants: wit::UserGrants) -> Self {
-        let wit::UserGrants { name, commands, keys, channels } = grants;
+        let wit::UserGrants {
+            name,
+            commands,
+            keys,
+            channels,
+        } = grants;
         Self {
             name,
             commands: commands.into_iter().map(CommandRule::from).collect(),
@@ -132,6 +160,9 @@ impl From<wit::KeyGrant> for KeyGrant {
             wit::KeyAccess::Write => KeyAccess::Write,
             wit::KeyAccess::ReadWrite => KeyAccess::ReadWrite,
         };
-        Self { pattern: key.pattern, access }
+        Self {
+            pattern: key.pattern,
+            access,
+        }
     }
 }

@@ -37,7 +37,15 @@ impl types::Host for State {}
 
 impl From<&Context> for types::Context {
     fn from(context: &Context) -> Self {
-        let Context { now_unix_ms, seed, name, namespace, engine, version, settings } = context;
+        let Context {
+            now_unix_ms,
+            seed,
+            name,
+            namespace,
+            engine,
+            version,
+            settings,
+        } = context;
         Self {
             now_unix_ms: *now_unix_ms,
             seed: *seed,

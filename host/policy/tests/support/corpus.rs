@@ -112,7 +112,10 @@ pub fn newer_api() -> Result<Vec<u8>, String> {
 
 /// Sound, and twice as large as a module may be.
 pub fn too_large() -> Result<Vec<u8>, String> {
-    wat(&format!("(module (memory 17) (data (i32.const 0) \"{}\"))", "x".repeat(1 << 20)))
+    wat(&format!(
+        "(module (memory 17) (data (i32.const 0) \"{}\"))",
+        "x".repeat(1 << 20)
+    ))
 }
 
 /// Small, and slow to compile.
@@ -122,5 +125,8 @@ pub fn too_many_functions() -> Result<Vec<u8>, String> {
 
 /// One function that alone is slow to compile.
 pub fn function_too_large() -> Result<Vec<u8>, String> {
-    wat(&format!("(module (func {}))", "i32.const 1 drop ".repeat(60_000)))
+    wat(&format!(
+        "(module (func {}))",
+        "i32.const 1 drop ".repeat(60_000)
+    ))
 }

@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use hera_core::acl::{AclInput, Categories, Preset, UserRequest};
 use hera_policy::Context;
 
+pub mod corpus;
 #[path = "../../guests.rs"]
 mod guests;
-pub mod corpus;
 
 /// Folder of the modules built from `args`.
 pub fn build(args: &[&str]) -> Result<PathBuf, String> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    guests::build(&workspace, &guests::target_dir(Path::new(env!("OUT_DIR"))), args)
+    guests::build(
+        &workspace,
+        &guests::target_dir(Path::new(env!("OUT_DIR"))),
+        args,
+    )
 }
 
 /// `ACL CAT` of Redis 7.0.15.
@@ -26,16 +30,22 @@ pub fn categories() -> Categories {
 /// `count` users of all presets.
 pub fn input(count: usize) -> AclInput {
     let presets = [Preset::Readwrite, Preset::Readonly, Preset::Admin];
-    let users = presets.into_iter().cycle().take(count).enumerate().map(|(index, preset)| {
-        UserRequest {
+    let users = presets
+        .into_iter()
+        .cycle()
+        .take(count)
+        .enumerate()
+        .map(|(index, preset)| UserRequest {
             name: format!("user-{index}"),
             preset,
             keys: vec![format!("app-{index}:*"), "shared:*".to_owned()],
             channels: vec![format!("news-{index}:*")],
             rules: vec!["-@scripting".to_owned(), "+keys".to_owned()],
-        }
-    });
-    AclInput { users: users.collect(), categories: categories() }
+        });
+    AclInput {
+        users: users.collect(),
+        categories: categories(),
+    }
 }
 
 /// Fixed circumstances, with these settings.

@@ -6,7 +6,13 @@ pub use hera_policy_sdk::{Context, PolicyError, presets};
 
 /// What the built-in would answer.
 pub fn honest(input: &AclInput) -> AclAnswer {
-    AclAnswer { users: input.users.iter().map(|user| presets::grants(input, user)).collect() }
+    AclAnswer {
+        users: input
+            .users
+            .iter()
+            .map(|user| presets::grants(input, user))
+            .collect(),
+    }
 }
 
 /// A policy without settings from a function.
