@@ -1,13 +1,21 @@
 //! Facts about single fields that somebody depends on.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say where"
+)]
+
 mod support;
 
 use hera_api::meta::MANAGED_BY;
+use hera_render::versions::Catalog;
 use hera_render::{
     AddressFamily, ClaimSize, build_claim_patch, build_client_service, build_endpoint_slice,
     build_stateful_set, claim_size, server_config,
 };
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use serde_json::{Value, json};
 
 use support::{context, sample, validated};
@@ -163,5 +171,17 @@ fn without_snapshots_the_servers_own_save_points_are_off() {
     assert_eq!(
         server_config::directives(&validated(&sample()))["save"],
         "\"\""
+    );
+}
+
+#[test]
+fn the_catalog_that_is_shipped_has_an_image_for_the_sample() {
+    let map: ConfigMap =
+        serde_saphyr::from_str(include_str!("../../../deploy/manager/20-catalog.yaml")).unwrap();
+    let catalog = Catalog::parse(&map.data.unwrap()).unwrap();
+    let v = validated(&sample());
+    assert_eq!(
+        catalog.resolve(v.engine, v.version),
+        Ok("docker.io/library/redis:7.2")
     );
 }

@@ -1,6 +1,13 @@
 //! What can never change, because a StatefulSet cannot or because pods would restart with an
 //! upgrade of the operator. Do NOT update a literal here to follow the code: change the code back.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say where"
+)]
+
 mod support;
 
 use hera_api::validate::Validated;

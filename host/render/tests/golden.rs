@@ -2,6 +2,13 @@
 //!
 //! `HERA_BLESS=1 cargo test -p hera-render` writes them anew; never in CI.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say where"
+)]
+
 mod support;
 
 use std::fs;
