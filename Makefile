@@ -35,7 +35,7 @@ check: prepare ## Format, lints, docs, unit, golden and property tests
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo doc --workspace --no-deps
 	cargo xtask crds --check
-	cargo test --workspace --exclude hera-tests-e2e --exclude hera-tests-redis
+	cargo test --workspace
 
 .PHONY: test
 test: check test-redis test-e2e ## Everything once: check, real servers, every scenario on the testbed
@@ -46,11 +46,11 @@ test-redis: agent ## The RESP layer and the agent against real servers
 
 .PHONY: test-e2e
 test-e2e: testbed-up image policies ## Every scenario on the testbed
-	cargo test --package hera-tests-e2e
+	cargo test --workspace --test scenarios
 
 .PHONY: report
 report: prepare testbed-up image policies ## Measured figures, into docs/measurements.md
-	cargo xtask report
+	tests/report.sh
 
 .PHONY: bench
 bench: prepare ## Policy decisions, beside their targets
@@ -61,7 +61,8 @@ manifests: ## Generate the CRDs
 	cargo xtask crds
 
 .PHONY: run
-run: install ## Run the operator here, against the cluster of KUBECONFIG
+run: ## Run the operator here, against the cluster of KUBECONFIG
+	kubectl apply -f deploy/crd/ -f deploy/manager/00-namespace.yaml -f deploy/manager/20-catalog.yaml
 	HERA_AGENT_IMAGE=$${HERA_AGENT_IMAGE:-$(IMG)} cargo run --package hera-operator -- --http-address 127.0.0.1:8080
 
 .PHONY: install
@@ -78,7 +79,7 @@ agent: prepare ## Build the static agent
 
 .PHONY: image
 image: agent ## Build the operator's image for the testbed, and load it
-	cargo build --package hera-operator --package hera-testbed
+	cargo build --workspace --bins
 	$(TESTBED) build-image operator --operator $(TARGET)/debug/hera-operator \
 	  --agent $(TARGET)/$(MUSL)/debug/hera-agent --tag $(IMG)
 
@@ -100,8 +101,8 @@ docker-push: docker-build ## Push it: make docker-push IMG=registry/name:tag
 
 .PHONY: testbed-up
 testbed-up: prepare ## A real three-node Kubernetes on this machine
-	cargo build --package hera-testbed
-	$(TESTBED) up
+	cargo build --workspace --bins
+	$(TESTBED) up $(TESTBED_UP_FLAGS)
 
 .PHONY: testbed-down
 testbed-down: ## Take it down, with everything in it

@@ -46,42 +46,33 @@ enum Step {
 
 /// Takes the next step, if there is one; true if there may be another soon.
 pub async fn settle(agent: &Agent, work: &mut Work, server: &Server, info: &ServerInfo) -> bool {
+    if matches!(work.saving, Saving::Failed(since) if since.elapsed() < AGAIN) {
+        return false;
+    }
     let source = work.keeper.get().source.unwrap_or(Source::Rdb);
-    let step = next(work.held.wants_append(), source, work.saving, info);
-    let result = match step {
-        Step::Wait => Ok(()),
+    let result = match next(work.held.wants_append(), source, work.saving, info) {
         Step::Done => {
             show(agent, false, None);
             return false;
         }
+        Step::Wait => Ok(()),
         Step::NoteAppend => note(work, Source::Aof),
-        Step::NoteSnapshot => {
-            work.saving = Saving::Idle;
-            note(work, Source::Rdb)
-        }
+        Step::NoteSnapshot => note(work, Source::Rdb),
         Step::TurnOn => set(server, "yes").await,
         Step::TurnOff => set(server, "no").await,
         Step::Save => save(work, server).await,
         Step::GiveUpForNow => Err("no snapshot can be saved: check the volume's space".to_owned()),
     };
-    let again = Instant::now();
     if let Err(why) = &result {
         warn!(%why, "the append-only file cannot be switched now");
-        work.saving = Saving::Failed(again);
+        work.saving = Saving::Failed(Instant::now());
     }
-    if !matches!(work.saving, Saving::Failed(since) if since != again) {
-        show(agent, true, result.err());
-    }
-    !matches!(work.saving, Saving::Failed(_))
+    show(agent, true, result.as_ref().err().cloned());
+    result.is_ok()
 }
 
 fn next(wanted: bool, source: Source, saving: Saving, info: &ServerInfo) -> Step {
     let on = info.append.enabled;
-    if let Saving::Failed(since) = saving
-        && since.elapsed() < AGAIN
-    {
-        return Step::Wait;
-    }
     match (wanted, source) {
         (true, _) if !on => Step::TurnOn,
         (true, Source::Aof) => Step::Done,
@@ -110,6 +101,7 @@ async fn save(work: &mut Work, server: &Server) -> Result<(), String> {
 
 fn note(work: &mut Work, source: Source) -> Result<(), String> {
     info!(?source, "all data is in this file now");
+    work.saving = Saving::Idle;
     work.keeper.change(|state| state.source = Some(source)).map_err(|error| error.to_string())
 }
 
@@ -171,11 +163,5 @@ mod tests {
         assert_eq!(step(Saving::Snapshot, &[ON, SAVED]), Step::NoteSnapshot);
         assert_eq!(next(false, Source::Rdb, Saving::Idle, &info(&[ON])), Step::TurnOff);
         assert_eq!(next(false, Source::Rdb, Saving::Idle, &info(&[OFF])), Step::Done);
-    }
-
-    #[test]
-    fn a_failed_switch_waits_before_it_is_tried_again() {
-        let failed = Saving::Failed(Instant::now());
-        assert_eq!(next(false, Source::Aof, failed, &info(&[ON, SAVED])), Step::Wait);
     }
 }

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use hera_core::agent::{
-    AclState, AgentStatus, ConfigState, PROTOCOL, Role, ServerState,
-};
+use hera_core::agent::{AclState, AgentStatus, ConfigState, PROTOCOL, Role, ServerState};
 use tokio::sync::watch;
 
 use crate::settings::Settings;
@@ -36,7 +34,11 @@ impl Board {
             last_exit: None,
             waiting_for: Some("the server starts".to_owned()),
         };
-        Self { status: watch::channel(status).0, started: Instant::now(), answered: 0.into() }
+        Self {
+            status: watch::channel(status).0,
+            started: Instant::now(),
+            answered: 0.into(),
+        }
     }
 
     /// The status now.
@@ -61,7 +63,8 @@ impl Board {
     /// The server answered just now.
     pub fn answered(&self) {
         let millis = self.started.elapsed().as_millis();
-        self.answered.store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.answered
+            .store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Milliseconds since the server last answered; counted from the agent's start if never.

@@ -23,8 +23,15 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     let source = source(&settings.data, remembered, work.held.wants_append());
     let directives = work.held.good();
     let append = source == Source::Aof;
-    let start = Start { settings, directives: &directives, append };
-    durable::write(&settings.run.join("server.conf"), conf::data_server(&start).as_bytes())?;
+    let start = Start {
+        settings,
+        directives: &directives,
+        append,
+    };
+    durable::write(
+        &settings.run.join("server.conf"),
+        conf::data_server(&start).as_bytes(),
+    )?;
     let users = conf::acl_file(&sha256_hex(agent.password.as_bytes()));
     durable::write(&settings.run.join("users.acl"), users.as_bytes())?;
     let owner = settings.object_uid.clone();
@@ -68,7 +75,12 @@ fn source(data: &Path, remembered: Option<Source>, wants_append: bool) -> Source
 
 /// When the append-only file last changed, if there is a whole one.
 fn append_changed(data: &Path) -> Option<SystemTime> {
-    let names = data.join("appendonlydir").read_dir().into_iter().flatten().flatten();
+    let names = data
+        .join("appendonlydir")
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .flatten();
     let paths: Vec<_> = names.map(|entry| entry.path()).collect();
     let manifest = |path: &&std::path::PathBuf| path.extension().is_some_and(|e| e == "manifest");
     // Before 7.0 it is one file.
@@ -80,7 +92,9 @@ fn append_changed(data: &Path) -> Option<SystemTime> {
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
-    path.metadata().and_then(|metadata| metadata.modified()).ok()
+    path.metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 #[cfg(test)]
@@ -110,7 +124,8 @@ mod tests {
         std::fs::create_dir(data.join("appendonlydir")).unwrap();
         std::fs::write(data.join("appendonlydir/appendonly.aof.manifest"), b"x").unwrap();
         let dump = std::fs::File::create(data.join("dump.rdb")).unwrap();
-        dump.set_modified(SystemTime::now() + std::time::Duration::from_secs(60)).unwrap();
+        dump.set_modified(SystemTime::now() + std::time::Duration::from_secs(60))
+            .unwrap();
         assert_eq!(source(data, None, false), Source::Rdb);
         assert_eq!(source(data, None, true), Source::Aof);
         assert_eq!(source(data, Some(Source::Aof), false), Source::Aof);

@@ -19,7 +19,11 @@ pub struct Start<'a> {
 
 /// The configuration of the data server. The boot guard is its last line.
 pub fn data_server(start: &Start<'_>) -> String {
-    let Start { settings, directives, append } = start;
+    let Start {
+        settings,
+        directives,
+        append,
+    } = start;
     let mut text = String::new();
     for (name, value) in *directives {
         if name != "appendonly" {
@@ -27,14 +31,26 @@ pub fn data_server(start: &Start<'_>) -> String {
         }
     }
     line(&mut text, "appendonly", if *append { "yes" } else { "no" });
-    line(&mut text, "dir", &quoted(&settings.data.display().to_string()));
+    line(
+        &mut text,
+        "dir",
+        &quoted(&settings.data.display().to_string()),
+    );
     line(&mut text, "port", &settings.port.to_string());
     line(&mut text, "bind", &settings.bind);
     line(&mut text, "protected-mode", "no");
     line(&mut text, "daemonize", "no");
-    line(&mut text, "unixsocket", &quoted(&settings.socket().display().to_string()));
+    line(
+        &mut text,
+        "unixsocket",
+        &quoted(&settings.socket().display().to_string()),
+    );
     line(&mut text, "unixsocketperm", "700");
-    line(&mut text, "aclfile", &quoted(&settings.run.join("users.acl").display().to_string()));
+    line(
+        &mut text,
+        "aclfile",
+        &quoted(&settings.run.join("users.acl").display().to_string()),
+    );
     // Nothing is served before the promotion, not even old data (design §5).
     line(&mut text, "replica-serve-stale-data", "no");
     line(&mut text, "replicaof", "127.0.0.1 1");
@@ -55,7 +71,11 @@ pub fn trial_server(directives: &BTreeMap<String, String>, folder: &str) -> Stri
     line(&mut text, "dir", &quoted(folder));
     line(&mut text, "port", "0");
     line(&mut text, "daemonize", "no");
-    line(&mut text, "unixsocket", &quoted(&format!("{folder}/trial.sock")));
+    line(
+        &mut text,
+        "unixsocket",
+        &quoted(&format!("{folder}/trial.sock")),
+    );
     text
 }
 
@@ -73,7 +93,10 @@ pub fn acl_file(agent_password_sha256: &str) -> String {
 
 /// A value as `CONFIG SET` takes it: without the quotes of the file's notation.
 pub fn unquoted(value: &str) -> String {
-    match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+    match value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
         Some(inner) => inner.replace("\\\"", "\"").replace("\\\\", "\\"),
         None => value.to_owned(),
     }
@@ -82,7 +105,11 @@ pub fn unquoted(value: &str) -> String {
 fn line(text: &mut String, name: &str, value: &str) {
     // Nobody gets a second line into the file (P58).
     let clean: String = value.chars().filter(|c| !c.is_control()).collect();
-    let value = if clean.is_empty() { "\"\"" } else { clean.as_str() };
+    let value = if clean.is_empty() {
+        "\"\""
+    } else {
+        clean.as_str()
+    };
     let _ = writeln!(text, "{name} {value}");
 }
 
@@ -109,7 +136,11 @@ mod tests {
     fn the_boot_guard_is_the_last_word() {
         let directives = BTreeMap::from([("maxmemory".to_owned(), "100".to_owned())]);
         let settings = settings();
-        let start = Start { settings: &settings, directives: &directives, append: true };
+        let start = Start {
+            settings: &settings,
+            directives: &directives,
+            append: true,
+        };
         let text = data_server(&start);
         assert!(text.ends_with("replicaof 127.0.0.1 1\n"));
         assert!(text.contains("replica-serve-stale-data no\n"));

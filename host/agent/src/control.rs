@@ -40,7 +40,11 @@ async fn status(State(agent): State<Arc<Agent>>) -> Json<AgentStatus> {
 async fn events(State(agent): State<Arc<Agent>>) -> Response {
     let news = agent.board.watch();
     let lines = stream::unfold((news, true), |(mut news, first)| async move {
-        let line = if first { line(&mut news) } else { next_line(&mut news).await? };
+        let line = if first {
+            line(&mut news)
+        } else {
+            next_line(&mut news).await?
+        };
         Some((Ok::<_, Infallible>(line), (news, false)))
     });
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
@@ -90,7 +94,11 @@ async fn order(State(agent): State<Arc<Agent>>, Json(request): Json<Request<Orde
     match request.body {
         Order::Promote => {
             let Some(server) = work.server.clone() else {
-                return refusal(StatusCode::SERVICE_UNAVAILABLE, "the server does not run", None);
+                return refusal(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the server does not run",
+                    None,
+                );
             };
             if supervise::promote(&agent, &mut work, &server).await {
                 Json(agent.board.status()).into_response()
@@ -110,9 +118,9 @@ fn check_term(agent: &Agent, work: &mut Work, term: u64) -> Result<(), Response>
         let words = format!("term {seen} was seen, {term} is older");
         return Err(refusal(StatusCode::CONFLICT, &words, Some(seen)));
     }
-    work.keeper.change(|state| state.term = term).map_err(|error| {
-        refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), None)
-    })?;
+    work.keeper
+        .change(|state| state.term = term)
+        .map_err(|error| refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), None))?;
     agent.board.change(|status| status.term = term);
     Ok(())
 }
@@ -125,5 +133,12 @@ fn answer<T: serde::Serialize>(result: Result<T, String>) -> Response {
 }
 
 fn refusal(status: StatusCode, words: &str, term: Option<u64>) -> Response {
-    (status, Json(Refusal { message: words.to_owned(), term })).into_response()
+    (
+        status,
+        Json(Refusal {
+            message: words.to_owned(),
+            term,
+        }),
+    )
+        .into_response()
 }

@@ -69,8 +69,10 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// The old file stays.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), FileError> {
-    let text = serde_json::to_vec_pretty(value)
-        .map_err(|source| FileError::Json { path: path.to_owned(), source })?;
+    let text = serde_json::to_vec_pretty(value).map_err(|source| FileError::Json {
+        path: path.to_owned(),
+        source,
+    })?;
     write(path, &text)
 }
 
@@ -96,7 +98,11 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
 /// # Errors
 /// When it cannot be made.
 pub fn folder(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_at(path))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(io_at(path))
 }
 
 /// Holds the data folder for this process; released when dropped or when the process ends.

@@ -16,9 +16,10 @@ pub fn best_config(settings: &Settings) -> Held {
     let ours = |config: &ServerConfig| config.owner == settings.object_uid;
     let cached = cached.filter(|held| ours(&held.config));
     match (cached, mounted.filter(ours)) {
-        (Some(cached), Some(mounted)) if mounted.revision > cached.config.revision => {
-            Held { proven: cached.proven, ..Held::untried(mounted) }
-        }
+        (Some(cached), Some(mounted)) if mounted.revision > cached.config.revision => Held {
+            proven: cached.proven,
+            ..Held::untried(mounted)
+        },
         (Some(cached), _) => cached,
         (None, Some(mounted)) => Held::untried(mounted),
         (None, None) => Held::untried(ServerConfig {

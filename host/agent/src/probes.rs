@@ -24,20 +24,33 @@ pub fn routes(agent: Arc<Agent>) -> Router {
 }
 
 async fn livez(State(agent): State<Arc<Agent>>) -> (StatusCode, &'static str) {
-    say(is_live(&agent.board.status(), agent.board.silent_for()), "the server hangs\n")
+    say(
+        is_live(&agent.board.status(), agent.board.silent_for()),
+        "the server hangs\n",
+    )
 }
 
 async fn readyz(State(agent): State<Arc<Agent>>) -> (StatusCode, &'static str) {
-    say(is_ready(&agent.board.status()), "the server does not serve\n")
+    say(
+        is_ready(&agent.board.status()),
+        "the server does not serve\n",
+    )
 }
 
 async fn startupz(State(agent): State<Arc<Agent>>) -> (StatusCode, &'static str) {
     let starting = agent.board.status().server == ServerState::Starting;
-    say(!starting || agent.board.silent_for() < HANGS_AFTER_MS, "the server starts\n")
+    say(
+        !starting || agent.board.silent_for() < HANGS_AFTER_MS,
+        "the server starts\n",
+    )
 }
 
 fn say(good: bool, otherwise: &'static str) -> (StatusCode, &'static str) {
-    if good { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, otherwise) }
+    if good {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, otherwise)
+    }
 }
 
 /// A server that is down on purpose, or loads, is no reason to restart the pod.
@@ -84,8 +97,14 @@ mod tests {
 
     #[test]
     fn a_silent_server_is_dead_and_one_that_is_down_on_purpose_is_not() {
-        let running = status(ServerState::Running { pid: 1, run_id: "r".into() });
+        let running = status(ServerState::Running {
+            pid: 1,
+            run_id: "r".into(),
+        });
         assert!(!is_live(&running, HANGS_AFTER_MS));
-        assert!(is_live(&status(ServerState::BackOff { until_unix_ms: 0 }), HANGS_AFTER_MS));
+        assert!(is_live(
+            &status(ServerState::BackOff { until_unix_ms: 0 }),
+            HANGS_AFTER_MS
+        ));
     }
 }

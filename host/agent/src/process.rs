@@ -71,7 +71,12 @@ impl Process {
     /// The last lines that it printed. Call it after its end.
     pub async fn last_words(&mut self) -> Vec<String> {
         let _ = tokio::time::timeout(LAST_WORDS, self.read.recv()).await;
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.tail
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 
     /// Sends a signal to the process.

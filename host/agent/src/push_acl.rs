@@ -31,7 +31,10 @@ pub async fn push(agent: &Agent, work: &mut Work, set: AclSet) -> Result<AclStat
     }
     let known = work.acl.as_ref().map_or(0, |known| known.revision);
     if set.revision < known {
-        return Err(format!("revision {known} is known already, {} is older", set.revision));
+        return Err(format!(
+            "revision {known} is known already, {} is older",
+            set.revision
+        ));
     }
     // Kept first: after a crash in the middle the newer users are in force.
     files::keep_acl(&agent.settings, &set).map_err(|error| error.to_string())?;
@@ -53,7 +56,11 @@ async fn apply(agent: &Agent, work: &mut Work, set: &AclSet, confirm: bool) -> A
             state.rejected = rejected;
             state.revision = set.revision;
             state.confirmed |= confirm;
-            info!(revision = set.revision, confirmed = state.confirmed, "users are in force");
+            info!(
+                revision = set.revision,
+                confirmed = state.confirmed,
+                "users are in force"
+            );
         }
         Err(error) => {
             warn!(%error, "users cannot be brought to the server");
@@ -117,7 +124,10 @@ async fn read_back(
         let right = found.is_some_and(|found| {
             found.enabled
                 && !found.nopass
-                && user.password_sha256.iter().all(|hash| found.password_sha256.contains(hash))
+                && user
+                    .password_sha256
+                    .iter()
+                    .all(|hash| found.password_sha256.contains(hash))
         });
         if !right {
             let words = "the server does not show it as it was set".to_owned();
@@ -130,7 +140,16 @@ async fn read_back(
 /// Back to the form in which the server's own user is safe (redis-facts §4.1).
 async fn close_default(server: &Server) -> Result<(), Error> {
     let mut command = hera_redis::command("ACL");
-    command.arg(&["SETUSER", DEFAULT_USER, "reset", "off", "resetpass", "~*", "&*", "+@all"]);
+    command.arg(&[
+        "SETUSER",
+        DEFAULT_USER,
+        "reset",
+        "off",
+        "resetpass",
+        "~*",
+        "&*",
+        "+@all",
+    ]);
     server.ask::<()>("ACL SETUSER", &command).await?;
     server.kill_connections_of(DEFAULT_USER).await
 }

@@ -32,7 +32,10 @@ pub async fn push(
     }
     let known = work.held.config.revision;
     if config.revision < known {
-        return Err(format!("revision {known} is known already, {} is older", config.revision));
+        return Err(format!(
+            "revision {known} is known already, {} is older",
+            config.revision
+        ));
     }
     let change = bring(agent, work, &config).await;
     let mut good = config.directives.clone();
@@ -49,7 +52,11 @@ pub async fn push(
         .into_iter()
         .filter(|name| config.from_spec.contains(name) || spec_before.contains(name))
         .collect();
-    let held = Held { config, good, rejected: change.rejected };
+    let held = Held {
+        config,
+        good,
+        rejected: change.rejected,
+    };
     files::keep_config(&agent.settings, &held).map_err(|error| error.to_string())?;
     work.held = held;
     let state = ConfigState {
@@ -65,17 +72,24 @@ pub async fn push(
 
 /// A server gave up at this directive: the next start goes without it, or with its last value.
 pub fn set_aside(agent: &Agent, work: &mut Work, name: &str, reason: &str) {
-    warn!(name, reason, "the server refuses a directive: it starts without it");
+    warn!(
+        name,
+        reason, "the server refuses a directive: it starts without it"
+    );
     let before = work.held.good.remove(name);
     if before.is_none() {
         return;
     }
-    work.held.rejected.insert(name.to_owned(), reason.to_owned());
+    work.held
+        .rejected
+        .insert(name.to_owned(), reason.to_owned());
     if let Err(error) = files::keep_config(&agent.settings, &work.held) {
         warn!(%error, "the configuration cannot be kept");
     }
     let rejected = work.held.rejected.clone();
-    agent.board.change(|status| status.config.rejected = rejected);
+    agent
+        .board
+        .change(|status| status.config.rejected = rejected);
 }
 
 struct Change {
@@ -84,7 +98,10 @@ struct Change {
 }
 
 async fn bring(agent: &Agent, work: &mut Work, config: &ServerConfig) -> Change {
-    let mut change = Change { rejected: BTreeMap::new(), pending: Vec::new() };
+    let mut change = Change {
+        rejected: BTreeMap::new(),
+        pending: Vec::new(),
+    };
     let Some(server) = work.server.clone() else {
         // No server to ask: its next start tells.
         return change;
@@ -127,7 +144,10 @@ async fn bring(agent: &Agent, work: &mut Work, config: &ServerConfig) -> Change 
             Err(why) => drop(change.rejected.insert(name, why)),
         }
     }
-    let gone = work.in_force.keys().filter(|name| !config.directives.contains_key(*name));
+    let gone = work
+        .in_force
+        .keys()
+        .filter(|name| !config.directives.contains_key(*name));
     change.pending.extend(gone.cloned());
     change
 }
@@ -147,7 +167,10 @@ pub async fn append_on(work: &mut Work, server: &Server) -> Result<(), String> {
 /// # Errors
 /// Words for people; the append-only file still holds the data.
 pub async fn append_off(work: &mut Work, server: &Server) -> Result<(), String> {
-    server.save_in_background().await.map_err(|error| error.to_string())?;
+    server
+        .save_in_background()
+        .await
+        .map_err(|error| error.to_string())?;
     until(server, |info| !info.snapshot.saving).await?;
     let Ok(Probe::Info(info)) = server.probe().await else {
         return Err("the server does not tell whether it saved".to_owned());
@@ -160,7 +183,9 @@ pub async fn append_off(work: &mut Work, server: &Server) -> Result<(), String> 
 }
 
 fn note(work: &mut Work, source: Source) -> Result<(), String> {
-    work.keeper.change(|state| state.source = Some(source)).map_err(|error| error.to_string())?;
+    work.keeper
+        .change(|state| state.source = Some(source))
+        .map_err(|error| error.to_string())?;
     work.held.good.insert(
         "appendonly".to_owned(),
         if source == Source::Aof { "yes" } else { "no" }.to_owned(),

@@ -102,7 +102,10 @@ impl Reaper {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Option<Ended>>> {
-        self.0.children.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,7 +123,9 @@ mod tests {
     async fn every_end_is_told_to_who_waits_for_it() {
         let reaper = Reaper::start().unwrap();
         assert!(reaper.spawn(&mut Command::new("/no/such/program")).is_err());
-        let quick = reaper.spawn(Command::new("sh").args(["-c", "exit 3"])).unwrap();
+        let quick = reaper
+            .spawn(Command::new("sh").args(["-c", "exit 3"]))
+            .unwrap();
         let slow = reaper.spawn(Command::new("sleep").arg("60")).unwrap();
         assert_eq!(reaper.wait(pid(&quick)).await, Ended::Code(3));
         nix::sys::signal::kill(pid(&slow), nix::sys::signal::Signal::SIGKILL).unwrap();

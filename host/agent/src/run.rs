@@ -63,7 +63,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         }),
         retry: Notify::new(),
         stopping: watch::channel(false).0,
-        password: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
+        password: format!(
+            "{:032x}{:032x}",
+            rand::random::<u128>(),
+            rand::random::<u128>()
+        ),
         settings,
     });
 
@@ -96,5 +100,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
 }

@@ -63,7 +63,9 @@ pub struct Settings {
 impl Settings {
     /// The server's program.
     pub fn server_program(&self) -> PathBuf {
-        self.server.clone().unwrap_or_else(|| PathBuf::from(format!("{}-server", self.engine)))
+        self.server
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(format!("{}-server", self.engine)))
     }
 
     /// The server's unix socket, for the agent alone.

@@ -88,6 +88,9 @@ mod tests {
         let mut keeper = Keeper::open(path.clone());
         keeper.change(|state| state.term = 5).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains("\"fence\"") && text.contains("\"term\": 5"), "{text}");
+        assert!(
+            text.contains("\"fence\"") && text.contains("\"term\": 5"),
+            "{text}"
+        );
     }
 }

@@ -37,7 +37,10 @@ struct Files {
 /// # Errors
 /// When a file is missing or damaged, or key and certificate do not belong together.
 pub fn load(folder: &Path) -> Result<RustlsConfig, TlsError> {
-    Ok(RustlsConfig::from_config(server_config(folder, &read(folder)?)?))
+    Ok(RustlsConfig::from_config(server_config(
+        folder,
+        &read(folder)?,
+    )?))
 }
 
 /// Replaces the certificates when the files change; keeps the old ones if the new are not usable.
@@ -64,18 +67,26 @@ fn read(folder: &Path) -> Result<Files, TlsError> {
     let file = |name: &str| {
         fs::read(folder.join(name)).map_err(|error| refuse(folder, format!("{name}: {error}")))
     };
-    Ok(Files { certificate: file("tls.crt")?, key: file("tls.key")?, authority: file("ca.crt")? })
+    Ok(Files {
+        certificate: file("tls.crt")?,
+        key: file("tls.key")?,
+        authority: file("ca.crt")?,
+    })
 }
 
 fn server_config(folder: &Path, files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
-    build(files).map(Arc::new).map_err(|cause| refuse(folder, cause))
+    build(files)
+        .map(Arc::new)
+        .map_err(|cause| refuse(folder, cause))
 }
 
 fn build(files: &Files) -> Result<ServerConfig, String> {
     let text = |error: rustls::pki_types::pem::Error| error.to_string();
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&files.authority) {
-        roots.add(certificate.map_err(text)?).map_err(|error| error.to_string())?;
+        roots
+            .add(certificate.map_err(text)?)
+            .map_err(|error| error.to_string())?;
     }
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&files.certificate)
         .collect::<Result<_, _>>()
@@ -96,5 +107,8 @@ fn build(files: &Files) -> Result<ServerConfig, String> {
 }
 
 fn refuse(folder: &Path, cause: String) -> TlsError {
-    TlsError { folder: folder.display().to_string(), cause }
+    TlsError {
+        folder: folder.display().to_string(),
+        cause,
+    }
 }

@@ -18,7 +18,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// # Errors
 /// The server's own words if it does not start, or what stood in the way.
 pub async fn run(agent: &Agent, directives: &BTreeMap<String, String>) -> Result<(), String> {
-    let folder = agent.settings.scratch.join(format!("hera-trial-{:08x}", rand::random::<u32>()));
+    let folder = agent
+        .settings
+        .scratch
+        .join(format!("hera-trial-{:08x}", rand::random::<u32>()));
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let result = start(agent, directives, &folder).await;
     if let Err(error) = fs::remove_dir_all(&folder) {
@@ -40,7 +43,10 @@ async fn start(
         .map_err(|error| format!("{}: {error}", program.display()))?;
     let address = Address::unix(folder.join("trial.sock"));
     let answers = async {
-        let timeouts = Timeouts { connect: LOOK * 10, response: LOOK * 10 };
+        let timeouts = Timeouts {
+            connect: LOOK * 10,
+            response: LOOK * 10,
+        };
         loop {
             tokio::time::sleep(LOOK).await;
             if let Ok(server) = Server::connect(&address, None, timeouts).await

@@ -63,7 +63,10 @@ struct Remembered {
 impl Applier {
     /// An applier with an empty memory.
     pub fn new(client: Client) -> Self {
-        Self { client, memory: Mutex::default() }
+        Self {
+            client,
+            memory: Mutex::default(),
+        }
     }
 
     /// Makes the live object have the fields of `wanted`, which `owner` (a uid) must own.
@@ -87,14 +90,24 @@ impl Applier {
         let name = wanted.name_any();
         let live = api.get_opt(&name).await?;
         if let Some(live) = &live
-            && !live.owner_references().iter().any(|reference| reference.uid == owner)
+            && !live
+                .owner_references()
+                .iter()
+                .any(|reference| reference.uid == owner)
         {
             return Err(ApplyError::Taken(format!(
                 "{} {name} is there already and belongs to somebody else: delete or rename it",
                 K::kind(&())
             )));
         }
-        self.send(&api, namespace, &name, live.as_ref(), serde_json::to_value(wanted)?).await
+        self.send(
+            &api,
+            namespace,
+            &name,
+            live.as_ref(),
+            serde_json::to_value(wanted)?,
+        )
+        .await
     }
 
     /// Makes the live object that was read as `live` have the fields of `wanted`.
@@ -116,6 +129,15 @@ impl Applier {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         self.send(&api, namespace, name, Some(live), wanted).await
+    }
+
+    /// Forgets the object called `name` in `namespace`, and those whose name it begins: they are
+    /// gone.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        let own = format!("/{namespace}/{name}");
+        let child = format!("{own}-");
+        self.lock()
+            .retain(|key, _| !key.ends_with(&own) && !key.contains(&child));
     }
 
     async fn send<K>(
@@ -154,7 +176,13 @@ impl Applier {
     }
 
     fn remember(&self, key: String, wanted: Value, resource_version: Option<String>) {
-        self.lock().insert(key, Remembered { wanted, resource_version });
+        self.lock().insert(
+            key,
+            Remembered {
+                wanted,
+                resource_version,
+            },
+        );
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Remembered>> {

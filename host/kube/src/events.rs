@@ -26,9 +26,13 @@ pub struct Events {
 impl Events {
     /// Events reported by `controller`, from the replica called `instance`.
     pub fn new(client: Client, controller: &str, instance: &str) -> Self {
-        let reporter =
-            Reporter { controller: controller.to_owned(), instance: Some(instance.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        let reporter = Reporter {
+            controller: controller.to_owned(),
+            instance: Some(instance.to_owned()),
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+        }
     }
 
     /// Publishes one Event. A failure is logged: an Event never stands in the way of the work.

@@ -62,7 +62,8 @@ impl StatusWriter {
         let kind = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
         let params = PatchParams::apply(STATUS_MANAGER).force();
-        api.patch_status(name, &params, &Patch::Apply(&patch)).await?;
+        api.patch_status(name, &params, &Patch::Apply(&patch))
+            .await?;
         Ok(true)
     }
 }
@@ -85,15 +86,19 @@ mod tests {
 
     #[test]
     fn a_new_reason_with_the_same_status_keeps_the_transition_time() {
-        let merged =
-            merge_conditions(&[condition("False", "A", 1)], vec![condition("False", "B", 9)]);
+        let merged = merge_conditions(
+            &[condition("False", "A", 1)],
+            vec![condition("False", "B", 9)],
+        );
         assert_eq!(merged, vec![condition("False", "B", 1)]);
     }
 
     #[test]
     fn a_new_status_moves_the_transition_time() {
-        let merged =
-            merge_conditions(&[condition("False", "A", 1)], vec![condition("True", "B", 9)]);
+        let merged = merge_conditions(
+            &[condition("False", "A", 1)],
+            vec![condition("True", "B", 9)],
+        );
         assert_eq!(merged, vec![condition("True", "B", 9)]);
     }
 }

@@ -6,8 +6,8 @@ use hera_render::TlsFiles;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, PostParams};
 use kube::Client;
+use kube::api::{Api, PostParams};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -88,7 +88,10 @@ async fn load(
         return Err(AuthorityError::Absent);
     }
     let authority = Authority::generate()?;
-    match api.create(&PostParams::default(), &authority.to_secret(namespace)).await {
+    match api
+        .create(&PostParams::default(), &authority.to_secret(namespace))
+        .await
+    {
         Ok(_) => Ok(authority),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             Authority::from_secret(&api.get(SECRET).await?)
@@ -101,14 +104,19 @@ impl Authority {
     fn generate() -> Result<Self, AuthorityError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "hera-ca");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "hera-ca");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let now = OffsetDateTime::now_utc();
         params.not_before = now - CLOCK_SKEW;
         params.not_after = now + AUTHORITY_LIFE;
         let certificate = params.self_signed(&key)?;
-        Ok(Self { certificate: certificate.pem(), key: key.serialize_pem() })
+        Ok(Self {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        })
     }
 
     fn from_secret(secret: &Secret) -> Result<Self, AuthorityError> {
@@ -118,7 +126,10 @@ impl Authority {
                 .and_then(|bytes| String::from_utf8(bytes.0.clone()).ok())
                 .ok_or(AuthorityError::Incomplete(key))
         };
-        let authority = Self { certificate: text("tls.crt")?, key: text("tls.key")? };
+        let authority = Self {
+            certificate: text("tls.crt")?,
+            key: text("tls.key")?,
+        };
         authority.issuer()?;
         Ok(authority)
     }
@@ -169,7 +180,9 @@ impl Authority {
     ) -> Result<TlsFiles, AuthorityError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names)?;
-        params.distinguished_name.push(DnType::CommonName, common_name);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
@@ -206,7 +219,9 @@ mod tests {
     fn what_the_authority_signs_is_fresh_and_what_another_signs_is_not() {
         let ours = Authority::generate().unwrap();
         let other = Authority::generate().unwrap();
-        let files = ours.sign_agent(vec!["a-0.a-headless.shop.svc".into()]).unwrap();
+        let files = ours
+            .sign_agent(vec!["a-0.a-headless.shop.svc".into()])
+            .unwrap();
         assert!(ours.is_fresh(&files));
         assert!(!other.is_fresh(&files));
     }

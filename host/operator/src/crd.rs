@@ -57,13 +57,20 @@ fn missing_fields(
     live: &CustomResourceDefinition,
 ) -> Vec<String> {
     let live = fields(live);
-    fields(wanted).into_iter().filter(|field| !live.contains(field)).collect()
+    fields(wanted)
+        .into_iter()
+        .filter(|field| !live.contains(field))
+        .collect()
 }
 
 fn fields(crd: &CustomResourceDefinition) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for version in &crd.spec.versions {
-        if let Some(schema) = version.schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref()) {
+        if let Some(schema) = version
+            .schema
+            .as_ref()
+            .and_then(|s| s.open_api_v3_schema.as_ref())
+        {
             collect(schema, &version.name, &mut found);
         }
     }

@@ -45,7 +45,9 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .with_state(Served { metrics, readiness });
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown).await
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(shutdown)
+        .await
 }
 
 async fn readyz(State(served): State<Served>) -> impl IntoResponse {

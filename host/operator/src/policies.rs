@@ -12,6 +12,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 
+use crate::shared::InstanceRef;
+
 /// The decision that this release delegates.
 pub const ACL: &str = "acl";
 /// Key of a default policy's module.
@@ -23,7 +25,7 @@ pub struct Policies {
     namespace: String,
     registry: Registry,
     builtin: Arc<AclPolicy>,
-    last_good: Mutex<HashMap<String, Choice>>,
+    last_good: Mutex<HashMap<InstanceRef, Choice>>,
 }
 
 /// A policy with its settings.
@@ -62,8 +64,16 @@ impl Policies {
     /// When the sandbox cannot be started.
     pub async fn new(client: Client, namespace: String) -> anyhow::Result<Self> {
         let registry = Registry::new(hera_policy::Limits::default())?;
-        let builtin = registry.load_acl(hera_policy::builtin::ACL_PRESETS.to_vec()).await?;
-        Ok(Self { client, namespace, registry, builtin, last_good: Mutex::default() })
+        let builtin = registry
+            .load_acl(hera_policy::builtin::ACL_PRESETS.to_vec())
+            .await?;
+        Ok(Self {
+            client,
+            namespace,
+            registry,
+            builtin,
+            last_good: Mutex::default(),
+        })
     }
 
     /// Who decides about the rights of the users of an object.
@@ -72,26 +82,36 @@ impl Policies {
     /// Only when the API server does not answer; everything about the policy is a [`Problem`].
     pub async fn choose_acl(
         &self,
-        uid: &str,
-        namespace: &str,
+        instance: &InstanceRef,
         source: Option<&PolicySource>,
     ) -> kube::Result<Chosen> {
+        let namespace = instance.namespace.as_deref().unwrap_or_default();
         let found = match source {
             Some(source) => self.from_config_map(namespace, source).await?,
             None => self.default_policy().await?,
         };
         Ok(match found {
             Ok(choice) => {
-                self.lock().insert(uid.to_owned(), choice.clone());
-                Chosen { choice: Some(choice), problem: None }
+                self.lock().insert(instance.clone(), choice.clone());
+                Chosen {
+                    choice: Some(choice),
+                    problem: None,
+                }
             }
-            Err(problem) if problem.reason == reason::DEFAULT_AMBIGUOUS => {
-                Chosen { choice: Some(self.builtin_choice()), problem: Some(problem) }
-            }
-            Err(problem) => {
-                Chosen { choice: self.lock().get(uid).cloned(), problem: Some(problem) }
-            }
+            Err(problem) if problem.reason == reason::DEFAULT_AMBIGUOUS => Chosen {
+                choice: Some(self.builtin_choice()),
+                problem: Some(problem),
+            },
+            Err(problem) => Chosen {
+                choice: self.lock().get(instance).cloned(),
+                problem: Some(problem),
+            },
         })
+    }
+
+    /// Drops what is remembered of an instance that is gone.
+    pub fn forget(&self, instance: &InstanceRef) {
+        self.lock().remove(instance);
     }
 
     async fn from_config_map(
@@ -103,7 +123,10 @@ impl Policies {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let Some(map) = api.get_opt(&reference.name).await? else {
             let message = format!("there is no ConfigMap {}: create it", reference.name);
-            return Ok(Err(Problem { reason: reason::CONFIG_MAP_MISSING, message }));
+            return Ok(Err(Problem {
+                reason: reason::CONFIG_MAP_MISSING,
+                message,
+            }));
         };
         let module = match module_of(&map, &reference.key) {
             Ok(module) => module,
@@ -116,7 +139,10 @@ impl Policies {
                     "the module in ConfigMap {} is {found}, the spec pins {pinned}: correct one of them",
                     reference.name
                 );
-                return Ok(Err(Problem { reason: reason::DIGEST_MISMATCH, message }));
+                return Ok(Err(Problem {
+                    reason: reason::DIGEST_MISMATCH,
+                    message,
+                }));
             }
         }
         let settings = if source.settings.is_empty() {
@@ -124,7 +150,9 @@ impl Policies {
         } else {
             serde_json::to_string(&source.settings).map_err(kube::Error::SerdeError)?
         };
-        Ok(self.load(module, settings, format!("configMap {}", reference.name)).await)
+        Ok(self
+            .load(module, settings, format!("configMap {}", reference.name))
+            .await)
     }
 
     async fn default_policy(&self) -> kube::Result<Result<Choice, Problem>> {
@@ -141,7 +169,10 @@ impl Policies {
                 map.name_any(),
                 other.name_any()
             );
-            return Ok(Err(Problem { reason: reason::DEFAULT_AMBIGUOUS, message }));
+            return Ok(Err(Problem {
+                reason: reason::DEFAULT_AMBIGUOUS,
+                message,
+            }));
         }
         match module_of(&map, DEFAULT_KEY) {
             Ok(module) => Ok(self.load(module, String::new(), "default".to_owned()).await),
@@ -155,15 +186,24 @@ impl Policies {
         settings: String,
         source: String,
     ) -> Result<Choice, Problem> {
-        let policy = self.registry.load_acl(module).await.map_err(|error: LoadError| Problem {
-            reason: reason::LOAD_FAILED,
-            message: format!("{}: {error}", error.reason()),
-        })?;
+        let policy = self
+            .registry
+            .load_acl(module)
+            .await
+            .map_err(|error: LoadError| Problem {
+                reason: reason::LOAD_FAILED,
+                message: format!("{}: {error}", error.reason()),
+            })?;
         match policy.validate_settings(&settings).await {
-            Ok(()) => Ok(Choice { policy, settings, source }),
-            Err(fault) => {
-                Err(Problem { reason: call_reason(&fault), message: fault.to_string() })
-            }
+            Ok(()) => Ok(Choice {
+                policy,
+                settings,
+                source,
+            }),
+            Err(fault) => Err(Problem {
+                reason: call_reason(&fault),
+                message: fault.to_string(),
+            }),
         }
     }
 
@@ -175,8 +215,10 @@ impl Policies {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Choice>> {
-        self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceRef, Choice>> {
+        self.last_good
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -204,5 +246,8 @@ fn module_of(map: &ConfigMap, key: &str) -> Result<Vec<u8>, Problem> {
     } else {
         format!("ConfigMap {name} has no key {key} under binaryData")
     };
-    Err(Problem { reason: reason::KEY_MISSING, message })
+    Err(Problem {
+        reason: reason::KEY_MISSING,
+        message,
+    })
 }

@@ -30,7 +30,9 @@ const CONTROLLER: &str = "hera-operator";
 /// When it cannot start: no cluster, no port, no sandbox.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::try_default().await.context("no Kubernetes cluster is configured")?;
+    let client = Client::try_default()
+        .await
+        .context("no Kubernetes cluster is configured")?;
     let metrics = Arc::new(Metrics::new()?);
     let readiness = http::Readiness::default();
     let stop = stop_signal()?;
@@ -57,10 +59,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = stopped(stop.clone()) => return Ok(()),
     }
 
-    let identity = args.identity.clone().unwrap_or_else(|| {
-        format!("{CONTROLLER}-{:08x}", rand::random::<u32>())
-    });
-    let lease = LeaseName { namespace: args.namespace.clone(), name: CONTROLLER.to_owned() };
+    let identity = args
+        .identity
+        .clone()
+        .unwrap_or_else(|| format!("{CONTROLLER}-{:08x}", rand::random::<u32>()));
+    let lease = LeaseName {
+        namespace: args.namespace.clone(),
+        name: CONTROLLER.to_owned(),
+    };
     let (elector, leadership) = Elector::new(client.clone(), lease, identity.clone());
     let (drained, until_drained) = watch::channel(false);
     let election = tokio::spawn(elector.run(stopped(until_drained)));

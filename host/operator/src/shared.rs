@@ -54,20 +54,35 @@ pub struct Shared {
     pub attempts: Attempts,
 }
 
+impl Shared {
+    /// Drops what is remembered of an instance that is gone.
+    pub fn forget(&self, instance: &InstanceRef) {
+        self.applier.forget(
+            instance.namespace.as_deref().unwrap_or_default(),
+            &instance.name,
+        );
+        self.policies.forget(instance);
+        self.attempts.reset(instance);
+    }
+}
+
 /// Counts failed passes in a row, for back-off: the controller itself does not (kube#1916).
 #[derive(Default)]
-pub struct Attempts(Mutex<HashMap<String, u32>>);
+pub struct Attempts(Mutex<HashMap<InstanceRef, u32>>);
 
 impl Attempts {
     /// A pass succeeded.
-    pub fn reset(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    pub fn reset(&self, instance: &InstanceRef) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(instance);
     }
 
     /// A pass failed; how long to wait: 0.5 s, doubled each time, at most 30 s.
-    pub fn failed(&self, uid: &str) -> Duration {
+    pub fn failed(&self, instance: &InstanceRef) -> Duration {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = map.entry(uid.to_owned()).or_default();
+        let count = map.entry(instance.clone()).or_default();
         let delay = Duration::from_millis(500).saturating_mul(1 << (*count).min(6));
         *count = count.saturating_add(1);
         delay.min(Duration::from_secs(30))

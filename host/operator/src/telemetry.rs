@@ -16,7 +16,9 @@ pub fn init(format: LogFormat) -> anyhow::Result<()> {
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         LogFormat::Text => registry.with(fmt::layer().with_ansi(false)).try_init()?,
-        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true)).try_init()?,
+        LogFormat::Json => registry
+            .with(fmt::layer().json().flatten_event(true))
+            .try_init()?,
     }
     Ok(())
 }

@@ -21,11 +21,19 @@ use tracing::debug;
 
 use crate::shared::{Guarded, InstanceRef};
 
-/// Wakes instances when one of their children changes. Only metadata is watched.
+/// News about a child.
+pub struct ChildNews {
+    /// The instance to wake.
+    pub instance: InstanceRef,
+    /// The child's kind and uid, if it is gone.
+    pub gone: Option<(String, String)>,
+}
+
+/// Tells of each change of a child of an instance. Only metadata is watched.
 pub fn children(
     client: &Client,
     namespaces: &[String],
-) -> impl Stream<Item = (InstanceRef, Option<String>)> + Send + use<> {
+) -> impl Stream<Item = ChildNews> + Send + use<> {
     let mut streams = futures::stream::SelectAll::new();
     for namespace in scopes(namespaces) {
         let namespace = namespace.as_deref();
@@ -40,16 +48,19 @@ pub fn children(
 
 /// `None` for all namespaces at once.
 pub fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
-    let named: Vec<_> =
-        namespaces.iter().filter(|name| !name.is_empty()).cloned().map(Some).collect();
+    let named: Vec<_> = namespaces
+        .iter()
+        .filter(|name| !name.is_empty())
+        .cloned()
+        .map(Some)
+        .collect();
     if named.is_empty() { vec![None] } else { named }
 }
 
-/// The instance to wake, and the uid of the child when it was deleted.
 fn owners<K>(
     client: &Client,
     namespace: Option<&str>,
-) -> impl Stream<Item = (InstanceRef, Option<String>)> + Send + use<K>
+) -> impl Stream<Item = ChildNews> + Send + use<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + 'static,
 {
@@ -58,20 +69,28 @@ where
         None => Api::all(client.clone()),
     };
     let ours = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY}"));
-    watcher(api, ours).default_backoff().filter_map(|event| async move {
-        let (child, gone) = match event {
-            Ok(watcher::Event::Apply(child) | watcher::Event::InitApply(child)) => (child, false),
-            Ok(watcher::Event::Delete(child)) => (child, true),
-            Ok(watcher::Event::Init | watcher::Event::InitDone) => return None,
-            Err(error) => {
-                debug!(%error, kind = %K::kind(&()), "watch interrupted");
-                return None;
-            }
-        };
-        let name = child.labels().get(LABEL_INSTANCE)?.clone();
-        let instance = InstanceRef::new(&name).within(child.namespace().as_deref()?);
-        Some((instance, child.uid().filter(|_| gone)))
-    })
+    watcher(api, ours)
+        .default_backoff()
+        .filter_map(|event| async move {
+            let (child, gone) = match event {
+                Ok(watcher::Event::Apply(child) | watcher::Event::InitApply(child)) => {
+                    (child, false)
+                }
+                Ok(watcher::Event::Delete(child)) => (child, true),
+                Ok(watcher::Event::Init | watcher::Event::InitDone) => return None,
+                Err(error) => {
+                    debug!(%error, kind = %K::kind(&()), "watch interrupted");
+                    return None;
+                }
+            };
+            let name = child.labels().get(LABEL_INSTANCE)?.clone();
+            let instance = InstanceRef::new(&name).within(child.namespace().as_deref()?);
+            let gone = child
+                .uid()
+                .filter(|_| gone)
+                .map(|uid| (K::kind(&()).into_owned(), uid));
+            Some(ChildNews { instance, gone })
+        })
 }
 
 /// Watches Secrets and ConfigMaps, as metadata, in namespaces that hold an instance.
@@ -86,7 +105,12 @@ impl ReferenceWatches {
     /// No watch yet. In `own_namespace` every ConfigMap concerns every instance: the catalog and
     /// the default policies lie there.
     pub fn new(client: Client, wake: UnboundedSender<InstanceRef>, own_namespace: String) -> Self {
-        Self { client, wake, own_namespace, watched: Mutex::default() }
+        Self {
+            client,
+            wake,
+            own_namespace,
+            watched: Mutex::default(),
+        }
     }
 
     /// Watches the operator's own namespace.
@@ -97,8 +121,11 @@ impl ReferenceWatches {
     /// Makes sure that `namespace` is watched, and ends watches where no instance is left.
     pub fn ensure(&self, namespace: &str, store: &Store<Guarded>) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let used: BTreeSet<String> =
-            store.state().iter().filter_map(|instance| instance.namespace()).collect();
+        let used: BTreeSet<String> = store
+            .state()
+            .iter()
+            .filter_map(|instance| instance.namespace())
+            .collect();
         watched.retain(|name, tasks| {
             let keep = used.contains(name) || *name == self.own_namespace || name == namespace;
             if !keep {
@@ -155,16 +182,33 @@ impl ReferenceWatches {
 
 /// True if the object called `name` is a child of the instance or named in its spec.
 fn refers_to(instance: &Guarded, name: &str) -> bool {
-    if name.strip_prefix(&instance.name_any()).is_some_and(|rest| rest.starts_with('-')) {
+    if name
+        .strip_prefix(&instance.name_any())
+        .is_some_and(|rest| rest.starts_with('-'))
+    {
         return true;
     }
-    instance.0.as_ref().is_ok_and(|object| references(object).any(|named| named == name))
+    instance
+        .0
+        .as_ref()
+        .is_ok_and(|object| references(object).any(|named| named == name))
 }
 
 fn references(object: &RedisInstance) -> impl Iterator<Item = &str> {
     let spec = &object.spec;
-    let app = spec.auth.secret_ref.iter().map(|secret| secret.name.as_str());
-    let users = spec.users.iter().map(|user| user.password_secret_ref.name.as_str());
-    let policy = spec.policies.acl.iter().map(|policy| policy.config_map_ref.name.as_str());
+    let app = spec
+        .auth
+        .secret_ref
+        .iter()
+        .map(|secret| secret.name.as_str());
+    let users = spec
+        .users
+        .iter()
+        .map(|user| user.password_secret_ref.name.as_str());
+    let policy = spec
+        .policies
+        .acl
+        .iter()
+        .map(|policy| policy.config_map_ref.name.as_str());
     app.chain(users).chain(policy)
 }

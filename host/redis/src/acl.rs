@@ -77,7 +77,9 @@ fn split_words(line: &str) -> Vec<&str> {
         } else {
             rest.find(' ')
         };
-        let (word, after) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
+        let (word, after) = rest
+            .split_at_checked(end.unwrap_or(rest.len()))
+            .unwrap_or((rest, ""));
         words.push(word);
         rest = after.trim_start();
     }
@@ -207,7 +209,14 @@ mod tests {
         assert_eq!(user.password_sha256, ["ab12"]);
         assert_eq!(
             user.rules,
-            ["sanitize-payload", "~a:*", "resetchannels", "-@all", "+get", "(~b:* +set)"]
+            [
+                "sanitize-payload",
+                "~a:*",
+                "resetchannels",
+                "-@all",
+                "+get",
+                "(~b:* +set)"
+            ]
         );
     }
 

@@ -30,7 +30,9 @@ pub enum Error {
         message: String,
     },
     /// The server answered something that is not understood.
-    #[error("{command} gave an answer that is not understood ({reason}); is this server supported?")]
+    #[error(
+        "{command} gave an answer that is not understood ({reason}); is this server supported?"
+    )]
     Unexpected {
         /// What was asked.
         command: String,

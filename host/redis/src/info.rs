@@ -282,11 +282,17 @@ mod tests {
         let v81 = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\n\
             valkey_release_stage:ga";
         let info = ServerInfo::parse(&text(v81, PRIMARY)).unwrap();
-        assert_eq!((info.engine, info.version.as_str()), (Engine::Valkey, "8.1.1"));
+        assert_eq!(
+            (info.engine, info.version.as_str()),
+            (Engine::Valkey, "8.1.1")
+        );
 
         let v72 = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:7.2.7";
         let info = ServerInfo::parse(&text(v72, PRIMARY)).unwrap();
-        assert_eq!((info.engine, info.version.as_str()), (Engine::Valkey, "7.2.7"));
+        assert_eq!(
+            (info.engine, info.version.as_str()),
+            (Engine::Valkey, "7.2.7")
+        );
     }
 
     #[test]
@@ -306,7 +312,10 @@ mod tests {
         assert_eq!(info.replication.role, ServerRole::Replica);
         assert_eq!(info.replication.offset, 9);
         let link = info.replication.master_link.unwrap();
-        assert_eq!((link.host.as_str(), link.port, link.up), ("127.0.0.1", 1, false));
+        assert_eq!(
+            (link.host.as_str(), link.port, link.up),
+            ("127.0.0.1", 1, false)
+        );
     }
 
     #[test]

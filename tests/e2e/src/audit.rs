@@ -62,7 +62,11 @@ impl Audit {
         let mut file = File::open(&self.path)?;
         // A log that was rotated since is read from its beginning.
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(if length < self.offset { 0 } else { self.offset }))?;
+        file.seek(SeekFrom::Start(if length < self.offset {
+            0
+        } else {
+            self.offset
+        }))?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         Ok(parse(&text, user))
@@ -70,11 +74,18 @@ impl Audit {
 }
 
 fn parse(text: &str, user: &str) -> Vec<Request> {
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Line>(line).ok());
     lines
         .filter(|line| line.user.username == user)
         .map(|line| {
-            let ObjectRef { resource, subresource, namespace, name } = line.object_ref;
+            let ObjectRef {
+                resource,
+                subresource,
+                namespace,
+                name,
+            } = line.object_ref;
             let slash = if subresource.is_empty() { "" } else { "/" };
             Request {
                 verb: line.verb,
@@ -107,8 +118,13 @@ mod tests {
 {"verb":"get","user":{"username":"other"},"objectRef":{"resource":"pods"}}
 {"verb":"get","user":{"usern"#;
         let requests = parse(text, "op");
-        let [request] = requests.as_slice() else { panic!("{requests:?}") };
-        assert_eq!((request.resource.as_str(), request.object.as_str()), ("redisinstances/status", "a/b"));
+        let [request] = requests.as_slice() else {
+            panic!("{requests:?}")
+        };
+        assert_eq!(
+            (request.resource.as_str(), request.object.as_str()),
+            ("redisinstances/status", "a/b")
+        );
         assert!(request.is_write() && !request.is_lease());
     }
 }

@@ -35,13 +35,22 @@ impl Bed {
     /// When none runs; the message says how to get one.
     pub async fn attach() -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let repo = here.ancestors().nth(2).context("this crate is not in tests/e2e")?.to_path_buf();
+        let repo = here
+            .ancestors()
+            .nth(2)
+            .context("this crate is not in tests/e2e")?
+            .to_path_buf();
         let testbed = Testbed::attach(&repo)
             .context("the scenarios need the testbed: run `make testbed-up image` first")?;
         let file = Kubeconfig::read_from(testbed.kubeconfig())?;
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
-        Ok(Self { testbed, client, figures: Figures::default(), repo })
+        Ok(Self {
+            testbed,
+            client,
+            figures: Figures::default(),
+            repo,
+        })
     }
 
     /// The repository's root.
@@ -60,8 +69,14 @@ impl Bed {
         self.kubectl(&["apply", "-f", "deploy/manager/"]).await?;
         self.apply("hera-system", CATALOG).await?;
         if fresh {
-            self.kubectl(&["-n", "hera-system", "rollout", "restart", "deployment/hera-operator"])
-                .await?;
+            self.kubectl(&[
+                "-n",
+                "hera-system",
+                "rollout",
+                "restart",
+                "deployment/hera-operator",
+            ])
+            .await?;
         }
         self.operator()
             .wait_rolled_out(Duration::from_secs(90))
@@ -95,7 +110,8 @@ impl Bed {
     /// # Errors
     /// With what it said, when it is refused.
     pub async fn apply(&self, namespace: &str, manifest: &str) -> Result<String> {
-        self.kubectl_with(&["-n", namespace, "apply", "-f", "-"], manifest).await
+        self.kubectl_with(&["-n", namespace, "apply", "-f", "-"], manifest)
+            .await
     }
 
     async fn kubectl_with(&self, words: &[&str], input: &str) -> Result<String> {
@@ -111,7 +127,10 @@ impl Bed {
             .stderr(Stdio::piped())
             .spawn()
             .context("kubectl does not start: run `make testbed-up`")?;
-        let mut stdin = child.stdin.take().ok_or_else(|| anyhow!("kubectl takes no input"))?;
+        let mut stdin = child
+            .stdin
+            .take()
+            .ok_or_else(|| anyhow!("kubectl takes no input"))?;
         stdin.write_all(input.as_bytes()).await?;
         drop(stdin);
         let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output())
@@ -120,6 +139,10 @@ impl Bed {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        bail!("kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim())
+        bail!(
+            "kubectl {}: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        )
     }
 }

@@ -23,9 +23,17 @@ impl Children {
         let object = api.get_metadata(name).await?;
         found.insert(
             format!("RedisInstance {name}"),
-            (object.uid().unwrap_or_default(), object.resource_version().unwrap_or_default()),
+            (
+                object.uid().unwrap_or_default(),
+                object.resource_version().unwrap_or_default(),
+            ),
         );
-        let mut look = Look { client, namespace, name, found: &mut found };
+        let mut look = Look {
+            client,
+            namespace,
+            name,
+            found: &mut found,
+        };
         look.at::<StatefulSet>().await?;
         look.at::<Pod>().await?;
         look.at::<PersistentVolumeClaim>().await?;
@@ -33,8 +41,18 @@ impl Children {
         look.at::<EndpointSlice>().await?;
         look.at::<ConfigMap>().await?;
         look.at::<Secret>().await?;
-        for kind in ["StatefulSet", "Pod", "ConfigMap", "Secret", "Service", "EndpointSlice"] {
-            ensure!(found.keys().any(|key| key.starts_with(kind)), "{name} has no {kind}");
+        for kind in [
+            "StatefulSet",
+            "Pod",
+            "ConfigMap",
+            "Secret",
+            "Service",
+            "EndpointSlice",
+        ] {
+            ensure!(
+                found.keys().any(|key| key.starts_with(kind)),
+                "{name} has no {kind}"
+            );
         }
         Ok(Self(found))
     }
@@ -70,7 +88,9 @@ impl Children {
 
     fn differences(&self, now: &Self) -> Vec<String> {
         let names: std::collections::BTreeSet<_> = self.0.keys().chain(now.0.keys()).collect();
-        let changed = names.into_iter().filter(|name| self.0.get(*name) != now.0.get(*name));
+        let changed = names
+            .into_iter()
+            .filter(|name| self.0.get(*name) != now.0.get(*name));
         changed
             .map(|name| format!("{name}: {:?} -> {:?}", self.0.get(name), now.0.get(name)))
             .collect()
@@ -97,7 +117,8 @@ impl Look<'_> {
         for object in api.list_metadata(&ours).await? {
             let key = format!("{} {}", K::kind(&()), object.name_any());
             let version = object.resource_version().unwrap_or_default();
-            self.found.insert(key, (object.uid().unwrap_or_default(), version));
+            self.found
+                .insert(key, (object.uid().unwrap_or_default(), version));
         }
         Ok(())
     }

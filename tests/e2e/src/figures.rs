@@ -8,7 +8,10 @@ pub struct Figures(Mutex<Vec<(String, String)>>);
 impl Figures {
     /// Notes a figure.
     pub fn note(&self, what: impl Into<String>, value: impl Into<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((what.into(), value.into()));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((what.into(), value.into()));
     }
 
     /// Notes durations: each of them, and their median.
@@ -23,8 +26,14 @@ impl Figures {
     /// The table; empty if nothing was noted.
     pub fn table(&self) -> String {
         let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let width = rows.iter().map(|(what, _)| what.chars().count()).max().unwrap_or(0);
-        rows.iter().map(|(what, value)| format!("  {what:<width$}  {value}\n")).collect()
+        let width = rows
+            .iter()
+            .map(|(what, _)| what.chars().count())
+            .max()
+            .unwrap_or(0);
+        rows.iter()
+            .map(|(what, value)| format!("  {what:<width$}  {value}\n"))
+            .collect()
     }
 }
 
@@ -37,6 +46,9 @@ mod tests {
         let figures = Figures::default();
         figures.note("a", "1");
         figures.note_times("longer", &[3, 1, 2].map(Duration::from_millis));
-        assert_eq!(figures.table(), "  a       1\n  longer  2 ms  (of 1, 2, 3)\n");
+        assert_eq!(
+            figures.table(),
+            "  a       1\n  longer  2 ms  (of 1, 2, 3)\n"
+        );
     }
 }

@@ -38,13 +38,16 @@ pub fn manifest(name: &str, spec: Value) -> String {
 
 /// A `RedisInstance` in a scenario's namespace.
 pub struct Instance<'a> {
-    space: &'a Space,
+    space: &'a Space<'a>,
     name: String,
 }
 
 impl<'a> Instance<'a> {
-    pub(crate) fn new(space: &'a Space, name: &str) -> Self {
-        Self { space, name: name.to_owned() }
+    pub(crate) fn new(space: &'a Space<'a>, name: &str) -> Self {
+        Self {
+            space,
+            name: name.to_owned(),
+        }
     }
 
     /// Its name.
@@ -61,7 +64,10 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When it is not there.
     pub async fn get(&self) -> Result<RedisInstance> {
-        self.api().get(&self.name).await.with_context(|| format!("RedisInstance {}", self.name))
+        self.api()
+            .get(&self.name)
+            .await
+            .with_context(|| format!("RedisInstance {}", self.name))
     }
 
     /// Its status.
@@ -78,7 +84,10 @@ impl<'a> Instance<'a> {
     /// When it has none of this type yet.
     pub async fn condition(&self, type_: &str) -> Result<Condition> {
         let status = self.status().await?;
-        let found = status.conditions.into_iter().find(|condition| condition.type_ == type_);
+        let found = status
+            .conditions
+            .into_iter()
+            .find(|condition| condition.type_ == type_);
         found.with_context(|| format!("no condition {type_} yet"))
     }
 
@@ -93,7 +102,10 @@ impl<'a> Instance<'a> {
             if found.status == status && found.reason == reason {
                 return Ok(found.message);
             }
-            not_yet(format!("{}={} {}: {}", type_, found.status, found.reason, found.message))
+            not_yet(format!(
+                "{}={} {}: {}",
+                type_, found.status, found.reason, found.message
+            ))
         })
         .await
     }
@@ -103,19 +115,26 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// After a while.
     pub async fn wait_settled(&self) -> Result<()> {
-        wait_for(&format!("{} is Ready and settled", self.name), READY_LIMIT, async || {
-            let object = self.get().await?;
-            let status = object.status.context("no status yet")?;
-            let seen = status.observed_generation;
-            ensure!(seen == object.metadata.generation, "generation {seen:?} is observed");
-            for (type_, wanted) in [(ready::TYPE, "True"), (progressing::TYPE, "False")] {
-                let found = status.conditions.iter().find(|c| c.type_ == type_);
-                let found = found.with_context(|| format!("no condition {type_} yet"))?;
-                let (status, reason, message) = (&found.status, &found.reason, &found.message);
-                ensure!(status == wanted, "{type_}={status} {reason}: {message}");
-            }
-            Ok(())
-        })
+        wait_for(
+            &format!("{} is Ready and settled", self.name),
+            READY_LIMIT,
+            async || {
+                let object = self.get().await?;
+                let status = object.status.context("no status yet")?;
+                let seen = status.observed_generation;
+                ensure!(
+                    seen == object.metadata.generation,
+                    "generation {seen:?} is observed"
+                );
+                for (type_, wanted) in [(ready::TYPE, "True"), (progressing::TYPE, "False")] {
+                    let found = status.conditions.iter().find(|c| c.type_ == type_);
+                    let found = found.with_context(|| format!("no condition {type_} yet"))?;
+                    let (status, reason, message) = (&found.status, &found.reason, &found.message);
+                    ensure!(status == wanted, "{type_}={status} {reason}: {message}");
+                }
+                Ok(())
+            },
+        )
         .await
     }
 
@@ -124,16 +143,29 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// After a while.
     pub async fn wait_policy(&self, digest: &str) -> Result<()> {
-        wait_for(&format!("policy {digest} in status.policies"), CONDITION_LIMIT, async || {
-            let status = self.status().await?;
-            let found = status.policies.iter().find(|policy| policy.decision == "acl");
-            let found = found.context("no acl in status.policies")?;
-            ensure!(found.digest.as_deref() == Some(digest), "it is {found:?}");
-            ensure!(found.error.is_none(), "it is {found:?}");
-            let healthy = status.conditions.iter().find(|c| c.type_ == policy_healthy::TYPE);
-            ensure!(healthy.is_some_and(|c| c.status == "True"), "it is {healthy:?}");
-            Ok(())
-        })
+        wait_for(
+            &format!("policy {digest} in status.policies"),
+            CONDITION_LIMIT,
+            async || {
+                let status = self.status().await?;
+                let found = status
+                    .policies
+                    .iter()
+                    .find(|policy| policy.decision == "acl");
+                let found = found.context("no acl in status.policies")?;
+                ensure!(found.digest.as_deref() == Some(digest), "it is {found:?}");
+                ensure!(found.error.is_none(), "it is {found:?}");
+                let healthy = status
+                    .conditions
+                    .iter()
+                    .find(|c| c.type_ == policy_healthy::TYPE);
+                ensure!(
+                    healthy.is_some_and(|c| c.status == "True"),
+                    "it is {healthy:?}"
+                );
+                Ok(())
+            },
+        )
         .await
     }
 
@@ -143,7 +175,9 @@ impl<'a> Instance<'a> {
     /// When the API server refuses it.
     pub async fn patch_spec(&self, spec: Value) -> Result<()> {
         let patch = Patch::Merge(json!({ "spec": spec }));
-        self.api().patch(&self.name, &PatchParams::default(), &patch).await?;
+        self.api()
+            .patch(&self.name, &PatchParams::default(), &patch)
+            .await?;
         Ok(())
     }
 
@@ -152,11 +186,19 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// After a while.
     pub async fn delete(&self) -> Result<()> {
-        self.api().delete(&self.name, &DeleteParams::default()).await?;
+        self.api()
+            .delete(&self.name, &DeleteParams::default())
+            .await?;
         wait_for(&format!("{} is gone", self.name), READY_LIMIT, async || {
-            ensure!(self.api().get_opt(&self.name).await?.is_none(), "the object is there");
+            ensure!(
+                self.api().get_opt(&self.name).await?.is_none(),
+                "the object is there"
+            );
             let pods: Api<Pod> = self.space.api();
-            ensure!(pods.get_opt(&self.pod_name()).await?.is_none(), "the pod is there");
+            ensure!(
+                pods.get_opt(&self.pod_name()).await?.is_none(),
+                "the pod is there"
+            );
             Ok(())
         })
         .await
@@ -191,7 +233,11 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When it has none yet.
     pub async fn pod_ip(&self) -> Result<String> {
-        self.pod().await?.status.and_then(|status| status.pod_ip).context("no pod IP yet")
+        self.pod()
+            .await?
+            .status
+            .and_then(|status| status.pod_ip)
+            .context("no pod IP yet")
     }
 
     /// How often the kubelet restarted the server's container, and which container it is.
@@ -200,7 +246,10 @@ impl<'a> Instance<'a> {
     /// When there is none yet.
     pub async fn container(&self) -> Result<(i32, String)> {
         let pod = self.pod().await?;
-        let statuses = pod.status.and_then(|status| status.container_statuses).unwrap_or_default();
+        let statuses = pod
+            .status
+            .and_then(|status| status.container_statuses)
+            .unwrap_or_default();
         let found: Option<ContainerStatus> = statuses.into_iter().find(|c| c.name == "redis");
         let found = found.context("no container status yet")?;
         Ok((found.restart_count, found.container_id.unwrap_or_default()))
@@ -216,7 +265,10 @@ impl<'a> Instance<'a> {
         } else {
             DeleteParams::default()
         };
-        self.space.api::<Pod>().delete(&self.pod_name(), &params).await?;
+        self.space
+            .api::<Pod>()
+            .delete(&self.pod_name(), &params)
+            .await?;
         Ok(())
     }
 
@@ -228,9 +280,15 @@ impl<'a> Instance<'a> {
         let uid = self.pod_uid().await?;
         let processes = self.space.bed().testbed.pod_processes(&uid)?;
         let found = processes.iter().find(|process| {
-            process.cmdline.split(' ').next().is_some_and(|path| path.ends_with(program))
+            process
+                .cmdline
+                .split(' ')
+                .next()
+                .is_some_and(|path| path.ends_with(program))
         });
-        Ok(found.with_context(|| format!("no {program} among {processes:?}"))?.pid)
+        Ok(found
+            .with_context(|| format!("no {program} among {processes:?}"))?
+            .pid)
     }
 
     /// Its volume claim.
@@ -238,7 +296,11 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When there is none.
     pub async fn claim(&self) -> Result<PersistentVolumeClaim> {
-        Ok(self.space.api::<PersistentVolumeClaim>().get(&self.claim_name()).await?)
+        Ok(self
+            .space
+            .api::<PersistentVolumeClaim>()
+            .get(&self.claim_name())
+            .await?)
     }
 
     /// Its volume claim, if there is one.
@@ -246,7 +308,11 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When the API server does not answer.
     pub async fn claim_opt(&self) -> Result<Option<PersistentVolumeClaim>> {
-        Ok(self.space.api::<PersistentVolumeClaim>().get_opt(&self.claim_name()).await?)
+        Ok(self
+            .space
+            .api::<PersistentVolumeClaim>()
+            .get_opt(&self.claim_name())
+            .await?)
     }
 
     /// The address of its Service.
@@ -255,7 +321,10 @@ impl<'a> Instance<'a> {
     /// When there is none.
     pub async fn cluster_ip(&self) -> Result<String> {
         let service: Service = self.space.api().get(&self.name).await?;
-        service.spec.and_then(|spec| spec.cluster_ip).context("a Service without address")
+        service
+            .spec
+            .and_then(|spec| spec.cluster_ip)
+            .context("a Service without address")
     }
 
     /// The application user's login through the Service, from the generated Secret.
@@ -276,11 +345,21 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When there is no pod yet.
     pub async fn insider(&self) -> Result<Login> {
-        let secret: Secret = self.space.api().get(&format!("{}-system", self.name)).await?;
+        let secret: Secret = self
+            .space
+            .api()
+            .get(&format!("{}-system", self.name))
+            .await?;
         let data = secret.data.unwrap_or_default();
-        let password = data.get("operator-password").context("no operator-password")?;
+        let password = data
+            .get("operator-password")
+            .context("no operator-password")?;
         let password = String::from_utf8(password.0.clone())?;
-        Ok(Login::new(&self.pod_ip().await?, "hera-operator", &password))
+        Ok(Login::new(
+            &self.pod_ip().await?,
+            "hera-operator",
+            &password,
+        ))
     }
 
     /// The server's id of its run: another one after each start.
@@ -299,7 +378,9 @@ impl<'a> Instance<'a> {
         let info: String = self.insider().await?.ask(&["INFO"]).await?;
         let mut fields = info.lines().filter_map(|line| line.split_once(':'));
         let found = fields.find(|(name, _)| *name == field);
-        found.map(|(_, value)| value.to_owned()).with_context(|| format!("no {field} in INFO"))
+        found
+            .map(|(_, value)| value.to_owned())
+            .with_context(|| format!("no {field} in INFO"))
     }
 
     /// What the server says about a directive.
@@ -307,9 +388,14 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When the server does not answer.
     pub async fn config(&self, directive: &str) -> Result<String> {
-        let pair: Vec<String> =
-            self.insider().await?.ask(&["CONFIG", "GET", directive]).await?;
-        pair.into_iter().nth(1).with_context(|| format!("no directive {directive}"))
+        let pair: Vec<String> = self
+            .insider()
+            .await?
+            .ask(&["CONFIG", "GET", directive])
+            .await?;
+        pair.into_iter()
+            .nth(1)
+            .with_context(|| format!("no directive {directive}"))
     }
 
     /// All users and their rights as the server has them, sorted.

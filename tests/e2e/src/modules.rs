@@ -84,7 +84,11 @@ fn bytes(name: &str) -> Result<Vec<u8>> {
         ),
         guest => {
             let folder = build(&["-p", "hera-policy-hostile", "--examples"])?;
-            read(folder.join("examples").join(format!("{}.wasm", guest.replace('-', "_"))))
+            read(
+                folder
+                    .join("examples")
+                    .join(format!("{}.wasm", guest.replace('-', "_"))),
+            )
         }
     }
 }

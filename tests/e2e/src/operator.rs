@@ -47,7 +47,10 @@ impl<'b> Operator<'b> {
     /// # Errors
     /// When it is not installed.
     pub async fn deployment(&self) -> Result<Deployment> {
-        self.deployments().get(NAME).await.context("the operator is not installed")
+        self.deployments()
+            .get(NAME)
+            .await
+            .context("the operator is not installed")
     }
 
     /// The user that it is for the API server.
@@ -55,7 +58,11 @@ impl<'b> Operator<'b> {
     /// # Errors
     /// When it is not installed.
     pub async fn user(&self) -> Result<String> {
-        let spec = self.deployment().await?.spec.and_then(|spec| spec.template.spec);
+        let spec = self
+            .deployment()
+            .await?
+            .spec
+            .and_then(|spec| spec.template.spec);
         let account = spec.and_then(|spec| spec.service_account_name);
         let account = account.context("no service account")?;
         Ok(format!("system:serviceaccount:{NAMESPACE}:{account}"))
@@ -68,9 +75,18 @@ impl<'b> Operator<'b> {
     pub async fn pods(&self) -> Result<Vec<Pod>> {
         let spec = self.deployment().await?.spec.context("no spec")?;
         let labels = spec.selector.match_labels.unwrap_or_default();
-        let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let pods = self.pods_api().list(&ListParams::default().labels(&labels.join(","))).await?;
-        let here = pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let pods = self
+            .pods_api()
+            .list(&ListParams::default().labels(&labels.join(",")))
+            .await?;
+        let here = pods
+            .items
+            .into_iter()
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none());
         Ok(here.collect())
     }
 
@@ -81,9 +97,16 @@ impl<'b> Operator<'b> {
     pub async fn wait_rolled_out(&self, bound: Duration) -> Result<()> {
         wait_for("the operator is available", bound, async || {
             let object = self.deployment().await?;
-            let wanted = object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+            let wanted = object
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.replicas)
+                .unwrap_or(1);
             let status = object.status.unwrap_or_default();
-            ensure!(status.observed_generation == object.metadata.generation, "not seen yet");
+            ensure!(
+                status.observed_generation == object.metadata.generation,
+                "not seen yet"
+            );
             for (what, count) in [
                 ("updated", status.updated_replicas),
                 ("available", status.available_replicas),
@@ -102,11 +125,15 @@ impl<'b> Operator<'b> {
     /// # Errors
     /// After `bound`.
     pub async fn wait_leader(&self, before: &[&str], bound: Duration) -> Result<String> {
-        wait_for(&format!("a leader other than {before:?}"), bound, async || {
-            let holder = self.leader().await?;
-            ensure!(!before.contains(&holder.as_str()), "{holder} leads");
-            Ok(holder)
-        })
+        wait_for(
+            &format!("a leader other than {before:?}"),
+            bound,
+            async || {
+                let holder = self.leader().await?;
+                ensure!(!before.contains(&holder.as_str()), "{holder} leads");
+                Ok(holder)
+            },
+        )
         .await
     }
 
@@ -117,7 +144,9 @@ impl<'b> Operator<'b> {
     pub async fn leader(&self) -> Result<String> {
         let leases: Api<Lease> = Api::namespaced(self.bed.client.clone(), NAMESPACE);
         let spec = leases.get(NAME).await?.spec.unwrap_or_default();
-        spec.holder_identity.filter(|holder| !holder.is_empty()).context("nobody leads")
+        spec.holder_identity
+            .filter(|holder| !holder.is_empty())
+            .context("nobody leads")
     }
 
     /// Kills all processes of a pod of it, by the pod's name.
@@ -148,11 +177,15 @@ impl<'b> Operator<'b> {
     pub async fn scale(&self, replicas: i32) -> Result<()> {
         self.patch(json!({"spec": {"replicas": replicas}})).await?;
         self.wait_rolled_out(Duration::from_secs(60)).await?;
-        wait_for("the pods of the operator", Duration::from_secs(60), async || {
-            let pods = self.pods().await?.len();
-            ensure!(i32::try_from(pods)? == replicas, "there are {pods}");
-            Ok(())
-        })
+        wait_for(
+            "the pods of the operator",
+            Duration::from_secs(60),
+            async || {
+                let pods = self.pods().await?.len();
+                ensure!(i32::try_from(pods)? == replicas, "there are {pods}");
+                Ok(())
+            },
+        )
         .await
     }
 
@@ -162,7 +195,9 @@ impl<'b> Operator<'b> {
     /// When it is refused.
     pub async fn patch(&self, patch: serde_json::Value) -> Result<()> {
         let patch = Patch::Strategic(patch);
-        self.deployments().patch(NAME, &PatchParams::default(), &patch).await?;
+        self.deployments()
+            .patch(NAME, &PatchParams::default(), &patch)
+            .await?;
         Ok(())
     }
 
@@ -174,7 +209,11 @@ impl<'b> Operator<'b> {
         let mut all = Vec::new();
         for pod in self.pods().await? {
             let mut sum = Usage::default();
-            for process in self.bed.testbed.pod_processes(&pod.uid().unwrap_or_default())? {
+            for process in self
+                .bed
+                .testbed
+                .pod_processes(&pod.uid().unwrap_or_default())?
+            {
                 let usage = usage_of(process.pid).with_context(|| process.cmdline.clone())?;
                 sum.rss_mib += usage.rss_mib;
                 sum.cpu_seconds += usage.cpu_seconds;
@@ -191,7 +230,10 @@ impl<'b> Operator<'b> {
     pub async fn metric(&self, name: &str) -> Result<f64> {
         let mut sum = 0.0;
         for pod in self.pods().await? {
-            let ip = pod.status.and_then(|status| status.pod_ip).context("no pod IP")?;
+            let ip = pod
+                .status
+                .and_then(|status| status.pod_ip)
+                .context("no pod IP")?;
             let text = http_get(&format!("{ip}:8080"), "/metrics").await?;
             let values = text.lines().filter(|line| line.starts_with(name));
             sum += values
@@ -207,7 +249,11 @@ impl<'b> Operator<'b> {
         for pod in self.pods().await.unwrap_or_default() {
             let name = pod.name_any();
             let words = ["-n", NAMESPACE, "logs", &name, "--tail=3000"];
-            let log = self.bed.kubectl(&words).await.unwrap_or_else(|error| error.to_string());
+            let log = self
+                .bed
+                .kubectl(&words)
+                .await
+                .unwrap_or_else(|error| error.to_string());
             let about = log.lines().filter(|line| line.contains(namespace));
             lines.extend(about.map(|line| format!("{name}: {line}")));
         }
@@ -219,13 +265,19 @@ impl<'b> Operator<'b> {
 fn usage_of(pid: i32) -> Result<Usage> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = rss.and_then(|v| v.split_whitespace().next()).context("no VmRSS")?.parse()?;
+    let kib: f64 = rss
+        .and_then(|v| v.split_whitespace().next())
+        .context("no VmRSS")?
+        .parse()?;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // Fields after the name, which may hold anything; user and system time are the 14th and 15th.
     let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
     let times = fields.split_whitespace().skip(11).take(2);
     let ticks: f64 = times.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
-    Ok(Usage { rss_mib: kib / 1024.0, cpu_seconds: ticks / TICKS })
+    Ok(Usage {
+        rss_mib: kib / 1024.0,
+        cpu_seconds: ticks / TICKS,
+    })
 }
 
 /// A plain request over HTTP/1.0, which needs no more than a socket.
@@ -233,14 +285,21 @@ async fn http_get(address: &str, path: &str) -> Result<String> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let asking = async {
         let mut stream = tokio::net::TcpStream::connect(address).await?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
+            .await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
         std::io::Result::Ok(answer)
     };
-    let answer = tokio::time::timeout(Duration::from_secs(5), asking).await.context(address.to_owned())??;
+    let answer = tokio::time::timeout(Duration::from_secs(5), asking)
+        .await
+        .context(address.to_owned())??;
     let answer = String::from_utf8(answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    ensure!(head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"), "{head}");
+    ensure!(
+        head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"),
+        "{head}"
+    );
     Ok(body.to_owned())
 }

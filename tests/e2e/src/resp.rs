@@ -22,17 +22,27 @@ impl Login {
     /// A user's login.
     pub fn new(host: &str, user: &str, password: &str) -> Self {
         let user = Some(user.to_owned());
-        Self { host: host.to_owned(), user, password: password.to_owned() }
+        Self {
+            host: host.to_owned(),
+            user,
+            password: password.to_owned(),
+        }
     }
 
     /// The same user at another address.
     pub fn at(&self, host: &str) -> Self {
-        Self { host: host.to_owned(), ..self.clone() }
+        Self {
+            host: host.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The same user with another password.
     pub fn with_password(&self, password: &str) -> Self {
-        Self { password: password.to_owned(), ..self.clone() }
+        Self {
+            password: password.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// Connects once, for interactive use.
@@ -40,7 +50,8 @@ impl Login {
     /// # Errors
     /// As the server or the network has it.
     pub async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        self.connect_within(Duration::from_secs(2), Duration::from_secs(5)).await
+        self.connect_within(Duration::from_secs(2), Duration::from_secs(5))
+            .await
     }
 
     /// Connects once, within these limits for the connection and for each answer.
@@ -75,7 +86,9 @@ impl Login {
     /// As the server or the network has it, with the command.
     pub async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> Result<T> {
         let mut connection = self.connect().await.context("connecting")?;
-        ask(&mut connection, words).await.with_context(|| words.join(" "))
+        ask(&mut connection, words)
+            .await
+            .with_context(|| words.join(" "))
     }
 }
 
@@ -84,7 +97,9 @@ async fn ask<T: FromRedisValue>(
     words: &[&str],
 ) -> RedisResult<T> {
     let mut command = redis::Cmd::new();
-    words.iter().for_each(|word| drop(command.arg(word)));
+    for word in words {
+        command.arg(word);
+    }
     command.query_async(connection).await
 }
 

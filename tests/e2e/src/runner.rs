@@ -45,10 +45,15 @@ struct Options {
 /// Runs the scenarios that the command line picks, as a test program does.
 pub fn run(scenarios: &[Scenario]) -> ExitCode {
     let options = options(std::env::args().skip(1));
-    let picked: Vec<_> =
-        scenarios.iter().copied().filter(|scenario| options.picks(scenario.name)).collect();
+    let picked: Vec<_> = scenarios
+        .iter()
+        .copied()
+        .filter(|scenario| options.picks(scenario.name))
+        .collect();
     if options.list {
-        picked.iter().for_each(|scenario| println!("{}: test", scenario.name));
+        picked
+            .iter()
+            .for_each(|scenario| println!("{}: test", scenario.name));
         return ExitCode::SUCCESS;
     }
     let names: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.name).collect();
@@ -56,7 +61,10 @@ pub fn run(scenarios: &[Scenario]) -> ExitCode {
         eprintln!("error: two scenarios have one name");
         return ExitCode::FAILURE;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: {error}");
@@ -82,7 +90,12 @@ async fn run_picked(picked: &[Scenario], options: &Options, all: usize) -> ExitC
             return ExitCode::FAILURE;
         }
     };
-    let of = |phase| picked.iter().copied().filter(move |scenario| scenario.phase == phase);
+    let of = |phase| {
+        picked
+            .iter()
+            .copied()
+            .filter(move |scenario| scenario.phase == phase)
+    };
     let mut results: Vec<_> = futures::stream::iter(of(Phase::Together))
         .map(|scenario| show(&bed, scenario))
         .buffer_unordered(options.threads)
@@ -101,7 +114,11 @@ async fn run_picked(picked: &[Scenario], options: &Options, all: usize) -> ExitC
         failures.len(),
         start.elapsed().as_secs_f64()
     );
-    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// The name of a scenario that failed, and why.
@@ -117,7 +134,9 @@ async fn show(bed: &Bed, scenario: Scenario) -> Option<Failure> {
 }
 
 async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {
-    let space = Space::create(bed, scenario.name).await.map_err(|error| format!("{error:#}"))?;
+    let space = Space::create(bed, scenario.name)
+        .await
+        .map_err(|error| format!("{error:#}"))?;
     let running = AssertUnwindSafe((scenario.run)(&space)).catch_unwind();
     let outcome = match tokio::time::timeout(LIMIT, running).await {
         Ok(Ok(result)) => result,
@@ -182,7 +201,11 @@ fn options(args: impl Iterator<Item = String>) -> Options {
 impl Options {
     fn picks(&self, name: &str) -> bool {
         let matches = |filter: &String| {
-            if self.exact { name == filter } else { name.contains(filter.as_str()) }
+            if self.exact {
+                name == filter
+            } else {
+                name.contains(filter.as_str())
+            }
         };
         let wanted = self.filters.is_empty() || self.filters.iter().any(matches);
         wanted && !self.skip.iter().any(matches)
@@ -195,7 +218,14 @@ mod tests {
 
     #[test]
     fn the_command_line_is_that_of_a_test_program() {
-        let words = ["--nocapture", "--test-threads=2", "--skip", "slow", "policy", "volume"];
+        let words = [
+            "--nocapture",
+            "--test-threads=2",
+            "--skip",
+            "slow",
+            "policy",
+            "volume",
+        ];
         let options = options(words.map(str::to_owned).into_iter());
         assert_eq!(options.threads, 2);
         assert!(options.picks("a_policy_decides") && options.picks("a_volume_grows"));

@@ -23,7 +23,11 @@ impl<'b> Space<'b> {
     /// # Errors
     /// When the API server refuses it.
     pub async fn create(bed: &'b Bed, scenario: &str) -> Result<Self> {
-        let short: String = scenario.chars().take(40).map(|c| if c == '_' { '-' } else { c }).collect();
+        let short: String = scenario
+            .chars()
+            .take(40)
+            .map(|c| if c == '_' { '-' } else { c })
+            .collect();
         let suffix = rand::random::<u16>();
         let namespace = format!("e2e-{}-{suffix:04x}", short.trim_end_matches('-'));
         let object: Namespace = serde_json::from_value(json!({
@@ -32,7 +36,9 @@ impl<'b> Space<'b> {
                 "pod-security.kubernetes.io/enforce": "restricted",
             }},
         }))?;
-        Api::all(bed.client.clone()).create(&PostParams::default(), &object).await?;
+        Api::all(bed.client.clone())
+            .create(&PostParams::default(), &object)
+            .await?;
         Ok(Self { bed, namespace })
     }
 
@@ -103,8 +109,10 @@ impl<'b> Space<'b> {
     /// When it is refused.
     pub async fn put_secret(&self, name: &str, data: &[(&str, &str)]) -> Result<()> {
         let bytes = |value: &str| k8s_openapi::ByteString(value.as_bytes().to_vec());
-        let data: std::collections::BTreeMap<_, _> =
-            data.iter().map(|(key, value)| (*key, bytes(value))).collect();
+        let data: std::collections::BTreeMap<_, _> = data
+            .iter()
+            .map(|(key, value)| (*key, bytes(value)))
+            .collect();
         let secret: Secret = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data,
         }))?;
@@ -134,7 +142,9 @@ impl<'b> Space<'b> {
             + serde::Serialize,
     {
         let as_user = PatchParams::apply("e2e").force();
-        self.api::<K>().patch(name, &as_user, &Patch::Apply(object)).await?;
+        self.api::<K>()
+            .patch(name, &as_user, &Patch::Apply(object))
+            .await?;
         Ok(())
     }
 
@@ -143,10 +153,15 @@ impl<'b> Space<'b> {
     /// # Errors
     /// When it is not there.
     pub async fn secret(&self, name: &str, key: &str) -> Result<String> {
-        let secret: Secret =
-            self.api().get(name).await.with_context(|| format!("Secret {name}"))?;
+        let secret: Secret = self
+            .api()
+            .get(name)
+            .await
+            .with_context(|| format!("Secret {name}"))?;
         let data = secret.data.unwrap_or_default();
-        let value = data.get(key).with_context(|| format!("no {key} in Secret {name}"))?;
+        let value = data
+            .get(key)
+            .with_context(|| format!("no {key} in Secret {name}"))?;
         Ok(String::from_utf8(value.0.clone())?)
     }
 
@@ -155,18 +170,28 @@ impl<'b> Space<'b> {
     /// # Errors
     /// After a while, with the Events that there are.
     pub async fn wait_event(&self, about: &str, reason: &str) -> Result<String> {
-        wait_for(&format!("an Event {reason} about {about}"), Duration::from_secs(15), async || {
-            let events = self.api::<Event>().list(&ListParams::default()).await?.items;
-            let about_it = events.iter().filter(|e| e.involved_object.name.as_deref() == Some(about));
-            let mut others = Vec::new();
-            for event in about_it {
-                if event.reason.as_deref() == Some(reason) {
-                    return Ok(event.message.clone().unwrap_or_default());
+        wait_for(
+            &format!("an Event {reason} about {about}"),
+            Duration::from_secs(15),
+            async || {
+                let events = self
+                    .api::<Event>()
+                    .list(&ListParams::default())
+                    .await?
+                    .items;
+                let about_it = events
+                    .iter()
+                    .filter(|e| e.involved_object.name.as_deref() == Some(about));
+                let mut others = Vec::new();
+                for event in about_it {
+                    if event.reason.as_deref() == Some(reason) {
+                        return Ok(event.message.clone().unwrap_or_default());
+                    }
+                    others.extend(event.reason.clone());
                 }
-                others.extend(event.reason.clone());
-            }
-            not_yet(format!("there are {others:?}"))
-        })
+                not_yet(format!("there are {others:?}"))
+            },
+        )
         .await
     }
 
@@ -176,7 +201,8 @@ impl<'b> Space<'b> {
     /// When the API server refuses it.
     pub async fn delete(&self) -> Result<()> {
         let api: Api<Namespace> = Api::all(self.bed.client.clone());
-        api.delete(&self.namespace, &DeleteParams::default()).await?;
+        api.delete(&self.namespace, &DeleteParams::default())
+            .await?;
         Ok(())
     }
 
@@ -190,7 +216,11 @@ impl<'b> Space<'b> {
             let api: Api<Namespace> = Api::all(self.bed.client.clone());
             let left = api.get_opt(&self.namespace).await?;
             let status = left.as_ref().and_then(|ns| ns.status.as_ref());
-            ensure!(left.is_none(), "{:?}", status.and_then(|s| s.conditions.as_ref()));
+            ensure!(
+                left.is_none(),
+                "{:?}",
+                status.and_then(|s| s.conditions.as_ref())
+            );
             Ok(())
         })
         .await
@@ -201,19 +231,47 @@ impl<'b> Space<'b> {
         let ns = self.namespace.as_str();
         let mut text = String::new();
         let looks: [&[&str]; 4] = [
-            &["-n", ns, "get", "ri", "-o", "custom-columns=NAME:.metadata.name,GEN:.metadata.generation,STATUS:.status"],
-            &["-n", ns, "get", "statefulsets,pods,pvc,services,endpointslices", "-o", "wide"],
+            &[
+                "-n",
+                ns,
+                "get",
+                "ri",
+                "-o",
+                "custom-columns=NAME:.metadata.name,GEN:.metadata.generation,STATUS:.status",
+            ],
+            &[
+                "-n",
+                ns,
+                "get",
+                "statefulsets,pods,pvc,services,endpointslices",
+                "-o",
+                "wide",
+            ],
             &["-n", ns, "get", "events", "--sort-by=.lastTimestamp"],
             &["-n", "hera-system", "get", "pods", "-o", "wide"],
         ];
         for words in looks {
-            let said = self.bed.kubectl(words).await.unwrap_or_else(|error| error.to_string());
+            let said = self
+                .bed
+                .kubectl(words)
+                .await
+                .unwrap_or_else(|error| error.to_string());
             let _ = writeln!(text, "$ kubectl {}\n{}", words.join(" "), said.trim_end());
         }
-        for pod in self.api::<k8s_openapi::api::core::v1::Pod>().list(&ListParams::default()).await.into_iter().flatten() {
+        for pod in self
+            .api::<k8s_openapi::api::core::v1::Pod>()
+            .list(&ListParams::default())
+            .await
+            .into_iter()
+            .flatten()
+        {
             let name = pod.name_any();
             let words = ["-n", ns, "logs", &name, "--all-containers", "--tail=40"];
-            let said = self.bed.kubectl(&words).await.unwrap_or_else(|error| error.to_string());
+            let said = self
+                .bed
+                .kubectl(&words)
+                .await
+                .unwrap_or_else(|error| error.to_string());
             let _ = writeln!(text, "$ kubectl {}\n{}", words.join(" "), said.trim_end());
         }
         let log = self.bed.operator().log_about(ns).await;

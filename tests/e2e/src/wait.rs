@@ -16,7 +16,9 @@ pub async fn wait_for<T>(
 ) -> Result<T> {
     let start = Instant::now();
     loop {
-        let left = bound.saturating_sub(start.elapsed()).max(Duration::from_secs(1));
+        let left = bound
+            .saturating_sub(start.elapsed())
+            .max(Duration::from_secs(1));
         let reason = match tokio::time::timeout(left, probe()).await {
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(reason)) => format!("{reason:#}"),
@@ -24,7 +26,9 @@ pub async fn wait_for<T>(
         };
         if start.elapsed() >= bound {
             let seconds = bound.as_secs_f64();
-            return Err(anyhow!("waited {seconds:.0} s in vain for: {what}; at last: {reason}"));
+            return Err(anyhow!(
+                "waited {seconds:.0} s in vain for: {what}; at last: {reason}"
+            ));
         }
         tokio::time::sleep(PAUSE).await;
     }

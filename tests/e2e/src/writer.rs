@@ -35,7 +35,12 @@ impl Writer {
         let log = Arc::<Mutex<Vec<Acknowledged>>>::default();
         let stop = Arc::<AtomicBool>::default();
         let task = tokio::spawn(write(name.to_owned(), login, log.clone(), stop.clone()));
-        Self { name: name.to_owned(), log, stop, task }
+        Self {
+            name: name.to_owned(),
+            log,
+            stop,
+            task,
+        }
     }
 
     /// How many writes were acknowledged until now.
@@ -67,7 +72,11 @@ impl Writer {
 
     /// Acknowledged writes a second between two moments.
     pub fn rate(&self, from: Instant, until: Instant) -> f64 {
-        let count = self.lock().iter().filter(|w| w.answered >= from && w.answered < until).count();
+        let count = self
+            .lock()
+            .iter()
+            .filter(|w| w.answered >= from && w.answered < until)
+            .count();
         let seconds = until.duration_since(from).as_secs_f64();
         f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / seconds.max(0.001)
     }
@@ -76,17 +85,19 @@ impl Writer {
     pub fn longest_gap(&self) -> Duration {
         let log = self.lock();
         let gaps = log.iter().zip(log.iter().skip(1));
-        gaps.map(|(a, b)| b.answered.duration_since(a.answered)).max().unwrap_or_default()
+        gaps.map(|(a, b)| b.answered.duration_since(a.answered))
+            .max()
+            .unwrap_or_default()
     }
 
     /// Stops writing and reads everything acknowledged back, by content. Gives how many there were.
     ///
     /// # Errors
     /// When something is missing or another than what was written.
-    pub async fn verify(self, login: &Login) -> Result<usize> {
+    pub async fn verify(mut self, login: &Login) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
-        let Self { name, log, task, .. } = self;
-        task.await.context("the writer")?;
+        (&mut self.task).await.context("the writer")?;
+        let (name, log) = (self.name.clone(), self.log.clone());
         let numbers: Vec<u64> = {
             let log = log.lock().unwrap_or_else(PoisonError::into_inner);
             log.iter().map(|written| written.number).collect()
@@ -95,10 +106,18 @@ impl Writer {
         let mut lost = Vec::new();
         for part in numbers.chunks(500) {
             let mut command = redis::cmd("MGET");
-            part.iter().for_each(|number| drop(command.arg(key(&name, *number))));
-            let values: Vec<Option<String>> =
-                command.query_async(&mut connection).await.context("reading back")?;
-            ensure!(values.len() == part.len(), "MGET answers {} values", values.len());
+            for number in part {
+                command.arg(key(&name, *number));
+            }
+            let values: Vec<Option<String>> = command
+                .query_async(&mut connection)
+                .await
+                .context("reading back")?;
+            ensure!(
+                values.len() == part.len(),
+                "MGET answers {} values",
+                values.len()
+            );
             let wrong = part.iter().zip(values).filter(|(number, value)| {
                 value.as_deref() != Some(content(&name, **number).as_str())
             });
@@ -161,8 +180,14 @@ async fn write(
         match command.query_async::<()>(link).await {
             Ok(()) => {
                 let answered = Instant::now();
-                let written = Acknowledged { number, asked, answered };
-                log.lock().unwrap_or_else(PoisonError::into_inner).push(written);
+                let written = Acknowledged {
+                    number,
+                    asked,
+                    answered,
+                };
+                log.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(written);
                 tokio::time::sleep(PAUSE).await;
             }
             Err(_) => {

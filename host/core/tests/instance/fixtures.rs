@@ -86,13 +86,23 @@ pub fn agent() -> Agent {
         agent_version: "0.1.0".into(),
         boot_id: "boot".into(),
         pod_uid: "pod-uid".into(),
-        server: ServerState::Running { pid: 7, run_id: "run".into() },
+        server: ServerState::Running {
+            pid: 7,
+            run_id: "run".into(),
+        },
         role: Role::Primary,
         engine: Some("redis".into()),
         version: Some("7.2.4".into()),
         term: 1,
-        config: ConfigState { revision: 3, ..ConfigState::default() },
-        acl: AclState { revision: 5, confirmed: true, ..AclState::default() },
+        config: ConfigState {
+            revision: 3,
+            ..ConfigState::default()
+        },
+        acl: AclState {
+            revision: 5,
+            confirmed: true,
+            ..AclState::default()
+        },
         restarts: 0,
         last_exit: None,
         waiting_for: None,

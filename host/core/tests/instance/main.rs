@@ -46,7 +46,12 @@ fn while_paused_a_restarted_server_is_confirmed() {
     seen.agent = agent().unconfirmed().view();
     seen.endpoint = None;
     let plan = decide(&wanted, &seen);
-    assert!(plan.steps.iter().any(|planned| planned.step == Step::PushAcl), "{plan:?}");
+    assert!(
+        plan.steps
+            .iter()
+            .any(|planned| planned.step == Step::PushAcl),
+        "{plan:?}"
+    );
 }
 
 #[test]
@@ -93,7 +98,10 @@ fn a_server_that_refuses_its_configuration_says_which_directive() {
         .view();
     let plan = decide(&wanted(), &seen);
     let cause = verdict(&wanted(), &seen, &plan).cause;
-    assert_eq!(cause, Cause::ConfigRejected("maxmemory-policy: must be one of".into()));
+    assert_eq!(
+        cause,
+        Cause::ConfigRejected("maxmemory-policy: must be one of".into())
+    );
 }
 
 #[test]

@@ -48,12 +48,30 @@ fn any_case() -> impl Strategy<Value = (Wanted, Observation)> {
         Just(Some("10.0.0.1".to_owned())),
         Just(Some("10.0.0.9".to_owned()))
     ];
-    (any::<bool>(), proptest::option::of(any_pod()), any_agent(), endpoint, 0u64..4, 0u64..4)
+    (
+        any::<bool>(),
+        proptest::option::of(any_pod()),
+        any_agent(),
+        endpoint,
+        0u64..4,
+        0u64..4,
+    )
         .prop_map(|(paused, pod, agent, endpoint, config, acl)| {
-            let mut seen = Observation { pod, agent, endpoint, ..fixtures::seen() };
+            let mut seen = Observation {
+                pod,
+                agent,
+                endpoint,
+                ..fixtures::seen()
+            };
             seen.config.revision = config;
             seen.acl.revision = acl;
-            (Wanted { paused, ..fixtures::wanted() }, seen)
+            (
+                Wanted {
+                    paused,
+                    ..fixtures::wanted()
+                },
+                seen,
+            )
         })
 }
 

@@ -35,10 +35,12 @@ pub enum Verdict {
 pub fn evaluate(me: &str, lease: Option<&Record>, unchanged_for: Duration) -> Verdict {
     match lease {
         None => Verdict::Acquire { term: 1 },
-        Some(record) if record.holder == me => Verdict::Renew { term: record.transitions },
-        Some(record) if record.holder.is_empty() || unchanged_for >= DURATION => {
-            Verdict::Acquire { term: record.transitions.saturating_add(1) }
-        }
+        Some(record) if record.holder == me => Verdict::Renew {
+            term: record.transitions,
+        },
+        Some(record) if record.holder.is_empty() || unchanged_for >= DURATION => Verdict::Acquire {
+            term: record.transitions.saturating_add(1),
+        },
         Some(_) => Verdict::Yield,
     }
 }
@@ -49,7 +51,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn held_by(holder: &str) -> Record {
-        Record { holder: holder.into(), transitions: 7, renewal: "x".into() }
+        Record {
+            holder: holder.into(),
+            transitions: 7,
+            renewal: "x".into(),
+        }
     }
 
     #[test]
@@ -61,8 +67,14 @@ mod tests {
     #[test]
     fn a_silent_holder_is_replaced_only_after_the_duration() {
         let just_before = DURATION - Duration::from_millis(1);
-        assert_eq!(evaluate("a", Some(&held_by("b")), just_before), Verdict::Yield);
-        assert_eq!(evaluate("a", Some(&held_by("b")), DURATION), Verdict::Acquire { term: 8 });
+        assert_eq!(
+            evaluate("a", Some(&held_by("b")), just_before),
+            Verdict::Yield
+        );
+        assert_eq!(
+            evaluate("a", Some(&held_by("b")), DURATION),
+            Verdict::Acquire { term: 8 }
+        );
     }
 
     proptest! {

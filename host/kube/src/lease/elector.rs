@@ -36,7 +36,10 @@ pub struct Leadership {
 impl Leadership {
     /// The term under which this process leads now; none if it does not.
     pub fn term(&self) -> Option<u64> {
-        self.tenure.borrow().filter(|tenure| Instant::now() < tenure.until).map(|t| t.term)
+        self.tenure
+            .borrow()
+            .filter(|tenure| Instant::now() < tenure.until)
+            .map(|t| t.term)
     }
 
     /// Completes when leadership is gained or lost; never after the elector ended.
@@ -82,8 +85,21 @@ impl Elector {
         let (tenure, tenure_seen) = watch::channel(None);
         let (raise, at_least) = watch::channel(0);
         let api = Api::namespaced(client, &name.namespace);
-        let elector = Self { api, name, me, tenure, at_least, observed: None };
-        (elector, Leadership { tenure: tenure_seen, at_least: Arc::new(raise) })
+        let elector = Self {
+            api,
+            name,
+            me,
+            tenure,
+            at_least,
+            observed: None,
+        };
+        (
+            elector,
+            Leadership {
+                tenure: tenure_seen,
+                at_least: Arc::new(raise),
+            },
+        )
     }
 
     /// Holds, renews or waits for the Lease until `shutdown` completes, then releases it.
@@ -117,7 +133,8 @@ impl Elector {
         let unchanged_for = self.observe(record.as_ref(), sent);
         match evaluate(&self.me, record.as_ref(), unchanged_for) {
             Verdict::Yield => {
-                self.tenure.send_if_modified(|tenure| tenure.take().is_some());
+                self.tenure
+                    .send_if_modified(|tenure| tenure.take().is_some());
                 Ok(())
             }
             Verdict::Renew { term } | Verdict::Acquire { term } => {
@@ -127,7 +144,10 @@ impl Elector {
                 if gained {
                     info!(term, "this replica leads");
                 }
-                self.tenure.send_replace(Some(Tenure { term, until: sent + DURATION }));
+                self.tenure.send_replace(Some(Tenure {
+                    term,
+                    until: sent + DURATION,
+                }));
                 Ok(())
             }
         }
@@ -162,7 +182,10 @@ impl Elector {
     /// Writes on top of exactly the Lease that was read: its `resourceVersion` goes along.
     async fn write(&self, live: Option<Lease>, holder: &str, term: u64) -> kube::Result<()> {
         let now = MicroTime(Timestamp::now());
-        let before = live.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let before = live
+            .as_ref()
+            .and_then(|lease| lease.spec.clone())
+            .unwrap_or_default();
         let same_holder = before.holder_identity.as_deref() == Some(holder);
         let lease = Lease {
             metadata: ObjectMeta {
@@ -175,7 +198,10 @@ impl Elector {
                 holder_identity: Some(holder.to_owned()),
                 lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
                 lease_transitions: Some(i32::try_from(term).unwrap_or(i32::MAX)),
-                acquire_time: before.acquire_time.filter(|_| same_holder).or(Some(now.clone())),
+                acquire_time: before
+                    .acquire_time
+                    .filter(|_| same_holder)
+                    .or(Some(now.clone())),
                 renew_time: Some(now),
                 ..LeaseSpec::default()
             }),
@@ -189,11 +215,17 @@ impl Elector {
     }
 
     async fn release(&self) {
-        let Some(tenure) = *self.tenure.borrow() else { return };
+        let Some(tenure) = *self.tenure.borrow() else {
+            return;
+        };
         self.tenure.send_replace(None);
         let released = async {
             let live = self.api.get_opt(&self.name.name).await?;
-            if live.as_ref().map(record_of).is_some_and(|r| r.holder == self.me) {
+            if live
+                .as_ref()
+                .map(record_of)
+                .is_some_and(|r| r.holder == self.me)
+            {
                 self.write(live, "", tenure.term).await?;
             }
             Ok::<(), kube::Error>(())
@@ -210,7 +242,10 @@ fn record_of(lease: &Lease) -> Record {
     let spec = lease.spec.clone().unwrap_or_default();
     Record {
         holder: spec.holder_identity.unwrap_or_default(),
-        transitions: spec.lease_transitions.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+        transitions: spec
+            .lease_transitions
+            .and_then(|n| u64::try_from(n).ok())
+            .unwrap_or(0),
         renewal: lease.resource_version().unwrap_or_default(),
     }
 }

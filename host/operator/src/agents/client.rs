@@ -65,7 +65,11 @@ impl AgentClient {
             .no_proxy()
             .build()?;
         let base = format!("https://{server_name}:{CONTROL_PORT}");
-        Ok(Self { http, base, made: Instant::now() })
+        Ok(Self {
+            http,
+            base,
+            made: Instant::now(),
+        })
     }
 
     /// True when the certificate that this client shows should be renewed.
@@ -78,7 +82,11 @@ impl AgentClient {
     /// # Errors
     /// When the agent does not answer or refuses.
     pub async fn events(&self) -> Result<reqwest::Response, AgentError> {
-        let response = self.http.get(format!("{}{PATH_EVENTS}", self.base)).send().await?;
+        let response = self
+            .http
+            .get(format!("{}{PATH_EVENTS}", self.base))
+            .send()
+            .await?;
         Ok(response.error_for_status()?)
     }
 
@@ -107,7 +115,13 @@ impl AgentClient {
         body: &B,
     ) -> Result<A, AgentError> {
         let url = format!("{}{path}", self.base);
-        let response = self.http.put(url).timeout(ANSWER_LIMIT).json(body).send().await?;
+        let response = self
+            .http
+            .put(url)
+            .timeout(ANSWER_LIMIT)
+            .json(body)
+            .send()
+            .await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response.json().await?);
@@ -122,7 +136,9 @@ impl AgentClient {
 
 fn tls_config(identity: &TlsFiles) -> Result<ClientConfig, AgentError> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(identity.authority.as_bytes())?)?;
+    roots.add(CertificateDer::from_pem_slice(
+        identity.authority.as_bytes(),
+    )?)?;
     let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes())?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());

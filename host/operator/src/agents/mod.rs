@@ -50,14 +50,23 @@ impl Drop for Stream {
 impl AgentPool {
     /// A pool that reports news to `wake`.
     pub fn new(wake: UnboundedSender<InstanceRef>) -> Self {
-        Self { wake, streams: Mutex::default() }
+        Self {
+            wake,
+            streams: Mutex::default(),
+        }
     }
 
     /// What is known of an agent.
     pub fn view(&self, pod_uid: &str) -> AgentView {
-        self.lock().get(pod_uid).map_or(AgentView::Absent, |stream| {
-            stream.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        })
+        self.lock()
+            .get(pod_uid)
+            .map_or(AgentView::Absent, |stream| {
+                stream
+                    .view
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone()
+            })
     }
 
     /// The client of an agent that is listened to.
@@ -81,7 +90,12 @@ impl AgentPool {
             view.clone(),
             self.wake.clone(),
         ));
-        let stream = Stream { target: target.clone(), client, view, task };
+        let stream = Stream {
+            target: target.clone(),
+            client,
+            view,
+            task,
+        };
         self.lock().insert(target.pod_uid, stream);
     }
 

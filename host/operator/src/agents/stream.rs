@@ -55,7 +55,12 @@ pub async fn listen(
             !matches!(*view, AgentView::Absent)
         };
         if known {
-            tell(&view, AgentView::Unreachable(stable(&why)), &wake, &instance);
+            tell(
+                &view,
+                AgentView::Unreachable(stable(&why)),
+                &wake,
+                &instance,
+            );
         }
         tokio::time::sleep(retry).await;
         retry = (retry * 2).min(LAST_RETRY);
@@ -64,7 +69,12 @@ pub async fn listen(
 
 /// Words that stay the same while the trouble does, so that a condition does not flap.
 fn stable(why: &str) -> String {
-    why.split(" (").next().unwrap_or(why).chars().take(200).collect()
+    why.split(" (")
+        .next()
+        .unwrap_or(why)
+        .chars()
+        .take(200)
+        .collect()
 }
 
 fn tell(

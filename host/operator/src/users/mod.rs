@@ -69,13 +69,18 @@ pub async fn decide(
 ) -> Decision {
     let requests = user_requests(subject.validated, &passwords.app_name);
     let categories = Categories::clone(&server.categories);
-    let mut input = AclInput { users: requests, categories };
+    let mut input = AclInput {
+        users: requests,
+        categories,
+    };
     let mut refused_rules = Vec::new();
     for problem in check_request(&input) {
         refused_rules.push(format!("user {}: {}", problem.user, problem.what));
     }
-    let refused: BTreeSet<String> =
-        check_request(&input).into_iter().map(|problem| problem.user).collect();
+    let refused: BTreeSet<String> = check_request(&input)
+        .into_iter()
+        .map(|problem| problem.user)
+        .collect();
     let names: Vec<String> = input.users.iter().map(|user| user.name.clone()).collect();
     input.users.retain(|user| !refused.contains(&user.name));
 
@@ -92,15 +97,16 @@ pub async fn decide(
         .filter_map(|name| user(name, &grants, passwords, before))
         .collect();
     let set = with_system_users(users, subject, passwords, before);
-    Decision { set, choice: chosen.choice, problem, refused_rules }
+    Decision {
+        set,
+        choice: chosen.choice,
+        problem,
+        refused_rules,
+    }
 }
 
 /// The set before any server answered: the operator's own user, and whoever was there before.
-pub fn bootstrap(
-    uid: &str,
-    passwords_operator: &str,
-    before: Option<&AclSet>,
-) -> AclSet {
+pub fn bootstrap(uid: &str, passwords_operator: &str, before: Option<&AclSet>) -> AclSet {
     match before.filter(|set| set.owner == uid) {
         Some(set) => set.clone(),
         None => AclSet {
@@ -129,18 +135,27 @@ async fn ask(
     };
     let started = Instant::now();
     let result = choice.policy.decide(&context, input).await;
-    let outcome = result.as_ref().map_or_else(|fault| fault.reason(), |_| "ok");
+    let outcome = result
+        .as_ref()
+        .map_or_else(|fault| fault.reason(), |_| "ok");
     shared
         .metrics
         .decision_seconds
         .with_label_values(&[ACL])
         .observe(started.elapsed().as_secs_f64());
     let count = |outcome: &str| {
-        shared.metrics.decisions.with_label_values(&[ACL, outcome]).inc();
+        shared
+            .metrics
+            .decisions
+            .with_label_values(&[ACL, outcome])
+            .inc();
     };
     let decided = result.map_err(|fault| {
         count(outcome);
-        Problem { reason: call_reason(&fault), message: fault.to_string() }
+        Problem {
+            reason: call_reason(&fault),
+            message: fault.to_string(),
+        }
     })?;
     guard(input, &decided.answer).map_err(|violation| {
         count("GuardRefused");
@@ -172,7 +187,10 @@ fn user(
     };
     match grants.iter().find(|granted| granted.name == name) {
         Some(granted) => Some(compile(granted, &hashes)),
-        None => known.map(|user| AclUser { password_sha256: hashes, ..user.clone() }),
+        None => known.map(|user| AclUser {
+            password_sha256: hashes,
+            ..user.clone()
+        }),
     }
 }
 
@@ -193,7 +211,10 @@ fn with_system_users(
     if subject.validated.auth.default_user
         && let Some(app) = users.iter().find(|user| user.name == passwords.app_name)
     {
-        users.push(AclUser { name: DEFAULT_USER.to_owned(), ..app.clone() });
+        users.push(AclUser {
+            name: DEFAULT_USER.to_owned(),
+            ..app.clone()
+        });
     }
     users.insert(0, operator_user(&passwords.operator));
     let before = before.filter(|set| set.owner == subject.uid);
@@ -202,7 +223,11 @@ fn with_system_users(
         Some(set) => set.revision.saturating_add(1),
         None => 1,
     };
-    AclSet { owner: subject.uid.to_owned(), revision, users }
+    AclSet {
+        owner: subject.uid.to_owned(),
+        revision,
+        users,
+    }
 }
 
 #[cfg(test)]

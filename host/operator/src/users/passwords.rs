@@ -4,8 +4,8 @@ use hera_api::meta::{APP_USER, KEY_PASSWORD, KEY_USERNAME};
 use hera_api::validate::{Validated, check_app_username};
 use hera_render::{AppCredentials, OPERATOR_PASSWORD_KEY};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
 use kube::Client;
+use kube::api::Api;
 use rand::distr::{Alphanumeric, SampleString as _};
 
 /// Enough that guessing is out of the question: 32 letters and digits are 190 bits.
@@ -44,7 +44,9 @@ impl Passwords {
         };
         match &v.auth.secret {
             None => {
-                passwords.by_user.insert(generated.username.clone(), generated.password.clone());
+                passwords
+                    .by_user
+                    .insert(generated.username.clone(), generated.password.clone());
             }
             Some(name) => {
                 let secret = secrets.get_opt(name).await?;
@@ -96,7 +98,9 @@ impl Passwords {
             operator: "operator".into(),
             app_name: app.into(),
             missing: Vec::new(),
-            by_user: users.map(|(name, password)| (name.into(), password.into())).into(),
+            by_user: users
+                .map(|(name, password)| (name.into(), password.into()))
+                .into(),
         }
     }
 }
@@ -111,7 +115,9 @@ pub fn operator_password(live: Option<&Secret>) -> String {
 pub fn app_credentials(live: Option<&Secret>) -> AppCredentials {
     AppCredentials {
         username: APP_USER.to_owned(),
-        password: text(live, KEY_PASSWORD).filter(|p| !p.is_empty()).unwrap_or_else(generate),
+        password: text(live, KEY_PASSWORD)
+            .filter(|p| !p.is_empty())
+            .unwrap_or_else(generate),
     }
 }
 

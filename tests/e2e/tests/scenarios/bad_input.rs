@@ -16,9 +16,14 @@ pub const ALL: &[Scenario] = scenarios![Together;
 /// Row: unknown version; of a new instance, and of one that serves.
 async fn an_unknown_version_is_answered_with_the_known_ones(space: &Space<'_>) -> Result<()> {
     let instance = space.make("cache", json!({"version": "6.9"})).await?;
-    let words = instance.wait_condition(ready::TYPE, "False", ready::UNKNOWN_VERSION).await?;
+    let words = instance
+        .wait_condition(ready::TYPE, "False", ready::UNKNOWN_VERSION)
+        .await?;
     for known in ["7.0", "7.2", "8.0"] {
-        ensure!(words.contains(known), "the message does not list {known}: {words}");
+        ensure!(
+            words.contains(known),
+            "the message does not list {known}: {words}"
+        );
     }
     space.wait_event("cache", ready::UNKNOWN_VERSION).await?;
     instance.patch_spec(json!({"version": "7.2"})).await?;
@@ -27,19 +32,36 @@ async fn an_unknown_version_is_answered_with_the_known_ones(space: &Space<'_>) -
     let app = instance.app().await?;
     let run_id = instance.run_id().await?;
     instance.patch_spec(json!({"version": "7.9"})).await?;
-    let words = instance.wait_condition(degraded::TYPE, "True", degraded::UNKNOWN_VERSION).await?;
-    ensure!(words.contains("7.2"), "the message does not list 7.2: {words}");
+    let words = instance
+        .wait_condition(degraded::TYPE, "True", degraded::UNKNOWN_VERSION)
+        .await?;
+    ensure!(
+        words.contains("7.2"),
+        "the message does not list 7.2: {words}"
+    );
     let serves = instance.condition(ready::TYPE).await?;
-    ensure!(serves.status == "True", "Ready={} {}", serves.status, serves.reason);
+    ensure!(
+        serves.status == "True",
+        "Ready={} {}",
+        serves.status,
+        serves.reason
+    );
     let _: String = app.ask(&["SET", "key", "value"]).await?;
 
     // An older server cannot read these files.
     instance.patch_spec(json!({"version": "7.0"})).await?;
     let reason = degraded::VERSION_INCOMPATIBLE;
-    instance.wait_condition(degraded::TYPE, "True", reason).await?;
+    instance
+        .wait_condition(degraded::TYPE, "True", reason)
+        .await?;
     instance.patch_spec(json!({"version": "7.2"})).await?;
-    instance.wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED).await?;
-    ensure!(instance.run_id().await? == run_id, "the server was started again");
+    instance
+        .wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED)
+        .await?;
+    ensure!(
+        instance.run_id().await? == run_id,
+        "the server was started again"
+    );
     Ok(())
 }
 
@@ -48,17 +70,26 @@ async fn a_missing_storage_class_is_said_and_heals(space: &Space<'_>) -> Result<
     let class = format!("late-{}", space.namespace());
     let spec = json!({"persistence": {"storageClassName": class, "size": "64Mi"}});
     let instance = space.make("cache", spec).await?;
-    let words =
-        instance.wait_condition(ready::TYPE, "False", ready::STORAGE_CLASS_MISSING).await?;
-    ensure!(words.contains(&class), "the message does not name the class: {words}");
-    space.wait_event("cache", ready::STORAGE_CLASS_MISSING).await?;
+    let words = instance
+        .wait_condition(ready::TYPE, "False", ready::STORAGE_CLASS_MISSING)
+        .await?;
+    ensure!(
+        words.contains(&class),
+        "the message does not name the class: {words}"
+    );
+    space
+        .wait_event("cache", ready::STORAGE_CLASS_MISSING)
+        .await?;
     let object = json!({
         "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": class},
         "provisioner": "testbed.hera.io/local", "volumeBindingMode": "WaitForFirstConsumer",
     });
     space.apply(&object.to_string()).await?;
     let healed = instance.wait_settled().await;
-    space.bed().kubectl(&["delete", "storageclass", &class]).await?;
+    space
+        .bed()
+        .kubectl(&["delete", "storageclass", &class])
+        .await?;
     healed?;
     let _: String = instance.app().await?.ask(&["SET", "key", "value"]).await?;
     Ok(())
@@ -73,7 +104,8 @@ async fn what_the_schema_knows_to_be_wrong_is_refused_with_what_to_do(
     let config = |directive: &str| manifest("cache", json!({"config": {directive: "1"}}));
     let user = |name: &str| {
         let secret = json!({"name": "x"});
-        let user = json!({"name": name, "preset": "readonly", "keys": ["*"], "passwordSecretRef": secret});
+        let user =
+            json!({"name": name, "preset": "readonly", "keys": ["*"], "passwordSecretRef": secret});
         manifest("cache", json!({"users": [user]}))
     };
     let refused = [
@@ -83,28 +115,60 @@ async fn what_the_schema_knows_to_be_wrong_is_refused_with_what_to_do(
         (config("dir"), "the agent decides where files are"),
         (config("requirepass"), "set auth and users"),
         (config("appendonly"), "persistence.aof"),
-        (config("unixsocketperm"), "the agent decides where files are"),
+        (
+            config("unixsocketperm"),
+            "the agent decides where files are",
+        ),
         (config("MaxMemory"), "lower-case"),
-        (manifest("cache", json!({"config": {"maxmemory-policy": "a\nuser x on nopass"}})), "config"),
+        (
+            manifest(
+                "cache",
+                json!({"config": {"maxmemory-policy": "a\nuser x on nopass"}}),
+            ),
+            "config",
+        ),
         (manifest(&long, json!({})), "at most 40"),
         (manifest("9-lives", json!({})), "beginning with a letter"),
-        (manifest("cache", json!({"version": null})), "say what to run"),
+        (
+            manifest("cache", json!({"version": null})),
+            "say what to run",
+        ),
         (manifest("cache", json!({"version": "latest"})), "version"),
-        (manifest("cache", json!({"persistence": {"size": "-1Gi"}})), "size"),
-        (manifest("cache", json!({"persistence": {"aof": {"enabled": false}, "rdb": {"save": ""}}})), "nothing would be written"),
+        (
+            manifest("cache", json!({"persistence": {"size": "-1Gi"}})),
+            "size",
+        ),
+        (
+            manifest(
+                "cache",
+                json!({"persistence": {"aof": {"enabled": false}, "rdb": {"save": ""}}}),
+            ),
+            "nothing would be written",
+        ),
         (user("default"), "belong to the operator"),
         (user("hera-x"), "belong to the operator"),
     ];
     for (manifest, words) in refused {
-        let said = space.apply_refused(&manifest).await.with_context(|| manifest.clone())?;
+        let said = space
+            .apply_refused(&manifest)
+            .await
+            .with_context(|| manifest.clone())?;
         ensure!(said.contains(words), "no {words:?} in: {said}");
     }
 
     // What cannot change on a live object.
-    let instance = space.make("cache", json!({"persistence": {"storageClassName": "gp3"}})).await?;
+    let instance = space
+        .make("cache", json!({"persistence": {"storageClassName": "gp3"}}))
+        .await?;
     for (persistence, words) in [
-        (json!({"storageClassName": "standard"}), "create another object"),
-        (json!({"enabled": false, "storageClassName": "gp3"}), "create another object"),
+        (
+            json!({"storageClassName": "standard"}),
+            "create another object",
+        ),
+        (
+            json!({"enabled": false, "storageClassName": "gp3"}),
+            "create another object",
+        ),
     ] {
         let changed = manifest("cache", json!({"persistence": persistence}));
         let said = space.apply_refused(&changed).await?;
@@ -121,16 +185,31 @@ async fn a_child_of_somebody_else_is_left_alone(space: &Space<'_>) -> Result<()>
     });
     space.apply(&theirs.to_string()).await?;
     let instance = space.make("cache", json!({})).await?;
-    let words = instance.wait_condition(degraded::TYPE, "True", ready::NAME_TAKEN).await;
+    let words = instance
+        .wait_condition(degraded::TYPE, "True", ready::NAME_TAKEN)
+        .await;
     let words = match words {
         Ok(words) => words,
-        Err(_) => instance.wait_condition(ready::TYPE, "False", ready::NAME_TAKEN).await?,
+        Err(_) => {
+            instance
+                .wait_condition(ready::TYPE, "False", ready::NAME_TAKEN)
+                .await?
+        }
     };
-    ensure!(words.contains("cache-config"), "the message names no object: {words}");
+    ensure!(
+        words.contains("cache-config"),
+        "the message names no object: {words}"
+    );
     let bed = space.bed();
     let namespace = space.namespace();
-    let left = bed.kubectl(&["-n", namespace, "get", "cm", "cache-config", "-o", "yaml"]).await?;
-    ensure!(left.contains("mine: \"yes\"") && !left.contains("server.json"), "{left}");
-    bed.kubectl(&["-n", namespace, "delete", "cm", "cache-config"]).await?;
+    let left = bed
+        .kubectl(&["-n", namespace, "get", "cm", "cache-config", "-o", "yaml"])
+        .await?;
+    ensure!(
+        left.contains("mine: \"yes\"") && !left.contains("server.json"),
+        "{left}"
+    );
+    bed.kubectl(&["-n", namespace, "delete", "cm", "cache-config"])
+        .await?;
     instance.wait_settled().await
 }

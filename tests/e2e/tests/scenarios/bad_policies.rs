@@ -23,7 +23,10 @@ async fn a_bad_policy_changes_nobodys_rights(space: &Space<'_>) -> Result<()> {
     let good = module("acl-no-delete").await?;
     let (instance, login) = with_worker(space, &good).await?;
     let mut client = login.connect().await?;
-    ensure!(!may_delete(&mut client).await?, "the good policy is not in force");
+    ensure!(
+        !may_delete(&mut client).await?,
+        "the good policy is not in force"
+    );
     let rights = instance.rights().await?;
     let run_id = instance.run_id().await?;
     let bad = [
@@ -41,29 +44,55 @@ async fn a_bad_policy_changes_nobodys_rights(space: &Space<'_>) -> Result<()> {
         ("refuse", reason::POLICY_ERROR),
     ];
     for (name, reason) in bad {
-        let module = if name == "too-large" { oversized(&good) } else { module(name).await? };
+        let module = if name == "too-large" {
+            oversized(&good)
+        } else {
+            module(name).await?
+        };
         space.put_policy(RULES, &module).await?;
-        said(space, &instance, reason).await.with_context(|| name.to_owned())?;
+        said(space, &instance, reason)
+            .await
+            .with_context(|| name.to_owned())?;
         ensure!(instance.rights().await? == rights, "{name}: rights changed");
         ensure!(!may_delete(&mut client).await?, "{name}: DEL is allowed");
         let serves = instance.condition(ready::TYPE).await?;
-        ensure!(serves.status == "True", "{name}: Ready={} {}", serves.status, serves.reason);
+        ensure!(
+            serves.status == "True",
+            "{name}: Ready={} {}",
+            serves.status,
+            serves.reason
+        );
 
         space.put_policy(RULES, &good).await?;
         let healed = instance.wait_policy(&good.digest).await;
         healed.with_context(|| format!("healing after {name}"))?;
     }
-    ensure!(instance.rights().await? == rights, "rights changed after all");
-    ensure!(instance.run_id().await? == run_id, "the server was started again");
+    ensure!(
+        instance.rights().await? == rights,
+        "rights changed after all"
+    );
+    ensure!(
+        instance.run_id().await? == run_id,
+        "the server was started again"
+    );
     Ok(())
 }
 
 async fn said(space: &Space<'_>, instance: &Instance<'_>, reason: &str) -> Result<()> {
-    let words = instance.wait_condition(reason_type(), "False", reason).await?;
+    let words = instance
+        .wait_condition(reason_type(), "False", reason)
+        .await?;
     ensure!(!words.is_empty(), "the condition has no message");
     let status = instance.status().await?;
-    let error = status.policies.first().and_then(|policy| policy.error.clone());
-    ensure!(error.is_some_and(|error| error.contains(reason)), "{:?}", status.policies);
+    let error = status
+        .policies
+        .first()
+        .and_then(|policy| policy.error.clone());
+    ensure!(
+        error.is_some_and(|error| error.contains(reason)),
+        "{:?}",
+        status.policies
+    );
     space.wait_event("cache", reason).await?;
     Ok(())
 }
@@ -78,10 +107,19 @@ async fn a_policy_that_cannot_be_found_changes_nobodys_rights(space: &Space<'_>)
     let (instance, login) = with_worker(space, &good).await?;
     let rights = instance.rights().await?;
     let acl = |source: serde_json::Value| json!({"policies": {"acl": source}});
-    let other = Module { digest: format!("sha256:{}", "0".repeat(64)), ..good.clone() };
+    let other = Module {
+        digest: format!("sha256:{}", "0".repeat(64)),
+        ..good.clone()
+    };
     let bad = [
-        (json!({"configMapRef": {"name": "nowhere"}}), reason::CONFIG_MAP_MISSING),
-        (json!({"configMapRef": {"name": RULES, "key": "other.wasm"}}), reason::KEY_MISSING),
+        (
+            json!({"configMapRef": {"name": "nowhere"}}),
+            reason::CONFIG_MAP_MISSING,
+        ),
+        (
+            json!({"configMapRef": {"name": RULES, "key": "other.wasm"}}),
+            reason::KEY_MISSING,
+        ),
         (
             json!({"configMapRef": {"key": "policy.wasm", "digest": other.digest}}),
             reason::DIGEST_MISMATCH,
@@ -94,46 +132,78 @@ async fn a_policy_that_cannot_be_found_changes_nobodys_rights(space: &Space<'_>)
     for (source, reason) in bad {
         instance.patch_spec(acl(source)).await?;
         said(space, &instance, reason).await?;
-        ensure!(instance.rights().await? == rights, "{reason}: rights changed");
+        ensure!(
+            instance.rights().await? == rights,
+            "{reason}: rights changed"
+        );
     }
     instance.patch_spec(acl(json!({"settings": null}))).await?;
     instance.wait_policy(&good.digest).await?;
 
-    space.bed().kubectl(&["-n", space.namespace(), "delete", "configmap", RULES]).await?;
+    space
+        .bed()
+        .kubectl(&["-n", space.namespace(), "delete", "configmap", RULES])
+        .await?;
     said(space, &instance, reason::CONFIG_MAP_MISSING).await?;
-    ensure!(instance.rights().await? == rights, "rights changed with the ConfigMap gone");
+    ensure!(
+        instance.rights().await? == rights,
+        "rights changed with the ConfigMap gone"
+    );
     ensure!(!may_delete(&mut login.connect().await?).await?);
 
     // Rights survive a restart while nobody can decide on them.
     let run_id = instance.run_id().await?;
     instance.delete_pod(false).await?;
-    wait_for("another run of the server", Duration::from_secs(60), async || {
-        ensure!(instance.run_id().await? != run_id, "it is the old one");
-        Ok(())
-    })
+    wait_for(
+        "another run of the server",
+        Duration::from_secs(60),
+        async || {
+            ensure!(instance.run_id().await? != run_id, "it is the old one");
+            Ok(())
+        },
+    )
     .await?;
-    wait_for("the worker is let in", Duration::from_secs(20), async || {
-        ensure!(!may_delete(&mut login.connect().await?).await?, "DEL is allowed");
-        Ok(())
-    })
+    wait_for(
+        "the worker is let in",
+        Duration::from_secs(20),
+        async || {
+            ensure!(
+                !may_delete(&mut login.connect().await?).await?,
+                "DEL is allowed"
+            );
+            Ok(())
+        },
+    )
     .await?;
     space.put_policy(RULES, &good).await?;
     instance.wait_policy(&good.digest).await?;
-    ensure!(instance.rights().await? == rights, "rights changed after all");
+    ensure!(
+        instance.rights().await? == rights,
+        "rights changed after all"
+    );
     Ok(())
 }
 
 /// Never fail open (design §4): a user who has no rights yet gets none from a policy that fails,
 /// the application user included; once it is good, everything comes.
 async fn without_any_good_policy_nobody_gets_rights(space: &Space<'_>) -> Result<()> {
-    space.put_policy(RULES, &module("endless-loop").await?).await?;
+    space
+        .put_policy(RULES, &module("endless-loop").await?)
+        .await?;
     let spec = json!({"policies": {"acl": {"configMapRef": {"name": RULES}}}});
     let instance = space.make("cache", spec).await?;
-    instance.wait_condition(reason::TYPE, "False", reason::OUT_OF_FUEL).await?;
-    instance.wait_condition(ready::TYPE, "False", ready::WAITING_FOR_USERS).await?;
+    instance
+        .wait_condition(reason::TYPE, "False", reason::OUT_OF_FUEL)
+        .await?;
+    instance
+        .wait_condition(ready::TYPE, "False", ready::WAITING_FOR_USERS)
+        .await?;
     let app = instance.app().await?;
     let direct = app.at(&instance.pod_ip().await?);
-    ensure!(direct.connect().await.is_err(), "the application user is let in");
+    ensure!(
+        direct.connect().await.is_err(),
+        "the application user is let in"
+    );
 
     let good = module("acl-presets").await?;
     space.put_policy(RULES, &good).await?;

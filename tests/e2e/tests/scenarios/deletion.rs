@@ -27,8 +27,14 @@ async fn a_kept_volume_is_taken_over_by_an_instance_of_the_same_name(
     ensure!(kept.metadata.uid == claim && kept.metadata.deletion_timestamp.is_none());
 
     let instance = space.ready("cache", spec).await?;
-    ensure!(instance.get().await?.metadata.uid != uid, "the object is the old one");
-    ensure!(instance.claim().await?.metadata.uid == claim, "the claim is another one");
+    ensure!(
+        instance.get().await?.metadata.uid != uid,
+        "the object is the old one"
+    );
+    ensure!(
+        instance.claim().await?.metadata.uid == claim,
+        "the claim is another one"
+    );
     let app = instance.app().await?;
     writer.verify(&app).await?;
     let _: String = app.ask(&["SET", "and", "more"]).await?;
@@ -52,7 +58,9 @@ async fn a_volume_that_is_not_to_be_kept_goes_with_its_instance(space: &Space<'_
 
     // A change of mind counts: what was made to be deleted is kept.
     let _: String = instance.app().await?.ask(&["SET", "key", "value"]).await?;
-    instance.patch_spec(json!({"persistence": {"reclaimPolicy": "Retain"}})).await?;
+    instance
+        .patch_spec(json!({"persistence": {"reclaimPolicy": "Retain"}}))
+        .await?;
     instance.wait_settled().await?;
     instance.delete().await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -66,8 +74,12 @@ async fn a_volume_that_is_not_to_be_kept_goes_with_its_instance(space: &Space<'_
 
 /// Row: namespace deleted.
 async fn a_deleted_namespace_ends(space: &Space<'_>) -> Result<()> {
-    let kept = space.make("kept", json!({"persistence": {"reclaimPolicy": "Retain"}})).await?;
-    let gone = space.make("gone", json!({"persistence": {"reclaimPolicy": "Delete"}})).await?;
+    let kept = space
+        .make("kept", json!({"persistence": {"reclaimPolicy": "Retain"}}))
+        .await?;
+    let gone = space
+        .make("gone", json!({"persistence": {"reclaimPolicy": "Delete"}}))
+        .await?;
     tokio::try_join!(kept.wait_settled(), gone.wait_settled())?;
     space.delete_and_wait(Duration::from_secs(90)).await
 }

@@ -22,7 +22,9 @@ async fn how_long_things_take(space: &Space<'_>) -> Result<()> {
         let start = Instant::now();
         space.apply(&manifest(&name, json!({}))).await?;
         let instance = space.instance(&name);
-        instance.wait_condition(ready::TYPE, "True", ready::SERVING).await?;
+        instance
+            .wait_condition(ready::TYPE, "True", ready::SERVING)
+            .await?;
         times.push(start.elapsed());
         let _: String = instance.app().await?.ask(&["SET", "key", "value"]).await?;
     }
@@ -56,11 +58,21 @@ async fn how_long_things_take(space: &Space<'_>) -> Result<()> {
         for writer in [&direct, &service] {
             writer.wait_for_more(50, Duration::from_secs(30)).await?;
         }
-        ensure!(instance.run_id().await? != run_id, "the fault did not happen");
+        ensure!(
+            instance.run_id().await? != run_id,
+            "the fault did not happen"
+        );
         by_pod.push(direct.first_after(fault).context("no write at the pod")?);
-        by_service.push(service.first_after(fault).context("no write at the Service")?);
+        by_service.push(
+            service
+                .first_after(fault)
+                .context("no write at the Service")?,
+        );
     }
     figures.note_times("server killed -> write accepted, at the pod", &by_pod);
-    figures.note_times("server killed -> write accepted, at the ClusterIP", &by_service);
+    figures.note_times(
+        "server killed -> write accepted, at the ClusterIP",
+        &by_service,
+    );
     Ok(())
 }

@@ -23,13 +23,19 @@ const BACK: Duration = Duration::from_secs(60);
 /// Row: create → Ready → write.
 async fn an_applied_instance_becomes_ready_and_takes_writes(space: &Space<'_>) -> Result<()> {
     let instance = space.make("cache", json!({})).await?;
-    wait_for("Ready=False, before it is true", Duration::from_secs(20), async || {
-        let condition = instance.condition(ready::TYPE).await?;
-        ensure!(condition.status == "False", "it is {}", condition.status);
-        Ok(())
-    })
+    wait_for(
+        "Ready=False, before it is true",
+        Duration::from_secs(20),
+        async || {
+            let condition = instance.condition(ready::TYPE).await?;
+            ensure!(condition.status == "False", "it is {}", condition.status);
+            Ok(())
+        },
+    )
     .await?;
-    instance.wait_condition(ready::TYPE, "True", ready::SERVING).await?;
+    instance
+        .wait_condition(ready::TYPE, "True", ready::SERVING)
+        .await?;
     space.wait_event("cache", ready::SERVING).await?;
 
     // As an application connects: the generated Secret, the Service's name.
@@ -38,10 +44,17 @@ async fn an_applied_instance_becomes_ready_and_takes_writes(space: &Space<'_>) -
     let password = space.secret("cache-app", "password").await?;
     let namespace = space.namespace();
     ensure!(host == format!("cache.{namespace}.svc"), "host is {host}");
-    ensure!(uri == format!("redis://app:{password}@{host}:6379/0"), "uri is not made of its parts");
+    ensure!(
+        uri == format!("redis://app:{password}@{host}:6379/0"),
+        "uri is not made of its parts"
+    );
     let resolved = hera_testbed::resolve(&format!("{host}.cluster.local"))?;
     let app = instance.app().await?;
-    ensure!(resolved == app.host, "{host} is {resolved}, the Service is {}", app.host);
+    ensure!(
+        resolved == app.host,
+        "{host} is {resolved}, the Service is {}",
+        app.host
+    );
     let mut client = app.connect().await?;
     text(&mut client, &["SET", "greeting", "hello"]).await?;
     ensure!(text(&mut client, &["GET", "greeting"]).await? == "hello");
@@ -49,12 +62,23 @@ async fn an_applied_instance_becomes_ready_and_takes_writes(space: &Space<'_>) -
     let status = instance.status().await?;
     ensure!(status.primary.as_deref() == Some("cache-0"), "{status:?}");
     ensure!(status.version.as_deref() == Some("7.2.4"), "{status:?}");
-    ensure!(status.image.as_deref() == Some("localhost/redis:7.2.4"), "{status:?}");
-    instance.wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED).await?;
+    ensure!(
+        status.image.as_deref() == Some("localhost/redis:7.2.4"),
+        "{status:?}"
+    );
+    instance
+        .wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED)
+        .await?;
 
     // Nobody gets in without a password.
-    let stranger = hera_tests_e2e::Login { user: None, ..app.with_password("guess") };
-    ensure!(stranger.connect().await.is_err(), "a client with a guessed password is let in");
+    let stranger = hera_tests_e2e::Login {
+        user: None,
+        ..app.with_password("guess")
+    };
+    ensure!(
+        stranger.connect().await.is_err(),
+        "a client with a guessed password is let in"
+    );
     Ok(())
 }
 
@@ -63,23 +87,36 @@ async fn the_sample_works_as_it_stands(space: &Space<'_>) -> Result<()> {
     let bed = space.bed();
     let namespace = space.namespace();
     let sample = "deploy/samples/cache_v1alpha1_redisinstance.yaml";
-    bed.kubectl(&["-n", namespace, "apply", "-f", sample]).await?;
+    bed.kubectl(&["-n", namespace, "apply", "-f", sample])
+        .await?;
     let instance = space.instance("my-redis");
     instance.wait_settled().await?;
     let claim = instance.claim().await?;
     let class = claim.spec.and_then(|spec| spec.storage_class_name);
-    ensure!(class.as_deref() == Some("gp3"), "the claim's class is {class:?}");
+    ensure!(
+        class.as_deref() == Some("gp3"),
+        "the claim's class is {class:?}"
+    );
     let set: String = instance.app().await?.ask(&["SET", "key", "value"]).await?;
     ensure!(set == "OK");
     // 70 % of 512Mi, as the docs say.
     let maxmemory = instance.config("maxmemory").await?;
-    ensure!(maxmemory == (512_u64 * 1024 * 1024 * 7 / 10).to_string(), "maxmemory is {maxmemory}");
+    ensure!(
+        maxmemory == (512_u64 * 1024 * 1024 * 7 / 10).to_string(),
+        "maxmemory is {maxmemory}"
+    );
 
     let table = bed.kubectl(&["-n", namespace, "get", "ri"]).await?;
     let mut lines = table.lines();
-    let head: Vec<_> = lines.next().context("no table")?.split_whitespace().collect();
+    let head: Vec<_> = lines
+        .next()
+        .context("no table")?
+        .split_whitespace()
+        .collect();
     ensure!(
-        head == ["NAME", "PHASE", "READY", "ENGINE", "VERSION", "PRIMARY", "AGE"],
+        head == [
+            "NAME", "PHASE", "READY", "ENGINE", "VERSION", "PRIMARY", "AGE"
+        ],
         "the columns are {head:?}"
     );
     let row: Vec<_> = lines.next().context("no row")?.split_whitespace().collect();
@@ -87,8 +124,13 @@ async fn the_sample_works_as_it_stands(space: &Space<'_>) -> Result<()> {
         row.starts_with(&["my-redis", "Ready", "True", "redis", "7.2.4", "my-redis-0"]),
         "the row is {row:?}"
     );
-    let wide = bed.kubectl(&["-n", namespace, "get", "ri", "-o", "wide"]).await?;
-    ensure!(wide.contains("Serving") && wide.contains("localhost/redis:7.2.4"), "{wide}");
+    let wide = bed
+        .kubectl(&["-n", namespace, "get", "ri", "-o", "wide"])
+        .await?;
+    ensure!(
+        wide.contains("Serving") && wide.contains("localhost/redis:7.2.4"),
+        "{wide}"
+    );
     Ok(())
 }
 
@@ -116,11 +158,20 @@ async fn a_deleted_pod_comes_back_with_every_acknowledged_write(space: &Space<'_
     let back = Instant::now();
     writer.wait_for_more(100, BACK).await?;
 
-    ensure!(instance.run_id().await? != run_id, "the server is the same process");
-    ensure!(instance.claim().await?.metadata.uid == claim, "the claim is another one");
+    ensure!(
+        instance.run_id().await? != run_id,
+        "the server is the same process"
+    );
+    ensure!(
+        instance.claim().await?.metadata.uid == claim,
+        "the claim is another one"
+    );
     check_rates(&writer, start, fault, back)?;
     let app = instance.app().await?;
-    space.bed().figures.note("pod deleted: longest gap of a client", millis(writer.longest_gap()));
+    space.bed().figures.note(
+        "pod deleted: longest gap of a client",
+        millis(writer.longest_gap()),
+    );
     writer.verify(&app).await?;
     old.verify(&app).await?;
     Ok(())
@@ -144,8 +195,14 @@ async fn a_killed_server_comes_back_in_its_container_with_every_acknowledged_wri
         let run_id = instance.run_id().await?;
         let pid = instance.pid("redis-server").await?;
         space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
-        writer.wait_for_more(50, BACK).await.with_context(|| format!("after kill {round}"))?;
-        ensure!(instance.run_id().await? != run_id, "the fault did not happen");
+        writer
+            .wait_for_more(50, BACK)
+            .await
+            .with_context(|| format!("after kill {round}"))?;
+        ensure!(
+            instance.run_id().await? != run_id,
+            "the fault did not happen"
+        );
     }
     let back = Instant::now();
     writer.wait_for_more(100, BACK).await?;
@@ -153,7 +210,10 @@ async fn a_killed_server_comes_back_in_its_container_with_every_acknowledged_wri
     instance.wait_settled().await?;
     ensure!(instance.pod_uid().await? == uid, "the pod is another one");
     let now = instance.container().await?;
-    ensure!(now == container, "the container was {container:?} and is {now:?}");
+    ensure!(
+        now == container,
+        "the container was {container:?} and is {now:?}"
+    );
     check_rates(&writer, start, before, back)?;
     writer.verify(&app).await?;
     Ok(())
@@ -172,7 +232,10 @@ async fn a_killed_agent_comes_back_with_every_acknowledged_write(space: &Space<'
     writer.wait_for_more(100, BACK).await?;
 
     let fault = Instant::now();
-    space.bed().testbed.kill_process(instance.pid("hera-agent").await?, Signal::SIGKILL)?;
+    space
+        .bed()
+        .testbed
+        .kill_process(instance.pid("hera-agent").await?, Signal::SIGKILL)?;
     wait_for("the container was started again", BACK, async || {
         let (now, _) = instance.container().await?;
         ensure!(now == restarts + 1, "restartCount is {now}");
@@ -184,7 +247,10 @@ async fn a_killed_agent_comes_back_with_every_acknowledged_write(space: &Space<'
     let back = Instant::now();
     writer.wait_for_more(100, BACK).await?;
 
-    ensure!(instance.run_id().await? != run_id, "the server outlived its agent");
+    ensure!(
+        instance.run_id().await? != run_id,
+        "the server outlived its agent"
+    );
     ensure!(instance.pod_uid().await? == uid, "the pod is another one");
     let (now, _) = instance.container().await?;
     ensure!(now == restarts + 1, "the kubelet restarted it {now} times");
@@ -216,7 +282,10 @@ async fn two_instances_live_side_by_side(space: &Space<'_>) -> Result<()> {
 
 fn check_rates(writer: &Writer, start: Instant, fault: Instant, back: Instant) -> Result<()> {
     let (before, after) = (writer.rate(start, fault), writer.rate(back, Instant::now()));
-    ensure!(before >= RATE && after >= RATE, "{before:.0} and {after:.0} writes a second");
+    ensure!(
+        before >= RATE && after >= RATE,
+        "{before:.0} and {after:.0} writes a second"
+    );
     Ok(())
 }
 

@@ -50,14 +50,23 @@ async fn a_killed_operator_comes_back_and_touches_nothing(space: &Space<'_>) -> 
     ensure!(now == (run_id, container), "the server was started again");
     let app = instance.app().await?;
     let gap = writer.longest_gap();
-    ensure!(gap < Duration::from_secs(2), "a client waited {} ms", gap.as_millis());
+    ensure!(
+        gap < Duration::from_secs(2),
+        "a client waited {} ms",
+        gap.as_millis()
+    );
     writer.verify(&app).await?;
     Ok(())
 }
 
 fn restarts(pods: &[k8s_openapi::api::core::v1::Pod]) -> i32 {
-    let statuses = pods.iter().filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref());
-    statuses.flatten().map(|container| container.restart_count).sum()
+    let statuses = pods
+        .iter()
+        .filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref());
+    statuses
+        .flatten()
+        .map(|container| container.restart_count)
+        .sum()
 }
 
 /// Row: leader killed → the other operator takes over: another holder of the Lease, and a change
@@ -75,8 +84,13 @@ async fn when_the_leader_dies_the_other_operator_takes_over(space: &Space<'_>) -
     operator.delete_pod(&leader).await?;
     let next = operator.wait_leader(&[&leader], SOME).await?;
     let elected = start.elapsed();
-    ensure!(standby.contains(&next), "{next} leads, the other one was {standby:?}");
-    instance.patch_spec(json!({"config": {"slowlog-max-len": "11"}})).await?;
+    ensure!(
+        standby.contains(&next),
+        "{next} leads, the other one was {standby:?}"
+    );
+    instance
+        .patch_spec(json!({"config": {"slowlog-max-len": "11"}}))
+        .await?;
     wait_for("a change is carried out", SOME, async || {
         let found = instance.config("slowlog-max-len").await?;
         ensure!(found == "11", "it is {found}");
@@ -88,7 +102,10 @@ async fn when_the_leader_dies_the_other_operator_takes_over(space: &Space<'_>) -
         "leader killed -> the other leads, a change is carried out",
         format!("{} ms, {} ms", elected.as_millis(), took.as_millis()),
     );
-    ensure!(instance.run_id().await? == run_id, "the server was started again");
+    ensure!(
+        instance.run_id().await? == run_id,
+        "the server was started again"
+    );
     instance.wait_settled().await?;
     operator.wait_rolled_out(Duration::from_secs(60)).await
 }
@@ -102,8 +119,15 @@ async fn an_object_that_cannot_be_read_disturbs_no_other(space: &Space<'_>) -> R
     // The schema first: whatever happened, no other scenario may meet the wide one.
     bed.kubectl(&["apply", "-f", "deploy/crd/"]).await?;
     outcome?;
-    space.instance("odd").patch_spec(json!({"engine": "redis"})).await?;
-    space.instance("odd").wait_settled().await.context("it heals when corrected")?;
+    space
+        .instance("odd")
+        .patch_spec(json!({"engine": "redis"}))
+        .await?;
+    space
+        .instance("odd")
+        .wait_settled()
+        .await
+        .context("it heals when corrected")?;
     let _: String = space.instance("odd").app().await?.ask(&["PING"]).await?;
     Ok(())
 }
@@ -115,13 +139,20 @@ async fn beside_an_unreadable(space: &Space<'_>, healthy: &Instance<'_>) -> Resu
     let words = ["patch", "crd", crd, "--type=json", "-p", &patch];
     space.bed().kubectl(&words).await?;
     wait_for("the wide schema is in force", SOME, async || {
-        space.apply(&manifest("odd", json!({"engine": "keydb"}))).await
+        space
+            .apply(&manifest("odd", json!({"engine": "keydb"})))
+            .await
     })
     .await?;
     let words = space.wait_event("odd", "SpecInvalid").await?;
-    ensure!(words.contains("keydb") || words.contains("engine"), "the Event says {words}");
+    ensure!(
+        words.contains("keydb") || words.contains("engine"),
+        "the Event says {words}"
+    );
 
-    healthy.patch_spec(json!({"config": {"slowlog-max-len": "12"}})).await?;
+    healthy
+        .patch_spec(json!({"config": {"slowlog-max-len": "12"}}))
+        .await?;
     wait_for("a healthy one is carried out beside it", SOME, async || {
         let found = healthy.config("slowlog-max-len").await?;
         ensure!(found == "12", "it is {found}");
@@ -157,14 +188,23 @@ async fn a_newer_operator_restarts_no_data_pod(space: &Space<'_>) -> Result<()> 
         let app = instance.app().await?;
         let (run_id, container) = tokio::try_join!(instance.run_id(), instance.container())?;
         let writer = Writer::start("along", app.clone());
-        before.push((instance, instance.children().await?, run_id, container, app, writer));
+        before.push((
+            instance,
+            instance.children().await?,
+            run_id,
+            container,
+            app,
+            writer,
+        ));
     }
 
     let environment = json!([{"name": "HERA_AGENT_IMAGE", "value": image}]);
     let container = operator_container(bed).await?;
     let containers = json!([{"name": container, "image": image, "env": environment}]);
     let template = json!({"spec": {"containers": containers}});
-    operator.patch(json!({"spec": {"replicas": 2, "template": template}})).await?;
+    operator
+        .patch(json!({"spec": {"replicas": 2, "template": template}}))
+        .await?;
     operator.wait_rolled_out(Duration::from_secs(90)).await?;
     operator.wait_leader(&[], SOME).await?;
     let outcome = upgraded(space, &older, &image, before).await;
@@ -192,19 +232,28 @@ async fn upgraded(
         wait_for("the new agent is in the template", SOME, async || {
             let set: StatefulSet = space.api().get(instance.name()).await?;
             let template = serde_json::to_value(set.spec.map(|spec| spec.template))?;
-            let found = template.pointer("/spec/initContainers/0/image").and_then(Value::as_str);
+            let found = template
+                .pointer("/spec/initContainers/0/image")
+                .and_then(Value::as_str);
             ensure!(found == Some(image), "it is {found:?}");
             let grace = template.pointer("/spec/terminationGracePeriodSeconds");
-            ensure!(grace != Some(&json!(OLD_GRACE)), "the grace period is the old default");
+            ensure!(
+                grace != Some(&json!(OLD_GRACE)),
+                "the grace period is the old default"
+            );
             Ok(())
         })
         .await?;
     }
-    wait_for("the new default reaches the running server", SOME, async || {
-        let backlog = older.config("repl-backlog-size").await?;
-        ensure!(backlog != OLD_BACKLOG, "it is the old one");
-        Ok(())
-    })
+    wait_for(
+        "the new default reaches the running server",
+        SOME,
+        async || {
+            let backlog = older.config("repl-backlog-size").await?;
+            ensure!(backlog != OLD_BACKLOG, "it is the old one");
+            Ok(())
+        },
+    )
     .await?;
     // Time for what must not happen.
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -212,25 +261,44 @@ async fn upgraded(
         let name = instance.name();
         instance.wait_settled().await?;
         children.ensure_same_pods_and_claims(&instance.children().await?)?;
-        ensure!(instance.run_id().await? == run_id, "the server of {name} was started again");
-        ensure!(instance.container().await? == container, "the container of {name} is another");
-        instance.wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED).await?;
+        ensure!(
+            instance.run_id().await? == run_id,
+            "the server of {name} was started again"
+        );
+        ensure!(
+            instance.container().await? == container,
+            "the container of {name} is another"
+        );
+        instance
+            .wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED)
+            .await?;
         writer.wait_for_more(50, SOME).await?;
         let gap = writer.longest_gap();
-        ensure!(gap < Duration::from_secs(2), "a client of {name} waited {} ms", gap.as_millis());
+        ensure!(
+            gap < Duration::from_secs(2),
+            "a client of {name} waited {} ms",
+            gap.as_millis()
+        );
         writer.verify(&app).await?;
     }
-    ensure!(older.config("tcp-backlog").await? == OLD_AT_START, "the server was started again");
+    ensure!(
+        older.config("tcp-backlog").await? == OLD_AT_START,
+        "the server was started again"
+    );
 
     // The next restart brings the new defaults and the new agent.
     let run_id = older.run_id().await?;
     older.delete_pod(false).await?;
-    wait_for("a start with the new defaults", Duration::from_secs(60), async || {
-        ensure!(older.run_id().await? != run_id, "it is the old run");
-        let found = older.config("tcp-backlog").await?;
-        ensure!(found != OLD_AT_START, "it is the old default");
-        Ok(())
-    })
+    wait_for(
+        "a start with the new defaults",
+        Duration::from_secs(60),
+        async || {
+            ensure!(older.run_id().await? != run_id, "it is the old run");
+            let found = older.config("tcp-backlog").await?;
+            ensure!(found != OLD_AT_START, "it is the old default");
+            Ok(())
+        },
+    )
     .await?;
     older.wait_settled().await
 }
@@ -247,13 +315,20 @@ async fn make_older(space: &Space<'_>, instance: &Instance<'_>) -> Result<()> {
     let sets: Api<StatefulSet> = space.api();
     let set = sets.get_metadata(name).await?;
     let managers = set.metadata.managed_fields.unwrap_or_default();
-    let manager = managers.iter().find(|entry| entry.operation.as_deref() == Some("Apply"));
-    let manager = manager.and_then(|entry| entry.manager.clone()).context("no field manager")?;
+    let manager = managers
+        .iter()
+        .find(|entry| entry.operation.as_deref() == Some("Apply"));
+    let manager = manager
+        .and_then(|entry| entry.manager.clone())
+        .context("no field manager")?;
     let probe = json!({"name": "redis", "readinessProbe": {"periodSeconds": 3}});
     let template = json!({"spec": {
         "terminationGracePeriodSeconds": OLD_GRACE, "containers": [probe],
     }});
-    let as_operator = PatchParams { field_manager: Some(manager), ..PatchParams::default() };
+    let as_operator = PatchParams {
+        field_manager: Some(manager),
+        ..PatchParams::default()
+    };
     let patch = Patch::Strategic(json!({"spec": {"template": template}}));
     sets.patch(name, &as_operator, &patch).await?;
 
@@ -263,7 +338,10 @@ async fn make_older(space: &Space<'_>, instance: &Instance<'_>) -> Result<()> {
     let data = map.data.unwrap_or_default();
     let (key, text) = data.iter().next().context("an empty ConfigMap")?;
     let mut config: Value = serde_json::from_str(text)?;
-    let revision = config.get("revision").and_then(Value::as_u64).context("no revision")?;
+    let revision = config
+        .get("revision")
+        .and_then(Value::as_u64)
+        .context("no revision")?;
     if let Some(object) = config.as_object_mut() {
         object.insert("revision".to_owned(), json!(revision + 1));
         let directives = object.get_mut("directives").and_then(Value::as_object_mut);
@@ -278,12 +356,20 @@ async fn make_older(space: &Space<'_>, instance: &Instance<'_>) -> Result<()> {
     instance.delete_pod(false).await?;
     let served = async || {
         ensure!(instance.run_id().await? != run_id, "it is the old run");
-        ensure!(instance.config("tcp-backlog").await? == OLD_AT_START, "not the old defaults");
+        ensure!(
+            instance.config("tcp-backlog").await? == OLD_AT_START,
+            "not the old defaults"
+        );
         let role = instance.info("role").await?;
         ensure!(role == "master", "it is a {role}");
         Ok(())
     };
-    wait_for("a start without any operator", Duration::from_secs(90), served).await?;
+    wait_for(
+        "a start without any operator",
+        Duration::from_secs(90),
+        served,
+    )
+    .await?;
     // No operator leads the Service to the new pod yet; the pod itself serves.
     let direct = instance.app().await?.at(&instance.pod_ip().await?);
     wait_for("writes without any operator", SOME, async || {
@@ -302,8 +388,16 @@ async fn point_service_at(space: &Space<'_>, instance: &Instance<'_>) -> Result<
     ]}])
     .to_string();
     let slice = format!("{}-primary", instance.name());
-    let words =
-        ["-n", space.namespace(), "patch", "endpointslice", &slice, "--type=json", "-p", &patch];
+    let words = [
+        "-n",
+        space.namespace(),
+        "patch",
+        "endpointslice",
+        &slice,
+        "--type=json",
+        "-p",
+        &patch,
+    ];
     space.bed().kubectl(&words).await?;
     let app = instance.app().await?;
     wait_for("the Service leads to the new pod", SOME, async || {
@@ -316,7 +410,12 @@ async fn point_service_at(space: &Space<'_>, instance: &Instance<'_>) -> Result<
 }
 
 async fn operator_container(bed: &Bed) -> Result<String> {
-    let spec = bed.operator().deployment().await?.spec.and_then(|spec| spec.template.spec);
+    let spec = bed
+        .operator()
+        .deployment()
+        .await?
+        .spec
+        .and_then(|spec| spec.template.spec);
     let containers = spec.map(|spec| spec.containers).unwrap_or_default();
     Ok(containers.into_iter().next().context("no container")?.name)
 }
@@ -327,7 +426,9 @@ async fn newer_image(bed: &Bed) -> Result<String> {
     let tag = "localhost/hera-operator:e2e-newer".to_owned();
     let repo = bed.repo().to_path_buf();
     let exe = std::env::current_exe()?;
-    let target = exe.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
+    let target = exe
+        .ancestors()
+        .find(|dir| dir.join("CACHEDIR.TAG").exists());
     let target = target.context("no target folder")?.to_path_buf();
     let name = tag.clone();
     tokio::task::spawn_blocking(move || {

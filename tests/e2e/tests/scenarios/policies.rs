@@ -33,7 +33,9 @@ pub async fn with_worker<'a>(
     space: &'a Space<'_>,
     permissive: &Module,
 ) -> Result<(Instance<'a>, Login)> {
-    space.put_secret("worker", &[("password", "of-the-worker")]).await?;
+    space
+        .put_secret("worker", &[("password", "of-the-worker")])
+        .await?;
     space.put_policy(RULES, permissive).await?;
     let instance = space.ready("cache", worker_spec()).await?;
     instance.wait_policy(&permissive.digest).await?;
@@ -57,13 +59,24 @@ pub async fn swap(
     module: &Module,
     deletes: bool,
 ) -> Result<Duration> {
-    ensure!(may_delete(client).await? != deletes, "it shows before the swap");
+    ensure!(
+        may_delete(client).await? != deletes,
+        "it shows before the swap"
+    );
     let start = Instant::now();
     space.put_policy(RULES, module).await?;
-    wait_for("the swapped policy shows", Duration::from_secs(20), async || {
-        ensure!(may_delete(client).await? == deletes, "DEL allowed: {}", !deletes);
-        Ok(())
-    })
+    wait_for(
+        "the swapped policy shows",
+        Duration::from_secs(20),
+        async || {
+            ensure!(
+                may_delete(client).await? == deletes,
+                "DEL allowed: {}",
+                !deletes
+            );
+            Ok(())
+        },
+    )
     .await?;
     Ok(start.elapsed())
 }
@@ -81,13 +94,22 @@ async fn a_swapped_policy_changes_rights_while_a_client_stays_connected(
     for (module, deletes) in [(&strict, false), (&permissive, true), (&strict, false)] {
         let took = swap(space, &mut client, module, deletes).await?;
         instance.wait_policy(&module.digest).await?;
-        ensure!(may_delete(&mut client).await? == deletes, "it shows no more");
+        ensure!(
+            may_delete(&mut client).await? == deletes,
+            "it shows no more"
+        );
         ensure!(took <= EFFECTIVE, "it took {} ms", took.as_millis());
-        ensure!(text(&mut client, &["CLIENT", "ID"]).await? == id, "the connection is another");
+        ensure!(
+            text(&mut client, &["CLIENT", "ID"]).await? == id,
+            "the connection is another"
+        );
         text(&mut client, &["SET", "app:key", "value"]).await?;
     }
     space.wait_event("cache", "PolicyChanged").await?;
-    ensure!(instance.run_id().await? == run_id, "the server was started again");
+    ensure!(
+        instance.run_id().await? == run_id,
+        "the server was started again"
+    );
     let status = instance.status().await?;
     let policy = status.policies.first().context("no status.policies")?;
     ensure!(policy.source == "configMap rules", "{policy:?}");
@@ -101,12 +123,20 @@ async fn a_swapped_policy_changes_rights_while_a_client_stays_connected(
     })
     .await?;
     let answer = text(&mut client, &["INCR", "app:count"]).await;
-    ensure!(answer.err().is_some_and(|error| is_denied(&error)), "INCR is allowed");
-    ensure!(text(&mut client, &["CLIENT", "ID"]).await? == id, "the connection is another");
+    ensure!(
+        answer.err().is_some_and(|error| is_denied(&error)),
+        "INCR is allowed"
+    );
+    ensure!(
+        text(&mut client, &["CLIENT", "ID"]).await? == id,
+        "the connection is another"
+    );
 
     // Without a policy of its own the built-in decides.
     instance.patch_spec(json!({"policies": null})).await?;
-    instance.wait_condition(policy_healthy::TYPE, "True", policy_healthy::BUILTIN).await?;
+    instance
+        .wait_condition(policy_healthy::TYPE, "True", policy_healthy::BUILTIN)
+        .await?;
     wait_for("the built-in's rights", EFFECTIVE * 5, async || {
         text(&mut client, &["INCR", "app:count"]).await?;
         Ok(())
@@ -116,38 +146,46 @@ async fn a_swapped_policy_changes_rights_while_a_client_stays_connected(
 
 /// Row: revoked rights stay revoked through an immediate pod restart: from the first answer of the
 /// new pod on, at its own address, DEL is never allowed.
-async fn revoked_rights_stay_revoked_through_an_immediate_restart(
-    space: &Space<'_>,
-) -> Result<()> {
+async fn revoked_rights_stay_revoked_through_an_immediate_restart(space: &Space<'_>) -> Result<()> {
     let (permissive, strict) = tokio::try_join!(module("acl-presets"), module("acl-no-delete"))?;
     let (instance, login) = with_worker(space, &permissive).await?;
     for at_once in [true, false] {
         space.put_policy(RULES, &permissive).await?;
         instance.wait_policy(&permissive.digest).await?;
         let mut client = login.connect().await?;
-        ensure!(may_delete(&mut client).await?, "DEL is not allowed at first");
+        ensure!(
+            may_delete(&mut client).await?,
+            "DEL is not allowed at first"
+        );
         let uid = instance.pod_uid().await?;
 
         swap(space, &mut client, &strict, false).await?;
         instance.delete_pod(at_once).await?;
         let mut answers = 0;
-        wait_for("enough answers of the new pod", Duration::from_secs(60), async || {
-            let pod = instance.pod().await?;
-            ensure!(pod.metadata.uid.as_deref() != Some(uid.as_str()), "it is the old pod");
-            let direct = login.at(&instance.pod_ip().await?);
-            let limit = Duration::from_millis(500);
-            let mut client = direct.connect_within(limit, limit).await?;
-            while answers < 200 {
-                if may_delete(&mut client).await? {
-                    // Not an error of the probe, which would only be tried again.
-                    answers = usize::MAX;
-                    return Ok(());
+        wait_for(
+            "enough answers of the new pod",
+            Duration::from_secs(60),
+            async || {
+                let pod = instance.pod().await?;
+                ensure!(
+                    pod.metadata.uid.as_deref() != Some(uid.as_str()),
+                    "it is the old pod"
+                );
+                let direct = login.at(&instance.pod_ip().await?);
+                let limit = Duration::from_millis(500);
+                let mut client = direct.connect_within(limit, limit).await?;
+                while answers < 200 {
+                    if may_delete(&mut client).await? {
+                        // Not an error of the probe, which would only be tried again.
+                        answers = usize::MAX;
+                        return Ok(());
+                    }
+                    answers += 1;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
-                answers += 1;
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+        )
         .await?;
         ensure!(answers != usize::MAX, "the new pod allows what was revoked");
         instance.wait_settled().await?;

@@ -22,7 +22,9 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
 ) -> Result<()> {
     let bed = space.bed();
     let (with_policy, _) = with_worker(space, &module("acl-no-delete").await?).await?;
-    let other = space.ready("other", json!({"engine": "valkey", "version": "8.1"})).await?;
+    let other = space
+        .ready("other", json!({"engine": "valkey", "version": "8.1"}))
+        .await?;
     let instances = [&with_policy, &other];
     let mut writers = Vec::new();
     for instance in instances {
@@ -47,19 +49,33 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
 
     ensure!(written > 1000, "the clients wrote only {written} times");
     let leases = requests.iter().filter(|request| request.is_lease()).count();
-    ensure!(leases > 10, "the audit log shows only {leases} requests about the Lease: is it read?");
-    let others: Vec<_> = requests.iter().filter(|request| !request.is_lease()).collect();
+    ensure!(
+        leases > 10,
+        "the audit log shows only {leases} requests about the Lease: is it read?"
+    );
+    let others: Vec<_> = requests
+        .iter()
+        .filter(|request| !request.is_lease())
+        .collect();
     let mut counted = BTreeMap::<String, usize>::new();
     for request in &others {
         let about = format!("{} {} {}", request.verb, request.resource, request.object);
         *counted.entry(about).or_default() += 1;
     }
-    ensure!(!others.iter().any(|request| request.is_write()), "writes: {counted:?}");
-    let reads = others.iter().filter(|request| request.verb != "watch").count();
+    ensure!(
+        !others.iter().any(|request| request.is_write()),
+        "writes: {counted:?}"
+    );
+    let reads = others
+        .iter()
+        .filter(|request| request.verb != "watch")
+        .count();
     ensure!(reads == 0, "reads: {counted:?}");
     ensure!(reconciles == 0.0, "{reconciles} passes");
     for (instance, before) in instances.iter().zip(&before) {
-        before.ensure_untouched(&instance.children().await?).context(instance.name().to_owned())?;
+        before
+            .ensure_untouched(&instance.children().await?)
+            .context(instance.name().to_owned())?;
     }
     let figures = &bed.figures;
     figures.note(

@@ -154,8 +154,15 @@ pub fn load_into(node: Node, archive: &Path) -> Result<()> {
     let before = references(node)?;
     ctr(node, &["images", "import", &path])
         .with_context(|| format!("cannot load {path} into {}", node.name()))?;
-    let mut after = Vec::new();
-    // The kubelet finds an image once its runtime interface has taken note of it.
+    // The runtime interface names a new image by its content, the kubelet's name for it; that a name
+    // moved to another image it notes only after its mark is gone.
+    let mut after = references(node)?;
+    for (name, _) in before
+        .iter()
+        .filter(|old| !old.0.starts_with("sha256:") && !after.contains(old))
+    {
+        ctr(node, &["images", "label", name, "io.cri-containerd.image="])?;
+    }
     let what = format!("the kubelet's name for {path} on {}", node.name());
     wait(&what, Duration::from_secs(20), || {
         after = references(node)?;

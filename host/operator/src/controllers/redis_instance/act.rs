@@ -77,7 +77,9 @@ async fn set_endpoint(
         .or_else(|| pod.and_then(|pod| pod.status.as_ref()?.pod_ip.clone()))
         .and_then(|ip| ip.parse().ok());
     let address: Option<IpAddr> = ip.and_then(|ip| ip.parse().ok());
-    let Some(family) = address.or(known).map(AddressFamily::of) else { return Ok(()) };
+    let Some(family) = address.or(known).map(AddressFamily::of) else {
+        return Ok(());
+    };
     let primary = address.zip(pod).map(|(ip, pod)| PrimaryEndpoint {
         ip,
         pod: pod.metadata.name.clone().unwrap_or_default(),
@@ -85,20 +87,41 @@ async fn set_endpoint(
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
     });
     let slice = build_endpoint_slice(material.v, material.ctx, family, primary.as_ref());
-    shared.applier.apply(&material.ctx.namespace, &material.ctx.uid, &slice).await?;
+    shared
+        .applier
+        .apply(&material.ctx.namespace, &material.ctx.uid, &slice)
+        .await?;
     Ok(())
 }
 
 async fn push_config(shared: &Shared, material: &Material<'_>) -> Result<(), PassError> {
-    let Some(agent) = shared.agents.client(material.pod_uid) else { return Ok(()) };
-    let request = Request { term: material.term, body: material.config.clone() };
-    agent.push_config(&request).await.map(|_| ()).map_err(|error| refused(shared, error))
+    let Some(agent) = shared.agents.client(material.pod_uid) else {
+        return Ok(());
+    };
+    let request = Request {
+        term: material.term,
+        body: material.config.clone(),
+    };
+    agent
+        .push_config(&request)
+        .await
+        .map(|_| ())
+        .map_err(|error| refused(shared, error))
 }
 
 async fn push_acl(shared: &Shared, material: &Material<'_>) -> Result<(), PassError> {
-    let Some(agent) = shared.agents.client(material.pod_uid) else { return Ok(()) };
-    let request = Request { term: material.term, body: material.acl.clone() };
-    agent.push_acl(&request).await.map(|_| ()).map_err(|error| refused(shared, error))
+    let Some(agent) = shared.agents.client(material.pod_uid) else {
+        return Ok(());
+    };
+    let request = Request {
+        term: material.term,
+        body: material.acl.clone(),
+    };
+    agent
+        .push_acl(&request)
+        .await
+        .map(|_| ())
+        .map_err(|error| refused(shared, error))
 }
 
 fn refused(shared: &Shared, error: AgentError) -> PassError {
@@ -127,7 +150,10 @@ async fn delete_pod(
         Ok(_) => {
             let note = format!("pod {name} is replaced: {reason}");
             let about = material.about;
-            shared.events.publish(about, Severity::Normal, events::POD_REPLACED, &note).await;
+            shared
+                .events
+                .publish(about, Severity::Normal, events::POD_REPLACED, &note)
+                .await;
             Ok(())
         }
         Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),

@@ -33,22 +33,50 @@ pub struct Inputs<'a> {
 /// # Errors
 /// The first that could not be applied; the next pass goes on from there.
 pub async fn apply(shared: &Shared, inputs: &Inputs<'_>, live: &Live) -> Result<(), ApplyError> {
-    let Inputs { v, ctx, image_source, config, acl, app, operator_password, tls } = *inputs;
+    let Inputs {
+        v,
+        ctx,
+        image_source,
+        config,
+        acl,
+        app,
+        operator_password,
+        tls,
+    } = *inputs;
     let (applier, namespace) = (&shared.applier, ctx.namespace.as_str());
-    applier.apply(namespace, &ctx.uid, &build_system_secret(v, ctx, operator_password)).await?;
-    applier.apply(namespace, &ctx.uid, &build_tls_secret(v, ctx, tls)).await?;
+    applier
+        .apply(
+            namespace,
+            &ctx.uid,
+            &build_system_secret(v, ctx, operator_password),
+        )
+        .await?;
+    applier
+        .apply(namespace, &ctx.uid, &build_tls_secret(v, ctx, tls))
+        .await?;
     if let Some(app) = app {
-        applier.apply(namespace, &ctx.uid, &build_app_secret(v, ctx, app)).await?;
+        applier
+            .apply(namespace, &ctx.uid, &build_app_secret(v, ctx, app))
+            .await?;
     }
-    applier.apply(namespace, &ctx.uid, &build_acl_secret(v, ctx, acl)?).await?;
+    applier
+        .apply(namespace, &ctx.uid, &build_acl_secret(v, ctx, acl)?)
+        .await?;
     let mut map = build_config_map(v, ctx)?;
     let text = serde_json::to_string_pretty(config)?;
-    map.data.get_or_insert_default().insert(CONFIG_KEY.to_owned(), text);
+    map.data
+        .get_or_insert_default()
+        .insert(CONFIG_KEY.to_owned(), text);
     applier.apply(namespace, &ctx.uid, &map).await?;
-    applier.apply(namespace, &ctx.uid, &build_headless_service(v, ctx)).await?;
-    applier.apply(namespace, &ctx.uid, &build_client_service(v, ctx)).await?;
+    applier
+        .apply(namespace, &ctx.uid, &build_headless_service(v, ctx))
+        .await?;
+    applier
+        .apply(namespace, &ctx.uid, &build_client_service(v, ctx))
+        .await?;
     let mut set = build_stateful_set(v, ctx);
-    set.annotations_mut().insert(SOURCE_ANNOTATION.to_owned(), image_source.to_owned());
+    set.annotations_mut()
+        .insert(SOURCE_ANNOTATION.to_owned(), image_source.to_owned());
     applier.apply(namespace, &ctx.uid, &set).await?;
     if let Some(claim) = &live.claim
         && let Some(patch) = build_claim_patch(v, ctx, claim)
@@ -86,7 +114,9 @@ pub fn next_config(live: &Live, mut wanted: ServerConfig) -> ServerConfig {
 /// The users as they were left, if they are this object's.
 pub fn known_acl(live: &Live, uid: &str) -> Option<AclSet> {
     let bytes = live.acl.as_ref()?.data.as_ref()?.get(ACL_KEY)?;
-    serde_json::from_slice::<AclSet>(&bytes.0).ok().filter(|set| set.owner == uid)
+    serde_json::from_slice::<AclSet>(&bytes.0)
+        .ok()
+        .filter(|set| set.owner == uid)
 }
 
 /// The agents' certificate as it is.

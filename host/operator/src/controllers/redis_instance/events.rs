@@ -21,15 +21,22 @@ pub async fn publish_changes(
     after: &RedisInstanceStatus,
 ) {
     for condition in &after.conditions {
-        let known = before
-            .and_then(|status| status.conditions.iter().find(|c| c.type_ == condition.type_));
+        let known = before.and_then(|status| {
+            status
+                .conditions
+                .iter()
+                .find(|c| c.type_ == condition.type_)
+        });
         if let Some(severity) = worth_an_event(known, condition) {
             let note = if condition.message.is_empty() {
                 format!("{} is {}", condition.type_, condition.status)
             } else {
                 condition.message.clone()
             };
-            shared.events.publish(about, severity, &condition.reason, &note).await;
+            shared
+                .events
+                .publish(about, severity, &condition.reason, &note)
+                .await;
         }
     }
     for policy in &after.policies {
@@ -42,7 +49,10 @@ pub async fn publish_changes(
                 "decision {}: {} decides now, module {digest}",
                 policy.decision, policy.source
             );
-            shared.events.publish(about, Severity::Normal, POLICY_CHANGED, &note).await;
+            shared
+                .events
+                .publish(about, Severity::Normal, POLICY_CHANGED, &note)
+                .await;
         }
     }
 }

@@ -45,14 +45,21 @@ pub async fn resolve(
         None => format!("{} {}", v.engine, v.version),
     };
     let pinned = live_image(live).map(|image| {
-        let annotations = live.stateful_set.as_ref().map(|set| set.annotations().clone());
+        let annotations = live
+            .stateful_set
+            .as_ref()
+            .map(|set| set.annotations().clone());
         let source = annotations.and_then(|map| map.get(SOURCE_ANNOTATION).cloned());
         (image, source.unwrap_or_default())
     });
     if let Some((image, answered)) = &pinned
         && *answered == source
     {
-        return Ok(Ok(Image { image: image.clone(), source, problem: None }));
+        return Ok(Ok(Image {
+            image: image.clone(),
+            source,
+            problem: None,
+        }));
     }
     let wanted = match &v.image {
         Some(image) => Ok(image.clone()),
@@ -65,10 +72,16 @@ pub async fn resolve(
         None => Ok(image),
     });
     Ok(match (allowed, pinned) {
-        (Ok(image), _) => Ok(Image { image, source, problem: None }),
-        (Err(problem), Some((image, source))) => {
-            Ok(Image { image, source, problem: Some(problem) })
-        }
+        (Ok(image), _) => Ok(Image {
+            image,
+            source,
+            problem: None,
+        }),
+        (Err(problem), Some((image, source))) => Ok(Image {
+            image,
+            source,
+            problem: Some(problem),
+        }),
         (Err(problem), None) => Err(problem),
     })
 }
@@ -85,12 +98,14 @@ async fn from_catalog(
     };
     let data: BTreeMap<String, String> = map.data.unwrap_or_default();
     let unknown = |words: String| (reason::UNKNOWN_VERSION, words);
-    Ok(Catalog::parse(&data).map_err(|error| unknown(error.to_string())).and_then(|catalog| {
-        catalog
-            .resolve(v.engine, v.version)
-            .map(str::to_owned)
-            .map_err(|error| unknown(error.to_string()))
-    }))
+    Ok(Catalog::parse(&data)
+        .map_err(|error| unknown(error.to_string()))
+        .and_then(|catalog| {
+            catalog
+                .resolve(v.engine, v.version)
+                .map(str::to_owned)
+                .map_err(|error| unknown(error.to_string()))
+        }))
 }
 
 /// What last wrote the data, as far as is known.

@@ -98,11 +98,14 @@ where
         woken.recv().await.map(|instance| (instance, woken))
     });
     let pool = shared.clone();
-    let children = watches::children(&shared.client, namespaces).map(move |(instance, gone)| {
-        if let Some(uid) = gone {
-            pool.agents.drop_pod(&uid);
+    let children = watches::children(&shared.client, namespaces).map(move |news| {
+        match &news.gone {
+            Some((kind, uid)) if kind == "Pod" => pool.agents.drop_pod(uid),
+            // It goes with the instance.
+            Some((kind, _)) if kind == "StatefulSet" => pool.forget(&news.instance),
+            _ => {}
         }
-        instance
+        news.instance
     });
     let leading = shared.clone();
     let elections = stream::unfold(shared.leadership.clone(), |mut leadership| async move {
@@ -110,7 +113,10 @@ where
         Some(((), leadership))
     })
     .inspect(move |()| {
-        leading.metrics.leader.set(i64::from(leading.leadership.term().is_some()));
+        leading
+            .metrics
+            .leader
+            .set(i64::from(leading.leadership.term().is_some()));
     });
 
     controller
@@ -122,7 +128,9 @@ where
             move |object, shared| {
                 let store = store.clone();
                 async move {
-                    shared.references.ensure(&object.namespace().unwrap_or_default(), &store);
+                    shared
+                        .references
+                        .ensure(&object.namespace().unwrap_or_default(), &store);
                     reconcile(object, shared).await
                 }
             },
@@ -148,7 +156,10 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
                 if shared.leadership.term().is_some() {
                     let note = format!("the object cannot be read: {}", invalid.error);
                     let about = object.object_ref(&());
-                    shared.events.publish(&about, Severity::Warning, "SpecInvalid", &note).await;
+                    shared
+                        .events
+                        .publish(&about, Severity::Warning, "SpecInvalid", &note)
+                        .await;
                 }
                 Ok(Outcome::Standby)
             }
@@ -162,15 +173,22 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
         .reconcile_seconds
         .with_label_values(&[KIND])
         .observe(started.elapsed().as_secs_f64());
-    shared.metrics.agents.set(i64::try_from(shared.agents.connected()).unwrap_or(0));
+    shared
+        .metrics
+        .agents
+        .set(i64::try_from(shared.agents.connected()).unwrap_or(0));
     let outcome = match &result {
         Ok(Outcome::Settled | Outcome::Standby) => "ok",
         Ok(Outcome::Waiting) => "waiting",
         Err(_) => "failed",
     };
-    shared.metrics.reconciles.with_label_values(&[KIND, outcome]).inc();
+    shared
+        .metrics
+        .reconciles
+        .with_label_values(&[KIND, outcome])
+        .inc();
     let outcome = result?;
-    shared.attempts.reset(&object.uid().unwrap_or_default());
+    shared.attempts.reset(&InstanceRef::from_obj(&object));
     Ok(match outcome {
         Outcome::Settled => Action::requeue(NET),
         Outcome::Waiting => Action::requeue(WAITING),
@@ -179,7 +197,7 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
 }
 
 fn on_error(object: Arc<Guarded>, error: &PassError, shared: Arc<Shared>) -> Action {
-    let delay = shared.attempts.failed(&object.uid().unwrap_or_default());
+    let delay = shared.attempts.failed(&InstanceRef::from_obj(&object));
     warn!(name = %object.name_any(), namespace = ?object.namespace(), %error, ?delay, "pass failed");
     Action::requeue(delay)
 }

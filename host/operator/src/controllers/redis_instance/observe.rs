@@ -4,9 +4,7 @@ use hera_api::names::{InstanceName, SERVER_CONTAINER};
 use hera_api::quantity;
 use hera_core::instance::{ClaimView, PodView};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, ContainerStatus, PersistentVolumeClaim, Pod, Secret,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -64,13 +62,27 @@ pub async fn read(client: &Client, namespace: &str, name: &InstanceName) -> kube
         slices.get_opt(slice),
     )?;
     let missing_class = missing_class(client, claim.as_ref()).await;
-    Ok(Live { stateful_set, pod, claim, config, acl, app, system, tls, slice, missing_class })
+    Ok(Live {
+        stateful_set,
+        pod,
+        claim,
+        config,
+        acl,
+        app,
+        system,
+        tls,
+        slice,
+        missing_class,
+    })
 }
 
 /// Asked only while a claim waits. Without the right to read classes nothing is said about them.
 async fn missing_class(client: &Client, claim: Option<&PersistentVolumeClaim>) -> Option<String> {
     let claim = claim?;
-    let bound = claim.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Bound"));
+    let bound = claim
+        .status
+        .as_ref()
+        .is_some_and(|s| s.phase.as_deref() == Some("Bound"));
     let class = claim.spec.as_ref()?.storage_class_name.clone()?;
     if bound {
         return None;
@@ -96,7 +108,10 @@ pub fn pod_view(pod: &Pod) -> PodView {
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
         ip: status.pod_ip.clone().filter(|ip| !ip.is_empty()),
-        revision: pod.annotations().get(hera_api::meta::ANNOTATION_REVISION).cloned(),
+        revision: pod
+            .annotations()
+            .get(hera_api::meta::ANNOTATION_REVISION)
+            .cloned(),
         deleting: pod.metadata.deletion_timestamp.is_some(),
         finished: matches!(phase, "Failed" | "Succeeded"),
         unschedulable,
@@ -111,14 +126,20 @@ pub fn pod_view(pod: &Pod) -> PodView {
 
 fn waiting(container: &ContainerStatus) -> Option<(String, String)> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    Some((waiting.reason.clone()?, waiting.message.clone().unwrap_or_default()))
+    Some((
+        waiting.reason.clone()?,
+        waiting.message.clone().unwrap_or_default(),
+    ))
 }
 
 /// The claim as the decision sees it.
 pub fn claim_view(live: &Live) -> Option<ClaimView> {
     let claim = live.claim.as_ref()?;
     let bytes = |quantity: Option<&Quantity>| quantity.and_then(|q| quantity::units(q).ok());
-    let requests = claim.spec.as_ref().and_then(|s| s.resources.as_ref()?.requests.as_ref());
+    let requests = claim
+        .spec
+        .as_ref()
+        .and_then(|s| s.resources.as_ref()?.requests.as_ref());
     let capacity = claim.status.as_ref().and_then(|s| s.capacity.as_ref());
     Some(ClaimView {
         name: claim.name_any(),
@@ -131,12 +152,22 @@ pub fn claim_view(live: &Live) -> Option<ClaimView> {
 
 /// Where the client Service leads.
 pub fn endpoint(live: &Live) -> Option<String> {
-    live.slice.as_ref()?.endpoints.first()?.addresses.first().cloned()
+    live.slice
+        .as_ref()?
+        .endpoints
+        .first()?
+        .addresses
+        .first()
+        .cloned()
 }
 
 /// The server's image in the live StatefulSet.
 pub fn live_image(live: &Live) -> Option<String> {
     let template = &live.stateful_set.as_ref()?.spec.as_ref()?.template;
     let containers = &template.spec.as_ref()?.containers;
-    containers.iter().find(|c| c.name == SERVER_CONTAINER)?.image.clone()
+    containers
+        .iter()
+        .find(|c| c.name == SERVER_CONTAINER)?
+        .image
+        .clone()
 }

@@ -39,18 +39,24 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
     }
     let namespace = object.namespace().unwrap_or_default();
     let term = shared.leadership.term();
-    let authority =
-        shared.authority.get(&shared.client, &shared.namespace, term.is_some()).await?;
+    let authority = shared
+        .authority
+        .get(&shared.client, &shared.namespace, term.is_some())
+        .await?;
     let Ok(name) = InstanceName::new(&object.name_any()) else {
         return refuse(object, shared, ready::SPEC_INVALID, name_words()).await;
     };
     let live = observe::read(&shared.client, &namespace, &name).await?;
     listen(object, shared, &authority, &namespace, &live)?;
-    let Some(term) = term else { return Ok(Outcome::Standby) };
+    let Some(term) = term else {
+        return Ok(Outcome::Standby);
+    };
 
     let validated = match validate(&object.name_any(), &object.spec) {
         Ok(validated) => validated,
-        Err(invalid) => return refuse(object, shared, ready::SPEC_INVALID, invalid.to_string()).await,
+        Err(invalid) => {
+            return refuse(object, shared, ready::SPEC_INVALID, invalid.to_string()).await;
+        }
     };
     let resolved =
         image::resolve(&shared.client, &shared.namespace, object, &validated, &live).await?;
@@ -66,7 +72,14 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         agent_image: shared.agent_image.clone(),
         live: children::live_stateful_set(&live),
     };
-    let pass = Pass { object, shared, v: &validated, ctx: &ctx, live: &live, term };
+    let pass = Pass {
+        object,
+        shared,
+        v: &validated,
+        ctx: &ctx,
+        live: &live,
+        term,
+    };
     pass.go(&authority, resolved).await
 }
 
@@ -139,13 +152,24 @@ fn listen(
 ) -> Result<(), PassError> {
     let instance = InstanceRef::new(&object.name_any()).within(namespace);
     let pod = live.pod.as_ref().map(observe::pod_view);
-    shared.agents.keep_only(&instance, pod.as_ref().map(|pod| pod.uid.as_str()));
+    shared
+        .agents
+        .keep_only(&instance, pod.as_ref().map(|pod| pod.uid.as_str()));
     let Some(pod) = pod else { return Ok(()) };
     let Some(ip) = pod.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()) else {
         return Ok(());
     };
-    let server_name = format!("{}.{}-headless.{namespace}.svc", pod.name, object.name_any());
-    let target = Target { instance, pod_uid: pod.uid, ip, server_name };
+    let server_name = format!(
+        "{}.{}-headless.{namespace}.svc",
+        pod.name,
+        object.name_any()
+    );
+    let target = Target {
+        instance,
+        pod_uid: pod.uid,
+        ip,
+        server_name,
+    };
     if !shared.agents.knows(&target) {
         let client = AgentClient::new(ip, &target.server_name, &authority.sign_operator()?)?;
         shared.agents.listen(target, client);
@@ -168,9 +192,17 @@ impl Pass<'_> {
         authority: &Authority,
         resolved: image::Image,
     ) -> Result<Outcome, PassError> {
-        let Self { shared, v, ctx, live, .. } = *self;
+        let Self {
+            shared,
+            v,
+            ctx,
+            live,
+            ..
+        } = *self;
         let pod = live.pod.as_ref().map(observe::pod_view);
-        let agent = pod.as_ref().map_or(AgentView::Absent, |pod| shared.agents.view(&pod.uid));
+        let agent = pod
+            .as_ref()
+            .map_or(AgentView::Absent, |pod| shared.agents.view(&pod.uid));
         let operator_password = users::operator_password(live.system.as_ref());
         let app = users::app_credentials(live.app.as_ref());
         let passwords = Passwords::read(
@@ -182,7 +214,9 @@ impl Pass<'_> {
         )
         .await?;
         let known = children::known_acl(live, &ctx.uid);
-        let decision = self.decide_users(&agent, &pod, &passwords, known.as_ref()).await?;
+        let decision = self
+            .decide_users(&agent, &pod, &passwords, known.as_ref())
+            .await?;
         let acl = match &decision {
             Some(decision) => decision.set.clone(),
             None => users::bootstrap(&ctx.uid, &operator_password, known.as_ref()),
@@ -211,12 +245,20 @@ impl Pass<'_> {
             pod,
             agent,
             endpoint: observe::endpoint(live),
-            config: RevisionView { revision: config.revision },
-            acl: RevisionView { revision: acl.revision },
+            config: RevisionView {
+                revision: config.revision,
+            },
+            acl: RevisionView {
+                revision: acl.revision,
+            },
         };
         let wanted = Wanted {
             pod_revision: roll_hash(v, &ctx.image),
-            storage: v.persistence.volume.as_ref().map(|v| WantedStorage { bytes: v.bytes }),
+            storage: v
+                .persistence
+                .volume
+                .as_ref()
+                .map(|v| WantedStorage { bytes: v.bytes }),
             paused: v.paused || refused.is_some(),
         };
         let plan = decide(&wanted, &seen);
@@ -226,7 +268,11 @@ impl Pass<'_> {
             ctx,
             live,
             about: &about,
-            pod_uid: seen.pod.as_ref().map(|pod| pod.uid.as_str()).unwrap_or_default(),
+            pod_uid: seen
+                .pod
+                .as_ref()
+                .map(|pod| pod.uid.as_str())
+                .unwrap_or_default(),
             config: &config,
             acl: &acl,
             term: self.term,
@@ -249,9 +295,18 @@ impl Pass<'_> {
                 problem: decision.problem.as_ref(),
             }),
         };
-        write_status(self.object, shared, &status::build(&found, Timestamp::now())).await?;
+        write_status(
+            self.object,
+            shared,
+            &status::build(&found, Timestamp::now()),
+        )
+        .await?;
         carried_out?;
-        Ok(if result.settled { Outcome::Settled } else { Outcome::Waiting })
+        Ok(if result.settled {
+            Outcome::Settled
+        } else {
+            Outcome::Waiting
+        })
     }
 
     fn attention(
@@ -278,7 +333,13 @@ impl Pass<'_> {
         passwords: &Passwords,
         app: &hera_render::AppCredentials,
     ) -> Result<(), PassError> {
-        let Self { shared, v, ctx, live, .. } = *self;
+        let Self {
+            shared,
+            v,
+            ctx,
+            live,
+            ..
+        } = *self;
         let known = live.tls.as_ref().and_then(children::known_tls);
         let tls = match known.filter(|files| authority.is_fresh(files)) {
             Some(files) => files,
@@ -312,9 +373,10 @@ impl Pass<'_> {
         if self.v.paused {
             return Ok(None);
         }
-        let (Some(status), Some(ip)) =
-            (agent.status(), pod.as_ref().and_then(|pod| pod.ip.as_deref()))
-        else {
+        let (Some(status), Some(ip)) = (
+            agent.status(),
+            pod.as_ref().and_then(|pod| pod.ip.as_deref()),
+        ) else {
             return Ok(None);
         };
         let Some(server) = self.server_facts(status, ip, &passwords.operator).await else {
@@ -323,11 +385,19 @@ impl Pass<'_> {
         let chosen = self
             .shared
             .policies
-            .choose_acl(&self.ctx.uid, &self.ctx.namespace, self.v.acl_policy.as_ref())
+            .choose_acl(
+                &InstanceRef::new(self.v.name.as_str()).within(&self.ctx.namespace),
+                self.v.acl_policy.as_ref(),
+            )
             .await?;
-        let subject =
-            Subject { validated: self.v, namespace: &self.ctx.namespace, uid: &self.ctx.uid };
-        Ok(Some(users::decide(self.shared, &subject, passwords, chosen, &server, known).await))
+        let subject = Subject {
+            validated: self.v,
+            namespace: &self.ctx.namespace,
+            uid: &self.ctx.uid,
+        };
+        Ok(Some(
+            users::decide(self.shared, &subject, passwords, chosen, &server, known).await,
+        ))
     }
 
     /// What the policy is told about the server; the table is read once for each run of it.
@@ -337,10 +407,16 @@ impl Pass<'_> {
         ip: &str,
         password: &str,
     ) -> Option<ServerFacts> {
-        let ServerState::Running { run_id, .. } = &status.server else { return None };
+        let ServerState::Running { run_id, .. } = &status.server else {
+            return None;
+        };
         let (engine, version) = (status.engine.clone()?, status.version.clone()?);
         let tables = &self.shared.categories;
-        let known = tables.lock().unwrap_or_else(PoisonError::into_inner).get(run_id).cloned();
+        let known = tables
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(run_id)
+            .cloned();
         let categories = match known {
             Some(categories) => categories,
             None => {
@@ -368,13 +444,20 @@ impl Pass<'_> {
                 }
             }
         };
-        Some(ServerFacts { engine, version, categories })
+        Some(ServerFacts {
+            engine,
+            version,
+            categories,
+        })
     }
 }
 
 /// What a live object cannot change, for API servers that do not enforce the schema's rules.
 fn persistence_change(v: &Validated, live: &Live) -> Option<String> {
-    let template = children::live_stateful_set(live)?.claim_templates.into_iter().next();
+    let template = children::live_stateful_set(live)?
+        .claim_templates
+        .into_iter()
+        .next();
     match (&template, &v.persistence.volume) {
         (Some(_), None) | (None, Some(_)) => Some(
             "spec.persistence.enabled cannot change on a live object: set it back, or make a new \
@@ -382,7 +465,10 @@ fn persistence_change(v: &Validated, live: &Live) -> Option<String> {
                 .to_owned(),
         ),
         (Some(template), Some(volume)) => {
-            let class = template.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
+            let class = template
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.storage_class_name.clone());
             let changed = volume.storage_class.is_some() && class != volume.storage_class;
             changed.then(|| {
                 "spec.persistence.storageClassName cannot change on a live object: set it back, or \

@@ -1,8 +1,6 @@
 //! What a pass found, as status.
 
-use hera_api::conditions::{
-    condition, degraded, policy_healthy, progressing, ready,
-};
+use hera_api::conditions::{condition, degraded, policy_healthy, progressing, ready};
 use hera_api::validate::{Maxmemory, Validated};
 use hera_api::{Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus};
 use hera_core::agent::AgentStatus;
@@ -56,30 +54,45 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
     let degraded = say(degraded::TYPE, is_degraded, reason, message);
     let policy = policy_condition(found, &last, &say);
     let phase = phase(found, &ready, is_progressing, is_degraded, &last);
-    let conditions: Vec<Condition> =
-        [Some(ready), Some(progressing), Some(degraded), policy].into_iter().flatten().collect();
+    let conditions: Vec<Condition> = [Some(ready), Some(progressing), Some(degraded), policy]
+        .into_iter()
+        .flatten()
+        .collect();
     RedisInstanceStatus {
         observed_generation: generation,
         phase: Some(phase),
         conditions: merge_conditions(&last.conditions, conditions),
         primary: found.pod.filter(|_| is_ready).map(str::to_owned),
         ready_replicas: Some(i32::from(is_ready)),
-        image: found.image.map(str::to_owned).or_else(|| last.image.clone()),
-        engine: found.agent.and_then(|a| engine(a.engine.as_deref()?)).or(last.engine),
-        version: found.agent.and_then(|agent| agent.version.clone()).or_else(|| last.version.clone()),
+        image: found
+            .image
+            .map(str::to_owned)
+            .or_else(|| last.image.clone()),
+        engine: found
+            .agent
+            .and_then(|a| engine(a.engine.as_deref()?))
+            .or(last.engine),
+        version: found
+            .agent
+            .and_then(|agent| agent.version.clone())
+            .or_else(|| last.version.clone()),
         policies: policies(found, &last, now),
     }
 }
 
 fn engine(text: &str) -> Option<Engine> {
-    [Engine::Redis, Engine::Valkey].into_iter().find(|engine| engine.as_str() == text)
+    [Engine::Redis, Engine::Valkey]
+        .into_iter()
+        .find(|engine| engine.as_str() == text)
 }
 
 fn readiness(found: &Found<'_>) -> (bool, &'static str, String) {
     let no = |reason: &'static str, words: &str| (false, reason, words.to_owned());
     let Some(verdict) = found.verdict else {
-        let (reason, words) =
-            found.refused.clone().unwrap_or((ready::CREATING, "nothing is made yet".to_owned()));
+        let (reason, words) = found
+            .refused
+            .clone()
+            .unwrap_or((ready::CREATING, "nothing is made yet".to_owned()));
         return (false, reason, words);
     };
     match &verdict.cause {
@@ -88,12 +101,17 @@ fn readiness(found: &Found<'_>) -> (bool, &'static str, String) {
             if let Some((degraded::SECRET_MISSING, words)) = &found.attention {
                 return no(ready::SECRET_MISSING, words);
             }
-            no(ready::WAITING_FOR_USERS, why.unwrap_or("the application user is not in force yet"))
+            no(
+                ready::WAITING_FOR_USERS,
+                why.unwrap_or("the application user is not in force yet"),
+            )
         }
         Cause::Serving => (true, ready::SERVING, "writes are accepted".to_owned()),
         Cause::StorageClassMissing(class) => no(
             ready::STORAGE_CLASS_MISSING,
-            &format!("there is no StorageClass {class}: create it, or delete the object and name another"),
+            &format!(
+                "there is no StorageClass {class}: create it, or delete the object and name another"
+            ),
         ),
         Cause::NoPod => no(ready::CREATING, "the pod is being made"),
         Cause::Unschedulable(words) => no(ready::UNSCHEDULABLE, words),
@@ -101,35 +119,54 @@ fn readiness(found: &Found<'_>) -> (bool, &'static str, String) {
         Cause::ContainerWaiting(words) => no(ready::WAITING_FOR_POD, words),
         Cause::PodStarting => no(ready::WAITING_FOR_POD, "the pod starts"),
         Cause::PodReplaced => no(ready::SERVER_STOPPING, "the pod is being replaced"),
-        Cause::ConfigRejected(words) => {
-            no(ready::SERVER_CRASHING, &format!("the server refuses its configuration: {words}"))
-        }
-        Cause::ServerCrashing(words) => {
-            no(ready::SERVER_CRASHING, &format!("the server stopped and is started again: {words}"))
-        }
+        Cause::ConfigRejected(words) => no(
+            ready::SERVER_CRASHING,
+            &format!("the server refuses its configuration: {words}"),
+        ),
+        Cause::ServerCrashing(words) => no(
+            ready::SERVER_CRASHING,
+            &format!("the server stopped and is started again: {words}"),
+        ),
         Cause::ServerLoading => no(ready::SERVER_LOADING, "the server reads its data"),
         Cause::ServerStarting(words) => no(ready::SERVER_STARTING, words),
-        Cause::AgentUnreachable(words) => {
-            no(ready::AGENT_UNREACHABLE, &format!("the agent does not answer: {words}"))
-        }
+        Cause::AgentUnreachable(words) => no(
+            ready::AGENT_UNREACHABLE,
+            &format!("the agent does not answer: {words}"),
+        ),
     }
 }
 
 fn progress(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
     let quiet = String::new;
     if found.validated.is_some_and(|v| v.paused) {
-        return (false, progressing::PAUSED, "spec.paused is set: changes wait".to_owned());
+        return (
+            false,
+            progressing::PAUSED,
+            "spec.paused is set: changes wait".to_owned(),
+        );
     }
     let Some(verdict) = found.verdict else {
         return (false, progressing::BLOCKED, quiet());
     };
     if found.refused.is_some() {
-        return (false, progressing::BLOCKED, "the condition Degraded says why".to_owned());
+        return (
+            false,
+            progressing::BLOCKED,
+            "the condition Degraded says why".to_owned(),
+        );
     }
     if verdict.growing {
-        return (true, progressing::VOLUME_GROWING, "the volume grows".to_owned());
+        return (
+            true,
+            progressing::VOLUME_GROWING,
+            "the volume grows".to_owned(),
+        );
     }
-    let first = found.object.status.as_ref().is_none_or(|status| status.version.is_none());
+    let first = found
+        .object
+        .status
+        .as_ref()
+        .is_none_or(|status| status.version.is_none());
     match &verdict.cause {
         Cause::Serving if verdict.settled || !verdict.rejected_config.is_empty() => {
             (false, progressing::SETTLED, quiet())
@@ -154,10 +191,18 @@ fn degradation(
         return (false, degraded::AS_EXPECTED, String::new());
     };
     let listed = |pairs: &[(String, String)]| {
-        pairs.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ")
+        pairs
+            .iter()
+            .map(|(name, why)| format!("{name}: {why}"))
+            .collect::<Vec<_>>()
+            .join("; ")
     };
     if !verdict.rejected_config.is_empty() {
-        return (true, degraded::CONFIG_REJECTED, listed(&verdict.rejected_config));
+        return (
+            true,
+            degraded::CONFIG_REJECTED,
+            listed(&verdict.rejected_config),
+        );
     }
     if verdict.shrink_refused {
         let words = "the volume is larger than spec.persistence.size and cannot shrink: set the \
@@ -165,13 +210,21 @@ fn degradation(
         return (true, degraded::VOLUME_SHRINK_REFUSED, words.to_owned());
     }
     if !verdict.rejected_users.is_empty() {
-        return (true, degraded::USER_REJECTED, listed(&verdict.rejected_users));
+        return (
+            true,
+            degraded::USER_REJECTED,
+            listed(&verdict.rejected_users),
+        );
     }
     if let Some((reason, words)) = &found.attention {
         return (true, reason, words.clone());
     }
     if !is_ready && last.version.is_some() {
-        return (true, degraded::NOT_SERVING, "the condition Ready says why".to_owned());
+        return (
+            true,
+            degraded::NOT_SERVING,
+            "the condition Ready says why".to_owned(),
+        );
     }
     match found.validated.map(|v| v.memory.maxmemory) {
         Some(Maxmemory::Unset) => (
@@ -189,24 +242,44 @@ fn policy_condition(
     say: &impl Fn(&str, bool, &str, String) -> Condition,
 ) -> Option<Condition> {
     let Some(policy) = &found.policy else {
-        return last.conditions.iter().find(|c| c.type_ == policy_healthy::TYPE).cloned();
+        return last
+            .conditions
+            .iter()
+            .find(|c| c.type_ == policy_healthy::TYPE)
+            .cloned();
     };
     Some(match (policy.problem, policy.choice) {
-        (Some(problem), _) => {
-            say(policy_healthy::TYPE, false, problem.reason, problem.message.clone())
-        }
-        (None, Some(choice)) if choice.source == "builtin" => {
-            say(policy_healthy::TYPE, true, policy_healthy::BUILTIN, String::new())
-        }
-        (None, _) => say(policy_healthy::TYPE, true, policy_healthy::AS_EXPECTED, String::new()),
+        (Some(problem), _) => say(
+            policy_healthy::TYPE,
+            false,
+            problem.reason,
+            problem.message.clone(),
+        ),
+        (None, Some(choice)) if choice.source == "builtin" => say(
+            policy_healthy::TYPE,
+            true,
+            policy_healthy::BUILTIN,
+            String::new(),
+        ),
+        (None, _) => say(
+            policy_healthy::TYPE,
+            true,
+            policy_healthy::AS_EXPECTED,
+            String::new(),
+        ),
     })
 }
 
 fn policies(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Vec<PolicyStatus> {
-    let Some(policy) = &found.policy else { return last.policies.clone() };
+    let Some(policy) = &found.policy else {
+        return last.policies.clone();
+    };
     let known = last.policies.iter().find(|p| p.decision == ACL);
     let error = policy.problem.map(|problem| {
-        format!("{}: {}", problem.reason, problem.message).chars().take(MESSAGE_CHARS).collect()
+        format!("{}: {}", problem.reason, problem.message)
+            .chars()
+            .take(MESSAGE_CHARS)
+            .collect()
     });
     let status = match policy.choice {
         Some(choice) => {
@@ -226,7 +299,9 @@ fn policies(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Ve
         // The rules last applied stay, so what they came from stays in the status.
         None => PolicyStatus {
             decision: ACL.to_owned(),
-            source: known.map(|p| p.source.clone()).unwrap_or_else(|| "none".to_owned()),
+            source: known
+                .map(|p| p.source.clone())
+                .unwrap_or_else(|| "none".to_owned()),
             digest: known.and_then(|p| p.digest.clone()),
             api: known.and_then(|p| p.api.clone()),
             loaded_at: known.and_then(|p| p.loaded_at.clone()),

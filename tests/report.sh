@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Measures, and writes docs/measurements.md: benches of the sandbox, and the measured scenarios on
+# the testbed, which must be up with the operator's image loaded (make report sees to it).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+runs=${RUNS:-3}
+out=docs/measurements.md
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+cargo bench --package hera-policy | tee "$work/bench"
+for run in $(seq "$runs"); do
+  cargo test --workspace --test scenarios -- figures | tee "$work/e2e-$run"
+done
+
+{
+  echo "# Measurements"
+  echo
+  echo "Written by \`make report\`; compare ratios, not machines."
+  echo
+  echo "| | |"
+  echo "| --- | --- |"
+  echo "| commit | $(git rev-parse --short HEAD) |"
+  echo "| machine | $(nproc) cores, $(awk '/MemTotal/ {printf "%.0f GiB", $2/1048576}' /proc/meminfo), Linux $(uname -r) |"
+  echo "| toolchain | $(rustc --version) |"
+  echo "| Kubernetes | testbed, 3 nodes on this machine, images of the dev profile |"
+  echo
+  echo "## Policy decisions (\`cargo bench --package hera-policy\`)"
+  echo
+  echo '```text'
+  sed -n '/^| /p;/^[a-z].*target/p' "$work/bench"
+  echo '```'
+  echo
+  echo "## Scenarios (\`cargo test --workspace --test scenarios -- figures\`, $runs runs)"
+  for run in $(seq "$runs"); do
+    echo
+    echo "Run $run:"
+    echo
+    echo '```text'
+    sed -n '/^figures/,/^test result/p' "$work/e2e-$run" | sed '1d;$d'
+    echo '```'
+  done
+} > "$work/new"
+mv "$work/new" "$out"
+echo "wrote $out"
