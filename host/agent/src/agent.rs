@@ -1,14 +1,13 @@
 //! What the parts of the agent share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hera_core::acl::{AGENT_USER, AclSet, AclUser};
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use tokio::sync::{Mutex, Notify, watch};
 
-use crate::append::Saving;
 use crate::board::Board;
-use crate::held::Held;
+use crate::files::Held;
 use crate::reaper::Reaper;
 use crate::settings::Settings;
 use crate::state::Keeper;
@@ -21,15 +20,10 @@ pub struct Agent {
     pub board: Board,
     /// Reaps children.
     pub reaper: Reaper,
-    /// What only one may do at a time: talk to the server to change it, keep files. Held for
-    /// short calls of the server only, never while something takes as long as it likes.
+    /// What only one may do at a time: talk to the server to change it, keep files.
     pub work: Mutex<Work>,
-    /// One configuration push at a time, which may take as long as a trial.
-    pub pushing: Mutex<()>,
     /// Ends a back-off early: something changed that may let the server start.
     pub retry: Notify,
-    /// Asks for a look at the server now.
-    pub look: Notify,
     /// True once the pod is to end.
     pub stopping: watch::Sender<bool>,
     /// The agent's password for its server: in memory only.
@@ -44,39 +38,12 @@ pub struct Work {
     pub held: Held,
     /// Directives in force on the running server.
     pub in_force: BTreeMap<String, String>,
-    /// Directives that a spec named since the server started.
-    pub from_spec: BTreeSet<String>,
-    /// The switch of the append-only file that is under way.
-    pub saving: Saving,
     /// The users that are to be in force.
     pub acl: Option<AclSet>,
-    /// True once the operator has handed over `acl`, or said that it is right. It stays so for the
-    /// next server process: nothing newer can have passed this agent by.
-    pub acl_confirmed: bool,
-    /// True while the server may not have the users that it is to have.
-    pub acl_due: bool,
     /// Users applied to the running server.
     pub applied: BTreeMap<String, AclUser>,
     /// Connection to the running server, once it answered.
     pub server: Option<Server>,
-}
-
-impl Work {
-    /// What is known before any server runs.
-    pub fn new(keeper: Keeper, held: Held, acl: Option<AclSet>) -> Self {
-        Self {
-            keeper,
-            held,
-            in_force: BTreeMap::new(),
-            from_spec: BTreeSet::new(),
-            saving: Saving::default(),
-            acl,
-            acl_confirmed: false,
-            acl_due: true,
-            applied: BTreeMap::new(),
-            server: None,
-        }
-    }
 }
 
 impl Agent {

@@ -87,7 +87,7 @@ impl Policies {
     ) -> kube::Result<Chosen> {
         let namespace = instance.namespace.as_deref().unwrap_or_default();
         let found = match source {
-            Some(source) => self.from_config_map(namespace, source).await?,
+            Some(source) => self.load_config_map(namespace, source).await?,
             None => self.default_policy().await?,
         };
         Ok(match found {
@@ -114,7 +114,7 @@ impl Policies {
         self.lock().remove(instance);
     }
 
-    async fn from_config_map(
+    async fn load_config_map(
         &self,
         namespace: &str,
         source: &PolicySource,

@@ -1,4 +1,10 @@
 //! What becomes of bytes that are no policy, and of many that ask for the same one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -105,7 +111,7 @@ async fn sizes_are_bounded() {
 async fn a_component_is_taken_as_it_is() {
     let component = wit_component::ComponentEncoder::default()
         .module(builtin::ACL_PRESETS)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(|encoder| encoder.encode())
         .unwrap();
     assert!(registry().load_acl(component).await.is_ok());
 }

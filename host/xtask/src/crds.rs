@@ -59,7 +59,7 @@ fn generated() -> Result<Vec<(&'static str, String)>> {
 fn finish(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.retain(|key, value| !value.is_null() && !(key == "nullable" && value.is_boolean()));
+            map.retain(|key, value| !(value.is_null() || key == "nullable" && value.is_boolean()));
             for (key, value) in map.iter_mut() {
                 match value {
                     Value::String(text) if key == "description" => *text = one_line(text),

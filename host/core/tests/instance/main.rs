@@ -1,4 +1,10 @@
 //! The decision about an instance, told as stories and held as properties.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod fixtures;
 mod properties;
