@@ -76,8 +76,8 @@ pub fn truncated() -> Vec<u8> {
 /// A component that exports another interface.
 pub fn wrong_world() -> Result<Vec<u8>, String> {
     wat(r#"(component
-        (component $decide (export "run" (type u32)))
-        (instance $i (instantiate $decide))
+        (component $empty)
+        (instance $i (instantiate $empty))
         (export "someone:else/thing@1.0.0" (instance $i)))"#)
 }
 
@@ -91,8 +91,8 @@ pub fn wasi() -> Result<Vec<u8>, String> {
     wat(r#"(component
         (import "wasi:clocks/monotonic-clock@0.2.6" (instance
             (export "now" (func (result u64)))))
-        (component $decide (export "run" (type u32)))
-        (instance $i (instantiate $decide))
+        (component $empty)
+        (instance $i (instantiate $empty))
         (export "hera:policy/acl@0.1.0" (instance $i)))"#)
 }
 
@@ -105,8 +105,8 @@ pub fn wasi_core() -> Result<Vec<u8>, String> {
 /// A component for a later operator.
 pub fn newer_api() -> Result<Vec<u8>, String> {
     wat(r#"(component
-        (component $decide (export "run" (type u32)))
-        (instance $i (instantiate $decide))
+        (component $empty)
+        (instance $i (instantiate $empty))
         (export "hera:policy/acl@0.2.0" (instance $i)))"#)
 }
 
