@@ -84,7 +84,7 @@ pub struct PolicyStatus {
     #[schemars(length(max = 32))]
     pub decision: String,
 
-    /// Where the policy in use came from: builtin, default or configMap <name>.
+    /// Where the policy in use came from: builtin, default or `configMap <name>`.
     #[schemars(length(max = 300))]
     pub source: String,
 

@@ -10,7 +10,7 @@ use crate::schema;
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
     /// A Secret of yours, of the form of kubernetes.io/basic-auth: password, and username if it is
-    /// not "app". If absent, the operator generates the Secret <name>-app with username, password,
+    /// not "app". If absent, the operator generates the Secret `<name>-app` with username, password,
     /// host, port and uri.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
