@@ -64,8 +64,7 @@ fn bytes(name: &str) -> Result<Vec<u8>> {
         // A component that exports another interface.
         "wrong-world" => text(
             r#"(component
-                (component $decide (export "run" (type u32)))
-                (instance $i (instantiate $decide))
+                (instance $i)
                 (export "someone:else/thing@1.0.0" (instance $i)))"#,
         ),
         // A component that wants a clock.
@@ -73,8 +72,7 @@ fn bytes(name: &str) -> Result<Vec<u8>> {
             r#"(component
                 (import "wasi:clocks/monotonic-clock@0.2.6" (instance
                     (export "now" (func (result u64)))))
-                (component $decide (export "run" (type u32)))
-                (instance $i (instantiate $decide))
+                (instance $i)
                 (export "hera:policy/acl@0.1.0" (instance $i)))"#,
         ),
         // What a build for wasm32-wasip1 makes.

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use redis::aio::MultiplexedConnection;
@@ -6,6 +6,9 @@ use redis::{
     AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisError,
     RedisResult, ServerErrorKind,
 };
+
+/// How long kube-proxy may take, on two busy cores, to follow an EndpointSlice.
+const PROXY_LIMIT: Duration = Duration::from_secs(5);
 
 /// How to reach a server as one of its users.
 #[derive(Clone)]
@@ -45,13 +48,24 @@ impl Login {
         }
     }
 
-    /// Connects once, for interactive use.
+    /// Connects, for interactive use. A refused connection is tried again for a few seconds:
+    /// kube-proxy leads to a new primary a moment after its endpoint is written.
     ///
     /// # Errors
     /// As the server or the network has it.
     pub async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        self.connect_within(Duration::from_secs(2), Duration::from_secs(5))
-            .await
+        let deadline = Instant::now() + PROXY_LIMIT;
+        loop {
+            let connection = self
+                .connect_within(Duration::from_secs(2), Duration::from_secs(5))
+                .await;
+            match connection {
+                Err(error) if error.is_connection_refusal() && Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Connects once, within these limits for the connection and for each answer.

@@ -110,7 +110,8 @@ pub(super) fn resolve(
             } else {
                 PERCENT_WITHOUT_FORKS
             };
-            Maxmemory::Derived(limit / 100 * percent)
+            // Divided first and last, so that no limit overflows and none loses a byte.
+            Maxmemory::Derived(limit / 100 * percent + limit % 100 * percent / 100)
         }
     };
     Memory { limit, maxmemory }

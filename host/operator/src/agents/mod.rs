@@ -6,6 +6,7 @@ mod stream;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use hera_core::instance::AgentView;
 use tokio::sync::mpsc::UnboundedSender;
@@ -38,6 +39,7 @@ struct Stream {
     target: Target,
     client: AgentClient,
     view: Arc<Mutex<AgentView>>,
+    since: Instant,
     task: JoinHandle<()>,
 }
 
@@ -69,6 +71,15 @@ impl AgentPool {
             })
     }
 
+    /// True while it is too early to say anything about an agent: it is listened to since a moment,
+    /// as after a start of the operator, and was not heard yet.
+    pub fn is_too_early(&self, pod_uid: &str) -> bool {
+        self.lock().get(pod_uid).is_some_and(|stream| {
+            let view = stream.view.lock().unwrap_or_else(PoisonError::into_inner);
+            matches!(*view, AgentView::Absent) && stream.since.elapsed() < stream::FIRST_WORD
+        })
+    }
+
     /// The client of an agent that is listened to.
     pub fn client(&self, pod_uid: &str) -> Option<AgentClient> {
         self.lock().get(pod_uid).map(|stream| stream.client.clone())
@@ -94,6 +105,7 @@ impl AgentPool {
             target: target.clone(),
             client,
             view,
+            since: Instant::now(),
             task,
         };
         self.lock().insert(target.pod_uid, stream);

@@ -1,5 +1,5 @@
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use hera_core::agent::AgentStatus;
@@ -13,6 +13,8 @@ use crate::shared::InstanceRef;
 /// Wait before the next attempt: short at first, as a pod that starts is worth it.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// An agent that was not heard at all for this long does not answer.
+pub const FIRST_WORD: Duration = Duration::from_secs(10);
 /// A status is a few kilobytes; more in one line is no status.
 const LINE_BYTES: usize = 256 * 1024;
 
@@ -24,6 +26,7 @@ pub async fn listen(
     wake: UnboundedSender<InstanceRef>,
 ) {
     let mut retry = FIRST_RETRY;
+    let started = Instant::now();
     loop {
         let mut lines = Lines::default();
         let mut heard = false;
@@ -52,7 +55,7 @@ pub async fn listen(
         debug!(%instance, why, "agent stream broke");
         let known = {
             let view = view.lock().unwrap_or_else(PoisonError::into_inner);
-            !matches!(*view, AgentView::Absent)
+            !matches!(*view, AgentView::Absent) || started.elapsed() > FIRST_WORD
         };
         if known {
             tell(
