@@ -203,8 +203,16 @@ impl Pass<'_> {
         let agent = pod
             .as_ref()
             .map_or(AgentView::Absent, |pod| shared.agents.view(&pod.uid));
-        let was_ready = self.object.status.iter().any(|s| s.ready_replicas == Some(1));
-        if was_ready && pod.as_ref().is_some_and(|pod| shared.agents.is_too_early(&pod.uid)) {
+        let was_ready = self
+            .object
+            .status
+            .iter()
+            .any(|s| s.ready_replicas == Some(1));
+        if was_ready
+            && pod
+                .as_ref()
+                .is_some_and(|pod| shared.agents.is_too_early(&pod.uid))
+        {
             // Nothing is known yet, and nothing is what a restarted operator says then.
             return Ok(Outcome::Waiting);
         }
