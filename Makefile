@@ -38,11 +38,7 @@ check: prepare ## Format, lints, docs, unit, golden and property tests
 	cargo test --workspace
 
 .PHONY: test
-test: check test-redis test-e2e ## Everything once: check, real servers, every scenario on the testbed
-
-.PHONY: test-redis
-test-redis: agent ## The RESP layer and the agent against real servers
-	cargo test --package hera-tests-redis
+test: check test-e2e ## Everything once: check, and every scenario on the testbed
 
 .PHONY: test-e2e
 test-e2e: testbed-up image policies ## Every scenario on the testbed

@@ -4,13 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-3}
+scenarios="how_long_things_take idle_instances when_the_leader_dies"
 out=docs/measurements.md
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cargo bench --package hera-policy | tee "$work/bench"
 for run in $(seq "$runs"); do
-  cargo test --workspace --test scenarios -- figures | tee "$work/e2e-$run"
+  cargo test --workspace --test scenarios -- $scenarios | tee "$work/e2e-$run"
 done
 
 {
@@ -31,13 +32,13 @@ done
   sed -n '/^| /p;/^[a-z].*target/p' "$work/bench"
   echo '```'
   echo
-  echo "## Scenarios (\`cargo test --workspace --test scenarios -- figures\`, $runs runs)"
+  echo "## Scenarios (\`cargo test --workspace --test scenarios -- $scenarios\`, $runs runs)"
   for run in $(seq "$runs"); do
     echo
     echo "Run $run:"
     echo
     echo '```text'
-    sed -n '/^figures/,/^test result/p' "$work/e2e-$run" | sed '1d;$d'
+    sed -n '/^figures:/,/^test result/p' "$work/e2e-$run" | sed '1d;$d'
     echo '```'
   done
 } > "$work/new"

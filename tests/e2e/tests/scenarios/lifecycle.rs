@@ -17,7 +17,7 @@ pub const ALL: &[Scenario] = scenarios![Together;
 ];
 
 /// Writes a second before and after a fault that count as traffic.
-const RATE: f64 = 20.0;
+const RATE: f64 = 5.0;
 const BACK: Duration = Duration::from_secs(60);
 
 /// Row: create → Ready → write.

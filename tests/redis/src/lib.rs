@@ -1,1 +1,0 @@
-//! The RESP layer and the agent against real servers on loopback.
