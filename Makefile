@@ -87,7 +87,7 @@ policies: prepare ## Build the example policies as modules
 docker-build: prepare ## Build the release image as an OCI archive
 	cargo build --release --package hera-operator
 	cargo build --release --package hera-agent --target $(MUSL)
-	cargo build --package hera-testbed
+	cargo build --workspace --bins
 	$(TESTBED) build-image operator --operator $(TARGET)/release/hera-operator \
 	  --agent $(TARGET)/$(MUSL)/release/hera-agent --tag $(IMG) --no-load --output $(TARGET)/hera-operator.tar
 
@@ -102,5 +102,5 @@ testbed-up: prepare ## A real three-node Kubernetes on this machine
 
 .PHONY: testbed-down
 testbed-down: ## Take it down, with everything in it
-	cargo build --package hera-testbed
+	cargo build --workspace --bins
 	$(TESTBED) down
