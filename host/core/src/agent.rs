@@ -93,8 +93,9 @@ pub struct ConfigState {
 pub struct AclState {
     /// Revision in force on the server; 0 before any.
     pub revision: u64,
-    /// True once the operator has pushed or confirmed the revision since this server process
-    /// started. A pod serves after that, or after a bound when the operator is away.
+    /// True once the operator has pushed or confirmed the revision since this agent started. A pod
+    /// serves after that, or after a bound when the operator is away. A server that the agent
+    /// starts again needs no second word: the agent has kept what was pushed since.
     pub confirmed: bool,
     /// Users that the server refused, with its own words; they have the rights they had before.
     pub rejected: BTreeMap<String, String>,

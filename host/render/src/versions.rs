@@ -52,18 +52,22 @@ impl Catalog {
         Ok(Self { entries })
     }
 
-    /// The image for a version: the entry that is written the same, else the newest that it covers
-    /// (`7.2` takes `7.2.6` before `7.2.4`).
+    /// The image for a version, and the version of its entry: the one that is written the same, else
+    /// the newest that it covers (`7.2` takes `7.2.6` before `7.2.4`, `8` the newest `8.x`).
     ///
     /// # Errors
     ///
     /// There is none; the error lists those of the engine.
-    pub fn resolve(&self, engine: Engine, version: ServerVersion) -> Result<&str, UnknownVersion> {
+    pub fn resolve(
+        &self,
+        engine: Engine,
+        version: ServerVersion,
+    ) -> Result<(&str, ServerVersion), UnknownVersion> {
         let of_engine = || self.entries.iter().filter(move |(e, _, _)| *e == engine);
         of_engine()
             .find(|(_, known, _)| *known == version)
             .or_else(|| of_engine().rfind(|(_, known, _)| version.covers(*known)))
-            .map(|(_, _, image)| image.as_str())
+            .map(|(_, known, image)| (image.as_str(), *known))
             .ok_or_else(|| UnknownVersion {
                 engine,
                 version: version.to_string(),
@@ -231,7 +235,7 @@ mod tests {
         let image = |engine, version: &str| {
             known
                 .resolve(engine, version.parse().unwrap())
-                .map(str::to_owned)
+                .map(|(image, _)| image.to_owned())
         };
         assert_eq!(
             image(Engine::Redis, "7.2").as_deref(),
@@ -254,6 +258,14 @@ mod tests {
             image(Engine::Redis, "8.0.1").is_err(),
             "an entry for a branch promises no patch"
         );
+    }
+
+    #[test]
+    fn a_major_version_is_the_branch_of_the_image_that_answers_it() {
+        let known = catalog(&["redis-8.0", "redis-8.6"]);
+        let (_, answered) = known.resolve(Engine::Redis, "8".parse().unwrap()).unwrap();
+        assert_eq!(answered, "8.6".parse().unwrap());
+        assert!(check_change(server("R8.6"), (Engine::Redis, answered)).is_ok());
     }
 
     #[test]

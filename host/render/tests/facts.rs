@@ -181,7 +181,7 @@ fn the_catalog_that_is_shipped_has_an_image_for_the_sample() {
     let catalog = Catalog::parse(&map.data.unwrap()).unwrap();
     let v = validated(&sample());
     assert_eq!(
-        catalog.resolve(v.engine, v.version),
+        catalog.resolve(v.engine, v.version).map(|(image, _)| image),
         Ok("docker.io/library/redis:7.2")
     );
 }

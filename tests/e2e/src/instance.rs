@@ -240,19 +240,24 @@ impl<'a> Instance<'a> {
             .context("no pod IP yet")
     }
 
-    /// How often the kubelet restarted the server's container, and which container it is.
+    /// How often the kubelet restarted the server's container, and which container it is. The
+    /// kubelet tells it later than the agent tells the operator that the server serves.
     ///
     /// # Errors
-    /// When there is none yet.
+    /// When it does not tell within a while.
     pub async fn container(&self) -> Result<(i32, String)> {
-        let pod = self.pod().await?;
-        let statuses = pod
-            .status
-            .and_then(|status| status.container_statuses)
-            .unwrap_or_default();
-        let found: Option<ContainerStatus> = statuses.into_iter().find(|c| c.name == "redis");
-        let found = found.context("no container status yet")?;
-        Ok((found.restart_count, found.container_id.unwrap_or_default()))
+        wait_for("the kubelet names the container", READY_LIMIT, async || {
+            let pod = self.pod().await?;
+            let statuses = pod
+                .status
+                .and_then(|status| status.container_statuses)
+                .unwrap_or_default();
+            let found: Option<ContainerStatus> = statuses.into_iter().find(|c| c.name == "redis");
+            let found = found.context("no container status yet")?;
+            let id = found.container_id.context("the container has no id yet")?;
+            Ok((found.restart_count, id))
+        })
+        .await
     }
 
     /// Deletes its pod, with its grace period or at once.

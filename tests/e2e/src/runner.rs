@@ -161,8 +161,11 @@ fn report(bed: &Bed, failures: &[Failure]) {
         for (name, reason) in failures {
             println!("\n---- {name} ----\n{reason}");
         }
+        // Once more in short: whoever sees only the end of a long output still learns why.
         println!("\nfailures:");
-        failures.iter().for_each(|(name, _)| println!("    {name}"));
+        for (name, reason) in failures {
+            println!("    {name}: {}", reason.lines().next().unwrap_or_default());
+        }
     }
     let table = bed.figures.table();
     if !table.is_empty() {

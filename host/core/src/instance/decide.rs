@@ -36,13 +36,26 @@ fn wanted_endpoint(seen: &Observation) -> Option<Option<String>> {
     match (&seen.pod, &seen.agent) {
         (None, _) => Some(None),
         (Some(pod), _) if pod.deleting || pod.finished => Some(None),
-        (Some(pod), AgentView::Connected(_)) => {
+        (Some(pod), AgentView::Connected(status)) => {
+            let leads_there = seen.endpoint.is_some() && pod.ip == seen.endpoint;
+            if leads_there && comes_back(status) {
+                return None;
+            }
             Some(pod.ip.clone().filter(|_| seen.agent.serves()))
         }
         // A new pod whose agent was never heard has another address than the endpoint.
         (Some(pod), AgentView::Absent | AgentView::Unreachable(_)) => {
             (pod.ip != seen.endpoint && seen.endpoint.is_some()).then_some(None)
         }
+    }
+}
+
+/// The server is on its way back inside its pod. Its address stays: there is no other to lead to, and
+/// taking it away and giving it back costs clients about a second until every node has followed.
+fn comes_back(status: &AgentStatus) -> bool {
+    match status.server {
+        ServerState::Starting | ServerState::Loading { .. } | ServerState::Running { .. } => true,
+        ServerState::BackOff { .. } | ServerState::Stopping => false,
     }
 }
 

@@ -112,6 +112,10 @@ pub fn agent() -> Agent {
 impl Agent {
     pub fn unconfirmed(mut self) -> Self {
         self.0.acl.confirmed = false;
+        self.held()
+    }
+
+    pub fn held(mut self) -> Self {
         self.0.role = Role::Held;
         self
     }

@@ -70,6 +70,42 @@ fn clients_are_led_away_from_a_pod_that_is_deleted() {
 }
 
 #[test]
+fn clients_stay_where_they_are_led_while_the_server_comes_back_in_its_pod() {
+    for server in [
+        ServerState::Starting,
+        ServerState::Loading { pid: 9 },
+        ServerState::Running {
+            pid: 9,
+            run_id: "next".into(),
+        },
+    ] {
+        let mut seen = seen();
+        seen.agent = agent().held().server(server).view();
+        let plan = decide(&wanted(), &seen);
+        assert_eq!(plan.steps, vec![]);
+        assert_ne!(verdict(&wanted(), &seen, &plan).cause, Cause::Serving);
+    }
+    let mut seen = seen();
+    seen.agent = agent()
+        .held()
+        .server(ServerState::BackOff { until_unix_ms: 0 })
+        .view();
+    let plan = decide(&wanted(), &seen);
+    assert_eq!(plan.steps[0].step, Step::SetEndpoint { ip: None });
+}
+
+#[test]
+fn a_new_pod_gets_clients_only_once_it_is_the_primary() {
+    let mut seen = seen();
+    seen.endpoint = None;
+    seen.agent = agent().held().view();
+    assert_eq!(decide(&wanted(), &seen).steps, vec![]);
+    seen.endpoint = Some("10.0.0.99".into());
+    let plan = decide(&wanted(), &seen);
+    assert_eq!(plan.steps[0].step, Step::SetEndpoint { ip: None });
+}
+
+#[test]
 fn a_broken_stream_moves_nothing() {
     let mut seen = seen();
     seen.agent = AgentView::Unreachable("connection reset".into());

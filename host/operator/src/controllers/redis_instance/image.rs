@@ -62,11 +62,13 @@ pub async fn resolve(
         }));
     }
     let wanted = match &v.image {
-        Some(image) => Ok(image.clone()),
+        Some(image) => Ok((image.clone(), v.version)),
         None => from_catalog(client, namespace, v).await?,
     };
-    let allowed = wanted.and_then(|image| match running(object) {
-        Some(from) => check_change(from, (v.engine, v.version))
+    // Without a volume no file is ever read by another server.
+    let wrote = running(object).filter(|_| v.persistence.volume.is_some());
+    let allowed = wanted.and_then(|(image, version)| match wrote {
+        Some(from) => check_change(from, (v.engine, version))
             .map(|()| image)
             .map_err(|refused| (reason::VERSION_INCOMPATIBLE, refused.to_string())),
         None => Ok(image),
@@ -90,7 +92,7 @@ async fn from_catalog(
     client: &Client,
     namespace: &str,
     v: &Validated,
-) -> kube::Result<Result<String, (&'static str, String)>> {
+) -> kube::Result<Result<(String, ServerVersion), (&'static str, String)>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let Some(map) = api.get_opt(CATALOG).await? else {
         let words = format!("the operator's ConfigMap {namespace}/{CATALOG} is missing: apply it");
@@ -103,7 +105,7 @@ async fn from_catalog(
         .and_then(|catalog| {
             catalog
                 .resolve(v.engine, v.version)
-                .map(str::to_owned)
+                .map(|(image, version)| (image.to_owned(), version))
                 .map_err(|error| unknown(error.to_string()))
         }))
 }
