@@ -35,6 +35,7 @@ check: prepare ## Format, lints, docs, unit, golden and property tests
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo doc --workspace --no-deps
 	cargo xtask crds --check
+	cargo xtask manifests
 	cargo test --workspace
 
 .PHONY: test

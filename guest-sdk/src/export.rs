@@ -38,6 +38,17 @@ pub fn settings<T: DeserializeOwned + Default>(text: &str) -> Result<T, String> 
     if text.trim().is_empty() {
         return Ok(T::default());
     }
+    read(text).map_err(|error| format!("the settings {text} do not fit: {error}"))
+}
+
+/// The parser of the two that has no code for fractions, which would be half of a module.
+#[cfg(not(feature = "float-settings"))]
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json_wasm::from_str(text).map_err(|error| error.to_string())
+}
+
+#[cfg(feature = "float-settings")]
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
@@ -46,5 +57,41 @@ pub fn settings<T: DeserializeOwned + Default>(text: &str) -> Result<T, String> 
 fn log_panics() {
     if cfg!(target_arch = "wasm32") {
         std::panic::set_hook(Box::new(|panic| write(Level::Error, &panic.to_string())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+    struct Everything {
+        flag: bool,
+        count: i64,
+        names: Vec<String>,
+        by_team: BTreeMap<String, Vec<u8>>,
+        maybe: Option<String>,
+    }
+
+    #[test]
+    fn what_settings_are_made_of_is_read() {
+        let text = r#"{"flag": true, "count": -3, "names": ["a\"\u00e9\n"],
+                       "byTeam": {"x": [1, 2], "y": []}, "maybe": null}"#;
+        let by_team = [("x".to_owned(), vec![1, 2]), ("y".to_owned(), vec![])];
+        let read: Everything = settings(text).unwrap();
+        assert_eq!(read.names, ["a\"\u{e9}\n"]);
+        assert_eq!((read.flag, read.count, read.maybe), (true, -3, None));
+        assert_eq!(read.by_team, BTreeMap::from(by_team));
+        assert_eq!(settings::<Everything>(" "), Ok(Everything::default()));
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_are_shown_with_what_is_wrong() {
+        let refused = |text: &str| settings::<Everything>(text).unwrap_err();
+        assert!(refused(r#"{"flga": true}"#).contains("unknown field `flga`"));
+        assert!(refused(r#"{"count": "3"}"#).contains(r#"{"count": "3"} do not fit"#));
+        assert!(refused("[]").contains("[] do not fit"));
     }
 }
