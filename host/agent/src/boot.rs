@@ -1,42 +1,34 @@
 //! Writes what the server reads at its start.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::SystemTime;
 
 use hera_core::digest::sha256_hex;
 
 use crate::agent::{Agent, Work};
+use crate::append::Saving;
 use crate::conf::{self, Start};
 use crate::durable::{self, FileError};
+use crate::held::APPEND_ONLY;
+use crate::leftover;
 use crate::state::Source;
 
-/// What was decided for one start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Boot {
-    /// The file from which the data is read.
-    pub source: Source,
-    /// The append-only file that the configuration wants once the data is read.
-    pub wants_append: bool,
-}
-
-/// Writes configuration and ACL file; says from which file the data is read.
+/// Writes configuration and ACL file. What the agent knows of the server starts anew.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn prepare(agent: &Agent, work: &mut Work) -> Result<Boot, FileError> {
+pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     let settings = &agent.settings;
-    let boot = Boot {
-        source: source(
-            &settings.data,
-            work.keeper.get().source,
-            wants_append(&work.held.good),
-        ),
-        wants_append: wants_append(&work.held.good),
-    };
+    leftover::remove_unfinished(&settings.data);
+    let remembered = work.keeper.get().source;
+    let wanted = work.held.wants_append() == Some(true);
+    let source = source(&settings.data, remembered, wanted);
+    let mut directives = work.held.good();
+    let append = source == Source::Aof;
     let start = Start {
         settings,
-        directives: &work.held.good,
-        append: boot.source == Source::Aof,
+        directives: &directives,
+        append,
     };
     durable::write(
         &settings.run.join("server.conf"),
@@ -48,38 +40,68 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<Boot, FileError> {
     work.keeper.change(|state| {
         state.clean = false;
         state.owner = owner;
-        state.source = Some(boot.source);
+        state.source = Some(source);
     })?;
-    work.in_force = work.held.good.clone();
+    directives.insert(
+        APPEND_ONLY.to_owned(),
+        if append { "yes" } else { "no" }.to_owned(),
+    );
+    work.run += 1;
+    work.in_force = directives;
+    work.at_start.clear();
+    work.from_spec = work.held.config.from_spec.clone();
+    work.saving = Saving::Idle;
+    work.acl_due = true;
     work.applied.clear();
     work.server = None;
-    Ok(boot)
-}
-
-/// True if the configuration wants an append-only file.
-pub fn wants_append(directives: &BTreeMap<String, String>) -> bool {
-    directives
-        .get("appendonly")
-        .is_some_and(|value| value == "yes")
+    agent.board.change(|status| {
+        status.config.revision = work.held.config.revision;
+        status.config.rejected.clone_from(&work.held.rejected);
+        status.config.pending_restart.clear();
+    });
+    Ok(())
 }
 
 /// Reading the wrong file loses data: with `appendonly yes` and only a snapshot the server starts
 /// empty (redis-facts §3.2), and with `appendonly no` it reads an old snapshot beside a newer
 /// append-only file.
 fn source(data: &Path, remembered: Option<Source>, wants_append: bool) -> Source {
-    let has_append = data
+    let append = append_changed(data);
+    let snapshot = changed(&data.join("dump.rdb"));
+    match (append, snapshot, remembered) {
+        (Some(_), Some(_), Some(remembered)) => remembered,
+        (Some(_), Some(_), None) if wants_append => Source::Aof,
+        // Nobody remembers: the file that is written on and on is the newer one if it is in use.
+        (Some(append), Some(snapshot), None) if append < snapshot => Source::Rdb,
+        (Some(_), _, _) => Source::Aof,
+        (None, Some(_), _) => Source::Rdb,
+        (None, None, _) if wants_append => Source::Aof,
+        (None, None, _) => Source::Rdb,
+    }
+}
+
+/// When the append-only file last changed, if there is a whole one.
+fn append_changed(data: &Path) -> Option<SystemTime> {
+    let names = data
         .join("appendonlydir")
         .read_dir()
-        .is_ok_and(|mut dir| dir.next().is_some())
-        || data.join("appendonly.aof").exists();
-    let has_snapshot = data.join("dump.rdb").exists();
-    match (has_append, has_snapshot, remembered) {
-        (true, true, Some(remembered)) => remembered,
-        (true, _, _) => Source::Aof,
-        (false, true, _) => Source::Rdb,
-        (false, false, _) if wants_append => Source::Aof,
-        (false, false, _) => Source::Rdb,
-    }
+        .into_iter()
+        .flatten()
+        .flatten();
+    let paths: Vec<_> = names.map(|entry| entry.path()).collect();
+    let manifest = |path: &&std::path::PathBuf| path.extension().is_some_and(|e| e == "manifest");
+    // Before 7.0 it is one file.
+    paths
+        .iter()
+        .find(manifest)
+        .and_then(|_| paths.iter().filter_map(|path| changed(path)).max())
+        .or_else(|| changed(&data.join("appendonly.aof")))
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    path.metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 #[cfg(test)]
@@ -95,8 +117,24 @@ mod tests {
         std::fs::write(data.join("dump.rdb"), b"x").unwrap();
         assert_eq!(source(data, None, true), Source::Rdb);
         std::fs::create_dir(data.join("appendonlydir")).unwrap();
+        std::fs::write(data.join("appendonlydir/temp-appendonly.aof.incr"), b"x").unwrap();
+        assert_eq!(source(data, None, true), Source::Rdb, "not whole yet");
         std::fs::write(data.join("appendonlydir/appendonly.aof.manifest"), b"x").unwrap();
         assert_eq!(source(data, None, false), Source::Aof);
         assert_eq!(source(data, Some(Source::Rdb), true), Source::Rdb);
+    }
+
+    #[test]
+    fn without_memory_a_snapshot_newer_than_an_append_only_file_that_is_off_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        std::fs::create_dir(data.join("appendonlydir")).unwrap();
+        std::fs::write(data.join("appendonlydir/appendonly.aof.manifest"), b"x").unwrap();
+        let dump = std::fs::File::create(data.join("dump.rdb")).unwrap();
+        dump.set_modified(SystemTime::now() + std::time::Duration::from_secs(60))
+            .unwrap();
+        assert_eq!(source(data, None, false), Source::Rdb);
+        assert_eq!(source(data, None, true), Source::Aof);
+        assert_eq!(source(data, Some(Source::Aof), false), Source::Aof);
     }
 }

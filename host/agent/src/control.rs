@@ -19,7 +19,7 @@ use hera_core::agent::{
 use tokio::sync::watch;
 
 use crate::agent::{Agent, Work};
-use crate::{push_acl, push_config, supervise};
+use crate::{look, push_acl, push_config};
 
 /// The routes.
 pub fn routes(agent: Arc<Agent>) -> Router {
@@ -71,42 +71,57 @@ async fn config(
     State(agent): State<Arc<Agent>>,
     Json(request): Json<Request<ServerConfig>>,
 ) -> Response {
-    let mut work = agent.work.lock().await;
-    if let Err(refused) = check_term(&agent, &mut work, request.term) {
-        return refused;
-    }
-    answer(push_config::push(&agent, &mut work, request.body).await)
+    to_its_end(async move {
+        let _turn = agent.configuring.lock().await;
+        if let Err(refused) = check_term(&agent, &mut *agent.work.lock().await, request.term) {
+            return refused;
+        }
+        answer(push_config::push(&agent, request.body).await)
+    })
+    .await
 }
 
 async fn acl(State(agent): State<Arc<Agent>>, Json(request): Json<Request<AclSet>>) -> Response {
-    let mut work = agent.work.lock().await;
-    if let Err(refused) = check_term(&agent, &mut work, request.term) {
-        return refused;
-    }
-    answer(push_acl::push(&agent, &mut work, request.body).await)
+    to_its_end(async move {
+        let mut work = agent.work.lock().await;
+        if let Err(refused) = check_term(&agent, &mut work, request.term) {
+            return refused;
+        }
+        answer(push_acl::push(&agent, &mut work, request.body).await)
+    })
+    .await
 }
 
 async fn order(State(agent): State<Arc<Agent>>, Json(request): Json<Request<Order>>) -> Response {
-    let mut work = agent.work.lock().await;
-    if let Err(refused) = check_term(&agent, &mut work, request.term) {
-        return refused;
-    }
-    match request.body {
-        Order::Promote => {
-            let Some(server) = work.server.clone() else {
-                return refusal(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the server does not run",
-                    None,
-                );
-            };
-            if supervise::promote(&agent, &mut work, &server).await {
-                Json(agent.board.status()).into_response()
-            } else {
-                let words = "the server was not promoted: see the agent's log";
-                refusal(StatusCode::SERVICE_UNAVAILABLE, words, None)
-            }
+    to_its_end(async move {
+        let mut work = agent.work.lock().await;
+        if let Err(refused) = check_term(&agent, &mut work, request.term) {
+            return refused;
         }
+        match request.body {
+            Order::Promote => promote(&agent, &mut work).await,
+        }
+    })
+    .await
+}
+
+async fn promote(agent: &Agent, work: &mut Work) -> Response {
+    let unavailable = |words| refusal(StatusCode::SERVICE_UNAVAILABLE, words, None);
+    let Some(server) = work.server.clone() else {
+        return unavailable("the server does not run");
+    };
+    if look::promote(agent, work, &server).await {
+        Json(agent.board.status()).into_response()
+    } else {
+        unavailable("the server was not promoted: see the agent's log")
+    }
+}
+
+/// What was begun is done to its end, also when the operator hangs up.
+async fn to_its_end(work: impl Future<Output = Response> + Send + 'static) -> Response {
+    match tokio::spawn(work).await {
+        Ok(response) => response,
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), None),
     }
 }
 

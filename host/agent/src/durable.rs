@@ -1,8 +1,8 @@
 //! Files that survive a crash at any point.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -98,7 +98,11 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
 /// # Errors
 /// When it cannot be made.
 pub fn folder(path: &Path) -> Result<(), FileError> {
-    fs::create_dir_all(path).map_err(io_at(path))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(io_at(path))
 }
 
 /// Holds the data folder for this process; released when dropped or when the process ends.

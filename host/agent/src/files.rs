@@ -4,33 +4,10 @@ use std::collections::BTreeMap;
 
 use hera_core::acl::AclSet;
 use hera_core::agent::ServerConfig;
-use serde::{Deserialize, Serialize};
 
 use crate::durable::{self, FileError};
+use crate::held::Held;
 use crate::settings::Settings;
-
-/// The configuration as it was asked for, and as much of it as the server takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Held {
-    /// As asked for.
-    pub config: ServerConfig,
-    /// Directives to start with.
-    pub good: BTreeMap<String, String>,
-    /// Refused directives, with the server's words.
-    pub rejected: BTreeMap<String, String>,
-}
-
-impl Held {
-    /// Nothing was tried of it yet.
-    pub fn untried(config: ServerConfig) -> Self {
-        Self {
-            good: config.directives.clone(),
-            config,
-            rejected: BTreeMap::new(),
-        }
-    }
-}
 
 /// The configuration with the highest revision for this object: the cached push, or the mounted.
 pub fn best_config(settings: &Settings) -> Held {
@@ -39,9 +16,10 @@ pub fn best_config(settings: &Settings) -> Held {
     let ours = |config: &ServerConfig| config.owner == settings.object_uid;
     let cached = cached.filter(|held| ours(&held.config));
     match (cached, mounted.filter(ours)) {
-        (Some(cached), Some(mounted)) if mounted.revision > cached.config.revision => {
-            Held::untried(mounted)
-        }
+        (Some(cached), Some(mounted)) if mounted.revision > cached.config.revision => Held {
+            proven: cached.proven,
+            ..Held::untried(mounted)
+        },
         (Some(cached), _) => cached,
         (None, Some(mounted)) => Held::untried(mounted),
         (None, None) => Held::untried(ServerConfig {
@@ -63,9 +41,10 @@ pub fn keep_config(settings: &Settings, held: &Held) -> Result<(), FileError> {
 
 /// The users with the highest revision for this object: the cached push, or the mounted.
 pub fn best_acl(settings: &Settings) -> Option<AclSet> {
-    let cached: Option<AclSet> = durable::read_json(&settings.run.join("acl.json"));
     let mounted: Option<AclSet> = durable::read_json(&settings.acl);
-    [cached, mounted]
+    let cached: Option<AclSet> = durable::read_json(&settings.run.join("acl.json"));
+    // The last of equals wins: the push.
+    [mounted, cached]
         .into_iter()
         .flatten()
         .filter(|set| set.owner == settings.object_uid)

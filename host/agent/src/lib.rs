@@ -9,12 +9,16 @@
 pub mod settings;
 
 mod agent;
+mod append;
 mod board;
 mod boot;
 mod conf;
 mod control;
 mod durable;
 mod files;
+mod held;
+mod leftover;
+mod look;
 mod probes;
 mod process;
 mod push_acl;
@@ -22,8 +26,10 @@ mod push_config;
 mod reaper;
 mod run;
 mod state;
+mod stop;
 mod supervise;
 mod tls;
 mod trial;
+mod words;
 
 pub use run::{install, run};

@@ -19,7 +19,7 @@ pub fn routes(agent: Arc<Agent>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/startupz", get(startupz))
+        .route("/startupz", get(livez))
         .with_state(agent)
 }
 
@@ -37,14 +37,6 @@ async fn readyz(State(agent): State<Arc<Agent>>) -> (StatusCode, &'static str) {
     )
 }
 
-async fn startupz(State(agent): State<Arc<Agent>>) -> (StatusCode, &'static str) {
-    let starting = agent.board.status().server == ServerState::Starting;
-    say(
-        !starting || agent.board.silent_for() < HANGS_AFTER_MS,
-        "the server starts\n",
-    )
-}
-
 fn say(good: bool, otherwise: &'static str) -> (StatusCode, &'static str) {
     if good {
         (StatusCode::OK, "ok\n")
@@ -53,11 +45,14 @@ fn say(good: bool, otherwise: &'static str) -> (StatusCode, &'static str) {
     }
 }
 
-/// A server that is down on purpose, or loads, is no reason to restart the pod.
+/// A server that is down on purpose, or loads, is no reason to restart the pod. The silence of one
+/// that starts is counted from its start.
 fn is_live(status: &AgentStatus, silent_ms: u64) -> bool {
     match status.server {
-        ServerState::Running { .. } | ServerState::Loading { .. } => silent_ms < HANGS_AFTER_MS,
-        ServerState::Starting | ServerState::BackOff { .. } | ServerState::Stopping => true,
+        ServerState::Starting | ServerState::Running { .. } | ServerState::Loading { .. } => {
+            silent_ms < HANGS_AFTER_MS
+        }
+        ServerState::BackOff { .. } | ServerState::Stopping => true,
     }
 }
 
@@ -102,6 +97,8 @@ mod tests {
             run_id: "r".into(),
         });
         assert!(!is_live(&running, HANGS_AFTER_MS));
+        assert!(is_live(&status(ServerState::Starting), 5_000));
+        assert!(!is_live(&status(ServerState::Starting), HANGS_AFTER_MS));
         assert!(is_live(
             &status(ServerState::BackOff { until_unix_ms: 0 }),
             HANGS_AFTER_MS

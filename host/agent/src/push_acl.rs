@@ -2,26 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use hera_core::acl::{AclSet, AclUser, DEFAULT_USER, is_system_user};
+use hera_core::acl::{AGENT_USER, AclSet, AclUser, DEFAULT_USER};
 use hera_core::agent::AclState;
-use hera_redis::{Error, Server, VERDICT_USER, Verdict};
+use hera_redis::{Error, ListedUser, Server, Verdict};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Work};
 use crate::files;
 
-/// Applies the users that are known from before; nobody has confirmed them yet.
-pub async fn apply_known(agent: &Agent, work: &mut Work) {
-    if work.acl.is_none() {
-        work.acl = files::best_acl(&agent.settings);
-    }
-    if let Some(set) = work.acl.clone() {
-        let state = apply(agent, work, &set, false).await;
-        agent.board.change(|status| status.acl = state);
-    }
+/// A user that the server has.
+pub struct Applied {
+    user: AclUser,
+    /// As the server shows it: another picture later means that somebody changed it by hand.
+    listed: ListedUser,
 }
 
-/// Applies a set that the operator pushed, and keeps it.
+/// Takes a set that the operator pushed, keeps it, and applies it.
 ///
 /// # Errors
 /// Words for the operator: an older revision, or one of another object.
@@ -38,80 +34,84 @@ pub async fn push(agent: &Agent, work: &mut Work, set: AclSet) -> Result<AclStat
     }
     // Kept first: after a crash in the middle the newer users are in force.
     files::keep_acl(&agent.settings, &set).map_err(|error| error.to_string())?;
-    work.acl = Some(set.clone());
-    let state = apply(agent, work, &set, true).await;
-    agent.board.change(|status| status.acl = state.clone());
-    Ok(state)
+    work.acl = Some(set);
+    work.acl_confirmed = true;
+    work.acl_due = true;
+    apply_due(agent, work).await;
+    Ok(agent.board.status().acl)
 }
 
-async fn apply(agent: &Agent, work: &mut Work, set: &AclSet, confirm: bool) -> AclState {
-    let mut state = agent.board.status().acl;
-    state.rejected.clear();
+/// Brings the known users to the server that answers, if there is one. What fails is due again at
+/// the next look; until then nothing is promoted.
+pub async fn apply_due(agent: &Agent, work: &mut Work) {
+    let confirmed = work.acl_confirmed;
+    agent
+        .board
+        .change(|status| status.acl.confirmed = confirmed);
     let Some(server) = work.server.clone() else {
-        state.confirmed = false;
-        return state;
+        return;
     };
-    match bring(&server, &mut work.applied, set).await {
+    let Some(set) = work.acl.clone() else {
+        work.acl_due = false;
+        return;
+    };
+    match bring(&server, &mut work.applied, &set).await {
         Ok(rejected) => {
-            state.rejected = rejected;
-            state.revision = set.revision;
-            state.confirmed |= confirm;
-            info!(
-                revision = set.revision,
-                confirmed = state.confirmed,
-                "users are in force"
-            );
+            work.acl_due = false;
+            info!(revision = set.revision, confirmed, rejected = ?rejected.keys(), "users are in force");
+            agent.board.change(|status| {
+                status.acl.revision = set.revision;
+                status.acl.rejected = rejected;
+            });
         }
-        Err(error) => {
-            warn!(%error, "users cannot be brought to the server");
-            state.confirmed = false;
-        }
+        Err(error) => warn!(%error, "users cannot be brought to the server"),
     }
-    state
 }
 
 /// Brings the server's users to `set`; a user that is as it should be is not touched, so its
 /// connections live on. Answers the refused ones.
 async fn bring(
     server: &Server,
-    applied: &mut BTreeMap<String, AclUser>,
+    applied: &mut BTreeMap<String, Applied>,
     set: &AclSet,
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut rejected = BTreeMap::new();
+    let listed = server.users().await?;
+    // Takes away first: a right that is revoked waits for nobody.
+    for user in &listed {
+        if !set.users.iter().any(|wanted| wanted.name == user.name) {
+            remove(server, user).await?;
+            applied.remove(&user.name);
+        }
+    }
+    let is = |name: &str| listed.iter().find(|listed| listed.name == name);
     for user in &set.users {
-        if applied.get(&user.name) == Some(user) {
+        let known = applied.get(&user.name);
+        if known.is_some_and(|known| known.user == *user && is(&user.name) == Some(&known.listed)) {
             continue;
         }
+        applied.remove(&user.name);
         if let Verdict::Refused(why) = server.verdict(user).await? {
             rejected.insert(user.name.clone(), why);
             continue;
         }
-        server.set_user(user).await?;
-        applied.insert(user.name.clone(), user.clone());
-    }
-    let wanted = |name: &str| set.users.iter().any(|user| user.name == name);
-    for user in server.users().await? {
-        let ours = wanted(&user.name) || user.name == VERDICT_USER;
-        if ours || (is_system_user(&user.name) && user.name != DEFAULT_USER) {
-            continue;
-        }
-        if user.name == DEFAULT_USER {
-            if user.enabled {
-                close_default(server).await?;
+        match server.set_user(user).await {
+            Ok(()) => {}
+            // The verdict is about the rules, under another name.
+            Err(Error::Refused { code, message, .. }) if code == "ERR" => {
+                rejected.insert(user.name.clone(), message);
             }
-        } else {
-            server.kill_connections_of(&user.name).await?;
-            server.delete_user(&user.name).await?;
+            Err(error) => return Err(error),
         }
-        applied.remove(&user.name);
     }
-    read_back(server, set, &mut rejected).await?;
+    read_back(server, applied, set, &mut rejected).await?;
     Ok(rejected)
 }
 
 /// What a server says is what counts.
 async fn read_back(
     server: &Server,
+    applied: &mut BTreeMap<String, Applied>,
     set: &AclSet,
     rejected: &mut BTreeMap<String, String>,
 ) -> Result<(), Error> {
@@ -120,21 +120,40 @@ async fn read_back(
         if rejected.contains_key(&user.name) {
             continue;
         }
-        let found = listed.iter().find(|listed| listed.name == user.name);
-        let right = found.is_some_and(|found| {
-            found.enabled
-                && !found.nopass
-                && user
-                    .password_sha256
-                    .iter()
-                    .all(|hash| found.password_sha256.contains(hash))
-        });
-        if !right {
-            let words = "the server does not show it as it was set".to_owned();
-            rejected.insert(user.name.clone(), words);
+        let is = listed.iter().find(|listed| listed.name == user.name);
+        match is.filter(|is| is_right(is, user)) {
+            Some(is) => {
+                let applied_now = Applied {
+                    user: user.clone(),
+                    listed: is.clone(),
+                };
+                applied.insert(user.name.clone(), applied_now);
+            }
+            None => {
+                let words = "the server does not show it as it was set".to_owned();
+                rejected.insert(user.name.clone(), words);
+            }
         }
     }
     Ok(())
+}
+
+fn is_right(is: &ListedUser, user: &AclUser) -> bool {
+    let has = |hash| is.password_sha256.contains(hash);
+    is.enabled && !is.nopass && user.password_sha256.iter().all(has)
+}
+
+/// Removes a user that nobody asked for. `default` cannot be removed, only closed.
+async fn remove(server: &Server, user: &ListedUser) -> Result<(), Error> {
+    match user.name.as_str() {
+        AGENT_USER => Ok(()),
+        DEFAULT_USER if user.enabled => close_default(server).await,
+        DEFAULT_USER => Ok(()),
+        name => {
+            server.kill_connections_of(name).await?;
+            server.delete_user(name).await
+        }
+    }
 }
 
 /// Back to the form in which the server's own user is safe (redis-facts §4.1).

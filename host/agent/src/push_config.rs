@@ -1,223 +1,236 @@
 //! Brings configuration to the running server, and keeps it for the next start.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hera_core::agent::{ConfigState, ServerConfig};
-use hera_redis::{ConfigSet, Probe, Server};
+use hera_redis::{ConfigSet, Server};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Work};
-use crate::boot::wants_append;
 use crate::conf::unquoted;
-use crate::files::{self, Held};
-use crate::state::Source;
-use crate::trial;
+use crate::held::{APPEND_ONLY, Held};
+use crate::{append, files, trial};
 
-/// A rewrite or snapshot that takes longer is given up for now; the next start tries again.
+/// How long a push waits for a rewrite or a snapshot; then it goes on by itself.
 const SAVE_LIMIT: Duration = Duration::from_secs(15);
-const SAVE_LOOK: Duration = Duration::from_millis(50);
+/// The same for an attempt of the agent's own, and the time between two.
+const RETRY_LIMIT: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Attempts with one configuration while the server starts again in the middle.
+const ATTEMPTS: usize = 3;
 
-/// Applies a configuration that the operator pushed, as far as the server takes it.
+/// What the server said to the directives that are new to it.
+#[derive(Default)]
+struct Change {
+    applied: BTreeMap<String, String>,
+    at_start: BTreeMap<String, String>,
+    rejected: BTreeMap<String, String>,
+}
+
+/// The server for which a change is made.
+struct Seen {
+    run: u64,
+    server: Option<Server>,
+    in_force: BTreeMap<String, String>,
+    at_start: BTreeMap<String, String>,
+}
+
+/// Applies a configuration that the operator pushed, as far as the server takes it. The caller
+/// holds [`Agent::configuring`].
 ///
 /// # Errors
-/// Words for the operator: an older revision, or one of another object.
-pub async fn push(
-    agent: &Agent,
-    work: &mut Work,
-    config: ServerConfig,
-) -> Result<ConfigState, String> {
+/// Words for the operator: an older revision, one of another object, or a server that does not
+/// answer.
+pub async fn push(agent: &Agent, config: ServerConfig) -> Result<ConfigState, String> {
     if config.owner != agent.settings.object_uid {
         return Err("this configuration belongs to another object".to_owned());
     }
-    let known = work.held.config.revision;
+    let known = agent.work.lock().await.held.config.revision;
     if config.revision < known {
         return Err(format!(
             "revision {known} is known already, {} is older",
             config.revision
         ));
     }
-    let change = bring(agent, work, &config).await;
-    let mut good = config.directives.clone();
-    for name in change.rejected.keys() {
-        // The last good value stays, if there is one.
-        match work.held.good.get(name).or_else(|| work.in_force.get(name)) {
-            Some(value) => good.insert(name.clone(), value.clone()),
-            None => good.remove(name),
-        };
-    }
-    let spec_before = work.held.config.from_spec.clone();
-    let pending = change
-        .pending
-        .into_iter()
-        .filter(|name| config.from_spec.contains(name) || spec_before.contains(name))
-        .collect();
-    let held = Held {
-        config,
-        good,
-        rejected: change.rejected,
-    };
-    files::keep_config(&agent.settings, &held).map_err(|error| error.to_string())?;
-    work.held = held;
-    let state = ConfigState {
-        revision: work.held.config.revision,
-        pending_restart: pending,
-        rejected: work.held.rejected.clone(),
-    };
-    agent.board.change(|status| status.config = state.clone());
-    agent.retry.notify_waiters();
-    info!(revision = state.revision, pending = ?state.pending_restart, "configuration taken");
-    Ok(state)
+    let state = bring(agent, &config, SAVE_LIMIT).await;
+    // What is not done yet goes on.
+    agent.settle.notify_one();
+    state
 }
 
-/// A server gave up at this directive: the next start goes without it, or with its last value.
-pub fn set_aside(agent: &Agent, work: &mut Work, name: &str, reason: &str) {
-    warn!(
-        name,
-        reason, "the server refuses a directive: it starts without it"
-    );
-    let before = work.held.good.remove(name);
-    if before.is_none() {
-        return;
+/// Brings what is held to each new server, and tries again what could not be done yet.
+pub async fn keep(agent: Arc<Agent>) {
+    loop {
+        agent.settle.notified().await;
+        while is_due(&*agent.work.lock().await) {
+            settle(&agent).await;
+            if is_due(&*agent.work.lock().await) {
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
     }
-    work.held
-        .rejected
-        .insert(name.to_owned(), reason.to_owned());
+}
+
+async fn settle(agent: &Agent) {
+    let _turn = agent.configuring.lock().await;
+    let config = agent.work.lock().await.held.config.clone();
+    if let Err(why) = bring(agent, &config, RETRY_LIMIT).await {
+        warn!(%why, "the configuration cannot be brought to the server now");
+    }
+}
+
+/// True if the running server lacks something that it can have without a restart.
+fn is_due(work: &Work) -> bool {
+    let lacks = |(name, value): (&String, &String)| {
+        work.in_force.get(name) != Some(value) && work.at_start.get(name) != Some(value)
+    };
+    work.server.is_some() && work.held.good().iter().any(lacks)
+}
+
+async fn bring(
+    agent: &Agent,
+    config: &ServerConfig,
+    limit: Duration,
+) -> Result<ConfigState, String> {
+    for _ in 0..ATTEMPTS {
+        let seen = look(agent).await;
+        let change = match &seen.server {
+            Some(server) => offer(agent, server, &seen, config).await?,
+            // No server to ask: its next start tells.
+            None => Change::default(),
+        };
+        if !commit(agent, &seen, config, change).await? {
+            continue;
+        }
+        let unfinished = match seen.server {
+            Some(_) => append::switch(agent, seen.run, limit).await.err(),
+            None => None,
+        };
+        return Ok(publish(agent, unfinished).await);
+    }
+    Err("the server was started again and again meanwhile".to_owned())
+}
+
+async fn look(agent: &Agent) -> Seen {
+    let work = agent.work.lock().await;
+    Seen {
+        run: work.run,
+        server: work.server.clone(),
+        in_force: work.in_force.clone(),
+        at_start: work.at_start.clone(),
+    }
+}
+
+/// Offers the server what is new to it; what it takes only at its start is tried on another.
+async fn offer(
+    agent: &Agent,
+    server: &Server,
+    seen: &Seen,
+    config: &ServerConfig,
+) -> Result<Change, String> {
+    let mut change = Change::default();
+    for (name, value) in &config.directives {
+        if name == APPEND_ONLY || seen.in_force.get(name) == Some(value) {
+            continue;
+        }
+        let pair = (name.clone(), value.clone());
+        match server.config_set(name, &unquoted(value)).await {
+            Ok(ConfigSet::Applied) => change.applied.extend([pair]),
+            Ok(ConfigSet::NeedsRestart) => change.at_start.extend([pair]),
+            Ok(ConfigSet::Refused(why)) => drop(change.rejected.insert(pair.0, why)),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    for (name, value) in change.at_start.clone() {
+        if seen.at_start.get(&name) == Some(&value) {
+            continue;
+        }
+        let mut candidate = seen.in_force.clone();
+        candidate.extend(change.applied.clone());
+        candidate.insert(name.clone(), value);
+        if let Err(why) = trial::run(agent, &candidate).await {
+            change.at_start.remove(&name);
+            change.rejected.insert(name, why);
+        }
+    }
+    Ok(change)
+}
+
+/// Keeps what was found out, unless it was found out about a server that is gone.
+async fn commit(
+    agent: &Agent,
+    seen: &Seen,
+    config: &ServerConfig,
+    change: Change,
+) -> Result<bool, String> {
+    let mut work = agent.work.lock().await;
+    if work.run != seen.run || work.server.is_some() != seen.server.is_some() {
+        return Ok(false);
+    }
+    work.in_force.extend(change.applied.clone());
+    let mut proven = work.held.proven.clone();
+    proven.retain(|name, _| config.directives.contains_key(name));
+    proven.extend(change.applied);
+    let held = Held {
+        config: config.clone(),
+        rejected: change.rejected,
+        proven,
+    };
+    if held != work.held {
+        files::keep_config(&agent.settings, &held).map_err(|error| error.to_string())?;
+    }
+    work.held = held;
+    work.at_start = change.at_start;
+    work.from_spec.extend(config.from_spec.iter().cloned());
+    agent.retry.notify_waiters();
+    Ok(true)
+}
+
+/// Tells what became of the configuration.
+async fn publish(agent: &Agent, unfinished: Option<String>) -> ConfigState {
+    let work = agent.work.lock().await;
+    let good = work.held.good();
+    let waits = |name: &&String| {
+        name.as_str() != APPEND_ONLY
+            && work.server.is_some()
+            && work.in_force.get(*name) != good.get(*name)
+    };
+    let mut rejected = work.held.rejected.clone();
+    rejected.extend(unfinished.map(|why| (APPEND_ONLY.to_owned(), why)));
+    let state = ConfigState {
+        revision: work.held.config.revision,
+        pending_restart: work.from_spec.iter().filter(waits).cloned().collect(),
+        rejected,
+    };
+    agent.board.change(|status| status.config = state.clone());
+    info!(?state, "configuration held");
+    state
+}
+
+/// A server answers: what it started with is good.
+pub fn note_proven(agent: &Agent, work: &mut Work) {
+    let mut held = work.held.clone();
+    held.proven.extend(work.in_force.clone());
+    held.proven.remove(APPEND_ONLY);
+    if held != work.held {
+        if let Err(error) = files::keep_config(&agent.settings, &held) {
+            warn!(%error, "the configuration cannot be kept");
+        }
+        work.held = held;
+    }
+}
+
+/// A server gave up at this directive: the next start goes with its last good value, or without
+/// it. True if that changes anything.
+pub fn set_aside(agent: &Agent, work: &mut Work, name: &str, why: &str) -> bool {
+    if !work.held.set_aside(name, why) {
+        return false;
+    }
+    warn!(name, why, "the server refuses a directive: it is set aside");
     if let Err(error) = files::keep_config(&agent.settings, &work.held) {
         warn!(%error, "the configuration cannot be kept");
     }
-    let rejected = work.held.rejected.clone();
-    agent
-        .board
-        .change(|status| status.config.rejected = rejected);
-}
-
-struct Change {
-    rejected: BTreeMap<String, String>,
-    pending: Vec<String>,
-}
-
-async fn bring(agent: &Agent, work: &mut Work, config: &ServerConfig) -> Change {
-    let mut change = Change {
-        rejected: BTreeMap::new(),
-        pending: Vec::new(),
-    };
-    let Some(server) = work.server.clone() else {
-        // No server to ask: its next start tells.
-        return change;
-    };
-    let mut at_start = Vec::new();
-    for (name, value) in &config.directives {
-        if work.in_force.get(name) == Some(value) {
-            continue;
-        }
-        if name == "appendonly" {
-            let switched = if value == "yes" {
-                append_on(work, &server).await
-            } else {
-                append_off(work, &server).await
-            };
-            match switched {
-                Ok(()) => drop(work.in_force.insert(name.clone(), value.clone())),
-                Err(why) => drop(change.rejected.insert(name.clone(), why)),
-            }
-            continue;
-        }
-        match server.config_set(name, &unquoted(value)).await {
-            Ok(ConfigSet::Applied) => {
-                work.in_force.insert(name.clone(), value.clone());
-            }
-            Ok(ConfigSet::NeedsRestart) => at_start.push((name.clone(), value.clone())),
-            Ok(ConfigSet::Refused(why)) => {
-                change.rejected.insert(name.clone(), why);
-            }
-            Err(error) => {
-                change.rejected.insert(name.clone(), error.to_string());
-            }
-        }
-    }
-    for (name, value) in at_start {
-        let mut candidate = work.in_force.clone();
-        candidate.insert(name.clone(), value);
-        match trial::run(agent, &candidate).await {
-            Ok(()) => change.pending.push(name),
-            Err(why) => drop(change.rejected.insert(name, why)),
-        }
-    }
-    let gone = work
-        .in_force
-        .keys()
-        .filter(|name| !config.directives.contains_key(*name));
-    change.pending.extend(gone.cloned());
-    change
-}
-
-/// Turns the append-only file on; from the moment it is complete it holds the data.
-///
-/// # Errors
-/// Words for people; the snapshot still holds the data.
-pub async fn append_on(work: &mut Work, server: &Server) -> Result<(), String> {
-    set(server, "yes").await?;
-    until(server, |info| info.append.enabled && !info.append.rewriting).await?;
-    note(work, Source::Aof)
-}
-
-/// Turns the append-only file off, after a snapshot of everything.
-///
-/// # Errors
-/// Words for people; the append-only file still holds the data.
-pub async fn append_off(work: &mut Work, server: &Server) -> Result<(), String> {
-    server
-        .save_in_background()
-        .await
-        .map_err(|error| error.to_string())?;
-    until(server, |info| !info.snapshot.saving).await?;
-    let Ok(Probe::Info(info)) = server.probe().await else {
-        return Err("the server does not tell whether it saved".to_owned());
-    };
-    if !info.snapshot.last_ok {
-        return Err("the server could not save a snapshot: check the volume's space".to_owned());
-    }
-    note(work, Source::Rdb)?;
-    set(server, "no").await
-}
-
-fn note(work: &mut Work, source: Source) -> Result<(), String> {
-    work.keeper
-        .change(|state| state.source = Some(source))
-        .map_err(|error| error.to_string())?;
-    work.held.good.insert(
-        "appendonly".to_owned(),
-        if source == Source::Aof { "yes" } else { "no" }.to_owned(),
-    );
-    debug_assert_eq!(wants_append(&work.held.good), source == Source::Aof);
-    Ok(())
-}
-
-async fn set(server: &Server, value: &str) -> Result<(), String> {
-    match server.config_set("appendonly", value).await {
-        Ok(ConfigSet::Applied) => Ok(()),
-        Ok(ConfigSet::NeedsRestart) => Err("this server cannot switch it live".to_owned()),
-        Ok(ConfigSet::Refused(why)) => Err(why),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-async fn until(
-    server: &Server,
-    done: impl Fn(&hera_redis::ServerInfo) -> bool,
-) -> Result<(), String> {
-    let waiting = async {
-        loop {
-            tokio::time::sleep(SAVE_LOOK).await;
-            if let Ok(Probe::Info(info)) = server.probe().await
-                && done(&info)
-            {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(SAVE_LIMIT, waiting)
-        .await
-        .map_err(|_| "the server still saves; it is tried again at the next change".to_owned())
+    true
 }

@@ -1,6 +1,8 @@
 //! Reaps every child of PID 1, and tells who waits for one how it ended.
 
 use std::collections::HashMap;
+use std::io;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
@@ -18,16 +20,14 @@ pub enum Ended {
     Signal(i32),
 }
 
-/// Strangers' ends that are kept until somebody asks.
-const KEPT: usize = 256;
-
 /// Reaps children.
 #[derive(Clone, Default)]
 pub struct Reaper(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    ended: Mutex<HashMap<i32, Ended>>,
+    /// Our own children; what else ends in the pod is reaped and forgotten.
+    children: Mutex<HashMap<i32, Option<Ended>>>,
     news: Notify,
 }
 
@@ -36,14 +36,14 @@ impl Reaper {
     ///
     /// # Errors
     /// When SIGCHLD cannot be listened to.
-    pub fn start() -> std::io::Result<Self> {
+    pub fn start() -> io::Result<Self> {
         let reaper = Self::default();
-        let mut children = signal(SignalKind::child())?;
+        let mut signals = signal(SignalKind::child())?;
         let inner = reaper.clone();
         tokio::spawn(async move {
             loop {
                 inner.reap();
-                if children.recv().await.is_none() {
+                if signals.recv().await.is_none() {
                     return;
                 }
             }
@@ -51,20 +51,41 @@ impl Reaper {
         Ok(reaper)
     }
 
-    /// Completes when the child has ended.
+    /// Starts a child; [`Self::wait`] tells its end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        // Nothing is reaped meanwhile: neither its end nor, when the program cannot be run, the
+        // process that the library itself waits for.
+        let mut children = self.lock();
+        let child = command.spawn()?;
+        children.insert(i32::try_from(child.id()).unwrap_or(i32::MAX), None);
+        Ok(child)
+    }
+
+    /// Completes when a child that [`Self::spawn`] started has ended.
     pub async fn wait(&self, pid: Pid) -> Ended {
         loop {
             let news = self.0.news.notified();
             tokio::pin!(news);
             news.as_mut().enable();
-            if let Some(ended) = self.lock().remove(&pid.as_raw()) {
+            if let Some(ended) = self.take(pid) {
                 return ended;
             }
             news.await;
         }
     }
 
+    fn take(&self, pid: Pid) -> Option<Ended> {
+        let mut children = self.lock();
+        let ended = (*children.get(&pid.as_raw())?)?;
+        children.remove(&pid.as_raw());
+        Some(ended)
+    }
+
     fn reap(&self) {
+        let mut children = self.lock();
         loop {
             let (pid, ended) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid, Ended::Code(code)),
@@ -72,16 +93,43 @@ impl Reaper {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => break,
                 Ok(_) | Err(_) => continue,
             };
-            let mut map = self.lock();
-            if map.len() >= KEPT {
-                map.clear();
+            if let Some(child) = children.get_mut(&pid.as_raw()) {
+                *child = Some(ended);
             }
-            map.insert(pid.as_raw(), ended);
         }
+        drop(children);
         self.0.news.notify_waiters();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Ended>> {
-        self.0.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Option<Ended>>> {
+        self.0
+            .children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn pid(child: &Child) -> Pid {
+        Pid::from_raw(i32::try_from(child.id()).unwrap())
+    }
+
+    // One test: a process has one set of children.
+    #[tokio::test]
+    async fn every_end_is_told_to_who_waits_for_it() {
+        let reaper = Reaper::start().unwrap();
+        assert!(reaper.spawn(&mut Command::new("/no/such/program")).is_err());
+        let quick = reaper
+            .spawn(Command::new("sh").args(["-c", "exit 3"]))
+            .unwrap();
+        let slow = reaper.spawn(Command::new("sleep").arg("60")).unwrap();
+        assert_eq!(reaper.wait(pid(&quick)).await, Ended::Code(3));
+        nix::sys::signal::kill(pid(&slow), nix::sys::signal::Signal::SIGKILL).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(10), reaper.wait(pid(&slow))).await;
+        assert_eq!(ended, Ok(Ended::Signal(9)));
     }
 }

@@ -1,6 +1,5 @@
 //! Starts the parts, and ends them in order.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +18,7 @@ use crate::board::Board;
 use crate::reaper::Reaper;
 use crate::settings::Settings;
 use crate::state::Keeper;
-use crate::{control, durable, files, probes, supervise, tls};
+use crate::{control, durable, files, leftover, probes, push_config, supervise, tls};
 
 /// Copies this program into `folder`.
 ///
@@ -35,7 +34,7 @@ pub fn install(folder: &Path) -> io::Result<()> {
 /// Runs until SIGTERM, and then until the server has stopped.
 ///
 /// # Errors
-/// When the agent cannot start, or a file that the server needs cannot be written.
+/// When the agent cannot start.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -50,17 +49,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         status.config.rejected.clone_from(&held.rejected);
     });
     let acl = files::best_acl(&settings);
+    leftover::end(&settings).await;
     let agent = Arc::new(Agent {
         board,
         reaper: Reaper::start()?,
-        work: Mutex::new(Work {
-            keeper,
-            held,
-            in_force: BTreeMap::new(),
-            acl,
-            applied: BTreeMap::new(),
-            server: None,
-        }),
+        work: Mutex::new(Work::new(keeper, held, acl)),
+        configuring: Mutex::default(),
+        settle: Notify::new(),
         retry: Notify::new(),
         stopping: watch::channel(false).0,
         password: format!(
@@ -84,18 +79,19 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tokio::spawn(serving);
 
     info!(version = env!("CARGO_PKG_VERSION"), pod = %agent.settings.pod_uid, "agent runs");
+    tokio::spawn(push_config::keep(agent.clone()));
     let supervised = tokio::spawn(supervise::run(agent.clone()));
     tokio::pin!(supervised);
     tokio::select! {
         ended = &mut supervised => {
-            ended??;
+            ended?;
             anyhow::bail!("the server is not looked after any more");
         }
         _ = terminate.recv() => info!("asked to end"),
         _ = interrupt.recv() => info!("asked to end"),
     }
     agent.stopping.send_replace(true);
-    supervised.await??;
+    supervised.await?;
     Ok(())
 }
 

@@ -8,7 +8,9 @@ use hera_redis::{Address, Server, Timeouts};
 
 use crate::agent::Agent;
 use crate::conf;
-use crate::process::{Process, refused_directive, summary};
+use crate::leftover;
+use crate::process::Process;
+use crate::words::{refused_directive, summary};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
@@ -21,7 +23,7 @@ pub async fn run(agent: &Agent, directives: &BTreeMap<String, String>) -> Result
     let folder = agent
         .settings
         .scratch
-        .join(format!("hera-trial-{:08x}", rand::random::<u32>()));
+        .join(leftover::trial_name(&agent.settings));
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let result = start(agent, directives, &folder).await;
     if let Err(error) = fs::remove_dir_all(&folder) {
@@ -39,8 +41,9 @@ async fn start(
     let text = conf::trial_server(directives, &folder.display().to_string());
     fs::write(&config, text).map_err(|error| error.to_string())?;
     let program = agent.settings.server_program();
-    let mut process = Process::start(&program, &config, folder, false)
+    let mut process = Process::start(&agent.reaper, &program, &config, folder, false)
         .map_err(|error| format!("{}: {error}", program.display()))?;
+    leftover::note(folder, process.pid);
     let address = Address::unix(folder.join("trial.sock"));
     let answers = async {
         let timeouts = Timeouts {
@@ -59,12 +62,13 @@ async fn start(
     let result = tokio::select! {
         () = answers => Ok(()),
         _ = agent.reaper.wait(process.pid) => {
-            let words = process.last_words();
+            let words = process.last_words().await;
             return Err(match refused_directive(&words) {
                 Some((_, reason)) => reason,
                 None => summary(&words),
             });
         }
+        () = agent.until_stopping() => Err("the pod ends".to_owned()),
         () = tokio::time::sleep(LIMIT) => Err("a server with it does not answer".to_owned()),
     };
     process.kill_all();
