@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use clap::{Parser, ValueEnum};
 
+/// First word of the operator's program when it is to compile a module and end.
+pub const TRIAL: &str = "trial-compile";
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

@@ -1,11 +1,22 @@
 //! The program of the operator's Deployment.
 
-use clap::Parser as _;
-use hera_operator::{args::Args, run, telemetry};
+use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+use clap::Parser as _;
+use hera_operator::args::{Args, TRIAL};
+use hera_operator::{run, telemetry};
+
+fn main() -> anyhow::Result<ExitCode> {
+    // Before anything else is there: a trial is a small process with little memory.
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(TRIAL) {
+        return Ok(hera_policy::trial::main(&words.next().unwrap_or_default()));
+    }
     let args = Args::parse();
     telemetry::init(args.log_format)?;
-    run::run(args).await
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run::run(args))?;
+    Ok(ExitCode::SUCCESS)
 }

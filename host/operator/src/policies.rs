@@ -7,11 +7,12 @@ use hera_api::PolicySource;
 use hera_api::conditions::policy_healthy as reason;
 use hera_api::meta::LABEL_DEFAULT_POLICY;
 use hera_core::digest;
-use hera_policy::{AclPolicy, LoadError, Registry};
+use hera_policy::{Acl, LoadError, Policy, Registry, Trial};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 
+use crate::args::TRIAL;
 use crate::shared::InstanceRef;
 
 /// The decision that this release delegates.
@@ -24,7 +25,7 @@ pub struct Policies {
     client: Client,
     namespace: String,
     registry: Registry,
-    builtin: Arc<AclPolicy>,
+    builtin: Arc<Policy<Acl>>,
     last_good: Mutex<HashMap<InstanceRef, Choice>>,
 }
 
@@ -32,7 +33,7 @@ pub struct Policies {
 #[derive(Clone)]
 pub struct Choice {
     /// The policy.
-    pub policy: Arc<AclPolicy>,
+    pub policy: Arc<Policy<Acl>>,
     /// Its settings as JSON; empty for none.
     pub settings: String,
     /// Where it came from: `builtin`, `default` or `configMap <name>`.
@@ -63,9 +64,13 @@ impl Policies {
     /// # Errors
     /// When the sandbox cannot be started.
     pub async fn new(client: Client, namespace: String) -> anyhow::Result<Self> {
-        let registry = Registry::new(hera_policy::Limits::default())?;
+        let trial = Trial {
+            program: std::env::current_exe()?,
+            args: vec![TRIAL.to_owned()],
+        };
+        let registry = Registry::new(hera_policy::Limits::default(), Some(trial))?;
         let builtin = registry
-            .load_acl(hera_policy::builtin::ACL_PRESETS.to_vec())
+            .load(hera_policy::builtin::ACL_PRESETS, &namespace)
             .await?;
         Ok(Self {
             client,
@@ -151,7 +156,12 @@ impl Policies {
             serde_json::to_string(&source.settings).map_err(kube::Error::SerdeError)?
         };
         Ok(self
-            .load(module, settings, format!("configMap {}", reference.name))
+            .load(
+                namespace,
+                module,
+                settings,
+                format!("configMap {}", reference.name),
+            )
             .await)
     }
 
@@ -175,20 +185,23 @@ impl Policies {
             }));
         }
         match module_of(&map, DEFAULT_KEY) {
-            Ok(module) => Ok(self.load(module, String::new(), "default".to_owned()).await),
+            Ok(module) => Ok(self
+                .load(&self.namespace, module, String::new(), "default".to_owned())
+                .await),
             Err(problem) => Ok(Err(problem)),
         }
     }
 
     async fn load(
         &self,
+        owner: &str,
         module: Vec<u8>,
         settings: String,
         source: String,
     ) -> Result<Choice, Problem> {
         let policy = self
             .registry
-            .load_acl(module)
+            .load(module, owner)
             .await
             .map_err(|error: LoadError| Problem {
                 reason: reason::LOAD_FAILED,

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use hera_policy::{Limits, Registry, builtin};
+use hera_policy::{Acl, Limits, Registry, builtin};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -16,13 +16,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
     let mut loads = Vec::new();
     for _ in 0..LOADS {
-        let registry = Registry::new(Limits::default())?;
+        let registry = Registry::new(Limits::default(), None)?;
         let started = Instant::now();
-        runtime.block_on(registry.load_acl(builtin::ACL_PRESETS))?;
+        runtime.block_on(registry.load::<Acl>(builtin::ACL_PRESETS, "tests"))?;
         loads.push(started.elapsed());
     }
-    let registry = Registry::new(Limits::default())?;
-    let policy = runtime.block_on(registry.load_acl(builtin::ACL_PRESETS))?;
+    let registry = Registry::new(Limits::default(), None)?;
+    let policy = runtime.block_on(registry.load::<Acl>(builtin::ACL_PRESETS, "tests"))?;
     let (context, input) = (support::context(""), support::input(20));
     let fuel = policy.decide_blocking(&context, &input)?.fuel_used;
     let mut calls = Vec::with_capacity(CALLS);

@@ -6,8 +6,11 @@ use crate::{Limits, LoadError};
 
 /// Newest version of the contract that this host offers.
 pub const NEWEST_API: &str = "0.1";
-/// What a module must export to decide on users.
-pub const ACL_EXPORT: &str = "hera:policy/acl@0.1.0";
+
+/// What a module must export to make a decision.
+fn export_of(decision: &str) -> String {
+    format!("hera:policy/{decision}@{NEWEST_API}.0")
+}
 
 /// Walks the whole binary, nested modules included: malformed input is found here as an error,
 /// and what makes a compiler slow is bounded.
@@ -55,7 +58,7 @@ pub fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
 }
 
 /// Looks at what a component imports and exports, by name and version.
-pub fn check_interfaces(component: &[u8]) -> Result<(), LoadError> {
+pub fn check_interfaces(component: &[u8], decision: &str) -> Result<(), LoadError> {
     let mut depth = 0_u32;
     let mut exports = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
@@ -77,7 +80,7 @@ pub fn check_interfaces(component: &[u8]) -> Result<(), LoadError> {
     }
     if exports.iter().any(|export| {
         contract(export)
-            .is_some_and(|(name, (major, minor))| name == "acl" && major == 0 && minor == 1)
+            .is_some_and(|(name, (major, minor))| name == decision && major == 0 && minor == 1)
     }) {
         return Ok(());
     }
@@ -93,7 +96,7 @@ pub fn check_interfaces(component: &[u8]) -> Result<(), LoadError> {
         text(&exports.join(", "))
     };
     Err(LoadError::WrongWorld {
-        expected: ACL_EXPORT,
+        expected: export_of(decision),
         found,
     })
 }
@@ -142,7 +145,7 @@ fn contract(name: &str) -> Option<(&str, (u64, u64))> {
 fn newer_api(major: u64, minor: u64) -> LoadError {
     LoadError::NewerApi {
         found: format!("{major}.{minor}"),
-        newest: NEWEST_API,
+        newest: NEWEST_API.to_owned(),
     }
 }
 

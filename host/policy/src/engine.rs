@@ -31,6 +31,11 @@ pub fn start(limits: &Limits) -> Result<Engine, StartError> {
     Ok(engine)
 }
 
+/// An engine that only compiles, for the same settings: it reserves no address space.
+pub fn compiler() -> Result<Engine, StartError> {
+    Engine::new(&config()).map_err(|error| StartError(format!("{error:#}")))
+}
+
 /// Ticks until `deadline` has surely passed: the first may come at once.
 pub fn ticks(deadline: Duration) -> u64 {
     let ticks = deadline.as_millis().div_ceil(TICK.as_millis());

@@ -1,10 +1,12 @@
+use serde::{Deserialize, Serialize};
+
 /// The sandbox itself could not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the policy sandbox does not start: {0}")]
 pub struct StartError(pub String);
 
 /// Why a module cannot be a policy. Each message tells its author what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum LoadError {
     /// More bytes than a module may have.
     #[error(
@@ -44,7 +46,7 @@ pub enum LoadError {
     #[error("the module does not implement the world {expected}; it exports {found}")]
     WrongWorld {
         /// What this decision needs.
-        expected: &'static str,
+        expected: String,
         /// What was found.
         found: String,
     },
@@ -64,11 +66,23 @@ pub enum LoadError {
         /// What the module was built with.
         found: String,
         /// What this operator has.
-        newest: &'static str,
+        newest: String,
     },
     /// The compiler refused it.
     #[error("the module does not compile: {0}")]
     CompileFailed(String),
+    /// Compiling it takes more than a module may cost.
+    #[error("compiling the module takes too much {what}; make its functions smaller or fewer")]
+    TooCostly {
+        /// What ran out: processor time or memory, with the limit.
+        what: String,
+    },
+    /// Too many modules of one namespace wait to be compiled.
+    #[error("{waiting} modules of this namespace wait to be compiled already")]
+    QueueFull {
+        /// How many.
+        waiting: usize,
+    },
     /// It compiled but does not start.
     #[error("the module does not start: {0}")]
     InstantiateFailed(String),
@@ -91,6 +105,8 @@ impl LoadError {
             Self::UnknownImports(_) => "UnknownImports",
             Self::NewerApi { .. } => "NewerApi",
             Self::CompileFailed(_) => "CompileFailed",
+            Self::TooCostly { .. } => "TooCostly",
+            Self::QueueFull { .. } => "QueueFull",
             Self::InstantiateFailed(_) => "InstantiateFailed",
             Self::Internal(_) => "Internal",
         }
@@ -98,7 +114,7 @@ impl LoadError {
 
     /// False if the same bytes may load the next time: such a failure is not remembered.
     pub const fn is_lasting(&self) -> bool {
-        !matches!(self, Self::Internal(_))
+        !matches!(self, Self::Internal(_) | Self::QueueFull { .. })
     }
 }
 

@@ -1,30 +1,33 @@
 //! Runs policies: sandboxed WebAssembly components that answer the operator's questions.
 //!
-//! [`Registry`] loads a module by its bytes, [`AclPolicy`] asks it. What comes back is only an
-//! answer: [`hera_core::acl::guard`] says whether it may be used.
+//! [`Registry`] loads a module by its bytes, [`Policy`] asks it. What comes back is only an
+//! answer: the guard of its [`Decision`] says whether it may be used.
 //!
 //! # Guarantees
 //!
 //! A policy cannot reach anything outside its instance, keep anything between calls, run past
-//! [`Limits`], or crash the host.
-//!
-//! # Caveats
-//!
-//! Compiling is bounded by the size of a module and of its functions, not by a clock.
+//! [`Limits`], or crash the host. With a [`Trial`], its compilation cannot either.
 
-mod acl;
 pub mod builtin;
 mod check;
+mod decisions;
 mod engine;
 mod error;
 mod limits;
 mod load;
+mod policy;
+mod queue;
+mod record;
 mod registry;
 mod sandbox;
+pub mod trial;
 mod v0_1;
 
-pub use acl::{AclPolicy, Context, Decided};
+pub use decisions::{Acl, Decision, GuardRefused};
 pub use error::{CallError, LoadError, StartError};
 pub use limits::Limits;
+pub use policy::{Context, Decided, Policy};
+pub use record::{Call, Outcome, Record};
 pub use registry::Registry;
 pub use sandbox::LogLine;
+pub use trial::Trial;

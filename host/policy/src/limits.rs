@@ -20,6 +20,8 @@ pub struct Limits {
     pub table_elements: usize,
     /// What one call may copy out.
     pub copied_bytes: usize,
+    /// Log lines that a call may write.
+    pub log_calls: usize,
     /// Log lines that are kept of a call.
     pub log_lines: usize,
     /// What is kept of a log line.
@@ -41,6 +43,7 @@ impl Default for Limits {
             memory_bytes: 16 << 20,
             table_elements: 10_000,
             copied_bytes: 1 << 20,
+            log_calls: 10_000,
             log_lines: 64,
             log_line_bytes: 512,
             text_bytes: 256,

@@ -6,10 +6,14 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::check::{check_interfaces, check_size, is_core_module, names_a_world, text};
-use crate::{CallError, Limits, LoadError, v0_1};
+use crate::{CallError, Decision, Limits, LoadError};
 
-/// Checks, encodes, compiles, links and starts a module once.
-pub fn load_acl(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<v0_1::Acl, LoadError> {
+/// Checks, encodes, compiles and links a module.
+pub fn compile<D: Decision>(
+    engine: &Engine,
+    limits: &Limits,
+    bytes: &[u8],
+) -> Result<D, LoadError> {
     check_size(bytes, limits)?;
     // Encoder and compiler get bytes that anybody may have written; a panic in them is one
     // module's failure, not the operator's.
@@ -20,17 +24,22 @@ pub fn load_acl(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<v0_1::
             None
         };
         let component = encoded.as_deref().unwrap_or(bytes);
-        check_interfaces(component)?;
+        check_interfaces(component, D::NAME)?;
         let component = Component::from_binary(engine, component)
             .map_err(|error| LoadError::CompileFailed(text(&format!("{error:#}"))))?;
-        v0_1::Acl::link(engine, &component)
+        D::link(engine, &component)
             .map_err(|error| LoadError::InstantiateFailed(text(&format!("{error:#}"))))
     };
-    let policy = catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|_| {
+    catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|_| {
         Err(LoadError::CompileFailed(
             "the compiler gave up on it".to_owned(),
         ))
-    })?;
+    })
+}
+
+/// [`compile`], and starts the module once.
+pub fn load<D: Decision>(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<D, LoadError> {
+    let policy: D = compile(engine, limits, bytes)?;
     match policy.trial(limits) {
         Ok(()) => Ok(policy),
         // The machine was busy: says nothing about the module.

@@ -1,15 +1,20 @@
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::Engine;
 
-use crate::{AclPolicy, Limits, LoadError, StartError, engine, load};
+use crate::queue::FairQueue;
+use crate::trial::Trial;
+use crate::{Decision, Limits, LoadError, Policy, StartError, engine, load};
 
 /// Modules that are remembered, good and bad; past it those that nobody uses are forgotten.
 const REMEMBERED: usize = 256;
 
-type Outcome = Result<Arc<AclPolicy>, LoadError>;
+/// What became of a module; the policy's type follows from the decision in the key.
+type Outcome = Result<Arc<dyn Any + Send + Sync>, LoadError>;
+type Key = (&'static str, String);
 
 /// Compiles modules and remembers them by digest. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -20,36 +25,36 @@ pub struct Registry {
 struct Inner {
     engine: Engine,
     limits: Limits,
-    /// One compilation at a time: it is the only thing here without a hard bound.
-    compiling: Arc<Semaphore>,
+    trial: Option<Trial>,
+    queue: FairQueue,
     calls: Arc<Semaphore>,
-    acl: Mutex<HashMap<String, Arc<OnceCell<Outcome>>>>,
+    modules: Mutex<HashMap<Key, Arc<OnceCell<Outcome>>>>,
 }
 
 impl Registry {
-    /// Starts the sandbox.
+    /// Starts the sandbox. With a `trial`, every module is compiled there first.
     ///
     /// # Errors
     ///
     /// [`StartError`] if this machine cannot run one.
-    pub fn new(limits: Limits) -> Result<Self, StartError> {
+    pub fn new(limits: Limits, trial: Option<Trial>) -> Result<Self, StartError> {
         let engine = engine::start(&limits)?;
         let calls = Arc::new(Semaphore::new(limits.calls.max(1)));
-        let compiling = Arc::new(Semaphore::new(1));
         let inner = Inner {
             engine,
             limits,
-            compiling,
+            trial,
+            queue: FairQueue::default(),
             calls,
-            acl: Mutex::default(),
+            modules: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
         })
     }
 
-    /// Loads a module that decides on users: a component, or the core module that a plain
-    /// `cargo build --target wasm32-unknown-unknown` makes.
+    /// Loads a module that makes a decision: a component, or the core module that a plain
+    /// `cargo build --target wasm32-unknown-unknown` makes. `owner` waits for its turn.
     ///
     /// # Guarantees
     ///
@@ -63,7 +68,11 @@ impl Registry {
     /// # Errors
     ///
     /// [`LoadError`], with what its author can do.
-    pub async fn load_acl(&self, bytes: impl Into<Arc<[u8]>>) -> Outcome {
+    pub async fn load<D: Decision>(
+        &self,
+        bytes: impl Into<Arc<[u8]>>,
+        owner: &str,
+    ) -> Result<Arc<Policy<D>>, LoadError> {
         let bytes = bytes.into();
         let limit = self.inner.limits.module_bytes;
         if bytes.len() > limit {
@@ -73,64 +82,75 @@ impl Registry {
             });
         }
         let digest = hera_core::digest::of(&bytes);
-        let slot = self.slot(&digest);
+        let key = (D::NAME, digest.clone());
+        let slot = self.slot(&key);
         let outcome = slot
-            .get_or_init(|| self.compile_acl(bytes, digest.clone()))
+            .get_or_init(|| self.compile::<D>(bytes, digest, owner))
             .await
             .clone();
         if outcome.as_ref().is_err_and(|error| !error.is_lasting()) {
-            self.forget(&digest, &slot);
+            self.forget(&key, &slot);
         }
-        outcome
+        outcome?
+            .downcast()
+            .map_err(|_| LoadError::Internal("a policy of another decision".to_owned()))
     }
 
-    async fn compile_acl(&self, bytes: Arc<[u8]>, digest: String) -> Outcome {
+    /// Good modules in memory.
+    pub fn loaded(&self) -> usize {
+        let modules = self.lock();
+        let good = modules
+            .values()
+            .filter(|slot| matches!(slot.get(), Some(Ok(_))));
+        good.count()
+    }
+
+    async fn compile<D: Decision>(&self, bytes: Arc<[u8]>, digest: String, owner: &str) -> Outcome {
         let inner = Arc::clone(&self.inner);
-        let internal = |error: &dyn std::fmt::Display| LoadError::Internal(error.to_string());
-        let permit = Arc::clone(&inner.compiling)
-            .acquire_owned()
-            .await
-            .map_err(|error| internal(&error))?;
+        let turn = inner.queue.turn(owner).await;
+        let turn = turn.map_err(|waiting| LoadError::QueueFull { waiting })?;
+        if let Some(trial) = &inner.trial {
+            trial.run(D::NAME, &bytes).await?;
+        }
         let compile = move || {
-            let policy = load::load_acl(&inner.engine, &inner.limits, &bytes);
-            drop(permit);
+            let linked = load::load::<D>(&inner.engine, &inner.limits, &bytes);
+            drop(turn);
             let calls = Arc::clone(&inner.calls);
-            policy
-                .map(|policy| Arc::new(AclPolicy::new(policy, digest, inner.limits.clone(), calls)))
+            let policy = Policy::new(linked?, digest, inner.limits.clone(), calls);
+            Ok(Arc::new(policy) as Arc<dyn Any + Send + Sync>)
         };
         tokio::task::spawn_blocking(compile)
             .await
-            .map_err(|error| internal(&error))?
+            .map_err(|error| LoadError::Internal(error.to_string()))?
     }
 
-    fn slot(&self, digest: &str) -> Arc<OnceCell<Outcome>> {
-        let mut slots = self
-            .inner
-            .acl
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= REMEMBERED && !slots.contains_key(digest) {
-            slots.retain(|_, slot| match slot.get() {
+    fn slot(&self, key: &Key) -> Arc<OnceCell<Outcome>> {
+        let mut modules = self.lock();
+        if modules.len() >= REMEMBERED && !modules.contains_key(key) {
+            modules.retain(|_, slot| match slot.get() {
                 Some(Ok(policy)) => Arc::strong_count(policy) > 1,
                 Some(Err(_)) => false,
                 None => true,
             });
         }
-        Arc::clone(slots.entry(digest.to_owned()).or_default())
+        Arc::clone(modules.entry(key.clone()).or_default())
     }
 
-    fn forget(&self, digest: &str, failed: &Arc<OnceCell<Outcome>>) {
-        let mut slots = self
-            .inner
-            .acl
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if slots
-            .get(digest)
+    fn forget(&self, key: &Key, failed: &Arc<OnceCell<Outcome>>) {
+        let mut modules = self.lock();
+        if modules
+            .get(key)
             .is_some_and(|slot| Arc::ptr_eq(slot, failed))
         {
-            slots.remove(digest);
+            modules.remove(key);
         }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<OnceCell<Outcome>>>> {
+        self.inner
+            .modules
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{CallError, Limits, engine};
 #[serde(rename_all = "camelCase")]
 pub struct LogLine {
     /// `debug`, `info`, `warn` or `error`.
-    pub level: &'static str,
+    pub level: String,
     /// The text.
     pub text: String,
 }
@@ -21,6 +21,7 @@ pub struct LogLine {
 pub struct State {
     limits: Limits,
     logs: Vec<LogLine>,
+    log_calls: usize,
     memory_refused: bool,
 }
 
@@ -33,12 +34,24 @@ pub struct Usage {
 }
 
 impl State {
-    /// Keeps a line, unless there are enough of them.
-    pub fn log(&mut self, level: &'static str, text: &str) {
+    /// Keeps a line, unless there are enough of them. A call costs the policy little fuel and the
+    /// host some time, so a flood of them is ended by its number.
+    pub fn log(&mut self, level: &'static str, text: &str) -> wasmtime::Result<()> {
+        self.log_calls = self.log_calls.saturating_add(1);
+        if self.log_calls > self.limits.log_calls {
+            return Err(wasmtime::format_err!(
+                "it logged more than {} lines",
+                self.limits.log_calls
+            ));
+        }
         if self.logs.len() < self.limits.log_lines {
             let text = hera_core::acl::printable(text, self.limits.log_line_bytes);
-            self.logs.push(LogLine { level, text });
+            self.logs.push(LogLine {
+                level: level.to_owned(),
+                text,
+            });
         }
+        Ok(())
     }
 }
 
@@ -90,6 +103,7 @@ pub fn run<T>(
     let state = State {
         limits: limits.clone(),
         logs: Vec::new(),
+        log_calls: 0,
         memory_refused: false,
     };
     let mut store = Store::new(engine, state);

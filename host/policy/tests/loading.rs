@@ -10,16 +10,16 @@ mod support;
 
 use std::sync::Arc;
 
-use hera_policy::{Limits, LoadError, Registry, builtin};
+use hera_policy::{Acl, Limits, LoadError, Registry, builtin};
 use support::corpus;
 
 fn registry() -> Registry {
-    Registry::new(Limits::default()).unwrap()
+    Registry::new(Limits::default(), None).unwrap()
 }
 
 async fn reason(bytes: Result<Vec<u8>, String>) -> &'static str {
     registry()
-        .load_acl(bytes.unwrap())
+        .load::<Acl>(bytes.unwrap(), "tests")
         .await
         .unwrap_err()
         .reason()
@@ -42,7 +42,7 @@ async fn every_cut_of_a_module_is_an_error_and_never_a_crash() {
     let whole = builtin::ACL_PRESETS;
     for end in (0..whole.len()).step_by(whole.len() / 40) {
         assert!(
-            registry.load_acl(&whole[..end]).await.is_err(),
+            registry.load::<Acl>(&whole[..end], "tests").await.is_err(),
             "the first {end} bytes"
         );
     }
@@ -54,14 +54,14 @@ async fn a_damaged_byte_never_crashes_the_host() {
     for at in (0..builtin::ACL_PRESETS.len()).step_by(builtin::ACL_PRESETS.len() / 25) {
         let mut bytes = builtin::ACL_PRESETS.to_vec();
         bytes[at] ^= 0x55;
-        let _ = registry.load_acl(bytes).await;
+        let _ = registry.load::<Acl>(bytes, "tests").await;
     }
 }
 
 #[tokio::test]
 async fn a_core_module_without_a_world_says_how_to_build_one() {
     let error = registry()
-        .load_acl(corpus::no_world().unwrap())
+        .load::<Acl>(corpus::no_world().unwrap(), "tests")
         .await
         .unwrap_err();
     assert_eq!(error, LoadError::NoWorld);
@@ -82,14 +82,14 @@ async fn wasi_is_refused_by_name() {
 #[tokio::test]
 async fn a_newer_contract_is_told_apart() {
     let error = registry()
-        .load_acl(corpus::newer_api().unwrap())
+        .load::<Acl>(corpus::newer_api().unwrap(), "tests")
         .await
         .unwrap_err();
     assert_eq!(
         error,
         LoadError::NewerApi {
             found: "0.2".to_owned(),
-            newest: "0.1"
+            newest: "0.1".to_owned()
         }
     );
 }
@@ -113,13 +113,13 @@ async fn a_component_is_taken_as_it_is() {
         .module(builtin::ACL_PRESETS)
         .and_then(|encoder| encoder.encode())
         .unwrap();
-    assert!(registry().load_acl(component).await.is_ok());
+    assert!(registry().load::<Acl>(component, "tests").await.is_ok());
 }
 
 #[tokio::test]
 async fn the_same_bytes_are_one_policy_however_many_ask() {
     let registry = registry();
-    let ask = || registry.load_acl(builtin::ACL_PRESETS);
+    let ask = || registry.load::<Acl>(builtin::ACL_PRESETS, "tests");
     let (a, b, c) = tokio::join!(ask(), ask(), ask());
     let (a, b, c) = (a.unwrap(), b.unwrap(), c.unwrap());
     assert!(Arc::ptr_eq(&a, &b) && Arc::ptr_eq(&b, &c));
@@ -127,7 +127,7 @@ async fn the_same_bytes_are_one_policy_however_many_ask() {
         &a,
         &registry
             .clone()
-            .load_acl(builtin::ACL_PRESETS)
+            .load::<Acl>(builtin::ACL_PRESETS, "tests")
             .await
             .unwrap()
     ));
@@ -136,10 +136,21 @@ async fn the_same_bytes_are_one_policy_however_many_ask() {
 #[tokio::test]
 async fn a_failure_is_remembered_and_others_still_load() {
     let registry = registry();
-    let first = registry.load_acl(corpus::truncated()).await.unwrap_err();
+    let first = registry
+        .load::<Acl>(corpus::truncated(), "tests")
+        .await
+        .unwrap_err();
     assert_eq!(
-        registry.load_acl(corpus::truncated()).await.unwrap_err(),
+        registry
+            .load::<Acl>(corpus::truncated(), "tests")
+            .await
+            .unwrap_err(),
         first
     );
-    assert!(registry.load_acl(builtin::ACL_PRESETS).await.is_ok());
+    assert!(
+        registry
+            .load::<Acl>(builtin::ACL_PRESETS, "tests")
+            .await
+            .is_ok()
+    );
 }

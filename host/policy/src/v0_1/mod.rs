@@ -13,6 +13,7 @@ mod bindings {
     wasmtime::component::bindgen!({
         path: "../../wit/v0.1",
         world: "acl-policy",
+        imports: { default: trappable },
     });
 }
 
@@ -22,14 +23,14 @@ use crate::sandbox::State;
 use crate::{CallError, Context, Limits};
 
 impl log::Host for State {
-    fn write(&mut self, level: log::Level, text: String) {
+    fn write(&mut self, level: log::Level, text: String) -> wasmtime::Result<()> {
         let level = match level {
             log::Level::Debug => "debug",
             log::Level::Info => "info",
             log::Level::Warn => "warn",
             log::Level::Error => "error",
         };
-        self.log(level, &text);
+        self.log(level, &text)
     }
 }
 

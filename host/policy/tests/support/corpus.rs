@@ -12,6 +12,7 @@ const GUESTS: &[&str] = &[
     "memory-hog",
     "huge-output",
     "log-flood",
+    "log-storm",
     "counter",
     "probe",
     "beyond-spec",

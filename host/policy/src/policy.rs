@@ -1,12 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hera_core::acl::{AclAnswer, AclInput};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::sandbox::LogLine;
-use crate::{CallError, Limits, v0_1};
+use crate::{CallError, Decision, Limits};
 
 /// The circumstances of a call. Everything that an answer may depend on is here or in the input,
 /// so a decision can be made again.
@@ -31,9 +30,9 @@ pub struct Context {
 
 /// A decision, before the guard has seen it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub struct Decided<A> {
     /// What the policy answered.
-    pub answer: AclAnswer,
+    pub answer: A,
     /// Fuel that it took: the same on every machine with this version of the runtime.
     pub fuel_used: u64,
     /// Time that it took, instantiation included.
@@ -42,37 +41,28 @@ pub struct Decided {
     pub logs: Vec<LogLine>,
 }
 
-/// A loaded policy that decides on users. Any number of objects share one.
+/// A loaded policy. Any number of objects share one.
 ///
 /// # Guarantees
 ///
 /// Each call runs in an instance of its own, within [`Limits`]: nothing is kept between calls,
 /// and no answer can come of more than the given input.
-///
-/// # Caveats
-///
-/// The answer is not to be trusted before [`hera_core::acl::guard`] has passed it.
-pub struct AclPolicy {
-    inner: Arc<Inner>,
+pub struct Policy<D> {
+    inner: Arc<Inner<D>>,
     digest: String,
 }
 
-struct Inner {
-    policy: v0_1::Acl,
+struct Inner<D> {
+    linked: D,
     limits: Limits,
     calls: Arc<Semaphore>,
 }
 
-impl AclPolicy {
-    pub(crate) fn new(
-        policy: v0_1::Acl,
-        digest: String,
-        limits: Limits,
-        calls: Arc<Semaphore>,
-    ) -> Self {
+impl<D: Decision> Policy<D> {
+    pub(crate) fn new(linked: D, digest: String, limits: Limits, calls: Arc<Semaphore>) -> Self {
         Self {
             inner: Arc::new(Inner {
-                policy,
+                linked,
                 limits,
                 calls,
             }),
@@ -87,7 +77,7 @@ impl AclPolicy {
 
     /// Version of the contract that it was built for.
     pub fn api(&self) -> &'static str {
-        v0_1::API
+        self.inner.linked.api()
     }
 
     /// Asks the policy whether `settings` make sense to it.
@@ -97,7 +87,7 @@ impl AclPolicy {
     /// [`CallError::InvalidSettings`] with the policy's own words, or as in [`Self::decide`].
     pub async fn validate_settings(&self, settings: &str) -> Result<(), CallError> {
         let settings = settings.to_owned();
-        self.call(move |inner| inner.policy.validate_settings(&inner.limits, &settings))
+        self.call(move |inner| inner.linked.validate_settings(&inner.limits, &settings))
             .await
     }
 
@@ -107,7 +97,11 @@ impl AclPolicy {
     /// # Errors
     ///
     /// [`CallError`]: no answer came.
-    pub async fn decide(&self, context: &Context, input: &AclInput) -> Result<Decided, CallError> {
+    pub async fn decide(
+        &self,
+        context: &Context,
+        input: &D::Input,
+    ) -> Result<Decided<D::Answer>, CallError> {
         let (context, input) = (context.clone(), input.clone());
         self.call(move |inner| inner.decide(&context, &input)).await
     }
@@ -120,14 +114,14 @@ impl AclPolicy {
     pub fn decide_blocking(
         &self,
         context: &Context,
-        input: &AclInput,
-    ) -> Result<Decided, CallError> {
+        input: &D::Input,
+    ) -> Result<Decided<D::Answer>, CallError> {
         self.inner.decide(context, input)
     }
 
     async fn call<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&Inner) -> Result<T, CallError> + Send + 'static,
+        call: impl FnOnce(&Inner<D>) -> Result<T, CallError> + Send + 'static,
     ) -> Result<T, CallError> {
         let inner = Arc::clone(&self.inner);
         let internal = |error: &dyn std::fmt::Display| CallError::Internal(error.to_string());
@@ -147,9 +141,9 @@ impl AclPolicy {
     }
 }
 
-impl Inner {
-    fn decide(&self, context: &Context, input: &AclInput) -> Result<Decided, CallError> {
-        let (answer, usage) = self.policy.decide(&self.limits, context, input)?;
+impl<D: Decision> Inner<D> {
+    fn decide(&self, context: &Context, input: &D::Input) -> Result<Decided<D::Answer>, CallError> {
+        let (answer, usage) = self.linked.decide(&self.limits, context, input)?;
         Ok(Decided {
             answer,
             fuel_used: usage.fuel,
@@ -159,9 +153,9 @@ impl Inner {
     }
 }
 
-impl std::fmt::Debug for AclPolicy {
+impl<D> std::fmt::Debug for Policy<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AclPolicy")
+        f.debug_struct("Policy")
             .field("digest", &self.digest)
             .finish_non_exhaustive()
     }
