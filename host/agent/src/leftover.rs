@@ -150,17 +150,18 @@ mod tests {
     #[tokio::test]
     async fn only_the_recorded_process_is_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
+        let since = started(pid).unwrap();
         let other = Record {
             pid,
-            started: started(pid).unwrap() + 1,
+            started: since + 1,
         };
         durable::write_json(&folder.path().join(RECORD), &other).unwrap();
         end_recorded(folder.path()).await;
-        assert!(child.try_wait().unwrap().is_none());
+        assert_eq!(started(pid), Some(since));
         note(folder.path(), Pid::from_raw(pid));
         end_recorded(folder.path()).await;
-        assert!(!child.wait().unwrap().success());
+        assert_eq!(started(pid), None);
     }
 }

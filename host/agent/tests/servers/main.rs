@@ -1,0 +1,27 @@
+//! The agent as a process, with real servers, on loopback. Each fact runs on several engines and
+//! versions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+#[macro_use]
+mod engine;
+mod certificates;
+mod client;
+mod pod;
+mod wait;
+
+mod config;
+mod control;
+mod crash;
+mod damage;
+mod data;
+mod guard;
+mod identity;
+mod probes;
+mod switch;
+mod users;
