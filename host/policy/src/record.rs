@@ -54,6 +54,7 @@ pub enum Outcome<A> {
 /// JSON each in a decision log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(bound(deserialize = "I: Deserialize<'de>, A: Deserialize<'de>"))]
 pub struct Record<I, A> {
     /// What was decided: `acl`.
     pub decision: String,
