@@ -51,7 +51,7 @@ report: prepare testbed-up image policies ## Measured figures, into docs/measure
 
 .PHONY: bench
 bench: prepare ## Policy decisions, beside their targets
-	cargo bench --package hera-policy
+	cargo bench --workspace --bench acl
 
 .PHONY: manifests
 manifests: ## Generate the CRDs
@@ -86,7 +86,7 @@ policies: prepare ## Build the example policies as modules
 
 .PHONY: docker-build
 docker-build: prepare ## Build the release image as an OCI archive
-	cargo build --release --package hera-operator
+	cargo build --release --workspace --bins
 	cargo build --release --package hera-agent --target $(MUSL)
 	cargo build --workspace --bins
 	$(TESTBED) build-image operator --operator $(TARGET)/release/hera-operator \

@@ -9,7 +9,7 @@ out=docs/measurements.md
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cargo bench --package hera-policy | tee "$work/bench"
+cargo bench --workspace --bench acl | tee "$work/bench"
 for run in $(seq "$runs"); do
   cargo test --workspace --test scenarios -- $scenarios | tee "$work/e2e-$run"
 done
@@ -26,7 +26,7 @@ done
   echo "| toolchain | $(rustc --version) |"
   echo "| Kubernetes | testbed, 3 nodes on this machine, images of the dev profile |"
   echo
-  echo "## Policy decisions (\`cargo bench --package hera-policy\`)"
+  echo "## Policy decisions (\`cargo bench --workspace --bench acl\`)"
   echo
   echo '```text'
   sed -n '/^| /p;/^[a-z].*target/p' "$work/bench"

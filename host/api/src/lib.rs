@@ -19,6 +19,6 @@ pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
 pub use spec::{
     Aof, Auth, ConfigMapKeyRef, Fsync, Persistence, PodTemplate, Policies, PolicySource, Preset,
-    Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef, UserSpec,
+    Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef, ShadowSource, UserSpec,
 };
-pub use status::{Phase, PolicyStatus, RedisInstanceStatus};
+pub use status::{Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict};

@@ -20,6 +20,9 @@ pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Label on the operator's ConfigMap of a default policy; its value is the decision.
 pub const LABEL_DEFAULT_POLICY: &str = "cache.hera.io/default-policy";
+/// Label on a ConfigMap in which the operator keeps a module that decides somewhere; its value is
+/// the decision.
+pub const LABEL_KEPT_POLICY: &str = "cache.hera.io/kept-policy";
 
 /// Annotation on a pod: hash of what in the spec needed a new pod when this one was made.
 pub const ANNOTATION_REVISION: &str = "cache.hera.io/revision";

@@ -106,4 +106,43 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub error: Option<String>,
+
+    /// What the policy in the shadow would have decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowStatus>,
+}
+
+/// A policy that is only compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowStatus {
+    /// Where it came from.
+    #[schemars(length(max = 300))]
+    pub source: String,
+
+    /// Digest of its module, once it is loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub digest: Option<String>,
+
+    /// How its last answer compares.
+    pub verdict: ShadowVerdict,
+
+    /// More, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+}
+
+/// How the answer of a policy that is only compared differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ShadowVerdict {
+    /// It answers as the policy that decides.
+    Same,
+    /// It answers otherwise.
+    Differs,
+    /// It gives no answer that could be used.
+    Faulty,
+    /// It cannot be loaded.
+    NotLoaded,
 }

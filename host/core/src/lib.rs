@@ -5,5 +5,6 @@
 
 pub mod acl;
 pub mod agent;
+pub mod aside;
 pub mod digest;
 pub mod instance;

@@ -1,6 +1,7 @@
 //! What the operator is told at its start.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
@@ -39,6 +40,14 @@ pub struct Args {
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, env = "HERA_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
     pub http_address: SocketAddr,
+
+    /// Where the decision log is served, for `kubectl hera` by port-forward: to this pod alone.
+    #[arg(long, env = "HERA_INSPECT_ADDRESS", default_value = "127.0.0.1:8081")]
+    pub inspect_address: SocketAddr,
+
+    /// A file to which each decision of a policy is appended, as a line of JSON.
+    #[arg(long, env = "HERA_DECISION_LOG")]
+    pub decision_log: Option<PathBuf>,
 
     /// How log lines look.
     #[arg(long, env = "HERA_LOG_FORMAT", value_enum, default_value = "text")]

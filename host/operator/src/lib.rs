@@ -12,6 +12,7 @@ mod authority;
 mod controllers;
 mod crd;
 mod http;
+mod inspect;
 mod metrics;
 mod policies;
 mod shared;

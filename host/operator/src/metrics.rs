@@ -1,5 +1,9 @@
 //! Figures about the operator itself. Labels come from closed sets only.
 
+use std::time::Duration;
+
+use hera_api::ShadowVerdict;
+use hera_policy::{Call, Outcome};
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
@@ -13,10 +17,21 @@ pub struct Metrics {
     pub reconcile_seconds: HistogramVec,
     /// Steps carried out, by step.
     pub steps: IntCounterVec,
-    /// Policy decisions by decision and outcome (`ok`, or the reason of the fault).
-    pub decisions: IntCounterVec,
-    /// Seconds that a policy decision takes, by decision.
-    pub decision_seconds: HistogramVec,
+    /// Policy decisions by decision, source (`builtin`, `default`, `configMap`) and outcome (`ok`,
+    /// or the reason of the fault).
+    decisions: IntCounterVec,
+    /// Seconds that an answer takes, by decision.
+    decision_seconds: HistogramVec,
+    /// Fuel that an answer takes, by decision.
+    decision_fuel: HistogramVec,
+    /// Answers that the guard refused, by decision and rule.
+    guard_refusals: IntCounterVec,
+    /// Answers of policies in a shadow, by decision and verdict.
+    shadows: IntCounterVec,
+    /// Modules asked for, by decision and outcome (`ok`, or why not).
+    pub policy_loads: IntCounterVec,
+    /// Modules in memory.
+    pub policy_modules: IntGauge,
     /// 1 while this replica leads.
     pub leader: IntGauge,
     /// 1 while the custom resource definition is missing or older than this operator.
@@ -62,8 +77,30 @@ impl Metrics {
             decisions: counter(
                 "hera_policy_decisions_total",
                 "Decisions of policies",
+                &["decision", "source", "outcome"],
+            )?,
+            decision_fuel: histogram(
+                "hera_policy_decision_fuel",
+                "Fuel of a policy decision",
+                &["decision"],
+                prometheus::exponential_buckets(10_000.0, 2.0, 14)?,
+            )?,
+            guard_refusals: counter(
+                "hera_policy_guard_refusals_total",
+                "Answers that the guard refused",
+                &["decision", "rule"],
+            )?,
+            shadows: counter(
+                "hera_policy_shadow_total",
+                "Answers of policies that are only compared",
+                &["decision", "verdict"],
+            )?,
+            policy_loads: counter(
+                "hera_policy_loads_total",
+                "Modules asked for",
                 &["decision", "outcome"],
             )?,
+            policy_modules: gauge("hera_policy_modules", "Modules in memory")?,
             decision_seconds: histogram(
                 "hera_policy_decision_seconds",
                 "Duration of a policy decision",
@@ -78,6 +115,41 @@ impl Metrics {
             agents: gauge("hera_agents_connected", "Agents connected")?,
             registry,
         })
+    }
+
+    /// Counts a call of the policy that decides.
+    pub fn decided<A>(&self, decision: &str, call: &Call<A>) {
+        let source = call.source.split(' ').next().unwrap_or_default();
+        self.decisions
+            .with_label_values(&[decision, source, call.outcome.name()])
+            .inc();
+        if let Outcome::GuardRefused { refused, .. } = &call.outcome {
+            self.guard_refusals
+                .with_label_values(&[decision, &refused.rule])
+                .inc();
+        }
+        // Without an answer there is no figure.
+        if call.fuel > 0 {
+            let seconds = Duration::from_micros(call.micros).as_secs_f64();
+            self.decision_seconds
+                .with_label_values(&[decision])
+                .observe(seconds);
+            #[allow(clippy::cast_precision_loss, reason = "at most 50 million")]
+            self.decision_fuel
+                .with_label_values(&[decision])
+                .observe(call.fuel as f64);
+        }
+    }
+
+    /// Counts an answer of a policy that is only compared.
+    pub fn compared(&self, decision: &str, verdict: ShadowVerdict) {
+        let verdict = match verdict {
+            ShadowVerdict::Same => "same",
+            ShadowVerdict::Differs => "differs",
+            ShadowVerdict::Faulty => "faulty",
+            ShadowVerdict::NotLoaded => "not-loaded",
+        };
+        self.shadows.with_label_values(&[decision, verdict]).inc();
     }
 
     /// Everything in the text format of Prometheus.

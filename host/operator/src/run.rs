@@ -17,10 +17,10 @@ use crate::args::Args;
 use crate::authority::AuthorityCell;
 use crate::controllers::redis_instance;
 use crate::metrics::Metrics;
-use crate::policies::Policies;
+use crate::policies::{Journal, Policies};
 use crate::shared::{Attempts, Shared};
 use crate::watches::ReferenceWatches;
-use crate::{crd, http};
+use crate::{crd, http, inspect};
 
 const CONTROLLER: &str = "hera-operator";
 
@@ -47,6 +47,20 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         listener,
         metrics.clone(),
         readiness.clone(),
+        stopped(stop.clone()),
+    ));
+
+    let journal = Arc::new(match &args.decision_log {
+        Some(path) => Journal::with_file(path)
+            .with_context(|| format!("cannot append to {}", path.display()))?,
+        None => Journal::default(),
+    });
+    let listener = TcpListener::bind(args.inspect_address)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.inspect_address))?;
+    let inspection = tokio::spawn(inspect::serve(
+        listener,
+        journal.clone(),
         stopped(stop.clone()),
     ));
 
@@ -80,7 +94,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         leadership: leadership.clone(),
         agents: AgentPool::new(wake.clone()),
         authority: AuthorityCell::default(),
-        policies: Policies::new(client.clone(), args.namespace.clone()).await?,
+        policies: Policies::new(
+            client.clone(),
+            args.namespace.clone(),
+            metrics.clone(),
+            journal,
+        )
+        .await?,
         references: ReferenceWatches::new(client.clone(), wake, args.namespace.clone()),
         metrics: metrics.clone(),
         namespace: args.namespace.clone(),
@@ -89,15 +109,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         attempts: Attempts::default(),
     });
 
+    let sweeping = {
+        let shared = shared.clone();
+        tokio::spawn(async move { shared.policies.sweep(&shared.leadership).await })
+    };
     info!(%identity, namespace = args.namespace, "operator starts");
     redis_instance::run(shared, &args.watch_namespaces, woken, stopped(stop.clone()))
         .for_each(|()| std::future::ready(()))
         .await;
 
+    sweeping.abort();
     // The Lease is given up only when nothing writes any more.
     let _ = drained.send(true);
     election.await?;
     server.await??;
+    inspection.await??;
     info!("operator stopped");
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::{Stream, StreamExt as _};
 use hera_api::RedisInstance;
-use hera_api::meta::{LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY};
+use hera_api::meta::{LABEL_INSTANCE, LABEL_KEPT_POLICY, LABEL_MANAGED_BY, MANAGED_BY};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
@@ -167,9 +167,10 @@ impl ReferenceWatches {
             while let Some(event) = events.next().await {
                 let Ok(object) = event else { continue };
                 let name = object.name_any();
+                let kept = object.labels().contains_key(LABEL_KEPT_POLICY);
                 for instance in store.state() {
                     let here = instance.namespace().as_deref() == Some(namespace.as_str());
-                    let concerned = (own && K::kind(&()) == "ConfigMap")
+                    let concerned = (own && K::kind(&()) == "ConfigMap" && !kept)
                         || (here && refers_to(&instance, &name));
                     if concerned && wake.send(InstanceRef::from_obj(&instance)).is_err() {
                         return;
@@ -205,10 +206,10 @@ fn references(object: &RedisInstance) -> impl Iterator<Item = &str> {
         .users
         .iter()
         .map(|user| user.password_secret_ref.name.as_str());
-    let policy = spec
-        .policies
-        .acl
-        .iter()
-        .map(|policy| policy.config_map_ref.name.as_str());
-    app.chain(users).chain(policy)
+    let policies = spec.policies.acl.iter().flat_map(|policy| {
+        let shadow = policy.shadow.iter().map(|shadow| &shadow.config_map_ref);
+        policy.config_map_ref.iter().chain(shadow)
+    });
+    app.chain(users)
+        .chain(policies.map(|reference| reference.name.as_str()))
 }

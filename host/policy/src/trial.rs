@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::{Acl, Decision, Limits, LoadError, decisions::Adapter as _, engine, load};
+use crate::{Acl, Decision, Limits, LoadError, engine, load};
 
 /// Address space of a trial.
 const MEMORY: u64 = 512 << 20;

@@ -9,7 +9,7 @@ mod resources;
 pub use access::{Auth, Preset, SecretKeyRef, SecretRef, UserSpec};
 pub use persistence::{Aof, Fsync, Persistence, Rdb, ReclaimPolicy};
 pub use pod::PodTemplate;
-pub use policies::{ConfigMapKeyRef, Policies, PolicySource};
+pub use policies::{ConfigMapKeyRef, Policies, PolicySource, ShadowSource};
 pub use resources::Resources;
 
 pub(crate) fn yes() -> bool {

@@ -22,12 +22,36 @@ impl Policies {
 /// Where a policy comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.configMapRef) || has(self.shadow)")
+        .message("name the ConfigMap of a policy in configMapRef, or one to compare with in shadow"),
+    validation = Rule::new("has(self.configMapRef) || !has(self.settings)")
+        .message("settings belong to the policy of configMapRef: name it, or put them beside that of shadow"),
+)]
 pub struct PolicySource {
-    /// The ConfigMap that holds the module.
-    pub config_map_ref: ConfigMapKeyRef,
+    /// The ConfigMap that holds the module. Without one the operator's default decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<ConfigMapKeyRef>,
 
     /// Settings for this policy, as its author documents them. A built-in that steps in for it runs
     /// with its own defaults.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(schema_with = "schema::settings")]
+    pub settings: Map<String, Value>,
+
+    /// A second policy that is asked the same and only compared: nothing that it answers is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowSource>,
+}
+
+/// A policy that is only compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowSource {
+    /// The ConfigMap that holds the module.
+    pub config_map_ref: ConfigMapKeyRef,
+
+    /// Settings for this policy.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::settings")]
     pub settings: Map<String, Value>,

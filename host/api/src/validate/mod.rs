@@ -140,12 +140,22 @@ fn check_policy(spec: &RedisInstanceSpec, problems: &mut Problems) {
     let Some(acl) = &spec.policies.acl else {
         return;
     };
-    let size = serde_json::to_vec(&acl.settings).map_or(usize::MAX, |json| json.len());
-    if size > MAX_SETTINGS {
-        problems.add(
-            "spec.policies.acl.settings",
-            format!("{size} bytes of JSON are more than the {MAX_SETTINGS} that a policy may get: shorten them"),
-        );
+    let shadow = acl.shadow.iter().map(|shadow| &shadow.settings);
+    let fields = [
+        "spec.policies.acl.settings",
+        "spec.policies.acl.shadow.settings",
+    ];
+    for (field, settings) in fields
+        .into_iter()
+        .zip([&acl.settings].into_iter().chain(shadow))
+    {
+        let size = serde_json::to_vec(settings).map_or(usize::MAX, |json| json.len());
+        if size > MAX_SETTINGS {
+            problems.add(
+                field,
+                format!("{size} bytes of JSON are more than the {MAX_SETTINGS} that a policy may get: shorten them"),
+            );
+        }
     }
 }
 

@@ -272,8 +272,15 @@ fn settings_have_a_bound() {
     let policy = |text: String| json!({"policies": {"acl": {"configMapRef": {"name": "p"}, "settings": {"a": text}}}});
     let v = good(policy("x".repeat(1000)));
     assert_eq!(
-        v.acl_policy.map(|source| source.config_map_ref.key),
+        v.acl_policy
+            .and_then(|source| Some(source.config_map_ref?.key)),
         Some("policy.wasm".to_owned())
+    );
+    let settings = json!({"a": "x".repeat(MAX_SETTINGS)});
+    let shadow = json!({"configMapRef": {"name": "p"}, "settings": settings});
+    assert_eq!(
+        bad(json!({"policies": {"acl": {"shadow": shadow}}})),
+        ["spec.policies.acl.shadow.settings"]
     );
     assert_eq!(
         bad(policy("x".repeat(MAX_SETTINGS))),

@@ -2,25 +2,23 @@
 
 mod passwords;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
-use hera_api::conditions::policy_healthy as reason;
+use hera_api::PolicyStatus;
 use hera_api::validate::Validated;
 use hera_core::acl::{
-    AclInput, AclSet, AclUser, Categories, DEFAULT_USER, OPERATOR_USER, UserGrants, check_request,
-    compile, guard,
+    AclAnswer, AclInput, AclSet, AclUser, Categories, DEFAULT_USER, OPERATOR_USER, UserGrants,
+    check_request, compile,
 };
 use hera_core::digest::sha256_hex;
-use hera_policy::Context as CallContext;
+use hera_policy::Context;
 use hera_render::user_requests;
 use jiff::Timestamp;
 
 pub use passwords::{Passwords, app_credentials, operator_password};
 
-use crate::policies::{ACL, Choice, Chosen, Problem, call_reason};
-use crate::shared::Shared;
+use crate::policies::{Made, Question};
+use crate::shared::{InstanceRef, Shared};
 
 /// The server that the users are for.
 pub struct ServerFacts {
@@ -36,10 +34,8 @@ pub struct ServerFacts {
 pub struct Decision {
     /// The set that is to be in force.
     pub set: AclSet,
-    /// Who decided.
-    pub choice: Option<Choice>,
-    /// Why not the one that was asked, or not as it wanted.
-    pub problem: Option<Problem>,
+    /// What the policy came to.
+    pub made: Made<AclAnswer>,
     /// Rules of the spec that go beyond what the preset allows, for people.
     pub refused_rules: Vec<String>,
 }
@@ -48,10 +44,12 @@ pub struct Decision {
 pub struct Subject<'a> {
     /// Its spec.
     pub validated: &'a Validated,
-    /// Its namespace.
-    pub namespace: &'a str,
+    /// Its name and namespace.
+    pub instance: &'a InstanceRef,
     /// Its uid.
     pub uid: &'a str,
+    /// What its status says about the policy.
+    pub status: Option<&'a PolicyStatus>,
 }
 
 /// The users that are to be in force, from what the policy grants.
@@ -59,50 +57,51 @@ pub struct Subject<'a> {
 /// # Guarantees
 /// It never fails open: where the policy gives no valid answer, a user keeps the rules it had, and
 /// one that had none gets none. A user that the spec no longer names is gone whatever the policy.
+///
+/// # Errors
+/// When the API server does not answer.
 pub async fn decide(
     shared: &Shared,
     subject: &Subject<'_>,
     passwords: &Passwords,
-    chosen: Chosen,
     server: &ServerFacts,
     before: Option<&AclSet>,
-) -> Decision {
+) -> kube::Result<Decision> {
     let requests = user_requests(subject.validated, &passwords.app_name);
     let categories = Categories::clone(&server.categories);
     let mut input = AclInput {
         users: requests,
         categories,
     };
-    let mut refused_rules = Vec::new();
-    for problem in check_request(&input) {
-        refused_rules.push(format!("user {}: {}", problem.user, problem.what));
-    }
-    let refused: BTreeSet<String> = check_request(&input)
-        .into_iter()
-        .map(|problem| problem.user)
-        .collect();
+    let problems = check_request(&input);
     let names: Vec<String> = input.users.iter().map(|user| user.name.clone()).collect();
-    input.users.retain(|user| !refused.contains(&user.name));
+    input
+        .users
+        .retain(|user| problems.iter().all(|problem| problem.user != user.name));
+    let refused_rules = problems
+        .into_iter()
+        .map(|problem| format!("user {}: {}", problem.user, problem.what))
+        .collect();
 
-    let mut problem = chosen.problem;
-    let mut grants = Vec::new();
-    if let Some(choice) = &chosen.choice {
-        match ask(shared, subject, choice, server, &input).await {
-            Ok(answer) => grants = answer,
-            Err(fault) => problem = Some(problem.unwrap_or(fault)),
-        }
-    }
+    let question = Question {
+        instance: subject.instance,
+        source: subject.validated.acl_policy.as_ref(),
+        status: subject.status,
+        context: context(subject, server),
+        input: &input,
+    };
+    let made = shared.policies.acl.decide(&question).await?;
+    let grants = made.answer.as_ref().map_or(&[][..], |answer| &answer.users);
     let users = names
         .iter()
-        .filter_map(|name| user(name, &grants, passwords, before))
+        .filter_map(|name| user(name, grants, passwords, before))
         .collect();
     let set = with_system_users(users, subject, passwords, before);
-    Decision {
+    Ok(Decision {
         set,
-        choice: chosen.choice,
-        problem,
+        made,
         refused_rules,
-    }
+    })
 }
 
 /// The set before any server answered: the operator's own user, and whoever was there before.
@@ -117,55 +116,16 @@ pub fn bootstrap(uid: &str, passwords_operator: &str, before: Option<&AclSet>) -
     }
 }
 
-async fn ask(
-    shared: &Shared,
-    subject: &Subject<'_>,
-    choice: &Choice,
-    server: &ServerFacts,
-    input: &AclInput,
-) -> Result<Vec<UserGrants>, Problem> {
-    let context = CallContext {
+fn context(subject: &Subject<'_>, server: &ServerFacts) -> Context {
+    Context {
         now_unix_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0),
         seed: seed(subject.uid),
         name: subject.validated.name.to_string(),
-        namespace: subject.namespace.to_owned(),
+        namespace: subject.instance.namespace.clone().unwrap_or_default(),
         engine: server.engine.clone(),
         version: server.version.clone(),
-        settings: choice.settings.clone(),
-    };
-    let started = Instant::now();
-    let result = choice.policy.decide(&context, input).await;
-    let outcome = result
-        .as_ref()
-        .map_or_else(|fault| fault.reason(), |_| "ok");
-    shared
-        .metrics
-        .decision_seconds
-        .with_label_values(&[ACL])
-        .observe(started.elapsed().as_secs_f64());
-    let count = |outcome: &str| {
-        shared
-            .metrics
-            .decisions
-            .with_label_values(&[ACL, outcome])
-            .inc();
-    };
-    let decided = result.map_err(|fault| {
-        count(outcome);
-        Problem {
-            reason: call_reason(&fault),
-            message: fault.to_string(),
-        }
-    })?;
-    guard(input, &decided.answer).map_err(|violation| {
-        count("GuardRefused");
-        Problem {
-            reason: reason::GUARD_REFUSED,
-            message: format!("{violation}; the rules last applied stay"),
-        }
-    })?;
-    count("ok");
-    Ok(decided.answer.users)
+        settings: String::new(),
+    }
 }
 
 /// Stable for one object.

@@ -2,14 +2,14 @@ use hera_core::acl::{AclAnswer, AclInput, guard};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::{Adapter, GuardRefused};
+use super::{Decision, GuardRefused};
 use crate::sandbox::Usage;
 use crate::{CallError, Context, Limits, v0_1};
 
 /// Which rights each user gets.
 pub struct Acl(v0_1::Acl);
 
-impl Adapter for Acl {
+impl Decision for Acl {
     type Input = AclInput;
     type Answer = AclAnswer;
 

@@ -13,11 +13,6 @@ pub use acl::Acl;
 use crate::sandbox::Usage;
 use crate::{CallError, Context, Limits};
 
-/// A decision that policies can make, linked to one module.
-pub trait Decision: Adapter {}
-
-impl<T: Adapter> Decision for T {}
-
 /// What passes the guard may be used; this does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize, thiserror::Error)]
 #[error("{words}")]
@@ -28,8 +23,8 @@ pub struct GuardRefused {
     pub words: String,
 }
 
-/// Not for others: what the sandbox needs of a decision.
-pub trait Adapter: Sized + Send + Sync + 'static {
+/// A decision that policies can make, linked to one module.
+pub trait Decision: Sized + Send + Sync + 'static {
     /// What is asked.
     type Input: Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// What is answered.

@@ -33,6 +33,8 @@ const CONCURRENCY: u16 = 8;
 const NET: Duration = Duration::from_secs(900);
 /// An object that waits for something that a watch may not show is looked at again after this.
 const WAITING: Duration = Duration::from_secs(15);
+/// Between two passes of a settled object that something is due for.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// A pass that takes longer hangs.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
 
@@ -63,6 +65,8 @@ pub enum PassError {
 pub enum Outcome {
     /// Nothing is left to do.
     Settled,
+    /// Nothing is left to do before this time, in milliseconds since 1970.
+    SettledUntil(u64),
     /// Something is under way that news will tell about.
     Waiting,
     /// This replica does not lead.
@@ -178,7 +182,7 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
         .agents
         .set(i64::try_from(shared.agents.connected()).unwrap_or(0));
     let outcome = match &result {
-        Ok(Outcome::Settled | Outcome::Standby) => "ok",
+        Ok(Outcome::Settled | Outcome::SettledUntil(_) | Outcome::Standby) => "ok",
         Ok(Outcome::Waiting) => "waiting",
         Err(_) => "failed",
     };
@@ -191,6 +195,11 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
     shared.attempts.reset(&InstanceRef::from_obj(&object));
     Ok(match outcome {
         Outcome::Settled => Action::requeue(NET),
+        Outcome::SettledUntil(at) => {
+            let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+            let left = Duration::from_millis(at.saturating_sub(now));
+            Action::requeue(left.clamp(AT_ONCE, NET))
+        }
         Outcome::Waiting => Action::requeue(WAITING),
         Outcome::Standby => Action::await_change(),
     })

@@ -13,6 +13,7 @@ use hera_core::instance::{
     AgentView, Observation, RevisionView, Wanted, WantedStorage, decide, verdict,
 };
 use hera_kube::ApplyError;
+use hera_policy::{Acl, Decision as _};
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use hera_render::{Context, roll_hash, server_config};
 use k8s_openapi::jiff::Timestamp;
@@ -303,10 +304,7 @@ impl Pass<'_> {
             refused,
             attention: self.attention(&passwords, decision.as_ref()),
             app_user,
-            policy: decision.as_ref().map(|decision| status::PolicyFound {
-                choice: decision.choice.as_ref(),
-                problem: decision.problem.as_ref(),
-            }),
+            policy: decision.as_ref().map(|decision| &decision.made),
         };
         write_status(
             self.object,
@@ -315,10 +313,11 @@ impl Pass<'_> {
         )
         .await?;
         carried_out?;
-        Ok(if result.settled {
-            Outcome::Settled
-        } else {
-            Outcome::Waiting
+        let again = decision.and_then(|decision| decision.made.again_unix_ms);
+        Ok(match (result.settled, again) {
+            (true, None) => Outcome::Settled,
+            (true, Some(at)) => Outcome::SettledUntil(at),
+            (false, _) => Outcome::Waiting,
         })
     }
 
@@ -395,21 +394,20 @@ impl Pass<'_> {
         let Some(server) = self.server_facts(status, ip, &passwords.operator).await else {
             return Ok(None);
         };
-        let chosen = self
-            .shared
-            .policies
-            .choose_acl(
-                &InstanceRef::new(self.v.name.as_str()).within(&self.ctx.namespace),
-                self.v.acl_policy.as_ref(),
-            )
-            .await?;
+        let instance = InstanceRef::new(self.v.name.as_str()).within(&self.ctx.namespace);
         let subject = Subject {
             validated: self.v,
-            namespace: &self.ctx.namespace,
+            instance: &instance,
             uid: &self.ctx.uid,
+            status: self
+                .object
+                .status
+                .iter()
+                .flat_map(|status| &status.policies)
+                .find(|policy| policy.decision == Acl::NAME),
         };
         Ok(Some(
-            users::decide(self.shared, &subject, passwords, chosen, &server, known).await,
+            users::decide(self.shared, &subject, passwords, &server, known).await?,
         ))
     }
 

@@ -2,14 +2,16 @@
 
 use hera_api::conditions::{condition, degraded, policy_healthy, progressing, ready};
 use hera_api::validate::{Maxmemory, Validated};
-use hera_api::{Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus};
+use hera_api::{Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus, ShadowStatus};
+use hera_core::acl::AclAnswer;
 use hera_core::agent::AgentStatus;
 use hera_core::instance::{Cause, Verdict};
 use hera_kube::merge_conditions;
+use hera_policy::{Acl, Decision as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::policies::{ACL, Choice, Problem};
+use crate::policies::Made;
 
 /// Messages of conditions are for people and stay short.
 const MESSAGE_CHARS: usize = 1000;
@@ -29,13 +31,8 @@ pub struct Found<'a> {
     pub attention: Option<(&'static str, String)>,
     /// The application user is in force.
     pub app_user: bool,
-    pub policy: Option<PolicyFound<'a>>,
-}
-
-/// Who decides about rights.
-pub struct PolicyFound<'a> {
-    pub choice: Option<&'a Choice>,
-    pub problem: Option<&'a Problem>,
+    /// Who decides about rights.
+    pub policy: Option<&'a Made<AclAnswer>>,
 }
 
 /// The status to write.
@@ -241,14 +238,14 @@ fn policy_condition(
     last: &RedisInstanceStatus,
     say: &impl Fn(&str, bool, &str, String) -> Condition,
 ) -> Option<Condition> {
-    let Some(policy) = &found.policy else {
+    let Some(policy) = found.policy else {
         return last
             .conditions
             .iter()
             .find(|c| c.type_ == policy_healthy::TYPE)
             .cloned();
     };
-    Some(match (policy.problem, policy.choice) {
+    Some(match (&policy.problem, &policy.active) {
         (Some(problem), _) => say(
             policy_healthy::TYPE,
             false,
@@ -271,34 +268,43 @@ fn policy_condition(
 }
 
 fn policies(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Vec<PolicyStatus> {
-    let Some(policy) = &found.policy else {
+    let Some(policy) = found.policy else {
         return last.policies.clone();
     };
-    let known = last.policies.iter().find(|p| p.decision == ACL);
-    let error = policy.problem.map(|problem| {
+    let known = last.policies.iter().find(|p| p.decision == Acl::NAME);
+    let error = policy.problem.as_ref().map(|problem| {
         format!("{}: {}", problem.reason, problem.message)
             .chars()
             .take(MESSAGE_CHARS)
             .collect()
     });
-    let status = match policy.choice {
-        Some(choice) => {
-            let digest = choice.policy.digest().to_owned();
+    let shadow = policy.shadow.as_ref().map(|compared| ShadowStatus {
+        source: compared.source.clone(),
+        digest: compared.digest.clone(),
+        verdict: compared.verdict,
+        message: compared
+            .message
+            .as_ref()
+            .map(|words| words.chars().take(MESSAGE_CHARS).collect()),
+    });
+    let status = match &policy.active {
+        Some(active) => {
             let since = known
-                .filter(|p| p.digest.as_deref() == Some(digest.as_str()))
+                .filter(|p| p.digest.as_deref() == Some(active.digest.as_str()))
                 .and_then(|p| p.loaded_at.clone());
             PolicyStatus {
-                decision: ACL.to_owned(),
-                source: choice.source.clone(),
-                api: Some(choice.policy.api().to_owned()),
-                digest: Some(digest),
+                decision: Acl::NAME.to_owned(),
+                source: active.source.clone(),
+                api: Some(active.api.to_owned()),
+                digest: Some(active.digest.clone()),
                 loaded_at: since.or(Some(Time(now))),
                 error,
+                shadow,
             }
         }
         // The rules last applied stay, so what they came from stays in the status.
         None => PolicyStatus {
-            decision: ACL.to_owned(),
+            decision: Acl::NAME.to_owned(),
             source: known
                 .map(|p| p.source.clone())
                 .unwrap_or_else(|| "none".to_owned()),
@@ -306,6 +312,7 @@ fn policies(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Ve
             api: known.and_then(|p| p.api.clone()),
             loaded_at: known.and_then(|p| p.loaded_at.clone()),
             error,
+            shadow,
         },
     };
     vec![status]

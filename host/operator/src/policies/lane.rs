@@ -1,0 +1,386 @@
+//! One decision: from a question to an answer that may be used, or to the reason why there is
+//! none.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hera_api::conditions::policy_healthy as reason;
+use hera_api::{PolicySource, PolicyStatus, ShadowSource, ShadowVerdict};
+use hera_core::{aside, digest};
+use hera_policy::{Call, Context, Decision, Outcome, Record};
+
+use super::source::text;
+use super::{Choice, Common, Compared, Made, Problem, problem_of};
+use crate::shared::InstanceRef;
+
+/// Everything about one decision.
+pub struct Lane<D: Decision> {
+    common: Arc<Common>,
+    builtin: Choice<D>,
+    objects: Mutex<HashMap<InstanceRef, Memory<D>>>,
+}
+
+/// What is asked, and for whom.
+pub struct Question<'a, D: Decision> {
+    /// The object.
+    pub instance: &'a InstanceRef,
+    /// The policy that its spec asks for.
+    pub source: Option<&'a PolicySource>,
+    /// What its status says about this decision: what was in use before a restart.
+    pub status: Option<&'a PolicyStatus>,
+    /// The circumstances; the settings are filled in.
+    pub context: Context,
+    /// What is asked.
+    pub input: &'a D::Input,
+}
+
+/// What is remembered of one object. Nothing in it needs to survive a restart.
+struct Memory<D: Decision> {
+    last_good: Option<Choice<D>>,
+    /// What was asked last, and came to this.
+    last: Option<(String, Asked<D::Answer>)>,
+    /// How the policy fared.
+    conduct: Conduct,
+}
+
+/// How a policy with its settings fared of late: another, or other settings, begins anew.
+#[derive(Clone, Default)]
+struct Conduct {
+    policy_key: String,
+    record: aside::Record,
+    /// The last fault, while there was no good answer since.
+    fault: Option<Problem>,
+}
+
+/// What a call and its shadow came to.
+#[derive(Clone)]
+struct Asked<A> {
+    call: Call<A>,
+    shadow: Option<Compared>,
+}
+
+/// Who is to be asked.
+struct Chosen<D> {
+    choice: Option<Choice<D>>,
+    problem: Option<Problem>,
+}
+
+impl<D: Decision> Lane<D> {
+    /// A lane with its built-in.
+    ///
+    /// # Errors
+    /// When the built-in does not load.
+    pub async fn new(common: Arc<Common>, builtin: &'static [u8]) -> anyhow::Result<Self> {
+        let policy = common.registry.load(builtin, &common.namespace).await?;
+        Ok(Self {
+            common,
+            builtin: Choice {
+                policy,
+                settings: String::new(),
+                source: "builtin".to_owned(),
+            },
+            objects: Mutex::default(),
+        })
+    }
+
+    /// Drops what is remembered of an instance that is gone.
+    pub fn forget(&self, instance: &InstanceRef) {
+        self.lock().remove(instance);
+    }
+
+    /// Asks the policy of an object, unless the same was asked before, and the one in its shadow.
+    ///
+    /// # Errors
+    /// Only when the API server does not answer; everything about policies is in [`Made`].
+    pub async fn decide(&self, question: &Question<'_, D>) -> kube::Result<Made<D::Answer>> {
+        let Chosen { choice, problem } = self.choose(question).await?;
+        let shadow = self.shadow(question).await?;
+        let Some(choice) = choice else {
+            return Ok(Made {
+                answer: None,
+                active: None,
+                problem,
+                shadow: shadow.and_then(Result::err),
+                again_unix_ms: None,
+            });
+        };
+        let context = Context {
+            settings: choice.settings.clone(),
+            ..question.context.clone()
+        };
+        let policy_key = key(&[choice.policy.digest(), &choice.settings]);
+        let asked_key = asked_key::<D>(&policy_key, &context, question.input, shadow.as_ref());
+        let mut conduct = self.conduct(question.instance, policy_key);
+        let (answer, shadow) = match self.known(question.instance, &asked_key) {
+            Some(Asked { call, shadow }) => (call.outcome.good().cloned(), shadow),
+            None if !conduct.record.may_ask(context.now_unix_ms) => {
+                (None, shadow.and_then(Result::err))
+            }
+            None => {
+                let asked = self.ask(&choice, shadow, &context, question.input).await;
+                let outcome = &asked.call.outcome;
+                conduct.fault = problem_of(&asked.call);
+                match outcome.good() {
+                    Some(_) => conduct.record.good(),
+                    None => conduct
+                        .record
+                        .fault(outcome.is_fault(), context.now_unix_ms),
+                }
+                let answer = outcome.good().cloned();
+                let shadow = asked.shadow.clone();
+                self.note(question.instance, &conduct, (asked_key, asked));
+                (answer, shadow)
+            }
+        };
+        Ok(Made {
+            active: Some(choice.active()),
+            again_unix_ms: answer
+                .is_none()
+                .then_some(conduct.record.not_before_unix_ms),
+            problem: problem.or(conduct.explain().filter(|_| answer.is_none())),
+            answer,
+            shadow,
+        })
+    }
+
+    async fn choose(&self, question: &Question<'_, D>) -> kube::Result<Chosen<D>> {
+        let namespace = question.instance.namespace.as_deref().unwrap_or_default();
+        let fine = |choice| Chosen {
+            choice: Some(choice),
+            problem: None,
+        };
+        let problem = match self.common.find::<D>(namespace, question.source).await? {
+            None => {
+                self.remember_good(question.instance, &self.builtin);
+                return Ok(fine(self.builtin.clone()));
+            }
+            Some(Ok(choice)) => {
+                self.remember_good(question.instance, &choice);
+                return Ok(fine(choice));
+            }
+            Some(Err(problem)) => problem,
+        };
+        if problem.reason == reason::DEFAULT_AMBIGUOUS {
+            return Ok(Chosen {
+                choice: Some(self.builtin.clone()),
+                problem: Some(problem),
+            });
+        }
+        let remembered = self.with(question.instance, |memory| memory.last_good.clone());
+        let choice = match remembered {
+            Some(choice) => Some(choice),
+            None => self.restore(question).await?,
+        };
+        Ok(Chosen {
+            choice,
+            problem: Some(problem),
+        })
+    }
+
+    /// What decided before this process started, as the status tells.
+    async fn restore(&self, question: &Question<'_, D>) -> kube::Result<Option<Choice<D>>> {
+        let Some((status, digest)) = question
+            .status
+            .and_then(|status| Some((status, status.digest.as_deref()?)))
+        else {
+            return Ok(None);
+        };
+        if digest == self.builtin.policy.digest() {
+            return Ok(Some(self.builtin.clone()));
+        }
+        let settings = match question.source {
+            Some(source) => text(&source.settings)?,
+            None => String::new(),
+        };
+        let found = self
+            .common
+            .restore::<D>(digest, settings, status.source.clone())
+            .await?;
+        if let Ok(choice) = &found {
+            self.remember_good(question.instance, choice);
+        }
+        Ok(found.ok())
+    }
+
+    /// The policy in the shadow, or why there is none that could be asked.
+    async fn shadow(
+        &self,
+        question: &Question<'_, D>,
+    ) -> kube::Result<Option<Result<Choice<D>, Compared>>> {
+        let Some(shadow) = question.source.and_then(|source| source.shadow.as_ref()) else {
+            return Ok(None);
+        };
+        let ShadowSource {
+            config_map_ref,
+            settings,
+        } = shadow;
+        let namespace = question.instance.namespace.as_deref().unwrap_or_default();
+        let found = self
+            .common
+            .in_config_map::<D>(namespace, config_map_ref, settings)
+            .await?;
+        Ok(Some(found.map_err(|problem| Compared {
+            source: format!("configMap {}", config_map_ref.name),
+            digest: None,
+            verdict: ShadowVerdict::NotLoaded,
+            message: Some(format!("{}: {}", problem.reason, problem.message)),
+        })))
+    }
+
+    async fn ask(
+        &self,
+        choice: &Choice<D>,
+        shadow: Option<Result<Choice<D>, Compared>>,
+        context: &Context,
+        input: &D::Input,
+    ) -> Asked<D::Answer> {
+        let call = choice.policy.ask(&choice.source, context, input).await;
+        self.common.metrics.decided(D::NAME, &call);
+        let (compared, shadow) = match shadow {
+            Some(Ok(shadow)) => {
+                let context = Context {
+                    settings: shadow.settings.clone(),
+                    ..context.clone()
+                };
+                let other = shadow.policy.ask(&shadow.source, &context, input).await;
+                (Some(compare(&call, &other)), Some(other))
+            }
+            Some(Err(compared)) => (Some(compared), None),
+            None => (None, None),
+        };
+        if let Some(compared) = &compared {
+            self.common.metrics.compared(D::NAME, compared.verdict);
+        }
+        let record = Record {
+            decision: D::NAME.to_owned(),
+            context: context.clone(),
+            input: input.clone(),
+            call,
+            shadow,
+        };
+        self.common.journal.add(&record);
+        Asked {
+            call: record.call,
+            shadow: compared,
+        }
+    }
+
+    fn remember_good(&self, instance: &InstanceRef, choice: &Choice<D>) {
+        self.with(instance, |memory| memory.last_good = Some(choice.clone()));
+    }
+
+    fn conduct(&self, instance: &InstanceRef, policy_key: String) -> Conduct {
+        self.with(instance, |memory| {
+            if memory.conduct.policy_key != policy_key {
+                memory.conduct = Conduct {
+                    policy_key,
+                    ..Conduct::default()
+                };
+            }
+            memory.conduct.clone()
+        })
+    }
+
+    /// An answer that can be used again. One that cannot is asked for anew, after a while.
+    fn known(&self, instance: &InstanceRef, asked_key: &str) -> Option<Asked<D::Answer>> {
+        self.with(instance, |memory| match &memory.last {
+            Some((key, asked)) if key == asked_key => {
+                asked.call.outcome.good().is_some().then(|| asked.clone())
+            }
+            _ => None,
+        })
+    }
+
+    fn note(&self, instance: &InstanceRef, conduct: &Conduct, asked: (String, Asked<D::Answer>)) {
+        self.with(instance, |memory| {
+            memory.conduct = conduct.clone();
+            memory.last = Some(asked);
+        });
+    }
+
+    fn with<T>(&self, instance: &InstanceRef, look: impl FnOnce(&mut Memory<D>) -> T) -> T {
+        look(
+            self.lock()
+                .entry(instance.clone())
+                .or_insert_with(|| Memory {
+                    last_good: None,
+                    last: None,
+                    conduct: Conduct::default(),
+                }),
+        )
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceRef, Memory<D>>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Conduct {
+    /// Says what the last fault means for the object.
+    fn explain(&self) -> Option<Problem> {
+        let Problem { reason, message } = self.fault.clone()?;
+        Some(if self.record.is_aside() {
+            Problem {
+                reason: reason::SET_ASIDE,
+                message: format!(
+                    "{reason}: {message}; after {} faults in a row it is asked again only after a \
+                     while, or at once when module or settings change; the last good decision stays",
+                    aside::FAULTS
+                ),
+            }
+        } else {
+            Problem {
+                reason,
+                message: format!("{message}; the last good decision stays"),
+            }
+        })
+    }
+}
+
+fn compare<A: PartialEq>(call: &Call<A>, other: &Call<A>) -> Compared {
+    let (verdict, message) = match &other.outcome {
+        Outcome::Ok { .. } if call.agrees(other) => (ShadowVerdict::Same, None),
+        Outcome::Ok { .. } => (ShadowVerdict::Differs, None),
+        Outcome::GuardRefused { .. } | Outcome::Fault { .. } => (
+            ShadowVerdict::Faulty,
+            problem_of(other).map(|problem| format!("{}: {}", problem.reason, problem.message)),
+        ),
+    };
+    Compared {
+        source: other.source.clone(),
+        digest: Some(other.digest.clone()),
+        verdict,
+        message,
+    }
+}
+
+fn key(parts: &[&str]) -> String {
+    let mut text = String::new();
+    for part in parts {
+        text.push_str(&part.len().to_string());
+        text.push(':');
+        text.push_str(part);
+    }
+    digest::of(text.as_bytes())
+}
+
+/// Stands for everything that an answer may depend on, but the time: rights are asked for when
+/// users or rules change, not when the clock does.
+fn asked_key<D: Decision>(
+    policy_key: &str,
+    context: &Context,
+    input: &D::Input,
+    shadow: Option<&Result<Choice<D>, Compared>>,
+) -> String {
+    let context = Context {
+        now_unix_ms: 0,
+        ..context.clone()
+    };
+    let shadow = match shadow {
+        Some(Ok(choice)) => key(&[choice.policy.digest(), &choice.settings]),
+        Some(Err(compared)) => compared.message.clone().unwrap_or_default(),
+        None => String::new(),
+    };
+    let json = serde_json::to_string(&(context, input)).unwrap_or_default();
+    key(&[policy_key, &json, &shadow])
+}

@@ -1,0 +1,191 @@
+//! Policies: where they come from, how they are asked, and what is remembered of it.
+
+mod journal;
+mod kept;
+mod lane;
+mod source;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hera_policy::{Acl, Call, Decision, Policy, Registry, Trial};
+use kube::Client;
+
+use hera_kube::Leadership;
+use tokio::sync::Notify;
+use tracing::debug;
+
+use crate::args::TRIAL;
+use crate::metrics::Metrics;
+use crate::shared::InstanceRef;
+
+pub use journal::Journal;
+pub use lane::{Lane, Question};
+
+/// What was kept and is of no use any more goes this long after a change.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// Everything about policies: a lane for each decision.
+pub struct Policies {
+    common: Arc<Common>,
+    /// Which rights each user gets.
+    pub acl: Lane<Acl>,
+}
+
+/// What the lanes share.
+pub struct Common {
+    pub client: Client,
+    /// Namespace of the operator.
+    pub namespace: String,
+    pub registry: Registry,
+    pub metrics: Arc<Metrics>,
+    pub journal: Arc<Journal>,
+    /// Names of the ConfigMaps in which modules are kept, as far as this process knows.
+    kept: Mutex<BTreeSet<String>>,
+    /// Something that was kept may be of no use any more.
+    changed: Notify,
+}
+
+/// A policy with its settings.
+pub struct Choice<D> {
+    /// The policy.
+    pub policy: Arc<Policy<D>>,
+    /// Its settings as JSON; empty for none.
+    pub settings: String,
+    /// Where it came from: `builtin`, `default` or `configMap <name>`.
+    pub source: String,
+}
+
+/// Why the policy that is asked for does not decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// A reason of the condition `PolicyHealthy`.
+    pub reason: &'static str,
+    /// What to do, for people.
+    pub message: String,
+}
+
+/// The policy in use, for the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Active {
+    /// Where it came from.
+    pub source: String,
+    /// Digest of its module.
+    pub digest: String,
+    /// Version of its contract.
+    pub api: &'static str,
+}
+
+/// A policy that was only compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Where it came from.
+    pub source: String,
+    /// Digest of its module, once loaded.
+    pub digest: Option<String>,
+    /// How it compares.
+    pub verdict: hera_api::ShadowVerdict,
+    /// More, for people.
+    pub message: Option<String>,
+}
+
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made<A> {
+    /// The answer, if there is one that may be used.
+    pub answer: Option<A>,
+    /// Who decides.
+    pub active: Option<Active>,
+    /// Why it is not the one that is asked for, or not as it wanted.
+    pub problem: Option<Problem>,
+    /// What the policy in the shadow came to.
+    pub shadow: Option<Compared>,
+    /// When to ask again, in milliseconds since 1970, though nothing changes.
+    pub again_unix_ms: Option<u64>,
+}
+
+impl Policies {
+    /// Starts the sandbox and loads the built-in policies.
+    ///
+    /// # Errors
+    /// When the sandbox cannot be started.
+    pub async fn new(
+        client: Client,
+        namespace: String,
+        metrics: Arc<Metrics>,
+        journal: Arc<Journal>,
+    ) -> anyhow::Result<Self> {
+        let trial = Trial {
+            program: std::env::current_exe()?,
+            args: vec![TRIAL.to_owned()],
+        };
+        let common = Arc::new(Common {
+            client,
+            namespace,
+            registry: Registry::new(hera_policy::Limits::default(), Some(trial))?,
+            metrics,
+            journal,
+            kept: Mutex::default(),
+            changed: Notify::new(),
+        });
+        Ok(Self {
+            acl: Lane::new(common.clone(), hera_policy::builtin::ACL_PRESETS).await?,
+            common,
+        })
+    }
+
+    /// Drops kept modules that nobody uses any more, a while after something changed; never
+    /// completes.
+    pub async fn sweep(&self, leadership: &Leadership) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            if leadership.term().is_some()
+                && let Err(error) = self.common.sweep().await
+            {
+                debug!(%error, "kept modules stay for now");
+            }
+            self.common.changed.notified().await;
+        }
+    }
+
+    /// Drops what is remembered of an instance that is gone.
+    pub fn forget(&self, instance: &InstanceRef) {
+        self.acl.forget(instance);
+        self.common.changed.notify_one();
+    }
+}
+
+impl<D: Decision> Choice<D> {
+    fn active(&self) -> Active {
+        Active {
+            source: self.source.clone(),
+            digest: self.policy.digest().to_owned(),
+            api: self.policy.api(),
+        }
+    }
+}
+
+impl<D> Clone for Choice<D> {
+    fn clone(&self) -> Self {
+        Self {
+            policy: self.policy.clone(),
+            settings: self.settings.clone(),
+            source: self.source.clone(),
+        }
+    }
+}
+
+/// Why a call gave nothing that may be used.
+fn problem_of<A>(call: &Call<A>) -> Option<Problem> {
+    use hera_api::conditions::policy_healthy as reason;
+    use hera_policy::Outcome;
+    let (reason, message) = match &call.outcome {
+        Outcome::Ok { .. } => return None,
+        Outcome::GuardRefused { refused, .. } => (reason::GUARD_REFUSED, refused.to_string()),
+        Outcome::Fault {
+            reason, message, ..
+        } => (source::reason_of_fault(reason), message.clone()),
+    };
+    Some(Problem { reason, message })
+}
