@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use hera_testbed::Testbed;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::{Audit, Figures, Operator};
 
@@ -26,6 +26,12 @@ pub struct Bed {
     /// What scenarios measured.
     pub figures: Figures,
     repo: PathBuf,
+}
+
+/// A forwarded port, until it is dropped. It dies as well when nobody takes what it prints.
+pub struct Forward {
+    _child: Child,
+    _lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Bed {
@@ -114,17 +120,46 @@ impl Bed {
             .await
     }
 
-    async fn kubectl_with(&self, words: &[&str], input: &str) -> Result<String> {
-        let mut child = Command::new(self.repo.join(".testbed/bin/kubectl"))
+    /// Runs `kubectl port-forward …` until the second value is dropped; the first is where it
+    /// listens.
+    ///
+    /// # Errors
+    /// When it does not within a while.
+    pub async fn forward(&self, words: &[&str]) -> Result<(String, Forward)> {
+        let mut child = self.command(words).spawn()?;
+        let out = child.stdout.take().context("kubectl prints nothing")?;
+        let mut lines = BufReader::new(out).lines();
+        let first = tokio::time::timeout(Duration::from_secs(20), lines.next_line());
+        let line = first.await.context("port-forward")??.unwrap_or_default();
+        let address = line
+            .strip_prefix("Forwarding from ")
+            .and_then(|rest| rest.split(' ').next())
+            .with_context(|| format!("kubectl says '{line}'"))?;
+        let forward = Forward {
+            _child: child,
+            _lines: lines,
+        };
+        Ok((address.to_owned(), forward))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.repo.join(".testbed/bin/kubectl"));
+        command
             .arg("--kubeconfig")
             .arg(self.testbed.kubeconfig())
-            .arg("--request-timeout=50s")
             .args(words)
             .current_dir(&self.repo)
             .kill_on_drop(true)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    async fn kubectl_with(&self, words: &[&str], input: &str) -> Result<String> {
+        let mut child = self
+            .command(words)
+            .arg("--request-timeout=50s")
             .spawn()
             .context("kubectl does not start: run `make testbed-up`")?;
         let mut stdin = child

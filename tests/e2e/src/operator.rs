@@ -243,6 +243,23 @@ impl<'b> Operator<'b> {
         Ok(sum)
     }
 
+    /// The decision log about an object, through a forwarded port, as `kubectl hera` reads it.
+    ///
+    /// # Errors
+    /// When the leader does not give it.
+    pub async fn decisions(&self, namespace: &str, name: &str) -> Result<Vec<serde_json::Value>> {
+        let leader = format!("pod/{}", self.leader().await?);
+        let (address, _forward) = self
+            .bed
+            .forward(&["-n", NAMESPACE, "port-forward", &leader, ":8081"])
+            .await?;
+        let lines = http_get(&address, &format!("/decisions/{namespace}/{name}")).await?;
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).context("no decision"))
+            .collect()
+    }
+
     /// The last lines of its log that name a namespace.
     pub async fn log_about(&self, namespace: &str) -> String {
         let mut lines = Vec::new();
@@ -280,26 +297,10 @@ fn usage_of(pid: i32) -> Result<Usage> {
     })
 }
 
-/// A plain request over HTTP/1.0, which needs no more than a socket.
 async fn http_get(address: &str, path: &str) -> Result<String> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let asking = async {
-        let mut stream = tokio::net::TcpStream::connect(address).await?;
-        stream
-            .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
-            .await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        std::io::Result::Ok(answer)
-    };
-    let answer = tokio::time::timeout(Duration::from_secs(5), asking)
-        .await
-        .context(address.to_owned())??;
-    let answer = String::from_utf8(answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    ensure!(
-        head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"),
-        "{head}"
-    );
-    Ok(body.to_owned())
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(5))
+        .build()?;
+    let answer = client.get(format!("http://{address}{path}")).send().await?;
+    Ok(answer.error_for_status()?.text().await?)
 }

@@ -22,6 +22,7 @@ mod figures;
 mod lifecycle;
 mod operator;
 mod policies;
+mod shadows;
 mod steady;
 mod users;
 
@@ -32,12 +33,14 @@ fn main() -> ExitCode {
         bad_policies::ALL,
         lifecycle::ALL,
         policies::ALL,
+        shadows::ALL,
         bad_input::ALL,
         users::ALL,
         deletion::ALL,
         figures::ALL,
         steady::ALL,
         operator::ALL,
+        shadows::ALONE,
     ];
     hera_tests_e2e::run(&all.concat())
 }
