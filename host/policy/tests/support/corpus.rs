@@ -42,10 +42,16 @@ pub fn all() -> Result<Vec<Module>, String> {
     Ok(modules)
 }
 
-/// The example policy.
+/// The example policy that most tests use.
 pub fn no_delete() -> Result<Vec<u8>, String> {
-    let folder = build(&["-p", "hera-policy-acl-no-delete", "--lib"])?;
-    read(folder.join("hera_policy_acl_no_delete.wasm"))
+    example(NO_DELETE)
+}
+
+/// A policy of the folder `policies/`.
+pub fn example(name: &str) -> Result<Vec<u8>, String> {
+    let package = format!("hera-policy-{name}");
+    let folder = build(&["-p", &package, "--lib"])?;
+    read(folder.join(format!("{}.wasm", package.replace('-', "_"))))
 }
 
 /// One of the test guests, as a core module.

@@ -1,4 +1,10 @@
-//! Builders for the native tests of a policy.
+//! For the native tests of a policy: builders, and cases in files.
+
+#[cfg(not(target_arch = "wasm32"))]
+mod cases;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use cases::check_acl_cases;
 
 use crate::Context;
 use crate::acl::{AclInput, Category, Preset, UserRequest};

@@ -1,0 +1,159 @@
+//! Cases in files: what is asked, and what comes of it. The same files hold for the module in the
+//! sandbox.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{acl_input, context, user};
+use crate::acl::{AclAnswer, AclPolicy, CommandRule, KeyAccess, Preset, UserGrants, UserRequest};
+use crate::export::decide_acl;
+use crate::{Context, PolicyError};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    engine: Option<String>,
+    version: Option<String>,
+    settings: Option<serde_json::Map<String, serde_json::Value>>,
+    input: Input,
+    grants: Option<BTreeMap<String, String>>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    users: Vec<User>,
+    categories: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct User {
+    name: String,
+    preset: String,
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    channels: Vec<String>,
+    #[serde(default)]
+    rules: Vec<String>,
+}
+
+/// Runs a policy on every case of a folder: files `*.json` with `input` (users, and the server's
+/// categories with their commands), optional `settings`, `engine` and `version`, and either `grants`
+/// (user to rules in the server's notation, as `+@read -keys ~app:* &news`) or `error`.
+///
+/// # Panics
+///
+/// When a case comes out otherwise, cannot be read, or when there is none.
+pub fn check_acl_cases<P: AclPolicy>(folder: impl AsRef<Path>) {
+    let folder = folder.as_ref();
+    let files = fs::read_dir(folder).map(|entries| {
+        let paths = entries.flatten().map(|entry| entry.path());
+        let mut files: Vec<_> = paths
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .collect();
+        files.sort();
+        files
+    });
+    let files = files.unwrap_or_default();
+    assert!(!files.is_empty(), "no case in {}", folder.display());
+    let failed: Vec<String> = files
+        .iter()
+        .filter_map(|file| {
+            let why = check::<P>(file).err()?;
+            Some(format!("{}: {why}", file.display()))
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+fn check<P: AclPolicy>(file: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let case: Case = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let wanted = match (&case.grants, &case.error) {
+        (Some(grants), None) => Ok(grants.clone()),
+        (None, Some(words)) => Err(words.clone()),
+        _ => return Err("say either grants or error".to_owned()),
+    };
+    let found = decide::<P>(case)?;
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(format!("\n  wanted {wanted:?}\n  found  {found:?}"))
+    }
+}
+
+type Grants = BTreeMap<String, String>;
+
+fn decide<P: AclPolicy>(case: Case) -> Result<Result<Grants, String>, String> {
+    let fixed = context();
+    let context = Context {
+        engine: case.engine.unwrap_or(fixed.engine),
+        version: case.version.unwrap_or(fixed.version),
+        settings: match case.settings {
+            Some(settings) => serde_json::Value::Object(settings).to_string(),
+            None => String::new(),
+        },
+        ..fixed
+    };
+    let users = case.input.users.into_iter().map(request);
+    let table: Vec<(String, String)> = case
+        .input
+        .categories
+        .into_iter()
+        .map(|(name, commands)| (name, commands.join(" ")))
+        .collect();
+    let table: Vec<(&str, &str)> = table
+        .iter()
+        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .collect();
+    let input = acl_input(users.collect::<Result<_, _>>()?, &table);
+    Ok(match decide_acl::<P>(&context, &input) {
+        Ok(AclAnswer { users }) => Ok(users
+            .into_iter()
+            .map(|user| (user.name.clone(), rules(&user)))
+            .collect()),
+        Err(PolicyError::InvalidSettings(words) | PolicyError::Undecided(words)) => Err(words),
+    })
+}
+
+fn request(asked: User) -> Result<UserRequest, String> {
+    let preset = match asked.preset.as_str() {
+        "readonly" => Preset::Readonly,
+        "readwrite" => Preset::Readwrite,
+        "admin" => Preset::Admin,
+        other => return Err(format!("no preset {other}")),
+    };
+    Ok(UserRequest {
+        keys: asked.keys,
+        channels: asked.channels,
+        rules: asked.rules,
+        ..user(&asked.name, preset)
+    })
+}
+
+/// What a user is granted, as the server would show it.
+fn rules(user: &UserGrants) -> String {
+    let commands = user.commands.iter().map(|rule| match rule {
+        CommandRule::AllowCommand(name) => format!("+{name}"),
+        CommandRule::DenyCommand(name) => format!("-{name}"),
+        CommandRule::AllowCategory(name) => format!("+@{name}"),
+        CommandRule::DenyCategory(name) => format!("-@{name}"),
+    });
+    let keys = user.keys.iter().map(|key| match key.access {
+        KeyAccess::Read => format!("%R~{}", key.pattern),
+        KeyAccess::Write => format!("%W~{}", key.pattern),
+        KeyAccess::ReadWrite => format!("~{}", key.pattern),
+    });
+    let channels = user.channels.iter().map(|channel| format!("&{channel}"));
+    commands
+        .chain(keys)
+        .chain(channels)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
