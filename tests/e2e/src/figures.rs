@@ -37,6 +37,11 @@ impl Figures {
     }
 }
 
+/// A duration as it stands in the table.
+pub fn millis(duration: Duration) -> String {
+    format!("{} ms", duration.as_millis())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,10 +36,15 @@ pub async fn module(name: &'static str) -> Result<Module> {
 
 /// The same module, sound, and larger than a module may be. It still fits in a ConfigMap.
 pub fn oversized(module: &Module) -> Module {
+    padded(module, &vec![0; 600 << 10])
+}
+
+/// The same module with something in it that nobody looks at: another digest.
+pub fn padded(module: &Module, padding: &[u8]) -> Module {
     let name = b"padding";
     let mut content = vec![u8::try_from(name.len()).unwrap_or_default()];
     content.extend(name);
-    content.resize(600 << 10, 0);
+    content.extend(padding);
     // A custom section: its id, its length in LEB128, its name, its content.
     let mut bytes = module.bytes.clone();
     bytes.push(0);

@@ -25,7 +25,6 @@ pub struct Writer {
 #[derive(Clone, Copy)]
 struct Acknowledged {
     number: u64,
-    asked: Instant,
     answered: Instant,
 }
 
@@ -61,13 +60,6 @@ impl Writer {
             Ok(())
         })
         .await
-    }
-
-    /// Time from `moment` to the acknowledgement of the first write asked for after it.
-    pub fn first_after(&self, moment: Instant) -> Option<Duration> {
-        let log = self.lock();
-        let first = log.iter().find(|written| written.asked >= moment)?;
-        Some(first.answered.duration_since(moment))
     }
 
     /// Acknowledged writes a second between two moments.
@@ -174,17 +166,12 @@ async fn write(
             },
         };
         number += 1;
-        let asked = Instant::now();
         let mut command = redis::cmd("SET");
         command.arg(key(&name, number)).arg(content(&name, number));
         match command.query_async::<()>(link).await {
             Ok(()) => {
                 let answered = Instant::now();
-                let written = Acknowledged {
-                    number,
-                    asked,
-                    answered,
-                };
+                let written = Acknowledged { number, answered };
                 log.lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .push(written);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use hera_api::conditions::{degraded, ready};
-use hera_tests_e2e::{Scenario, Signal, Space, Writer, text, wait_for};
+use hera_tests_e2e::{Scenario, Signal, Space, Writer, millis, text, wait_for};
 use serde_json::json;
 
 pub const ALL: &[Scenario] = scenarios![Together;
@@ -287,8 +287,4 @@ fn check_rates(writer: &Writer, start: Instant, fault: Instant, back: Instant) -
         "{before:.0} and {after:.0} writes a second"
     );
     Ok(())
-}
-
-fn millis(duration: Duration) -> String {
-    format!("{} ms", duration.as_millis())
 }

@@ -19,6 +19,7 @@ mod bad_policies;
 mod changes;
 mod deletion;
 mod figures;
+mod hostile;
 mod lifecycle;
 mod operator;
 mod policies;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         users::ALL,
         deletion::ALL,
         figures::ALL,
+        hostile::ALL,
         steady::ALL,
         operator::ALL,
         shadows::ALONE,

@@ -1,0 +1,96 @@
+//! What hostile policies do to others: nothing (issue 4).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use hera_api::conditions::policy_healthy as reason;
+use hera_tests_e2e::{Scenario, Signal, Space, Writer, millis, module, padded};
+
+use crate::policies::{RULES, swap, with_worker};
+
+pub const ALL: &[Scenario] = scenarios![Alone;
+    a_flood_of_bad_modules_in_one_namespace_delays_no_other,
+    a_server_recovers_under_an_endless_loop_as_fast_as_without,
+];
+
+/// While one namespace brings another bad module every few milliseconds, each of them new, a swap
+/// in another namespace shows as soon as ever.
+async fn a_flood_of_bad_modules_in_one_namespace_delays_no_other(space: &Space<'_>) -> Result<()> {
+    let (permissive, strict, panic) = tokio::try_join!(
+        module("acl-presets"),
+        module("acl-no-delete"),
+        module("panic")
+    )?;
+    let (_instance, login) = with_worker(space, &permissive).await?;
+    let mut client = login.connect().await?;
+    let noisy = Space::create(space.bed(), "flood").await?;
+    let (flooded, _) = with_worker(&noisy, &permissive).await?;
+    let stop = AtomicBool::new(false);
+    let flood = async {
+        let mut sent: u32 = 0;
+        while !stop.load(Ordering::Relaxed) {
+            // Loads as any other and fails when it is asked: what costs the operator most.
+            let bad = padded(&panic, &sent.to_le_bytes());
+            noisy.put_policy(RULES, &bad).await?;
+            sent += 1;
+        }
+        anyhow::Ok(sent)
+    };
+    let swaps = async {
+        flooded
+            .wait_condition(reason::TYPE, "False", reason::TRAP)
+            .await?;
+        let mut times = Vec::new();
+        for round in 0..6 {
+            let deletes = round % 2 == 1;
+            let module = if deletes { &permissive } else { &strict };
+            times.push(swap(space, &mut client, module, deletes).await?);
+        }
+        stop.store(true, Ordering::Relaxed);
+        anyhow::Ok(times)
+    };
+    let (sent, times) = tokio::try_join!(flood, swaps)?;
+    noisy.delete().await?;
+    let figures = &space.bed().figures;
+    figures.note_times("policy swapped while another namespace floods", &times);
+    figures.note("bad modules that it brought meanwhile", sent.to_string());
+    let longest = times.iter().max().copied().unwrap_or_default();
+    ensure!(
+        longest < Duration::from_secs(1),
+        "a swap took {} ms",
+        longest.as_millis()
+    );
+    Ok(())
+}
+
+/// Healing never waits for a policy.
+async fn a_server_recovers_under_an_endless_loop_as_fast_as_without(
+    space: &Space<'_>,
+) -> Result<()> {
+    let good = module("acl-presets").await?;
+    let (instance, _) = with_worker(space, &good).await?;
+    space
+        .put_policy(RULES, &module("endless-loop").await?)
+        .await?;
+    instance
+        .wait_condition(reason::TYPE, "False", reason::OUT_OF_FUEL)
+        .await?;
+    let writer = Writer::start("service", instance.app().await?);
+    writer.wait_for_more(50, Duration::from_secs(10)).await?;
+    let run_id = instance.run_id().await?;
+    let pid = instance.pid("redis-server").await?;
+    space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
+    writer.wait_for_more(50, Duration::from_secs(30)).await?;
+    ensure!(
+        instance.run_id().await? != run_id,
+        "the fault did not happen"
+    );
+    let took = writer.longest_gap();
+    space.bed().figures.note(
+        "server killed under an endless-loop policy: longest gap of a client",
+        millis(took),
+    );
+    ensure!(took < Duration::from_secs(1), "it took {}", millis(took));
+    Ok(())
+}
