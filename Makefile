@@ -82,7 +82,7 @@ image: agent ## Build the operator's image for the testbed, and load it
 
 .PHONY: policies
 policies: prepare ## Build the example policies as modules
-	cargo build --profile policy --target wasm32-unknown-unknown --package hera-policy-acl-no-delete
+	cargo build --profile policy --target wasm32-unknown-unknown --package 'hera-policy-acl-*'
 
 .PHONY: docker-build
 docker-build: prepare ## Build the release image as an OCI archive

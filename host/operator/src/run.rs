@@ -99,6 +99,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             args.namespace.clone(),
             metrics.clone(),
             journal,
+            wake.clone(),
         )
         .await?,
         references: ReferenceWatches::new(client.clone(), wake, args.namespace.clone()),

@@ -15,8 +15,9 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams};
 use tracing::{debug, info, warn};
 
-use super::source::{Found, KEY};
+use super::source::{Found, KEY, Module};
 use super::{Common, Problem};
+use crate::shared::InstanceRef;
 
 /// A kept module that no status names yet may be named in a moment.
 const YOUNG: Duration = Duration::from_secs(300);
@@ -69,6 +70,7 @@ impl Common {
     /// Inner: it is not there, or does not take these settings.
     pub async fn restore<D: Decision>(
         &self,
+        instance: &InstanceRef,
         digest: &str,
         settings: String,
         source: String,
@@ -83,7 +85,11 @@ impl Common {
                 message: format!("the module {digest} was not kept"),
             }));
         };
-        Ok(self.load(&self.namespace, module.0, settings, source).await)
+        let module = Module {
+            owner: &self.namespace,
+            bytes: module.0,
+        };
+        Ok(self.load(instance, module, settings, source).await)
     }
 }
 

@@ -144,12 +144,15 @@ impl<D: Decision> Lane<D> {
     }
 
     async fn choose(&self, question: &Question<'_, D>) -> kube::Result<Chosen<D>> {
-        let namespace = question.instance.namespace.as_deref().unwrap_or_default();
         let fine = |choice| Chosen {
             choice: Some(choice),
             problem: None,
         };
-        let problem = match self.common.find::<D>(namespace, question.source).await? {
+        let problem = match self
+            .common
+            .find::<D>(question.instance, question.source)
+            .await?
+        {
             None => {
                 self.remember_good(question.instance, &self.builtin);
                 return Ok(fine(self.builtin.clone()));
@@ -194,7 +197,7 @@ impl<D: Decision> Lane<D> {
         };
         let found = self
             .common
-            .restore::<D>(digest, settings, status.source.clone())
+            .restore::<D>(question.instance, digest, settings, status.source.clone())
             .await?;
         if let Ok(choice) = &found {
             self.remember_good(question.instance, choice);
@@ -214,10 +217,9 @@ impl<D: Decision> Lane<D> {
             config_map_ref,
             settings,
         } = shadow;
-        let namespace = question.instance.namespace.as_deref().unwrap_or_default();
         let found = self
             .common
-            .in_config_map::<D>(namespace, config_map_ref, settings)
+            .in_config_map::<D>(question.instance, config_map_ref, settings)
             .await?;
         Ok(Some(found.map_err(|problem| Compared {
             source: format!("configMap {}", config_map_ref.name),

@@ -14,6 +14,7 @@ use kube::Client;
 
 use hera_kube::Leadership;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
 use crate::args::TRIAL;
@@ -41,6 +42,8 @@ pub struct Common {
     pub registry: Registry,
     pub metrics: Arc<Metrics>,
     pub journal: Arc<Journal>,
+    /// Wakes an object whose module is there at last.
+    pub wake: UnboundedSender<InstanceRef>,
     /// Names of the ConfigMaps in which modules are kept, as far as this process knows.
     kept: Mutex<BTreeSet<String>>,
     /// Something that was kept may be of no use any more.
@@ -115,6 +118,7 @@ impl Policies {
         namespace: String,
         metrics: Arc<Metrics>,
         journal: Arc<Journal>,
+        wake: UnboundedSender<InstanceRef>,
     ) -> anyhow::Result<Self> {
         let trial = Trial {
             program: std::env::current_exe()?,
@@ -126,6 +130,7 @@ impl Policies {
             registry: Registry::new(hera_policy::Limits::default(), Some(trial))?,
             metrics,
             journal,
+            wake,
             kept: Mutex::default(),
             changed: Notify::new(),
         });

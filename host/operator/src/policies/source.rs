@@ -1,5 +1,7 @@
 //! From a reference to a policy that is loaded and takes its settings.
 
+use std::time::Duration;
+
 use hera_api::conditions::policy_healthy as reason;
 use hera_api::meta::LABEL_DEFAULT_POLICY;
 use hera_api::{ConfigMapKeyRef, PolicySource};
@@ -11,9 +13,21 @@ use kube::api::{Api, ListParams};
 use serde_json::{Map, Value};
 
 use super::{Choice, Common, Problem};
+use crate::shared::InstanceRef;
 
 /// Key of a module where nothing names one.
 pub const KEY: &str = "policy.wasm";
+
+/// A pass waits this long for a module: healing must not.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The bytes of a module, and whose turn it takes to compile them.
+pub struct Module<'a> {
+    /// The namespace that it came from.
+    pub owner: &'a str,
+    /// As it stands in the ConfigMap.
+    pub bytes: Vec<u8>,
+}
 
 /// What a reference came to.
 pub type Found<D> = Result<Choice<D>, Problem>;
@@ -26,16 +40,16 @@ impl Common {
     /// [`Problem`].
     pub async fn find<D: Decision>(
         &self,
-        namespace: &str,
+        instance: &InstanceRef,
         source: Option<&PolicySource>,
     ) -> kube::Result<Option<Found<D>>> {
         let named = source.and_then(|source| Some((source.config_map_ref.as_ref()?, source)));
         match named {
             Some((reference, source)) => self
-                .in_config_map(namespace, reference, &source.settings)
+                .in_config_map(instance, reference, &source.settings)
                 .await
                 .map(Some),
-            None => self.default_policy().await,
+            None => self.default_policy(instance).await,
         }
     }
 
@@ -45,10 +59,11 @@ impl Common {
     /// As in [`Self::find`].
     pub async fn in_config_map<D: Decision>(
         &self,
-        namespace: &str,
+        instance: &InstanceRef,
         reference: &ConfigMapKeyRef,
         settings: &Map<String, Value>,
     ) -> kube::Result<Found<D>> {
+        let namespace = instance.namespace.as_deref().unwrap_or_default();
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let Some(map) = api.get_opt(&reference.name).await? else {
             let message = format!("there is no ConfigMap {}: create it", reference.name);
@@ -75,11 +90,18 @@ impl Common {
             }
         }
         let source = format!("configMap {}", reference.name);
-        Ok(self.load(namespace, module, text(settings)?, source).await)
+        let module = Module {
+            owner: namespace,
+            bytes: module,
+        };
+        Ok(self.load(instance, module, text(settings)?, source).await)
     }
 
     /// The operator's default; none if there is only the built-in.
-    async fn default_policy<D: Decision>(&self) -> kube::Result<Option<Found<D>>> {
+    async fn default_policy<D: Decision>(
+        &self,
+        instance: &InstanceRef,
+    ) -> kube::Result<Option<Found<D>>> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let params = ListParams::default().labels(&format!("{LABEL_DEFAULT_POLICY}={}", D::NAME));
         let mut found = api.list(&params).await?.items;
@@ -101,26 +123,45 @@ impl Common {
         let found = match module_of(&map, KEY) {
             Ok(module) => {
                 let source = "default".to_owned();
-                self.load(&self.namespace, module, String::new(), source)
-                    .await
+                let module = Module {
+                    owner: &self.namespace,
+                    bytes: module,
+                };
+                self.load(instance, module, String::new(), source).await
             }
             Err(problem) => Err(problem),
         };
         Ok(Some(found))
     }
 
-    /// Loads a module, and asks it about its settings.
+    /// Loads a module, and asks it about its settings. A pass waits only a moment for it; the
+    /// object is woken when it is there.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// Why it cannot be used, or not yet.
     pub async fn load<D: Decision>(
         &self,
-        owner: &str,
-        module: Vec<u8>,
+        instance: &InstanceRef,
+        module: Module<'_>,
         settings: String,
         source: String,
     ) -> Found<D> {
-        let loaded = self.registry.load::<D>(module.clone(), owner).await;
+        let (registry, owner) = (self.registry.clone(), module.owner.to_owned());
+        let bytes = module.bytes.clone();
+        let mut loading = tokio::spawn(async move { registry.load::<D>(bytes, &owner).await });
+        let Ok(loaded) = tokio::time::timeout(PATIENCE, &mut loading).await else {
+            let (wake, instance) = (self.wake.clone(), instance.clone());
+            tokio::spawn(async move {
+                let _ = loading.await;
+                // Nobody listens any more when the operator ends.
+                let _ = wake.send(instance);
+            });
+            return Err(Problem {
+                reason: reason::LOADING,
+                message: "the module is being loaded; what was in force stays".to_owned(),
+            });
+        };
+        let loaded = loaded.unwrap_or_else(|error| Err(LoadError::Internal(error.to_string())));
         let outcome = loaded.as_ref().err().map_or("ok", LoadError::reason);
         self.metrics
             .policy_loads
@@ -134,7 +175,7 @@ impl Common {
         })?;
         match policy.validate_settings(&settings).await {
             Ok(()) => {
-                self.keep::<D>(policy.digest(), module).await;
+                self.keep::<D>(policy.digest(), module.bytes).await;
                 Ok(Choice {
                     policy,
                     settings,

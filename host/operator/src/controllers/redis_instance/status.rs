@@ -248,7 +248,7 @@ fn policy_condition(
     Some(match (&policy.problem, &policy.active) {
         (Some(problem), _) => say(
             policy_healthy::TYPE,
-            false,
+            problem.reason == policy_healthy::LOADING,
             problem.reason,
             problem.message.clone(),
         ),
