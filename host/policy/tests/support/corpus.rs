@@ -54,6 +54,12 @@ pub fn example(name: &str) -> Result<Vec<u8>, String> {
     read(folder.join(format!("{}.wasm", package.replace('-', "_"))))
 }
 
+/// The same module with a byte in it that nobody looks at: another digest.
+pub fn padded(module: &[u8], byte: u8) -> Vec<u8> {
+    // A custom section called `p` with one byte.
+    [module, &[0, 3, 1, b'p', byte]].concat()
+}
+
 /// One of the test guests, as a core module.
 pub fn guest(name: &str) -> Result<Vec<u8>, String> {
     let folder = build(&["-p", "hera-policy-hostile", "--examples"])?;
