@@ -36,6 +36,7 @@ check: prepare ## Format, lints, docs, unit, golden and property tests
 	cargo doc --workspace --no-deps
 	cargo xtask crds --check
 	cargo xtask manifests
+	cargo xtask wit
 	cargo test --workspace
 
 .PHONY: test

@@ -2,6 +2,7 @@
 
 mod crds;
 mod manifests;
+mod wit;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,12 @@ enum Task {
     /// Checks what is written by hand in deploy: every file is an object, no two are the same, and
     /// images carry the version of this workspace.
     Manifests,
+    /// Checks that no released version of the policy contract changed.
+    Wit {
+        /// Freeze this version (`v0.1`), as part of releasing it.
+        #[arg(long)]
+        freeze: Option<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -33,6 +40,10 @@ fn main() -> Result<()> {
     match Args::parse().task {
         Task::Crds { check } => crds::run(&root, check),
         Task::Manifests => manifests::check(&root),
+        Task::Wit { freeze: None } => wit::check(&root),
+        Task::Wit {
+            freeze: Some(version),
+        } => wit::freeze(&root, &version),
     }
 }
 
