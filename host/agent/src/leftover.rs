@@ -150,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_recorded_process_is_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let since = started(pid).unwrap();
         let other = Record {
@@ -163,5 +163,7 @@ mod tests {
         note(folder.path(), Pid::from_raw(pid));
         end_recorded(folder.path()).await;
         assert_eq!(started(pid), None);
+        // The reaper of another test may have been quicker.
+        let _ = child.wait();
     }
 }

@@ -12,7 +12,7 @@ use crate::agent::{Agent, Work};
 use crate::{push_acl, push_config};
 
 /// Between looks at a server that just started, at one that takes longer, and at one that serves.
-const LOOK_AT_FIRST: Duration = Duration::from_millis(10);
+const LOOK_AT_FIRST: Duration = Duration::from_millis(3);
 const LOOK_STARTING: Duration = Duration::from_millis(50);
 const LOOK_SERVING: Duration = Duration::from_secs(1);
 const AT_FIRST: Duration = Duration::from_secs(2);

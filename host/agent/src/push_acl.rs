@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hera_core::acl::{AGENT_USER, AclSet, AclUser, DEFAULT_USER};
 use hera_core::agent::AclState;
-use hera_redis::{Error, ListedUser, Server, Verdict};
+use hera_redis::{Error, ListedUser, Server, patterns};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Work};
@@ -91,13 +91,9 @@ async fn bring(
             continue;
         }
         applied.remove(&user.name);
-        if let Verdict::Refused(why) = server.verdict(user).await? {
-            rejected.insert(user.name.clone(), why);
-            continue;
-        }
+        // A user that the server refuses stays as it was: its answer is the verdict.
         match server.set_user(user).await {
             Ok(()) => {}
-            // The verdict is about the rules, under another name.
             Err(Error::Refused { code, message, .. }) if code == "ERR" => {
                 rejected.insert(user.name.clone(), message);
             }
@@ -139,8 +135,14 @@ async fn read_back(
 }
 
 fn is_right(is: &ListedUser, user: &AclUser) -> bool {
-    let has = |hash| is.password_sha256.contains(hash);
-    is.enabled && !is.nopass && user.password_sha256.iter().all(has)
+    is.enabled
+        && !is.nopass
+        && is.password_sha256.len() == user.password_sha256.len()
+        && user
+            .password_sha256
+            .iter()
+            .all(|hash| is.password_sha256.contains(hash))
+        && patterns(&is.rules) == patterns(&user.rules)
 }
 
 /// Removes a user that nobody asked for. `default` cannot be removed, only closed.

@@ -114,7 +114,13 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn pid(child: &Child) -> Pid {
+    fn start(reaper: &Reaper, program: &str, arguments: &[&str]) -> Pid {
+        let child = reaper.spawn(Command::new(program).args(arguments)).unwrap();
+        // The reaper waits for it, not this handle.
+        pid(child)
+    }
+
+    fn pid(child: Child) -> Pid {
         Pid::from_raw(i32::try_from(child.id()).unwrap())
     }
 
@@ -123,13 +129,11 @@ mod tests {
     async fn every_end_is_told_to_who_waits_for_it() {
         let reaper = Reaper::start().unwrap();
         assert!(reaper.spawn(&mut Command::new("/no/such/program")).is_err());
-        let quick = reaper
-            .spawn(Command::new("sh").args(["-c", "exit 3"]))
-            .unwrap();
-        let slow = reaper.spawn(Command::new("sleep").arg("60")).unwrap();
-        assert_eq!(reaper.wait(pid(&quick)).await, Ended::Code(3));
-        nix::sys::signal::kill(pid(&slow), nix::sys::signal::Signal::SIGKILL).unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(10), reaper.wait(pid(&slow))).await;
+        let quick = start(&reaper, "sh", &["-c", "exit 3"]);
+        let slow = start(&reaper, "sleep", &["60"]);
+        assert_eq!(reaper.wait(quick).await, Ended::Code(3));
+        nix::sys::signal::kill(slow, nix::sys::signal::Signal::SIGKILL).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(10), reaper.wait(slow)).await;
         assert_eq!(ended, Ok(Ended::Signal(9)));
     }
 }

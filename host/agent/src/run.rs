@@ -16,7 +16,7 @@ use tracing::info;
 use crate::agent::{Agent, Work};
 use crate::board::Board;
 use crate::reaper::Reaper;
-use crate::settings::Settings;
+use crate::settings::{Settings, without_ipv6};
 use crate::state::Keeper;
 use crate::{control, durable, files, leftover, probes, push_config, supervise, tls};
 
@@ -96,7 +96,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+    let bound = match (TcpListener::bind(address).await, without_ipv6(address)) {
+        (Err(_), Some(other)) => TcpListener::bind(other).await,
+        (bound, _) => bound,
+    };
+    bound.with_context(|| format!("cannot listen on {address}"))
 }

@@ -1,6 +1,6 @@
 //! What the agent is told at its start; the defaults are those of a data pod.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +24,13 @@ pub struct Settings {
     /// The only data pod of its object: it promotes itself.
     #[arg(long, env = "HERA_LONE", default_value_t = false, action = clap::ArgAction::Set)]
     pub lone: bool,
+    /// The data goes with the pod: nothing is saved when it ends.
+    #[arg(long, env = "HERA_VOLATILE", default_value_t = false, action = clap::ArgAction::Set)]
+    pub volatile: bool,
+    /// Seconds after which a server that is to stop and does not is killed; the pod's grace period
+    /// is longer.
+    #[arg(long, env = "HERA_STOP_SECONDS", default_value_t = 45)]
+    pub stop_seconds: u64,
     /// The data volume.
     #[arg(long, default_value = "/data")]
     pub data: PathBuf,
@@ -60,6 +67,12 @@ pub struct Settings {
     pub confirm_seconds: u64,
 }
 
+/// The same port on every IPv4 address, if `address` is every IPv6 address: for nodes without IPv6.
+pub fn without_ipv6(address: SocketAddr) -> Option<SocketAddr> {
+    (address.ip() == Ipv6Addr::UNSPECIFIED)
+        .then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+}
+
 impl Settings {
     /// The server's program.
     pub fn server_program(&self) -> PathBuf {
@@ -76,6 +89,11 @@ impl Settings {
     /// The agent's own folder on the data volume.
     pub fn own(&self) -> PathBuf {
         self.data.join(".hera")
+    }
+
+    /// How long a server may take to stop.
+    pub fn stop_limit(&self) -> Duration {
+        Duration::from_secs(self.stop_seconds)
     }
 
     /// How long a lone pod waits for a confirmation.

@@ -1,7 +1,5 @@
 //! Stops the server for good, with its data saved.
 
-use std::time::Duration;
-
 use hera_core::agent::ServerState;
 use hera_redis::{Error, Probe, ServerInfo, Shutdown};
 use nix::sys::signal::Signal;
@@ -13,9 +11,6 @@ use crate::look::short;
 use crate::process::Process;
 use crate::reaper::Ended;
 use crate::state::Source;
-
-/// A server that is to stop and does not is killed after this; within the pod's 60 s.
-const LIMIT: Duration = Duration::from_secs(45);
 
 /// Asks the server to leave, then tells it to, then kills it.
 pub async fn stop(agent: &Agent, process: &Process) -> Ended {
@@ -34,7 +29,7 @@ pub async fn stop(agent: &Agent, process: &Process) -> Ended {
     let ended = tokio::select! {
         ended = agent.reaper.wait(process.pid) => ended,
         () = asking => return agent.reaper.wait(process.pid).await,
-        () = tokio::time::sleep(LIMIT) => {
+        () = tokio::time::sleep(agent.settings.stop_limit()) => {
             error!("the server does not stop: it is killed");
             process.kill_all();
             return agent.reaper.wait(process.pid).await;
@@ -68,7 +63,9 @@ async fn ask(agent: &Agent) -> Result<(), Error> {
     // An append-only file is complete by itself. Where the next start reads the snapshot, only a
     // new one holds what was written since the last; and a server that still writes the first
     // append-only file would not leave.
-    let how = if source == Some(Source::Aof) && info.append.enabled {
+    let how = if agent.settings.volatile {
+        Shutdown::NoSave
+    } else if source == Some(Source::Aof) && info.append.enabled {
         Shutdown::AsConfigured
     } else {
         if info.append.enabled && !info.loading {
@@ -76,7 +73,8 @@ async fn ask(agent: &Agent) -> Result<(), Error> {
         }
         Shutdown::Save
     };
-    server.with_response_timeout(LIMIT).shutdown(how).await
+    let limit = agent.settings.stop_limit();
+    server.with_response_timeout(limit).shutdown(how).await
 }
 
 fn note(work: &mut Work, info: &ServerInfo) {

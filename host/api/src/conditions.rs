@@ -34,8 +34,6 @@ reasons! {
         IMAGE_PULL_FAILED = "ImagePullFailed",
         /// False: the claim's storage class does not exist.
         STORAGE_CLASS_MISSING = "StorageClassMissing",
-        /// False: the claim waits for its volume.
-        VOLUME_PENDING = "VolumePending",
         /// False: the pod runs, its agent does not answer.
         AGENT_UNREACHABLE = "AgentUnreachable",
         /// False: the server was started and does not answer yet.
@@ -46,8 +44,6 @@ reasons! {
         SERVER_CRASHING = "ServerCrashing",
         /// False: the server is being stopped.
         SERVER_STOPPING = "ServerStopping",
-        /// False: the server waits to be made the primary.
-        WAITING_FOR_PROMOTION = "WaitingForPromotion",
         /// False: no users are in force yet.
         WAITING_FOR_USERS = "WaitingForUsers",
         /// False: the spec is refused.
@@ -62,8 +58,6 @@ reasons! {
         NAME_TAKEN = "NameTaken",
         /// False: paused before anything was made.
         PAUSED = "Paused",
-        /// False: the object is being deleted.
-        DELETING = "Deleting",
     }
     /// Is something on its way to what the spec wants?
     progressing "Progressing" {
@@ -73,22 +67,16 @@ reasons! {
         CREATING = "Creating",
         /// True: the pod is being replaced by one of the wanted revision.
         ROLLING_OUT = "RollingOut",
-        /// True: the pod is started again, because a directive needs it.
-        RESTARTING = "Restarting",
         /// True: the volume grows.
         VOLUME_GROWING = "VolumeGrowing",
-        /// True: the configuration is on its way to the server.
+        /// True: configuration or users are on their way to the server.
         CONFIG_APPLYING = "ConfigApplying",
-        /// True: users are on their way to the server.
-        USERS_APPLYING = "UsersApplying",
         /// True: the server is on its way back.
         RECOVERING = "Recovering",
         /// False: changes of the spec wait.
         PAUSED = "Paused",
         /// False: something must be mended first; Ready or Degraded says what.
         BLOCKED = "Blocked",
-        /// True: the object is being deleted.
-        DELETING = "Deleting",
     }
     /// Does it need attention although it serves?
     degraded "Degraded" {
@@ -102,6 +90,10 @@ reasons! {
         VOLUME_SHRINK_REFUSED = "VolumeShrinkRefused",
         /// True: the storage class does not let the volume grow.
         VOLUME_GROWTH_REFUSED = "VolumeGrowthRefused",
+        /// True: the volume claim was deleted; it goes when its pod does.
+        VOLUME_DELETED = "VolumeDeleted",
+        /// True: the operator cannot ask the server, so no change of users reaches it.
+        SERVER_UNREACHABLE = "ServerUnreachable",
         /// True: a change that a live object cannot make is asked for.
         PERSISTENCE_CHANGE_REFUSED = "PersistenceChangeRefused",
         /// True: the server refused users; they have the rights they had before.
@@ -114,8 +106,6 @@ reasons! {
         UNKNOWN_VERSION = "UnknownVersion",
         /// True: the wanted server could not read the data; the last image keeps running.
         VERSION_INCOMPATIBLE = "VersionIncompatible",
-        /// True: the server was started again several times.
-        SERVER_RESTARTING = "ServerRestarting",
         /// True: the primary is not available.
         NOT_SERVING = "NotServing",
         /// True: an object could not be written.
@@ -155,6 +145,8 @@ reasons! {
         INVALID_OUTPUT = "InvalidOutput",
         /// False: its answer breaks a rule of the guard.
         GUARD_REFUSED = "GuardRefused",
+        /// False: the operator itself could not load or ask it.
+        INTERNAL = "Internal",
         /// False: after three faults in a row it is set aside for a while.
         SET_ASIDE = "SetAside",
     }

@@ -1,8 +1,9 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use hera_core::acl::AclUser;
 
-use crate::{Error, Server, VERDICT_USER};
+use crate::{Error, Server};
 
 /// A user as `ACL LIST` tells it. `Debug` shows how many passwords it has, not their hashes.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,15 +32,6 @@ impl fmt::Debug for ListedUser {
     }
 }
 
-/// What a server thinks of a user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It would take it.
-    Accepted,
-    /// It would not, with its own words.
-    Refused(String),
-}
-
 /// Reads one line of `ACL LIST`; none when it is no such line.
 pub fn parse_acl_line(line: &str) -> Option<ListedUser> {
     let mut words = split_words(line).into_iter();
@@ -65,6 +57,43 @@ pub fn parse_acl_line(line: &str) -> Option<ListedUser> {
         }
     }
     Some(user)
+}
+
+/// Which keys, with which access, and which channels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patterns {
+    /// Key pattern to (read, write).
+    keys: BTreeMap<String, (bool, bool)>,
+    channels: BTreeSet<String>,
+}
+
+/// The patterns in rules, however the server or the operator writes them: what is equal here is
+/// equal on the server. Selectors are not looked into.
+pub fn patterns(rules: &[String]) -> Patterns {
+    let mut found = Patterns::default();
+    for rule in rules {
+        let (access, pattern) = match rule.strip_prefix('%').and_then(|rest| rest.split_once('~')) {
+            Some((access, pattern)) => ((access.contains('R'), access.contains('W')), pattern),
+            None => match rule.split_at_checked(1) {
+                Some(("~", pattern)) => ((true, true), pattern),
+                Some(("&", pattern)) => {
+                    found.channels.insert(pattern.to_owned());
+                    continue;
+                }
+                _ => continue,
+            },
+        };
+        let known = found.keys.entry(pattern.to_owned()).or_default();
+        *known = (known.0 || access.0, known.1 || access.1);
+    }
+    // The server forgets what another pattern covers whole.
+    if found.keys.get("*") == Some(&(true, true)) {
+        found.keys.retain(|pattern, _| pattern == "*");
+    }
+    if found.channels.contains("*") {
+        found.channels.retain(|pattern| pattern == "*");
+    }
+    found
 }
 
 /// Words are separated by spaces; a selector in round brackets is one word.
@@ -110,43 +139,8 @@ impl Server {
     /// # Errors
     /// [`Error::Refused`] with the server's words; the user is then as it was.
     pub async fn set_user(&self, user: &AclUser) -> Result<(), Error> {
-        let command = set_user_command(&user.name, "on", user);
+        let command = set_user_command(user);
         self.ask("ACL SETUSER", &command).await
-    }
-
-    /// Creates or replaces users one by one; tells those that the server refused, and its words.
-    ///
-    /// # Errors
-    /// When the server could not be asked.
-    pub async fn apply_users(&self, users: &[AclUser]) -> Result<Vec<(String, String)>, Error> {
-        let mut refused = Vec::new();
-        for user in users {
-            match self.set_user(user).await {
-                Ok(()) => {}
-                Err(Error::Refused { code, message, .. }) if code == "ERR" => {
-                    refused.push((user.name.clone(), message));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(refused)
-    }
-
-    /// Asks what the server thinks of a user, on a scratch user that nobody can log in as.
-    ///
-    /// # Errors
-    /// When the server could not be asked; that it refuses is a [`Verdict`].
-    pub async fn verdict(&self, user: &AclUser) -> Result<Verdict, Error> {
-        let command = set_user_command(VERDICT_USER, "off", user);
-        let verdict = match self.ask::<()>("ACL SETUSER", &command).await {
-            Ok(()) => Verdict::Accepted,
-            Err(Error::Refused { code, message, .. }) if code == "ERR" => {
-                return Ok(Verdict::Refused(message));
-            }
-            Err(error) => return Err(error),
-        };
-        self.delete_user(VERDICT_USER).await?;
-        Ok(verdict)
     }
 
     /// Deletes a user and closes its connections. One that does not exist is no error.
@@ -176,11 +170,11 @@ impl Server {
     }
 }
 
-fn set_user_command(name: &str, state: &str, user: &AclUser) -> redis::Cmd {
+fn set_user_command(user: &AclUser) -> redis::Cmd {
     let mut command = redis::cmd("ACL");
-    command.arg("SETUSER").arg(name);
+    command.arg("SETUSER").arg(&user.name);
     // `reset` gives all channels on 6.2, hence the explicit `resetchannels`.
-    command.arg("reset").arg("resetchannels").arg(state);
+    command.arg("reset").arg("resetchannels").arg("on");
     for hash in &user.password_sha256 {
         command.arg(format!("#{hash}"));
     }
@@ -218,6 +212,18 @@ mod tests {
                 "(~b:* +set)"
             ]
         );
+    }
+
+    #[test]
+    fn patterns_are_equal_however_they_are_written() {
+        let of = |rules: &[&str]| {
+            let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
+            patterns(&rules)
+        };
+        assert_eq!(of(&["%R~a", "+get", "%W~a"]), of(&["resetchannels", "~a"]));
+        assert_eq!(of(&["~b", "~*", "&c", "&*"]), of(&["~*", "&*"]));
+        assert_ne!(of(&["%R~a"]), of(&["~a"]));
+        assert_ne!(of(&["&a"]), of(&["~a"]));
     }
 
     #[test]

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use crate::{Error, Server};
 
 /// What became of a `CONFIG SET`.
@@ -7,46 +5,13 @@ use crate::{Error, Server};
 pub enum ConfigSet {
     /// In force.
     Applied,
-    /// The server takes this directive only when it starts.
+    /// The server takes this directive only when it starts, or does not know it: its start tells.
     NeedsRestart,
     /// The server does not want this value, with its own words.
     Refused(String),
 }
 
 impl Server {
-    /// The value of one directive as the server writes it; none if it does not show it.
-    ///
-    /// # Errors
-    /// As told by [`Error`].
-    pub async fn config_get(&self, name: &str) -> Result<Option<String>, Error> {
-        let mut command = redis::cmd("CONFIG");
-        command.arg("GET").arg(name);
-        let mut answer: BTreeMap<String, String> = self.ask("CONFIG GET", &command).await?;
-        Ok(answer.remove(name))
-    }
-
-    /// The values of several directives; those that the server does not show are left out.
-    ///
-    /// # Errors
-    /// As told by [`Error`].
-    pub async fn config_get_all<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a str>,
-    ) -> Result<BTreeMap<String, String>, Error> {
-        // One command each: servers before 7.0 take one name.
-        let mut pipeline = redis::pipe();
-        let mut count = 0;
-        for name in names {
-            pipeline.cmd("CONFIG").arg("GET").arg(name);
-            count += 1;
-        }
-        if count == 0 {
-            return Ok(BTreeMap::new());
-        }
-        let answers: Vec<BTreeMap<String, String>> = self.ask_all("CONFIG GET", &pipeline).await?;
-        Ok(answers.into_iter().flatten().collect())
-    }
-
     /// Sets one directive of the running server.
     ///
     /// # Errors
@@ -66,11 +31,13 @@ impl Server {
 
 fn read_refusal(message: &str) -> ConfigSet {
     let lower = message.to_lowercase();
-    // 7.0 and later; before, a directive that is fixed at start is "unsupported".
+    // Before 7.0 a directive that is fixed at start is "unsupported"; since then one that only the
+    // file may have, such as `rename-command`, is "unknown", as is one that does not exist.
     let fixed = [
         "can't set immutable config",
         "can't set protected config",
         "unsupported config parameter",
+        "unknown option",
     ];
     if fixed.iter().any(|words| lower.contains(words)) {
         ConfigSet::NeedsRestart
@@ -89,6 +56,7 @@ mod tests {
             "CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config",
             "CONFIG SET failed (possibly related to argument 'dir') - can't set protected config",
             "Unsupported CONFIG parameter: databases",
+            "Unknown option or number of arguments for CONFIG SET - 'rename-command'",
         ] {
             assert_eq!(read_refusal(message), ConfigSet::NeedsRestart);
         }

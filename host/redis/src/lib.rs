@@ -16,7 +16,7 @@ mod info;
 mod roles;
 mod server;
 
-pub use acl::{ListedUser, Verdict, parse_acl_line};
+pub use acl::{ListedUser, Patterns, parse_acl_line, patterns};
 pub use address::{Address, Credentials, Timeouts};
 pub use answer::Answer;
 pub use config::ConfigSet;
@@ -28,6 +28,3 @@ pub use roles::Shutdown;
 pub use server::{Probe, Server};
 
 pub use redis::{Cmd, cmd as command};
-
-/// The name under which the server's verdict on a user is asked; never a real user.
-pub const VERDICT_USER: &str = "hera-verdict";

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use crate::{Error, Server};
 
 /// What a server does with its dataset before it leaves.
@@ -22,17 +20,6 @@ impl Server {
         let mut command = redis::cmd("REPLICAOF");
         command.arg("NO").arg("ONE");
         self.ask("REPLICAOF NO ONE", &command).await
-    }
-
-    /// Makes every client that writes wait; ends by itself after `limit`.
-    ///
-    /// # Errors
-    /// As told by [`Error`].
-    pub async fn pause_writes(&self, limit: Duration) -> Result<(), Error> {
-        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let mut command = redis::cmd("CLIENT");
-        command.arg("PAUSE").arg(millis).arg("WRITE");
-        self.ask("CLIENT PAUSE", &command).await
     }
 
     /// Starts a snapshot in the background.

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-use crate::{Context, metadata};
+use crate::{Context, Owner, metadata};
 
 /// How the size in the spec stands to that of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,14 +91,14 @@ pub fn build_claim_patch(
     {
         metadata.insert(
             "ownerReferences".to_owned(),
-            json!([metadata::owner_reference(v, ctx, false)]),
+            json!([metadata::owner_reference(&Owner::of(v, ctx), false)]),
         );
     }
     Some(patch)
 }
 
 fn claim_labels(v: &Validated) -> BTreeMap<String, String> {
-    let mut labels = metadata::common_labels(v);
+    let mut labels = metadata::common_labels(&v.name);
     labels.extend(metadata::selector_labels(v));
     labels
 }

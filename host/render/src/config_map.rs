@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use hera_api::validate::Validated;
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use crate::{Context, metadata, server_config};
+use crate::{Context, Owner, metadata, server_config};
 
 /// Key of the server's configuration in its ConfigMap, and name of the file in the pod.
 pub const CONFIG_KEY: &str = "server.json";
@@ -16,7 +16,7 @@ pub const CONFIG_KEY: &str = "server.json";
 pub fn build_config_map(v: &Validated, ctx: &Context) -> Result<ConfigMap, serde_json::Error> {
     let config = serde_json::to_string_pretty(&server_config::build(v, ctx))?;
     Ok(ConfigMap {
-        metadata: metadata::child(v, ctx, v.name.config_map()),
+        metadata: metadata::child(&Owner::of(v, ctx), v.name.config_map()),
         data: Some(BTreeMap::from([(CONFIG_KEY.to_owned(), config)])),
         ..ConfigMap::default()
     })

@@ -1,12 +1,11 @@
 use std::net::IpAddr;
 
 use hera_api::meta::MANAGED_BY;
-use hera_api::validate::Validated;
 use hera_core::agent::REDIS_PORT;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 
-use crate::{Context, metadata};
+use crate::{Owner, metadata};
 
 /// Kind of the addresses in a slice. Immutable, so taken from the first primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +46,16 @@ pub struct PrimaryEndpoint {
 
 /// The slice of the Service for clients; without a primary, one that sends them nowhere.
 pub fn build_endpoint_slice(
-    v: &Validated,
-    ctx: &Context,
+    owner: &Owner<'_>,
     family: AddressFamily,
     primary: Option<&PrimaryEndpoint>,
 ) -> EndpointSlice {
-    let mut metadata = metadata::child(v, ctx, v.name.endpoint_slice());
+    let mut metadata = metadata::child(owner, owner.name.endpoint_slice());
     let labels = metadata.labels.get_or_insert_default();
-    labels.insert("kubernetes.io/service-name".to_owned(), v.name.service());
+    labels.insert(
+        "kubernetes.io/service-name".to_owned(),
+        owner.name.service(),
+    );
     labels.insert(
         "endpointslice.kubernetes.io/managed-by".to_owned(),
         MANAGED_BY.to_owned(),
@@ -68,11 +69,14 @@ pub fn build_endpoint_slice(
             protocol: Some("TCP".to_owned()),
             app_protocol: None,
         }]),
-        endpoints: primary.map(|pod| endpoint(pod, ctx)).into_iter().collect(),
+        endpoints: primary
+            .map(|pod| endpoint(pod, owner))
+            .into_iter()
+            .collect(),
     }
 }
 
-fn endpoint(primary: &PrimaryEndpoint, ctx: &Context) -> Endpoint {
+fn endpoint(primary: &PrimaryEndpoint, owner: &Owner<'_>) -> Endpoint {
     Endpoint {
         addresses: vec![primary.ip.to_string()],
         conditions: Some(EndpointConditions {
@@ -84,7 +88,7 @@ fn endpoint(primary: &PrimaryEndpoint, ctx: &Context) -> Endpoint {
         target_ref: Some(ObjectReference {
             kind: Some("Pod".to_owned()),
             name: Some(primary.pod.clone()),
-            namespace: Some(ctx.namespace.clone()),
+            namespace: Some(owner.namespace.to_owned()),
             uid: Some(primary.pod_uid.clone()),
             ..ObjectReference::default()
         }),

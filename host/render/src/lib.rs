@@ -21,7 +21,7 @@ pub use claims::{ClaimSize, build_claim_patch, claim_size};
 pub use config_map::{CONFIG_KEY, build_config_map};
 pub use context::{Context, LiveStatefulSet};
 pub use endpoint_slice::{AddressFamily, PrimaryEndpoint, build_endpoint_slice};
-pub use metadata::{common_labels, owner_reference, selector_labels};
+pub use metadata::{Owner, common_labels, owner_reference, selector_labels};
 pub use pod::{MOUNT_ACL, MOUNT_CONFIG, MOUNT_DATA, MOUNT_RUN, MOUNT_TLS};
 pub use roll_hash::roll_hash;
 pub use secrets::{

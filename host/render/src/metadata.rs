@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use hera_api::meta;
+use hera_api::names::InstanceName;
 use hera_api::validate::Validated;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
@@ -20,11 +21,33 @@ pub fn selector_labels(v: &Validated) -> BTreeMap<String, String> {
     ])
 }
 
+/// The object that a child belongs to, known also where its spec is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// Its name.
+    pub name: &'a InstanceName,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+}
+
+impl<'a> Owner<'a> {
+    /// The object of a valid spec.
+    pub fn of(v: &'a Validated, ctx: &'a Context) -> Self {
+        Self {
+            name: &v.name,
+            namespace: &ctx.namespace,
+            uid: &ctx.uid,
+        }
+    }
+}
+
 /// The labels of every object that the operator makes.
-pub fn common_labels(v: &Validated) -> BTreeMap<String, String> {
+pub fn common_labels(name: &InstanceName) -> BTreeMap<String, String> {
     labels([
         (meta::LABEL_NAME, NAME),
-        (meta::LABEL_INSTANCE, v.name.as_str()),
+        (meta::LABEL_INSTANCE, name.as_str()),
         (meta::LABEL_MANAGED_BY, meta::MANAGED_BY),
     ])
 }
@@ -38,24 +61,24 @@ fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> 
 
 /// The object as an owner. It does not block its own deletion: that would need a right to the
 /// object's finalizers.
-pub fn owner_reference(v: &Validated, ctx: &Context, controller: bool) -> OwnerReference {
+pub fn owner_reference(owner: &Owner<'_>, controller: bool) -> OwnerReference {
     OwnerReference {
         api_version: meta::API_VERSION.to_owned(),
         kind: "RedisInstance".to_owned(),
-        name: v.name.to_string(),
-        uid: ctx.uid.clone(),
+        name: owner.name.to_string(),
+        uid: owner.uid.to_owned(),
         controller: controller.then_some(true),
         block_owner_deletion: None,
     }
 }
 
 /// Metadata of a child that goes with its owner.
-pub(crate) fn child(v: &Validated, ctx: &Context, name: String) -> ObjectMeta {
+pub(crate) fn child(owner: &Owner<'_>, name: String) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
-        namespace: Some(ctx.namespace.clone()),
-        labels: Some(common_labels(v)),
-        owner_references: Some(vec![owner_reference(v, ctx, true)]),
+        namespace: Some(owner.namespace.to_owned()),
+        labels: Some(common_labels(owner.name)),
+        owner_references: Some(vec![owner_reference(owner, true)]),
         ..ObjectMeta::default()
     }
 }

@@ -31,15 +31,21 @@ pub const MOUNT_TLS: &str = "/etc/hera/tls";
 
 /// The user as which all runs: that of the stock images of both engines.
 const USER: i64 = 999;
-/// Time for a handover, for waiting on replicas, and for writing the data.
-const GRACE_SECONDS: i64 = 60;
+/// Time for a handover, for waiting on replicas, and for writing little data.
+const GRACE_SECONDS: u64 = 60;
+/// What any disk writes in a second; a server that writes its data must not be killed for it.
+const SAVED_PER_SECOND: u64 = 32 << 20;
+/// Data of an instance whose memory nothing limits.
+const UNLIMITED: u64 = 64 << 30;
+/// From the agent's last means to the kubelet's.
+const SPARE_SECONDS: u64 = 15;
 /// A day: while a large file is read, nothing may kill the server for taking long.
 const STARTUP_SECONDS: i32 = 86_400;
 
 /// The pod. `has_claim` tells whether a claim named `data` comes with it.
 pub(crate) fn build_template(v: &Validated, ctx: &Context, has_claim: bool) -> PodTemplateSpec {
     let mut labels = v.pod.labels.clone();
-    labels.extend(metadata::common_labels(v));
+    labels.extend(metadata::common_labels(&v.name));
     labels.extend(metadata::selector_labels(v));
     let mut annotations = v.pod.annotations.clone();
     annotations.insert(ANNOTATION_REVISION.to_owned(), roll_hash(v, &ctx.image));
@@ -69,7 +75,7 @@ fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
         tolerations: some_unless_empty(v.pod.tolerations.clone()),
         topology_spread_constraints: some_unless_empty(v.pod.topology_spread_constraints.clone()),
         priority_class_name: v.pod.priority_class_name.clone(),
-        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        termination_grace_period_seconds: i64::try_from(grace_seconds(v)).ok(),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         security_context: Some(PodSecurityContext {
@@ -86,6 +92,14 @@ fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
         }),
         ..PodSpec::default()
     }
+}
+
+/// A server that reads a snapshot at its start writes one at its end, however long it takes.
+fn grace_seconds(v: &Validated) -> u64 {
+    if !v.persistence.is_on() {
+        return GRACE_SECONDS;
+    }
+    GRACE_SECONDS + v.memory.limit.unwrap_or(UNLIMITED) / SAVED_PER_SECOND
 }
 
 fn some_unless_empty<T>(items: Vec<T>) -> Option<Vec<T>> {
@@ -180,6 +194,18 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
         plain("HERA_ENGINE", v.engine.as_str()),
         plain("HERA_OBJECT_UID", &ctx.uid),
         plain("HERA_LONE", "true"),
+        plain(
+            "HERA_VOLATILE",
+            if v.persistence.is_on() {
+                "false"
+            } else {
+                "true"
+            },
+        ),
+        plain(
+            "HERA_STOP_SECONDS",
+            &(grace_seconds(v) - SPARE_SECONDS).to_string(),
+        ),
     ]
 }
 

@@ -8,7 +8,7 @@ use hera_core::agent::REDIS_PORT;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
-use crate::{Context, metadata};
+use crate::{Context, Owner, metadata};
 
 /// Key of the users in their Secret, and name of the file in the pod.
 pub const ACL_KEY: &str = "acl.json";
@@ -121,7 +121,7 @@ fn secret<const N: usize>(
         .map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes())))
         .collect();
     Secret {
-        metadata: metadata::child(v, ctx, name),
+        metadata: metadata::child(&Owner::of(v, ctx), name),
         type_: Some(type_.to_owned()),
         data: Some(data),
         ..Secret::default()

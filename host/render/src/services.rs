@@ -3,12 +3,12 @@ use hera_core::agent::{CONTROL_PORT, PROBE_PORT, REDIS_PORT};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::{Context, metadata};
+use crate::{Context, Owner, metadata};
 
 /// The Service for clients. It has no selector: the operator moves its one EndpointSlice.
 pub fn build_client_service(v: &Validated, ctx: &Context) -> Service {
     Service {
-        metadata: metadata::child(v, ctx, v.name.service()),
+        metadata: metadata::child(&Owner::of(v, ctx), v.name.service()),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             ports: Some(vec![port("redis", REDIS_PORT)]),
@@ -21,7 +21,7 @@ pub fn build_client_service(v: &Validated, ctx: &Context) -> Service {
 /// The Service that gives the pods their names, from before they are ready.
 pub fn build_headless_service(v: &Validated, ctx: &Context) -> Service {
     Service {
-        metadata: metadata::child(v, ctx, v.name.headless_service()),
+        metadata: metadata::child(&Owner::of(v, ctx), v.name.headless_service()),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             cluster_ip: Some("None".to_owned()),

@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdate
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::{Context, claims, metadata, pod};
+use crate::{Context, Owner, claims, metadata, pod};
 
 /// The StatefulSet of the data pods. Its pods are replaced by the operator alone (`OnDelete`); its
 /// selector, service name, pod management and claim templates are final.
@@ -14,7 +14,7 @@ pub fn build_stateful_set(v: &Validated, ctx: &Context) -> StatefulSet {
         .iter()
         .any(|t| t.metadata.name.as_deref() == Some(DATA_VOLUME));
     StatefulSet {
-        metadata: metadata::child(v, ctx, v.name.stateful_set()),
+        metadata: metadata::child(&Owner::of(v, ctx), v.name.stateful_set()),
         spec: Some(StatefulSetSpec {
             replicas: Some(1),
             service_name: Some(v.name.headless_service()),

@@ -12,7 +12,7 @@ mod support;
 use hera_api::meta::MANAGED_BY;
 use hera_render::versions::Catalog;
 use hera_render::{
-    AddressFamily, ClaimSize, build_claim_patch, build_client_service, build_endpoint_slice,
+    AddressFamily, ClaimSize, Owner, build_claim_patch, build_client_service, build_endpoint_slice,
     build_stateful_set, claim_size, server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
@@ -38,7 +38,7 @@ fn the_service_for_clients_has_no_selector() {
 #[test]
 fn without_a_primary_clients_are_sent_nowhere() {
     let v = validated(&sample());
-    let slice = build_endpoint_slice(&v, &context(&v), AddressFamily::V6, None);
+    let slice = build_endpoint_slice(&Owner::of(&v, &context(&v)), AddressFamily::V6, None);
     assert!(slice.endpoints.is_empty());
     assert_eq!(slice.address_type, "IPv6");
     let labels = slice.metadata.labels.unwrap();

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use hera_core::acl::{AclSet, AclUser};
 use hera_render::{
-    AddressFamily, AppCredentials, Context, PrimaryEndpoint, TlsFiles, build_acl_secret,
+    AddressFamily, AppCredentials, Context, Owner, PrimaryEndpoint, TlsFiles, build_acl_secret,
     build_app_secret, build_claim_patch, build_client_service, build_config_map,
     build_endpoint_slice, build_headless_service, build_stateful_set, build_system_secret,
     build_tls_secret,
@@ -86,6 +86,7 @@ fn render(spec: &str) -> String {
     let users = AclSet {
         owner: ctx.uid.clone(),
         revision: 3,
+        app: "app".to_owned(),
         users: vec![AclUser {
             name: "app".into(),
             password_sha256: vec!["ab".into()],
@@ -107,8 +108,7 @@ fn render(spec: &str) -> String {
         value(&build_headless_service(&v, &ctx)),
         value(&build_client_service(&v, &ctx)),
         value(&build_endpoint_slice(
-            &v,
-            &ctx,
+            &Owner::of(&v, &ctx),
             AddressFamily::V4,
             Some(&primary),
         )),

@@ -275,6 +275,7 @@ pub fn set(revision: u64, users: &[AclUser]) -> AclSet {
     AclSet {
         owner: OWNER.to_owned(),
         revision,
+        app: "app".to_owned(),
         users: users.to_vec(),
     }
 }

@@ -11,7 +11,7 @@ const PERCENT_WITH_FORKS: u64 = 70;
 /// Share of the limit for data where it does not.
 const PERCENT_WITHOUT_FORKS: u64 = 80;
 /// Least memory limit with which a server and its agent start.
-const MIN_LIMIT: u64 = 32 << 20;
+const MIN_LIMIT: u64 = 64 << 20;
 
 /// What is known about memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub(super) fn resolve(
     if limit.is_some_and(|limit| limit < MIN_LIMIT) {
         problems.add(
             "spec.resources.limits.memory",
-            "too little for a server to start: use 32Mi or more",
+            "too little for a server to start: use 64Mi or more",
         );
     }
     let configured = config

@@ -121,6 +121,9 @@ pub struct AclSet {
     pub owner: String,
     /// Grows with each change of content.
     pub revision: u64,
+    /// Name of the application user; empty in a set of before there was one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub app: String,
     /// The operator's own users, then those of the spec.
     pub users: Vec<AclUser>,
 }

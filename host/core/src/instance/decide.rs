@@ -6,7 +6,8 @@ use crate::agent::{AgentStatus, ServerState};
 /// # Guarantees
 /// At most one disruptive step, always the last. While `paused`, nothing that carries a spec
 /// change to a pod; the endpoint and confirmations go on. What is unknown is never acted upon:
-/// a broken stream neither moves the endpoint nor deletes a pod.
+/// a broken stream neither moves the endpoint nor deletes a pod. No pod is deleted whose volume
+/// would go with it.
 pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
     let mut plan = Plan::default();
     plan_endpoint(seen, &mut plan);
@@ -54,8 +55,11 @@ fn wanted_endpoint(seen: &Observation) -> Option<Option<String>> {
 /// taking it away and giving it back costs clients about a second until every node has followed.
 fn comes_back(status: &AgentStatus) -> bool {
     match status.server {
-        ServerState::Starting | ServerState::Loading { .. } | ServerState::Running { .. } => true,
-        ServerState::BackOff { .. } | ServerState::Stopping => false,
+        ServerState::Starting
+        | ServerState::Loading { .. }
+        | ServerState::Running { .. }
+        | ServerState::BackOff { .. } => true,
+        ServerState::Stopping => false,
     }
 }
 
@@ -63,11 +67,7 @@ fn plan_pushes(wanted: &Wanted, seen: &Observation, status: &AgentStatus, plan: 
     if matches!(status.server, ServerState::Stopping) {
         return;
     }
-    if !wanted.paused && seen.config.revision != 0 && status.config.revision != seen.config.revision
-    {
-        let reason = format!("revision {} is wanted", seen.config.revision);
-        plan.push(Step::PushConfig, reason);
-    }
+    // Rights first: a revocation waits for no configuration.
     let answers = matches!(status.server, ServerState::Running { .. });
     if answers
         && seen.acl.revision != 0
@@ -78,12 +78,21 @@ fn plan_pushes(wanted: &Wanted, seen: &Observation, status: &AgentStatus, plan: 
             format!("revision {} is wanted", seen.acl.revision),
         );
     }
+    if !wanted.paused && seen.config.revision != 0 && status.config.revision != seen.config.revision
+    {
+        let reason = format!("revision {} is wanted", seen.config.revision);
+        plan.push(Step::PushConfig, reason);
+    }
 }
 
 fn plan_replacement(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     let Some(pod) = seen.pod.as_ref().filter(|pod| !pod.deleting) else {
         return;
     };
+    // A claim that is being deleted lives as long as its pod: the data would go with it.
+    if seen.claim.as_ref().is_some_and(|claim| claim.deleting) {
+        return;
+    }
     let Some(reason) = replacement_reason(wanted, pod, &seen.agent) else {
         return;
     };

@@ -41,6 +41,8 @@ pub struct Verdict {
     pub shrink_refused: bool,
     /// True while the volume is smaller than asked for.
     pub growing: bool,
+    /// The claim, if somebody deleted it: it stays as long as the pod does.
+    pub claim_lost_with_pod: Option<String>,
     /// Directives that the server refused, with its words; sorted.
     pub rejected_config: Vec<(String, String)>,
     /// Users that the server refused, with its words; sorted.
@@ -64,6 +66,11 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
         shrink_refused: matches!((&wanted.storage, &seen.claim),
             (Some(storage), Some(claim)) if storage.bytes < claim.requested),
         growing,
+        claim_lost_with_pod: seen
+            .claim
+            .as_ref()
+            .filter(|claim| claim.deleting)
+            .map(|claim| claim.name.clone()),
         rejected_config: pairs(status.map(|s| &s.config.rejected)),
         rejected_users: pairs(status.map(|s| &s.acl.rejected)),
         settled: plan.steps.is_empty() && applied && !growing && seen.agent.serves(),

@@ -63,6 +63,7 @@ pub fn claim() -> ClaimView {
 pub trait ClaimExt {
     fn with_requested(self, bytes: u64) -> Self;
     fn unbound(self, class: &str) -> Self;
+    fn deleting(self) -> Self;
 }
 
 impl ClaimExt for ClaimView {
@@ -74,6 +75,11 @@ impl ClaimExt for ClaimView {
     fn unbound(mut self, class: &str) -> Self {
         self.capacity = None;
         self.missing_class = Some(class.into());
+        self
+    }
+
+    fn deleting(mut self) -> Self {
+        self.deleting = true;
         self
     }
 }

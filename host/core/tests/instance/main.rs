@@ -78,6 +78,8 @@ fn clients_stay_where_they_are_led_while_the_server_comes_back_in_its_pod() {
             pid: 9,
             run_id: "next".into(),
         },
+        // There is no other address to lead them to.
+        ServerState::BackOff { until_unix_ms: 0 },
     ] {
         let mut seen = seen();
         seen.agent = agent().held().server(server).view();
@@ -85,13 +87,27 @@ fn clients_stay_where_they_are_led_while_the_server_comes_back_in_its_pod() {
         assert_eq!(plan.steps, vec![]);
         assert_ne!(verdict(&wanted(), &seen, &plan).cause, Cause::Serving);
     }
+}
+
+#[test]
+fn a_pod_whose_volume_would_go_with_it_is_not_replaced() {
     let mut seen = seen();
-    seen.agent = agent()
-        .held()
-        .server(ServerState::BackOff { until_unix_ms: 0 })
-        .view();
+    seen.pod = Some(pod().with_revision("old"));
+    seen.claim = Some(claim().deleting());
     let plan = decide(&wanted(), &seen);
-    assert_eq!(plan.steps[0].step, Step::SetEndpoint { ip: None });
+    assert_eq!(plan.steps, vec![]);
+    let lost = verdict(&wanted(), &seen, &plan).claim_lost_with_pod;
+    assert_eq!(lost.as_deref(), Some("data-shop-0"));
+}
+
+#[test]
+fn rights_are_pushed_before_configuration() {
+    let mut seen = seen();
+    seen.config.revision = 9;
+    seen.acl.revision = 9;
+    let steps = decide(&wanted(), &seen).steps;
+    let steps: Vec<_> = steps.into_iter().map(|planned| planned.step).collect();
+    assert_eq!(steps, [Step::PushAcl, Step::PushConfig]);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use hera_core::agent::{Role, ServerState};
 use hera_core::instance::{AgentView, Observation, PodView, Step, Wanted, decide};
 use proptest::prelude::*;
 
-use crate::fixtures;
+use crate::fixtures::{self, ClaimExt as _};
 
 fn any_pod() -> impl Strategy<Value = PodView> {
     (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
@@ -55,9 +55,14 @@ fn any_case() -> impl Strategy<Value = (Wanted, Observation)> {
         endpoint,
         0u64..4,
         0u64..4,
+        any::<bool>(),
     )
-        .prop_map(|(paused, pod, agent, endpoint, config, acl)| {
+        .prop_map(|(paused, pod, agent, endpoint, config, acl, claim_goes)| {
             let mut seen = Observation {
+                claim: Some(match claim_goes {
+                    true => fixtures::claim().deleting(),
+                    false => fixtures::claim(),
+                }),
                 pod,
                 agent,
                 endpoint,
@@ -94,6 +99,13 @@ proptest! {
     #[test]
     fn no_pod_that_is_going_is_deleted_again((wanted, seen) in any_case()) {
         if seen.pod.as_ref().is_none_or(|pod| pod.deleting) {
+            prop_assert!(!decide(&wanted, &seen).is_disruptive());
+        }
+    }
+
+    #[test]
+    fn no_pod_is_deleted_whose_volume_would_go_with_it((wanted, seen) in any_case()) {
+        if seen.claim.as_ref().is_some_and(|claim| claim.deleting) {
             prop_assert!(!decide(&wanted, &seen).is_disruptive());
         }
     }

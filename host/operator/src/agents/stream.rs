@@ -15,6 +15,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// An agent that was not heard at all for this long does not answer.
 pub const FIRST_WORD: Duration = Duration::from_secs(10);
+/// A stream that broke and comes back within this was only a moment's trouble.
+const BROKEN: Duration = Duration::from_secs(3);
 /// A status is a few kilobytes; more in one line is no status.
 const LINE_BYTES: usize = 256 * 1024;
 
@@ -27,6 +29,7 @@ pub async fn listen(
 ) {
     let mut retry = FIRST_RETRY;
     let started = Instant::now();
+    let mut broken: Option<Instant> = None;
     loop {
         let mut lines = Lines::default();
         let mut heard = false;
@@ -39,6 +42,7 @@ pub async fn listen(
                         Some(Ok(chunk)) => {
                             for status in lines.push(&chunk) {
                                 heard = true;
+                                broken = None;
                                 let next = AgentView::Connected(Box::new(status));
                                 tell(&view, next, &wake, &instance);
                             }
@@ -53,11 +57,13 @@ pub async fn listen(
             retry = FIRST_RETRY;
         }
         debug!(%instance, why, "agent stream broke");
-        let known = {
-            let view = view.lock().unwrap_or_else(PoisonError::into_inner);
-            !matches!(*view, AgentView::Absent) || started.elapsed() > FIRST_WORD
+        let since = *broken.get_or_insert_with(Instant::now);
+        let is_news = match *view.lock().unwrap_or_else(PoisonError::into_inner) {
+            AgentView::Absent => started.elapsed() > FIRST_WORD,
+            AgentView::Connected(_) => since.elapsed() > BROKEN,
+            AgentView::Unreachable(_) => true,
         };
-        if known {
+        if is_news {
             tell(
                 &view,
                 AgentView::Unreachable(stable(&why)),

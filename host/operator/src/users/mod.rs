@@ -65,7 +65,7 @@ pub async fn decide(
     subject: &Subject<'_>,
     passwords: &Passwords,
     server: &ServerFacts,
-    before: Option<&AclSet>,
+    before: &Before<'_>,
 ) -> kube::Result<Decision> {
     let requests = user_requests(subject.validated, &passwords.app_name);
     let categories = Categories::clone(&server.categories);
@@ -74,7 +74,6 @@ pub async fn decide(
         categories,
     };
     let problems = check_request(&input);
-    let names: Vec<String> = input.users.iter().map(|user| user.name.clone()).collect();
     input
         .users
         .retain(|user| problems.iter().all(|problem| problem.user != user.name));
@@ -92,11 +91,7 @@ pub async fn decide(
     };
     let made = shared.policies.acl.decide(&question).await?;
     let grants = made.answer.as_ref().map_or(&[][..], |answer| &answer.users);
-    let users = names
-        .iter()
-        .filter_map(|name| user(name, grants, passwords, before))
-        .collect();
-    let set = with_system_users(users, subject, passwords, before);
+    let set = set(subject.validated, subject.uid, grants, passwords, before);
     Ok(Decision {
         set,
         made,
@@ -104,15 +99,54 @@ pub async fn decide(
     })
 }
 
-/// The set before any server answered: the operator's own user, and whoever was there before.
-pub fn bootstrap(uid: &str, passwords_operator: &str, before: Option<&AclSet>) -> AclSet {
-    match before.filter(|set| set.owner == uid) {
-        Some(set) => set.clone(),
-        None => AclSet {
-            owner: uid.to_owned(),
-            revision: 1,
-            users: vec![operator_user(passwords_operator)],
-        },
+/// What was in force before.
+pub struct Before<'a> {
+    /// The set, if it is known.
+    pub set: Option<&'a AclSet>,
+    /// The revision that the agent holds.
+    pub at_agent: u64,
+    /// Where revisions begin if no set is known.
+    pub first_revision: u64,
+}
+
+/// The set while nobody can be asked: users of the spec with the rights that they had, and with the
+/// passwords of now.
+pub fn undecided(v: &Validated, uid: &str, passwords: &Passwords, before: &Before<'_>) -> AclSet {
+    set(v, uid, &[], passwords, before)
+}
+
+fn set(
+    v: &Validated,
+    uid: &str,
+    grants: &[UserGrants],
+    passwords: &Passwords,
+    before: &Before<'_>,
+) -> AclSet {
+    let known = before.set.filter(|set| set.owner == uid);
+    let mut users: Vec<AclUser> = user_requests(v, &passwords.app_name)
+        .iter()
+        .filter_map(|request| user(&request.name, grants, passwords, known))
+        .collect();
+    if v.auth.default_user
+        && let Some(app) = users.iter().find(|user| user.name == passwords.app_name)
+    {
+        users.push(AclUser {
+            name: DEFAULT_USER.to_owned(),
+            ..app.clone()
+        });
+    }
+    users.insert(0, operator_user(&passwords.operator));
+    let revision = match known {
+        // Older than what an agent holds: somebody put back an old Secret.
+        Some(set) if set.users == users && set.revision >= before.at_agent => set.revision,
+        Some(set) => set.revision.max(before.at_agent).saturating_add(1),
+        None => before.at_agent.saturating_add(1).max(before.first_revision),
+    };
+    AclSet {
+        owner: uid.to_owned(),
+        revision,
+        app: passwords.app_name.clone(),
+        users,
     }
 }
 
@@ -162,34 +196,6 @@ fn operator_user(password: &str) -> AclUser {
     }
 }
 
-fn with_system_users(
-    mut users: Vec<AclUser>,
-    subject: &Subject<'_>,
-    passwords: &Passwords,
-    before: Option<&AclSet>,
-) -> AclSet {
-    if subject.validated.auth.default_user
-        && let Some(app) = users.iter().find(|user| user.name == passwords.app_name)
-    {
-        users.push(AclUser {
-            name: DEFAULT_USER.to_owned(),
-            ..app.clone()
-        });
-    }
-    users.insert(0, operator_user(&passwords.operator));
-    let before = before.filter(|set| set.owner == subject.uid);
-    let revision = match before {
-        Some(set) if set.users == users => set.revision,
-        Some(set) => set.revision.saturating_add(1),
-        None => 1,
-    };
-    AclSet {
-        owner: subject.uid.to_owned(),
-        revision,
-        users,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +208,7 @@ mod tests {
         AclSet {
             owner: "uid".into(),
             revision: 3,
+            app: "app".into(),
             users: vec![AclUser {
                 name: name.into(),
                 password_sha256: vec!["old".into()],

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use hera_api::meta::{APP_USER, KEY_PASSWORD, KEY_USERNAME};
 use hera_api::validate::{Validated, check_app_username};
+use hera_core::acl::AclSet;
 use hera_render::{AppCredentials, OPERATOR_PASSWORD_KEY};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -34,6 +35,7 @@ impl Passwords {
         v: &Validated,
         operator: String,
         generated: &AppCredentials,
+        known: Option<&AclSet>,
     ) -> kube::Result<Self> {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let mut passwords = Self {
@@ -50,7 +52,10 @@ impl Passwords {
             }
             Some(name) => {
                 let secret = secrets.get_opt(name).await?;
-                passwords.take_app(v, name, secret.as_ref());
+                match secret {
+                    Some(secret) => passwords.take_app(v, name, &secret),
+                    None => passwords.keep_app(name, known),
+                }
             }
         }
         for user in &v.users {
@@ -69,7 +74,19 @@ impl Passwords {
         Ok(passwords)
     }
 
-    fn take_app(&mut self, v: &Validated, name: &str, secret: Option<&Secret>) {
+    /// While the Secret is gone, as it is while somebody replaces it, the application user stays
+    /// who it was.
+    fn keep_app(&mut self, secret: &str, known: Option<&AclSet>) {
+        if let Some(known) = known.filter(|set| !set.app.is_empty()) {
+            self.app_name.clone_from(&known.app);
+        }
+        self.missing.push(format!(
+            "there is no Secret {secret} with the application user's password: create it"
+        ));
+    }
+
+    fn take_app(&mut self, v: &Validated, name: &str, secret: &Secret) {
+        let secret = Some(secret);
         self.app_name = text(secret, KEY_USERNAME).unwrap_or_else(|| APP_USER.to_owned());
         if let Err(problem) = check_app_username(&self.app_name, &v.users) {
             self.missing.push(problem.to_string());

@@ -2,15 +2,14 @@
 
 use std::net::IpAddr;
 
-use hera_api::validate::Validated;
 use hera_core::acl::AclSet;
 use hera_core::agent::{Request, ServerConfig};
 use hera_core::instance::{Plan, Step};
 use hera_kube::Severity;
-use hera_render::{AddressFamily, Context, PrimaryEndpoint, build_endpoint_slice};
+use hera_render::{AddressFamily, Owner, PrimaryEndpoint, build_endpoint_slice};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::api::{Api, DeleteParams, Preconditions};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::observe::Live;
 use super::{PassError, events};
@@ -19,17 +18,17 @@ use crate::shared::Shared;
 
 /// What the steps need.
 pub struct Material<'a> {
-    pub v: &'a Validated,
-    pub ctx: &'a Context,
+    pub owner: Owner<'a>,
     pub live: &'a Live,
     pub about: &'a ObjectReference,
     pub pod_uid: &'a str,
-    pub config: &'a ServerConfig,
-    pub acl: &'a AclSet,
+    pub config: Option<&'a ServerConfig>,
+    pub acl: Option<&'a AclSet>,
     pub term: u64,
 }
 
-/// Carries out the steps in order.
+/// Carries out the steps in order. One that fails holds back no other, but for the disruptive one:
+/// no pod is deleted after something did not reach it.
 ///
 /// # Errors
 /// The first that failed; every step can be carried out again.
@@ -38,33 +37,37 @@ pub async fn carry_out(
     plan: &Plan,
     material: &Material<'_>,
 ) -> Result<(), PassError> {
+    let mut failed = None;
     for planned in &plan.steps {
+        if failed.is_some() && matches!(planned.step, Step::DeletePod { .. }) {
+            break;
+        }
         // Leadership may have been lost while the steps before were under way.
         if shared.leadership.term() != Some(material.term) {
             return Err(PassError::LeadershipLost);
         }
         info!(step = ?planned.step, reason = %planned.reason, "step");
-        let name = match &planned.step {
-            Step::SetEndpoint { ip } => {
-                set_endpoint(shared, material, ip.as_deref()).await?;
-                "set-endpoint"
-            }
-            Step::PushConfig => {
-                push_config(shared, material).await?;
-                "push-config"
-            }
-            Step::PushAcl => {
-                push_acl(shared, material).await?;
-                "push-acl"
-            }
-            Step::DeletePod { name, uid } => {
-                delete_pod(shared, material, name, uid, &planned.reason).await?;
-                "delete-pod"
-            }
+        let (name, outcome) = match &planned.step {
+            Step::SetEndpoint { ip } => (
+                "set-endpoint",
+                set_endpoint(shared, material, ip.as_deref()).await,
+            ),
+            Step::PushConfig => ("push-config", push_config(shared, material).await),
+            Step::PushAcl => ("push-acl", push_acl(shared, material).await),
+            Step::DeletePod { name, uid } => (
+                "delete-pod",
+                delete_pod(shared, material, name, uid, &planned.reason).await,
+            ),
         };
-        shared.metrics.steps.with_label_values(&[name]).inc();
+        match outcome {
+            Ok(()) => shared.metrics.steps.with_label_values(&[name]).inc(),
+            Err(error) => {
+                warn!(step = name, %error, "the step failed");
+                failed.get_or_insert(error);
+            }
+        }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 async fn set_endpoint(
@@ -86,21 +89,22 @@ async fn set_endpoint(
         pod_uid: material.pod_uid.to_owned(),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
     });
-    let slice = build_endpoint_slice(material.v, material.ctx, family, primary.as_ref());
+    let slice = build_endpoint_slice(&material.owner, family, primary.as_ref());
     shared
         .applier
-        .apply(&material.ctx.namespace, &material.ctx.uid, &slice)
+        .apply(material.owner.namespace, material.owner.uid, &slice)
         .await?;
     Ok(())
 }
 
 async fn push_config(shared: &Shared, material: &Material<'_>) -> Result<(), PassError> {
-    let Some(agent) = shared.agents.client(material.pod_uid) else {
+    let agent = shared.agents.client(material.pod_uid);
+    let (Some(agent), Some(config)) = (agent, material.config) else {
         return Ok(());
     };
     let request = Request {
         term: material.term,
-        body: material.config.clone(),
+        body: config.clone(),
     };
     agent
         .push_config(&request)
@@ -110,12 +114,13 @@ async fn push_config(shared: &Shared, material: &Material<'_>) -> Result<(), Pas
 }
 
 async fn push_acl(shared: &Shared, material: &Material<'_>) -> Result<(), PassError> {
-    let Some(agent) = shared.agents.client(material.pod_uid) else {
+    let agent = shared.agents.client(material.pod_uid);
+    let (Some(agent), Some(acl)) = (agent, material.acl) else {
         return Ok(());
     };
     let request = Request {
         term: material.term,
-        body: material.acl.clone(),
+        body: acl.clone(),
     };
     agent
         .push_acl(&request)
@@ -138,7 +143,7 @@ async fn delete_pod(
     uid: &str,
     reason: &str,
 ) -> Result<(), PassError> {
-    let pods: Api<Pod> = Api::namespaced(shared.client.clone(), &material.ctx.namespace);
+    let pods: Api<Pod> = Api::namespaced(shared.client.clone(), material.owner.namespace);
     let only_this = DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(uid.to_owned()),

@@ -28,11 +28,16 @@ pub struct Inputs<'a> {
     pub tls: &'a TlsFiles,
 }
 
-/// Applies them: what a pod mounts first, the StatefulSet last.
+/// Applies them: what a pod mounts first, the StatefulSet last. Answers the API server's words if it
+/// does not let the volume grow: that holds back nothing else.
 ///
 /// # Errors
 /// The first that could not be applied; the next pass goes on from there.
-pub async fn apply(shared: &Shared, inputs: &Inputs<'_>, live: &Live) -> Result<(), ApplyError> {
+pub async fn apply(
+    shared: &Shared,
+    inputs: &Inputs<'_>,
+    live: &Live,
+) -> Result<Option<String>, ApplyError> {
     let Inputs {
         v,
         ctx,
@@ -81,11 +86,15 @@ pub async fn apply(shared: &Shared, inputs: &Inputs<'_>, live: &Live) -> Result<
     if let Some(claim) = &live.claim
         && let Some(patch) = build_claim_patch(v, ctx, claim)
     {
-        applier
+        let patched = applier
             .patch::<PersistentVolumeClaim>(namespace, &claim.name_any(), claim, patch)
-            .await?;
+            .await;
+        return match patched {
+            Err(ApplyError::Refused(words)) => Ok(Some(words)),
+            other => other.map(|_| None),
+        };
     }
-    Ok(())
+    Ok(None)
 }
 
 /// What of the StatefulSet is final.
@@ -95,8 +104,13 @@ pub fn live_stateful_set(live: &Live) -> Option<LiveStatefulSet> {
     Some(LiveStatefulSet { claim_templates })
 }
 
-/// The configuration to be in force: a new revision if its content is new.
-pub fn next_config(live: &Live, mut wanted: ServerConfig) -> ServerConfig {
+/// The configuration to be in force: a new revision if its content is new, above what the agent holds.
+pub fn next_config(
+    live: &Live,
+    mut wanted: ServerConfig,
+    at_agent: u64,
+    first: u64,
+) -> ServerConfig {
     let known = live
         .config
         .as_ref()
@@ -104,9 +118,11 @@ pub fn next_config(live: &Live, mut wanted: ServerConfig) -> ServerConfig {
         .and_then(|text| serde_json::from_str::<ServerConfig>(text).ok())
         .filter(|config| config.owner == wanted.owner);
     wanted.revision = match known {
-        Some(known) if known.directives == wanted.directives => known.revision,
-        Some(known) => known.revision.saturating_add(1),
-        None => 1,
+        Some(known) if known.directives == wanted.directives && known.revision >= at_agent => {
+            known.revision
+        }
+        Some(known) => known.revision.max(at_agent).saturating_add(1),
+        None => at_agent.saturating_add(1).max(first),
     };
     wanted
 }

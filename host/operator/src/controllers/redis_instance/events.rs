@@ -84,15 +84,12 @@ fn is_trouble(condition: &Condition) -> bool {
         && ![
             reason::CREATING,
             reason::WAITING_FOR_POD,
-            reason::VOLUME_PENDING,
             reason::SERVER_STARTING,
             reason::SERVER_LOADING,
             reason::SERVER_STOPPING,
-            reason::WAITING_FOR_PROMOTION,
             reason::WAITING_FOR_USERS,
             reason::AGENT_UNREACHABLE,
             reason::PAUSED,
-            reason::DELETING,
         ]
         .contains(&condition.reason.as_str())
 }

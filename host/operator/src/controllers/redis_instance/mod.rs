@@ -3,6 +3,7 @@
 mod act;
 mod children;
 mod events;
+mod heal;
 mod image;
 mod observe;
 mod pass;

@@ -4,11 +4,13 @@ use hera_api::names::{InstanceName, SERVER_CONTAINER};
 use hera_api::quantity;
 use hera_core::instance::{ClaimView, PodView};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ContainerStatus, Event, PersistentVolumeClaim, Pod, Secret,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 
 /// The objects of an instance as they are.
@@ -92,6 +94,24 @@ async fn missing_class(client: &Client, claim: Option<&PersistentVolumeClaim>) -
         Ok(None) => Some(class),
         Ok(Some(_)) | Err(_) => None,
     }
+}
+
+/// Why the StatefulSet makes no pod, in the words of its controller: a quota, an admission webhook, a
+/// missing priority class. Asked only while there is none; without the right to read Events nothing
+/// is said.
+pub async fn why_no_pod(client: &Client, live: &Live) -> Option<String> {
+    let set = live.stateful_set.as_ref().filter(|_| live.pod.is_none())?;
+    let events: Api<Event> = Api::namespaced(client.clone(), set.namespace().as_deref()?);
+    let about = format!("involvedObject.uid={},reason=FailedCreate", set.uid()?);
+    let found = events
+        .list(&ListParams::default().fields(&about))
+        .await
+        .ok()?;
+    found
+        .items
+        .into_iter()
+        .filter_map(|event| event.message)
+        .next_back()
 }
 
 /// The pod as the decision sees it.

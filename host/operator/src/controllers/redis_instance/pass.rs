@@ -9,17 +9,16 @@ use hera_api::names::InstanceName;
 use hera_api::validate::{Validated, validate};
 use hera_core::acl::{AclSet, OPERATOR_USER};
 use hera_core::agent::{AgentStatus, REDIS_PORT, ServerConfig, ServerState};
-use hera_core::instance::{
-    AgentView, Observation, RevisionView, Wanted, WantedStorage, decide, verdict,
-};
+use hera_core::instance::{AgentView, Observation, Wanted, WantedStorage, decide, verdict};
 use hera_kube::ApplyError;
 use hera_policy::{Acl, Decision as _};
 use hera_redis::{Address, Credentials, Server, Timeouts};
-use hera_render::{Context, roll_hash, server_config};
+use hera_render::{Context, Owner, roll_hash, server_config};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
-use tracing::debug;
+use tracing::{debug, warn};
 
+use super::heal::Site;
 use super::observe::{self, Live};
 use super::{Outcome, PassError, act, children, events, image, status};
 use crate::agents::{AgentClient, Target};
@@ -45,85 +44,111 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         .get(&shared.client, &shared.namespace, term.is_some())
         .await?;
     let Ok(name) = InstanceName::new(&object.name_any()) else {
-        return refuse(object, shared, ready::SPEC_INVALID, name_words()).await;
+        return refuse_name(object, shared).await;
     };
     let live = observe::read(&shared.client, &namespace, &name).await?;
     listen(object, shared, &authority, &namespace, &live)?;
     let Some(term) = term else {
         return Ok(Outcome::Standby);
     };
+    let uid = object.uid().unwrap_or_default();
+    let pod = live.pod.as_ref().map(observe::pod_view);
+    let agent = pod
+        .as_ref()
+        .map_or(AgentView::Absent, |pod| shared.agents.view(&pod.uid));
+    let site = Site {
+        object,
+        shared,
+        owner: Owner {
+            name: &name,
+            namespace: &namespace,
+            uid: &uid,
+        },
+        live: &live,
+        pod,
+        agent,
+        term,
+    };
+    // Before anything that may fail or take its time.
+    let endpoint = site.heal(None).await?;
+    let done = carry_on(&site, &authority, endpoint).await;
+    if done.is_err() {
+        let known = children::known_acl(&live, &uid);
+        if let Err(error) = site.heal(known.as_ref()).await {
+            debug!(%error, "known users are not confirmed either");
+        }
+    }
+    done
+}
 
+async fn carry_on(
+    site: &Site<'_>,
+    authority: &Authority,
+    endpoint: Option<String>,
+) -> Result<Outcome, PassError> {
+    let Site {
+        object,
+        shared,
+        owner,
+        live,
+        ..
+    } = *site;
     let validated = match validate(&object.name_any(), &object.spec) {
         Ok(validated) => validated,
-        Err(invalid) => {
-            return refuse(object, shared, ready::SPEC_INVALID, invalid.to_string()).await;
-        }
+        Err(invalid) => return refuse(site, ready::SPEC_INVALID, invalid.to_string()).await,
     };
     let resolved =
-        image::resolve(&shared.client, &shared.namespace, object, &validated, &live).await?;
+        image::resolve(&shared.client, &shared.namespace, object, &validated, live).await?;
     let resolved = match resolved {
         Ok(resolved) => resolved,
-        Err((reason, words)) => return refuse(object, shared, reason, words).await,
+        Err((reason, words)) => return refuse(site, reason, words).await,
     };
     let ctx = Context {
-        namespace: namespace.clone(),
-        uid: object.uid().unwrap_or_default(),
+        namespace: owner.namespace.to_owned(),
+        uid: owner.uid.to_owned(),
         generation: object.metadata.generation.unwrap_or_default(),
         image: resolved.image.clone(),
         agent_image: shared.agent_image.clone(),
-        live: children::live_stateful_set(&live),
+        live: children::live_stateful_set(live),
     };
     let pass = Pass {
-        object,
-        shared,
+        site,
         v: &validated,
         ctx: &ctx,
-        live: &live,
-        term,
     };
-    pass.go(&authority, resolved).await
+    pass.go(authority, resolved, endpoint).await
 }
 
-fn name_words() -> String {
-    "the name is not usable for Services and pods: create the object under another".to_owned()
-}
-
-/// Nothing can be made or changed. What runs goes on as it is.
-async fn refuse(
-    object: &RedisInstance,
-    shared: &Shared,
-    reason: &'static str,
-    words: String,
-) -> Result<Outcome, PassError> {
+/// A name from which no child can be named. The API server refuses it, where it enforces rules.
+async fn refuse_name(object: &RedisInstance, shared: &Shared) -> Result<Outcome, PassError> {
     if shared.leadership.term().is_none() {
         return Ok(Outcome::Standby);
     }
-    let found = status::Found {
-        object,
-        validated: None,
-        verdict: None,
-        agent: None,
-        pod: None,
-        image: None,
-        refused: Some((reason, words)),
-        attention: None,
-        app_user: false,
-        policy: None,
-    };
-    let mut wanted = status::build(&found, Timestamp::now());
-    // What was known about the server is not known to be otherwise.
-    if let Some(last) = &object.status
-        && let Some(known) = last.conditions.iter().find(|c| c.type_ == ready::TYPE)
-        && known.status == "True"
-    {
-        wanted.conditions.retain(|c| c.type_ != ready::TYPE);
-        wanted.conditions.insert(0, known.clone());
-        wanted.primary.clone_from(&last.primary);
-        wanted.ready_replicas = last.ready_replicas;
-        wanted.phase = Some(hera_api::Phase::Degraded);
-    }
-    write_status(object, shared, &wanted).await?;
+    let words = "the name is not usable for Services and pods: create the object under another";
+    let found = status::Found::of(object, ready::SPEC_INVALID, words.to_owned());
+    write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
     Ok(Outcome::Waiting)
+}
+
+/// Nothing can be made or changed. What runs goes on as it is, and is looked after.
+async fn refuse(
+    site: &Site<'_>,
+    reason: &'static str,
+    words: String,
+) -> Result<Outcome, PassError> {
+    let known = children::known_acl(site.live, site.owner.uid);
+    let healed = site.heal(known.as_ref()).await;
+    let verdict = site.verdict();
+    let found = status::Found {
+        verdict: Some(&verdict),
+        agent: site.agent.status(),
+        pod: site.pod.as_ref().map(|pod| pod.name.as_str()),
+        app_user: known.is_some_and(|set| set.users.len() > 1),
+        ..status::Found::of(site.object, reason, words)
+    };
+    let wanted = status::build(&found, Timestamp::now());
+    write_status(site.object, site.shared, &wanted).await?;
+    healed.map(|_| Outcome::Waiting)
 }
 
 async fn write_status(
@@ -179,12 +204,9 @@ fn listen(
 }
 
 struct Pass<'a> {
-    object: &'a RedisInstance,
-    shared: &'a Shared,
+    site: &'a Site<'a>,
     v: &'a Validated,
     ctx: &'a Context,
-    live: &'a Live,
-    term: u64,
 }
 
 impl Pass<'_> {
@@ -192,58 +214,58 @@ impl Pass<'_> {
         &self,
         authority: &Authority,
         resolved: image::Image,
+        endpoint: Option<String>,
     ) -> Result<Outcome, PassError> {
-        let Self {
+        let Self { site, v, ctx } = *self;
+        let Site {
+            object,
             shared,
-            v,
-            ctx,
             live,
             ..
-        } = *self;
-        let pod = live.pod.as_ref().map(observe::pod_view);
-        let agent = pod
-            .as_ref()
-            .map_or(AgentView::Absent, |pod| shared.agents.view(&pod.uid));
-        let was_ready = self
-            .object
-            .status
-            .iter()
-            .any(|s| s.ready_replicas == Some(1));
-        if was_ready
-            && pod
-                .as_ref()
-                .is_some_and(|pod| shared.agents.is_too_early(&pod.uid))
-        {
+        } = *site;
+        let was_ready = object.status.iter().any(|s| s.ready_replicas == Some(1));
+        if was_ready && shared.agents.is_too_early(site.pod_uid()) {
             // Nothing is known yet, and nothing is what a restarted operator says then.
             return Ok(Outcome::Waiting);
         }
         let operator_password = users::operator_password(live.system.as_ref());
         let app = users::app_credentials(live.app.as_ref());
+        let known = children::known_acl(live, &ctx.uid);
         let passwords = Passwords::read(
             &shared.client,
             &ctx.namespace,
             v,
-            operator_password.clone(),
+            operator_password,
             &app,
+            known.as_ref(),
         )
         .await?;
-        let known = children::known_acl(live, &ctx.uid);
-        let decision = self
-            .decide_users(&agent, &pod, &passwords, known.as_ref())
-            .await?;
+        let first_revision = self.first_revision();
+        let before = users::Before {
+            set: known.as_ref(),
+            at_agent: site.agent.status().map_or(0, |status| status.acl.revision),
+            first_revision,
+        };
+        let decision = self.decide_users(&passwords, &before).await?;
         let acl = match &decision {
             Some(decision) => decision.set.clone(),
-            None => users::bootstrap(&ctx.uid, &operator_password, known.as_ref()),
+            None => users::undecided(v, &ctx.uid, &passwords, &before),
         };
-        let config = children::next_config(live, server_config::build(v, ctx));
+        let at_agent = site
+            .agent
+            .status()
+            .map_or(0, |status| status.config.revision);
+        let wanted = server_config::build(v, ctx);
+        let config = children::next_config(live, wanted, at_agent, first_revision);
 
         let mut refused = resolved.problem;
+        let mut growth_refused = None;
         if !v.paused {
             let applied = self
                 .apply_children(authority, &resolved.source, &config, &acl, &passwords, &app)
                 .await;
             match applied {
-                Ok(()) => {}
+                Ok(claim_refused) => growth_refused = claim_refused,
                 Err(PassError::Apply(ApplyError::Taken(words))) => {
                     refused = Some((ready::NAME_TAKEN, words));
                 }
@@ -255,16 +277,8 @@ impl Pass<'_> {
         }
 
         let seen = Observation {
-            claim: observe::claim_view(live),
-            pod,
-            agent,
-            endpoint: observe::endpoint(live),
-            config: RevisionView {
-                revision: config.revision,
-            },
-            acl: RevisionView {
-                revision: acl.revision,
-            },
+            endpoint,
+            ..site.seen(config.revision, acl.revision)
         };
         let wanted = Wanted {
             pod_revision: roll_hash(v, &ctx.image),
@@ -276,45 +290,39 @@ impl Pass<'_> {
             paused: v.paused || refused.is_some(),
         };
         let plan = decide(&wanted, &seen);
-        let about = self.object.object_ref(&());
+        let about = object.object_ref(&());
         let material = act::Material {
-            v,
-            ctx,
+            owner: site.owner,
             live,
             about: &about,
-            pod_uid: seen
-                .pod
-                .as_ref()
-                .map(|pod| pod.uid.as_str())
-                .unwrap_or_default(),
-            config: &config,
-            acl: &acl,
-            term: self.term,
+            pod_uid: site.pod_uid(),
+            config: Some(&config),
+            acl: Some(&acl),
+            term: site.term,
         };
         let carried_out = act::carry_out(shared, &plan, &material).await;
         let result = verdict(&wanted, &seen, &plan);
         let app_user = acl.users.iter().any(|user| user.name == passwords.app_name);
         let found = status::Found {
-            object: self.object,
+            object,
             validated: Some(v),
             verdict: Some(&result),
             agent: seen.agent.status(),
             pod: seen.pod.as_ref().map(|pod| pod.name.as_str()),
             image: Some(&ctx.image),
             refused,
-            attention: self.attention(&passwords, decision.as_ref()),
+            attention: self.attention(&passwords, decision.as_ref(), growth_refused),
             app_user,
+            app_name: &passwords.app_name,
+            no_pod: observe::why_no_pod(&shared.client, live).await,
             policy: decision.as_ref().map(|decision| &decision.made),
         };
-        write_status(
-            self.object,
-            shared,
-            &status::build(&found, Timestamp::now()),
-        )
-        .await?;
+        write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
         carried_out?;
+        let undecided = decision.is_none() && site.agent.serves() && !v.paused;
         let again = decision.and_then(|decision| decision.made.again_unix_ms);
         Ok(match (result.settled, again) {
+            (true, _) if undecided => Outcome::Waiting,
             (true, None) => Outcome::Settled,
             (true, Some(at)) => Outcome::SettledUntil(at),
             (false, _) => Outcome::Waiting,
@@ -325,14 +333,24 @@ impl Pass<'_> {
         &self,
         passwords: &Passwords,
         decision: Option<&Decision>,
+        growth_refused: Option<String>,
     ) -> Option<(&'static str, String)> {
+        let site = self.site;
+        if decision.is_none() && site.agent.serves() && !self.v.paused {
+            let words = "the operator cannot ask the server on port 6379 of the pod, so no change of users \
+                         or their policy reaches it: check network policies";
+            return Some((degraded::SERVER_UNREACHABLE, words.to_owned()));
+        }
         if !passwords.missing.is_empty() {
             return Some((degraded::SECRET_MISSING, passwords.missing.join("; ")));
         }
         if let Some(refused) = decision.map(|d| &d.refused_rules).filter(|r| !r.is_empty()) {
             return Some((degraded::USER_REJECTED, refused.join("; ")));
         }
-        persistence_change(self.v, self.live)
+        if let Some(words) = growth_refused {
+            return Some((degraded::VOLUME_GROWTH_REFUSED, words));
+        }
+        persistence_change(self.v, site.live)
             .map(|words| (degraded::PERSISTENCE_CHANGE_REFUSED, words))
     }
 
@@ -344,14 +362,9 @@ impl Pass<'_> {
         acl: &AclSet,
         passwords: &Passwords,
         app: &hera_render::AppCredentials,
-    ) -> Result<(), PassError> {
-        let Self {
-            shared,
-            v,
-            ctx,
-            live,
-            ..
-        } = *self;
+    ) -> Result<Option<String>, PassError> {
+        let Self { site, v, ctx } = *self;
+        let Site { shared, live, .. } = *site;
         let known = live.tls.as_ref().and_then(children::known_tls);
         let tls = match known.filter(|files| authority.is_fresh(files)) {
             Some(files) => files,
@@ -374,32 +387,41 @@ impl Pass<'_> {
         Ok(children::apply(shared, &inputs, live).await?)
     }
 
+    /// Where the revisions of an object begin: high up if it lived before, so that no agent
+    /// remembers a higher one whose ConfigMap or Secret somebody deleted.
+    fn first_revision(&self) -> u64 {
+        let lived = self.site.object.status.iter().any(|s| s.version.is_some());
+        match lived {
+            true => u64::try_from(Timestamp::now().as_second()).unwrap_or(1),
+            false => 1,
+        }
+    }
+
     /// None while no server can be asked what commands it has, and while changes wait.
     async fn decide_users(
         &self,
-        agent: &AgentView,
-        pod: &Option<hera_core::instance::PodView>,
         passwords: &Passwords,
-        known: Option<&AclSet>,
+        before: &users::Before<'_>,
     ) -> Result<Option<Decision>, PassError> {
-        if self.v.paused {
+        let Self { site, v, ctx } = *self;
+        if v.paused {
             return Ok(None);
         }
         let (Some(status), Some(ip)) = (
-            agent.status(),
-            pod.as_ref().and_then(|pod| pod.ip.as_deref()),
+            site.agent.status(),
+            site.pod.as_ref().and_then(|pod| pod.ip.as_deref()),
         ) else {
             return Ok(None);
         };
         let Some(server) = self.server_facts(status, ip, &passwords.operator).await else {
             return Ok(None);
         };
-        let instance = InstanceRef::new(self.v.name.as_str()).within(&self.ctx.namespace);
+        let instance = InstanceRef::new(v.name.as_str()).within(&ctx.namespace);
         let subject = Subject {
-            validated: self.v,
+            validated: v,
             instance: &instance,
-            uid: &self.ctx.uid,
-            status: self
+            uid: &ctx.uid,
+            status: site
                 .object
                 .status
                 .iter()
@@ -407,7 +429,7 @@ impl Pass<'_> {
                 .find(|policy| policy.decision == Acl::NAME),
         };
         Ok(Some(
-            users::decide(self.shared, &subject, passwords, &server, known).await?,
+            users::decide(site.shared, &subject, passwords, &server, before).await?,
         ))
     }
 
@@ -422,7 +444,7 @@ impl Pass<'_> {
             return None;
         };
         let (engine, version) = (status.engine.clone()?, status.version.clone()?);
-        let tables = &self.shared.categories;
+        let tables = &self.site.shared.categories;
         let known = tables
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -449,7 +471,7 @@ impl Pass<'_> {
                         categories
                     }
                     Err(error) => {
-                        debug!(%error, "the server's command table cannot be read yet");
+                        warn!(%error, "the server's command table cannot be read yet");
                         return None;
                     }
                 }

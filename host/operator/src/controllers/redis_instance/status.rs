@@ -29,10 +29,42 @@ pub struct Found<'a> {
     pub refused: Option<(&'static str, String)>,
     /// Something else that needs attention: a reason of `Degraded`, and words.
     pub attention: Option<(&'static str, String)>,
-    /// The application user is in force.
+    /// The set of users has the application user.
     pub app_user: bool,
+    /// Its name.
+    pub app_name: &'a str,
+    /// Why the pod cannot be made, in the words of who should.
+    pub no_pod: Option<String>,
     /// Who decides about rights.
     pub policy: Option<&'a Made<AclAnswer>>,
+}
+
+impl<'a> Found<'a> {
+    /// Nothing but an object that cannot be carried out.
+    pub fn of(object: &'a RedisInstance, reason: &'static str, words: String) -> Self {
+        Self {
+            object,
+            validated: None,
+            verdict: None,
+            agent: None,
+            pod: None,
+            image: None,
+            refused: Some((reason, words)),
+            attention: None,
+            app_user: false,
+            app_name: "",
+            no_pod: None,
+            policy: None,
+        }
+    }
+
+    /// The server took the application user.
+    fn lets_app_in(&self) -> bool {
+        let refused = |agent: &AgentStatus| {
+            self.validated.is_some() && agent.acl.rejected.contains_key(self.app_name)
+        };
+        self.app_user && !self.agent.is_some_and(refused)
+    }
 }
 
 /// The status to write.
@@ -93,7 +125,12 @@ fn readiness(found: &Found<'_>) -> (bool, &'static str, String) {
         return (false, reason, words);
     };
     match &verdict.cause {
-        Cause::Serving if !found.app_user => {
+        Cause::NoPod if found.validated.is_none() => {
+            let refused = found.refused.clone();
+            let (reason, words) = refused.unwrap_or((ready::CREATING, String::new()));
+            (false, reason, words)
+        }
+        Cause::Serving if !found.lets_app_in() => {
             let why = found.attention.as_ref().map(|(_, words)| words.as_str());
             if let Some((degraded::SECRET_MISSING, words)) = &found.attention {
                 return no(ready::SECRET_MISSING, words);
@@ -110,7 +147,13 @@ fn readiness(found: &Found<'_>) -> (bool, &'static str, String) {
                 "there is no StorageClass {class}: create it, or delete the object and name another"
             ),
         ),
-        Cause::NoPod => no(ready::CREATING, "the pod is being made"),
+        Cause::NoPod if found.validated.is_some_and(|v| v.paused) => {
+            no(ready::PAUSED, "spec.paused is set: nothing is made")
+        }
+        Cause::NoPod => match &found.no_pod {
+            Some(words) => no(ready::CREATING, words),
+            None => no(ready::CREATING, "the pod is being made"),
+        },
         Cause::Unschedulable(words) => no(ready::UNSCHEDULABLE, words),
         Cause::ImagePull(words) => no(ready::IMAGE_PULL_FAILED, words),
         Cause::ContainerWaiting(words) => no(ready::WAITING_FOR_POD, words),
@@ -200,6 +243,13 @@ fn degradation(
             degraded::CONFIG_REJECTED,
             listed(&verdict.rejected_config),
         );
+    }
+    if let Some(claim) = &verdict.claim_lost_with_pod {
+        let words = format!(
+            "somebody deleted the claim {claim}: it and its data go when the pod does, so the pod is not \
+             replaced. Back the data up, then delete the pod, or this object, to start empty"
+        );
+        return (true, degraded::VOLUME_DELETED, words);
     }
     if verdict.shrink_refused {
         let words = "the volume is larger than spec.persistence.size and cannot shrink: set the \
