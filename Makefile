@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-IMG ?= ghcr.io/hera-io/hera-operator:0.1.0
+PUBLIC_IMG := ghcr.io/hera-io/hera-operator:0.1.0
+IMG ?= $(PUBLIC_IMG)
 MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TESTBED := $(TARGET)/debug/hera-testbed
@@ -64,8 +65,9 @@ run: ## Run the operator here, against the cluster of KUBECONFIG
 	HERA_AGENT_IMAGE=$${HERA_AGENT_IMAGE:-$(IMG)} cargo run --package hera-operator -- --http-address 127.0.0.1:8080
 
 .PHONY: install
-install: ## Install CRD and operator in the cluster of KUBECONFIG
-	kubectl apply -f deploy/crd/ -f deploy/manager/
+install: ## Install CRD and operator in the cluster of KUBECONFIG: make install [IMG=registry/name:tag]
+	kubectl apply -f deploy/crd/
+	for file in deploy/manager/*.yaml; do sed 's|$(PUBLIC_IMG)|$(IMG)|' "$$file"; echo '---'; done | kubectl apply -f -
 
 .PHONY: uninstall
 uninstall: ## Remove operator and CRD, and with it every instance

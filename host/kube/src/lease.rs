@@ -22,5 +22,7 @@ use std::time::Duration;
 
 /// How long a holder that does not renew is still believed (design §6).
 pub const DURATION: Duration = Duration::from_secs(6);
-/// How often the holder renews, and a candidate looks.
+/// How often the holder renews.
 pub const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// How often a candidate looks: a Lease that was released does not lie about for long.
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -5,9 +5,6 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-/// First word of the operator's program when it is to compile a module and end.
-pub const TRIAL: &str = "trial-compile";
-
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -29,16 +26,16 @@ pub struct Args {
     #[arg(long, env = "POD_NAME")]
     pub identity: Option<String>,
 
-    /// Image with the agent, for the init container of data pods.
+    /// Image with the agent, for the init container of data pods; that of this pod otherwise.
     #[arg(long, env = "HERA_AGENT_IMAGE")]
-    pub agent_image: String,
+    pub agent_image: Option<String>,
 
     /// Namespaces to look after, comma-separated; all if empty.
     #[arg(long, env = "HERA_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
 
     /// Where /metrics, /healthz and /readyz are served.
-    #[arg(long, env = "HERA_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "HERA_HTTP_ADDRESS", default_value = "[::]:8080")]
     pub http_address: SocketAddr,
 
     /// Where the decision log is served, for `kubectl hera` by port-forward: to this pod alone.

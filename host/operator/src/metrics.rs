@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hera_api::ShadowVerdict;
-use hera_policy::{Call, Outcome};
+use hera_policy::{Call, LoadError, Outcome};
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
@@ -28,7 +28,7 @@ pub struct Metrics {
     guard_refusals: IntCounterVec,
     /// Answers of policies in a shadow, by decision and verdict.
     shadows: IntCounterVec,
-    /// Modules asked for, by decision and outcome (`ok`, or why not).
+    /// Modules compiled, by decision and outcome (`ok`, or why not).
     pub policy_loads: IntCounterVec,
     /// Modules in memory.
     pub policy_modules: IntGauge,
@@ -97,7 +97,7 @@ impl Metrics {
             )?,
             policy_loads: counter(
                 "hera_policy_loads_total",
-                "Modules asked for",
+                "Modules that were compiled, or could not be",
                 &["decision", "outcome"],
             )?,
             policy_modules: gauge("hera_policy_modules", "Modules in memory")?,
@@ -139,6 +139,14 @@ impl Metrics {
                 .with_label_values(&[decision])
                 .observe(call.fuel as f64);
         }
+    }
+
+    /// Counts a module that was compiled, or could not be.
+    pub fn loaded(&self, decision: &str, error: Option<&LoadError>) {
+        let outcome = error.map_or("ok", LoadError::reason);
+        self.policy_loads
+            .with_label_values(&[decision, outcome])
+            .inc();
     }
 
     /// Counts an answer of a policy that is only compared.

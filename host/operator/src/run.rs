@@ -1,12 +1,14 @@
 //! Wires everything together and runs until it is told to stop.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use hera_kube::lease::{Elector, LeaseName};
 use hera_kube::{Applier, Events, StatusWriter};
-use kube::Client;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -23,6 +25,8 @@ use crate::watches::ReferenceWatches;
 use crate::{crd, http, inspect};
 
 const CONTROLLER: &str = "hera-operator";
+/// The operator's container in its own pod.
+const CONTAINER: &str = "operator";
 
 /// Runs the operator until SIGTERM or SIGINT.
 ///
@@ -40,9 +44,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let _ = stop.wait_for(|stop| *stop).await;
     };
 
-    let listener = TcpListener::bind(args.http_address)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.http_address))?;
+    let listener = listen(args.http_address).await?;
     let server = tokio::spawn(http::serve(
         listener,
         metrics.clone(),
@@ -55,9 +57,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             .with_context(|| format!("cannot append to {}", path.display()))?,
         None => Journal::default(),
     });
-    let listener = TcpListener::bind(args.inspect_address)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.inspect_address))?;
+    let listener = listen(args.inspect_address).await?;
     let inspection = tokio::spawn(inspect::serve(
         listener,
         journal.clone(),
@@ -73,6 +73,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = stopped(stop.clone()) => return Ok(()),
     }
 
+    let agent_image = agent_image(&args, &client).await?;
     let identity = args
         .identity
         .clone()
@@ -99,13 +100,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             args.namespace.clone(),
             metrics.clone(),
             journal,
+            args.watch_namespaces.clone(),
             wake.clone(),
         )
         .await?,
         references: ReferenceWatches::new(client.clone(), wake, args.namespace.clone()),
         metrics: metrics.clone(),
         namespace: args.namespace.clone(),
-        agent_image: args.agent_image.clone(),
+        agent_image,
         categories: std::sync::Mutex::default(),
         attempts: Attempts::default(),
     });
@@ -115,7 +117,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         tokio::spawn(async move { shared.policies.sweep(&shared.leadership).await })
     };
     info!(%identity, namespace = args.namespace, "operator starts");
-    redis_instance::run(shared, &args.watch_namespaces, woken, stopped(stop.clone()))
+    redis_instance::run(shared, &args.watch_namespaces, woken, &stop)
         .for_each(|()| std::future::ready(()))
         .await;
 
@@ -127,6 +129,37 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     inspection.await??;
     info!("operator stopped");
     Ok(())
+}
+
+/// Every IPv6 address stands for every address of a node, and for every IPv4 address where a node has
+/// no IPv6.
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = match TcpListener::bind(address).await {
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    bound.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The agent lies in the operator's own image.
+async fn agent_image(args: &Args, client: &Client) -> anyhow::Result<String> {
+    if let Some(image) = &args.agent_image {
+        return Ok(image.clone());
+    }
+    let name = args
+        .identity
+        .as_ref()
+        .context("outside a pod the agent's image must be named: set HERA_AGENT_IMAGE")?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &args.namespace);
+    let pod = pods.get(name).await.context("reading this pod")?;
+    let containers = pod.spec.map(|spec| spec.containers).unwrap_or_default();
+    let own = containers
+        .into_iter()
+        .find(|container| container.name == CONTAINER);
+    own.and_then(|container| container.image)
+        .with_context(|| format!("this pod has no container {CONTAINER}: set HERA_AGENT_IMAGE"))
 }
 
 /// Turns true at SIGTERM or SIGINT.

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use futures::{Stream, StreamExt as _};
+use futures::stream::{self, Stream, StreamExt as _};
 use hera_api::RedisInstance;
 use hera_api::meta::{LABEL_INSTANCE, LABEL_KEPT_POLICY, LABEL_MANAGED_BY, MANAGED_BY};
 use k8s_openapi::NamespaceResourceScope;
@@ -29,21 +29,20 @@ pub struct ChildNews {
     pub gone: Option<(String, String)>,
 }
 
-/// Tells of each change of a child of an instance. Only metadata is watched.
+/// Tells of each change of a child of an instance, in one namespace or in all. Only metadata is
+/// watched.
 pub fn children(
     client: &Client,
-    namespaces: &[String],
+    namespace: Option<String>,
 ) -> impl Stream<Item = ChildNews> + Send + use<> {
-    let mut streams = futures::stream::SelectAll::new();
-    for namespace in scopes(namespaces) {
-        let namespace = namespace.as_deref();
-        streams.push(owners::<StatefulSet>(client, namespace).boxed());
-        streams.push(owners::<Pod>(client, namespace).boxed());
-        streams.push(owners::<PersistentVolumeClaim>(client, namespace).boxed());
-        streams.push(owners::<Service>(client, namespace).boxed());
-        streams.push(owners::<EndpointSlice>(client, namespace).boxed());
-    }
-    streams
+    let namespace = namespace.as_deref();
+    stream::select_all([
+        owners::<StatefulSet>(client, namespace).boxed(),
+        owners::<Pod>(client, namespace).boxed(),
+        owners::<PersistentVolumeClaim>(client, namespace).boxed(),
+        owners::<Service>(client, namespace).boxed(),
+        owners::<EndpointSlice>(client, namespace).boxed(),
+    ])
 }
 
 /// `None` for all namespaces at once.
@@ -98,6 +97,7 @@ pub struct ReferenceWatches {
     client: Client,
     wake: UnboundedSender<InstanceRef>,
     own_namespace: String,
+    stores: OnceLock<Arc<[Store<Guarded>]>>,
     watched: Mutex<HashMap<String, Vec<JoinHandle<()>>>>,
 }
 
@@ -109,21 +109,24 @@ impl ReferenceWatches {
             client,
             wake,
             own_namespace,
+            stores: OnceLock::new(),
             watched: Mutex::default(),
         }
     }
 
-    /// Watches the operator's own namespace.
-    pub fn watch_own(&self, store: &Store<Guarded>) {
-        self.ensure(&self.own_namespace.clone(), store);
+    /// Knows from now on which instances there are, and watches the operator's own namespace.
+    pub fn watch(&self, stores: Vec<Store<Guarded>>) {
+        let _ = self.stores.set(stores.into());
+        self.ensure(&self.own_namespace);
     }
 
     /// Makes sure that `namespace` is watched, and ends watches where no instance is left.
-    pub fn ensure(&self, namespace: &str, store: &Store<Guarded>) {
+    pub fn ensure(&self, namespace: &str) {
+        let Some(stores) = self.stores.get() else {
+            return;
+        };
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let used: BTreeSet<String> = store
-            .state()
-            .iter()
+        let used: BTreeSet<String> = instances(stores)
             .filter_map(|instance| instance.namespace())
             .collect();
         watched.retain(|name, tasks| {
@@ -137,8 +140,8 @@ impl ReferenceWatches {
             return;
         }
         let tasks = vec![
-            tokio::spawn(self.follow::<Secret>(namespace, store.clone())),
-            tokio::spawn(self.follow::<ConfigMap>(namespace, store.clone())),
+            tokio::spawn(self.follow::<Secret>(namespace, stores.clone())),
+            tokio::spawn(self.follow::<ConfigMap>(namespace, stores.clone())),
         ];
         watched.insert(namespace.to_owned(), tasks);
     }
@@ -146,7 +149,7 @@ impl ReferenceWatches {
     fn follow<K>(
         &self,
         namespace: &str,
-        store: Store<Guarded>,
+        stores: Arc<[Store<Guarded>]>,
     ) -> impl Future<Output = ()> + Send + use<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -168,7 +171,7 @@ impl ReferenceWatches {
                 let Ok(object) = event else { continue };
                 let name = object.name_any();
                 let kept = object.labels().contains_key(LABEL_KEPT_POLICY);
-                for instance in store.state() {
+                for instance in instances(&stores) {
                     let here = instance.namespace().as_deref() == Some(namespace.as_str());
                     let concerned = (own && K::kind(&()) == "ConfigMap" && !kept)
                         || (here && refers_to(&instance, &name));
@@ -179,6 +182,11 @@ impl ReferenceWatches {
             }
         }
     }
+}
+
+fn instances(stores: &[Store<Guarded>]) -> impl Iterator<Item = Arc<Guarded>> + use<> {
+    let all: Vec<_> = stores.iter().flat_map(Store::state).collect();
+    all.into_iter()
 }
 
 /// True if the object called `name` is a child of the instance or named in its spec.

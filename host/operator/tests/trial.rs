@@ -1,7 +1,7 @@
 //! What the operator's own program does with a module before the operator itself touches it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use hera_operator::args::TRIAL;
+use hera_policy::trial::WORD as TRIAL;
 use hera_policy::{Acl, Limits, Registry, Trial, builtin};
 
 fn registry(program: &str) -> Registry {

@@ -133,7 +133,7 @@ fn check_import(name: &str) -> Result<(), LoadError> {
 }
 
 /// `hera:policy/acl@0.1.0` into `acl` and `(0, 1)`.
-fn contract(name: &str) -> Option<(&str, (u64, u64))> {
+pub fn contract(name: &str) -> Option<(&str, (u64, u64))> {
     let (interface, version) = name.strip_prefix("hera:policy/")?.split_once('@')?;
     let mut parts = version.split('.').map(|part| part.parse::<u64>().ok());
     Some((

@@ -9,10 +9,13 @@
 //! [`Limits`], or crash the host. With a [`Trial`], its compilation cannot either.
 
 pub mod builtin;
+mod cases;
 mod check;
+mod conformance;
 mod decisions;
 mod engine;
 mod error;
+mod inspect;
 mod limits;
 mod load;
 mod policy;
@@ -23,8 +26,11 @@ mod sandbox;
 pub mod trial;
 mod v0_1;
 
-pub use decisions::{Acl, Decision, GuardRefused};
+pub use cases::CaseResult;
+pub use conformance::{Broken, Conformance, run as conformance};
+pub use decisions::{Acl, Decision, ForDecision, GuardRefused, for_decision};
 pub use error::{CallError, LoadError, StartError};
+pub use inspect::{Inspection, check, inspect};
 pub use limits::Limits;
 pub use policy::{Context, Decided, Policy};
 pub use record::{Call, Outcome, Record};

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use crate::sandbox::LogLine;
+use crate::sandbox::{LogLine, Ran, Usage};
 use crate::{CallError, Decision, Limits};
 
 /// The circumstances of a call. Everything that an answer may depend on is here or in the input,
@@ -26,6 +26,21 @@ pub struct Context {
     pub version: String,
     /// The settings beside the policy, JSON text; empty for none.
     pub settings: String,
+}
+
+impl Context {
+    /// Circumstances for trying things: a Redis 7.2.4 called `cache` in `shop`, no settings.
+    pub fn example() -> Self {
+        Self {
+            now_unix_ms: 1_767_225_600_000,
+            seed: 7,
+            name: "cache".to_owned(),
+            namespace: "shop".to_owned(),
+            engine: "redis".to_owned(),
+            version: "7.2.4".to_owned(),
+            settings: String::new(),
+        }
+    }
 }
 
 /// A decision, before the guard has seen it.
@@ -50,6 +65,7 @@ pub struct Decided<A> {
 pub struct Policy<D> {
     inner: Arc<Inner<D>>,
     digest: String,
+    module: Arc<[u8]>,
 }
 
 struct Inner<D> {
@@ -59,7 +75,12 @@ struct Inner<D> {
 }
 
 impl<D: Decision> Policy<D> {
-    pub(crate) fn new(linked: D, digest: String, limits: Limits, calls: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(
+        linked: D,
+        (digest, module): (String, Arc<[u8]>),
+        limits: Limits,
+        calls: Arc<Semaphore>,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 linked,
@@ -67,12 +88,18 @@ impl<D: Decision> Policy<D> {
                 calls,
             }),
             digest,
+            module,
         }
     }
 
     /// `sha256:<hex>` of the module as it stood in the ConfigMap.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The module as it stood in the ConfigMap.
+    pub fn module(&self) -> &[u8] {
+        &self.module
     }
 
     /// Version of the contract that it was built for.
@@ -93,6 +120,23 @@ impl<D: Decision> Policy<D> {
 
     /// Asks for a decision, on a thread that may block, with as many calls at a time as there
     /// are cores.
+    pub(crate) async fn run(&self, context: &Context, input: &D::Input) -> Ran<D::Answer> {
+        let (context, input) = (context.clone(), input.clone());
+        let ran = self
+            .call(move |inner| Ok(inner.run(&context, &input)))
+            .await;
+        ran.unwrap_or_else(|error| Ran {
+            result: Err(error),
+            usage: Usage::default(),
+        })
+    }
+
+    /// [`Self::run`] on this very thread.
+    pub(crate) fn run_blocking(&self, context: &Context, input: &D::Input) -> Ran<D::Answer> {
+        self.inner.run(context, input)
+    }
+
+    /// Asks for a decision, on a thread that may block.
     ///
     /// # Errors
     ///
@@ -102,8 +146,7 @@ impl<D: Decision> Policy<D> {
         context: &Context,
         input: &D::Input,
     ) -> Result<Decided<D::Answer>, CallError> {
-        let (context, input) = (context.clone(), input.clone());
-        self.call(move |inner| inner.decide(&context, &input)).await
+        Decided::of(self.run(context, input).await)
     }
 
     /// [`Self::decide`] on this very thread, for programs without a runtime.
@@ -116,7 +159,7 @@ impl<D: Decision> Policy<D> {
         context: &Context,
         input: &D::Input,
     ) -> Result<Decided<D::Answer>, CallError> {
-        self.inner.decide(context, input)
+        Decided::of(self.run_blocking(context, input))
     }
 
     async fn call<T: Send + 'static>(
@@ -141,15 +184,21 @@ impl<D: Decision> Policy<D> {
     }
 }
 
-impl<D: Decision> Inner<D> {
-    fn decide(&self, context: &Context, input: &D::Input) -> Result<Decided<D::Answer>, CallError> {
-        let (answer, usage) = self.linked.decide(&self.limits, context, input)?;
-        Ok(Decided {
-            answer,
+impl<A> Decided<A> {
+    fn of(ran: Ran<A>) -> Result<Self, CallError> {
+        let Ran { result, usage } = ran;
+        Ok(Self {
+            answer: result?,
             fuel_used: usage.fuel,
             duration: usage.duration,
             logs: usage.logs,
         })
+    }
+}
+
+impl<D: Decision> Inner<D> {
+    fn run(&self, context: &Context, input: &D::Input) -> Ran<D::Answer> {
+        self.linked.decide(&self.limits, context, input)
     }
 }
 

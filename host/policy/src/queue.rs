@@ -1,5 +1,5 @@
-//! One compilation at a time, and the owners of modules take turns: who brings many waits for
-//! itself.
+//! Who may compile: one module of an owner at a time and two in all, and owners take turns. Who
+//! brings many, or slow ones, waits for itself.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,9 @@ use tokio::sync::oneshot;
 
 /// Modules of one owner that may wait at a time.
 pub const PER_OWNER: usize = 32;
+/// Compilations at a time. With one alone, a module that takes the five seconds it may have would
+/// keep everybody else waiting.
+const PLACES: usize = 2;
 
 /// The queue. Cheap to clone; clones share everything.
 #[derive(Clone, Default)]
@@ -15,13 +18,14 @@ pub struct FairQueue(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    busy: bool,
+    /// Owners that compile now.
+    busy: Vec<String>,
     /// The owner whose turn is next stands first.
     owners: VecDeque<(String, VecDeque<oneshot::Sender<Turn>>)>,
 }
 
 /// The right to compile, until it is dropped.
-pub struct Turn(Option<FairQueue>);
+pub struct Turn(Option<(FairQueue, String)>);
 
 impl FairQueue {
     /// Waits for the owner's turn.
@@ -32,9 +36,9 @@ impl FairQueue {
     pub async fn turn(&self, owner: &str) -> Result<Turn, usize> {
         let waiting = {
             let mut state = self.lock();
-            if !state.busy {
-                state.busy = true;
-                return Ok(Turn(Some(self.clone())));
+            if state.may_start(owner) {
+                state.busy.push(owner.to_owned());
+                return Ok(self.turn_of(owner));
             }
             let (sender, receiver) = oneshot::channel();
             match state.owners.iter_mut().find(|(name, _)| name == owner) {
@@ -55,23 +59,18 @@ impl FairQueue {
         Ok(waiting.await.unwrap_or(Turn(None)))
     }
 
-    fn pass_on(&self) {
-        loop {
-            let next = {
-                let mut state = self.lock();
-                let Some((owner, mut waiting)) = state.owners.pop_front() else {
-                    state.busy = false;
-                    return;
-                };
-                let next = waiting.pop_front();
-                if !waiting.is_empty() {
-                    state.owners.push_back((owner, waiting));
-                }
-                next
-            };
-            let Some(next) = next else { continue };
-            match next.send(Turn(Some(self.clone()))) {
-                Ok(()) => return,
+    fn turn_of(&self, owner: &str) -> Turn {
+        Turn(Some((self.clone(), owner.to_owned())))
+    }
+
+    fn pass_on(&self, done: &str) {
+        let mut state = self.lock();
+        if let Some(at) = state.busy.iter().position(|owner| owner == done) {
+            state.busy.swap_remove(at);
+        }
+        while let Some((owner, next)) = state.next() {
+            match next.send(self.turn_of(&owner)) {
+                Ok(()) => state.busy.push(owner),
                 // Nobody waits any more; its drop must not pass on a second time.
                 Err(mut turn) => turn.0 = None,
             }
@@ -83,10 +82,30 @@ impl FairQueue {
     }
 }
 
+impl State {
+    fn may_start(&self, owner: &str) -> bool {
+        self.busy.len() < PLACES && !self.busy.iter().any(|busy| busy == owner)
+    }
+
+    /// Whoever may start now and waited longest for a turn.
+    fn next(&mut self) -> Option<(String, oneshot::Sender<Turn>)> {
+        let at = self
+            .owners
+            .iter()
+            .position(|(owner, _)| self.may_start(owner))?;
+        let (owner, mut waiting) = self.owners.remove(at)?;
+        let next = waiting.pop_front();
+        if !waiting.is_empty() {
+            self.owners.push_back((owner.clone(), waiting));
+        }
+        Some((owner, next?))
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(queue) = self.0.take() {
-            queue.pass_on();
+        if let Some((queue, owner)) = self.0.take() {
+            queue.pass_on(&owner);
         }
     }
 }
@@ -99,10 +118,11 @@ mod tests {
     #[tokio::test]
     async fn owners_take_turns_whoever_brings_more() {
         let queue = FairQueue::default();
-        let first = queue.turn("flood").await.unwrap();
+        let flood = queue.turn("flood").await.unwrap();
+        let slow = queue.turn("slow").await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
-        for owner in ["flood", "flood", "flood", "shop"] {
+        for owner in ["flood", "flood", "flood", "shop", "shop"] {
             let (queue, order) = (queue.clone(), order.clone());
             tasks.spawn(async move {
                 let turn = queue.turn(owner).await.unwrap();
@@ -111,15 +131,28 @@ mod tests {
             });
             tokio::task::yield_now().await;
         }
-        drop(first);
+        drop(flood);
         tasks.join_all().await;
-        assert_eq!(*order.lock().unwrap(), ["flood", "shop", "flood", "flood"]);
+        drop(slow);
+        let expected = ["flood", "shop", "flood", "shop", "flood"];
+        assert_eq!(*order.lock().unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_slow_module_keeps_only_its_owner_waiting() {
+        let queue = FairQueue::default();
+        let _slow = queue.turn("flood").await.unwrap();
+        let same = tokio::time::timeout(std::time::Duration::from_millis(1), queue.turn("flood"));
+        assert!(same.await.is_err(), "it waits");
+        let other = tokio::time::timeout(std::time::Duration::from_secs(5), queue.turn("shop"));
+        assert!(other.await.is_ok_and(|turn| turn.is_ok()));
     }
 
     #[tokio::test]
     async fn one_owner_cannot_fill_the_queue_for_others() {
         let queue = FairQueue::default();
         let _first = queue.turn("flood").await.unwrap();
+        let _second = queue.turn("slow").await.unwrap();
         let mut tasks = JoinSet::new();
         for _ in 0..PER_OWNER {
             let queue = queue.clone();
@@ -135,6 +168,7 @@ mod tests {
     async fn who_stops_waiting_loses_nobody_the_turn() {
         let queue = FairQueue::default();
         let first = queue.turn("a").await.unwrap();
+        let _second = queue.turn("slow").await.unwrap();
         let gone = tokio::spawn({
             let queue = queue.clone();
             async move { queue.turn("b").await.map(drop) }

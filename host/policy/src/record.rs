@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallError, Context, Decided, Decision, GuardRefused, LogLine, Policy};
+use crate::sandbox::Ran;
+use crate::{Context, Decision, GuardRefused, LogLine, Policy};
 
 /// One call of one policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,9 +16,9 @@ pub struct Call<A> {
     /// What came of it.
     #[serde(flatten)]
     pub outcome: Outcome<A>,
-    /// Fuel that it took; 0 without an answer.
+    /// Fuel that it took.
     pub fuel: u64,
-    /// Microseconds that it took; 0 without an answer.
+    /// Microseconds that it took.
     pub micros: u64,
     /// What it logged.
     pub logs: Vec<LogLine>,
@@ -25,7 +26,11 @@ pub struct Call<A> {
 
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "outcome")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "outcome"
+)]
 pub enum Outcome<A> {
     /// An answer that passed the guard.
     Ok {
@@ -67,6 +72,9 @@ pub struct Record<I, A> {
     /// The policy in its shadow, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Call<A>>,
+    /// The settings of the policy in the shadow.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shadow_settings: String,
 }
 
 impl<A> Outcome<A> {
@@ -79,12 +87,34 @@ impl<A> Outcome<A> {
         }
     }
 
+    /// What came of it, for people.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Ok { .. } => "an answer".to_owned(),
+            Self::GuardRefused { refused, .. } => format!("GuardRefused: {refused}"),
+            Self::Fault {
+                reason, message, ..
+            } => format!("{reason}: {message}"),
+        }
+    }
+
     /// The answer, if it may be used.
     pub fn good(&self) -> Option<&A> {
         match self {
             Self::Ok { answer } => Some(answer),
             Self::GuardRefused { .. } | Self::Fault { .. } => None,
         }
+    }
+
+    /// False for what a busy machine or the operator is to blame for: the next time may be better.
+    pub fn lasts(&self) -> bool {
+        !matches!(
+            self,
+            Self::Fault {
+                to_blame: false,
+                ..
+            }
+        )
     }
 
     /// True if the policy gave no answer that may be used, and is to blame for that.
@@ -110,7 +140,7 @@ impl<A: PartialEq> Call<A> {
 impl<D: Decision> Policy<D> {
     /// Asks, holds the answer against the guard, and tells all of it.
     pub async fn ask(&self, source: &str, context: &Context, input: &D::Input) -> Call<D::Answer> {
-        self.call_of(source, input, self.decide(context, input).await)
+        self.call_of(source, input, self.run(context, input).await)
     }
 
     /// [`Self::ask`] on this very thread.
@@ -120,41 +150,28 @@ impl<D: Decision> Policy<D> {
         context: &Context,
         input: &D::Input,
     ) -> Call<D::Answer> {
-        self.call_of(source, input, self.decide_blocking(context, input))
+        self.call_of(source, input, self.run_blocking(context, input))
     }
 
-    fn call_of(
-        &self,
-        source: &str,
-        input: &D::Input,
-        result: Result<Decided<D::Answer>, CallError>,
-    ) -> Call<D::Answer> {
-        let (outcome, fuel, micros, logs) = match result {
-            Ok(decided) => {
-                let answer = decided.answer;
-                let outcome = match D::guard(input, &answer) {
-                    Ok(()) => Outcome::Ok { answer },
-                    Err(refused) => Outcome::GuardRefused { answer, refused },
-                };
-                let micros = u64::try_from(decided.duration.as_micros()).unwrap_or(u64::MAX);
-                (outcome, decided.fuel_used, micros, decided.logs)
-            }
-            Err(error) => {
-                let outcome = Outcome::Fault {
-                    reason: error.reason().to_owned(),
-                    message: error.to_string(),
-                    to_blame: error.is_fault(),
-                };
-                (outcome, 0, 0, Vec::new())
-            }
+    fn call_of(&self, source: &str, input: &D::Input, ran: Ran<D::Answer>) -> Call<D::Answer> {
+        let outcome = match ran.result {
+            Ok(answer) => match D::guard(input, &answer) {
+                Ok(()) => Outcome::Ok { answer },
+                Err(refused) => Outcome::GuardRefused { answer, refused },
+            },
+            Err(error) => Outcome::Fault {
+                reason: error.reason().to_owned(),
+                message: error.to_string(),
+                to_blame: error.is_fault(),
+            },
         };
         Call {
             source: source.to_owned(),
             digest: self.digest().to_owned(),
             outcome,
-            fuel,
-            micros,
-            logs,
+            fuel: ran.usage.fuel,
+            micros: u64::try_from(ran.usage.duration.as_micros()).unwrap_or(u64::MAX),
+            logs: ran.usage.logs,
         }
     }
 }

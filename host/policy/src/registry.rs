@@ -9,12 +9,21 @@ use crate::queue::FairQueue;
 use crate::trial::Trial;
 use crate::{Decision, Limits, LoadError, Policy, StartError, engine, load};
 
-/// Modules that are remembered, good and bad; past it those that nobody uses are forgotten.
-const REMEMBERED: usize = 256;
+/// Modules that are remembered, good and bad, and their size together; past either, good ones that
+/// nobody uses are forgotten, and past the number failures too.
+const REMEMBERED: usize = 1024;
+const REMEMBERED_BYTES: usize = 32 << 20;
 
 /// What became of a module; the policy's type follows from the decision in the key.
 type Outcome = Result<Arc<dyn Any + Send + Sync>, LoadError>;
 type Key = (&'static str, String);
+/// Told of each module that was compiled: the decision, and why it cannot be used.
+type Observer = Box<dyn Fn(&'static str, Option<&LoadError>) + Send + Sync>;
+
+struct Slot {
+    bytes: usize,
+    outcome: Arc<OnceCell<Outcome>>,
+}
 
 /// Compiles modules and remembers them by digest. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -28,7 +37,8 @@ struct Inner {
     trial: Option<Trial>,
     queue: FairQueue,
     calls: Arc<Semaphore>,
-    modules: Mutex<HashMap<Key, Arc<OnceCell<Outcome>>>>,
+    modules: Mutex<HashMap<Key, Slot>>,
+    observer: Observer,
 }
 
 impl Registry {
@@ -38,6 +48,20 @@ impl Registry {
     ///
     /// [`StartError`] if this machine cannot run one.
     pub fn new(limits: Limits, trial: Option<Trial>) -> Result<Self, StartError> {
+        Self::observed(limits, trial, |_, _| {})
+    }
+
+    /// As [`Self::new`]; `observer` is told of each module that was compiled: the decision, and
+    /// why it cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if this machine cannot run a sandbox.
+    pub fn observed(
+        limits: Limits,
+        trial: Option<Trial>,
+        observer: impl Fn(&'static str, Option<&LoadError>) + Send + Sync + 'static,
+    ) -> Result<Self, StartError> {
         let engine = engine::start(&limits)?;
         let calls = Arc::new(Semaphore::new(limits.calls.max(1)));
         let inner = Inner {
@@ -47,6 +71,7 @@ impl Registry {
             queue: FairQueue::default(),
             calls,
             modules: Mutex::default(),
+            observer: Box::new(observer),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -83,11 +108,13 @@ impl Registry {
         }
         let digest = hera_core::digest::of(&bytes);
         let key = (D::NAME, digest.clone());
-        let slot = self.slot(&key);
-        let outcome = slot
-            .get_or_init(|| self.compile::<D>(bytes, digest, owner))
-            .await
-            .clone();
+        let slot = self.slot(&key, bytes.len());
+        let compile = async || {
+            let outcome = self.compile::<D>(bytes, digest, owner).await;
+            (self.inner.observer)(D::NAME, outcome.as_ref().err());
+            outcome
+        };
+        let outcome = slot.get_or_init(compile).await.clone();
         if outcome.as_ref().is_err_and(|error| !error.is_lasting()) {
             self.forget(&key, &slot);
         }
@@ -101,7 +128,7 @@ impl Registry {
         let modules = self.lock();
         let good = modules
             .values()
-            .filter(|slot| matches!(slot.get(), Some(Ok(_))));
+            .filter(|slot| matches!(slot.outcome.get(), Some(Ok(_))));
         good.count()
     }
 
@@ -116,7 +143,7 @@ impl Registry {
             let linked = load::load::<D>(&inner.engine, &inner.limits, &bytes);
             drop(turn);
             let calls = Arc::clone(&inner.calls);
-            let policy = Policy::new(linked?, digest, inner.limits.clone(), calls);
+            let policy = Policy::new(linked?, (digest, bytes), inner.limits.clone(), calls);
             Ok(Arc::new(policy) as Arc<dyn Any + Send + Sync>)
         };
         tokio::task::spawn_blocking(compile)
@@ -124,33 +151,54 @@ impl Registry {
             .map_err(|error| LoadError::Internal(error.to_string()))?
     }
 
-    fn slot(&self, key: &Key) -> Arc<OnceCell<Outcome>> {
+    fn slot(&self, key: &Key, bytes: usize) -> Arc<OnceCell<Outcome>> {
         let mut modules = self.lock();
-        if modules.len() >= REMEMBERED && !modules.contains_key(key) {
-            modules.retain(|_, slot| match slot.get() {
+        if let Some(slot) = modules.get(key) {
+            return Arc::clone(&slot.outcome);
+        }
+        let many = modules.len() >= REMEMBERED;
+        let total: usize = modules.values().map(Slot::held).sum();
+        if many || total + bytes > REMEMBERED_BYTES {
+            modules.retain(|_, slot| match slot.outcome.get() {
                 Some(Ok(policy)) => Arc::strong_count(policy) > 1,
-                Some(Err(_)) => false,
+                Some(Err(_)) => !many,
                 None => true,
             });
         }
-        Arc::clone(modules.entry(key.clone()).or_default())
+        let outcome = Arc::default();
+        let slot = Slot {
+            bytes,
+            outcome: Arc::clone(&outcome),
+        };
+        modules.insert(key.clone(), slot);
+        outcome
     }
 
     fn forget(&self, key: &Key, failed: &Arc<OnceCell<Outcome>>) {
         let mut modules = self.lock();
         if modules
             .get(key)
-            .is_some_and(|slot| Arc::ptr_eq(slot, failed))
+            .is_some_and(|slot| Arc::ptr_eq(&slot.outcome, failed))
         {
             modules.remove(key);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<OnceCell<Outcome>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Slot>> {
         self.inner
             .modules
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// What it keeps in memory, as far as it grows with the module.
+    fn held(&self) -> usize {
+        match self.outcome.get() {
+            Some(Err(_)) => 0,
+            Some(Ok(_)) | None => self.bytes,
+        }
     }
 }
 

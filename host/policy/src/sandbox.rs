@@ -7,6 +7,9 @@ use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
 use crate::{CallError, Limits, engine};
 
+/// The runtime's words for more data than a call may copy out.
+const TOO_MUCH: &str = "too much data is being copied";
+
 /// A line that a policy logged, printable and cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,20 +25,38 @@ pub struct State {
     limits: Limits,
     logs: Vec<LogLine>,
     log_calls: usize,
+    log_bytes: usize,
     memory_refused: bool,
 }
 
-/// What a call took.
-#[derive(Debug)]
+/// What a call took, whatever came of it.
+#[derive(Debug, Default)]
 pub struct Usage {
     pub fuel: u64,
     pub duration: Duration,
     pub logs: Vec<LogLine>,
 }
 
+/// A call that is over.
+pub struct Ran<T> {
+    pub result: Result<T, CallError>,
+    pub usage: Usage,
+}
+
+impl<T> Ran<T> {
+    /// Makes something of what came out.
+    pub fn and_then<U>(self, make: impl FnOnce(T) -> Result<U, CallError>) -> Ran<U> {
+        Ran {
+            result: self.result.and_then(make),
+            usage: self.usage,
+        }
+    }
+}
+
 impl State {
     /// Keeps a line, unless there are enough of them. A call costs the policy little fuel and the
-    /// host some time, so a flood of them is ended by its number.
+    /// host some time, so a flood of them is ended by its number, and by its size: the runtime
+    /// bounds each line by itself only.
     pub fn log(&mut self, level: &'static str, text: &str) -> wasmtime::Result<()> {
         self.log_calls = self.log_calls.saturating_add(1);
         if self.log_calls > self.limits.log_calls {
@@ -43,6 +64,10 @@ impl State {
                 "it logged more than {} lines",
                 self.limits.log_calls
             ));
+        }
+        self.log_bytes = self.log_bytes.saturating_add(text.len());
+        if self.log_bytes > self.limits.copied_bytes {
+            return Err(wasmtime::format_err!("{TOO_MUCH}"));
         }
         if self.logs.len() < self.limits.log_lines {
             let text = hera_core::acl::printable(text, self.limits.log_line_bytes);
@@ -98,37 +123,36 @@ pub fn run<T>(
     engine: &Engine,
     limits: &Limits,
     call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
-) -> Result<(T, Usage), CallError> {
+) -> Ran<T> {
     let started = Instant::now();
     let state = State {
         limits: limits.clone(),
         logs: Vec::new(),
         log_calls: 0,
+        log_bytes: 0,
         memory_refused: false,
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
-    store
-        .set_fuel(limits.fuel)
-        .map_err(|error| CallError::Internal(format!("{error:#}")))?;
+    if let Err(error) = store.set_fuel(limits.fuel) {
+        return Ran {
+            result: Err(CallError::Internal(format!("{error:#}"))),
+            usage: Usage::default(),
+        };
+    }
     store.set_epoch_deadline(engine::ticks(limits.deadline));
     store.set_hostcall_fuel(limits.copied_bytes);
     let result = call(&mut store);
     let left = store.get_fuel().unwrap_or_default();
     let state = store.into_data();
-    match result {
-        Ok(value) => {
-            let fuel = limits.fuel.saturating_sub(left);
-            Ok((
-                value,
-                Usage {
-                    fuel,
-                    duration: started.elapsed(),
-                    logs: state.logs,
-                },
-            ))
-        }
-        Err(error) => Err(failure(&error, &state)),
+    let result = result.map_err(|error| failure(&error, &state));
+    Ran {
+        result,
+        usage: Usage {
+            fuel: limits.fuel.saturating_sub(left),
+            duration: started.elapsed(),
+            logs: state.logs,
+        },
     }
 }
 
@@ -150,7 +174,7 @@ fn failure(error: &wasmtime::Error, state: &State) -> CallError {
         None => {
             let root = error.root_cause().to_string();
             // The runtime has no type for this; a test holds the words in place.
-            if root.contains("too much data is being copied") {
+            if root.contains(TOO_MUCH) {
                 return CallError::TooMuchData {
                     limit: limits.copied_bytes,
                 };

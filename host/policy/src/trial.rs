@@ -11,8 +11,11 @@ use std::os::unix::process::ExitStatusExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::{Acl, Decision, Limits, LoadError, engine, load};
+use crate::decisions::{ForDecision, for_decision};
+use crate::{Decision, Limits, LoadError, engine, load};
 
+/// First word of a program that is to compile a module and end: see [`main`].
+pub const WORD: &str = "trial-compile";
 /// Address space of a trial.
 const MEMORY: u64 = 512 << 20;
 /// Processor time of a trial.
@@ -49,21 +52,33 @@ impl Trial {
             .kill_on_drop(true)
             .spawn()
             .map_err(internal)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A child that ended early closes the pipe; how it ended says more.
-            let _ = stdin.write_all(bytes).await;
-        }
-        let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+        let stdin = child.stdin.take();
+        let working = async move {
+            if let Some(mut stdin) = stdin {
+                // A child that ended early closes the pipe; how it ended says more.
+                let _ = stdin.write_all(bytes).await;
+            }
+            child.wait_with_output().await
+        };
+        let output = tokio::time::timeout(PATIENCE, working)
             .await
             .map_err(|_| LoadError::Internal("the trial does not end".to_owned()))?
             .map_err(internal)?;
-        if let Some(signal) = output.status.signal() {
-            return Err(LoadError::TooCostly {
-                what: match signal {
-                    SIGXCPU | SIGKILL => format!("processor time ({CPU_SECONDS} s)"),
-                    _ => format!("memory ({} MiB)", MEMORY >> 20),
-                },
-            });
+        match output.status.signal() {
+            None => {}
+            // Not by its own limits: somebody else needed the memory.
+            Some(SIGKILL) => {
+                let words = "the trial was killed: the node is short of memory";
+                return Err(LoadError::Internal(words.to_owned()));
+            }
+            Some(SIGXCPU) => {
+                let what = format!("processor time ({CPU_SECONDS} s)");
+                return Err(LoadError::TooCostly { what });
+            }
+            Some(_) => {
+                let what = format!("memory ({} MiB)", MEMORY >> 20);
+                return Err(LoadError::TooCostly { what });
+            }
         }
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             Err(LoadError::Internal(format!(
@@ -89,12 +104,15 @@ pub fn main(decision: &str) -> ExitCode {
 
 fn compile(decision: &str) -> Result<(), LoadError> {
     let internal = |error: &dyn std::fmt::Display| LoadError::Internal(error.to_string());
-    for (resource, limit) in [
-        (Resource::RLIMIT_AS, MEMORY),
-        (Resource::RLIMIT_CPU, CPU_SECONDS),
-        (Resource::RLIMIT_CORE, 0),
+    // Where memory is short this process goes, not the operator.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    for (resource, soft, hard) in [
+        (Resource::RLIMIT_AS, MEMORY, MEMORY),
+        // The soft limit's signal tells itself from a kill.
+        (Resource::RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 1),
+        (Resource::RLIMIT_CORE, 0, 0),
     ] {
-        setrlimit(resource, limit, limit).map_err(|error| internal(&error))?;
+        setrlimit(resource, soft, hard).map_err(|error| internal(&error))?;
     }
     let limits = Limits::default();
     let mut bytes = Vec::new();
@@ -105,13 +123,17 @@ fn compile(decision: &str) -> Result<(), LoadError> {
         .take(bound)
         .read_to_end(&mut bytes)
         .map_err(|error| internal(&error))?;
-    match decision {
-        Acl::NAME => check::<Acl>(&limits, &bytes),
-        other => Err(LoadError::Internal(format!("no decision {other}"))),
-    }
+    let outcome = for_decision(decision, Compile(&limits, &bytes));
+    outcome.unwrap_or_else(|| Err(LoadError::Internal(format!("no decision {decision}"))))
 }
 
-fn check<D: Decision>(limits: &Limits, bytes: &[u8]) -> Result<(), LoadError> {
-    let engine = engine::compiler().map_err(|error| LoadError::Internal(error.to_string()))?;
-    load::compile::<D>(&engine, limits, bytes).map(drop)
+struct Compile<'a>(&'a Limits, &'a [u8]);
+
+impl ForDecision for Compile<'_> {
+    type Output = Result<(), LoadError>;
+
+    fn run<D: Decision>(self) -> Self::Output {
+        let engine = engine::compiler().map_err(|error| LoadError::Internal(error.to_string()))?;
+        load::compile::<D>(&engine, self.0, self.1).map(drop)
+    }
 }

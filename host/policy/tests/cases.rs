@@ -9,75 +9,73 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use hera_core::acl::{AclInput, compile};
-use hera_policy::{Acl, CallError, Limits, Policy, Registry};
-use serde_json::{Value, json};
-use support::{context, corpus};
+use hera_policy::{Acl, Decision as _, Limits, Policy, Registry, builtin};
+use support::corpus;
 
 const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies");
+/// What a typical policy has at most, in bytes.
+const TYPICAL: usize = 40 << 10;
 
-/// The records of the contract have no defaults, those of a case file do.
-fn input(case: &Value) -> AclInput {
-    let mut input = case["input"].clone();
-    for user in input["users"].as_array_mut().unwrap() {
-        for field in ["keys", "channels", "rules"] {
-            if user.get(field).is_none() {
-                user[field] = json!([]);
-            }
-        }
-    }
-    serde_json::from_value(input).unwrap()
-}
-
-fn decide(policy: &Policy<Acl>, case: &Value) -> Result<BTreeMap<String, String>, String> {
-    let settings = case.get("settings").map(Value::to_string);
-    let mut context = context(&settings.unwrap_or_default());
-    context.version = case["version"].as_str().unwrap_or("7.2.4").to_owned();
-    match policy.decide_blocking(&context, &input(case)) {
-        Ok(decided) => Ok(decided
-            .answer
-            .users
-            .iter()
-            .map(|user| {
-                let rules = compile(user, &[]).rules;
-                // The first three take away what a server gives by itself.
-                (user.name.clone(), rules[3..].join(" "))
-            })
-            .collect()),
-        Err(CallError::InvalidSettings(words) | CallError::Refused(words)) => Err(words),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-fn wanted(case: &Value) -> Result<BTreeMap<String, String>, String> {
-    match case.get("grants") {
-        Some(grants) => Ok(serde_json::from_value(grants.clone()).unwrap()),
-        None => Err(case["error"].as_str().unwrap().to_owned()),
-    }
+async fn policy(name: &str) -> Arc<Policy<Acl>> {
+    let module = match name {
+        "acl-presets" => builtin::ACL_PRESETS.to_vec(),
+        name => corpus::example(name).unwrap(),
+    };
+    let size = module.len();
+    println!("{name}: {size} bytes");
+    assert!(size <= TYPICAL + TYPICAL / 2, "{name} has {size} bytes");
+    let registry = Registry::new(Limits::default(), None).unwrap();
+    registry.load(module, "tests").await.unwrap()
 }
 
 async fn check(name: &str) -> usize {
-    let registry = Registry::new(Limits::default(), None).unwrap();
-    let module = corpus::example(name).unwrap();
-    assert!(module.len() < 64 << 10, "{name} has {} bytes", module.len());
-    let policy: Arc<Policy<Acl>> = registry.load(module, "tests").await.unwrap();
-    let files = std::fs::read_dir(Path::new(POLICIES).join(name).join("cases")).unwrap();
-    let mut count = 0;
-    for file in files {
-        let path = file.unwrap().path();
-        let case = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        assert_eq!(decide(&policy, &case), wanted(&case), "{}", path.display());
-        count += 1;
+    let folder = Path::new(POLICIES).join(name).join("cases");
+    let results = Acl::cases(&*policy(name).await, &folder).unwrap();
+    for result in &results {
+        assert_eq!(result.wrong, None, "{}", result.file.display());
     }
-    count
+    results.len()
 }
 
 #[tokio::test]
 async fn the_cases_of_the_examples_come_out_in_the_sandbox_as_natively() {
     assert!(check("acl-tenant-prefix").await >= 3);
     assert!(check("acl-least-privilege").await >= 2);
+}
+
+#[tokio::test]
+async fn the_policies_of_this_repository_do_what_every_policy_must() {
+    for name in [
+        "acl-presets",
+        "acl-no-delete",
+        "acl-tenant-prefix",
+        "acl-least-privilege",
+    ] {
+        let found = hera_policy::conformance(&*policy(name).await, "", 1, 200);
+        println!("{name}: at most {} fuel", found.most_fuel);
+        assert_eq!(found.faults, vec![], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_a_rule_does_not_pass_for_a_policy() {
+    for (name, words) in [
+        ("beyond-spec", "the guard refuses"),
+        ("panic", "crashed"),
+        ("endless-loop", "fuel"),
+    ] {
+        let registry = Registry::new(Limits::default(), None).unwrap();
+        let module = corpus::guest(name).unwrap();
+        let policy: Arc<Policy<Acl>> = registry.load(module, "tests").await.unwrap();
+        let found = hera_policy::conformance(&policy, "", 1, 8);
+        assert!(!found.faults.is_empty(), "{name} passes");
+        assert!(
+            found.faults[0].what.contains(words),
+            "{:?}",
+            found.faults[0]
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Users and their rights: what is asked, what a policy grants, what reaches a server.
 
 mod ceiling;
+mod diff;
 mod guard;
 mod model;
 mod patterns;
@@ -10,13 +11,14 @@ mod table;
 mod tokens;
 
 pub use ceiling::permits;
+pub use diff::diff;
 pub use guard::{GuardRule, MAX_GRANTS, Violation, guard};
 pub use model::{
     AclAnswer, AclInput, AclSet, AclUser, Categories, CommandRule, KeyAccess, KeyGrant, Preset,
     UserGrants, UserRequest,
 };
 pub use request::{RequestProblem, check_request};
-pub use rules::compile;
+pub use rules::{CLEAR, compile};
 pub use table::{CommandTable, UnknownName};
 pub use tokens::{MAX_NAME, MAX_PATTERN, is_pattern, is_user_name, printable};
 

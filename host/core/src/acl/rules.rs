@@ -2,13 +2,15 @@
 
 use super::{AclUser, CommandRule, KeyAccess, UserGrants};
 
+/// What every user's rules begin with: what a new user may do by default differs between versions.
+pub const CLEAR: [&str; 3] = ["resetkeys", "resetchannels", "-@all"];
+
 /// The rules that make a server's user from grants that passed the guard. The same grants and
 /// hashes always give the same rules.
 ///
-/// The list starts by taking everything away: what a new user may do by default differs between
-/// versions (6.2 opens all channels).
+/// The list starts by taking everything away (6.2 opens all channels by default).
 pub fn compile(grants: &UserGrants, password_sha256: &[String]) -> AclUser {
-    let clear = ["resetkeys", "resetchannels", "-@all"].map(str::to_owned);
+    let clear = CLEAR.map(str::to_owned);
     let commands = grants.commands.iter().map(|rule| match rule {
         CommandRule::AllowCommand(name) => format!("+{name}"),
         CommandRule::DenyCommand(name) => format!("-{name}"),

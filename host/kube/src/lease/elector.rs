@@ -9,7 +9,7 @@ use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{DURATION, RENEW_EVERY, Record, Verdict, evaluate};
+use super::{DURATION, LOOK_EVERY, RENEW_EVERY, Record, Verdict, evaluate};
 
 /// Where the Lease lies.
 #[derive(Clone, Debug)]
@@ -116,9 +116,13 @@ impl Elector {
                 () = &mut shutdown => break,
             }
             self.expire();
+            let pause = match *self.tenure.borrow() {
+                Some(_) => RENEW_EVERY,
+                None => LOOK_EVERY,
+            };
             let raised = self.at_least.changed();
             tokio::select! {
-                () = tokio::time::sleep(RENEW_EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
                 _ = raised => {}
                 () = &mut shutdown => break,
             }

@@ -114,6 +114,7 @@ fn tell<A>(decision: &str, namespace: &str, name: &str, call: &Call<A>, role: &s
         source = call.source,
         digest = call.digest,
         outcome = call.outcome.name(),
+        words = call.outcome.good().is_none().then(|| call.outcome.words()),
         fuel = call.fuel,
         micros = call.micros,
         "a policy answered"
@@ -149,6 +150,7 @@ mod tests {
                 logs: vec![],
             },
             shadow: None,
+            shadow_settings: String::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! One decision: from a question to an answer that may be used, or to the reason why there is
 //! none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hera_api::conditions::policy_healthy as reason;
@@ -9,9 +9,15 @@ use hera_api::{PolicySource, PolicyStatus, ShadowSource, ShadowVerdict};
 use hera_core::{aside, digest};
 use hera_policy::{Call, Context, Decision, Outcome, Record};
 
+use super::kept::name_of;
 use super::source::text;
 use super::{Choice, Common, Compared, Made, Problem, problem_of};
 use crate::shared::InstanceRef;
+
+/// Where the built-in comes from, as a status says it.
+const BUILTIN: &str = "builtin";
+/// What may pass by itself is looked at again after this.
+const RETRY_MS: u64 = 5_000;
 
 /// Everything about one decision.
 pub struct Lane<D: Decision> {
@@ -48,8 +54,9 @@ struct Memory<D: Decision> {
 struct Conduct {
     policy_key: String,
     record: aside::Record,
-    /// The last fault, while there was no good answer since.
-    fault: Option<Problem>,
+    /// The last fault, while there was no good answer since, and its kind. The words are those of
+    /// its first time: what a policy says is no reason to write a status again.
+    fault: Option<(String, Problem)>,
 }
 
 /// What a call and its shadow came to.
@@ -57,6 +64,8 @@ struct Conduct {
 struct Asked<A> {
     call: Call<A>,
     shadow: Option<Compared>,
+    /// The shadow would say the same again.
+    lasts: bool,
 }
 
 /// Who is to be asked.
@@ -77,7 +86,7 @@ impl<D: Decision> Lane<D> {
             builtin: Choice {
                 policy,
                 settings: String::new(),
-                source: "builtin".to_owned(),
+                source: BUILTIN.to_owned(),
             },
             objects: Mutex::default(),
         })
@@ -95,13 +104,15 @@ impl<D: Decision> Lane<D> {
     pub async fn decide(&self, question: &Question<'_, D>) -> kube::Result<Made<D::Answer>> {
         let Chosen { choice, problem } = self.choose(question).await?;
         let shadow = self.shadow(question).await?;
+        let passes = problem.as_ref().is_some_and(|problem| problem.passes);
         let Some(choice) = choice else {
             return Ok(Made {
                 answer: None,
                 active: None,
                 problem,
                 shadow: shadow.and_then(Result::err),
-                again_unix_ms: None,
+                again_unix_ms: passes
+                    .then(|| question.context.now_unix_ms.saturating_add(RETRY_MS)),
             });
         };
         let context = Context {
@@ -112,35 +123,66 @@ impl<D: Decision> Lane<D> {
         let asked_key = asked_key::<D>(&policy_key, &context, question.input, shadow.as_ref());
         let mut conduct = self.conduct(question.instance, policy_key);
         let (answer, shadow) = match self.known(question.instance, &asked_key) {
-            Some(Asked { call, shadow }) => (call.outcome.good().cloned(), shadow),
+            Some(Asked { call, shadow, .. }) => (call.outcome.good().cloned(), shadow),
             None if !conduct.record.may_ask(context.now_unix_ms) => {
                 (None, shadow.and_then(Result::err))
             }
             None => {
-                let asked = self.ask(&choice, shadow, &context, question.input).await;
-                let outcome = &asked.call.outcome;
-                conduct.fault = problem_of(&asked.call);
-                match outcome.good() {
-                    Some(_) => conduct.record.good(),
-                    None => conduct
-                        .record
-                        .fault(outcome.is_fault(), context.now_unix_ms),
-                }
-                let answer = outcome.good().cloned();
+                let asked = self
+                    .ask(question.instance, &choice, shadow, &context, question.input)
+                    .await;
+                conduct.note(&asked.call, context.now_unix_ms);
+                let answer = asked.call.outcome.good().cloned();
                 let shadow = asked.shadow.clone();
                 self.note(question.instance, &conduct, (asked_key, asked));
                 (answer, shadow)
             }
         };
+        if answer.is_some() {
+            self.proved(question.instance, &choice).await;
+        }
+        let problem = problem.or(conduct
+            .explain(choice.policy.digest())
+            .filter(|_| answer.is_none()));
+        let again_unix_ms = match (&answer, &problem) {
+            (None, _) => Some(conduct.record.not_before_unix_ms),
+            (Some(_), Some(problem)) if problem.passes => {
+                Some(context.now_unix_ms.saturating_add(RETRY_MS))
+            }
+            (Some(_), _) => None,
+        };
         Ok(Made {
-            active: Some(choice.active()),
-            again_unix_ms: answer
-                .is_none()
-                .then_some(conduct.record.not_before_unix_ms),
-            problem: problem.or(conduct.explain().filter(|_| answer.is_none())),
+            // What is in force: of a policy that gives no answer, nothing is.
+            active: self.with(question.instance, |memory| {
+                memory.last_good.as_ref().map(Choice::active)
+            }),
+            again_unix_ms,
+            problem,
             answer,
             shadow,
         })
+    }
+
+    /// A policy gave a good answer: it is the one to fall back to, also after a restart.
+    async fn proved(&self, instance: &InstanceRef, choice: &Choice<D>) {
+        let digest = choice.policy.digest();
+        let known = self.with(instance, |memory| {
+            let last = memory.last_good.replace(choice.clone());
+            last.is_some_and(|last| last.policy.digest() == digest)
+        });
+        if !known && choice.source != BUILTIN {
+            self.common.keep(&choice.policy).await;
+        }
+    }
+
+    /// Names under which the modules that decide somewhere are kept.
+    pub fn used(&self) -> BTreeSet<String> {
+        let objects = self.lock();
+        let good = objects
+            .values()
+            .filter_map(|memory| memory.last_good.as_ref());
+        good.map(|choice| name_of(D::NAME, choice.policy.digest()))
+            .collect()
     }
 
     async fn choose(&self, question: &Question<'_, D>) -> kube::Result<Chosen<D>> {
@@ -153,14 +195,8 @@ impl<D: Decision> Lane<D> {
             .find::<D>(question.instance, question.source)
             .await?
         {
-            None => {
-                self.remember_good(question.instance, &self.builtin);
-                return Ok(fine(self.builtin.clone()));
-            }
-            Some(Ok(choice)) => {
-                self.remember_good(question.instance, &choice);
-                return Ok(fine(choice));
-            }
+            None => return Ok(fine(self.builtin.clone())),
+            Some(Ok(choice)) => return Ok(fine(choice)),
             Some(Err(problem)) => problem,
         };
         if problem.reason == reason::DEFAULT_AMBIGUOUS {
@@ -188,8 +224,16 @@ impl<D: Decision> Lane<D> {
         else {
             return Ok(None);
         };
-        if digest == self.builtin.policy.digest() {
+        if status.source == BUILTIN || digest == self.builtin.policy.digest() {
             return Ok(Some(self.builtin.clone()));
+        }
+        // Settings belong to the policy beside which they stand.
+        let wanted = match question.source.and_then(|s| s.config_map_ref.as_ref()) {
+            Some(reference) => format!("configMap {}", reference.name),
+            None => "default".to_owned(),
+        };
+        if status.source != wanted {
+            return Ok(None);
         }
         let settings = match question.source {
             Some(source) => text(&source.settings)?,
@@ -200,7 +244,8 @@ impl<D: Decision> Lane<D> {
             .restore::<D>(question.instance, digest, settings, status.source.clone())
             .await?;
         if let Ok(choice) = &found {
-            self.remember_good(question.instance, choice);
+            let good = Some(choice.clone());
+            self.with(question.instance, |memory| memory.last_good = good);
         }
         Ok(found.ok())
     }
@@ -231,6 +276,7 @@ impl<D: Decision> Lane<D> {
 
     async fn ask(
         &self,
+        instance: &InstanceRef,
         choice: &Choice<D>,
         shadow: Option<Result<Choice<D>, Compared>>,
         context: &Context,
@@ -238,17 +284,19 @@ impl<D: Decision> Lane<D> {
     ) -> Asked<D::Answer> {
         let call = choice.policy.ask(&choice.source, context, input).await;
         self.common.metrics.decided(D::NAME, &call);
-        let (compared, shadow) = match shadow {
+        let (compared, shadow, shadow_settings) = match shadow {
             Some(Ok(shadow)) => {
                 let context = Context {
                     settings: shadow.settings.clone(),
                     ..context.clone()
                 };
                 let other = shadow.policy.ask(&shadow.source, &context, input).await;
-                (Some(compare(&call, &other)), Some(other))
+                let before = self.with(instance, |memory| memory.last_shadow());
+                let compared = compare::<D>(&call, &other, before);
+                (Some(compared), Some(other), shadow.settings)
             }
-            Some(Err(compared)) => (Some(compared), None),
-            None => (None, None),
+            Some(Err(compared)) => (Some(compared), None, String::new()),
+            None => (None, None, String::new()),
         };
         if let Some(compared) = &compared {
             self.common.metrics.compared(D::NAME, compared.verdict);
@@ -259,16 +307,15 @@ impl<D: Decision> Lane<D> {
             input: input.clone(),
             call,
             shadow,
+            shadow_settings,
         };
         self.common.journal.add(&record);
+        let lasts = record.shadow.is_none_or(|call| call.outcome.lasts());
         Asked {
             call: record.call,
             shadow: compared,
+            lasts,
         }
-    }
-
-    fn remember_good(&self, instance: &InstanceRef, choice: &Choice<D>) {
-        self.with(instance, |memory| memory.last_good = Some(choice.clone()));
     }
 
     fn conduct(&self, instance: &InstanceRef, policy_key: String) -> Conduct {
@@ -287,7 +334,8 @@ impl<D: Decision> Lane<D> {
     fn known(&self, instance: &InstanceRef, asked_key: &str) -> Option<Asked<D::Answer>> {
         self.with(instance, |memory| match &memory.last {
             Some((key, asked)) if key == asked_key => {
-                asked.call.outcome.good().is_some().then(|| asked.clone())
+                let good = asked.lasts && asked.call.outcome.good().is_some();
+                good.then(|| asked.clone())
             }
             _ => None,
         })
@@ -317,42 +365,87 @@ impl<D: Decision> Lane<D> {
     }
 }
 
+impl<D: Decision> Memory<D> {
+    fn last_shadow(&self) -> Option<Compared> {
+        self.last.as_ref()?.1.shadow.clone()
+    }
+}
+
 impl Conduct {
+    /// Takes in what came of a call.
+    fn note<A>(&mut self, call: &Call<A>, now_unix_ms: u64) {
+        let Some(problem) = problem_of(call) else {
+            self.record.good();
+            self.fault = None;
+            return;
+        };
+        self.record.fault(call.outcome.is_fault(), now_unix_ms);
+        let kind = match &call.outcome {
+            Outcome::GuardRefused { refused, .. } => refused.rule.clone(),
+            outcome => outcome.name().to_owned(),
+        };
+        if self.fault.as_ref().is_none_or(|(known, _)| *known != kind) {
+            self.fault = Some((kind, problem));
+        }
+    }
+
     /// Says what the last fault means for the object.
-    fn explain(&self) -> Option<Problem> {
-        let Problem { reason, message } = self.fault.clone()?;
+    fn explain(&self, digest: &str) -> Option<Problem> {
+        let (_, problem) = self.fault.clone()?;
+        let Problem {
+            reason, message, ..
+        } = problem;
+        let module = digest.get(..19).unwrap_or(digest);
         Some(if self.record.is_aside() {
-            Problem {
-                reason: reason::SET_ASIDE,
-                message: format!(
-                    "{reason}: {message}; after {} faults in a row it is asked again only after a \
-                     while, or at once when module or settings change; the last good decision stays",
-                    aside::FAULTS
-                ),
-            }
+            let message = format!(
+                "{reason}: {message} (module {module}); after {} faults in a row it is asked again only after a \
+                 while, or at once when module or settings change; the last good decision stays",
+                aside::FAULTS
+            );
+            Problem::lasting(reason::SET_ASIDE, message)
         } else {
-            Problem {
-                reason,
-                message: format!("{message}; the last good decision stays"),
-            }
+            let message = format!("{message} (module {module}); the last good decision stays");
+            Problem::lasting(reason, message)
         })
     }
 }
 
-fn compare<A: PartialEq>(call: &Call<A>, other: &Call<A>) -> Compared {
+/// Differences that are told; there are more in the decision log.
+const TOLD: usize = 5;
+
+fn compare<D: Decision>(
+    call: &Call<D::Answer>,
+    other: &Call<D::Answer>,
+    before: Option<Compared>,
+) -> Compared {
     let (verdict, message) = match &other.outcome {
         Outcome::Ok { .. } if call.agrees(other) => (ShadowVerdict::Same, None),
-        Outcome::Ok { .. } => (ShadowVerdict::Differs, None),
+        Outcome::Ok { answer } => {
+            let lines = call.outcome.good().map(|one| D::diff(one, answer));
+            let told = lines.map(|lines| lines.iter().take(TOLD).cloned().collect::<Vec<_>>());
+            (ShadowVerdict::Differs, told.map(|lines| lines.join("; ")))
+        }
         Outcome::GuardRefused { .. } | Outcome::Fault { .. } => (
             ShadowVerdict::Faulty,
             problem_of(other).map(|problem| format!("{}: {}", problem.reason, problem.message)),
         ),
     };
-    Compared {
+    let compared = Compared {
         source: other.source.clone(),
         digest: Some(other.digest.clone()),
         verdict,
         message,
+    };
+    match before {
+        // The words of a fault are the policy's: those of its first time stay.
+        Some(before)
+            if verdict == ShadowVerdict::Faulty
+                && before.verdict == verdict
+                && before.digest == compared.digest =>
+        {
+            before
+        }
+        _ => compared,
     }
 }
 

@@ -5,7 +5,7 @@ mod kept;
 mod lane;
 mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,15 +17,20 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
-use crate::args::TRIAL;
 use crate::metrics::Metrics;
 use crate::shared::InstanceRef;
 
 pub use journal::Journal;
 pub use lane::{Lane, Question};
 
-/// What was kept and is of no use any more goes this long after a change.
+/// What was kept and is of no use any more goes this long after a change, or once so many more were
+/// kept.
 const SWEEP: Duration = Duration::from_secs(600);
+const SWEEP_AFTER: usize = 16;
+/// Between two sweeps.
+const SWEEP_PAUSE: Duration = Duration::from_secs(5);
+/// Verdicts on settings that are remembered.
+const VALIDATED: usize = 1024;
 
 /// Everything about policies: a lane for each decision.
 pub struct Policies {
@@ -44,10 +49,14 @@ pub struct Common {
     pub journal: Arc<Journal>,
     /// Wakes an object whose module is there at last.
     pub wake: UnboundedSender<InstanceRef>,
+    /// Namespaces that are looked after; all if empty.
+    pub namespaces: Vec<String>,
     /// Names of the ConfigMaps in which modules are kept, as far as this process knows.
     kept: Mutex<BTreeSet<String>>,
     /// Something that was kept may be of no use any more.
     changed: Notify,
+    /// What modules said to settings, by digest and settings.
+    validated: Mutex<HashMap<String, Result<(), Problem>>>,
 }
 
 /// A policy with its settings.
@@ -67,6 +76,19 @@ pub struct Problem {
     pub reason: &'static str,
     /// What to do, for people.
     pub message: String,
+    /// It may pass by itself: worth another look soon, though nothing changes.
+    pub passes: bool,
+}
+
+impl Problem {
+    /// A problem that lasts until somebody changes something.
+    pub fn lasting(reason: &'static str, message: String) -> Self {
+        Self {
+            reason,
+            message,
+            passes: false,
+        }
+    }
 }
 
 /// The policy in use, for the status.
@@ -118,21 +140,30 @@ impl Policies {
         namespace: String,
         metrics: Arc<Metrics>,
         journal: Arc<Journal>,
+        namespaces: Vec<String>,
         wake: UnboundedSender<InstanceRef>,
     ) -> anyhow::Result<Self> {
         let trial = Trial {
             program: std::env::current_exe()?,
-            args: vec![TRIAL.to_owned()],
+            args: vec![hera_policy::trial::WORD.to_owned()],
         };
+        let counted = metrics.clone();
+        let registry = Registry::observed(
+            hera_policy::Limits::default(),
+            Some(trial),
+            move |decision, error| counted.loaded(decision, error),
+        )?;
         let common = Arc::new(Common {
             client,
             namespace,
-            registry: Registry::new(hera_policy::Limits::default(), Some(trial))?,
+            registry,
             metrics,
             journal,
             wake,
+            namespaces,
             kept: Mutex::default(),
             changed: Notify::new(),
+            validated: Mutex::default(),
         });
         Ok(Self {
             acl: Lane::new(common.clone(), hera_policy::builtin::ACL_PRESETS).await?,
@@ -144,13 +175,18 @@ impl Policies {
     /// completes.
     pub async fn sweep(&self, leadership: &Leadership) {
         loop {
-            tokio::time::sleep(SWEEP).await;
+            self.common.changed.notified().await;
+            let began = tokio::time::Instant::now();
+            let many = || self.common.kept_since_sweep() >= SWEEP_AFTER;
+            while began.elapsed() < SWEEP && !many() {
+                tokio::time::sleep(SWEEP_PAUSE).await;
+            }
             if leadership.term().is_some()
-                && let Err(error) = self.common.sweep().await
+                && let Err(error) = self.common.sweep(&self.acl.used()).await
             {
                 debug!(%error, "kept modules stay for now");
             }
-            self.common.changed.notified().await;
+            tokio::time::sleep(SWEEP_PAUSE).await;
         }
     }
 
@@ -192,5 +228,5 @@ fn problem_of<A>(call: &Call<A>) -> Option<Problem> {
             reason, message, ..
         } => (source::reason_of_fault(reason), message.clone()),
     };
-    Some(Problem { reason, message })
+    Some(Problem::lasting(reason, message))
 }

@@ -1,18 +1,20 @@
 //! From a reference to a policy that is loaded and takes its settings.
 
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hera_api::conditions::policy_healthy as reason;
 use hera_api::meta::LABEL_DEFAULT_POLICY;
 use hera_api::{ConfigMapKeyRef, PolicySource};
 use hera_core::digest;
-use hera_policy::{Decision, LoadError};
+use hera_policy::{Decision, LoadError, Policy};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use serde_json::{Map, Value};
 
-use super::{Choice, Common, Problem};
+use super::{Choice, Common, Problem, VALIDATED};
 use crate::shared::InstanceRef;
 
 /// Key of a module where nothing names one.
@@ -67,10 +69,7 @@ impl Common {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let Some(map) = api.get_opt(&reference.name).await? else {
             let message = format!("there is no ConfigMap {}: create it", reference.name);
-            return Ok(Err(Problem {
-                reason: reason::CONFIG_MAP_MISSING,
-                message,
-            }));
+            return Ok(Err(Problem::lasting(reason::CONFIG_MAP_MISSING, message)));
         };
         let module = match module_of(&map, &reference.key) {
             Ok(module) => module,
@@ -83,10 +82,7 @@ impl Common {
                     "the module in ConfigMap {} is {found}, the spec pins {pinned}: correct one of them",
                     reference.name
                 );
-                return Ok(Err(Problem {
-                    reason: reason::DIGEST_MISMATCH,
-                    message,
-                }));
+                return Ok(Err(Problem::lasting(reason::DIGEST_MISMATCH, message)));
             }
         }
         let source = format!("configMap {}", reference.name);
@@ -115,10 +111,10 @@ impl Common {
                 map.name_any(),
                 other.name_any()
             );
-            return Ok(Some(Err(Problem {
-                reason: reason::DEFAULT_AMBIGUOUS,
+            return Ok(Some(Err(Problem::lasting(
+                reason::DEFAULT_AMBIGUOUS,
                 message,
-            })));
+            ))));
         }
         let found = match module_of(&map, KEY) {
             Ok(module) => {
@@ -146,8 +142,8 @@ impl Common {
         settings: String,
         source: String,
     ) -> Found<D> {
-        let (registry, owner) = (self.registry.clone(), module.owner.to_owned());
-        let bytes = module.bytes.clone();
+        let (registry, owner, bytes) =
+            (self.registry.clone(), module.owner.to_owned(), module.bytes);
         let mut loading = tokio::spawn(async move { registry.load::<D>(bytes, &owner).await });
         let Ok(loaded) = tokio::time::timeout(PATIENCE, &mut loading).await else {
             let (wake, instance) = (self.wake.clone(), instance.clone());
@@ -156,37 +152,61 @@ impl Common {
                 // Nobody listens any more when the operator ends.
                 let _ = wake.send(instance);
             });
-            return Err(Problem {
-                reason: reason::LOADING,
-                message: "the module is being loaded; what was in force stays".to_owned(),
-            });
+            let words = "the module is being loaded; what was in force stays".to_owned();
+            // The object is woken.
+            return Err(Problem::lasting(reason::LOADING, words));
         };
         let loaded = loaded.unwrap_or_else(|error| Err(LoadError::Internal(error.to_string())));
-        let outcome = loaded.as_ref().err().map_or("ok", LoadError::reason);
-        self.metrics
-            .policy_loads
-            .with_label_values(&[D::NAME, outcome])
-            .inc();
         let modules = i64::try_from(self.registry.loaded()).unwrap_or(i64::MAX);
         self.metrics.policy_modules.set(modules);
         let policy = loaded.map_err(|error| Problem {
-            reason: reason::LOAD_FAILED,
+            reason: match error {
+                LoadError::Internal(_) => reason::INTERNAL,
+                _ => reason::LOAD_FAILED,
+            },
             message: format!("{}: {error}", error.reason()),
+            passes: !error.is_lasting(),
         })?;
-        match policy.validate_settings(&settings).await {
-            Ok(()) => {
-                self.keep::<D>(policy.digest(), module.bytes).await;
-                Ok(Choice {
-                    policy,
-                    settings,
-                    source,
-                })
-            }
-            Err(fault) => Err(Problem {
+        self.validate(&policy, &settings).await?;
+        Ok(Choice {
+            policy,
+            settings,
+            source,
+        })
+    }
+
+    /// Asks a module about settings, once for each module and settings.
+    async fn validate<D: Decision>(
+        &self,
+        policy: &Policy<D>,
+        settings: &str,
+    ) -> Result<(), Problem> {
+        let key = format!("{} {} {settings}", D::NAME, policy.digest());
+        if let Some(known) = self.lock_validated().get(&key) {
+            return known.clone();
+        }
+        let verdict = policy
+            .validate_settings(settings)
+            .await
+            .map_err(|fault| Problem {
                 reason: reason_of_fault(fault.reason()),
                 message: fault.to_string(),
-            }),
+                passes: !fault.is_fault(),
+            });
+        if !verdict.as_ref().is_err_and(|problem| problem.passes) {
+            let mut validated = self.lock_validated();
+            if validated.len() >= VALIDATED {
+                validated.clear();
+            }
+            validated.insert(key, verdict.clone());
         }
+        verdict
+    }
+
+    fn lock_validated(&self) -> MutexGuard<'_, HashMap<String, Result<(), Problem>>> {
+        self.validated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,6 +227,7 @@ pub fn reason_of_fault(fault: &str) -> &'static str {
         "MemoryLimit" => reason::OUT_OF_MEMORY,
         "InvalidSettings" => reason::SETTINGS_INVALID,
         "Refused" => reason::POLICY_ERROR,
+        "Internal" => reason::INTERNAL,
         _ => reason::INVALID_OUTPUT,
     }
 }
@@ -233,8 +254,5 @@ fn module_of(map: &ConfigMap, key: &str) -> Result<Vec<u8>, Problem> {
             keys.join(", ")
         )
     };
-    Err(Problem {
-        reason: reason::KEY_MISSING,
-        message,
-    })
+    Err(Problem::lasting(reason::KEY_MISSING, message))
 }

@@ -11,7 +11,7 @@ use hera_core::acl::{
     check_request, compile,
 };
 use hera_core::digest::sha256_hex;
-use hera_policy::Context;
+use hera_policy::{Acl, Context, Decision as _};
 use hera_render::user_requests;
 use jiff::Timestamp;
 
@@ -153,7 +153,7 @@ fn set(
 fn context(subject: &Subject<'_>, server: &ServerFacts) -> Context {
     Context {
         now_unix_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0),
-        seed: seed(subject.uid),
+        seed: seed(subject.uid, Acl::NAME),
         name: subject.validated.name.to_string(),
         namespace: subject.instance.namespace.clone().unwrap_or_default(),
         engine: server.engine.clone(),
@@ -162,9 +162,15 @@ fn context(subject: &Subject<'_>, server: &ServerFacts) -> Context {
     }
 }
 
-/// Stable for one object.
-fn seed(uid: &str) -> u64 {
-    u64::from_str_radix(sha256_hex(uid.as_bytes()).get(..16).unwrap_or("0"), 16).unwrap_or(0)
+/// Stable for one object and decision.
+fn seed(uid: &str, decision: &str) -> u64 {
+    u64::from_str_radix(
+        sha256_hex(format!("{uid} {decision}").as_bytes())
+            .get(..16)
+            .unwrap_or("0"),
+        16,
+    )
+    .unwrap_or(0)
 }
 
 fn user(

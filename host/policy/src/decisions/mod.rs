@@ -3,6 +3,9 @@
 
 mod acl;
 
+use std::path::Path;
+
+use rand::rngs::StdRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasmtime::Engine;
@@ -10,8 +13,8 @@ use wasmtime::component::Component;
 
 pub use acl::Acl;
 
-use crate::sandbox::Usage;
-use crate::{CallError, Context, Limits};
+use crate::sandbox::Ran;
+use crate::{CallError, CaseResult, Context, Limits, Policy};
 
 /// What passes the guard may be used; this does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize, thiserror::Error)]
@@ -40,14 +43,48 @@ pub trait Decision: Sized + Send + Sync + 'static {
     /// Starts an instance and drops it: types that differ show only here.
     fn trial(&self, limits: &Limits) -> Result<(), CallError>;
     /// Asks for a decision.
-    fn decide(
-        &self,
-        limits: &Limits,
-        context: &Context,
-        input: &Self::Input,
-    ) -> Result<(Self::Answer, Usage), CallError>;
+    fn decide(&self, limits: &Limits, context: &Context, input: &Self::Input) -> Ran<Self::Answer>;
     /// Asks whether settings make sense.
     fn validate_settings(&self, limits: &Limits, settings: &str) -> Result<(), CallError>;
     /// Holds an answer against what was asked.
     fn guard(input: &Self::Input, answer: &Self::Answer) -> Result<(), GuardRefused>;
+    /// How two answers differ, a line for each difference.
+    fn diff(one: &Self::Answer, two: &Self::Answer) -> Vec<String>;
+    /// An answer for people, a line for each part.
+    fn show(answer: &Self::Answer) -> Vec<String>;
+
+    /// A question as it could be asked: the `number`th of a suite.
+    fn example(random: &mut StdRng, number: usize) -> Self::Input;
+    /// A question of a size, for measuring.
+    fn example_of(size: usize) -> Self::Input;
+    /// The question of a case in a file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    fn case(text: &str) -> Result<(Context, Self::Input), String>;
+    /// Runs the cases of a folder.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn cases(policy: &Policy<Self>, folder: &Path) -> std::io::Result<Vec<CaseResult>>;
+}
+
+/// Something to be done for a decision that is known by its name only.
+pub trait ForDecision {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn run<D: Decision>(self) -> Self::Output;
+}
+
+/// Does something for the decision of this name; `None` if there is none. The one place that knows
+/// every decision.
+pub fn for_decision<F: ForDecision>(name: &str, what: F) -> Option<F::Output> {
+    match name {
+        Acl::NAME => Some(what.run::<Acl>()),
+        _ => None,
+    }
 }

@@ -10,7 +10,7 @@ use super::bindings::exports::hera::policy::acl as wit;
 use super::bindings::hera::policy::log;
 use super::bindings::{AclPolicy, AclPolicyPre};
 use super::refused;
-use crate::sandbox::{self, State, Usage};
+use crate::sandbox::{self, Ran, State, Usage};
 use crate::{CallError, Context, Limits};
 
 /// A compiled policy of the world `acl-policy`.
@@ -27,37 +27,42 @@ impl Acl {
     /// Starts an instance and drops it: types that differ show only here.
     pub fn trial(&self, limits: &Limits) -> Result<(), CallError> {
         let engine = self.0.engine();
-        sandbox::run(engine, limits, |store| self.0.instantiate(store).map(drop)).map(drop)
+        sandbox::run(engine, limits, |store| self.0.instantiate(store).map(drop)).result
     }
 
     /// Asks for a decision.
-    pub fn decide(
-        &self,
-        limits: &Limits,
-        context: &Context,
-        input: &AclInput,
-    ) -> Result<(AclAnswer, Usage), CallError> {
+    pub fn decide(&self, limits: &Limits, context: &Context, input: &AclInput) -> Ran<AclAnswer> {
         let context = context.into();
-        let input = encode(input)?;
-        let (answer, usage) = sandbox::run(self.0.engine(), limits, |store| {
+        let input = match encode(input) {
+            Ok(input) => input,
+            Err(error) => {
+                return Ran {
+                    result: Err(error),
+                    usage: Usage::default(),
+                };
+            }
+        };
+        let ran = sandbox::run(self.0.engine(), limits, |store| {
             let policy: AclPolicy = self.0.instantiate(&mut *store)?;
             policy
                 .hera_policy_acl()
                 .call_decide(store, &context, &input)
-        })?;
-        let answer = answer.map_err(|error| refused(error, limits))?;
-        Ok((answer.into(), usage))
+        });
+        ran.and_then(|answer| match answer {
+            Ok(answer) => Ok(answer.into()),
+            Err(error) => Err(refused(error, limits)),
+        })
     }
 
     /// Asks whether settings make sense.
     pub fn validate_settings(&self, limits: &Limits, settings: &str) -> Result<(), CallError> {
-        let (verdict, _) = sandbox::run(self.0.engine(), limits, |store| {
+        let ran = sandbox::run(self.0.engine(), limits, |store| {
             let policy: AclPolicy = self.0.instantiate(&mut *store)?;
             policy
                 .hera_policy_acl()
                 .call_validate_settings(store, settings)
-        })?;
-        verdict.map_err(|text| {
+        });
+        ran.result?.map_err(|text| {
             CallError::InvalidSettings(hera_core::acl::printable(&text, limits.text_bytes))
         })
     }

@@ -19,6 +19,7 @@ mod bad_policies;
 mod changes;
 mod deletion;
 mod figures;
+mod healing;
 mod hostile;
 mod lifecycle;
 mod operator;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         policies::ALL,
         shadows::ALL,
         bad_input::ALL,
+        healing::ALL,
         users::ALL,
         deletion::ALL,
         figures::ALL,

@@ -19,7 +19,8 @@ use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::watcher;
 use kube::{Resource as _, ResourceExt as _};
 use thiserror::Error;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
 use tracing::{Instrument as _, debug, info_span, warn};
 
 use crate::agents::AgentError;
@@ -74,36 +75,71 @@ pub enum Outcome {
     Standby,
 }
 
-/// Runs the controller until `shutdown`; an item for each pass.
-pub fn run<F>(
+/// Runs a controller for each of the namespaces, or one for all, until `stop` is true; an item for
+/// each pass.
+pub fn run(
     shared: Arc<Shared>,
     namespaces: &[String],
     woken: UnboundedReceiver<InstanceRef>,
-    shutdown: F,
-) -> impl Stream<Item = ()> + use<F>
-where
-    F: Future<Output = ()> + Send + Sync + 'static,
-{
-    let controllers = watches::scopes(namespaces);
-    // Several namespaces are one watch over all that is filtered: the objects are few.
-    let single = match controllers.as_slice() {
-        [only] => only.clone(),
-        _ => None,
-    };
-    let api: Api<Guarded> = match &single {
-        Some(namespace) => Api::namespaced(shared.client.clone(), namespace),
-        None => Api::all(shared.client.clone()),
-    };
-    let controller = Controller::new(api, watcher::Config::default())
-        .with_config(Config::default().concurrency(CONCURRENCY));
-    let store = controller.store();
-    shared.references.watch_own(&store);
+    stop: &watch::Receiver<bool>,
+) -> impl Stream<Item = ()> + use<> {
+    let scopes = watches::scopes(namespaces);
+    let news = route(woken, &scopes);
+    let controllers: Vec<_> = scopes
+        .iter()
+        .map(|scope| {
+            let api: Api<Guarded> = match scope {
+                Some(namespace) => Api::namespaced(shared.client.clone(), namespace),
+                None => Api::all(shared.client.clone()),
+            };
+            Controller::new(api, watcher::Config::default())
+                .with_config(Config::default().concurrency(CONCURRENCY))
+        })
+        .collect();
+    let stores = controllers.iter().map(Controller::store).collect();
+    shared.references.watch(stores);
+    let passes =
+        controllers
+            .into_iter()
+            .zip(scopes)
+            .zip(news)
+            .map(|((controller, scope), news)| {
+                one(controller, scope, news, shared.clone(), stop.clone()).boxed()
+            });
+    stream::select_all(passes)
+}
 
-    let news = stream::unfold(woken, |mut woken| async move {
-        woken.recv().await.map(|instance| (instance, woken))
+/// Each controller gets the news of its own namespace.
+fn route(
+    mut woken: UnboundedReceiver<InstanceRef>,
+    scopes: &[Option<String>],
+) -> Vec<UnboundedReceiver<InstanceRef>> {
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        scopes.iter().map(|_| mpsc::unbounded_channel()).unzip();
+    let scopes = scopes.to_vec();
+    tokio::spawn(async move {
+        while let Some(instance) = woken.recv().await {
+            let target = scopes
+                .iter()
+                .position(|scope| scope.is_none() || *scope == instance.namespace);
+            // Nobody listens any more when the operator ends.
+            let sender = target.and_then(|at| senders.get(at));
+            let _ = sender.map(|sender| sender.send(instance));
+        }
     });
+    receivers
+}
+
+fn one(
+    controller: Controller<Guarded>,
+    scope: Option<String>,
+    mut news: UnboundedReceiver<InstanceRef>,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) -> impl Stream<Item = ()> + Send {
+    let news = stream::poll_fn(move |cx| news.poll_recv(cx));
     let pool = shared.clone();
-    let children = watches::children(&shared.client, namespaces).map(move |news| {
+    let children = watches::children(&shared.client, scope).map(move |news| {
         match &news.gone {
             Some((kind, uid)) if kind == "Pod" => pool.agents.drop_pod(uid),
             // It goes with the instance.
@@ -123,21 +159,18 @@ where
             .leader
             .set(i64::from(leading.leadership.term().is_some()));
     });
-
     controller
         .reconcile_on(news)
         .reconcile_on(children)
         .reconcile_all_on(elections)
-        .graceful_shutdown_on(shutdown)
+        .graceful_shutdown_on(async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        })
         .run(
-            move |object, shared| {
-                let store = store.clone();
-                async move {
-                    shared
-                        .references
-                        .ensure(&object.namespace().unwrap_or_default(), &store);
-                    reconcile(object, shared).await
-                }
+            |object, shared: Arc<Shared>| async move {
+                let namespace = object.namespace().unwrap_or_default();
+                shared.references.ensure(&namespace);
+                reconcile(object, shared).await
             },
             on_error,
             shared,

@@ -1,0 +1,194 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Looks at Redis and Valkey instances, and helps those who write policies for them.
+///
+/// Exit codes: 0 done and good, 1 done and the answer is no (refused, broken, different),
+/// 2 wrong command line, 3 a file, the cluster or the compiler cannot be used.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-hera", bin_name = "kubectl hera", version, about)]
+pub struct Args {
+    /// How the answer looks.
+    #[arg(short, long, global = true, value_enum, default_value = "text")]
+    pub output: Format,
+    /// Colour: on a terminal, always, or never.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub color: Color,
+    #[command(flatten)]
+    pub cluster: Cluster,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which cluster, and where in it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Cluster {
+    /// Namespace of the object; that of the context otherwise.
+    #[arg(short, long, global = true)]
+    pub namespace: Option<String>,
+    /// Context of the kubeconfig.
+    #[arg(long, global = true)]
+    pub context: Option<String>,
+    /// The kubeconfig; KUBECONFIG or ~/.kube/config otherwise.
+    #[arg(long, global = true)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the operator.
+    #[arg(long, global = true, default_value = "hera-system")]
+    pub operator_namespace: String,
+}
+
+/// How the answer looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write, try, ship and watch policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// An instance as a tree: what it is, how it is, who decides about it.
+    Status {
+        /// The RedisInstance.
+        name: String,
+    },
+    /// A completion script: put it where your shell looks for them.
+    Completion {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// A module, and what it decides.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Module {
+    /// The module: what `policy build` made, or any component of the contract.
+    pub file: PathBuf,
+    /// The settings beside it: a file with a JSON object.
+    #[arg(long)]
+    pub settings: Option<PathBuf>,
+}
+
+/// What to do with policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Start a policy: a crate that builds and passes its tests at once.
+    New {
+        /// The decision: acl.
+        decision: String,
+        /// Name of the crate, and of the folder that is made.
+        name: String,
+        /// Folder of hera-policy-sdk to depend on; a copy beside the crate otherwise.
+        #[arg(long)]
+        sdk: Option<PathBuf>,
+    },
+    /// Build the policy of this folder for the operator, and look at it.
+    Build {
+        /// The crate's folder.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Where to put the module.
+        #[arg(long, default_value = "policy.wasm")]
+        out: PathBuf,
+    },
+    /// Show what a module is, without running it.
+    Inspect {
+        /// The module.
+        file: PathBuf,
+    },
+    /// Hold a module against everything that the operator would: limits, world, a trial compile,
+    /// settings, its answers to generated questions, its cases.
+    Check {
+        #[command(flatten)]
+        module: Module,
+        /// Folder of cases; `cases` beside the module or in this folder if there is one.
+        #[arg(long)]
+        cases: Option<PathBuf>,
+        /// Generated questions.
+        #[arg(long, default_value_t = 200)]
+        questions: usize,
+        /// What the questions follow from: the same seed asks the same.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Ask a module one question.
+    Run {
+        #[command(flatten)]
+        module: Module,
+        /// The question: a case file, a line of the decision log, or the bare input.
+        #[arg(long)]
+        input: PathBuf,
+    },
+    /// Measure what a module costs.
+    Bench {
+        #[command(flatten)]
+        module: Module,
+        /// Users that are asked about.
+        #[arg(long, default_value_t = 20)]
+        users: usize,
+        /// Calls.
+        #[arg(long, default_value_t = 2000)]
+        calls: usize,
+    },
+    /// Check a module, and put it into a ConfigMap.
+    Apply {
+        #[command(flatten)]
+        module: Module,
+        /// The ConfigMap.
+        #[arg(long)]
+        configmap: String,
+        /// Its key.
+        #[arg(long, default_value = "policy.wasm")]
+        key: String,
+        /// Make it the default of all objects that name none: in the operator's namespace.
+        #[arg(long)]
+        default: bool,
+    },
+    /// Who decides about the objects of a namespace, or of all.
+    List {
+        /// Every namespace.
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
+    },
+    /// What was decided about an object, as the leading operator remembers it.
+    Log {
+        /// The RedisInstance; everything that is remembered otherwise.
+        name: Option<String>,
+        /// The last so many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Make decisions of a log again with another module, and show what would differ.
+    Replay {
+        /// The log: `kubectl hera policy log NAME -o json > LOG`, or the operator's file.
+        log: PathBuf,
+        /// The module.
+        #[arg(long)]
+        with: PathBuf,
+        /// Settings for it; those of each decision otherwise.
+        #[arg(long)]
+        settings: Option<PathBuf>,
+    },
+}

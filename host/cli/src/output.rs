@@ -1,0 +1,111 @@
+//! How answers reach people and programs.
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::args::{Color, Format};
+
+/// Where answers go.
+#[derive(Clone, Copy, Debug)]
+pub struct Output(Format);
+
+impl Output {
+    /// Answers in this format; colour as asked for, on both streams.
+    pub fn new(format: Format, color: Color) -> Self {
+        let choice = match color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+        Self(format)
+    }
+
+    /// Prints an answer: as it is for programs, with `text` for people.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON or YAML.
+    pub fn print<T: Serialize>(
+        self,
+        answer: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        match self.0 {
+            Format::Text => anstream::print!("{}", text(answer)),
+            Format::Json => println!("{}", serde_json::to_string_pretty(answer)?),
+            Format::Yaml => print!("{}", serde_saphyr::to_string(answer)?),
+        }
+        Ok(())
+    }
+}
+
+fn paint(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Something that is as it should be.
+pub fn good(text: &str) -> String {
+    paint(AnsiColor::Green.on_default(), text)
+}
+
+/// Something that is not.
+pub fn bad(text: &str) -> String {
+    paint(AnsiColor::Red.on_default().bold(), text)
+}
+
+/// Something to look at.
+pub fn odd(text: &str) -> String {
+    paint(AnsiColor::Yellow.on_default(), text)
+}
+
+/// What matters less.
+pub fn faint(text: &str) -> String {
+    paint(Style::new().dimmed(), text)
+}
+
+/// A heading.
+pub fn strong(text: &str) -> String {
+    paint(Style::new().bold(), text)
+}
+
+/// `sha256:` and the first twelve digits.
+pub fn short(digest: &str) -> &str {
+    digest.get(..19).unwrap_or(digest)
+}
+
+/// Columns as wide as what stands in them; cells without colour.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .chain(head.get(column).map(|title| title.chars().count()))
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut text = String::new();
+        for (cell, width) in cells.zip(&widths) {
+            text.push_str(&format!("{cell:<width$}   "));
+        }
+        text.trim_end().to_owned() + "\n"
+    };
+    let mut text = strong(&line(&mut head.iter().copied()));
+    for row in rows {
+        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["a".to_owned(), "longer".to_owned()]];
+        let text = anstream::adapter::strip_str(&table(&["NAME", "X"], &rows)).to_string();
+        assert_eq!(text, "NAME   X\na      longer\n");
+    }
+}

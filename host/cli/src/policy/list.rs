@@ -1,0 +1,99 @@
+//! `policy list`: who decides.
+
+use hera_api::RedisInstance;
+use hera_api::conditions::policy_healthy;
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams};
+use serde::Serialize;
+
+use crate::args::Cluster;
+use crate::output::{Output, faint, short, table};
+use crate::{Verdict, cluster};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    namespace: String,
+    name: String,
+    decision: String,
+    source: String,
+    digest: Option<String>,
+    api: Option<String>,
+    shadow: Option<String>,
+    healthy: String,
+    error: Option<String>,
+}
+
+/// Prints a line for each object and decision.
+///
+/// # Errors
+/// When the cluster cannot be asked.
+pub async fn run(all: bool, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
+    let connected = cluster::connect(wanted).await?;
+    let api: Api<RedisInstance> = match all {
+        true => Api::all(connected.client),
+        false => Api::namespaced(connected.client, &connected.namespace),
+    };
+    let objects = api.list(&ListParams::default()).await?;
+    let rows: Vec<Row> = objects.items.iter().flat_map(rows).collect();
+    output.print(&rows, |rows| describe(rows))?;
+    Ok(Verdict::Yes)
+}
+
+fn rows(object: &RedisInstance) -> Vec<Row> {
+    let Some(status) = &object.status else {
+        return Vec::new();
+    };
+    let healthy = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == policy_healthy::TYPE)
+        .map_or("-".to_owned(), |condition| {
+            format!("{} {}", condition.status, condition.reason)
+        });
+    let row = |policy: &hera_api::PolicyStatus| Row {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        decision: policy.decision.clone(),
+        source: policy.source.clone(),
+        digest: policy.digest.clone(),
+        api: policy.api.clone(),
+        shadow: policy
+            .shadow
+            .as_ref()
+            .map(|shadow| format!("{:?}", shadow.verdict)),
+        healthy: healthy.clone(),
+        error: policy.error.clone(),
+    };
+    status.policies.iter().map(row).collect()
+}
+
+fn describe(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return faint("no decision was made yet\n");
+    }
+    let head = [
+        "NAMESPACE",
+        "NAME",
+        "DECISION",
+        "SOURCE",
+        "DIGEST",
+        "API",
+        "SHADOW",
+        "HEALTHY",
+    ];
+    let cells = |row: &Row| {
+        let some = |value: &Option<String>| value.clone().unwrap_or("-".to_owned());
+        vec![
+            row.namespace.clone(),
+            row.name.clone(),
+            row.decision.clone(),
+            row.source.clone(),
+            short(&some(&row.digest)).to_owned(),
+            some(&row.api),
+            some(&row.shadow),
+            row.healthy.clone(),
+        ]
+    };
+    table(&head, &rows.iter().map(cells).collect::<Vec<_>>())
+}

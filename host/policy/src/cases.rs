@@ -1,0 +1,139 @@
+//! Cases in files, run in the sandbox: what is asked, and what comes of it. The SDK runs the same
+//! files natively.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hera_core::acl::{AclAnswer, AclInput, Categories, Preset, UserRequest, compile};
+use serde::{Deserialize, Serialize};
+
+use crate::{Acl, CallError, Context, Policy};
+
+/// User to rules in the server's notation; or the words with which the policy refuses.
+type Found = Result<BTreeMap<String, String>, String>;
+
+/// What became of a case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CaseResult {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong; none if it came out as written.
+    pub wrong: Option<String>,
+}
+
+/// A case of the `acl` decision.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AclCase {
+    engine: Option<String>,
+    version: Option<String>,
+    settings: Option<serde_json::Map<String, serde_json::Value>>,
+    input: Input,
+    grants: Option<BTreeMap<String, String>>,
+    error: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    users: Vec<User>,
+    categories: Categories,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct User {
+    name: String,
+    preset: Preset,
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    channels: Vec<String>,
+    #[serde(default)]
+    rules: Vec<String>,
+}
+
+impl AclCase {
+    /// What the case asks, under circumstances that do not change.
+    pub fn question(&self) -> (Context, AclInput) {
+        let text = |given: &Option<String>, otherwise: &str| {
+            given.clone().unwrap_or_else(|| otherwise.to_owned())
+        };
+        let settings = self.settings.clone().map(serde_json::Value::Object);
+        let context = Context {
+            now_unix_ms: 1_767_225_600_000,
+            seed: 7,
+            name: "cache".to_owned(),
+            namespace: "shop".to_owned(),
+            engine: text(&self.engine, "redis"),
+            version: text(&self.version, "7.2.4"),
+            settings: settings.map_or(String::new(), |settings| settings.to_string()),
+        };
+        let users = self.input.users.iter().cloned().map(|user| UserRequest {
+            name: user.name,
+            preset: user.preset,
+            keys: user.keys,
+            channels: user.channels,
+            rules: user.rules,
+        });
+        let input = AclInput {
+            users: users.collect(),
+            categories: self.input.categories.clone(),
+        };
+        (context, input)
+    }
+
+    fn wanted(&self) -> Result<Found, String> {
+        match (&self.grants, &self.error) {
+            (Some(grants), None) => Ok(Ok(grants.clone())),
+            (None, Some(words)) => Ok(Err(words.clone())),
+            _ => Err("say either grants or error".to_owned()),
+        }
+    }
+}
+
+/// Runs every `*.json` of a folder, in the order of their names.
+///
+/// # Errors
+///
+/// When the folder cannot be read.
+pub fn run(policy: &Policy<Acl>, folder: &Path) -> std::io::Result<Vec<CaseResult>> {
+    let mut files: Vec<PathBuf> = folder
+        .read_dir()?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|end| end == "json"));
+    files.sort();
+    let result = |file: PathBuf| CaseResult {
+        wrong: run_one(policy, &file).err(),
+        file,
+    };
+    Ok(files.into_iter().map(result).collect())
+}
+
+fn run_one(policy: &Policy<Acl>, file: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let case: AclCase = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let wanted = case.wanted()?;
+    let (context, input) = case.question();
+    let found: Found = match policy.decide_blocking(&context, &input) {
+        Ok(decided) => Ok(rules(&decided.answer)),
+        Err(CallError::InvalidSettings(words) | CallError::Refused(words)) => Err(words),
+        Err(error) => return Err(error.to_string()),
+    };
+    if found == wanted {
+        return Ok(());
+    }
+    Err(format!("wanted {wanted:?}, found {found:?}"))
+}
+
+/// Rules in the server's notation, by user; without what takes everything away first.
+pub fn rules(answer: &AclAnswer) -> BTreeMap<String, String> {
+    let users = answer.users.iter().map(|user| {
+        let rules = compile(user, &[]).rules;
+        let granted = rules.iter().skip(hera_core::acl::CLEAR.len());
+        let text = granted.cloned().collect::<Vec<_>>().join(" ");
+        (user.name.clone(), text)
+    });
+    users.collect()
+}
