@@ -4,12 +4,12 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use crate::{Limits, LoadError};
 
-/// Newest version of the contract that this host offers.
-pub const NEWEST_API: &str = "0.1";
+/// A version of the contract: major and minor.
+pub type Version = (u64, u64);
 
 /// What a module must export to make a decision.
-fn export_of(decision: &str) -> String {
-    format!("hera:policy/{decision}@{NEWEST_API}.0")
+fn export_of(decision: &str, (major, minor): Version) -> String {
+    format!("hera:policy/{decision}@{major}.{minor}.0")
 }
 
 /// Walks the whole binary, nested modules included: malformed input is found here as an error,
@@ -57,8 +57,14 @@ pub fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Looks at what a component imports and exports, by name and version.
-pub fn check_interfaces(component: &[u8], decision: &str) -> Result<(), LoadError> {
+/// Looks at what a component imports and exports, by name and version; `versions` are those that the
+/// host serves, the newest last.
+pub fn check_interfaces(
+    component: &[u8],
+    decision: &str,
+    versions: &[Version],
+) -> Result<(), LoadError> {
+    let newest = versions.last().copied().unwrap_or_default();
     let mut depth = 0_u32;
     let mut exports = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
@@ -67,7 +73,7 @@ pub fn check_interfaces(component: &[u8], decision: &str) -> Result<(), LoadErro
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(imports) if depth == 1 => {
                 for import in imports {
-                    check_import(import.map_err(malformed)?.name.name)?;
+                    check_import(import.map_err(malformed)?.name.name, versions)?;
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
@@ -80,15 +86,15 @@ pub fn check_interfaces(component: &[u8], decision: &str) -> Result<(), LoadErro
     }
     if exports.iter().any(|export| {
         contract(export)
-            .is_some_and(|(name, (major, minor))| name == decision && major == 0 && minor == 1)
+            .is_some_and(|(name, version)| name == decision && versions.contains(&version))
     }) {
         return Ok(());
     }
     let newer = exports
         .iter()
-        .find_map(|export| contract(export).filter(|(_, v)| *v > (0, 1)));
-    if let Some((_, (major, minor))) = newer {
-        return Err(newer_api(major, minor));
+        .find_map(|export| contract(export).filter(|(_, version)| *version > newest));
+    if let Some((_, version)) = newer {
+        return Err(newer_api(version, newest));
     }
     let found = if exports.is_empty() {
         "nothing".to_owned()
@@ -96,7 +102,7 @@ pub fn check_interfaces(component: &[u8], decision: &str) -> Result<(), LoadErro
         text(&exports.join(", "))
     };
     Err(LoadError::WrongWorld {
-        expected: export_of(decision),
+        expected: export_of(decision, newest),
         found,
     })
 }
@@ -121,19 +127,20 @@ pub fn names_a_world(bytes: &[u8]) -> bool {
     })
 }
 
-fn check_import(name: &str) -> Result<(), LoadError> {
+fn check_import(name: &str, versions: &[Version]) -> Result<(), LoadError> {
+    let newest = versions.last().copied().unwrap_or_default();
     if name.starts_with("wasi:") {
         return Err(LoadError::WasiImports(text(name)));
     }
     match contract(name) {
-        Some((_, (0, 1))) => Ok(()),
-        Some((_, version)) if version > (0, 1) => Err(newer_api(version.0, version.1)),
+        Some((_, version)) if versions.contains(&version) => Ok(()),
+        Some((_, version)) if version > newest => Err(newer_api(version, newest)),
         _ => Err(LoadError::UnknownImports(text(name))),
     }
 }
 
 /// `hera:policy/acl@0.1.0` into `acl` and `(0, 1)`.
-pub fn contract(name: &str) -> Option<(&str, (u64, u64))> {
+pub fn contract(name: &str) -> Option<(&str, Version)> {
     let (interface, version) = name.strip_prefix("hera:policy/")?.split_once('@')?;
     let mut parts = version.split('.').map(|part| part.parse::<u64>().ok());
     Some((
@@ -142,10 +149,11 @@ pub fn contract(name: &str) -> Option<(&str, (u64, u64))> {
     ))
 }
 
-fn newer_api(major: u64, minor: u64) -> LoadError {
+fn newer_api(found: Version, newest: Version) -> LoadError {
+    let text = |(major, minor): Version| format!("{major}.{minor}");
     LoadError::NewerApi {
-        found: format!("{major}.{minor}"),
-        newest: NEWEST_API.to_owned(),
+        found: text(found),
+        newest: text(newest),
     }
 }
 
@@ -172,15 +180,11 @@ mod tests {
 
     #[test]
     fn imports_are_told_apart() {
-        assert_eq!(check_import("hera:policy/log@0.1.0"), Ok(()));
-        assert_eq!(
-            check_import("hera:policy/log@0.2.0").unwrap_err().reason(),
-            "NewerApi"
-        );
-        assert_eq!(
-            check_import("wasi:io/poll@0.2.6").unwrap_err().reason(),
-            "WasiImports"
-        );
-        assert_eq!(check_import("env").unwrap_err().reason(), "UnknownImports");
+        let check = |name| check_import(name, &[(0, 1)]);
+        let refused = |name| check(name).unwrap_err().reason();
+        assert_eq!(check("hera:policy/log@0.1.0"), Ok(()));
+        assert_eq!(refused("hera:policy/log@0.2.0"), "NewerApi");
+        assert_eq!(refused("wasi:io/poll@0.2.6"), "WasiImports");
+        assert_eq!(refused("env"), "UnknownImports");
     }
 }

@@ -5,7 +5,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use crate::check::{check_interfaces, check_size, contract, is_core_module, text};
 use crate::load::encode;
-use crate::{Limits, LoadError};
+use crate::{Decision, Limits, LoadError};
 
 /// Custom section that the SDK leaves, with its version.
 const SDK_SECTION: &str = "hera-policy-sdk";
@@ -72,12 +72,12 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Inspection, LoadError> {
 /// # Errors
 ///
 /// [`LoadError`], with what its author can do.
-pub fn check(bytes: &[u8], limits: &Limits, decision: &str) -> Result<(), LoadError> {
+pub fn check<D: Decision>(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
     check_size(bytes, limits)?;
     if is_core_module(bytes)? {
-        check_interfaces(&encode(bytes)?, decision)
+        check_interfaces(&encode(bytes)?, D::NAME, D::VERSIONS)
     } else {
-        check_interfaces(bytes, decision)
+        check_interfaces(bytes, D::NAME, D::VERSIONS)
     }
 }
 

@@ -15,6 +15,8 @@ mod conformance;
 mod decisions;
 mod engine;
 mod error;
+#[cfg(test)]
+mod evolution;
 mod inspect;
 mod limits;
 mod load;

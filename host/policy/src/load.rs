@@ -24,7 +24,7 @@ pub fn compile<D: Decision>(
             None
         };
         let component = encoded.as_deref().unwrap_or(bytes);
-        check_interfaces(component, D::NAME)?;
+        check_interfaces(component, D::NAME, D::VERSIONS)?;
         let component = Component::from_binary(engine, component)
             .map_err(|error| LoadError::CompileFailed(text(&format!("{error:#}"))))?;
         D::link(engine, &component)

@@ -256,6 +256,7 @@ async fn a_decision_can_be_made_again_from_its_record() {
         decision: "acl".to_owned(),
         call: policy.ask("builtin", &context, &input).await,
         shadow: Some(guest("panic").await.ask("x", &context, &input).await),
+        shadow_settings: String::new(),
         context,
         input,
     };

@@ -1,5 +1,6 @@
-//! Generates what is checked in, and checks that it is up to date.
+//! Generates what is checked in, checks that it is up to date, and builds what cargo cannot.
 
+mod c_policy;
 mod crds;
 mod manifests;
 mod wit;
@@ -18,6 +19,12 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Builds the example policy in C, with clang and bindings made from the contract.
+    CPolicy {
+        /// Where the module goes.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Writes deploy/crd from the types.
     Crds {
         /// Write nothing; fail if a file would change.
@@ -38,6 +45,7 @@ enum Task {
 fn main() -> Result<()> {
     let root = root()?;
     match Args::parse().task {
+        Task::CPolicy { out } => c_policy::run(&root, &out),
         Task::Crds { check } => crds::run(&root, check),
         Task::Manifests => manifests::check(&root),
         Task::Wit { freeze: None } => wit::check(&root),

@@ -11,6 +11,7 @@ mod figures;
 mod instance;
 mod modules;
 mod operator;
+pub mod plugin;
 mod resp;
 mod runner;
 mod space;

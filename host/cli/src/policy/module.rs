@@ -37,7 +37,7 @@ pub fn decision(bytes: &[u8]) -> Result<(String, Inspection), LoadError> {
     match inspection.decision.clone() {
         Some((decision, _)) => Ok((decision, inspection)),
         // Says why there is none.
-        None => match hera_policy::check(bytes, &Limits::default(), "acl") {
+        None => match hera_policy::check::<hera_policy::Acl>(bytes, &Limits::default()) {
             Err(error) => Err(error),
             Ok(()) => Err(LoadError::NoWorld),
         },

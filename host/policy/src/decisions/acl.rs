@@ -19,6 +19,7 @@ impl Decision for Acl {
     type Answer = AclAnswer;
 
     const NAME: &'static str = "acl";
+    const VERSIONS: &'static [(u64, u64)] = &[(0, 1)];
 
     fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Self> {
         v0_1::Acl::link(engine, component).map(Self)

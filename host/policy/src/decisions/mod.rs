@@ -35,6 +35,8 @@ pub trait Decision: Sized + Send + Sync + 'static {
 
     /// The name in specs, metrics and interfaces.
     const NAME: &'static str;
+    /// Versions of the contract that the host serves for it, the newest last.
+    const VERSIONS: &'static [(u64, u64)];
 
     /// Links a component that exports the interface in one of the versions that the host knows.
     fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Self>;

@@ -19,6 +19,16 @@ const GUESTS: &[&str] = &[
     "wider-keys",
     "system-user",
     "refuse",
+    "recursion",
+    "one-grow",
+    "page-grower",
+    "huge-list",
+    "log-strings",
+    "nan",
+    "unknown-user",
+    "nopass",
+    "sleeper",
+    "fickle",
 ];
 
 /// Every module of the corpus.

@@ -14,6 +14,7 @@ macro_rules! scenarios {
     };
 }
 
+mod author;
 mod bad_input;
 mod bad_policies;
 mod changes;
@@ -25,6 +26,7 @@ mod lifecycle;
 mod operator;
 mod policies;
 mod shadows;
+mod sources;
 mod steady;
 mod users;
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         lifecycle::ALL,
         policies::ALL,
         shadows::ALL,
+        sources::ALL,
         bad_input::ALL,
         healing::ALL,
         users::ALL,
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
         steady::ALL,
         operator::ALL,
         shadows::ALONE,
+        sources::ALONE,
+        author::ALL,
     ];
     hera_tests_e2e::run(&all.concat())
 }

@@ -1,0 +1,126 @@
+//! The example policy in C: bindings from the contract, then clang.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use wit_bindgen_core::Files;
+use wit_bindgen_core::wit_parser::Resolve;
+
+/// The policy's folder.
+const POLICY: &str = "policies/acl-freeze-c";
+/// The contract, and the world in it that the policy makes.
+const CONTRACT: &str = "wit/v0.1";
+const WORLD: &str = "acl-policy";
+
+const TARGET: &str = "--target=wasm32-unknown-unknown";
+/// Freestanding: headers are the compiler's and ours, never this machine's, and a loop in our
+/// memcpy does not become a call of memcpy.
+const COMPILE: [&str; 5] = [TARGET, "-std=c11", "-O2", "-ffreestanding", "-nostdlibinc"];
+/// For what is ours; what is generated may warn.
+const STRICT: [&str; 3] = ["-Wall", "-Wextra", "-Werror"];
+/// A policy has no main. A stack that overflows at the bottom of memory traps, and does not write
+/// over data.
+const LINK: [&str; 5] = [
+    TARGET,
+    "-nostdlib",
+    "-Wl,--no-entry",
+    "-Wl,--stack-first",
+    "-Wl,--strip-all",
+];
+
+pub fn run(root: &Path, out: &Path) -> Result<()> {
+    ensure!(has_tools(), "install clang and lld");
+    if let Some(folder) = out.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
+    build(root, out)?;
+    let bytes = fs::metadata(out).with_context(|| format!("look at {}", out.display()))?;
+    println!("wrote {} ({} bytes)", out.display(), bytes.len());
+    Ok(())
+}
+
+fn build(root: &Path, out: &Path) -> Result<()> {
+    let work = tempfile::tempdir().context("make a folder for bindings")?;
+    let work = work.path();
+    bindings(root, work)?;
+    let policy = root.join(POLICY);
+    let libc = policy.join("libc");
+    let sources = [
+        ("policy.o", policy.join("policy.c"), STRICT.as_slice()),
+        ("libc.o", libc.join("libc.c"), STRICT.as_slice()),
+        ("bindings.o", work.join("acl_policy.c"), &[]),
+    ];
+    let mut link = Command::new("clang");
+    link.args(LINK);
+    for (object, source, warnings) in sources {
+        let object = work.join(object);
+        let mut compile = Command::new("clang");
+        compile.args(COMPILE).args(warnings);
+        compile.arg("-I").arg(&libc).arg("-I").arg(work);
+        compile.arg("-c").arg(&source).arg("-o").arg(&object);
+        succeed(compile).with_context(|| format!("compile {}", source.display()))?;
+        link.arg(object);
+    }
+    // This object is nothing but the world, in a custom section that the linker hands on: by it
+    // the operator makes a component of a plain module.
+    link.arg(work.join("acl_policy_component_type.o"));
+    link.arg("-o").arg(out);
+    succeed(link).with_context(|| format!("link {}", out.display()))
+}
+
+/// Writes `acl_policy.h`, `acl_policy.c` and `acl_policy_component_type.o`.
+fn bindings(root: &Path, folder: &Path) -> Result<()> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(root.join(CONTRACT))?;
+    let world = resolve.select_world(&[package], Some(WORLD))?;
+    let mut files = Files::default();
+    let mut generator = wit_bindgen_c::Opts::default().build();
+    generator.generate(&mut resolve, world, &mut files)?;
+    for (name, content) in files.iter() {
+        fs::write(folder.join(name), content).with_context(|| format!("write {name}"))?;
+    }
+    Ok(())
+}
+
+/// True if there is a clang that knows where its linker is: it says a bare name if it does not.
+fn has_tools() -> bool {
+    let mut ask = Command::new("clang");
+    ask.args([TARGET, "-print-prog-name=wasm-ld"]);
+    let said = ask.stderr(Stdio::null()).output();
+    said.is_ok_and(|said| said.status.success() && said.stdout.contains(&b'/'))
+}
+
+/// What is wrong with the code, clang tells on its own.
+fn succeed(mut command: Command) -> Result<()> {
+    let status = command.status().context("start clang")?;
+    if !status.success() {
+        bail!("clang ended with {status}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policy_c_has_every_function_that_the_contract_asks_for() {
+        let root = crate::root().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        bindings(&root, folder.path()).unwrap();
+        let header = fs::read_to_string(folder.path().join("acl_policy.h")).unwrap();
+        let policy = fs::read_to_string(root.join(POLICY).join("policy.c")).unwrap();
+        let asked: Vec<_> = header
+            .lines()
+            .filter(|line| line.starts_with("bool exports_"))
+            .filter_map(|line| line.split_once('('))
+            .map(|(start, _)| start)
+            .collect();
+        assert_eq!(asked.len(), 2);
+        for start in asked {
+            assert!(policy.contains(&format!("{start}(")), "{start}");
+        }
+    }
+}
