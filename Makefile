@@ -8,6 +8,7 @@ IMG ?= $(PUBLIC_IMG)
 MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TESTBED := $(TARGET)/debug/hera-testbed
+C_POLICY := $(TARGET)/wasm32-unknown-unknown/policy/hera_policy_acl_freeze_c.wasm
 export KUBECONFIG ?= $(CURDIR)/.testbed/kubeconfig
 export PATH := $(CURDIR)/.testbed/bin:$(PATH)
 export RUSTDOCFLAGS := -D warnings
@@ -19,12 +20,13 @@ help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: prepare
-prepare: ## Install what building needs: the pinned toolchain's targets, a C compiler
+prepare: ## Install what building needs: the pinned toolchain's targets, C compilers
 	@rustup target add --toolchain 1.95.0 wasm32-unknown-unknown $(MUSL) >/dev/null 2>&1 \
 	  || rustup toolchain install 1.95.0 --profile minimal -c clippy -c rustfmt -t wasm32-unknown-unknown -t $(MUSL)
 	@rustup component add --toolchain 1.95.0 clippy rustfmt >/dev/null 2>&1
 	@command -v musl-gcc >/dev/null && command -v cc >/dev/null \
-	  || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev musl-tools >/dev/null; }
+	  && command -v clang >/dev/null && command -v wasm-ld >/dev/null \
+	  || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev musl-tools clang lld >/dev/null; }
 
 .PHONY: demo
 demo: prepare ## A cluster, the operator, a Redis, and a policy swapped under it
@@ -39,6 +41,7 @@ check: prepare ## Format, lints, docs, unit, golden and property tests
 	cargo xtask manifests
 	cargo xtask wit
 	cargo test --workspace
+	$(MAKE) --no-print-directory c-policy
 
 .PHONY: test
 test: check test-e2e ## Everything once: check, and every scenario on the testbed
@@ -86,6 +89,12 @@ image: agent ## Build the operator's image for the testbed, and load it
 .PHONY: policies
 policies: prepare ## Build the example policies as modules
 	cargo build --profile policy --target wasm32-unknown-unknown --package 'hera-policy-acl-*'
+
+.PHONY: c-policy
+c-policy: prepare ## Build the example policy in C, and hold it against what the operator would
+	cargo build --workspace --bins
+	$(TARGET)/debug/hera-xtask c-policy --out $(C_POLICY)
+	$(TARGET)/debug/kubectl-hera policy check $(C_POLICY) --cases policies/acl-freeze-c/cases
 
 .PHONY: docker-build
 docker-build: prepare ## Build the release image as an OCI archive

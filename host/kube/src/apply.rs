@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -89,25 +90,43 @@ impl Applier {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let name = wanted.name_any();
         let live = api.get_opt(&name).await?;
-        if let Some(live) = &live
-            && !live
-                .owner_references()
-                .iter()
-                .any(|reference| reference.uid == owner)
-        {
-            return Err(ApplyError::Taken(format!(
-                "{} {name} is there already and belongs to somebody else: delete or rename it",
-                K::kind(&())
-            )));
+        if let Some(live) = &live {
+            check_owner(live, owner)?;
         }
-        self.send(
-            &api,
-            namespace,
-            &name,
-            live.as_ref(),
-            serde_json::to_value(wanted)?,
-        )
-        .await
+        let wanted = serde_json::to_value(wanted)?;
+        self.send(&api, namespace, &name, live.as_ref(), wanted)
+            .await
+    }
+
+    /// As [`Self::apply`], for content that was made from what was read as `live`: if anybody changed
+    /// the object since, that is a conflict, and nobody's change is undone.
+    ///
+    /// # Errors
+    /// See [`ApplyError`]; a conflict is an [`ApplyError::Kube`].
+    pub async fn apply_over<K>(
+        &self,
+        namespace: &str,
+        owner: &str,
+        wanted: &K,
+        live: Option<&K>,
+    ) -> Result<Applied, ApplyError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        let Some(live) = live else {
+            return self.apply(namespace, owner, wanted).await;
+        };
+        check_owner(live, owner)?;
+        let mut wanted = wanted.clone();
+        wanted.meta_mut().resource_version = live.resource_version();
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let name = wanted.name_any();
+        let wanted = serde_json::to_value(wanted)?;
+        self.send(&api, namespace, &name, Some(live), wanted).await
     }
 
     /// Makes the live object that was read as `live` have the fields of `wanted`.
@@ -165,13 +184,14 @@ impl Applier {
             }
             other => other.into(),
         })?;
-        self.remember(key, wanted, live.resource_version());
+        self.remember(key, without_version(wanted), live.resource_version());
         Ok(Applied::Sent)
     }
 
     fn is_settled(&self, key: &str, wanted: &Value, live: Option<&str>) -> bool {
         self.lock().get(key).is_some_and(|known| {
-            known.wanted == *wanted && known.resource_version.as_deref() == live
+            known.resource_version.as_deref() == live
+                && known.wanted == without_version(wanted.clone())
         })
     }
 
@@ -188,4 +208,25 @@ impl Applier {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Remembered>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn check_owner<K: Resource<DynamicType = ()>>(live: &K, owner: &str) -> Result<(), ApplyError> {
+    let owns = |reference: &OwnerReference| reference.uid == owner;
+    if live.owner_references().iter().any(owns) {
+        return Ok(());
+    }
+    Err(ApplyError::Taken(format!(
+        "{} {} is there already and belongs to somebody else: delete or rename it",
+        K::kind(&()),
+        live.name_any()
+    )))
+}
+
+/// What is wanted, whichever version it was made over.
+fn without_version(mut wanted: Value) -> Value {
+    let metadata = wanted.get_mut("metadata").and_then(Value::as_object_mut);
+    if let Some(metadata) = metadata {
+        metadata.remove("resourceVersion");
+    }
+    wanted
 }

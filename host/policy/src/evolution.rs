@@ -169,9 +169,9 @@ fn later() -> Vec<u8> {
     let folder = guests::build(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
         &guests::target_dir(Path::new(env!("OUT_DIR"))),
-        &["-p", "hera-policy-hostile", "--examples"],
+        &["-p", "hera-policy-later", "--lib"],
     );
-    std::fs::read(folder.unwrap().join("examples/later.wasm")).unwrap()
+    std::fs::read(folder.unwrap().join("hera_policy_later.wasm")).unwrap()
 }
 
 #[tokio::test]

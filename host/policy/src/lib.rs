@@ -34,6 +34,7 @@ pub use decisions::{Acl, Decision, ForDecision, GuardRefused, for_decision};
 pub use error::{CallError, LoadError, StartError};
 pub use inspect::{Inspection, check, inspect};
 pub use limits::Limits;
+pub use load::encode as to_component;
 pub use policy::{Context, Decided, Policy};
 pub use record::{Call, Outcome, Record};
 pub use registry::Registry;

@@ -52,6 +52,10 @@ pub fn load<D: Decision>(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Resu
 
 /// Turns the core module of a plain `cargo build` into a component. The SDK left the
 /// description of the world in a custom section.
+///
+/// # Errors
+///
+/// [`LoadError::NoWorld`] without that section, [`LoadError::Malformed`] for what is no module.
 pub fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
     if !names_a_world(module) {
         return Err(LoadError::NoWorld);

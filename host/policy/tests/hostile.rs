@@ -109,12 +109,11 @@ async fn an_answer_that_changes_with_the_clock_is_the_same_again_in_a_replay() {
         ..context("")
     };
     let (one, two) = (at(1), at(2));
-    let (first, second) = tokio::join!(
-        policy.ask("tests", &one, &input(1)),
-        policy.ask("tests", &two, &input(1))
-    );
+    let input = input(1);
+    let first = policy.ask("tests", &one, &input).await;
+    let second = policy.ask("tests", &two, &input).await;
     assert!(!first.agrees(&second));
-    let again = policy.ask_blocking("replay", &one, &input(1));
+    let again = policy.ask_blocking("replay", &one, &input);
     assert!(again.agrees(&first) && again.fuel == first.fuel);
 }
 

@@ -70,6 +70,21 @@ pub fn padded(module: &[u8], byte: u8) -> Vec<u8> {
     [module, &[0, 3, 1, b'p', byte]].concat()
 }
 
+/// A component with another core module in it that nobody uses.
+pub fn with_module(component: &[u8], module: &[u8]) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    // A section: its id, its length in LEB128, the module.
+    bytes.push(1);
+    let mut length = module.len();
+    while length >= 0x80 {
+        bytes.push(u8::try_from(length & 0x7f).unwrap_or_default() | 0x80);
+        length >>= 7;
+    }
+    bytes.push(u8::try_from(length).unwrap_or_default());
+    bytes.extend(module);
+    bytes
+}
+
 /// One of the test guests, as a core module.
 pub fn guest(name: &str) -> Result<Vec<u8>, String> {
     let folder = build(&["-p", "hera-policy-hostile", "--examples"])?;

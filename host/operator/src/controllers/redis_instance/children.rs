@@ -49,30 +49,33 @@ pub async fn apply(
         tls,
     } = *inputs;
     let (applier, namespace) = (&shared.applier, ctx.namespace.as_str());
+    // What is made from what was read must not undo what somebody wrote since.
+    let uid = ctx.uid.as_str();
+    let system = build_system_secret(v, ctx, operator_password);
     applier
-        .apply(
-            namespace,
-            &ctx.uid,
-            &build_system_secret(v, ctx, operator_password),
-        )
+        .apply_over(namespace, uid, &system, live.system.as_ref())
         .await?;
     applier
-        .apply(namespace, &ctx.uid, &build_tls_secret(v, ctx, tls))
+        .apply(namespace, uid, &build_tls_secret(v, ctx, tls))
         .await?;
     if let Some(app) = app {
+        let app = build_app_secret(v, ctx, app);
         applier
-            .apply(namespace, &ctx.uid, &build_app_secret(v, ctx, app))
+            .apply_over(namespace, uid, &app, live.app.as_ref())
             .await?;
     }
+    let users = build_acl_secret(v, ctx, acl)?;
     applier
-        .apply(namespace, &ctx.uid, &build_acl_secret(v, ctx, acl)?)
+        .apply_over(namespace, uid, &users, live.acl.as_ref())
         .await?;
     let mut map = build_config_map(v, ctx)?;
     let text = serde_json::to_string_pretty(config)?;
     map.data
         .get_or_insert_default()
         .insert(CONFIG_KEY.to_owned(), text);
-    applier.apply(namespace, &ctx.uid, &map).await?;
+    applier
+        .apply_over(namespace, uid, &map, live.config.as_ref())
+        .await?;
     applier
         .apply(namespace, &ctx.uid, &build_headless_service(v, ctx))
         .await?;
