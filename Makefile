@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 PUBLIC_IMG := ghcr.io/hera-io/hera-operator:0.1.0
 IMG ?= $(PUBLIC_IMG)
+# dev reuses what tests have built; the figures are a little worse.
+BENCH_PROFILE ?= release
 MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TESTBED := $(TARGET)/debug/hera-testbed
@@ -37,9 +39,10 @@ check: prepare ## Format, lints, docs, unit, golden and property tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo doc --workspace --no-deps
-	cargo xtask crds --check
-	cargo xtask manifests
-	cargo xtask wit
+	cargo build --workspace --bins
+	$(TARGET)/debug/hera-xtask crds --check
+	$(TARGET)/debug/hera-xtask manifests
+	$(TARGET)/debug/hera-xtask wit
 	cargo test --workspace
 	$(MAKE) --no-print-directory c-policy
 
@@ -56,7 +59,7 @@ report: prepare testbed-up image policies ## Measured figures, into docs/measure
 
 .PHONY: bench
 bench: prepare ## Policy decisions, beside their targets
-	cargo bench --workspace --bench acl
+	cargo bench --workspace --bench acl --profile $(BENCH_PROFILE)
 
 .PHONY: manifests
 manifests: ## Generate the CRDs

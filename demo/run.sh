@@ -55,6 +55,8 @@ if [ "${KUBECONFIG:-$own}" = "$own" ]; then
   make --no-print-directory testbed-up
   step "The operator's image, built from this clone and loaded into the nodes"
   make --no-print-directory image
+  # kubectl finds its plugins on the PATH.
+  cp "$target/debug/kubectl-hera" .testbed/bin/
   overlay=yes
 else
   step "Your cluster: $(kubectl config current-context)"
@@ -101,6 +103,11 @@ now=$(kubectl -n "$namespace" get pod my-redis-0 -o 'jsonpath={.metadata.uid} {.
 [ "$pod" = "$now" ] || { echo "error: the pod is not the same any more" >&2; exit 1; }
 say "DEL is refused now; pod and server are the same as before"
 
+if [ -n "${overlay:-}" ]; then
+  step "The whole at a glance"
+  show kubectl hera --namespace "$namespace" status my-redis
+fi
+
 step "Done: everything is left running"
 cat <<END
 
@@ -112,7 +119,11 @@ cat <<END
       kubectl -n $namespace delete pod my-redis-0
     Change something:
       kubectl -n $namespace edit redisinstance my-redis
-    Write a policy of your own: docs/policies.md
+    See who decides, and what was decided:
+      kubectl hera policy list -A
+      kubectl hera -n $namespace policy log my-redis
+    Write a policy of your own: docs/policies.md, or at once:
+      kubectl hera policy new acl team-acl
     Take it down: make testbed-down
 
     $((SECONDS - began)) s in all

@@ -4,12 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-3}
-scenarios="how_long_things_take idle_instances when_the_leader_dies"
+scenarios="how_long_things_take a_flood_of_bad a_server_recovers idle_instances when_the_leader_dies an_author"
 out=docs/measurements.md
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cargo bench --workspace --bench acl | tee "$work/bench"
+cargo bench --workspace --bench acl --profile "${BENCH_PROFILE:-release}" | tee "$work/bench"
 for run in $(seq "$runs"); do
   cargo test --workspace --test scenarios -- $scenarios | tee "$work/e2e-$run"
 done
@@ -26,7 +26,7 @@ done
   echo "| toolchain | $(rustc --version) |"
   echo "| Kubernetes | testbed, 3 nodes on this machine, images of the dev profile |"
   echo
-  echo "## Policy decisions (\`cargo bench --workspace --bench acl\`)"
+  echo "## Policy decisions (\`make bench BENCH_PROFILE=${BENCH_PROFILE:-release}\`)"
   echo
   echo '```text'
   sed -n '/^| /p;/^[a-z].*target/p' "$work/bench"

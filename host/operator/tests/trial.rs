@@ -4,6 +4,9 @@
 use hera_policy::trial::WORD as TRIAL;
 use hera_policy::{Acl, Limits, Registry, Trial, builtin};
 
+#[path = "../../policy/slow.rs"]
+mod slow;
+
 fn registry(program: &str) -> Registry {
     let trial = Trial {
         program: program.into(),
@@ -16,23 +19,8 @@ fn operator() -> Registry {
     registry(env!("CARGO_BIN_EXE_hera-operator"))
 }
 
-/// A few kilobytes that cost a compiler the product of loops and variables: each of the nested
-/// loops may start again with each variable changed.
 fn slow_to_compile() -> Vec<u8> {
-    const LOOPS: usize = 600;
-    const VARIABLES: usize = 3000;
-    let step = |at: usize| format!("(local.set {at} (i32.add (local.get {at}) (local.get 0)))");
-    let again = |depth: usize| format!("(br_if {depth} (local.get 0)) ");
-    let steps: String = (1..VARIABLES).map(step).collect();
-    let agains: String = (0..LOOPS).map(again).collect();
-    let function = format!(
-        "(func (param i32) (local {}) {} {steps} {agains} {})",
-        "i32 ".repeat(VARIABLES),
-        "(loop ".repeat(LOOPS),
-        ")".repeat(LOOPS)
-    );
-    let export = "(instance $none) (export \"hera:policy/acl@0.1.0\" (instance $none))";
-    wat::parse_str(format!("(component (core module {function}) {export})")).unwrap()
+    wat::parse_str(slow::slow_to_compile()).unwrap()
 }
 
 #[tokio::test]

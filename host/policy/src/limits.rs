@@ -22,6 +22,8 @@ pub struct Limits {
     pub copied_bytes: usize,
     /// Log lines that a call may write.
     pub log_calls: usize,
+    /// Bytes of log lines that a call may write.
+    pub log_bytes: usize,
     /// Log lines that are kept of a call.
     pub log_lines: usize,
     /// What is kept of a log line.
@@ -44,6 +46,7 @@ impl Default for Limits {
             table_elements: 10_000,
             copied_bytes: 1 << 20,
             log_calls: 10_000,
+            log_bytes: 16 << 20,
             log_lines: 64,
             log_line_bytes: 512,
             text_bytes: 256,

@@ -7,9 +7,6 @@ use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
 use crate::{CallError, Limits, engine};
 
-/// The runtime's words for more data than a call may copy out.
-const TOO_MUCH: &str = "too much data is being copied";
-
 /// A line that a policy logged, printable and cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,8 +63,11 @@ impl State {
             ));
         }
         self.log_bytes = self.log_bytes.saturating_add(text.len());
-        if self.log_bytes > self.limits.copied_bytes {
-            return Err(wasmtime::format_err!("{TOO_MUCH}"));
+        if self.log_bytes > self.limits.log_bytes {
+            return Err(wasmtime::format_err!(
+                "it logged more than {} bytes",
+                self.limits.log_bytes
+            ));
         }
         if self.logs.len() < self.limits.log_lines {
             let text = hera_core::acl::printable(text, self.limits.log_line_bytes);
@@ -174,7 +174,7 @@ fn failure(error: &wasmtime::Error, state: &State) -> CallError {
         None => {
             let root = error.root_cause().to_string();
             // The runtime has no type for this; a test holds the words in place.
-            if root.contains(TOO_MUCH) {
+            if root.contains("too much data is being copied") {
                 return CallError::TooMuchData {
                     limit: limits.copied_bytes,
                 };

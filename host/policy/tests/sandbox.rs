@@ -109,7 +109,7 @@ async fn every_field_of_context_and_input_arrives() {
     assert_eq!(
         shown[0],
         "debug Context { now-unix-ms: 1767225600000, seed: 7, name: \"cache\", namespace: \
-         \"shop\", engine: \"redis\", version: \"7.0.15\", settings: \"\" }"
+         \"shop\", engine: \"redis\", version: \"7.2.4\", settings: \"\" }"
     );
     assert!(
         shown[1].starts_with("info [UserRequest { name: \"user-0\", preset: Preset::Readwrite")

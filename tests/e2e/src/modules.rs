@@ -8,6 +8,9 @@ use anyhow::{Context as _, Result, anyhow};
 #[allow(dead_code, reason = "shared with the build script of hera-policy")]
 mod guests;
 
+#[path = "../../../host/policy/slow.rs"]
+mod slow;
+
 /// A policy module.
 #[derive(Clone, Debug)]
 pub struct Module {
@@ -80,6 +83,8 @@ fn bytes(name: &str) -> Result<Vec<u8>> {
                 (instance $i)
                 (export "hera:policy/acl@0.1.0" (instance $i)))"#,
         ),
+        // Too much for the processor time that a module may take.
+        "slow-to-compile" => text(&slow::slow_to_compile()),
         // What a build for wasm32-wasip1 makes.
         "wasi-core" => text(
             r#"(module (import "wasi_snapshot_preview1" "fd_write"

@@ -42,6 +42,14 @@ async fn a_bad_policy_changes_nobodys_rights(space: &Space<'_>) -> Result<()> {
         ("wider-keys", reason::GUARD_REFUSED),
         ("system-user", reason::GUARD_REFUSED),
         ("refuse", reason::POLICY_ERROR),
+        ("slow-to-compile", reason::LOAD_FAILED),
+        ("recursion", reason::TRAP),
+        ("one-grow", reason::OUT_OF_MEMORY),
+        ("page-grower", reason::OUT_OF_MEMORY),
+        ("huge-list", reason::INVALID_OUTPUT),
+        ("log-strings", reason::TRAP),
+        ("unknown-user", reason::GUARD_REFUSED),
+        ("nopass", reason::GUARD_REFUSED),
     ];
     for (name, reason) in bad {
         let module = if name == "too-large" {

@@ -46,6 +46,9 @@ async fn upgrade(space: &Space<'_>, persistence: Value) -> Result<()> {
         let uid = instance.pod_uid().await?;
         let along = Writer::start(wanted, app.clone());
         along.wait_for_more(100, SOME).await?;
+        // What the old pod's address acknowledges after the change counts as lost unless it is there.
+        let old = Writer::start(&format!("old-{wanted}"), app.at(&instance.pod_ip().await?));
+        old.wait_for_more(50, SOME).await?;
         instance.patch_spec(json!({"version": wanted})).await?;
         instance.wait_settled().await?;
         let version = instance.info("redis_version").await?;
@@ -60,10 +63,12 @@ async fn upgrade(space: &Space<'_>, persistence: Value) -> Result<()> {
         );
         ensure!(instance.pod_uid().await? != uid, "the pod is the old one");
         along.wait_for_more(50, SOME).await?;
-        along
-            .verify(&app)
-            .await
-            .with_context(|| format!("on {wanted}"))?;
+        for writer in [along, old] {
+            writer
+                .verify(&app)
+                .await
+                .with_context(|| format!("on {wanted}"))?;
+        }
     }
     ensure!(
         instance.claim().await?.metadata.uid == claim,

@@ -11,6 +11,7 @@ use crate::policies::{RULES, swap, with_worker};
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     a_flood_of_bad_modules_in_one_namespace_delays_no_other,
+    modules_that_wear_the_compiler_out_delay_no_other_namespace,
     a_server_recovers_under_an_endless_loop_as_fast_as_without,
 ];
 
@@ -55,6 +56,46 @@ async fn a_flood_of_bad_modules_in_one_namespace_delays_no_other(space: &Space<'
     let figures = &space.bed().figures;
     figures.note_times("policy swapped while another namespace floods", &times);
     figures.note("bad modules that it brought meanwhile", sent.to_string());
+    let longest = times.iter().max().copied().unwrap_or_default();
+    ensure!(
+        longest < Duration::from_secs(1),
+        "a swap took {} ms",
+        longest.as_millis()
+    );
+    Ok(())
+}
+
+/// The same with modules that take all the processor time that they may, one after another.
+async fn modules_that_wear_the_compiler_out_delay_no_other_namespace(
+    space: &Space<'_>,
+) -> Result<()> {
+    let (permissive, strict, slow) = tokio::try_join!(
+        module("acl-presets"),
+        module("acl-no-delete"),
+        module("slow-to-compile")
+    )?;
+    let (_instance, login) = with_worker(space, &permissive).await?;
+    let mut client = login.connect().await?;
+    let noisy = Space::create(space.bed(), "slow").await?;
+    let (worn, _) = with_worker(&noisy, &permissive).await?;
+    let mut times = Vec::new();
+    for round in 0..4_u32 {
+        // Another digest each time, so that no failure is remembered.
+        let another = padded(&slow, &round.to_le_bytes());
+        noisy.put_policy(RULES, &another).await?;
+        worn.wait_condition(reason::TYPE, "True", reason::LOADING)
+            .await?;
+        let deletes = round % 2 == 1;
+        let module = if deletes { &permissive } else { &strict };
+        times.push(swap(space, &mut client, module, deletes).await?);
+    }
+    worn.wait_condition(reason::TYPE, "False", reason::LOAD_FAILED)
+        .await?;
+    noisy.delete().await?;
+    space.bed().figures.note_times(
+        "policy swapped while another namespace's module wears the compiler out",
+        &times,
+    );
     let longest = times.iter().max().copied().unwrap_or_default();
     ensure!(
         longest < Duration::from_secs(1),

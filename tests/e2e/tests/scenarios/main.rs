@@ -22,6 +22,7 @@ mod deletion;
 mod figures;
 mod healing;
 mod hostile;
+mod install;
 mod lifecycle;
 mod operator;
 mod policies;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         hostile::ALL,
         steady::ALL,
         operator::ALL,
+        install::ALL,
         shadows::ALONE,
         sources::ALONE,
         author::ALL,

@@ -7,6 +7,7 @@ mod heal;
 mod image;
 mod observe;
 mod pass;
+mod rights;
 mod status;
 
 use std::sync::Arc;

@@ -1,22 +1,19 @@
 //! One pass over one instance.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
 
 use hera_api::RedisInstance;
 use hera_api::conditions::{degraded, ready};
 use hera_api::names::InstanceName;
 use hera_api::validate::{Validated, validate};
-use hera_core::acl::{AclSet, OPERATOR_USER};
-use hera_core::agent::{AgentStatus, REDIS_PORT, ServerConfig, ServerState};
+use hera_core::acl::AclSet;
+use hera_core::agent::ServerConfig;
 use hera_core::instance::{AgentView, Observation, Wanted, WantedStorage, decide, verdict};
 use hera_kube::ApplyError;
-use hera_policy::{Acl, Decision as _};
-use hera_redis::{Address, Credentials, Server, Timeouts};
 use hera_render::{Context, Owner, roll_hash, server_config};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::heal::Site;
 use super::observe::{self, Live};
@@ -24,10 +21,7 @@ use super::{Outcome, PassError, act, children, events, image, status};
 use crate::agents::{AgentClient, Target};
 use crate::authority::Authority;
 use crate::shared::{InstanceRef, Shared};
-use crate::users::{self, Decision, Passwords, ServerFacts, Subject};
-
-/// Command tables kept in memory at most.
-const TABLES: usize = 256;
+use crate::users::{self, Decision, Passwords};
 
 /// Runs one pass.
 ///
@@ -203,10 +197,11 @@ fn listen(
     Ok(())
 }
 
-struct Pass<'a> {
-    site: &'a Site<'a>,
-    v: &'a Validated,
-    ctx: &'a Context,
+/// A pass over an instance whose spec can be carried out.
+pub struct Pass<'a> {
+    pub site: &'a Site<'a>,
+    pub v: &'a Validated,
+    pub ctx: &'a Context,
 }
 
 impl Pass<'_> {
@@ -385,103 +380,6 @@ impl Pass<'_> {
             tls: &tls,
         };
         Ok(children::apply(shared, &inputs, live).await?)
-    }
-
-    /// Where the revisions of an object begin: high up if it lived before, so that no agent
-    /// remembers a higher one whose ConfigMap or Secret somebody deleted.
-    fn first_revision(&self) -> u64 {
-        let lived = self.site.object.status.iter().any(|s| s.version.is_some());
-        match lived {
-            true => u64::try_from(Timestamp::now().as_second()).unwrap_or(1),
-            false => 1,
-        }
-    }
-
-    /// None while no server can be asked what commands it has, and while changes wait.
-    async fn decide_users(
-        &self,
-        passwords: &Passwords,
-        before: &users::Before<'_>,
-    ) -> Result<Option<Decision>, PassError> {
-        let Self { site, v, ctx } = *self;
-        if v.paused {
-            return Ok(None);
-        }
-        let (Some(status), Some(ip)) = (
-            site.agent.status(),
-            site.pod.as_ref().and_then(|pod| pod.ip.as_deref()),
-        ) else {
-            return Ok(None);
-        };
-        let Some(server) = self.server_facts(status, ip, &passwords.operator).await else {
-            return Ok(None);
-        };
-        let instance = InstanceRef::new(v.name.as_str()).within(&ctx.namespace);
-        let subject = Subject {
-            validated: v,
-            instance: &instance,
-            uid: &ctx.uid,
-            status: site
-                .object
-                .status
-                .iter()
-                .flat_map(|status| &status.policies)
-                .find(|policy| policy.decision == Acl::NAME),
-        };
-        Ok(Some(
-            users::decide(site.shared, &subject, passwords, &server, before).await?,
-        ))
-    }
-
-    /// What the policy is told about the server; the table is read once for each run of it.
-    async fn server_facts(
-        &self,
-        status: &AgentStatus,
-        ip: &str,
-        password: &str,
-    ) -> Option<ServerFacts> {
-        let ServerState::Running { run_id, .. } = &status.server else {
-            return None;
-        };
-        let (engine, version) = (status.engine.clone()?, status.version.clone()?);
-        let tables = &self.site.shared.categories;
-        let known = tables
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(run_id)
-            .cloned();
-        let categories = match known {
-            Some(categories) => categories,
-            None => {
-                let address = Address::tcp(ip, REDIS_PORT);
-                let login = Credentials::new(OPERATOR_USER, password);
-                let read = async {
-                    let server =
-                        Server::connect(&address, Some(&login), Timeouts::default()).await?;
-                    server.categories().await
-                };
-                match read.await {
-                    Ok(categories) => {
-                        let categories = Arc::new(categories);
-                        let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
-                        if tables.len() >= TABLES {
-                            tables.clear();
-                        }
-                        tables.insert(run_id.clone(), categories.clone());
-                        categories
-                    }
-                    Err(error) => {
-                        warn!(%error, "the server's command table cannot be read yet");
-                        return None;
-                    }
-                }
-            }
-        };
-        Some(ServerFacts {
-            engine,
-            version,
-            categories,
-        })
     }
 }
 

@@ -1,0 +1,117 @@
+//! Who decides about the rights of an instance's users, and what is told about its server.
+
+use std::sync::{Arc, PoisonError};
+
+use hera_core::acl::OPERATOR_USER;
+use hera_core::agent::{AgentStatus, REDIS_PORT, ServerState};
+use hera_policy::{Acl, Decision as _};
+use hera_redis::{Address, Credentials, Server, Timeouts};
+use k8s_openapi::jiff::Timestamp;
+use tracing::warn;
+
+use super::PassError;
+use super::pass::Pass;
+use crate::shared::InstanceRef;
+use crate::users::{self, Decision, Passwords, ServerFacts, Subject};
+
+/// Command tables kept in memory at most.
+const TABLES: usize = 256;
+
+impl Pass<'_> {
+    /// Where the revisions of an object begin: high up if it lived before, so that no agent
+    /// remembers a higher one whose ConfigMap or Secret somebody deleted.
+    pub(super) fn first_revision(&self) -> u64 {
+        let lived = self.site.object.status.iter().any(|s| s.version.is_some());
+        match lived {
+            true => u64::try_from(Timestamp::now().as_second()).unwrap_or(1),
+            false => 1,
+        }
+    }
+
+    /// None while no server can be asked what commands it has, and while changes wait.
+    pub(super) async fn decide_users(
+        &self,
+        passwords: &Passwords,
+        before: &users::Before<'_>,
+    ) -> Result<Option<Decision>, PassError> {
+        let Self { site, v, ctx } = *self;
+        if v.paused {
+            return Ok(None);
+        }
+        let (Some(status), Some(ip)) = (
+            site.agent.status(),
+            site.pod.as_ref().and_then(|pod| pod.ip.as_deref()),
+        ) else {
+            return Ok(None);
+        };
+        let Some(server) = self.server_facts(status, ip, &passwords.operator).await else {
+            return Ok(None);
+        };
+        let instance = InstanceRef::new(v.name.as_str()).within(&ctx.namespace);
+        let subject = Subject {
+            validated: v,
+            instance: &instance,
+            uid: &ctx.uid,
+            status: site
+                .object
+                .status
+                .iter()
+                .flat_map(|status| &status.policies)
+                .find(|policy| policy.decision == Acl::NAME),
+        };
+        Ok(Some(
+            users::decide(site.shared, &subject, passwords, &server, before).await?,
+        ))
+    }
+
+    /// What the policy is told about the server; the table is read once for each run of it.
+    async fn server_facts(
+        &self,
+        status: &AgentStatus,
+        ip: &str,
+        password: &str,
+    ) -> Option<ServerFacts> {
+        let ServerState::Running { run_id, .. } = &status.server else {
+            return None;
+        };
+        let (engine, version) = (status.engine.clone()?, status.version.clone()?);
+        let tables = &self.site.shared.categories;
+        let known = tables
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(run_id)
+            .cloned();
+        let categories = match known {
+            Some(categories) => categories,
+            None => {
+                let address = Address::tcp(ip, REDIS_PORT);
+                let login = Credentials::new(OPERATOR_USER, password);
+                let read = async {
+                    let server =
+                        Server::connect(&address, Some(&login), Timeouts::default()).await?;
+                    server.categories().await
+                };
+                match read.await {
+                    Ok(categories) => {
+                        let categories = Arc::new(categories);
+                        let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+                        if tables.len() >= TABLES {
+                            tables.clear();
+                        }
+                        tables.insert(run_id.clone(), categories.clone());
+                        categories
+                    }
+                    Err(error) => {
+                        warn!(%error, "the server's command table cannot be read yet");
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(ServerFacts {
+            engine,
+            version,
+            categories,
+        })
+    }
+}
