@@ -1,5 +1,5 @@
 //! The rights of the built-in policy, for policies that want it slightly different:
-//! start from [`grants`] and add rules; later ones win.
+//! start from [`grants`] or [`all`] and add rules; later ones win.
 
 use crate::acl::{AclInput, CommandRule, Preset, UserGrants, UserRequest};
 
@@ -110,8 +110,39 @@ const ADMIN: &[&str] = &[
 /// What the built-in policy grants this user: the preset's rights as far as this server knows
 /// them, the spec's keys and channels, then the spec's rules.
 pub fn grants(input: &AclInput, user: &UserRequest) -> UserGrants {
+    with_rules(user, rules(input, user.preset))
+}
+
+/// [`grants`] of every user, in order. What a preset means on this server is looked up once.
+pub fn all(input: &AclInput) -> Vec<UserGrants> {
+    let mut known: [Option<Vec<CommandRule>>; 3] = [None, None, None];
+    let users = input.users.iter().map(|user| {
+        let [readonly, readwrite, admin] = &mut known;
+        let of_preset = match user.preset {
+            Preset::Readonly => readonly,
+            Preset::Readwrite => readwrite,
+            Preset::Admin => admin,
+        };
+        let rules = of_preset.get_or_insert_with(|| rules(input, user.preset));
+        with_rules(user, rules.clone())
+    });
+    users.collect()
+}
+
+fn with_rules(user: &UserRequest, rules: Vec<CommandRule>) -> UserGrants {
     let mut grants = UserGrants::new(&user.name).with_patterns_of(user);
-    match user.preset {
+    grants.commands = rules;
+    let own = user.rules.iter();
+    grants
+        .commands
+        .extend(own.filter_map(|rule| CommandRule::parse(rule)));
+    grants
+}
+
+/// What a preset means on this server.
+fn rules(input: &AclInput, preset: Preset) -> Vec<CommandRule> {
+    let mut grants = UserGrants::new("");
+    match preset {
         Preset::Readonly => {
             allow_categories(&mut grants, input, READONLY);
             deny_categories(&mut grants, input, &["write", "admin", "dangerous"]);
@@ -130,12 +161,7 @@ pub fn grants(input: &AclInput, user: &UserRequest) -> UserGrants {
         }
     }
     allow_commands(&mut grants, input, CONNECTION);
-    grants.commands.extend(
-        user.rules
-            .iter()
-            .filter_map(|rule| CommandRule::parse(rule)),
-    );
-    grants
+    grants.commands
 }
 
 fn allow_categories(grants: &mut UserGrants, input: &AclInput, names: &[&str]) {

@@ -23,12 +23,9 @@ impl AclPolicy for Presets {
         _settings: &Settings,
         input: &AclInput,
     ) -> Result<AclAnswer, PolicyError> {
-        let users = input
-            .users
-            .iter()
-            .map(|user| presets::grants(input, user))
-            .collect();
-        Ok(AclAnswer { users })
+        Ok(AclAnswer {
+            users: presets::all(input),
+        })
     }
 }
 

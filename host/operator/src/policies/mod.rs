@@ -1,5 +1,7 @@
 //! Policies: where they come from, how they are asked, and what is remembered of it.
 
+#[cfg(test)]
+mod endurance;
 mod journal;
 mod kept;
 mod lane;
