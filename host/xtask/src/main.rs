@@ -56,10 +56,11 @@ fn main() -> Result<()> {
 }
 
 /// The workspace's folder.
+/// The repository that it is run in: clones may share a target folder, so not the one that built it.
 fn root() -> Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::current_dir()?;
     here.ancestors()
-        .nth(2)
+        .find(|folder| folder.join("host/xtask/Cargo.toml").exists())
         .map(Path::to_path_buf)
-        .context("this crate is not in host/xtask any more")
+        .context("run it inside the repository")
 }

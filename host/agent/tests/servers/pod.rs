@@ -247,9 +247,10 @@ impl Drop for Pod {
         }
         let record = fs::read(self.path("run/server.pid")).unwrap_or_default();
         let record: serde_json::Value = serde_json::from_slice(&record).unwrap_or_default();
+        // A server gives itself another command line: by when it started it is known.
         if let Some(pid) = record["pid"].as_u64()
-            && fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.contains(&self.path("run").display().to_string()))
+            && record["started"].as_u64().is_some()
+            && started(pid) == record["started"].as_u64()
         {
             let _ = killpg(to_pid(u32::try_from(pid).unwrap()), Signal::SIGKILL);
         }
@@ -257,6 +258,13 @@ impl Drop for Pod {
             eprintln!("--- the agent's log\n{}", self.log());
         }
     }
+}
+
+/// When a process started, in ticks since the machine did.
+fn started(pid: u64) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// A configuration whose directives all come from the spec.
