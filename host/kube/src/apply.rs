@@ -94,7 +94,7 @@ impl Applier {
             check_owner(live, owner)?;
         }
         let wanted = serde_json::to_value(wanted)?;
-        self.send(&api, namespace, &name, live.as_ref(), wanted)
+        self.send(&api, namespace, &name, live.as_ref(), wanted, None)
             .await
     }
 
@@ -121,12 +121,12 @@ impl Applier {
             return self.apply(namespace, owner, wanted).await;
         };
         check_owner(live, owner)?;
-        let mut wanted = wanted.clone();
-        wanted.meta_mut().resource_version = live.resource_version();
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let name = wanted.name_any();
+        let over = live.resource_version();
         let wanted = serde_json::to_value(wanted)?;
-        self.send(&api, namespace, &name, Some(live), wanted).await
+        self.send(&api, namespace, &name, Some(live), wanted, over)
+            .await
     }
 
     /// Makes the live object that was read as `live` have the fields of `wanted`.
@@ -147,7 +147,8 @@ impl Applier {
             + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        self.send(&api, namespace, name, Some(live), wanted).await
+        self.send(&api, namespace, name, Some(live), wanted, None)
+            .await
     }
 
     /// Forgets the object called `name` in `namespace`, and those whose name it begins: they are
@@ -159,6 +160,7 @@ impl Applier {
             .retain(|key, _| !key.ends_with(&own) && !key.contains(&child));
     }
 
+    /// `over` is the version that the live object must still have.
     async fn send<K>(
         &self,
         api: &Api<K>,
@@ -166,6 +168,7 @@ impl Applier {
         name: &str,
         live: Option<&K>,
         wanted: Value,
+        over: Option<String>,
     ) -> Result<Applied, ApplyError>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
@@ -177,21 +180,26 @@ impl Applier {
             return Ok(Applied::Unchanged);
         }
         let params = PatchParams::apply(OBJECTS_MANAGER).force();
-        let sent = api.patch(name, &params, &Patch::Apply(&wanted)).await;
+        let mut patch = wanted.clone();
+        if let Some(version) = over
+            && let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut)
+        {
+            metadata.insert("resourceVersion".to_owned(), version.into());
+        }
+        let sent = api.patch(name, &params, &Patch::Apply(&patch)).await;
         let live = sent.map_err(|error| match error {
             kube::Error::Api(status) if status.is_invalid() || status.is_forbidden() => {
                 ApplyError::Refused(format!("{} {name}: {}", K::kind(&()), status.message))
             }
             other => other.into(),
         })?;
-        self.remember(key, without_version(wanted), live.resource_version());
+        self.remember(key, wanted, live.resource_version());
         Ok(Applied::Sent)
     }
 
     fn is_settled(&self, key: &str, wanted: &Value, live: Option<&str>) -> bool {
         self.lock().get(key).is_some_and(|known| {
-            known.resource_version.as_deref() == live
-                && known.wanted == without_version(wanted.clone())
+            known.wanted == *wanted && known.resource_version.as_deref() == live
         })
     }
 
@@ -220,13 +228,4 @@ fn check_owner<K: Resource<DynamicType = ()>>(live: &K, owner: &str) -> Result<(
         K::kind(&()),
         live.name_any()
     )))
-}
-
-/// What is wanted, whichever version it was made over.
-fn without_version(mut wanted: Value) -> Value {
-    let metadata = wanted.get_mut("metadata").and_then(Value::as_object_mut);
-    if let Some(metadata) = metadata {
-        metadata.remove("resourceVersion");
-    }
-    wanted
 }

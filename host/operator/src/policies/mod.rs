@@ -167,6 +167,8 @@ impl Policies {
             changed: Notify::new(),
             validated: Mutex::default(),
         });
+        // What an operator before this one left behind.
+        common.changed.notify_one();
         Ok(Self {
             acl: Lane::new(common.clone(), hera_policy::builtin::ACL_PRESETS).await?,
             common,
@@ -178,10 +180,13 @@ impl Policies {
     pub async fn sweep(&self, leadership: &Leadership) {
         loop {
             self.common.changed.notified().await;
-            let began = tokio::time::Instant::now();
-            let many = || self.common.kept_since_sweep() >= SWEEP_AFTER;
-            while began.elapsed() < SWEEP && !many() {
-                tokio::time::sleep(SWEEP_PAUSE).await;
+            let due = tokio::time::sleep(SWEEP);
+            tokio::pin!(due);
+            while self.common.kept_since_sweep() < SWEEP_AFTER {
+                tokio::select! {
+                    () = &mut due => break,
+                    () = self.common.changed.notified() => {}
+                }
             }
             if leadership.term().is_some()
                 && let Err(error) = self.common.sweep(&self.acl.used()).await

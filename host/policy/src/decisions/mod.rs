@@ -82,8 +82,7 @@ pub trait ForDecision {
     fn run<D: Decision>(self) -> Self::Output;
 }
 
-/// Does something for the decision of this name; `None` if there is none. The one place that knows
-/// every decision.
+/// Does something for the decision of this name; `None` if there is none.
 pub fn for_decision<F: ForDecision>(name: &str, what: F) -> Option<F::Output> {
     match name {
         Acl::NAME => Some(what.run::<Acl>()),
