@@ -29,7 +29,7 @@ pub struct Metrics {
     /// Answers of policies in a shadow, by decision and verdict.
     shadows: IntCounterVec,
     /// Modules compiled, by decision and outcome (`ok`, or why not).
-    pub policy_loads: IntCounterVec,
+    policy_loads: IntCounterVec,
     /// Modules in memory.
     pub policy_modules: IntGauge,
     /// 1 while this replica leads.
@@ -168,5 +168,31 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    const DOCS: &str = include_str!("../../../docs/metrics.md");
+    const CODE: &str = include_str!("metrics.rs");
+
+    /// Whatever stands between `quote`s and begins as a metric does.
+    fn named(text: &str, quote: char) -> BTreeSet<&str> {
+        text.split(quote)
+            .filter(|word| word.starts_with("hera_"))
+            .filter(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+            .collect()
+    }
+
+    #[test]
+    fn every_metric_has_a_row_in_the_docs_and_every_row_a_metric() {
+        let documented = named(DOCS, '`');
+        let mut known = named(CODE, '"');
+        // What this test looks for.
+        known.remove("hera_");
+        assert_eq!(known, documented);
+        assert!(known.len() > 10);
     }
 }
