@@ -124,11 +124,13 @@ impl UserGrants {
     /// Grants the keys and channels that the spec asks for.
     #[must_use]
     pub fn with_patterns_of(mut self, user: &UserRequest) -> Self {
-        self.keys.extend(user.keys.iter().map(|pattern| KeyGrant {
-            pattern: pattern.clone(),
-            access: KeyAccess::ReadWrite,
-        }));
-        self.channels.extend(user.channels.iter().cloned());
+        for pattern in &user.keys {
+            self.keys.push(KeyGrant {
+                pattern: pattern.clone(),
+                access: KeyAccess::ReadWrite,
+            });
+        }
+        self.channels.extend_from_slice(&user.channels);
         self
     }
 }
@@ -136,25 +138,18 @@ impl UserGrants {
 impl CommandRule {
     /// Reads a rule in the server's notation: `+get`, `-@dangerous`, `+config|get`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (allow, name) = match text.split_at_checked(1)? {
-            ("+", name) => (true, name),
-            ("-", name) => (false, name),
-            _ => return None,
-        };
-        let (category, name) = match name.strip_prefix('@') {
-            Some(name) => (true, name),
-            None => (false, name),
-        };
-        if name.is_empty() {
-            return None;
+        let rules: [(&str, fn(String) -> Self); 4] = [
+            ("+@", Self::AllowCategory),
+            ("-@", Self::DenyCategory),
+            ("+", Self::AllowCommand),
+            ("-", Self::DenyCommand),
+        ];
+        for (prefix, rule) in rules {
+            if let Some(name) = text.strip_prefix(prefix) {
+                return (!name.is_empty()).then(|| rule(name.to_owned()));
+            }
         }
-        let name = name.to_owned();
-        Some(match (allow, category) {
-            (true, true) => Self::AllowCategory(name),
-            (true, false) => Self::AllowCommand(name),
-            (false, true) => Self::DenyCategory(name),
-            (false, false) => Self::DenyCommand(name),
-        })
+        None
     }
 }
 
@@ -171,13 +166,13 @@ macro_rules! export_acl_policy {
                     context: $crate::Context,
                     input: $crate::acl::AclInput,
                 ) -> ::core::result::Result<$crate::acl::AclAnswer, $crate::PolicyError> {
-                    $crate::export::decide_acl::<$policy>(&context, &input)
+                    $crate::export::decide_acl::<$policy>(context, input)
                 }
 
                 fn validate_settings(
                     settings: $crate::export::String,
                 ) -> ::core::result::Result<(), $crate::export::String> {
-                    $crate::export::validate_acl::<$policy>(&settings)
+                    $crate::export::validate_acl::<$policy>(settings)
                 }
             }
 

@@ -2,6 +2,8 @@
 
 pub use std::string::String;
 
+use std::mem::ManuallyDrop;
+
 use serde::de::DeserializeOwned;
 
 use crate::acl::{AclAnswer, AclInput, AclPolicy};
@@ -16,26 +18,31 @@ pub const fn sdk_bytes() -> [u8; SDK_VERSION.len()] {
     bytes
 }
 
+/// What lives as long as the instance does, so that no code is made to free it.
+fn kept<T>(value: T) -> ManuallyDrop<T> {
+    ManuallyDrop::new(value)
+}
+
 /// Reads settings, asks the policy.
 pub fn decide_acl<P: AclPolicy>(
-    context: &Context,
-    input: &AclInput,
+    context: Context,
+    input: AclInput,
 ) -> Result<AclAnswer, PolicyError> {
     log_panics();
-    let settings =
-        settings::<P::Settings>(&context.settings).map_err(PolicyError::InvalidSettings)?;
-    P::decide(context, &settings, input)
+    let (context, input) = (kept(context), kept(input));
+    let settings = settings(&context.settings).map_err(PolicyError::InvalidSettings)?;
+    P::decide(&context, &kept::<P::Settings>(settings), &input)
 }
 
 /// Reads settings, asks the policy whether they make sense.
-pub fn validate_acl<P: AclPolicy>(text: &str) -> Result<(), String> {
+pub fn validate_acl<P: AclPolicy>(text: String) -> Result<(), String> {
     log_panics();
-    P::validate(&settings::<P::Settings>(text)?)
+    P::validate(&kept::<P::Settings>(settings(&kept(text))?))
 }
 
 /// No settings at all are the default ones.
 pub fn settings<T: DeserializeOwned + Default>(text: &str) -> Result<T, String> {
-    if text.trim().is_empty() {
+    if text.trim_ascii().is_empty() {
         return Ok(T::default());
     }
     read(text).map_err(|error| format!("the settings {text} do not fit: {error}"))

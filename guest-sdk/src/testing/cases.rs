@@ -113,7 +113,7 @@ fn decide<P: AclPolicy>(case: Case) -> Result<Result<Grants, String>, String> {
         .map(|(a, b)| (a.as_str(), b.as_str()))
         .collect();
     let input = acl_input(users.collect::<Result<_, _>>()?, &table);
-    Ok(match decide_acl::<P>(&context, &input) {
+    Ok(match decide_acl::<P>(context, input) {
         Ok(AclAnswer { users }) => Ok(users
             .into_iter()
             .map(|user| (user.name.clone(), rules(&user)))

@@ -4,10 +4,8 @@
 //! Why one would write it: what a service sends is known, and a stolen password should open
 //! nothing else. Presets still bound it: the operator refuses a list that goes beyond.
 
-use std::collections::BTreeMap;
-
 use hera_policy_sdk::acl::{AclAnswer, AclInput, AclPolicy, UserGrants};
-use hera_policy_sdk::{Context, PolicyError, export_acl_policy, log};
+use hera_policy_sdk::{Context, Map, PolicyError, export_acl_policy, log};
 use serde::Deserialize;
 
 /// What is listed, nothing else.
@@ -18,7 +16,7 @@ pub struct LeastPrivilege;
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// User to commands (`get`, `config|get`).
-    pub users: BTreeMap<String, Vec<String>>,
+    pub users: Map<Vec<String>>,
     /// Commands of every user, beside those that a client needs to connect at all.
     pub everybody: Vec<String>,
 }
@@ -61,16 +59,10 @@ impl AclPolicy for LeastPrivilege {
     }
 
     fn validate(settings: &Settings) -> Result<(), String> {
-        let mut all = settings
-            .everybody
-            .iter()
-            .chain(settings.users.values().flatten());
-        let is_plain = |command: &&String| {
-            command.is_empty()
-                || command
-                    .contains(|c: char| !c.is_ascii_lowercase() && !"|-_.0123456789".contains(c))
-        };
-        match all.find(is_plain) {
+        let of_users = settings.users.iter().flat_map(|(_, commands)| commands);
+        let mut all = settings.everybody.iter().chain(of_users);
+        let is_plain = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '|' | '-' | '_' | '.');
+        match all.find(|command| command.is_empty() || !command.chars().all(is_plain)) {
             Some(command) => Err(format!(
                 "'{command}' is no command: write plain lower-case names as get or config|get"
             )),

@@ -37,15 +37,14 @@ impl AclPolicy for NoDelete {
     ) -> Result<AclAnswer, PolicyError> {
         let users = input.users.iter().map(|user| {
             // Last, so that neither the preset nor the user's own rules bring a command back.
-            let denied = settings
-                .deny
-                .iter()
-                .map(|command| command.to_ascii_lowercase());
-            denied
-                .filter(|command| input.has_command(command))
-                .fold(presets::grants(input, user), |grants, command| {
-                    grants.deny_command(&command)
-                })
+            let mut grants = presets::grants(input, user);
+            for command in &settings.deny {
+                let command = command.to_ascii_lowercase();
+                if input.has_command(&command) {
+                    grants = grants.deny_command(&command);
+                }
+            }
+            grants
         });
         Ok(AclAnswer {
             users: users.collect(),

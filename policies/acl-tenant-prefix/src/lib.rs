@@ -4,7 +4,7 @@
 //! Why one would write it: many teams share a server, and a pattern that is too wide in one of
 //! their specs must not open the keys of another.
 
-use hera_policy_sdk::acl::{AclAnswer, AclInput, AclPolicy, KeyAccess, KeyGrant, UserRequest};
+use hera_policy_sdk::acl::{AclAnswer, AclInput, AclPolicy, KeyAccess, KeyGrant};
 use hera_policy_sdk::{Context, PolicyError, export_acl_policy, presets};
 use serde::Deserialize;
 
@@ -13,18 +13,24 @@ pub struct TenantPrefix;
 
 /// What stands beside the policy under `settings`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// What follows the name in keys and channels.
+    #[serde(default = "colon")]
     pub separator: String,
     /// Users who keep the patterns of their spec.
+    #[serde(default)]
     pub except: Vec<String>,
+}
+
+fn colon() -> String {
+    ":".to_owned()
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            separator: ":".to_owned(),
+            separator: colon(),
             except: vec![],
         }
     }
@@ -42,7 +48,11 @@ impl AclPolicy for TenantPrefix {
             let mut grants = presets::grants(input, user);
             if !settings.except.contains(&user.name) {
                 let own = format!("{}{}", user.name, settings.separator);
-                grants.keys = keys(user, &own);
+                grants.keys.clear();
+                for pattern in confine(&user.keys, &own) {
+                    let access = KeyAccess::ReadWrite;
+                    grants.keys.push(KeyGrant { pattern, access });
+                }
                 grants.channels = confine(&user.channels, &own);
             }
             grants
@@ -53,49 +63,40 @@ impl AclPolicy for TenantPrefix {
     }
 
     fn validate(settings: &Settings) -> Result<(), String> {
-        if settings.separator.is_empty() {
-            return Err("without a separator, user a would see the keys of user ab".to_owned());
-        }
-        match settings.separator.find(is_special) {
-            Some(_) => Err(format!(
-                "the separator '{}' holds a wildcard",
-                settings.separator
-            )),
-            None => Ok(()),
-        }
+        let wrong = if settings.separator.is_empty() {
+            "without a separator, user a would see the keys of user ab"
+        } else if settings.separator.bytes().any(is_special) {
+            "the separator holds a wildcard"
+        } else {
+            return Ok(());
+        };
+        Err(wrong.to_owned())
     }
-}
-
-fn keys(user: &UserRequest, own: &str) -> Vec<KeyGrant> {
-    let patterns = confine(&user.keys, own).into_iter();
-    patterns
-        .map(|pattern| KeyGrant {
-            pattern,
-            access: KeyAccess::ReadWrite,
-        })
-        .collect()
 }
 
 /// What of the patterns lies under `own`. Where a pattern is wider, `own*` takes its place; what is
 /// neither wider nor within goes.
 fn confine(patterns: &[String], own: &str) -> Vec<String> {
-    let mut confined: Vec<String> = patterns
-        .iter()
-        .filter_map(|pattern| {
-            let literal = pattern.split(is_special).next().unwrap_or_default();
-            if literal.starts_with(own) {
-                return Some(pattern.clone());
-            }
-            let is_prefix = pattern.strip_suffix('*') == Some(literal);
-            (is_prefix && own.starts_with(literal)).then(|| format!("{own}*"))
-        })
-        .collect();
-    confined.dedup();
+    let mut confined = vec![];
+    let mut wider = false;
+    for pattern in patterns {
+        let literal = pattern
+            .bytes()
+            .take_while(|byte| !is_special(*byte))
+            .count();
+        let (literal, rest) = pattern.split_at_checked(literal).unwrap_or_default();
+        if literal.starts_with(own) {
+            confined.push(pattern.clone());
+        } else if rest == "*" && own.starts_with(literal) && !wider {
+            confined.push(format!("{own}*"));
+            wider = true;
+        }
+    }
     confined
 }
 
-fn is_special(c: char) -> bool {
-    matches!(c, '*' | '?' | '[' | '\\')
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'*' | b'?' | b'[' | b'\\')
 }
 
 export_acl_policy!(TenantPrefix);
