@@ -10,7 +10,7 @@ BENCH_PROFILE ?= release
 MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TESTBED := $(TARGET)/debug/hera-testbed
-C_POLICY := $(TARGET)/wasm32-unknown-unknown/policy/hera_policy_acl_freeze_c.wasm
+C_POLICY := $(TARGET)/wasm32-unknown-unknown/policy/hera_policy_acl_least_privilege_c.wasm
 export KUBECONFIG ?= $(CURDIR)/.testbed/kubeconfig
 export PATH := $(CURDIR)/.testbed/bin:$(PATH)
 export RUSTDOCFLAGS := -D warnings
@@ -94,10 +94,10 @@ policies: prepare ## Build the example policies as modules
 	cargo build --profile policy --target wasm32-unknown-unknown --package 'hera-policy-acl-*'
 
 .PHONY: c-policy
-c-policy: prepare ## Build the example policy in C, and hold it against what the operator would
+c-policy: prepare ## Build the example policy in C, and hold it against the cases of its twin in Rust
 	cargo build --workspace --bins
 	$(TARGET)/debug/hera-xtask c-policy --out $(C_POLICY)
-	$(TARGET)/debug/kubectl-hera policy check $(C_POLICY) --cases policies/acl-freeze-c/cases
+	$(TARGET)/debug/kubectl-hera policy check $(C_POLICY) --cases policies/acl-least-privilege/cases
 
 .PHONY: docker-build
 docker-build: prepare ## Build the release image as an OCI archive

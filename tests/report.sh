@@ -4,14 +4,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-3}
-scenarios="how_long_things_take a_flood_of_bad a_server_recovers idle_instances when_the_leader_dies an_author"
+scenarios="how_long_things_take a_flood_of_bad a_server_recovers idle_instances when_the_leader_dies an_author many_faults"
 out=docs/measurements.md
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cargo bench --workspace --bench acl --profile "${BENCH_PROFILE:-release}" | tee "$work/bench"
+# The first run shows in full what make test shows in part.
+export HERA_E2E_FAULTS=10000
 for run in $(seq "$runs"); do
   cargo test --workspace --test scenarios -- $scenarios | tee "$work/e2e-$run"
+  unset HERA_E2E_FAULTS
 done
 
 {

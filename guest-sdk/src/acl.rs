@@ -138,18 +138,14 @@ impl UserGrants {
 impl CommandRule {
     /// Reads a rule in the server's notation: `+get`, `-@dangerous`, `+config|get`.
     pub fn parse(text: &str) -> Option<Self> {
-        let rules: [(&str, fn(String) -> Self); 4] = [
-            ("+@", Self::AllowCategory),
-            ("-@", Self::DenyCategory),
-            ("+", Self::AllowCommand),
-            ("-", Self::DenyCommand),
-        ];
-        for (prefix, rule) in rules {
-            if let Some(name) = text.strip_prefix(prefix) {
-                return (!name.is_empty()).then(|| rule(name.to_owned()));
-            }
-        }
-        None
+        let (rule, name): (fn(String) -> Self, _) = match text.as_bytes() {
+            [b'+', b'@', ..] => (Self::AllowCategory, text.get(2..)?),
+            [b'-', b'@', ..] => (Self::DenyCategory, text.get(2..)?),
+            [b'+', ..] => (Self::AllowCommand, text.get(1..)?),
+            [b'-', ..] => (Self::DenyCommand, text.get(1..)?),
+            _ => return None,
+        };
+        (!name.is_empty()).then(|| rule(name.to_owned()))
     }
 }
 

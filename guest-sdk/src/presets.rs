@@ -5,13 +5,13 @@ use crate::acl::{AclInput, CommandRule, Preset, UserGrants, UserRequest};
 
 /// Connection and introspection commands that every client library may send.
 const CONNECTION: &str = "\
-    acl|whoami asking auth client|caching client|getname client|getredir client|id \
-    client|info client|no-touch client|reply client|setinfo client|setname client|tracking \
-    client|trackinginfo cluster|countkeysinslot cluster|getkeysinslot cluster|info \
-    cluster|keyslot cluster|links cluster|myid cluster|myshardid cluster|nodes \
-    cluster|shards cluster|slots command discard echo exec hello info lolwut multi ping \
-    psubscribe pubsub punsubscribe quit readonly readwrite reset select ssubscribe \
-    subscribe sunsubscribe time unsubscribe unwatch wait waitaof watch";
+    acl|whoami asking auth client|caching client|capa client|getname client|getredir \
+    client|id client|info client|no-touch client|reply client|setinfo client|setname \
+    client|tracking client|trackinginfo cluster|countkeysinslot cluster|getkeysinslot \
+    cluster|info cluster|keyslot cluster|links cluster|myid cluster|myshardid \
+    cluster|nodes cluster|shards cluster|slots command discard echo exec hello info \
+    lolwut multi ping psubscribe pubsub punsubscribe quit readonly readwrite reset \
+    select ssubscribe subscribe sunsubscribe time unsubscribe unwatch wait waitaof watch";
 
 const READONLY: &str = "read";
 const READWRITE: &str = "read write transaction scripting pubsub blocking";

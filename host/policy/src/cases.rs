@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hera_core::acl::{AclAnswer, AclInput, Categories, Preset, UserRequest, compile};
+use hera_core::acl::{AclAnswer, AclInput, Categories, Preset, UserRequest, granted};
 use serde::{Deserialize, Serialize};
 
 use crate::{Acl, CallError, Context, Policy};
@@ -127,13 +127,10 @@ fn run_one(policy: &Policy<Acl>, file: &Path) -> Result<(), String> {
     Err(format!("wanted {wanted:?}, found {found:?}"))
 }
 
-/// Rules in the server's notation, by user; without what takes everything away first.
+/// Rules in the server's notation, by user.
 pub fn rules(answer: &AclAnswer) -> BTreeMap<String, String> {
-    let users = answer.users.iter().map(|user| {
-        let rules = compile(user, &[]).rules;
-        let granted = rules.iter().skip(hera_core::acl::CLEAR.len());
-        let text = granted.cloned().collect::<Vec<_>>().join(" ");
-        (user.name.clone(), text)
-    });
-    users.collect()
+    let granted = granted(answer).into_iter();
+    granted
+        .map(|(name, rules)| (name, rules.join(" ")))
+        .collect()
 }

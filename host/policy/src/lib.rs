@@ -30,7 +30,7 @@ mod v0_1;
 
 pub use cases::CaseResult;
 pub use conformance::{Broken, Conformance, run as conformance};
-pub use decisions::{Acl, Decision, ForDecision, GuardRefused, for_decision};
+pub use decisions::{Acl, Decision, GuardRefused};
 pub use error::{CallError, LoadError, StartError};
 pub use inspect::{Inspection, check, inspect};
 pub use limits::Limits;

@@ -11,8 +11,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::decisions::{ForDecision, for_decision};
-use crate::{Decision, Limits, LoadError, engine, load};
+use crate::for_decision;
+use crate::{Limits, LoadError, engine, load};
 
 /// First word of a program that is to compile a module and end: see [`main`].
 pub const WORD: &str = "trial-compile";
@@ -123,17 +123,7 @@ fn compile(decision: &str) -> Result<(), LoadError> {
         .take(bound)
         .read_to_end(&mut bytes)
         .map_err(|error| internal(&error))?;
-    let outcome = for_decision(decision, Compile(&limits, &bytes));
-    outcome.unwrap_or_else(|| Err(LoadError::Internal(format!("no decision {decision}"))))
-}
-
-struct Compile<'a>(&'a Limits, &'a [u8]);
-
-impl ForDecision for Compile<'_> {
-    type Output = Result<(), LoadError>;
-
-    fn run<D: Decision>(self) -> Self::Output {
-        let engine = engine::compiler().map_err(|error| LoadError::Internal(error.to_string()))?;
-        load::compile::<D>(&engine, self.0, self.1).map(drop)
-    }
+    let engine = engine::compiler().map_err(|error| internal(&error))?;
+    for_decision!(decision, D => load::compile::<D>(&engine, &limits, &bytes).map(drop))
+        .unwrap_or_else(|| Err(LoadError::Internal(format!("no decision {decision}"))))
 }

@@ -1,7 +1,7 @@
 //! The example policy in C: bindings from the contract, then clang.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -9,7 +9,7 @@ use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 
 /// The policy's folder.
-const POLICY: &str = "policies/acl-freeze-c";
+const POLICY: &str = "policies/acl-least-privilege-c";
 /// The contract, and the world in it that the policy makes.
 const CONTRACT: &str = "wit/v0.1";
 const WORLD: &str = "acl-policy";
@@ -47,18 +47,18 @@ fn build(root: &Path, out: &Path) -> Result<()> {
     bindings(root, work)?;
     let policy = root.join(POLICY);
     let libc = policy.join("libc");
-    let sources = [
-        ("policy.o", policy.join("policy.c"), STRICT.as_slice()),
-        ("libc.o", libc.join("libc.c"), STRICT.as_slice()),
-        ("bindings.o", work.join("acl_policy.c"), &[]),
-    ];
+    let ours = sources(&policy)?.into_iter();
+    let ours = ours.map(|file| (file, STRICT.as_slice()));
+    let generated = (work.join("acl_policy.c"), [].as_slice());
     let mut link = Command::new("clang");
     link.args(LINK);
-    for (object, source, warnings) in sources {
-        let object = work.join(object);
+    for (number, (source, warnings)) in ours.chain([generated]).enumerate() {
+        let object = work.join(format!("{number}.o"));
         let mut compile = Command::new("clang");
         compile.args(COMPILE).args(warnings);
         compile.arg("-I").arg(&libc).arg("-I").arg(work);
+        // Warnings in what others wrote are theirs.
+        compile.arg("-isystem").arg(policy.join("vendor"));
         compile.arg("-c").arg(&source).arg("-o").arg(&object);
         succeed(compile).with_context(|| format!("compile {}", source.display()))?;
         link.arg(object);
@@ -68,6 +68,23 @@ fn build(root: &Path, out: &Path) -> Result<()> {
     link.arg(work.join("acl_policy_component_type.o"));
     link.arg("-o").arg(out);
     succeed(link).with_context(|| format!("link {}", out.display()))
+}
+
+/// What is ours to compile: the policy, then its C library.
+fn sources(policy: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = vec![];
+    for folder in [policy.to_owned(), policy.join("libc")] {
+        let list = fs::read_dir(&folder);
+        for entry in list.with_context(|| format!("list {}", folder.display()))? {
+            let file = entry?.path();
+            if file.extension().is_some_and(|end| end == "c") {
+                found.push(file);
+            }
+        }
+    }
+    // Folders list in no order, and the same files should make the same module.
+    found.sort();
+    Ok(found)
 }
 
 /// Writes `acl_policy.h`, `acl_policy.c` and `acl_policy_component_type.o`.
@@ -106,12 +123,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn policy_c_has_every_function_that_the_contract_asks_for() {
+    fn the_policy_in_c_has_every_function_that_the_contract_asks_for() {
         let root = crate::root().unwrap();
         let folder = tempfile::tempdir().unwrap();
         bindings(&root, folder.path()).unwrap();
         let header = fs::read_to_string(folder.path().join("acl_policy.h")).unwrap();
-        let policy = fs::read_to_string(root.join(POLICY).join("policy.c")).unwrap();
+        let sources = sources(&root.join(POLICY)).unwrap();
+        let code: String = sources
+            .iter()
+            .map(|file| fs::read_to_string(file).unwrap())
+            .collect();
         let asked: Vec<_> = header
             .lines()
             .filter(|line| line.starts_with("bool exports_"))
@@ -120,7 +141,18 @@ mod tests {
             .collect();
         assert_eq!(asked.len(), 2);
         for start in asked {
-            assert!(policy.contains(&format!("{start}(")), "{start}");
+            assert!(code.contains(&format!("{start}(")), "{start}");
+        }
+    }
+
+    #[test]
+    fn every_c_file_of_the_policy_and_of_its_library_is_compiled() {
+        let root = crate::root().unwrap();
+        let policy = root.join(POLICY);
+        let found = sources(&policy).unwrap();
+        assert!(found.is_sorted());
+        for name in ["policy.c", "settings.c", "json.c", "libc/libc.c"] {
+            assert!(found.contains(&policy.join(name)), "{name}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Generates what is checked in, checks that it is up to date, and builds what cargo cannot.
 
 mod c_policy;
+mod categories;
 mod crds;
 mod manifests;
 mod wit;
@@ -25,6 +26,15 @@ enum Task {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Writes the command tables of servers to host/core/testdata, each as its server answers.
+    Categories {
+        /// The program of a server, instead of all that the testbed has; may be given many times.
+        #[arg(long)]
+        server: Vec<PathBuf>,
+        /// Write nothing; fail if a file would change.
+        #[arg(long)]
+        check: bool,
+    },
     /// Writes deploy/crd from the types.
     Crds {
         /// Write nothing; fail if a file would change.
@@ -46,6 +56,7 @@ fn main() -> Result<()> {
     let root = root()?;
     match Args::parse().task {
         Task::CPolicy { out } => c_policy::run(&root, &out),
+        Task::Categories { server, check } => categories::run(&root, server, check),
         Task::Crds { check } => crds::run(&root, check),
         Task::Manifests => manifests::check(&root),
         Task::Wit { freeze: None } => wit::check(&root),

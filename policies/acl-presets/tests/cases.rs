@@ -62,9 +62,9 @@ fn readwrite_leaves_out_categories_that_the_server_lacks() {
     );
     assert_eq!(
         rules(user("app", Preset::Readwrite), REDIS_6),
-        "+@read +@write -@admin +client|caching +client|getname +client|getredir +client|id \
-         +client|info +client|no-touch +client|reply +client|setinfo +client|setname \
-         +client|tracking +client|trackinginfo +ping"
+        "+@read +@write -@admin +client|caching +client|capa +client|getname +client|getredir \
+         +client|id +client|info +client|no-touch +client|reply +client|setinfo \
+         +client|setname +client|tracking +client|trackinginfo +ping"
     );
 }
 

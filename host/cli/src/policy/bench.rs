@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hera_policy::{Decision, Limits, Outcome};
 use serde::Serialize;
 
-use super::module::{self, for_decision};
+use super::module;
 use crate::Verdict;
 use crate::args::Module;
 use crate::output::{Output, bad, strong};
@@ -39,9 +39,10 @@ pub async fn run(
     let bytes = module::read(&asked.file)?;
     let settings = module::settings(asked.settings.as_deref())?;
     let (decision, _) = module::decision(&bytes)?;
-    let figures = for_decision!(decision.as_str(), D => {
+    let figures = hera_policy::for_decision!(decision.as_str(), D => {
         measure::<D>(bytes, &settings, size, calls.max(1)).await?
-    });
+    })
+    .ok_or_else(|| module::unknown(&decision))?;
     output.print(&figures, describe)?;
     Ok(Verdict::from(figures.fault.is_none()))
 }

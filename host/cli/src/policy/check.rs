@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hera_policy::{CaseResult, Conformance, Decision, Inspection, Limits, LoadError, Policy};
 use serde::Serialize;
 
-use super::module::{self, for_decision};
+use super::module;
 use crate::Verdict;
 use crate::args::Module;
 use crate::output::{Output, bad, good};
@@ -69,7 +69,7 @@ pub async fn report(asked: &Module, suite: &Suite) -> anyhow::Result<Report> {
         }
     };
     steps.push(Step::good("limits and world"));
-    for_decision!(decision.as_str(), D => {
+    hera_policy::for_decision!(decision.as_str(), D => {
         match module::load::<D>(bytes).await? {
             Err(error) => steps.push(refused("trial compile and first start", &error)),
             Ok(policy) => {
@@ -77,7 +77,8 @@ pub async fn report(asked: &Module, suite: &Suite) -> anyhow::Result<Report> {
                 behave::<D>(&policy, &settings, asked, suite, &mut steps).await?;
             }
         }
-    });
+    })
+    .ok_or_else(|| module::unknown(&decision))?;
     Ok(Report::of(Some(inspection), steps))
 }
 

@@ -6,19 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use hera_policy::{Decision, Inspection, Limits, LoadError, Policy, Registry, Trial, trial};
 
-/// Runs something for the decision that a name stands for: `D` is its type.
-macro_rules! for_decision {
-    ($name:expr, $D:ident => $call:expr) => {
-        match $name {
-            <hera_policy::Acl as hera_policy::Decision>::NAME => {
-                type $D = hera_policy::Acl;
-                $call
-            }
-            other => anyhow::bail!("this version knows no decision {other}, only acl"),
-        }
-    };
+/// The error for a decision that only a later version knows.
+pub fn unknown(decision: &str) -> anyhow::Error {
+    anyhow::anyhow!("this version knows no decision {decision}, only acl")
 }
-pub(super) use for_decision;
 
 /// A file, read.
 ///

@@ -7,7 +7,7 @@ use hera_policy::{Call, Decision, Policy, Record};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::module::{self, for_decision};
+use super::module;
 use crate::Verdict;
 use crate::output::{Output, bad, good, odd};
 
@@ -46,10 +46,11 @@ pub async fn run(
         std::fs::read_to_string(log).with_context(|| format!("the log {}", log.display()))?;
     let records = records(&text).with_context(|| format!("the log {}", log.display()))?;
     let (decision, _) = module::decision(&bytes)?;
-    let replay = for_decision!(decision.as_str(), D => {
+    let replay = hera_policy::for_decision!(decision.as_str(), D => {
         let policy = module::load::<D>(bytes).await??;
         again::<D>(&policy, records, settings.as_deref())?
-    });
+    })
+    .ok_or_else(|| module::unknown(&decision))?;
     output.print(&replay, describe)?;
     Ok(Verdict::from(replay.differ.is_empty()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use hera_policy::{Call, Context, Decision, Outcome, Record};
 
-use super::module::{self, for_decision};
+use super::module;
 use crate::Verdict;
 use crate::args::Module;
 use crate::output::{Output, bad, faint, good};
@@ -20,7 +20,7 @@ pub async fn run(asked: &Module, input: &Path, output: Output) -> anyhow::Result
     let text = std::fs::read_to_string(input)
         .with_context(|| format!("the question {}", input.display()))?;
     let (decision, _) = module::decision(&bytes)?;
-    for_decision!(decision.as_str(), D => {
+    hera_policy::for_decision!(decision.as_str(), D => {
         let policy = module::load::<D>(bytes).await??;
         let (mut context, question) = question::<D>(&text)
             .with_context(|| format!("the question {}", input.display()))?;
@@ -32,6 +32,7 @@ pub async fn run(asked: &Module, input: &Path, output: Output) -> anyhow::Result
         output.print(&call, describe::<D>)?;
         Ok(Verdict::from(call.outcome.good().is_some()))
     })
+    .ok_or_else(|| module::unknown(&decision))?
 }
 
 /// A line of a decision log, a case, or the bare input.

@@ -36,6 +36,7 @@ const SDK: &[File] = files!["../../../../guest-sdk/";
     "src/export.rs",
     "src/lib.rs",
     "src/log.rs",
+    "src/map.rs",
     "src/presets.rs",
     "src/testing/cases.rs",
     "src/testing/mod.rs",

@@ -8,6 +8,7 @@ const HARMLESS: &[&str] = &[
     "asking",
     "auth",
     "client|caching",
+    "client|capa",
     "client|getname",
     "client|getredir",
     "client|id",

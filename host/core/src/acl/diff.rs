@@ -6,7 +6,7 @@ use super::{AclAnswer, CLEAR, compile};
 
 /// A line for each user that is granted something else: what `two` adds and takes away.
 pub fn diff(one: &AclAnswer, two: &AclAnswer) -> Vec<String> {
-    let (one, two) = (rules(one), rules(two));
+    let (one, two) = (granted(one), granted(two));
     let names: BTreeSet<&String> = one.keys().chain(two.keys()).collect();
     names
         .into_iter()
@@ -22,7 +22,8 @@ pub fn diff(one: &AclAnswer, two: &AclAnswer) -> Vec<String> {
         .collect()
 }
 
-fn rules(answer: &AclAnswer) -> BTreeMap<String, Vec<String>> {
+/// What each user is granted, in the server's notation; without what takes everything away first.
+pub fn granted(answer: &AclAnswer) -> BTreeMap<String, Vec<String>> {
     let user = |user| {
         let compiled = compile(user, &[]);
         let rules = compiled.rules.into_iter().skip(CLEAR.len()).collect();

@@ -11,7 +11,7 @@ mod table;
 mod tokens;
 
 pub use ceiling::permits;
-pub use diff::diff;
+pub use diff::{diff, granted};
 pub use guard::{GuardRule, MAX_GRANTS, Violation, guard};
 pub use model::{
     AclAnswer, AclInput, AclSet, AclUser, Categories, CommandRule, KeyAccess, KeyGrant, Preset,

@@ -1,26 +1,80 @@
 //! Tables as servers really answer them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::LazyLock;
 
 use hera_core::acl::Categories;
 
-/// `ACL CAT` of Redis 7.0.15.
-pub fn redis_7_0() -> Categories {
-    serde_json::from_str(include_str!("../../testdata/categories-redis-7.0.json"))
-        .unwrap_or_default()
+/// From each crate that tests with them.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../core/testdata");
+
+/// `ACL CAT` of every server, by a name such as `redis-7.0`, as `cargo xtask categories` wrote it.
+pub fn tables() -> &'static BTreeMap<String, Categories> {
+    static TABLES: LazyLock<BTreeMap<String, Categories>> = LazyLock::new(|| {
+        let files = fs::read_dir(FOLDER).unwrap().map(|file| file.unwrap());
+        files
+            .filter_map(|file| {
+                let name = file.file_name().into_string().unwrap();
+                let server = name.strip_prefix("categories-")?.strip_suffix(".json")?;
+                let text = fs::read_to_string(file.path()).unwrap();
+                Some((server.to_owned(), serde_json::from_str(&text).unwrap()))
+            })
+            .collect()
+    });
+    &TABLES
 }
 
-/// A table in the way of 6.2: no subcommands, a container is in every category that any of its
-/// subcommands is in, and no category is newer.
-pub fn redis_6_2() -> Categories {
-    let folded = |commands: BTreeSet<String>| -> BTreeSet<String> {
-        commands
-            .into_iter()
-            .map(|command| command.split('|').next().unwrap_or_default().to_owned())
-            .collect()
-    };
-    redis_7_0()
-        .into_iter()
-        .map(|(name, commands)| (name, folded(commands)))
-        .collect::<BTreeMap<_, _>>()
+/// Commands that stay the operator's for everybody, of all servers together.
+pub const RESERVED: &[&str] = &[
+    "acl|deluser",
+    "acl|load",
+    "acl|save",
+    "acl|setuser",
+    "client|pause",
+    "client|unpause",
+    "cluster|addslots",
+    "cluster|addslotsrange",
+    "cluster|bumpepoch",
+    "cluster|cancelslotmigrations",
+    "cluster|delslots",
+    "cluster|delslotsrange",
+    "cluster|failover",
+    "cluster|flushslot",
+    "cluster|flushslots",
+    "cluster|forget",
+    "cluster|meet",
+    "cluster|migrateslots",
+    "cluster|migration",
+    "cluster|replicate",
+    "cluster|reset",
+    "cluster|saveconfig",
+    "cluster|set-config-epoch",
+    "cluster|setslot",
+    "cluster|syncslots",
+    "config|rewrite",
+    "config|set",
+    "debug",
+    "failover",
+    "module|load",
+    "module|loadex",
+    "module|unload",
+    "psync",
+    "replconf",
+    "replicaof",
+    "save",
+    "shutdown",
+    "slaveof",
+    "sync",
+    "trimslots",
+];
+
+/// True for one of [`RESERVED`], and for a command that has one of them among its first arguments
+/// where a server has no subcommands.
+pub fn is_reserved(command: &str, table: &Categories) -> bool {
+    let below = format!("{command}|");
+    let mut known = table.values().flatten();
+    RESERVED.contains(&command)
+        || RESERVED.iter().any(|name| name.starts_with(&below))
+            && !known.any(|name| name.starts_with(&below))
 }

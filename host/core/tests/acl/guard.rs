@@ -1,10 +1,14 @@
 //! Each rule of the guard, broken alone.
 
-use crate::fixtures;
 use hera_core::acl::{
-    AclAnswer, AclInput, CommandRule, GuardRule, KeyAccess, KeyGrant, MAX_GRANTS, MAX_PATTERN,
-    Preset, UserGrants, UserRequest, compile, guard,
+    AclAnswer, AclInput, Categories, CommandRule, GuardRule, KeyAccess, KeyGrant, MAX_GRANTS,
+    MAX_PATTERN, Preset, UserGrants, UserRequest, compile, guard,
 };
+
+use crate::fixtures;
+
+const DOCS: &str = include_str!("../../../../docs/guards.md");
+const TESTS: &str = include_str!("guard.rs");
 
 fn request(name: &str, preset: Preset) -> UserRequest {
     UserRequest {
@@ -22,7 +26,7 @@ fn input() -> AclInput {
             request("app", Preset::Readwrite),
             request("viewer", Preset::Readonly),
         ],
-        categories: fixtures::redis_7_0(),
+        categories: fixtures::tables()["redis-7.0"].clone(),
     }
 }
 
@@ -63,13 +67,34 @@ fn broken(edit: impl FnOnce(&mut AclAnswer)) -> Option<GuardRule> {
         .map(|violation| violation.rule)
 }
 
+/// What every server's table makes of a user's commands; the same on all, or it panics.
 fn with_commands(user: usize, commands: &[&str]) -> Option<GuardRule> {
-    broken(|answer| answer.users[user].commands = grants("", commands).commands)
+    let mut answer = answer();
+    answer.users[user].commands = grants("", commands).commands;
+    let found = |(server, categories): (&String, &Categories)| {
+        let input = AclInput {
+            categories: categories.clone(),
+            ..input()
+        };
+        let rule = guard(&input, &answer).err().map(|found| found.rule);
+        (rule, server.clone())
+    };
+    let mut all = fixtures::tables().iter().map(found);
+    let (rule, first) = all.next().unwrap();
+    for (other, server) in all {
+        assert_eq!(other, rule, "{commands:?} on {server} and {first}");
+    }
+    rule
 }
 
 #[test]
 fn a_sound_answer_passes() {
     assert_eq!(guard(&input(), &answer()), Ok(()));
+    assert_eq!(
+        with_commands(0, &["+@read", "+@write", "-@dangerous"]),
+        None
+    );
+    assert_eq!(with_commands(1, &["+@read", "-@dangerous"]), None);
 }
 
 #[test]
@@ -195,19 +220,16 @@ fn too_many_grants_are_refused() {
 
 #[test]
 fn unknown_command_is_refused_before_the_server_does() {
-    for rules in [
-        ["+nosuch"],
-        ["-nosuch"],
-        ["+@nosuch"],
-        ["-@nosuch"],
-        ["+config|nosuch"],
-    ] {
+    for rules in [["+nosuch"], ["-nosuch"], ["+@nosuch"], ["-@nosuch"]] {
         assert_eq!(
             with_commands(0, &rules),
             Some(GuardRule::UnknownCommand),
             "{rules:?}"
         );
     }
+    // On 6.2 a first argument, and beyond.
+    let rule = broken(|answer| answer.users[0].commands = grants("", &["+config|nosuch"]).commands);
+    assert_eq!(rule, Some(GuardRule::UnknownCommand));
 }
 
 #[test]
@@ -289,6 +311,36 @@ fn every_rule_has_its_own_kebab_case_name() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), GuardRule::ALL.len());
+}
+
+/// The first cell, and the last: a rule and its test.
+fn documented() -> Vec<(&'static str, &'static str)> {
+    let rows = DOCS
+        .lines()
+        .skip_while(|line| !line.starts_with("| rule |"))
+        .skip(2);
+    let cells = rows.map_while(|row| row.strip_prefix("| `")?.strip_suffix("` |"));
+    cells
+        .map(|row| {
+            (
+                row.split('`').next().unwrap(),
+                row.rsplit('`').next().unwrap(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn every_rule_has_a_row_in_the_docs_and_every_row_a_rule() {
+    let rows: Vec<_> = documented().into_iter().map(|(rule, _)| rule).collect();
+    assert_eq!(rows, GuardRule::ALL.map(GuardRule::name));
+}
+
+#[test]
+fn every_test_that_the_docs_name_is_here() {
+    for (rule, test) in documented() {
+        assert!(TESTS.contains(&format!("fn {test}()")), "{rule}: {test}");
+    }
 }
 
 #[test]

@@ -9,4 +9,6 @@
 mod ceiling;
 mod fixtures;
 mod guard;
+mod model;
 mod property;
+mod strategies;

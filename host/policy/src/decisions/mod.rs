@@ -73,19 +73,16 @@ pub trait Decision: Sized + Send + Sync + 'static {
     fn cases(policy: &Policy<Self>, folder: &Path) -> std::io::Result<Vec<CaseResult>>;
 }
 
-/// Something to be done for a decision that is known by its name only.
-pub trait ForDecision {
-    /// What comes of it.
-    type Output;
-
-    /// Does it.
-    fn run<D: Decision>(self) -> Self::Output;
-}
-
-/// Does something for the decision of this name; `None` if there is none.
-pub fn for_decision<F: ForDecision>(name: &str, what: F) -> Option<F::Output> {
-    match name {
-        Acl::NAME => Some(what.run::<Acl>()),
-        _ => None,
-    }
+/// Evaluates an expression, in which `$D` is the decision of this name; `None` if there is none.
+#[macro_export]
+macro_rules! for_decision {
+    ($name:expr, $D:ident => $call:expr) => {
+        match $name {
+            <$crate::Acl as $crate::Decision>::NAME => {
+                type $D = $crate::Acl;
+                Some($call)
+            }
+            _ => None,
+        }
+    };
 }

@@ -19,7 +19,9 @@ mod bad_input;
 mod bad_policies;
 mod changes;
 mod deletion;
+mod endurance;
 mod figures;
+mod guide;
 mod healing;
 mod hostile;
 mod install;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
         shadows::ALONE,
         sources::ALONE,
         author::ALL,
+        guide::ALL,
+        endurance::ALL,
     ];
     hera_tests_e2e::run(&all.concat())
 }

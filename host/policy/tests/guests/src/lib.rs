@@ -15,7 +15,7 @@ pub fn honest(input: &AclInput) -> AclAnswer {
     }
 }
 
-/// A policy without settings from a function.
+/// A policy from a function, which takes numbers for settings and looks at none.
 #[macro_export]
 macro_rules! policy {
     ($decide:expr) => {
@@ -23,11 +23,11 @@ macro_rules! policy {
         pub struct Policy;
 
         impl hera_policy_sdk::acl::AclPolicy for Policy {
-            type Settings = ();
+            type Settings = hera_policy_sdk::Map<i64>;
 
             fn decide(
                 context: &$crate::Context,
-                _: &(),
+                _: &Self::Settings,
                 input: &$crate::AclInput,
             ) -> Result<$crate::AclAnswer, $crate::PolicyError> {
                 let decide: fn(

@@ -1,6 +1,6 @@
-// What generated bindings, policy.c and the compiler itself need of a C library.
-#ifndef FREEZE_STRING_H
-#define FREEZE_STRING_H
+// What generated bindings, the policy and the compiler itself need of a C library.
+#ifndef LEAST_PRIVILEGE_STRING_H
+#define LEAST_PRIVILEGE_STRING_H
 
 #include <stddef.h>
 

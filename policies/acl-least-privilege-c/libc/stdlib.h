@@ -1,6 +1,6 @@
-// What generated bindings and policy.c need of a C library.
-#ifndef FREEZE_STDLIB_H
-#define FREEZE_STDLIB_H
+// What generated bindings and the policy need of a C library.
+#ifndef LEAST_PRIVILEGE_STDLIB_H
+#define LEAST_PRIVILEGE_STDLIB_H
 
 #include <stddef.h>
 
