@@ -64,6 +64,8 @@ pub fn run<D: Decision>(
             }
             // Its own word that it cannot decide is an answer.
             Outcome::Fault { reason, .. } if reason == "Refused" => None,
+            // A busy machine's, not the policy's: fuel ends a policy that takes long.
+            Outcome::Fault { reason, .. } if reason == "Timeout" => None,
             Outcome::Fault { message, .. } => Some(message.clone()),
         };
         if let Some(what) = what
