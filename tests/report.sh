@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# Measures, and writes docs/measurements.md: benches of the sandbox, and the measured scenarios on
-# the testbed, which must be up with the operator's image loaded (make report sees to it).
+# Measures, and writes docs/measurements.md: benches of the sandbox, a million simulated histories,
+# and the measured scenarios on the testbed, which must be up with the operator's image loaded (make
+# report sees to it).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-3}
-scenarios="how_long_things_take a_flood_of_bad a_server_recovers idle_instances when_the_leader_dies an_author many_faults"
+scenarios="how_long_things_take a_flood_of_bad a_server_recovers idle_instances when_the_leader_dies an_author many_faults three_pods a_switchover a_roll_of pods_come a_killed_primary a_killed_pod a_stopped a_frozen a_partitioned a_failover"
 out=docs/measurements.md
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cargo bench --workspace --bench acl --profile "${BENCH_PROFILE:-release}" | tee "$work/bench"
+HERA_HISTORIES=${HERA_HISTORIES:-1000000} cargo test --workspace --profile "${BENCH_PROFILE:-release}" \
+  --test histories ten_thousand -- --nocapture | tee "$work/histories"
 # The first run shows in full what make test shows in part.
-export HERA_E2E_FAULTS=10000
+export HERA_E2E_FAULTS=10000 HERA_E2E_LIMIT=1800
 for run in $(seq "$runs"); do
   cargo test --workspace --test scenarios -- $scenarios | tee "$work/e2e-$run"
-  unset HERA_E2E_FAULTS
+  unset HERA_E2E_FAULTS HERA_E2E_LIMIT
 done
 
 {
@@ -33,6 +36,12 @@ done
   echo
   echo '```text'
   sed -n '/^| /p;/^[a-z].*target/p' "$work/bench"
+  echo '```'
+  echo
+  echo "## Simulation ([what it is](simulation.md))"
+  echo
+  echo '```text'
+  sed -n 's/^figures: //p' "$work/histories"
   echo '```'
   echo
   echo "## Scenarios (\`cargo test --workspace --test scenarios -- $scenarios\`, $runs runs)"

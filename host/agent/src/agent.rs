@@ -1,6 +1,9 @@
 //! What the parts of the agent share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use hera_core::acl::{AGENT_USER, AclSet};
 use hera_redis::{Address, Credentials, Server, Timeouts};
@@ -8,11 +11,15 @@ use tokio::sync::{Mutex, Notify, watch};
 
 use crate::append::Saving;
 use crate::board::Board;
+use crate::durable::FileError;
+use crate::fence::Fence;
 use crate::held::Held;
+use crate::keeper::Keeper;
 use crate::push_acl::Applied;
 use crate::reaper::Reaper;
 use crate::settings::Settings;
-use crate::state::Keeper;
+use crate::state::{Following, State};
+use crate::tickets::Tickets;
 
 /// What the parts of the agent share.
 pub struct Agent {
@@ -20,6 +27,14 @@ pub struct Agent {
     pub settings: Settings,
     /// Its status.
     pub board: Board,
+    /// Its memory. A promise to peers waits for nobody who waits for the server.
+    pub keeper: Keeper,
+    /// Kills a primary that nobody confirms.
+    pub fence: Arc<Fence>,
+    /// See [`Self::tickets`].
+    pub tickets: std::sync::Mutex<Tickets>,
+    /// See [`Self::turn`].
+    pub turns: AtomicU64,
     /// Reaps children.
     pub reaper: Reaper,
     /// What is known. Held for short calls of the server only: neither a promotion nor a revoked
@@ -29,18 +44,29 @@ pub struct Agent {
     pub configuring: Mutex<()>,
     /// The running server may not have the configuration that is held.
     pub settle: Notify,
+    /// The server's role changes: it is looked at now.
+    pub look: Notify,
     /// Ends a back-off early: something changed that may let the server start.
     pub retry: Notify,
-    /// True once the pod is to end.
+    /// When the pod was asked to end.
+    pub asked: OnceLock<Instant>,
+    /// True once the server is to stop for good.
     pub stopping: watch::Sender<bool>,
     /// The agent's password for its server: in memory only.
     pub password: String,
 }
 
+/// Whom to follow, and with which password: in memory only.
+#[derive(Clone)]
+pub struct Followed {
+    /// Whom.
+    pub whom: Following,
+    /// Of the replication user.
+    pub password: String,
+}
+
 /// What changes the server, and what is known of it.
 pub struct Work {
-    /// The agent's memory.
-    pub keeper: Keeper,
     /// The configuration.
     pub held: Held,
     /// Counts servers: what was found out about one says nothing of the next.
@@ -62,15 +88,18 @@ pub struct Work {
     pub acl_due: bool,
     /// Users applied to the running server.
     pub applied: BTreeMap<String, Applied>,
+    /// Whom the server is to follow, since the operator told.
+    pub followed: Option<Followed>,
+    /// The running server has the password for it.
+    pub login_known: bool,
     /// Connection to the running server, once it answered.
     pub server: Option<Server>,
 }
 
 impl Work {
     /// What is known before any server runs.
-    pub fn new(keeper: Keeper, held: Held, acl: Option<AclSet>) -> Self {
+    pub fn new(held: Held, acl: Option<AclSet>) -> Self {
         Self {
-            keeper,
             held,
             run: 0,
             in_force: BTreeMap::new(),
@@ -81,6 +110,8 @@ impl Work {
             acl_confirmed: false,
             acl_due: true,
             applied: BTreeMap::new(),
+            followed: None,
+            login_known: false,
             server: None,
         }
     }
@@ -97,12 +128,42 @@ impl Agent {
         Server::connect(&address, Some(&login), timeouts).await
     }
 
-    /// True once the pod is to end.
+    /// Notes something durably, before it is done, and tells of it.
+    ///
+    /// # Errors
+    /// All is as before.
+    pub fn note(&self, change: impl FnOnce(&mut State)) -> Result<(), FileError> {
+        self.keeper
+            .change(change, |state| self.board.remembers(state))
+    }
+
+    /// The tickets of promotions.
+    pub fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An order about the role was sent to the server: what was asked before says nothing any more.
+    pub fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many such orders were sent.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::SeqCst)
+    }
+
+    /// How long the server may take to stop: what waiting for a handover took is off.
+    pub fn stop_limit(&self) -> Duration {
+        let spent = self.asked.get().map_or(Duration::ZERO, Instant::elapsed);
+        self.settings.stop_limit().saturating_sub(spent)
+    }
+
+    /// True once the server is to stop for good.
     pub fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }
 
-    /// Completes once the pod is to end.
+    /// Completes once the server is to stop for good.
     pub async fn until_stopping(&self) {
         let mut stopping = self.stopping.subscribe();
         // The sender lives as long as this agent.

@@ -73,7 +73,7 @@ async fn step(agent: &Agent, run: u64) -> Result<bool, String> {
     let Some(wanted) = work.held.wants_append() else {
         return Ok(true);
     };
-    let source = work.keeper.get().source.unwrap_or(Source::Rdb);
+    let source = agent.keeper.get().source.unwrap_or(Source::Rdb);
     match next(wanted, source, work.saving, &info) {
         Step::Done => {
             let value = if wanted { "yes" } else { "no" };
@@ -83,9 +83,9 @@ async fn step(agent: &Agent, run: u64) -> Result<bool, String> {
         }
         Step::Wait => {}
         Step::TurnOn => set(&server, "yes").await?,
-        Step::NoteAppend => note(&mut work, Source::Aof)?,
+        Step::NoteAppend => note(agent, &mut work, Source::Aof)?,
         Step::Save => save(&mut work, &server).await?,
-        Step::TurnOff => turn_off(&mut work, &server).await?,
+        Step::TurnOff => turn_off(agent, &mut work, &server).await?,
         Step::Failed => {
             work.saving = Saving::Idle;
             return Err("no snapshot can be saved: check the volume's space".to_owned());
@@ -128,9 +128,9 @@ async fn save(work: &mut Work, server: &Server) -> Result<(), String> {
 
 /// Until the note is made the append-only file counts: it has more than the snapshot, everything
 /// up to its end.
-async fn turn_off(work: &mut Work, server: &Server) -> Result<(), String> {
+async fn turn_off(agent: &Agent, work: &mut Work, server: &Server) -> Result<(), String> {
     set(server, "no").await?;
-    let noted = note(work, Source::Rdb);
+    let noted = note(agent, work, Source::Rdb);
     if noted.is_err()
         && let Err(why) = set(server, "yes").await
     {
@@ -139,11 +139,11 @@ async fn turn_off(work: &mut Work, server: &Server) -> Result<(), String> {
     noted
 }
 
-fn note(work: &mut Work, source: Source) -> Result<(), String> {
+fn note(agent: &Agent, work: &mut Work, source: Source) -> Result<(), String> {
     info!(?source, "all data is in this file now");
     work.saving = Saving::Idle;
-    work.keeper
-        .change(|state| state.source = Some(source))
+    agent
+        .note(|state| state.source = Some(source))
         .map_err(|error| error.to_string())
 }
 

@@ -7,6 +7,7 @@ use hera_core::agent::{AclState, AgentStatus, ConfigState, PROTOCOL, Role, Serve
 use tokio::sync::watch;
 
 use crate::settings::Settings;
+use crate::state::State;
 
 /// Holds the status.
 pub struct Board {
@@ -17,7 +18,7 @@ pub struct Board {
 
 impl Board {
     /// The status of an agent that just started.
-    pub fn new(settings: &Settings, term: u64) -> Self {
+    pub fn new(settings: &Settings, state: &State) -> Self {
         let status = AgentStatus {
             protocol: PROTOCOL,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -25,9 +26,14 @@ impl Board {
             pod_uid: settings.pod_uid.clone(),
             server: ServerState::Starting,
             role: Role::Unknown,
+            link: None,
+            memory: state.memory(),
+            members: state.members.clone().unwrap_or_default(),
+            leaving: false,
+            hangs: false,
             engine: None,
             version: None,
-            term,
+            term: state.term,
             config: ConfigState::default(),
             acl: AclState::default(),
             restarts: 0,
@@ -57,6 +63,15 @@ impl Board {
             let before = status.clone();
             change(status);
             *status != before
+        });
+    }
+
+    /// The agent remembers this now.
+    pub fn remembers(&self, state: &State) {
+        self.change(|status| {
+            status.term = state.term;
+            status.memory = state.memory();
+            status.members = state.members.clone().unwrap_or_default();
         });
     }
 

@@ -20,7 +20,7 @@ use crate::state::Source;
 pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     let settings = &agent.settings;
     leftover::remove_unfinished(&settings.data);
-    let remembered = work.keeper.get().source;
+    let remembered = agent.keeper.get().source;
     let wanted = work.held.wants_append() == Some(true);
     let source = source(&settings.data, remembered, wanted);
     let mut directives = work.held.good();
@@ -36,10 +36,8 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     )?;
     let users = conf::acl_file(&sha256_hex(agent.password.as_bytes()));
     durable::write(&settings.run.join("users.acl"), users.as_bytes())?;
-    let owner = settings.object_uid.clone();
-    work.keeper.change(|state| {
-        state.clean = false;
-        state.owner = owner;
+    agent.note(|state| {
+        state.starts(&settings.object_uid);
         state.source = Some(source);
     })?;
     directives.insert(
@@ -53,6 +51,7 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     work.saving = Saving::Idle;
     work.acl_due = true;
     work.applied.clear();
+    work.login_known = false;
     work.server = None;
     agent.board.change(|status| {
         status.config.revision = work.held.config.revision;

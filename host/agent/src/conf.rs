@@ -7,6 +7,9 @@ use hera_core::acl::AGENT_USER;
 
 use crate::settings::Settings;
 
+/// Nobody listens there: a server starts as nobody's replica.
+const BOOT_GUARD: (&str, u16) = ("127.0.0.1", 1);
+
 /// What the agent itself decides about one start of the server.
 pub struct Start<'a> {
     /// Where things are.
@@ -53,8 +56,14 @@ pub fn data_server(start: &Start<'_>) -> String {
     );
     // Nothing is served before the promotion, not even old data (design §5).
     line(&mut text, "replica-serve-stale-data", "no");
-    line(&mut text, "replicaof", "127.0.0.1 1");
+    let (host, port) = BOOT_GUARD;
+    line(&mut text, "replicaof", &format!("{host} {port}"));
     text
+}
+
+/// True for the address that no server has, which the boot guard names.
+pub fn is_boot_guard(host: &str, port: u16) -> bool {
+    (host, port) == BOOT_GUARD
 }
 
 /// The configuration of a throwaway server in `folder` that reads no data and listens nowhere but

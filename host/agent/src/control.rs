@@ -1,70 +1,53 @@
-//! The control API: HTTPS, for the operator alone.
+//! The control API: HTTPS, for the operator; and for peers, which ask whether they may serve.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Json, Router};
-use futures::stream;
+use axum::{Json, Router, middleware};
 use hera_core::acl::AclSet;
 use hera_core::agent::{
-    AgentStatus, HEARTBEAT_SECONDS, Order, PATH_ACL, PATH_CONFIG, PATH_EVENTS, PATH_ORDERS,
-    PATH_STATUS, Refusal, Request, ServerConfig,
+    AgentStatus, Confirmation, Members, Order, PATH_ACL, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS,
+    PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_STATUS, PATH_VOUCH, Position, Question, Request,
+    ServerConfig, ServerState, Vouch,
 };
-use tokio::sync::watch;
+use hera_core::fence::vouches;
+use hera_redis::Probe;
+use serde::Serialize;
 
-use crate::agent::{Agent, Work};
-use crate::{look, push_acl, push_config};
+use crate::agent::Agent;
+use crate::answer::Refused;
+use crate::{caller, clock, events, members, orders, push_acl, push_config};
+
+/// A killed process is gone at once, unless the kernel holds it.
+const DOWN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Uid of the pod that a peer means to ask: its address may be another pod's by now.
+pub const ASKED_POD: &str = "hera-pod";
+
+type Answer<T> = Result<Json<T>, Refused>;
 
 /// The routes.
 pub fn routes(agent: Arc<Agent>) -> Router {
     Router::new()
         .route(PATH_STATUS, get(status))
-        .route(PATH_EVENTS, get(events))
+        .route(PATH_EVENTS, get(events::events))
         .route(PATH_ORDERS, post(order))
         .route(PATH_CONFIG, put(config))
         .route(PATH_ACL, put(acl))
+        .route(PATH_MEMBERS, put(members))
+        .route(PATH_POSITION, get(position))
+        .route(PATH_CONFIRM, post(confirm))
+        .route_layer(middleware::from_fn(caller::operator_only))
+        .route(PATH_VOUCH, post(vouch))
         .with_state(agent)
 }
 
 async fn status(State(agent): State<Arc<Agent>>) -> Json<AgentStatus> {
     Json(agent.board.status())
-}
-
-/// One line for each change, and an empty one when nothing changes for long.
-async fn events(State(agent): State<Arc<Agent>>) -> Response {
-    let news = agent.board.watch();
-    let lines = stream::unfold((news, true), |(mut news, first)| async move {
-        let line = if first {
-            line(&mut news)
-        } else {
-            next_line(&mut news).await?
-        };
-        Some((Ok::<_, Infallible>(line), (news, false)))
-    });
-    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    (kind, Body::from_stream(lines)).into_response()
-}
-
-async fn next_line(news: &mut watch::Receiver<AgentStatus>) -> Option<Bytes> {
-    let heartbeat = Duration::from_secs(HEARTBEAT_SECONDS);
-    match tokio::time::timeout(heartbeat, news.changed()).await {
-        Ok(Ok(())) => Some(line(news)),
-        Ok(Err(_)) => None,
-        Err(_) => Some(Bytes::from_static(b"\n")),
-    }
-}
-
-fn line(news: &mut watch::Receiver<AgentStatus>) -> Bytes {
-    let status = news.borrow_and_update();
-    let mut text = serde_json::to_vec(&*status).unwrap_or_default();
-    text.push(b'\n');
-    text.into()
 }
 
 async fn config(
@@ -73,10 +56,12 @@ async fn config(
 ) -> Response {
     to_its_end(async move {
         let _turn = agent.configuring.lock().await;
-        if let Err(refused) = check_term(&agent, &mut *agent.work.lock().await, request.term) {
-            return refused;
+        {
+            let _work = agent.work.lock().await;
+            check_term(&agent, request.term)?;
         }
-        answer(push_config::push(&agent, request.body).await)
+        let pushed = push_config::push(&agent, request.body).await;
+        pushed.map(Json).map_err(Refused::wrong)
     })
     .await
 }
@@ -84,76 +69,101 @@ async fn config(
 async fn acl(State(agent): State<Arc<Agent>>, Json(request): Json<Request<AclSet>>) -> Response {
     to_its_end(async move {
         let mut work = agent.work.lock().await;
-        if let Err(refused) = check_term(&agent, &mut work, request.term) {
-            return refused;
-        }
-        answer(push_acl::push(&agent, &mut work, request.body).await)
+        check_term(&agent, request.term)?;
+        let pushed = push_acl::push(&agent, &mut work, request.body).await;
+        pushed.map(Json).map_err(Refused::wrong)
+    })
+    .await
+}
+
+async fn members(
+    State(agent): State<Arc<Agent>>,
+    Json(request): Json<Request<Members>>,
+) -> Response {
+    to_its_end(async move {
+        let _work = agent.work.lock().await;
+        check_term(&agent, request.term)?;
+        members::push(&agent, request.body)?;
+        Ok(Json(agent.board.status()))
     })
     .await
 }
 
 async fn order(State(agent): State<Arc<Agent>>, Json(request): Json<Request<Order>>) -> Response {
     to_its_end(async move {
-        let mut work = agent.work.lock().await;
-        if let Err(refused) = check_term(&agent, &mut work, request.term) {
-            return refused;
+        let goes_down = matches!(request.body, Order::Fence);
+        {
+            let mut work = agent.work.lock().await;
+            check_term(&agent, request.term)?;
+            orders::carry_out(&agent, &mut work, request.body).await?;
         }
-        match request.body {
-            Order::Promote => promote(&agent, &mut work).await,
+        let mut news = agent.board.watch();
+        let down = news.wait_for(|status| status.server == ServerState::Fenced);
+        if goes_down && tokio::time::timeout(DOWN_LIMIT, down).await.is_err() {
+            return Err(Refused::later("the server was killed and is not gone yet"));
         }
+        Ok(Json(agent.board.status()))
     })
     .await
 }
 
-async fn promote(agent: &Agent, work: &mut Work) -> Response {
-    let unavailable = |words| refusal(StatusCode::SERVICE_UNAVAILABLE, words, None);
-    let Some(server) = work.server.clone() else {
-        return unavailable("the server does not run");
-    };
-    if look::promote(agent, work, &server).await {
-        Json(agent.board.status()).into_response()
-    } else {
-        unavailable("the server was not promoted: see the agent's log")
+async fn position(State(agent): State<Arc<Agent>>) -> Answer<Position> {
+    let ticket = agent.tickets().give(clock::now());
+    let server = agent.work.lock().await.server.clone();
+    let silent = || Refused::later("the server does not tell its position now");
+    match server.ok_or_else(silent)?.probe().await? {
+        Probe::Info(info) if !info.loading => Ok(Json(Position {
+            ticket,
+            replication_id: info.replication.replid.clone(),
+            offset: info.replication.offset,
+            keys: info.keys,
+        })),
+        _ => Err(silent()),
     }
+}
+
+async fn confirm(
+    State(agent): State<Arc<Agent>>,
+    Json(request): Json<Request<Confirmation>>,
+) -> Answer<AgentStatus> {
+    check_term(&agent, request.term)?;
+    let Confirmation { number, reign } = request.body;
+    agent.fence.confirmed_by_operator(number, reign);
+    Ok(Json(agent.board.status()))
+}
+
+async fn vouch(
+    State(agent): State<Arc<Agent>>,
+    headers: HeaderMap,
+    Json(question): Json<Question>,
+) -> Json<Vouch> {
+    let is_meant = headers
+        .get(ASKED_POD)
+        .is_some_and(|pod| pod.as_bytes() == agent.settings.pod_uid.as_bytes());
+    // A promise that is being written down is waited for.
+    let state = agent.keeper.get();
+    let confirmed = is_meant && vouches(&question, state.forsworn, state.known());
+    Json(Vouch { confirmed })
 }
 
 /// What was begun is done to its end, also when the operator hangs up.
-async fn to_its_end(work: impl Future<Output = Response> + Send + 'static) -> Response {
+async fn to_its_end<T: Serialize + Send + 'static>(
+    work: impl Future<Output = Answer<T>> + Send + 'static,
+) -> Response {
     match tokio::spawn(work).await {
-        Ok(response) => response,
-        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), None),
+        Ok(answer) => answer.into_response(),
+        Err(error) => {
+            Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        }
     }
 }
 
-/// Notes a new term, durably, and refuses an older one.
-#[allow(clippy::result_large_err, reason = "a refusal is the answer itself")]
-fn check_term(agent: &Agent, work: &mut Work, term: u64) -> Result<(), Response> {
-    let seen = work.keeper.get().term;
+/// Notes a new term, durably, and refuses an older one. Who then changes something holds the work
+/// from before: no later leader's change comes in between.
+fn check_term(agent: &Agent, term: u64) -> Result<(), Refused> {
+    let seen = agent.keeper.get().term;
     if term < seen {
-        let words = format!("term {seen} was seen, {term} is older");
-        return Err(refusal(StatusCode::CONFLICT, &words, Some(seen)));
+        return Err(Refused::old_term(term, seen));
     }
-    work.keeper
-        .change(|state| state.term = term)
-        .map_err(|error| refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), None))?;
-    agent.board.change(|status| status.term = term);
-    Ok(())
-}
-
-fn answer<T: serde::Serialize>(result: Result<T, String>) -> Response {
-    match result {
-        Ok(body) => Json(body).into_response(),
-        Err(words) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &words, None),
-    }
-}
-
-fn refusal(status: StatusCode, words: &str, term: Option<u64>) -> Response {
-    (
-        status,
-        Json(Refusal {
-            message: words.to_owned(),
-            term,
-        }),
-    )
-        .into_response()
+    Ok(agent.note(|state| state.term = state.term.max(term))?)
 }

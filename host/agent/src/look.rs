@@ -1,21 +1,30 @@
-//! Looks at the running server, and brings it to what it is to be.
+//! Looks at the running server again and again.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use hera_core::agent::{Role, ServerState};
-use hera_redis::{Answer, Probe, Server, ServerInfo, ServerRole, Timeouts};
+use hera_redis::{Answer, Probe, Server, Timeouts};
 use nix::unistd::Pid;
-use tracing::{error, info, warn};
+use tracing::warn;
 
-use crate::agent::{Agent, Work};
-use crate::{push_acl, push_config};
+use crate::agent::Agent;
+use crate::hang::{Silence, is_stopped};
+use crate::role::{self, Seen};
 
-/// Between looks at a server that just started, at one that takes longer, and at one that serves.
-const LOOK_AT_FIRST: Duration = Duration::from_millis(3);
-const LOOK_STARTING: Duration = Duration::from_millis(50);
-const LOOK_SERVING: Duration = Duration::from_secs(1);
-const AT_FIRST: Duration = Duration::from_secs(2);
+/// Between looks at a server that just started, and at one that takes longer.
+const AT_FIRST: Duration = Duration::from_millis(3);
+const STARTING: Duration = Duration::from_millis(50);
+const FIRST: Duration = Duration::from_secs(2);
+/// At a primary.
+const SERVING: Duration = Duration::from_secs(1);
+/// At a replica: others wait for news of its link, at first most of all.
+const FOLLOWING: Duration = Duration::from_millis(100);
+const LINKING: Duration = Duration::from_millis(25);
+const LINK_FIRST: Duration = Duration::from_secs(5);
+/// Nodes follow a Service that moves within this: until then clients still come to a server that was
+/// the primary, and one that never connects anew by itself would stay.
+const DISMISSING: Duration = Duration::from_secs(3);
 
 /// Time limits of the agent's own calls.
 pub fn short() -> Timeouts {
@@ -26,102 +35,142 @@ pub fn short() -> Timeouts {
 }
 
 /// What is known of one server process.
-struct Watch {
-    pid: u32,
+pub struct Watch {
+    /// Its process id.
+    pub pid: u32,
+    /// When it first answered, its data read.
+    pub ready: Option<Instant>,
     started: Instant,
     link: Option<Server>,
-    ready: Option<Instant>,
-    serves: bool,
+    silence: Silence,
+    hangs: bool,
+    seen: Seen,
+    /// Since when it is seen so.
+    since: Instant,
+    /// Until when clients are sent away.
+    dismissing: Option<Instant>,
 }
 
 impl Watch {
-    fn pause(&self) -> Duration {
-        match self.serves {
-            true => LOOK_SERVING,
-            false if self.started.elapsed() < AT_FIRST => LOOK_AT_FIRST,
-            false => LOOK_STARTING,
+    fn new(pid: Pid) -> Self {
+        let now = Instant::now();
+        Self {
+            pid: u32::try_from(pid.as_raw()).unwrap_or(0),
+            ready: None,
+            started: now,
+            link: None,
+            silence: Silence::new(now),
+            hangs: false,
+            seen: Seen::default(),
+            since: now,
+            dismissing: None,
         }
+    }
+
+    fn pause(&self) -> Duration {
+        match (self.seen.role, self.seen.link_is_up()) {
+            (Role::Primary, _) => SERVING,
+            (Role::Replica, false) if self.since.elapsed() < LINK_FIRST => LINKING,
+            (Role::Replica, _) => FOLLOWING,
+            (Role::Held | Role::Unknown, _) if self.started.elapsed() < FIRST => AT_FIRST,
+            (Role::Held | Role::Unknown, _) => STARTING,
+        }
+    }
+
+    fn sees(&mut self, agent: &Agent, seen: Seen) {
+        if self.seen != seen {
+            let was_primary = agent.keeper.get().primary_uid == agent.settings.pod_uid;
+            if was_primary && seen.role == Role::Replica && self.seen.role != Role::Replica {
+                self.dismissing = Some(Instant::now() + DISMISSING);
+            }
+            self.seen = seen;
+            self.since = Instant::now();
+        }
+    }
+
+    fn heard(&mut self, agent: &Agent) {
+        agent.board.answered();
+        self.silence.heard(Instant::now());
+        if std::mem::take(&mut self.hangs) {
+            agent.board.change(|status| status.hangs = false);
+        }
+    }
+
+    fn missed(&mut self, agent: &Agent) {
+        self.silence.missed(Instant::now());
+        let stopped = || is_stopped(self.pid);
+        if self.ready.is_none()
+            || self.hangs
+            || !self.silence.hangs(agent.settings.hang_limit(), stopped)
+        {
+            return;
+        }
+        self.hangs = true;
+        warn!(pid = self.pid, stopped = stopped(), "the server hangs");
+        agent.board.change(|status| status.hangs = true);
     }
 }
 
 /// Looks at the server again and again.
 pub async fn look_after(agent: &Agent, pid: Pid) -> Infallible {
-    let mut watch = Watch {
-        pid: u32::try_from(pid.as_raw()).unwrap_or(0),
-        started: Instant::now(),
-        link: None,
-        ready: None,
-        serves: false,
-    };
+    let mut watch = Watch::new(pid);
     loop {
-        tokio::time::sleep(watch.pause()).await;
+        tokio::select! {
+            () = tokio::time::sleep(watch.pause()) => {}
+            () = agent.look.notified() => {}
+        }
         look(agent, &mut watch).await;
     }
 }
 
 async fn look(agent: &Agent, watch: &mut Watch) {
+    let turns = agent.turns();
     let server = match &watch.link {
         Some(server) => server.clone(),
         None => match agent.connect(short()).await {
             Ok(server) => watch.link.insert(server).clone(),
-            Err(error) => {
-                if error.is_answer() {
-                    agent.board.answered();
-                    loading(agent, watch.pid);
-                }
-                return;
+            Err(error) if error.is_answer() => {
+                watch.heard(agent);
+                return loading(agent, watch.pid);
             }
+            Err(_) => return watch.missed(agent),
         },
     };
     match server.probe().await {
         Ok(Probe::Info(info)) if !info.loading => {
-            agent.board.answered();
-            attend(agent, watch, &server, &info).await;
+            watch.heard(agent);
+            if let Some(seen) = role::attend(agent, watch, &server, &info, turns).await {
+                watch.sees(agent, seen);
+            }
+            dismiss(watch, &server).await;
         }
         Ok(Probe::Info(_) | Probe::Refused(Answer::Loading)) => {
-            agent.board.answered();
+            watch.heard(agent);
             loading(agent, watch.pid);
         }
-        Ok(Probe::Refused(_)) => agent.board.answered(),
-        Err(error) if error.is_broken() => watch.link = None,
-        Err(error) if error.is_answer() => agent.board.answered(),
-        Err(_) => {}
+        Ok(Probe::Refused(_)) => watch.heard(agent),
+        Err(error) if error.is_answer() => watch.heard(agent),
+        Err(error) => {
+            if error.is_broken() {
+                watch.link = None;
+            }
+            watch.missed(agent);
+        }
     }
 }
 
-/// The server has read its data and answers.
-async fn attend(agent: &Agent, watch: &mut Watch, server: &Server, info: &ServerInfo) {
-    let users_in_force = {
-        let mut work = agent.work.lock().await;
-        if watch.ready.is_none() {
-            push_config::note_proven(agent, &mut work);
-            agent.settle.notify_one();
-        }
-        // Also after a broken connection.
-        work.server = Some(server.clone());
-        if work.acl_due {
-            push_acl::apply_due(agent, &mut work).await;
-        }
-        !work.acl_due
+/// Sends the clients of a server away that was the primary.
+async fn dismiss(watch: &mut Watch, server: &Server) {
+    let Some(until) = watch.dismissing else {
+        return;
     };
-    let since = *watch.ready.get_or_insert_with(Instant::now);
-    let is_primary = info.replication.role == ServerRole::Primary;
-    agent.board.change(|status| {
-        status.engine = Some(info.engine.as_str().to_owned());
-        status.version = Some(info.version.clone());
-        status.server = ServerState::Running {
-            pid: watch.pid,
-            run_id: info.run_id.clone(),
-        };
-        status.role = match is_primary {
-            true => Role::Primary,
-            false => Role::Held,
-        };
-        if is_primary {
-            status.waiting_for = None;
-        }
-    });
-    watch.serves = is_primary || (users_in_force && promote_if_due(agent, server, since).await);
+    if watch.seen.role != Role::Replica || Instant::now() > until {
+        watch.dismissing = None;
+        return;
+    }
+    if let Err(error) = server.close_clients().await {
+        warn!(%error, "clients of the former primary stay connected");
+    }
 }
 
 fn loading(agent: &Agent, pid: u32) {
@@ -131,54 +180,4 @@ fn loading(agent: &Agent, pid: u32) {
             status.waiting_for = Some("the server reads its data".to_owned());
         }
     });
-}
-
-/// A lone pod promotes itself once the operator confirmed the users, or has not for a while.
-async fn promote_if_due(agent: &Agent, server: &Server, since: Instant) -> bool {
-    if !agent.settings.lone {
-        wait_for(agent, "the operator promotes a server");
-        return false;
-    }
-    let confirmed = agent.board.status().acl.confirmed;
-    if !confirmed && since.elapsed() < agent.settings.confirm_limit() {
-        wait_for(agent, "the operator confirms the users");
-        return false;
-    }
-    if !confirmed {
-        warn!("the operator did not confirm the users in time: serving with those that are known");
-    }
-    let mut work = agent.work.lock().await;
-    promote(agent, &mut work, server).await
-}
-
-fn wait_for(agent: &Agent, what: &str) {
-    agent
-        .board
-        .change(|status| status.waiting_for = Some(what.to_owned()));
-}
-
-/// Makes the server the primary; true if it is one now. The state tells of it before it happens.
-pub async fn promote(agent: &Agent, work: &mut Work, server: &Server) -> bool {
-    let noted = work.keeper.change(|state| {
-        state.primary = true;
-        state.promoted_term = state.term;
-    });
-    if let Err(error) = noted {
-        error!(%error, "the promotion cannot be noted, so it does not happen");
-        return false;
-    }
-    match server.promote().await {
-        Ok(()) => {
-            info!("the server is the primary now");
-            agent.board.change(|status| {
-                status.role = Role::Primary;
-                status.waiting_for = None;
-            });
-            true
-        }
-        Err(error) => {
-            warn!(%error, "the server refuses the promotion");
-            false
-        }
-    }
 }

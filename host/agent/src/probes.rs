@@ -52,18 +52,23 @@ fn is_live(status: &AgentStatus, silent_ms: u64) -> bool {
         ServerState::Starting | ServerState::Running { .. } | ServerState::Loading { .. } => {
             silent_ms < HANGS_AFTER_MS
         }
-        ServerState::BackOff { .. } | ServerState::Stopping => true,
+        ServerState::BackOff { .. } | ServerState::Stopping | ServerState::Fenced => true,
     }
 }
 
 fn is_ready(status: &AgentStatus) -> bool {
-    status.role == Role::Primary && matches!(status.server, ServerState::Running { .. })
+    let serves = match status.role {
+        Role::Primary => true,
+        Role::Replica => status.link.as_ref().is_some_and(|link| link.up),
+        Role::Held | Role::Unknown => false,
+    };
+    serves && matches!(status.server, ServerState::Running { .. })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hera_core::agent::{AclState, ConfigState};
+    use hera_core::agent::{AclState, ConfigState, Link, Members, Memory};
 
     fn status(server: ServerState) -> AgentStatus {
         AgentStatus {
@@ -73,6 +78,11 @@ mod tests {
             pod_uid: String::new(),
             server,
             role: Role::Held,
+            link: None,
+            memory: Memory::default(),
+            members: Members::default(),
+            leaving: false,
+            hangs: false,
             engine: None,
             version: None,
             term: 0,
@@ -91,6 +101,26 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_is_ready_while_its_link_is_up() {
+        let mut replica = status(ServerState::Running {
+            pid: 1,
+            run_id: "r".into(),
+        });
+        replica.role = Role::Replica;
+        assert!(!is_ready(&replica));
+        let link = |up| Link {
+            host: "h".into(),
+            port: 1,
+            up,
+            syncing: false,
+        };
+        replica.link = Some(link(false));
+        assert!(!is_ready(&replica));
+        replica.link = Some(link(true));
+        assert!(is_ready(&replica));
+    }
+
+    #[test]
     fn a_silent_server_is_dead_and_one_that_is_down_on_purpose_is_not() {
         let running = status(ServerState::Running {
             pid: 1,
@@ -103,5 +133,6 @@ mod tests {
             &status(ServerState::BackOff { until_unix_ms: 0 }),
             HANGS_AFTER_MS
         ));
+        assert!(is_live(&status(ServerState::Fenced), HANGS_AFTER_MS));
     }
 }

@@ -5,7 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -15,10 +16,14 @@ use tracing::info;
 
 use crate::agent::{Agent, Work};
 use crate::board::Board;
+use crate::fence::Fence;
+use crate::keeper::Keeper;
 use crate::reaper::Reaper;
 use crate::settings::{Settings, without_ipv6};
-use crate::state::Keeper;
-use crate::{control, durable, files, leftover, probes, push_config, supervise, tls};
+use crate::{
+    caller, control, durable, files, leave, leftover, orders, peers, probes, push_config,
+    supervise, tls,
+};
 
 /// Copies this program into `folder`.
 ///
@@ -42,21 +47,32 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     durable::folder(&settings.run)?;
     let _lock = durable::lock(&settings.own())?;
     let keeper = Keeper::open(settings.own().join("state"));
+    let mut state = keeper.get();
+    state.starts(&settings.object_uid);
     let held = files::best_config(&settings);
-    let board = Board::new(&settings, keeper.get().term);
+    let board = Board::new(&settings, &state);
     board.change(|status| {
         status.config.revision = held.config.revision;
         status.config.rejected.clone_from(&held.rejected);
     });
     let acl = files::best_acl(&settings);
     leftover::end(&settings).await;
+    let down = orders::down_since_before(state.fenced);
+    let fence = Arc::new(Fence::new(state.members.unwrap_or_default(), down)?);
+    fence.start()?;
     let agent = Arc::new(Agent {
         board,
+        keeper,
+        fence,
+        tickets: Default::default(),
+        turns: Default::default(),
         reaper: Reaper::start()?,
-        work: Mutex::new(Work::new(keeper, held, acl)),
+        work: Mutex::new(Work::new(held, acl)),
         configuring: Mutex::default(),
         settle: Notify::new(),
+        look: Notify::new(),
         retry: Notify::new(),
+        asked: OnceLock::new(),
         stopping: watch::channel(false).0,
         password: format!(
             "{:032x}{:032x}",
@@ -69,26 +85,36 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let listener = listen(agent.settings.probes).await?;
     let probing = axum::serve(listener, probes::routes(agent.clone())).into_future();
     tokio::spawn(probing);
-    let certificates = tls::load(&agent.settings.tls)?;
+    let tls = tls::load(&agent.settings.tls)?;
     let folder = agent.settings.tls.clone();
-    let followed = certificates.clone();
+    let followed = tls.clone();
     tokio::spawn(async move { tls::follow(&folder, followed).await });
     let listener = listen(agent.settings.control).await?.into_std()?;
-    let serving = axum_server::from_tcp_rustls(listener, certificates)?
+    let serving = axum_server::from_tcp(listener)?
+        .acceptor(caller::Acceptor::new(tls.server))
         .serve(control::routes(agent.clone()).into_make_service());
     tokio::spawn(serving);
+    tokio::spawn(peers::ask(agent.clone(), tls.client.subscribe()));
 
     info!(version = env!("CARGO_PKG_VERSION"), pod = %agent.settings.pod_uid, "agent runs");
     tokio::spawn(push_config::keep(agent.clone()));
     let supervised = tokio::spawn(supervise::run(agent.clone()));
     tokio::pin!(supervised);
+    let leaving = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("asked to end");
+        let _ = agent.asked.set(Instant::now());
+        leave::hand_over(&agent).await;
+    };
     tokio::select! {
         ended = &mut supervised => {
             ended?;
             anyhow::bail!("the server is not looked after any more");
         }
-        _ = terminate.recv() => info!("asked to end"),
-        _ = interrupt.recv() => info!("asked to end"),
+        () = leaving => {}
     }
     agent.stopping.send_replace(true);
     supervised.await?;

@@ -31,6 +31,14 @@ pub struct Settings {
     /// is longer.
     #[arg(long, env = "HERA_STOP_SECONDS", default_value_t = 45)]
     pub stop_seconds: u64,
+    /// Seconds of these that a primary with replicas waits, when its pod ends, until another has
+    /// taken over; at most half of them.
+    #[arg(long, env = "HERA_HANDOVER_SECONDS", default_value_t = 20)]
+    pub handover_seconds: u64,
+    /// Seconds without any answer after which a server that was stopped counts as hanging; one that
+    /// is at work, after three times as many.
+    #[arg(long, env = "HERA_HANG_SECONDS", default_value_t = 10)]
+    pub hang_seconds: u64,
     /// The data volume.
     #[arg(long, default_value = "/data")]
     pub data: PathBuf,
@@ -94,6 +102,16 @@ impl Settings {
     /// How long a server may take to stop.
     pub fn stop_limit(&self) -> Duration {
         Duration::from_secs(self.stop_seconds)
+    }
+
+    /// How long a primary waits for a handover.
+    pub fn handover_limit(&self) -> Duration {
+        Duration::from_secs(self.handover_seconds.min(self.stop_seconds / 2))
+    }
+
+    /// How long a server may be silent.
+    pub fn hang_limit(&self) -> Duration {
+        Duration::from_secs(self.hang_seconds)
     }
 
     /// How long a lone pod waits for a confirmation.

@@ -1,11 +1,8 @@
-//! The agent's memory of its own, on the data volume.
+//! What the agent remembers. Pure.
 
-use std::path::PathBuf;
-
+use hera_core::agent::{Members, Memory};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use crate::durable::{self, FileError};
 
 /// Which file holds the data after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +14,30 @@ pub enum Source {
     Rdb,
 }
 
+/// Whom the server is to follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Following {
+    /// Reign of that primary.
+    pub reign: u64,
+    /// Uid of its pod.
+    pub primary_uid: String,
+    /// Its address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// A reign and who was its primary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Reign {
+    /// Its number.
+    pub reign: u64,
+    /// Uid of the primary's pod.
+    pub primary_uid: String,
+}
+
 /// What is remembered over restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -25,8 +46,22 @@ pub struct State {
     pub term: u64,
     /// Term at the last promotion.
     pub promoted_term: u64,
-    /// True if the server was last promoted and not demoted since.
+    /// Reign of the data: that of the last promotion, or of the primary that it was in sync with.
+    pub reign: u64,
+    /// Uid of the pod that was the primary of that reign.
+    pub primary_uid: String,
+    /// True if the server was promoted in that reign and not demoted since.
     pub primary: bool,
+    /// What the volume has, while that is not what the server has.
+    pub on_disk: Option<Reign>,
+    /// Whom it was last told to follow, unless it was promoted since.
+    pub following: Option<Following>,
+    /// No primary of this reign or of an earlier one is vouched for.
+    pub forsworn: u64,
+    /// The server stays down until it is to follow or to be promoted.
+    pub fenced: bool,
+    /// The data pods, as the operator last told.
+    pub members: Option<Members>,
     /// Replication id at the last clean stop.
     pub replication_id: String,
     /// Replication offset at the last clean stop.
@@ -42,37 +77,66 @@ pub struct State {
     pub other: Map<String, Value>,
 }
 
-/// The state and where it is kept.
-#[derive(Debug)]
-pub struct Keeper {
-    path: PathBuf,
-    state: State,
-}
-
-impl Keeper {
-    /// Reads the state; a damaged file counts as none.
-    pub fn open(path: PathBuf) -> Self {
-        let state = durable::read_json(&path).unwrap_or_default();
-        Self { path, state }
-    }
-
-    /// The state.
-    pub fn get(&self) -> &State {
-        &self.state
-    }
-
-    /// Changes the state, durably, before anything is done that it tells about.
-    ///
-    /// # Errors
-    /// The state is as before.
-    pub fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<(), FileError> {
-        let mut next = self.state.clone();
-        change(&mut next);
-        if next != self.state {
-            durable::write_json(&self.path, &next)?;
-            self.state = next;
+impl State {
+    /// What of it is the operator's business.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            reign: self.reign,
+            primary_uid: self.primary_uid.clone(),
+            was_primary: self.primary,
+            offset: self.offset,
+            forsworn: self.forsworn,
         }
-        Ok(())
+    }
+
+    /// The primary that it knows of: reign and uid of the pod.
+    pub fn known(&self) -> (u64, &str) {
+        match &self.following {
+            Some(following) => (following.reign, &following.primary_uid),
+            None => (self.reign, &self.primary_uid),
+        }
+    }
+
+    /// The server is in sync with the primary that it was told to follow. `saved` tells that the
+    /// volume has that data too.
+    pub fn in_sync(&mut self, saved: bool) {
+        let Some(whom) = &self.following else { return };
+        let before = Reign {
+            reign: self.reign,
+            primary_uid: std::mem::take(&mut self.primary_uid),
+        };
+        if !saved {
+            self.on_disk.get_or_insert(before);
+        }
+        self.reign = whom.reign;
+        self.primary_uid.clone_from(&whom.primary_uid);
+    }
+
+    /// A server of `object` starts. Of another object's volume only which file holds the data still
+    /// counts; an offset that no clean stop followed says nothing.
+    pub fn starts(&mut self, object: &str) {
+        if self.owner != object && !self.owner.is_empty() {
+            *self = Self {
+                term: self.term,
+                source: self.source,
+                ..Self::default()
+            };
+        }
+        object.clone_into(&mut self.owner);
+        if let Some(on_disk) = self.on_disk.take() {
+            if self.primary {
+                // Nobody else was of its reign, and none is to be again.
+                self.forsworn = self.forsworn.max(self.reign);
+            }
+            self.primary = false;
+            self.reign = on_disk.reign;
+            self.primary_uid = on_disk.primary_uid;
+        }
+        if !self.clean {
+            self.replication_id.clear();
+            self.offset = 0;
+        }
+        self.clean = false;
     }
 }
 
@@ -81,16 +145,74 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_later_version_wrote_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
-        std::fs::write(&path, br#"{"term": 4, "fence": {"until": 9}}"#).unwrap();
-        let mut keeper = Keeper::open(path.clone());
-        keeper.change(|state| state.term = 5).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            text.contains("\"fence\"") && text.contains("\"term\": 5"),
-            "{text}"
+    fn an_offset_counts_once_and_only_after_a_clean_stop() {
+        let mut state = State {
+            offset: 9,
+            clean: true,
+            ..State::default()
+        };
+        state.starts("o");
+        assert_eq!((state.memory().offset, state.clean), (9, false));
+        state.starts("o");
+        assert_eq!(state.memory().offset, 0);
+    }
+
+    #[test]
+    fn a_reign_whose_data_did_not_reach_the_volume_is_lost_with_the_server() {
+        let following = |reign| Following {
+            reign,
+            primary_uid: "b".to_owned(),
+            ..Following::default()
+        };
+        let mut state = State {
+            reign: 7,
+            primary_uid: "a".to_owned(),
+            following: Some(following(8)),
+            ..State::default()
+        };
+        state.in_sync(false);
+        state.following = Some(following(9));
+        state.in_sync(false);
+        assert_eq!(state.memory().reign, 9);
+        let mut promoted = state.clone();
+        state.starts("o");
+        assert_eq!((state.reign, state.primary_uid.as_str()), (7, "a"));
+        assert_eq!(state.forsworn, 0);
+        promoted.reign = 10;
+        promoted.primary = true;
+        promoted.starts("o");
+        assert_eq!(
+            (promoted.reign, promoted.forsworn, promoted.primary),
+            (7, 10, false)
         );
+    }
+
+    #[test]
+    fn a_volume_of_another_object_knows_no_reign() {
+        let mut state = State {
+            reign: 7,
+            owner: "o".to_owned(),
+            ..State::default()
+        };
+        state.starts("o");
+        assert_eq!(state.reign, 7);
+        state.starts("p");
+        assert_eq!((state.reign, state.owner.as_str()), (0, "p"));
+    }
+
+    #[test]
+    fn whom_it_is_told_to_follow_counts_before_whom_it_was_in_sync_with() {
+        let mut state = State {
+            reign: 7,
+            primary_uid: "a".to_owned(),
+            ..State::default()
+        };
+        assert_eq!(state.known(), (7, "a"));
+        state.following = Some(Following {
+            reign: 8,
+            primary_uid: "b".to_owned(),
+            ..Following::default()
+        });
+        assert_eq!(state.known(), (8, "b"));
     }
 }

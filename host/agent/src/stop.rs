@@ -1,16 +1,21 @@
 //! Stops the server for good, with its data saved.
 
+use std::time::Duration;
+
 use hera_core::agent::ServerState;
 use hera_redis::{Error, Probe, ServerInfo, Shutdown};
 use nix::sys::signal::Signal;
 use tracing::{error, info, warn};
 
-use crate::agent::{Agent, Work};
+use crate::agent::Agent;
 use crate::held::APPEND_ONLY;
 use crate::look::short;
 use crate::process::Process;
 use crate::reaper::Ended;
 use crate::state::Source;
+
+/// Between two attempts to make a server leave.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Asks the server to leave, then tells it to, then kills it.
 pub async fn stop(agent: &Agent, process: &Process) -> Ended {
@@ -19,30 +24,35 @@ pub async fn stop(agent: &Agent, process: &Process) -> Ended {
         status.waiting_for = Some("the pod ends".to_owned());
     });
     let asking = async {
-        match ask(agent).await {
-            Ok(()) => info!("the server was asked to stop"),
-            Err(error) => warn!(%error, "the server cannot be asked to stop, it gets a signal"),
+        while let Err(error) = ask(agent).await {
+            warn!(%error, "the server cannot be asked to stop, it gets a signal");
+            process.signal(Signal::SIGTERM);
+            // One that writes its first append-only file refuses both until that is done.
+            tokio::time::sleep(ASK_AGAIN).await;
         }
+        info!("the server was asked to stop");
         process.signal(Signal::SIGTERM);
         std::future::pending::<()>().await;
     };
+    let limit = agent.stop_limit();
     let ended = tokio::select! {
         ended = agent.reaper.wait(process.pid) => ended,
         () = asking => return agent.reaper.wait(process.pid).await,
-        () = tokio::time::sleep(agent.settings.stop_limit()) => {
+        () = tokio::time::sleep(limit) => {
             error!("the server does not stop: it is killed");
             process.kill_all();
             return agent.reaper.wait(process.pid).await;
         }
     };
     let clean = ended == Ended::Code(0);
-    if let Err(error) = agent
-        .work
-        .lock()
-        .await
-        .keeper
-        .change(|state| state.clean = clean)
-    {
+    let saved = clean && !agent.settings.volatile;
+    let noted = agent.note(|state| {
+        state.clean = clean;
+        if saved {
+            state.on_disk = None;
+        }
+    });
+    if let Err(error) = noted {
         warn!(%error, "the clean stop cannot be noted");
     }
     ended
@@ -54,11 +64,12 @@ async fn ask(agent: &Agent) -> Result<(), Error> {
         return Ok(());
     };
     let source = {
-        let mut work = agent.work.lock().await;
+        // A switch of the append-only file is not in the middle of a step.
+        let _work = agent.work.lock().await;
         if !info.loading {
-            note(&mut work, &info);
+            note(agent, &info);
         }
-        work.keeper.get().source
+        agent.keeper.get().source
     };
     // An append-only file is complete by itself. Where the next start reads the snapshot, only a
     // new one holds what was written since the last; and a server that still writes the first
@@ -73,12 +84,12 @@ async fn ask(agent: &Agent) -> Result<(), Error> {
         }
         Shutdown::Save
     };
-    let limit = agent.settings.stop_limit();
+    let limit = agent.stop_limit();
     server.with_response_timeout(limit).shutdown(how).await
 }
 
-fn note(work: &mut Work, info: &ServerInfo) {
-    let noted = work.keeper.change(|state| {
+fn note(agent: &Agent, info: &ServerInfo) {
+    let noted = agent.note(|state| {
         state.replication_id.clone_from(&info.replication.replid);
         state.offset = info.replication.offset;
     });

@@ -30,6 +30,14 @@ enum After {
 pub async fn run(agent: Arc<Agent>) {
     let mut failures: u32 = 0;
     loop {
+        if agent.fence.is_down() {
+            stay_down(&agent).await;
+            failures = 0;
+            if agent.is_stopping() {
+                return;
+            }
+            continue;
+        }
         let started = Instant::now();
         let after = run_once(&agent).await;
         if agent.is_stopping() {
@@ -51,11 +59,37 @@ pub async fn run(agent: Arc<Agent>) {
     }
 }
 
+/// No server, until one may start again.
+async fn stay_down(agent: &Agent) {
+    let mut down = agent.fence.down();
+    {
+        // No order lifts it meanwhile.
+        let _work = agent.work.lock().await;
+        let Some(why) = down.borrow_and_update().clone() else {
+            return;
+        };
+        if let Err(error) = agent.note(|state| state.fenced = true) {
+            error!(%error, "the fence cannot be noted");
+        }
+        agent.board.change(|status| {
+            status.server = ServerState::Fenced;
+            status.role = Role::Unknown;
+            status.waiting_for = Some(why);
+        });
+    }
+    tokio::select! {
+        _ = down.wait_for(Option::is_none) => info!("the server starts again"),
+        () = agent.until_stopping() => {}
+    }
+}
+
 /// One server, from the files that it reads to its end.
 async fn run_once(agent: &Agent) -> After {
     agent.board.change(|status| {
         status.server = ServerState::Starting;
         status.role = Role::Unknown;
+        status.link = None;
+        status.hangs = false;
         status.waiting_for = Some("the server starts".to_owned());
     });
     // Its silence is counted from here.
@@ -100,14 +134,20 @@ async fn wait(agent: &Agent, failures: u32) {
     tokio::select! {
         () = tokio::time::sleep(delay) => {}
         () = agent.retry.notified() => {}
+        () = agent.fence.until_down() => {}
         () = agent.until_stopping() => {}
     }
 }
 
 /// Looks after one server process until it ended.
 async fn attend(agent: &Agent, mut process: Process) -> After {
+    agent.fence.note_server(Some(process.pid));
     let ended = tokio::select! {
         ended = agent.reaper.wait(process.pid) => ended,
+        () = agent.fence.until_down() => {
+            process.kill_all();
+            agent.reaper.wait(process.pid).await
+        }
         never = look::look_after(agent, process.pid) => match never {},
         () = agent.until_stopping() => stop::stop(agent, &process).await,
     };
@@ -116,6 +156,7 @@ async fn attend(agent: &Agent, mut process: Process) -> After {
     let words = process.last_words().await;
     let mut work = agent.work.lock().await;
     work.server = None;
+    agent.fence.note_server(None);
     if agent.is_stopping() {
         info!(?ended, "the server stopped");
         return After::Failure;
@@ -147,6 +188,8 @@ fn exited(agent: &Agent, ended: Option<Ended>, message: String) -> After {
     };
     agent.board.change(|status| {
         status.role = Role::Unknown;
+        status.link = None;
+        status.hangs = false;
         status.last_exit = Some(exit);
         status.server = ServerState::Starting;
         status.waiting_for = Some("the server starts".to_owned());

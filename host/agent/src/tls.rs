@@ -1,4 +1,4 @@
-//! Certificates of the control API: read, checked and replaced in place.
+//! Certificates, of the control API and for peers: read, checked and replaced in place.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::tls_rustls::RustlsConfig;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use thiserror::Error;
+use tokio::sync::watch;
 use tracing::{info, warn};
+
+use crate::expiry::{Called, Callers};
 
 /// Kubernetes replaces mounted files within about a minute; nothing waits for it.
 const LOOK: Duration = Duration::from_secs(5);
@@ -31,20 +35,29 @@ struct Files {
     authority: Vec<u8>,
 }
 
-/// The settings from the files in `folder`; a client must show a certificate of the authority that
-/// is made for clients, which those of agents are not.
+/// What the certificates are for.
+#[derive(Clone)]
+pub struct Tls {
+    /// For who calls.
+    pub server: RustlsConfig,
+    /// For peers that are called.
+    pub client: watch::Sender<ClientConfig>,
+}
+
+/// The settings from the files in `folder`. A client must show a certificate of the authority.
 ///
 /// # Errors
 /// When a file is missing or damaged, or key and certificate do not belong together.
-pub fn load(folder: &Path) -> Result<RustlsConfig, TlsError> {
-    Ok(RustlsConfig::from_config(server_config(
-        folder,
-        &read(folder)?,
-    )?))
+pub fn load(folder: &Path) -> Result<Tls, TlsError> {
+    let (server, client) = configs(folder, &read(folder)?)?;
+    Ok(Tls {
+        server: RustlsConfig::from_config(server),
+        client: watch::channel(client).0,
+    })
 }
 
 /// Replaces the certificates when the files change; keeps the old ones if the new are not usable.
-pub async fn follow(folder: &Path, config: RustlsConfig) {
+pub async fn follow(folder: &Path, tls: Tls) {
     let mut last = read(folder).ok();
     loop {
         tokio::time::sleep(LOOK).await;
@@ -52,9 +65,10 @@ pub async fn follow(folder: &Path, config: RustlsConfig) {
         if last.as_ref() == Some(&now) {
             continue;
         }
-        match server_config(folder, &now) {
-            Ok(fresh) => {
-                config.reload_from_config(fresh);
+        match configs(folder, &now) {
+            Ok((server, client)) => {
+                tls.server.reload_from_config(server);
+                tls.client.send_replace(client);
                 info!("certificates replaced");
             }
             Err(error) => warn!(%error, "the old certificates stay"),
@@ -74,36 +88,44 @@ fn read(folder: &Path) -> Result<Files, TlsError> {
     })
 }
 
-fn server_config(folder: &Path, files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
-    build(files)
-        .map(Arc::new)
-        .map_err(|cause| refuse(folder, cause))
+fn configs(folder: &Path, files: &Files) -> Result<(Arc<ServerConfig>, ClientConfig), TlsError> {
+    build(files).map_err(|cause| refuse(folder, cause))
 }
 
-fn build(files: &Files) -> Result<ServerConfig, String> {
+fn build(files: &Files) -> Result<(Arc<ServerConfig>, ClientConfig), String> {
     let text = |error: rustls::pki_types::pem::Error| error.to_string();
+    let tls = |error: rustls::Error| error.to_string();
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&files.authority) {
-        roots
-            .add(certificate.map_err(text)?)
-            .map_err(|error| error.to_string())?;
+        roots.add(certificate.map_err(text)?).map_err(tls)?;
     }
+    let roots = Arc::new(roots);
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&files.certificate)
         .collect::<Result<_, _>>()
         .map_err(text)?;
     let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(text)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+    let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
         .build()
         .map_err(|error| error.to_string())?;
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut server = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_client_cert_verifier(clients)
-        .with_single_cert(chain, key)
+        .map_err(tls)?
+        .with_client_cert_verifier(Arc::new(Callers(clients)))
+        .with_single_cert(chain.clone(), key.clone_key())
+        .map_err(tls)?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let called = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+        .build()
         .map_err(|error| error.to_string())?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Called(called)))
+        .with_client_auth_cert(chain, key)
+        .map_err(tls)?;
+    Ok((Arc::new(server), client))
 }
 
 fn refuse(folder: &Path, cause: String) -> TlsError {

@@ -26,6 +26,10 @@ reasons! {
         SERVING = "Serving",
         /// False: its objects are being made.
         CREATING = "Creating",
+        /// False: there is no primary; the message says what is waited for.
+        NO_PRIMARY = "NoPrimary",
+        /// False: somebody asked that there be no pods; the data stays.
+        HIBERNATED = "Hibernated",
         /// False: the pod does not run yet.
         WAITING_FOR_POD = "WaitingForPod",
         /// False: no node takes the pod.
@@ -67,6 +71,14 @@ reasons! {
         CREATING = "Creating",
         /// True: the pod is being replaced by one of the wanted revision.
         ROLLING_OUT = "RollingOut",
+        /// True: pods are being added or removed.
+        SCALING = "Scaling",
+        /// True: the primary hands over to a replica.
+        SWITCHING_OVER = "SwitchingOver",
+        /// True: the primary is lost, and a replica takes over.
+        FAILING_OVER = "FailingOver",
+        /// True: the next step touches the primary and waits for an approval; the message has it.
+        WAITING_FOR_APPROVAL = "WaitingForApproval",
         /// True: the volume grows.
         VOLUME_GROWING = "VolumeGrowing",
         /// True: configuration or users are on their way to the server.
@@ -106,6 +118,16 @@ reasons! {
         UNKNOWN_VERSION = "UnknownVersion",
         /// True: the wanted server could not read the data; the last image keeps running.
         VERSION_INCOMPATIBLE = "VersionIncompatible",
+        /// True: a replica is there and does not receive what the primary writes.
+        REPLICA_NOT_IN_SYNC = "ReplicaNotInSync",
+        /// True: fewer pods serve than the spec asks for.
+        REPLICA_MISSING = "ReplicaMissing",
+        /// True: a primary was cut off, stopped itself, and another took over.
+        FENCED_PRIMARY = "FencedPrimary",
+        /// True: an annotation asks for what cannot be done; the message says why.
+        REQUEST_REFUSED = "RequestRefused",
+        /// True: the primary could not hand over, so what needed it waits.
+        HANDOVER_FAILED = "HandoverFailed",
         /// True: the primary is not available.
         NOT_SERVING = "NotServing",
         /// True: an object could not be written.

@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Engine;
 use crate::schema;
-use crate::spec::{Auth, Persistence, PodTemplate, Policies, Resources, SecretRef, UserSpec, no};
+use crate::spec::{
+    Auth, Durability, Failover, Persistence, PodTemplate, Policies, Resources, SecretRef,
+    UpdateStrategy, UserSpec, no,
+};
 use crate::status::RedisInstanceStatus;
+use crate::validate::messages;
 
 /// The wish for one dataset.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -20,10 +24,16 @@ use crate::status::RedisInstanceStatus;
     category = "all",
     namespaced,
     status = "RedisInstanceStatus",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     derive = "PartialEq",
     doc = "One dataset on Redis or Valkey.",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "How many data pods serve"),
     printcolumn(name = "Engine", type_ = "string", json_path = ".status.engine"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "The version that the server says it is"),
     printcolumn(name = "Primary", type_ = "string", json_path = ".status.primary"),
@@ -42,6 +52,9 @@ use crate::status::RedisInstanceStatus;
     validation = Rule::new("!has(self.users) || (has(self.auth) && has(self.auth.secretRef)) || self.users.all(u, u.name != 'app')")
         .message("users: \"app\" is the application user, which there is already: choose another name, or name the \
             application user otherwise in a Secret for auth.secretRef"),
+    validation = Rule::new("!has(self.durability) || !has(self.durability.minReplicasToWrite) || !has(self.replicas) || \
+            self.durability.minReplicasToWrite < self.replicas")
+        .message(messages::MIN_REPLICAS_TO_WRITE),
     validation = Rule::new("self.engine == oldSelf.engine || oldSelf.engine != 'redis' || !oldSelf.persistence.enabled || !has(oldSelf.version) || \
             !oldSelf.version.matches('^(7[.]([4-9]|[1-9][0-9])|[89]|[1-9][0-9])')")
         .message("engine cannot change from redis to valkey here: Valkey cannot read the files of Redis 7.4 and newer; \
@@ -80,6 +93,23 @@ pub struct RedisInstanceSpec {
     #[schemars(length(max = 8))]
     pub image_pull_secrets: Vec<SecretRef>,
 
+    /// How many pods hold the data: one of them is the primary, the others are replicas.
+    #[serde(default = "one")]
+    #[x_kube(validation = Rule::new(schema::REPLICAS).message(messages::REPLICAS))]
+    pub replicas: i32,
+
+    /// When a primary that cannot be reached is given up.
+    #[serde(default, skip_serializing_if = "Failover::is_default")]
+    pub failover: Failover,
+
+    /// What a write must have reached.
+    #[serde(default, skip_serializing_if = "Durability::is_default")]
+    pub durability: Durability,
+
+    /// How pods are replaced.
+    #[serde(default, skip_serializing_if = "UpdateStrategy::is_default")]
+    pub update_strategy: UpdateStrategy,
+
     /// What the server's container asks for and may use.
     #[serde(default, skip_serializing_if = "Resources::is_empty")]
     pub resources: Resources,
@@ -115,4 +145,8 @@ pub struct RedisInstanceSpec {
     /// Hold back changes of the spec. What keeps the server healthy goes on.
     #[serde(default = "no")]
     pub paused: bool,
+}
+
+fn one() -> i32 {
+    1
 }

@@ -5,6 +5,7 @@
 //! after that looks at the raw spec again.
 
 pub mod conditions;
+pub mod duration;
 mod engine;
 mod instance;
 pub mod meta;
@@ -18,7 +19,8 @@ pub mod validate;
 pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
 pub use spec::{
-    Aof, Auth, ConfigMapKeyRef, Fsync, Persistence, PodTemplate, Policies, PolicySource, Preset,
-    Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef, ShadowSource, UserSpec,
+    Aof, Auth, ConfigMapKeyRef, Durability, Failover, Fsync, Persistence, PodTemplate, Policies,
+    PolicySource, Preset, Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef, ShadowSource,
+    UpdateMode, UpdateStrategy, UserSpec,
 };
 pub use status::{Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict};

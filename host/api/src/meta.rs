@@ -26,8 +26,23 @@ pub const LABEL_KEPT_POLICY: &str = "cache.hera.io/kept-policy";
 
 /// Annotation on a pod: hash of what in the spec needed a new pod when this one was made.
 pub const ANNOTATION_REVISION: &str = "cache.hera.io/revision";
+/// Label on a pod, for people: `primary` or `replica`, as its server says.
+pub const LABEL_ROLE: &str = "cache.hera.io/role";
 /// Annotation on a claim: uid of the object whose data it holds.
 pub const ANNOTATION_OWNER_UID: &str = "cache.hera.io/owner-uid";
+
+/// Annotation on an object, a request: name of the pod that is to become the primary.
+pub const ANNOTATION_PROMOTE: &str = "cache.hera.io/promote";
+/// Annotation on an object, a request: names of pods, separated by commas, or `*` for all. Their
+/// servers are killed and stay down while the annotation names them.
+pub const ANNOTATION_FENCE: &str = "cache.hera.io/fence";
+/// Annotation on an object, a request: any text. Another text than before replaces each pod once,
+/// as an upgrade would.
+pub const ANNOTATION_RESTART: &str = "cache.hera.io/restart";
+/// Annotation on an object, a request: while it is `true` there are no pods; the data stays.
+pub const ANNOTATION_HIBERNATE: &str = "cache.hera.io/hibernate";
+/// Annotation on an object: digest of the plan that may be carried out.
+pub const ANNOTATION_APPROVE: &str = "cache.hera.io/approve";
 
 /// Name of the application user unless a Secret of the user's names another.
 pub const APP_USER: &str = "app";

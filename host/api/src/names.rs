@@ -61,9 +61,25 @@ impl InstanceName {
         format!("{}-primary", self.0)
     }
 
+    /// The Service for clients that only read. It has no selector; the operator fills its
+    /// EndpointSlice.
+    pub fn replicas_service(&self) -> String {
+        format!("{}-replicas", self.0)
+    }
+
+    /// The EndpointSlice of the Service for clients that only read.
+    pub fn replicas_slice(&self) -> String {
+        format!("{}-replicas", self.0)
+    }
+
     /// The Service that gives the pods their names.
     pub fn headless_service(&self) -> String {
         format!("{}-headless", self.0)
+    }
+
+    /// The PodDisruptionBudget of the data pods.
+    pub fn disruption_budget(&self) -> String {
+        self.0.clone()
     }
 
     /// The ConfigMap with the server's configuration.
@@ -81,7 +97,7 @@ impl InstanceName {
         format!("{}-acl", self.0)
     }
 
-    /// The Secret with the operator's own password.
+    /// The Secret with the passwords of the operator's own users.
     pub fn system_secret(&self) -> String {
         format!("{}-system", self.0)
     }
@@ -133,6 +149,9 @@ mod tests {
             name.pod(0),
             name.claim(0),
             name.service_host("shop"),
+            name.replicas_service(),
+            name.replicas_slice(),
+            name.disruption_budget(),
         ];
         assert_eq!(
             children,
@@ -149,6 +168,9 @@ mod tests {
                 "my-redis-0",
                 "data-my-redis-0",
                 "my-redis.shop.svc",
+                "my-redis-replicas",
+                "my-redis-replicas",
+                "my-redis",
             ]
         );
     }

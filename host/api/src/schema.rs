@@ -21,6 +21,15 @@ pub(crate) const DATA_KEY: &str = r"^[-._a-zA-Z0-9]+$";
 /// No control characters.
 pub(crate) const PRINTABLE: &str = r"^[^\x00-\x1f\x7f]*$";
 
+/// How many data pods there may be.
+pub(crate) const REPLICAS: &str = "self >= 1 && self <= 7";
+/// What `failover.fenceAfter` may be.
+pub(crate) const FENCE_AFTER: &str = "self.matches('^[0-9]{1,6}(ms|s|m)$') && (duration(self) == duration('0s') || \
+    (duration(self) >= duration('5s') && duration(self) <= duration('5m')))";
+/// What `failover.hangAfter` may be.
+pub(crate) const HANG_AFTER: &str = "self.matches('^[0-9]{1,6}(ms|s|m)$') && duration(self) >= duration('2s') && \
+    duration(self) <= duration('5m')";
+
 /// Most directives in `config`.
 pub(crate) const MAX_DIRECTIVES: usize = 128;
 /// Longest value of a directive.

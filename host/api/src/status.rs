@@ -29,6 +29,16 @@ pub struct RedisInstanceStatus {
     #[schemars(length(max = 63))]
     pub primary: Option<String>,
 
+    /// How many data pods there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: Option<i32>,
+
+    /// The labels of the data pods, for who scales by what they measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub selector: Option<String>,
+
     /// How many data pods serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]

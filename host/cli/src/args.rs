@@ -73,12 +73,78 @@ pub enum Command {
         /// The RedisInstance.
         name: String,
     },
+    #[command(flatten)]
+    Request(Request),
     /// A completion script: put it where your shell looks for them.
     Completion {
         /// The shell.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+/// What to ask the operator for. Each is an annotation on the object.
+#[derive(Debug, Subcommand)]
+pub enum Request {
+    /// Let another pod become the primary; nothing is lost.
+    Promote {
+        /// The RedisInstance.
+        name: String,
+        /// The pod.
+        pod: String,
+    },
+    /// Stop the servers of pods; their data and their agents stay.
+    Fence {
+        /// The RedisInstance.
+        name: String,
+        /// The pods; not the primary.
+        #[arg(required = true)]
+        pods: Vec<String>,
+    },
+    /// Let the servers of fenced pods start again, as replicas.
+    Unfence {
+        /// The RedisInstance.
+        name: String,
+        /// The pods; all of them if none is named.
+        pods: Vec<String>,
+    },
+    /// Replace each pod once, one at a time.
+    Restart {
+        /// The RedisInstance.
+        name: String,
+    },
+    /// Take the pods away; the data stays.
+    Hibernate {
+        /// The RedisInstance.
+        name: String,
+    },
+    /// Bring the pods of an instance that hibernates back.
+    Resume {
+        /// The RedisInstance.
+        name: String,
+    },
+    /// Let a step be taken that waits for somebody to approve it.
+    Approve {
+        /// The RedisInstance.
+        name: String,
+        /// The digest that the condition Progressing names.
+        digest: String,
+    },
+}
+
+impl Request {
+    /// The instance that it is about.
+    pub fn instance(&self) -> &str {
+        match self {
+            Self::Promote { name, .. }
+            | Self::Fence { name, .. }
+            | Self::Unfence { name, .. }
+            | Self::Restart { name }
+            | Self::Hibernate { name }
+            | Self::Resume { name }
+            | Self::Approve { name, .. } => name,
+        }
+    }
 }
 
 /// A module, and what it decides.

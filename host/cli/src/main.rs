@@ -5,6 +5,7 @@ mod cluster;
 mod completion;
 mod output;
 mod policy;
+mod requests;
 mod status;
 
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn run(args: Args, output: Output) -> anyhow::Result<Verdict> {
         match args.command {
             Command::Policy(command) => policy::run(command, &args.cluster, output).await,
             Command::Status { name } => status::run(&name, &args.cluster, output).await,
+            Command::Request(request) => requests::run(&request, &args.cluster, output).await,
             Command::Completion { shell } => completion::run(shell),
         }
     })

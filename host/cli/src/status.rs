@@ -1,7 +1,7 @@
 //! `status`: an instance as a tree.
 
 use anyhow::Context as _;
-use hera_api::meta::LABEL_INSTANCE;
+use hera_api::meta::{LABEL_INSTANCE, LABEL_ROLE};
 use hera_api::{PolicyStatus, RedisInstance};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt as _;
@@ -28,7 +28,8 @@ struct PodLine {
     node: Option<String>,
     ip: Option<String>,
     restarts: i32,
-    primary: bool,
+    /// What its server was when the operator last looked.
+    role: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -56,9 +57,8 @@ pub async fn run(name: &str, wanted: &Cluster, output: Output) -> anyhow::Result
     let pods: Api<Pod> = Api::namespaced(connected.client.clone(), namespace);
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(connected.client.clone(), namespace);
     let (pods, claims) = tokio::try_join!(pods.list(&ours), claims.list(&ours))?;
-    let primary = object.status.as_ref().and_then(|s| s.primary.clone());
     let seen = Seen {
-        pods: pods.iter().map(|pod| pod_line(pod, &primary)).collect(),
+        pods: pods.iter().map(pod_line).collect(),
         volumes: claims.iter().map(volume_line).collect(),
         object,
     };
@@ -67,7 +67,7 @@ pub async fn run(name: &str, wanted: &Cluster, output: Output) -> anyhow::Result
     Ok(Verdict::from(serves))
 }
 
-fn pod_line(pod: &Pod, primary: &Option<String>) -> PodLine {
+fn pod_line(pod: &Pod) -> PodLine {
     let status = pod.status.clone().unwrap_or_default();
     let phase = match &pod.metadata.deletion_timestamp {
         Some(_) => "Terminating".to_owned(),
@@ -84,7 +84,7 @@ fn pod_line(pod: &Pod, primary: &Option<String>) -> PodLine {
             .flatten()
             .map(|container| container.restart_count)
             .sum(),
-        primary: primary.as_ref() == Some(&pod.name_any()),
+        role: pod.labels().get(LABEL_ROLE).cloned(),
     }
 }
 
@@ -181,10 +181,10 @@ fn conditions(object: &RedisInstance) -> Branch {
 }
 
 fn pod_text(pod: &PodLine) -> String {
-    let role = if pod.primary {
-        good("primary")
-    } else {
-        faint("no primary")
+    let role = match pod.role.as_deref() {
+        Some("primary") => good("primary"),
+        Some(role) => role.to_owned(),
+        None => faint("no role yet"),
     };
     let node = pod.node.as_deref().unwrap_or("no node");
     let ip = pod.ip.as_deref().unwrap_or("no address");

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+/// The name in the operator's certificate; the certificates of agents have others.
+pub const OPERATOR_NAME: &str = "hera-operator";
 /// Version of this protocol; the operator speaks the two before it as well.
 pub const PROTOCOL: u32 = 1;
 /// Port of the control API (HTTPS, mutual TLS).
@@ -18,8 +20,8 @@ pub const REDIS_PORT: u16 = 6379;
 
 /// `GET`: the current [`AgentStatus`].
 pub const PATH_STATUS: &str = "/v1/status";
-/// `GET`: newline-separated [`AgentStatus`], the current one first, then one on each change;
-/// an empty line every [`HEARTBEAT_SECONDS`] keeps the stream alive.
+/// `GET`: newline-separated [`News`]: the current status first, then one on each change, and the
+/// primary's questions; an empty line every [`HEARTBEAT_SECONDS`] keeps the stream alive.
 pub const PATH_EVENTS: &str = "/v1/events";
 /// `POST` of a [`Request`] with an [`Order`]: answers the [`AgentStatus`] after it.
 pub const PATH_ORDERS: &str = "/v1/orders";
@@ -27,6 +29,15 @@ pub const PATH_ORDERS: &str = "/v1/orders";
 pub const PATH_CONFIG: &str = "/v1/config";
 /// `PUT` of a [`Request`] with an [`AclSet`](crate::acl::AclSet): answers the [`AclState`] after it.
 pub const PATH_ACL: &str = "/v1/acl";
+/// `PUT` of a [`Request`] with [`Members`]: answers the [`AgentStatus`] after it.
+pub const PATH_MEMBERS: &str = "/v1/members";
+/// `GET`: a [`Position`], read from the server now.
+pub const PATH_POSITION: &str = "/v1/position";
+/// `POST` of a [`Request`] with a [`Confirmation`]: the operator's answer to a [`Question`].
+pub const PATH_CONFIRM: &str = "/v1/confirm";
+/// `POST` of a [`Question`] by the agent of another data pod: answers a [`Vouch`]. All other paths
+/// are the operator's.
+pub const PATH_VOUCH: &str = "/v1/vouch";
 /// Seconds between the empty lines of an idle event stream.
 pub const HEARTBEAT_SECONDS: u64 = 10;
 
@@ -40,12 +51,175 @@ pub struct Request<T> {
     pub body: T,
 }
 
-/// An order that changes a role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// An order about a role. Carrying one out twice is harmless.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "order"
+)]
 pub enum Order {
-    /// Become a primary.
-    Promote,
+    /// Become the primary.
+    Promote {
+        /// Its reign: higher than any that was before.
+        reign: u64,
+        /// That of a [`Position`] of this agent, a moment old: the fence counts from there.
+        ticket: u64,
+    },
+    /// Be a replica of the server there. A primary becomes one; a fenced server starts for it.
+    Follow {
+        /// Reign of the primary that is followed.
+        reign: u64,
+        /// Uid of the primary's pod.
+        primary_uid: String,
+        /// Its address.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Password of [`REPLICATION_USER`](crate::acl::REPLICATION_USER); kept in memory only.
+        password: String,
+    },
+    /// Hold writes back for this long at most, on a primary that is about to hand over.
+    Pause {
+        /// Milliseconds.
+        millis: u64,
+    },
+    /// End a pause. A server that is no primary any more also closes its clients' connections, so
+    /// that they look for the one that is.
+    Release,
+    /// Kill the server, and keep it down until it is to follow or to be promoted.
+    Fence,
+    /// Promise, durably, to vouch for no primary of this reign or of an earlier one.
+    Forswear {
+        /// The reign.
+        reign: u64,
+    },
+}
+
+/// Not the password.
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Promote { reign, .. } => write!(f, "Promote(reign {reign})"),
+            Self::Follow {
+                reign, host, port, ..
+            } => write!(f, "Follow({host}:{port}, reign {reign})"),
+            Self::Pause { millis } => write!(f, "Pause({millis} ms)"),
+            Self::Release => f.write_str("Release"),
+            Self::Fence => f.write_str("Fence"),
+            Self::Forswear { reign } => write!(f, "Forswear(reign {reign})"),
+        }
+    }
+}
+
+/// The data pods of an instance, and how their primary is fenced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Members {
+    /// All of them, this one included, by ordinal. A pod that is alone promotes itself and is
+    /// never fenced.
+    pub pods: Vec<Peer>,
+    /// Milliseconds without a confirmation after which a primary stops; 0 turns fences off.
+    pub fence_after_ms: u64,
+}
+
+/// A data pod as its peers know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// Uid of the pod.
+    pub pod_uid: String,
+    /// The name in its agent's certificate.
+    pub server_name: String,
+    /// Its address; none while it has none.
+    pub ip: Option<String>,
+}
+
+/// A primary asks whether it still is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Question {
+    /// Counts the questions of one agent.
+    pub number: u64,
+    /// Uid of the primary's pod.
+    pub pod_uid: String,
+    /// Its reign.
+    pub reign: u64,
+}
+
+/// The operator's yes to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Confirmation {
+    /// Number of the question.
+    pub number: u64,
+    /// The reign that is confirmed.
+    pub reign: u64,
+}
+
+/// A peer's answer to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Vouch {
+    /// Yes or no.
+    pub confirmed: bool,
+}
+
+/// A line of the event stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", untagged)]
+pub enum News {
+    /// A question of a primary.
+    Question {
+        /// It.
+        question: Question,
+    },
+    /// The status.
+    Status(Box<AgentStatus>),
+}
+
+/// Where a copy of the data stands, read from the server when it was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Position {
+    /// For [`Order::Promote`]: good for a few seconds.
+    pub ticket: u64,
+    /// Replication id of the data.
+    pub replication_id: String,
+    /// Offset in its history.
+    pub offset: u64,
+    /// Keys in all databases.
+    pub keys: u64,
+}
+
+/// Whom a replica follows, as the server tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Link {
+    /// Address of the primary.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// True while it receives what the primary writes.
+    pub up: bool,
+    /// True while it takes in the whole dataset.
+    pub syncing: bool,
+}
+
+/// What an agent remembers, durably, about the reign of its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Memory {
+    /// Reign of the data: that of its own promotion, or of the primary that it was in sync with.
+    pub reign: u64,
+    /// Uid of the pod that was the primary of that reign.
+    pub primary_uid: String,
+    /// True if this volume was the primary's then.
+    pub was_primary: bool,
+    /// Replication offset at the last clean stop; 0 if it was not clean.
+    pub offset: u64,
+    /// Highest reign for which it promised not to vouch.
+    pub forsworn: u64,
 }
 
 /// Body of an answer with a 4xx or 5xx status.
@@ -129,6 +303,8 @@ pub enum ServerState {
     },
     /// Being stopped, for good.
     Stopping,
+    /// Killed, and down until it is to follow or to be promoted.
+    Fenced,
 }
 
 /// The server's role as the server itself tells it.
@@ -139,6 +315,8 @@ pub enum Role {
     Unknown,
     /// Held back by the boot guard: neither reads nor writes are served.
     Held,
+    /// Follows a primary, or would if it could reach it.
+    Replica,
     /// Serves writes.
     Primary,
 }
@@ -173,6 +351,21 @@ pub struct AgentStatus {
     pub server: ServerState,
     /// Its role.
     pub role: Role,
+    /// Whom it follows, if it is a replica.
+    #[serde(default)]
+    pub link: Option<Link>,
+    /// What it remembers of reigns.
+    #[serde(default)]
+    pub memory: Memory,
+    /// The data pods it knows of; empty before any were told.
+    #[serde(default)]
+    pub members: Members,
+    /// The pod is asked to end, and waits for another to take over.
+    #[serde(default)]
+    pub leaving: bool,
+    /// The server answers nothing although its process is there.
+    #[serde(default)]
+    pub hangs: bool,
     /// `redis` or `valkey`, once the server answered.
     pub engine: Option<String>,
     /// The server's version, once it answered.

@@ -7,4 +7,5 @@ pub mod acl;
 pub mod agent;
 pub mod aside;
 pub mod digest;
+pub mod fence;
 pub mod instance;

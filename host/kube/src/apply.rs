@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -149,6 +149,36 @@ impl Applier {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         self.send(&api, namespace, name, Some(live), wanted, None)
             .await
+    }
+
+    /// Deletes an object that `owner` (a uid) owns; one that is gone, or another's, is left alone.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn delete<K>(
+        &self,
+        namespace: &str,
+        owner: &str,
+        name: &str,
+    ) -> Result<(), ApplyError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let Some(live) = api.get_opt(name).await? else {
+            return Ok(());
+        };
+        if check_owner(&live, owner).is_err() {
+            return Ok(());
+        }
+        match api.delete(name, &DeleteParams::default()).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Forgets the object called `name` in `namespace`, and those whose name it begins: they are

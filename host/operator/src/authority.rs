@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hera_core::agent::OPERATOR_NAME;
 use hera_render::TlsFiles;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -155,12 +156,17 @@ impl Authority {
         Issuer::from_ca_cert_pem(&self.certificate, KeyPair::from_pem(&self.key)?)
     }
 
-    /// A certificate for agents that are reached under `names`. It cannot be used as a client's.
+    /// A certificate for agents that are reached under `names`, with which they also ask each
+    /// other. Whom it lets give orders is told by its names: none of them is [`OPERATOR_NAME`].
     ///
     /// # Errors
     /// When keys cannot be made.
     pub fn sign_agent(&self, names: Vec<String>) -> Result<TlsFiles, AuthorityError> {
-        self.sign("hera-agent", names, ExtendedKeyUsagePurpose::ServerAuth)
+        let usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        self.sign("hera-agent", names, usages)
     }
 
     /// A certificate with which this process speaks to agents.
@@ -168,15 +174,16 @@ impl Authority {
     /// # Errors
     /// When keys cannot be made.
     pub fn sign_operator(&self) -> Result<TlsFiles, AuthorityError> {
-        let names = vec!["hera-operator".to_owned()];
-        self.sign("hera-operator", names, ExtendedKeyUsagePurpose::ClientAuth)
+        let names = vec![OPERATOR_NAME.to_owned()];
+        let usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(OPERATOR_NAME, names, usages)
     }
 
     fn sign(
         &self,
         common_name: &str,
         names: Vec<String>,
-        usage: ExtendedKeyUsagePurpose,
+        usages: Vec<ExtendedKeyUsagePurpose>,
     ) -> Result<TlsFiles, AuthorityError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names)?;
@@ -184,7 +191,7 @@ impl Authority {
             .distinguished_name
             .push(DnType::CommonName, common_name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages = usages;
         params.use_authority_key_identifier_extension = true;
         let now = OffsetDateTime::now_utc();
         params.not_before = now - CLOCK_SKEW;
@@ -197,18 +204,35 @@ impl Authority {
         })
     }
 
-    /// True if `files` were signed by this authority and more than half of their life is left.
+    /// True if the agents' `files` were signed by this authority, more than half of their life is
+    /// left, and they are good for what agents do with them: those of an older operator were for
+    /// servers only.
     pub fn is_fresh(&self, files: &TlsFiles) -> bool {
         files.authority == self.certificate
-            && remaining(&files.certificate).is_some_and(|left| left > LEAF_LIFE / 2)
+            && look(&files.certificate)
+                .is_some_and(|leaf| leaf.remaining > LEAF_LIFE / 2 && leaf.server && leaf.client)
     }
 }
 
-/// Time until a PEM certificate expires.
-fn remaining(pem: &str) -> Option<Duration> {
+/// What a certificate says about itself.
+struct Leaf {
+    /// Time until it expires.
+    remaining: Duration,
+    /// It is good for a server.
+    server: bool,
+    /// It is good for a client.
+    client: bool,
+}
+
+fn look(pem: &str) -> Option<Leaf> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
     let certificate = pem.parse_x509().ok()?;
-    Some(certificate.validity().not_after.to_datetime() - OffsetDateTime::now_utc())
+    let usages = certificate.extended_key_usage().ok()??.value;
+    Some(Leaf {
+        remaining: certificate.validity().not_after.to_datetime() - OffsetDateTime::now_utc(),
+        server: usages.server_auth,
+        client: usages.client_auth,
+    })
 }
 
 #[cfg(test)]
@@ -227,10 +251,45 @@ mod tests {
     }
 
     #[test]
+    fn what_only_a_server_may_show_is_signed_again() {
+        let ours = Authority::generate().unwrap();
+        let names = vec!["*.a-headless.shop.svc".to_owned()];
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let old = ours.sign("hera-agent", names.clone(), usages).unwrap();
+        assert!(!ours.is_fresh(&old));
+        assert!(ours.is_fresh(&ours.sign_agent(names).unwrap()));
+    }
+
+    #[test]
+    fn operator_and_agents_are_told_apart_by_their_names() {
+        let ours = Authority::generate().unwrap();
+        let names = |files: &TlsFiles| {
+            let (_, pem) = x509_parser::pem::parse_x509_pem(files.certificate.as_bytes()).unwrap();
+            let certificate = pem.parse_x509().unwrap();
+            let extension = certificate.subject_alternative_name().unwrap().unwrap();
+            extension
+                .value
+                .general_names
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(&ours.sign_operator().unwrap()),
+            ["DNSName(hera-operator)"]
+        );
+        let wildcard = "*.a-headless.shop.svc";
+        assert_eq!(
+            names(&ours.sign_agent(vec![wildcard.into()]).unwrap()),
+            [format!("DNSName({wildcard})")]
+        );
+    }
+
+    #[test]
     fn an_authority_survives_its_secret() {
         let made = Authority::generate().unwrap();
         let read = Authority::from_secret(&made.to_secret("hera-system")).unwrap();
         assert_eq!(read.certificate, made.certificate);
-        assert!(read.is_fresh(&made.sign_operator().unwrap()));
+        assert!(read.is_fresh(&made.sign_agent(vec!["a-0".into()]).unwrap()));
     }
 }

@@ -11,6 +11,7 @@ mod agents;
 mod authority;
 mod controllers;
 mod crd;
+mod groups;
 mod http;
 mod inspect;
 mod metrics;

@@ -18,6 +18,7 @@ use crate::agents::AgentPool;
 use crate::args::Args;
 use crate::authority::AuthorityCell;
 use crate::controllers::redis_instance;
+use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::policies::{Journal, Policies};
 use crate::shared::{Attempts, Shared};
@@ -87,13 +88,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let election = tokio::spawn(elector.run(stopped(until_drained)));
 
     let (wake, woken) = mpsc::unbounded_channel();
+    let groups = Arc::new(Groups::default());
     let shared = Arc::new(Shared {
         client: client.clone(),
         applier: Applier::new(client.clone()),
         status: StatusWriter::new(client.clone()),
         events: Events::new(client.clone(), CONTROLLER, &identity),
         leadership: leadership.clone(),
-        agents: AgentPool::new(wake.clone()),
+        agents: AgentPool::new(wake.clone(), leadership.clone(), groups.clone()),
+        groups,
         authority: AuthorityCell::default(),
         policies: Policies::new(
             client.clone(),

@@ -13,6 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::agents::AgentPool;
 use crate::authority::AuthorityCell;
+use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::watches::ReferenceWatches;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub leadership: Leadership,
     /// Connections to agents.
     pub agents: AgentPool,
+    /// What is remembered of instances.
+    pub groups: Arc<Groups>,
     /// The authority that signs for agents.
     pub authority: AuthorityCell,
     /// Policies in memory.
@@ -62,6 +65,7 @@ impl Shared {
             &instance.name,
         );
         self.policies.forget(instance);
+        self.groups.forget(instance);
         self.attempts.reset(instance);
     }
 }

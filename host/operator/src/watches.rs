@@ -11,6 +11,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, PartialObjectMeta};
 use kube::runtime::reflector::Store;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -42,6 +43,7 @@ pub fn children(
         owners::<PersistentVolumeClaim>(client, namespace).boxed(),
         owners::<Service>(client, namespace).boxed(),
         owners::<EndpointSlice>(client, namespace).boxed(),
+        owners::<PodDisruptionBudget>(client, namespace).boxed(),
     ])
 }
 

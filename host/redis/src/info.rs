@@ -72,6 +72,8 @@ pub struct Append {
     pub enabled: bool,
     /// Being rewritten.
     pub rewriting: bool,
+    /// The last rewrite worked.
+    pub last_rewrite_ok: bool,
     /// The last write to it worked.
     pub last_write_ok: bool,
 }
@@ -112,6 +114,8 @@ pub struct ServerInfo {
     pub used_memory: u64,
     /// The limit in bytes; 0 when there is none.
     pub max_memory: u64,
+    /// Keys in all databases.
+    pub keys: u64,
 }
 
 /// Why a text is no `INFO`.
@@ -162,6 +166,20 @@ impl<'a> Fields<'a> {
     fn is(&self, field: &'static str, wanted: &str) -> bool {
         self.0.get(field).is_some_and(|value| *value == wanted)
     }
+
+    /// Databases without keys are not told: `db0:keys=3,expires=0`.
+    fn keys(&self) -> u64 {
+        let number = |name: &str| name.strip_prefix("db")?.parse::<u32>().ok();
+        let keys = |text: &str| {
+            let (first, _) = text.split_once(',').unwrap_or((text, ""));
+            first.strip_prefix("keys=")?.parse::<u64>().ok()
+        };
+        self.0
+            .iter()
+            .filter(|(name, _)| number(name).is_some())
+            .filter_map(|(_, text)| keys(text))
+            .fold(0, u64::saturating_add)
+    }
 }
 
 impl ServerInfo {
@@ -192,6 +210,7 @@ impl ServerInfo {
                 enabled: fields.flag("aof_enabled"),
                 rewriting: fields.flag("aof_rewrite_in_progress")
                     || fields.flag("aof_rewrite_scheduled"),
+                last_rewrite_ok: fields.is("aof_last_bgrewrite_status", "ok"),
                 last_write_ok: fields.is("aof_last_write_status", "ok"),
             },
             snapshot: Snapshot {
@@ -201,6 +220,7 @@ impl ServerInfo {
             },
             used_memory: fields.number("used_memory")?,
             max_memory: fields.number("maxmemory")?,
+            keys: fields.keys(),
         })
     }
 }
@@ -323,6 +343,20 @@ mod tests {
         let syncing = HELD.replace("slave_repl_offset:9", "slave_repl_offset:-1");
         let info = ServerInfo::parse(&text("redis_version:7.0.15", &syncing)).unwrap();
         assert_eq!(info.replication.offset, 0);
+    }
+
+    #[test]
+    fn the_keys_of_all_databases_are_counted() {
+        let with = |keyspace: &str| {
+            let text = text("redis_version:7.0.15", PRIMARY);
+            ServerInfo::parse(&format!("{text}{keyspace}"))
+                .unwrap()
+                .keys
+        };
+        assert_eq!(with(""), 0);
+        let two = "# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb15:keys=4,expires=1\r\n";
+        assert_eq!(with(two), 7);
+        assert_eq!(with("dbx:keys=3\r\n"), 0);
     }
 
     #[test]

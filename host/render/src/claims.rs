@@ -6,11 +6,15 @@ use hera_api::validate::{Validated, Volume};
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use crate::{Context, Owner, metadata};
+
+/// What a claim asks for, by its name in Kubernetes.
+const STORAGE: &str = "storage";
 
 /// How the size in the spec stands to that of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +51,12 @@ pub fn claim_size(v: &Validated, claim: &PersistentVolumeClaim) -> ClaimSize {
 
 /// What a claim asks for, in bytes.
 fn requested(claim: &PersistentVolumeClaim) -> Option<u64> {
+    quantity::units(storage(claim)?).ok()
+}
+
+fn storage(claim: &PersistentVolumeClaim) -> Option<&Quantity> {
     let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
-    quantity::units(requests.get("storage")?).ok()
+    requests.get(STORAGE)
 }
 
 /// What the operator says about a claim that is there, for a server-side apply: labels, the owner's
@@ -64,15 +72,7 @@ pub fn build_claim_patch(
     let volume = v.persistence.volume.as_ref()?;
     let size = match claim_size(v, claim) {
         ClaimSize::Grow(_) | ClaimSize::Same => volume.size.clone(),
-        ClaimSize::Shrink { .. } | ClaimSize::Unknown => claim
-            .spec
-            .as_ref()?
-            .resources
-            .as_ref()?
-            .requests
-            .as_ref()?
-            .get("storage")?
-            .clone(),
+        ClaimSize::Shrink { .. } | ClaimSize::Unknown => storage(claim)?.clone(),
     };
     let mut patch = json!({
         "apiVersion": "v1",
@@ -103,9 +103,57 @@ fn claim_labels(v: &Validated) -> BTreeMap<String, String> {
     labels
 }
 
+/// The claim of a pod that is not there yet, as the StatefulSet would make it, but at the size that
+/// claims have now: the template keeps the size of the first day. `others` are the claims of the
+/// other pods; the new one is no smaller than the largest, as their data must fit.
+///
+/// Like those that the StatefulSet makes, it has no owner; [`build_claim_patch`] sees to that.
+pub fn build_claim<'a>(
+    v: &Validated,
+    ctx: &Context,
+    ordinal: u32,
+    others: impl IntoIterator<Item = &'a PersistentVolumeClaim>,
+) -> Option<PersistentVolumeClaim> {
+    let template = match &ctx.live {
+        Some(live) => live
+            .claim_templates
+            .iter()
+            .find(|template| template.metadata.name.as_deref() == Some(DATA_VOLUME))?
+            .clone(),
+        None => claim_template(v, v.persistence.volume.as_ref()?),
+    };
+    let wanted = v.persistence.volume.as_ref().map(|volume| &volume.size);
+    let size = others
+        .into_iter()
+        .filter_map(storage)
+        .cloned()
+        .chain(storage(&template).cloned())
+        .chain(wanted.cloned())
+        .max_by_key(|size| quantity::units(size).unwrap_or(0))?;
+    let mut labels = template.metadata.labels.unwrap_or_default();
+    labels.extend(metadata::selector_labels(v));
+    let mut spec = template.spec.unwrap_or_default();
+    spec.resources
+        .get_or_insert_default()
+        .requests
+        .get_or_insert_default()
+        .insert(STORAGE.to_owned(), size);
+    Some(PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(v.name.claim(ordinal)),
+            namespace: Some(ctx.namespace.clone()),
+            labels: Some(labels),
+            annotations: template.metadata.annotations,
+            ..ObjectMeta::default()
+        },
+        spec: Some(spec),
+        status: None,
+    })
+}
+
 /// The claim template of a StatefulSet that is not there yet; from then on it is frozen.
 pub(crate) fn claim_template(v: &Validated, volume: &Volume) -> PersistentVolumeClaim {
-    let storage = BTreeMap::from([("storage".to_owned(), volume.size.clone())]);
+    let storage = BTreeMap::from([(STORAGE.to_owned(), volume.size.clone())]);
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(DATA_VOLUME.to_owned()),

@@ -9,6 +9,11 @@ pub struct Context {
     pub uid: String,
     /// Its generation.
     pub generation: i64,
+    /// How many data pods the StatefulSet is to have now: on its way to what the spec wants, the
+    /// operator takes it there step by step.
+    pub replicas: u32,
+    /// What somebody who asks for a restart says; another text than before asks again.
+    pub restart: Option<String>,
     /// The image of the server, resolved.
     pub image: String,
     /// The image that brings the agent.

@@ -31,9 +31,9 @@ impl AddressFamily {
     }
 }
 
-/// The pod to which clients are sent.
+/// A pod to which clients are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrimaryEndpoint {
+pub struct PodEndpoint {
     /// Its address.
     pub ip: IpAddr,
     /// Its name.
@@ -48,14 +48,34 @@ pub struct PrimaryEndpoint {
 pub fn build_endpoint_slice(
     owner: &Owner<'_>,
     family: AddressFamily,
-    primary: Option<&PrimaryEndpoint>,
+    primary: Option<&PodEndpoint>,
 ) -> EndpointSlice {
-    let mut metadata = metadata::child(owner, owner.name.endpoint_slice());
+    let names = (owner.name.endpoint_slice(), owner.name.service());
+    build(owner, family, names, primary.into_iter())
+}
+
+/// The slice of the Service for clients that only read: the pods that are given, in an order of
+/// their own, so that the same pods make the same slice.
+pub fn build_replicas_slice(
+    owner: &Owner<'_>,
+    family: AddressFamily,
+    pods: &[PodEndpoint],
+) -> EndpointSlice {
+    let names = (owner.name.replicas_slice(), owner.name.replicas_service());
+    let mut pods: Vec<_> = pods.iter().collect();
+    pods.sort_by(|a, b| (&a.pod, &a.pod_uid).cmp(&(&b.pod, &b.pod_uid)));
+    build(owner, family, names, pods.into_iter())
+}
+
+fn build<'a>(
+    owner: &Owner<'_>,
+    family: AddressFamily,
+    (name, service): (String, String),
+    pods: impl Iterator<Item = &'a PodEndpoint>,
+) -> EndpointSlice {
+    let mut metadata = metadata::child(owner, name);
     let labels = metadata.labels.get_or_insert_default();
-    labels.insert(
-        "kubernetes.io/service-name".to_owned(),
-        owner.name.service(),
-    );
+    labels.insert("kubernetes.io/service-name".to_owned(), service);
     labels.insert(
         "endpointslice.kubernetes.io/managed-by".to_owned(),
         MANAGED_BY.to_owned(),
@@ -69,27 +89,24 @@ pub fn build_endpoint_slice(
             protocol: Some("TCP".to_owned()),
             app_protocol: None,
         }]),
-        endpoints: primary
-            .map(|pod| endpoint(pod, owner))
-            .into_iter()
-            .collect(),
+        endpoints: pods.map(|pod| endpoint(pod, owner)).collect(),
     }
 }
 
-fn endpoint(primary: &PrimaryEndpoint, owner: &Owner<'_>) -> Endpoint {
+fn endpoint(pod: &PodEndpoint, owner: &Owner<'_>) -> Endpoint {
     Endpoint {
-        addresses: vec![primary.ip.to_string()],
+        addresses: vec![pod.ip.to_string()],
         conditions: Some(EndpointConditions {
             ready: Some(true),
             serving: Some(true),
             terminating: Some(false),
         }),
-        node_name: primary.node.clone(),
+        node_name: pod.node.clone(),
         target_ref: Some(ObjectReference {
             kind: Some("Pod".to_owned()),
-            name: Some(primary.pod.clone()),
+            name: Some(pod.pod.clone()),
             namespace: Some(owner.namespace.to_owned()),
-            uid: Some(primary.pod_uid.clone()),
+            uid: Some(pod.pod_uid.clone()),
             ..ObjectReference::default()
         }),
         ..Endpoint::default()

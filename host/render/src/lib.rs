@@ -6,6 +6,7 @@
 mod claims;
 mod config_map;
 mod context;
+mod disruption_budget;
 mod endpoint_slice;
 mod metadata;
 mod pod;
@@ -17,17 +18,18 @@ mod stateful_set;
 mod users;
 pub mod versions;
 
-pub use claims::{ClaimSize, build_claim_patch, claim_size};
+pub use claims::{ClaimSize, build_claim, build_claim_patch, claim_size};
 pub use config_map::{CONFIG_KEY, build_config_map};
 pub use context::{Context, LiveStatefulSet};
-pub use endpoint_slice::{AddressFamily, PrimaryEndpoint, build_endpoint_slice};
-pub use metadata::{Owner, common_labels, owner_reference, selector_labels};
+pub use disruption_budget::build_disruption_budget;
+pub use endpoint_slice::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
+pub use metadata::{Owner, common_labels, owner_reference, pod_selector, selector_labels};
 pub use pod::{MOUNT_ACL, MOUNT_CONFIG, MOUNT_DATA, MOUNT_RUN, MOUNT_TLS};
-pub use roll_hash::roll_hash;
+pub use roll_hash::{pod_revision, roll_hash};
 pub use secrets::{
-    ACL_KEY, AppCredentials, OPERATOR_PASSWORD_KEY, TlsFiles, build_acl_secret, build_app_secret,
-    build_system_secret, build_tls_secret,
+    ACL_KEY, AppCredentials, OPERATOR_PASSWORD_KEY, REPLICATION_PASSWORD_KEY, SystemPasswords,
+    TlsFiles, build_acl_secret, build_app_secret, build_system_secret, build_tls_secret,
 };
-pub use services::{build_client_service, build_headless_service};
+pub use services::{build_client_service, build_headless_service, build_replicas_service};
 pub use stateful_set::build_stateful_set;
 pub use users::{app_request, user_requests};

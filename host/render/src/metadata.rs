@@ -14,11 +14,22 @@ const COMPONENT_DATA: &str = "data";
 
 /// The labels by which a StatefulSet and a Service find the data pods. Immutable, so final.
 pub fn selector_labels(v: &Validated) -> BTreeMap<String, String> {
-    labels([
+    labels(selector(&v.name))
+}
+
+/// The same labels in the notation of `kubectl get pods --selector`.
+pub fn pod_selector(name: &InstanceName) -> String {
+    selector(name)
+        .map(|(key, value)| format!("{key}={value}"))
+        .join(",")
+}
+
+fn selector(name: &InstanceName) -> [(&str, &str); 3] {
+    [
         (meta::LABEL_NAME, NAME),
-        (meta::LABEL_INSTANCE, v.name.as_str()),
+        (meta::LABEL_INSTANCE, name.as_str()),
         (meta::LABEL_COMPONENT, COMPONENT_DATA),
-    ])
+    ]
 }
 
 /// The object that a child belongs to, known also where its spec is none.

@@ -8,13 +8,13 @@ use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
     EnvVarSource, HTTPGetAction, LocalObjectReference, ObjectFieldSelector, PodSecurityContext,
     PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-    SecurityContext, Volume, VolumeMount,
+    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::{Context, metadata, roll_hash};
+use crate::{Context, metadata, pod_revision};
 
 /// Where the data is.
 pub const MOUNT_DATA: &str = "/data";
@@ -48,7 +48,7 @@ pub(crate) fn build_template(v: &Validated, ctx: &Context, has_claim: bool) -> P
     labels.extend(metadata::common_labels(&v.name));
     labels.extend(metadata::selector_labels(v));
     let mut annotations = v.pod.annotations.clone();
-    annotations.insert(ANNOTATION_REVISION.to_owned(), roll_hash(v, &ctx.image));
+    annotations.insert(ANNOTATION_REVISION.to_owned(), pod_revision(v, ctx));
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
@@ -73,7 +73,7 @@ fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
         node_selector: (!v.pod.node_selector.is_empty()).then(|| v.pod.node_selector.clone()),
         affinity: v.pod.affinity.clone(),
         tolerations: some_unless_empty(v.pod.tolerations.clone()),
-        topology_spread_constraints: some_unless_empty(v.pod.topology_spread_constraints.clone()),
+        topology_spread_constraints: some_unless_empty(spread(v)),
         priority_class_name: v.pod.priority_class_name.clone(),
         termination_grace_period_seconds: i64::try_from(grace_seconds(v)).ok(),
         automount_service_account_token: Some(false),
@@ -92,6 +92,26 @@ fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
         }),
         ..PodSpec::default()
     }
+}
+
+/// Pods keep apart, unless the spec says where they are to be. It says so for a single pod as well:
+/// more may come.
+fn spread(v: &Validated) -> Vec<TopologySpreadConstraint> {
+    if v.pod.affinity.is_some() || !v.pod.topology_spread_constraints.is_empty() {
+        return v.pod.topology_spread_constraints.clone();
+    }
+    ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+        .map(|topology_key| TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: topology_key.to_owned(),
+            when_unsatisfiable: "ScheduleAnyway".to_owned(),
+            label_selector: Some(LabelSelector {
+                match_labels: Some(metadata::selector_labels(v)),
+                match_expressions: None,
+            }),
+            ..TopologySpreadConstraint::default()
+        })
+        .into()
 }
 
 /// A server that reads a snapshot at its start writes one at its end, however long it takes.
@@ -186,6 +206,8 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
         value: Some(value.to_owned()),
         value_from: None,
     };
+    let truth = |name: &str, value: bool| plain(name, if value { "true" } else { "false" });
+    let hang_seconds = v.failover.hang_after_ms.div_ceil(1000);
     vec![
         downward("POD_NAME", "metadata.name"),
         downward("POD_NAMESPACE", "metadata.namespace"),
@@ -193,19 +215,13 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
         downward("POD_IP", "status.podIP"),
         plain("HERA_ENGINE", v.engine.as_str()),
         plain("HERA_OBJECT_UID", &ctx.uid),
-        plain("HERA_LONE", "true"),
-        plain(
-            "HERA_VOLATILE",
-            if v.persistence.is_on() {
-                "false"
-            } else {
-                "true"
-            },
-        ),
+        truth("HERA_LONE", ctx.replicas == 1),
+        truth("HERA_VOLATILE", !v.persistence.is_on()),
         plain(
             "HERA_STOP_SECONDS",
             &(grace_seconds(v) - SPARE_SECONDS).to_string(),
         ),
+        plain("HERA_HANG_SECONDS", &hang_seconds.to_string()),
     ]
 }
 

@@ -4,12 +4,15 @@ use hera_api::validate::Validated;
 use hera_core::digest;
 use serde_json::{Value, json};
 
+use crate::Context;
+
 /// Hash of what in the spec needs a new pod when it changes.
 ///
 /// # Guarantees
 ///
 /// It depends on the spec and the image alone: a new operator, a new agent or another default of
-/// rendering changes no hash, and so restarts no pod. A frozen test pins it.
+/// rendering changes no hash, and so restarts no pod. A frozen test pins it. Nor does it depend on
+/// how many pods there are, or on `failover`: what the pods must know of either, they are told.
 pub fn roll_hash(v: &Validated, image: &str) -> String {
     let mut inputs = json!({
         "image": image,
@@ -34,6 +37,19 @@ pub fn roll_hash(v: &Validated, image: &str) -> String {
         .chars()
         .take(16)
         .collect()
+}
+
+/// The revision of a pod: [`roll_hash`], and the restart that somebody asked for.
+pub fn pod_revision(v: &Validated, ctx: &Context) -> String {
+    let hash = roll_hash(v, &ctx.image);
+    match &ctx.restart {
+        None => hash,
+        Some(text) => {
+            let restart = digest::sha256_hex(text.as_bytes());
+            let short: String = restart.chars().take(8).collect();
+            format!("{hash}-{short}")
+        }
+    }
 }
 
 /// JSON with sorted keys and without nulls, so that neither a feature of the JSON library nor a

@@ -15,6 +15,24 @@ pub const ACL_KEY: &str = "acl.json";
 /// Key of the operator's own password in the system Secret.
 pub const OPERATOR_PASSWORD_KEY: &str = "operator-password";
 
+/// Key of the password with which replicas speak to their primary, in the system Secret.
+pub const REPLICATION_PASSWORD_KEY: &str = "replication-password";
+
+/// The passwords of the operator's own users.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SystemPasswords {
+    /// That of the operator.
+    pub operator: String,
+    /// That with which replicas speak to their primary.
+    pub replication: String,
+}
+
+impl fmt::Debug for SystemPasswords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemPasswords").finish_non_exhaustive()
+    }
+}
+
 /// The application user's name and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AppCredentials {
@@ -93,9 +111,13 @@ pub fn build_acl_secret(
     ))
 }
 
-/// The password with which the operator speaks to the servers. No pod mounts it.
-pub fn build_system_secret(v: &Validated, ctx: &Context, operator_password: &str) -> Secret {
-    let data = [(OPERATOR_PASSWORD_KEY, operator_password.to_owned())];
+/// The passwords with which the operator speaks to the servers, and they to each other. No pod
+/// mounts them.
+pub fn build_system_secret(v: &Validated, ctx: &Context, passwords: &SystemPasswords) -> Secret {
+    let data = [
+        (OPERATOR_PASSWORD_KEY, passwords.operator.clone()),
+        (REPLICATION_PASSWORD_KEY, passwords.replication.clone()),
+    ];
     secret(v, ctx, v.name.system_secret(), "Opaque", data)
 }
 
@@ -157,5 +179,10 @@ mod tests {
             password: "hush".into(),
         };
         assert!(!format!("{app:?}").contains("hush"));
+        let system = SystemPasswords {
+            operator: "hush".into(),
+            replication: "hush".into(),
+        };
+        assert!(!format!("{system:?}").contains("hush"));
     }
 }

@@ -10,6 +10,10 @@ use crate::Context;
 
 /// Least backlog for replicas, where memory allows it: a restart of one must fit.
 const BACKLOG: u64 = 64 << 20;
+/// Most that is taken for it unasked.
+const MAX_BACKLOG: u64 = 512 << 20;
+/// Seconds since a replica's last word after which it does not count for `min-replicas-to-write`.
+const MAX_LAG: &str = "10";
 
 /// The configuration for one generation of an object.
 pub fn build(v: &Validated, ctx: &Context) -> ServerConfig {
@@ -37,6 +41,9 @@ fn defaults(v: &Validated) -> BTreeMap<String, String> {
         set("maxmemory", bytes.to_string());
     }
     set("repl-backlog-size", backlog(v).to_string());
+    // Replicas read a primary's memory, not its disk, and the first one does not wait for others.
+    set("repl-diskless-sync", "yes".to_owned());
+    set("repl-diskless-sync-delay", "0".to_owned());
     if since_7_0(v) {
         set("aof-timestamp-enabled", "yes".to_owned());
     }
@@ -66,17 +73,24 @@ fn decided(v: &Validated) -> BTreeMap<String, String> {
             &v.persistence.save
         },
     );
+    // Said even where it is 0: a directive that is left out stays as it was on a running server.
+    set(
+        "min-replicas-to-write",
+        &v.min_replicas_to_write.to_string(),
+    );
+    set("min-replicas-max-lag", MAX_LAG);
     if since_7_0(v) {
         set("shutdown-timeout", "10");
     }
     all
 }
 
-/// 64 MiB, but no more than an eighth of what the container may use: it is outside of maxmemory.
+/// A tenth of what the container may use, between 64 and 512 MiB; but no more than an eighth of it,
+/// as it is outside of maxmemory.
 fn backlog(v: &Validated) -> u64 {
-    v.memory
-        .limit
-        .map_or(BACKLOG, |limit| BACKLOG.min(limit / 8))
+    v.memory.limit.map_or(BACKLOG, |limit| {
+        (limit / 10).clamp(BACKLOG, MAX_BACKLOG).min(limit / 8)
+    })
 }
 
 /// Valkey began at 7.2.

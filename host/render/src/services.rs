@@ -7,8 +7,17 @@ use crate::{Context, Owner, metadata};
 
 /// The Service for clients. It has no selector: the operator moves its one EndpointSlice.
 pub fn build_client_service(v: &Validated, ctx: &Context) -> Service {
+    without_selector(v, ctx, v.name.service())
+}
+
+/// The Service for clients that only read, without a selector as well.
+pub fn build_replicas_service(v: &Validated, ctx: &Context) -> Service {
+    without_selector(v, ctx, v.name.replicas_service())
+}
+
+fn without_selector(v: &Validated, ctx: &Context, name: String) -> Service {
     Service {
-        metadata: metadata::child(&Owner::of(v, ctx), v.name.service()),
+        metadata: metadata::child(&Owner::of(v, ctx), name),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             ports: Some(vec![port("redis", REDIS_PORT)]),

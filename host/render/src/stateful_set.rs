@@ -16,7 +16,7 @@ pub fn build_stateful_set(v: &Validated, ctx: &Context) -> StatefulSet {
     StatefulSet {
         metadata: metadata::child(&Owner::of(v, ctx), v.name.stateful_set()),
         spec: Some(StatefulSetSpec {
-            replicas: Some(1),
+            replicas: i32::try_from(ctx.replicas).ok(),
             service_name: Some(v.name.headless_service()),
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {

@@ -33,7 +33,9 @@ pub fn app_request(username: &str) -> UserRequest {
 #[cfg(test)]
 mod tests {
     use hera_api::validate::check_app_username;
-    use hera_core::acl::{AGENT_USER, DEFAULT_USER, OPERATOR_USER, SYSTEM_PREFIX, is_system_user};
+    use hera_core::acl::{
+        AGENT_USER, DEFAULT_USER, OPERATOR_USER, REPLICATION_USER, SYSTEM_PREFIX, is_system_user,
+    };
 
     #[test]
     fn the_names_that_the_api_refuses_are_those_of_the_operator() {
@@ -41,6 +43,7 @@ mod tests {
             AGENT_USER,
             DEFAULT_USER,
             OPERATOR_USER,
+            REPLICATION_USER,
             &format!("{SYSTEM_PREFIX}x"),
         ] {
             assert!(

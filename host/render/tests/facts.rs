@@ -12,13 +12,15 @@ mod support;
 use hera_api::meta::MANAGED_BY;
 use hera_render::versions::Catalog;
 use hera_render::{
-    AddressFamily, ClaimSize, Owner, build_claim_patch, build_client_service, build_endpoint_slice,
-    build_stateful_set, claim_size, server_config,
+    AddressFamily, ClaimSize, Context, LiveStatefulSet, Owner, PodEndpoint, build_claim,
+    build_claim_patch, build_client_service, build_disruption_budget, build_endpoint_slice,
+    build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, pod_selector,
+    selector_labels, server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use serde_json::{Value, json};
 
-use support::{context, sample, validated};
+use support::{REPLICAS, context, sample, validated};
 
 fn claim(size: &str) -> PersistentVolumeClaim {
     serde_json::from_value(json!({
@@ -29,10 +31,75 @@ fn claim(size: &str) -> PersistentVolumeClaim {
 }
 
 #[test]
-fn the_service_for_clients_has_no_selector() {
+fn the_services_for_clients_have_no_selector() {
     let v = validated(&sample());
-    let service = serde_json::to_value(build_client_service(&v, &context(&v))).unwrap();
-    assert_eq!(service["spec"].get("selector"), None);
+    let ctx = context(&v);
+    for service in [
+        build_client_service(&v, &ctx),
+        build_replicas_service(&v, &ctx),
+    ] {
+        assert_eq!(service.spec.unwrap().selector, None);
+    }
+}
+
+#[test]
+fn the_same_replicas_make_the_same_slice_in_any_order() {
+    let v = validated(REPLICAS);
+    let ctx = context(&v);
+    let owner = Owner::of(&v, &ctx);
+    let pod = |ordinal: u32| PodEndpoint {
+        ip: format!("10.0.0.{ordinal}").parse().unwrap(),
+        pod: v.name.pod(ordinal),
+        pod_uid: format!("uid-{ordinal}"),
+        node: None,
+    };
+    let slice = build_replicas_slice(&owner, AddressFamily::V4, &[pod(2), pod(1)]);
+    let other = build_replicas_slice(&owner, AddressFamily::V4, &[pod(1), pod(2)]);
+    assert_eq!(slice, other);
+    assert_eq!(slice.endpoints.len(), 2);
+    let labels = slice.metadata.labels.unwrap();
+    assert_eq!(labels["kubernetes.io/service-name"], "my-redis-ha-replicas");
+    assert!(
+        build_replicas_slice(&owner, AddressFamily::V4, &[])
+            .endpoints
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_drain_waits_for_pods_that_can_hand_over_and_never_for_one_that_is_alone() {
+    let v = validated(REPLICAS);
+    let budget = |replicas| {
+        let ctx = Context {
+            replicas,
+            ..context(&v)
+        };
+        build_disruption_budget(&v, &ctx)
+    };
+    assert_eq!(budget(0), None);
+    assert_eq!(budget(1), None);
+    let spec = budget(2).unwrap().spec.unwrap();
+    assert_eq!(
+        spec.selector.unwrap().match_labels,
+        Some(selector_labels(&v))
+    );
+}
+
+#[test]
+fn pods_are_selected_in_words_as_in_labels() {
+    let v = validated(REPLICAS);
+    let words = pod_selector(&v.name);
+    let mut pairs: Vec<_> = words
+        .split(',')
+        .map(|p| p.split_once('=').unwrap())
+        .collect();
+    pairs.sort_unstable();
+    let labels = selector_labels(&v);
+    assert!(
+        pairs
+            .into_iter()
+            .eq(labels.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+    );
 }
 
 #[test]
@@ -81,6 +148,101 @@ fn a_claim_goes_with_its_object_only_where_the_spec_says_delete() {
         patch["metadata"]["ownerReferences"][0].get("controller"),
         None
     );
+}
+
+#[test]
+fn a_claim_in_advance_is_the_one_that_the_stateful_set_would_make() {
+    let v = validated(&sample());
+    let first = build_stateful_set(&v, &context(&v)).spec.unwrap();
+    let template = first.volume_claim_templates.unwrap().remove(0);
+    let made = build_claim(&v, &context(&v), 2, []).unwrap();
+    assert_eq!(made.metadata.name.as_deref(), Some("data-my-redis-2"));
+    assert_eq!(made.metadata.namespace.as_deref(), Some("shop"));
+    assert_eq!(made.metadata.labels, template.metadata.labels);
+    assert_eq!(made.metadata.owner_references, None);
+    assert_eq!(made.spec, template.spec);
+
+    // Of an older spec: the template cannot change, and the class is its.
+    let changed = sample().replace("1Gi", "3Gi").replace("gp3", "gp4");
+    let v = validated(&changed);
+    let ctx = Context {
+        live: Some(LiveStatefulSet {
+            claim_templates: vec![template],
+        }),
+        ..context(&v)
+    };
+    let size = |claim: &PersistentVolumeClaim| {
+        serde_json::to_value(claim).unwrap()["spec"]["resources"]["requests"]["storage"].clone()
+    };
+    let grown = build_claim(&v, &ctx, 1, []).unwrap();
+    assert_eq!(size(&grown), "3Gi");
+    assert_eq!(
+        grown.spec.clone().unwrap().storage_class_name.as_deref(),
+        Some("gp3")
+    );
+    let others = [claim("2Gi"), claim("5Gi")];
+    assert_eq!(size(&build_claim(&v, &ctx, 1, &others).unwrap()), "5Gi");
+}
+
+#[test]
+fn without_a_volume_there_is_no_claim() {
+    let v = validated(include_str!("specs/memory-only.yaml"));
+    assert_eq!(build_claim(&v, &context(&v), 1, []), None);
+    let ctx = Context {
+        live: Some(LiveStatefulSet::default()),
+        ..context(&v)
+    };
+    assert_eq!(build_claim(&v, &ctx, 1, []), None);
+}
+
+#[test]
+fn pods_keep_apart_unless_the_spec_says_where_they_are_to_be() {
+    let spread = |manifest: &str| {
+        let v = validated(manifest);
+        let set = serde_json::to_value(build_stateful_set(&v, &context(&v))).unwrap();
+        set["spec"]["template"]["spec"]["topologySpreadConstraints"].clone()
+    };
+    let keys = |spread: Value| {
+        let constraints = spread.as_array().unwrap().clone();
+        constraints
+            .into_iter()
+            .map(|constraint| {
+                assert_eq!(constraint["whenUnsatisfiable"], "ScheduleAnyway");
+                constraint["topologyKey"].as_str().unwrap().to_owned()
+            })
+            .collect::<Vec<_>>()
+    };
+    let both = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
+    assert_eq!(keys(spread(REPLICAS)), both);
+    assert_eq!(keys(spread(&sample())), both, "more may come");
+    let own = "replicas: 3\n  podTemplate: {affinity: {podAntiAffinity: {}}}";
+    assert_eq!(spread(&REPLICAS.replace("replicas: 3", own)), Value::Null);
+    assert_eq!(
+        keys(spread(include_str!("specs/everything.yaml"))),
+        ["topology.kubernetes.io/zone"]
+    );
+}
+
+#[test]
+fn a_pod_is_told_whether_it_is_alone_and_when_a_server_hangs() {
+    let variable = |replicas, hang: &str, name: &str| {
+        let failover = format!("replicas: 3\n  failover: {{hangAfter: {hang}}}");
+        let v = validated(&REPLICAS.replace("replicas: 3", &failover));
+        let ctx = Context {
+            replicas,
+            ..context(&v)
+        };
+        let set = serde_json::to_value(build_stateful_set(&v, &ctx)).unwrap();
+        let all = set["spec"]["template"]["spec"]["containers"][0]["env"].clone();
+        let found = all.as_array().unwrap().iter().find(|e| e["name"] == name);
+        found.unwrap()["value"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(variable(1, "10s", "HERA_LONE"), "true");
+    assert_eq!(variable(2, "10s", "HERA_LONE"), "false");
+    assert_eq!(variable(0, "10s", "HERA_LONE"), "false");
+    for (hang, seconds) in [("10s", "10"), ("2m", "120"), ("2500ms", "3")] {
+        assert_eq!(variable(3, hang, "HERA_HANG_SECONDS"), seconds);
+    }
 }
 
 #[test]
@@ -154,6 +316,41 @@ fn a_server_gets_only_directives_that_its_version_knows() {
             .iter()
             .all(|directive| of("7.0").contains_key(*directive))
     );
+}
+
+#[test]
+fn the_backlog_is_a_tenth_of_the_memory_within_bounds() {
+    let backlog = |limit: &str| {
+        let v = validated(&sample().replace("memory: \"512Mi\"", &format!("memory: {limit}")));
+        server_config::directives(&v)["repl-backlog-size"]
+            .parse::<u64>()
+            .unwrap()
+    };
+    assert_eq!(backlog("256Mi"), 32 << 20, "an eighth of a small one");
+    assert_eq!(backlog("512Mi"), 64 << 20);
+    assert_eq!(backlog("1000Mi"), 100 << 20);
+    assert_eq!(backlog("64Gi"), 512 << 20);
+    let unlimited = validated(include_str!("specs/memory-only.yaml"));
+    assert_eq!(
+        server_config::directives(&unlimited)["repl-backlog-size"],
+        (64 << 20).to_string()
+    );
+}
+
+#[test]
+fn what_a_write_must_have_reached_is_said_even_where_it_is_nothing() {
+    let of = |manifest: &str| server_config::directives(&validated(manifest));
+    assert_eq!(of(REPLICAS)["min-replicas-to-write"], "0");
+    let durable = "replicas: 3\n  durability: {minReplicasToWrite: 2}";
+    let all = of(&REPLICAS.replace("replicas: 3", durable));
+    assert_eq!(all["min-replicas-to-write"], "2");
+    assert_eq!(all["min-replicas-max-lag"], "10");
+}
+
+#[test]
+fn another_default_asks_no_server_for_a_restart() {
+    let v = validated(REPLICAS);
+    assert!(server_config::build(&v, &context(&v)).from_spec.is_empty());
 }
 
 #[test]

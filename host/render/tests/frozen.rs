@@ -115,6 +115,7 @@ fn a_new_operator_or_agent_rolls_no_pod() {
     let v = validated(&sample());
     let old = context(&v);
     let new = Context {
+        restart: None,
         agent_image: "registry.example/hera-operator:0.2.0".into(),
         generation: 8,
         ..old.clone()
@@ -123,6 +124,22 @@ fn a_new_operator_or_agent_rolls_no_pod() {
         stateful_set(&v, ctx)["spec"]["template"]["metadata"]["annotations"]["cache.hera.io/revision"].clone()
     };
     assert_eq!(revision(&old), revision(&new));
+}
+
+#[test]
+fn more_or_fewer_pods_roll_none() {
+    let v = validated(&sample());
+    let revision = |replicas| {
+        let ctx = Context {
+            replicas,
+            ..context(&v)
+        };
+        let set = stateful_set(&v, &ctx);
+        assert_eq!(set["spec"]["replicas"], replicas);
+        set["spec"]["template"]["metadata"]["annotations"]["cache.hera.io/revision"].clone()
+    };
+    assert_eq!(revision(1), revision(3));
+    assert_eq!(revision(1), revision(0));
 }
 
 #[test]
@@ -137,6 +154,13 @@ fn what_is_applied_live_rolls_no_pod_and_what_needs_one_does() {
         ("defaultUser: true", "defaultUser: false"),
         ("strict: true", "strict: false"),
         ("paused: true", "paused: false"),
+        ("paused: true", "replicas: 5"),
+        ("paused: true", "failover: {fenceAfter: 0s, hangAfter: 1m}"),
+        (
+            "paused: true",
+            "replicas: 3\n  durability: {minReplicasToWrite: 2}",
+        ),
+        ("paused: true", "updateStrategy: {mode: Supervised}"),
     ] {
         assert!(EVERYTHING.contains(from), "{from}");
         assert_eq!(

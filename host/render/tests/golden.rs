@@ -14,11 +14,13 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use hera_api::validate::Validated;
 use hera_core::acl::{AclSet, AclUser};
 use hera_render::{
-    AddressFamily, AppCredentials, Context, Owner, PrimaryEndpoint, TlsFiles, build_acl_secret,
-    build_app_secret, build_claim_patch, build_client_service, build_config_map,
-    build_endpoint_slice, build_headless_service, build_stateful_set, build_system_secret,
+    AddressFamily, AppCredentials, Context, Owner, PodEndpoint, SystemPasswords, TlsFiles,
+    build_acl_secret, build_app_secret, build_claim, build_claim_patch, build_client_service,
+    build_config_map, build_disruption_budget, build_endpoint_slice, build_headless_service,
+    build_replicas_service, build_replicas_slice, build_stateful_set, build_system_secret,
     build_tls_secret,
 };
 use serde_json::Value;
@@ -38,6 +40,11 @@ fn an_instance_without_a_volume_is_rendered_as_before() {
 #[test]
 fn an_instance_with_every_field_is_rendered_as_before() {
     compare("everything", include_str!("specs/everything.yaml"));
+}
+
+#[test]
+fn an_instance_with_replicas_is_rendered_as_before() {
+    compare("replicas", support::REPLICAS);
 }
 
 fn compare(name: &str, spec: &str) {
@@ -93,14 +100,14 @@ fn render(spec: &str) -> String {
             rules: vec!["+@read".into()],
         }],
     };
-    let primary = PrimaryEndpoint {
-        ip: "10.244.1.7".parse().unwrap(),
-        pod: v.name.pod(0),
-        pod_uid: "pod-uid".into(),
-        node: Some("node-1".into()),
+    let system = SystemPasswords {
+        operator: "operator password".into(),
+        replication: "replication password".into(),
     };
+    let mut pods: Vec<_> = (0..v.replicas).map(|ordinal| pod(&v, ordinal)).collect();
+    let primary = pods.remove(0);
     let mut objects = vec![
-        value(&build_system_secret(&v, &ctx, "operator password")),
+        value(&build_system_secret(&v, &ctx, &system)),
         value(&build_tls_secret(&v, &ctx, &tls)),
         value(&build_app_secret(&v, &ctx, &app)),
         value(&build_acl_secret(&v, &ctx, &users).unwrap()),
@@ -112,9 +119,17 @@ fn render(spec: &str) -> String {
             AddressFamily::V4,
             Some(&primary),
         )),
+        value(&build_replicas_service(&v, &ctx)),
+        value(&build_replicas_slice(
+            &Owner::of(&v, &ctx),
+            AddressFamily::V4,
+            &pods,
+        )),
         value(&build_stateful_set(&v, &ctx)),
     ];
+    objects.extend(build_disruption_budget(&v, &ctx).map(|budget| value(&budget)));
     objects.extend(claim_patch(&v, &ctx));
+    objects.extend(build_claim(&v, &ctx, v.replicas, []).map(|claim| value(&claim)));
     let documents: Vec<_> = objects
         .iter()
         .map(|object| serde_saphyr::to_string(object).unwrap())
@@ -122,8 +137,17 @@ fn render(spec: &str) -> String {
     documents.join("---\n")
 }
 
+fn pod(v: &Validated, ordinal: u32) -> PodEndpoint {
+    PodEndpoint {
+        ip: format!("10.244.1.{}", 7 + ordinal).parse().unwrap(),
+        pod: v.name.pod(ordinal),
+        pod_uid: format!("pod-uid-{ordinal}"),
+        node: Some(format!("node-{}", ordinal + 1)),
+    }
+}
+
 /// The patch for a claim as the StatefulSet made it, half the size.
-fn claim_patch(v: &hera_api::validate::Validated, ctx: &Context) -> Option<Value> {
+fn claim_patch(v: &Validated, ctx: &Context) -> Option<Value> {
     let claim = serde_json::from_value(serde_json::json!({
         "metadata": {"name": v.name.claim(0), "namespace": ctx.namespace, "uid": "claim-uid"},
         "spec": {"resources": {"requests": {"storage": "512Mi"}}},

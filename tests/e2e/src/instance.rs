@@ -169,6 +169,18 @@ impl<'a> Instance<'a> {
         .await
     }
 
+    /// Sets an annotation, or takes it away.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn annotate(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {name: value}}}));
+        self.api()
+            .patch(&self.name, &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
     /// Changes the spec by a merge patch.
     ///
     /// # Errors
@@ -218,6 +230,41 @@ impl<'a> Instance<'a> {
     /// When there is none.
     pub async fn pod(&self) -> Result<Pod> {
         Ok(self.space.api::<Pod>().get(&self.pod_name()).await?)
+    }
+
+    /// A data pod.
+    ///
+    /// # Errors
+    /// When there is none of this ordinal.
+    pub async fn pod_of(&self, ordinal: u32) -> Result<Pod> {
+        let name = format!("{}-{ordinal}", self.name);
+        Ok(self.space.api::<Pod>().get(&name).await?)
+    }
+
+    /// The pod that the status names as the primary.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn primary_pod(&self) -> Result<Pod> {
+        let primary = self.status().await?.primary.context("no primary")?;
+        Ok(self.space.api::<Pod>().get(&primary).await?)
+    }
+
+    /// The pid on the host of a process of a pod.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn pid_in(&self, pod: &Pod, program: &str) -> Result<i32> {
+        let uid = pod.uid().context("a pod without uid")?;
+        let processes = self.space.bed().testbed.pod_processes(&uid)?;
+        let runs = |cmdline: &str| {
+            let path = cmdline.split(' ').next();
+            path.is_some_and(|path| path.ends_with(program))
+        };
+        let found = processes.iter().find(|process| runs(&process.cmdline));
+        Ok(found
+            .with_context(|| format!("no {program} among {processes:?}"))?
+            .pid)
     }
 
     /// Its pod's uid.
@@ -282,18 +329,7 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When there is no such process.
     pub async fn pid(&self, program: &str) -> Result<i32> {
-        let uid = self.pod_uid().await?;
-        let processes = self.space.bed().testbed.pod_processes(&uid)?;
-        let found = processes.iter().find(|process| {
-            process
-                .cmdline
-                .split(' ')
-                .next()
-                .is_some_and(|path| path.ends_with(program))
-        });
-        Ok(found
-            .with_context(|| format!("no {program} among {processes:?}"))?
-            .pid)
+        self.pid_in(&self.pod().await?, program)
     }
 
     /// Its volume claim.

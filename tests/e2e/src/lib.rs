@@ -15,6 +15,7 @@ pub mod plugin;
 mod resp;
 mod runner;
 mod space;
+mod verifier;
 mod wait;
 mod writer;
 
@@ -29,5 +30,6 @@ pub use operator::{Operator, Usage};
 pub use resp::{Login, is_denied, is_wrong_login, text};
 pub use runner::{Phase, Scenario, run};
 pub use space::Space;
+pub use verifier::{Report, Verifier};
 pub use wait::{not_yet, wait_for};
 pub use writer::Writer;

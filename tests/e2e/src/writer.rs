@@ -29,11 +29,27 @@ struct Acknowledged {
 }
 
 impl Writer {
-    /// Starts one whose keys begin with `name`.
+    /// Starts one whose keys begin with `name`, and that connects anew after any error.
     pub fn start(name: &str, login: Login) -> Self {
+        Self::start_with(name, login, false)
+    }
+
+    /// Starts one that keeps its connection as long as it stands, whatever the server says.
+    pub fn start_stubborn(name: &str, login: Login) -> Self {
+        Self::start_with(name, login, true)
+    }
+
+    fn start_with(name: &str, login: Login, stubborn: bool) -> Self {
         let log = Arc::<Mutex<Vec<Acknowledged>>>::default();
         let stop = Arc::<AtomicBool>::default();
-        let task = tokio::spawn(write(name.to_owned(), login, log.clone(), stop.clone()));
+        let client = Client {
+            name: name.to_owned(),
+            login,
+            stubborn,
+            log: log.clone(),
+            stop: stop.clone(),
+        };
+        let task = tokio::spawn(client.write());
         Self {
             name: name.to_owned(),
             log,
@@ -82,11 +98,42 @@ impl Writer {
             .unwrap_or_default()
     }
 
+    /// Acknowledged writes since a moment.
+    pub fn since(&self, moment: Instant) -> usize {
+        let log = self.lock();
+        log.iter().filter(|w| w.answered >= moment).count()
+    }
+
+    /// From a moment to the first write acknowledged after it.
+    pub fn first_after(&self, moment: Instant) -> Option<Duration> {
+        let log = self.lock();
+        let mut after = log.iter().filter(|w| w.answered >= moment);
+        Some(after.next()?.answered.duration_since(moment))
+    }
+
     /// Stops writing and reads everything acknowledged back, by content. Gives how many there were.
     ///
     /// # Errors
     /// When something is missing or another than what was written.
-    pub async fn verify(mut self, login: &Login) -> Result<usize> {
+    pub async fn verify(self, login: &Login) -> Result<usize> {
+        let name = self.name.clone();
+        let (count, lost) = self.read_back(login).await?;
+        ensure!(
+            lost.is_empty(),
+            "{} of {count} acknowledged writes of {name} are lost, first {:?}, last {:?}",
+            lost.len(),
+            lost.first(),
+            lost.last()
+        );
+        Ok(count)
+    }
+
+    /// Stops writing and reads everything acknowledged back, by content. Gives how many there were,
+    /// and the numbers of those that are missing or another than what was written.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn read_back(mut self, login: &Login) -> Result<(usize, Vec<u64>)> {
         self.stop.store(true, Ordering::Relaxed);
         (&mut self.task).await.context("the writer")?;
         let (name, log) = (self.name.clone(), self.log.clone());
@@ -115,15 +162,7 @@ impl Writer {
             });
             lost.extend(wrong.map(|(number, _)| *number));
         }
-        ensure!(
-            lost.is_empty(),
-            "{} of {} acknowledged writes of {name} are lost, first {:?}, last {:?}",
-            lost.len(),
-            numbers.len(),
-            lost.first(),
-            lost.last()
-        );
-        Ok(numbers.len())
+        Ok((numbers.len(), lost))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Acknowledged>> {
@@ -146,40 +185,50 @@ fn content(name: &str, number: u64) -> String {
     hera_core::digest::sha256_hex(key(name, number).as_bytes())
 }
 
-async fn write(
+struct Client {
     name: String,
     login: Login,
+    stubborn: bool,
     log: Arc<Mutex<Vec<Acknowledged>>>,
     stop: Arc<AtomicBool>,
-) {
-    let mut connection = None;
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let link = match connection.as_mut() {
-            Some(link) => link,
-            None => match login.connect_within(CONNECT_LIMIT, ANSWER_LIMIT).await {
-                Ok(link) => connection.insert(link),
-                Err(_) => {
-                    tokio::time::sleep(RECONNECT).await;
-                    continue;
+}
+
+impl Client {
+    async fn write(self) {
+        let mut connection = None;
+        let mut number = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            let link = match connection.as_mut() {
+                Some(link) => link,
+                None => match self.login.connect_within(CONNECT_LIMIT, ANSWER_LIMIT).await {
+                    Ok(link) => connection.insert(link),
+                    Err(_) => {
+                        tokio::time::sleep(RECONNECT).await;
+                        continue;
+                    }
+                },
+            };
+            number += 1;
+            let mut command = redis::cmd("SET");
+            let name = &self.name;
+            command.arg(key(name, number)).arg(content(name, number));
+            match command.query_async::<()>(link).await {
+                Ok(()) => {
+                    let answered = Instant::now();
+                    let written = Acknowledged { number, answered };
+                    self.log
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(written);
+                    tokio::time::sleep(PAUSE).await;
                 }
-            },
-        };
-        number += 1;
-        let mut command = redis::cmd("SET");
-        command.arg(key(&name, number)).arg(content(&name, number));
-        match command.query_async::<()>(link).await {
-            Ok(()) => {
-                let answered = Instant::now();
-                let written = Acknowledged { number, answered };
-                log.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(written);
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(_) => {
-                connection = None;
-                tokio::time::sleep(RECONNECT).await;
+                Err(error) => {
+                    let said = matches!(error.kind(), redis::ErrorKind::Server(_));
+                    if !(self.stubborn && said) {
+                        connection = None;
+                    }
+                    tokio::time::sleep(RECONNECT).await;
+                }
             }
         }
     }

@@ -4,13 +4,18 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use hera_core::agent::OPERATOR_NAME;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+
+/// Years in which certificates end.
+const LONG_AGO: i32 = 2001;
+const YEARS_TO_COME: i32 = 4000;
 
 /// Signs certificates.
 pub struct Authority {
@@ -43,19 +48,46 @@ impl Authority {
 
     /// A certificate for an agent that is reached under `name`.
     pub fn agent(&self, name: &str) -> Identity {
-        self.sign(name, ExtendedKeyUsagePurpose::ServerAuth)
+        let usages = [
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        self.sign(name, &usages, YEARS_TO_COME)
+    }
+
+    /// The same, of a time that is over.
+    pub fn expired_agent(&self, name: &str) -> Identity {
+        let usages = [
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        self.sign(name, &usages, LONG_AGO)
     }
 
     /// A certificate for the operator.
     pub fn operator(&self) -> Identity {
-        self.sign("hera-operator", ExtendedKeyUsagePurpose::ClientAuth)
+        self.sign(
+            OPERATOR_NAME,
+            &[ExtendedKeyUsagePurpose::ClientAuth],
+            YEARS_TO_COME,
+        )
     }
 
-    fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> Identity {
+    /// The same, of a time that is over.
+    pub fn expired_operator(&self) -> Identity {
+        self.sign(
+            OPERATOR_NAME,
+            &[ExtendedKeyUsagePurpose::ClientAuth],
+            LONG_AGO,
+        )
+    }
+
+    fn sign(&self, name: &str, usages: &[ExtendedKeyUsagePurpose], until: i32) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_after = date_time_ymd(until, 1, 1);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages = usages.to_vec();
         Identity {
             certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
             key: key.serialize_pem(),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hera_core::acl::AclUser;
+use hera_core::acl::{AclUser, REPLICATION_USER};
 use hera_core::agent::{Refusal, Request};
 use hera_core::digest::sha256_hex;
 use hera_redis::{Address, Credentials, Error, Server, Timeouts};
@@ -16,15 +16,24 @@ use crate::wait::LIMIT;
 /// Under which agents are reached.
 pub const AGENT_NAME: &str = "pod-0.agents.test";
 
-/// An HTTP client for the agent at `address`.
+/// An HTTP client for the agent at `address`. Each request shows its certificate anew.
 pub fn http(tls: ClientConfig, name: &str, address: SocketAddr) -> reqwest::Client {
+    builder(tls, name, address)
+        .pool_max_idle_per_host(0)
+        .build()
+        .unwrap()
+}
+
+/// One that keeps its connection, as the operator does.
+pub fn keeping_http(tls: ClientConfig, name: &str, address: SocketAddr) -> reqwest::Client {
+    builder(tls, name, address).build().unwrap()
+}
+
+fn builder(tls: ClientConfig, name: &str, address: SocketAddr) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .resolve(name, address)
         .no_proxy()
-        .pool_max_idle_per_host(0)
-        .build()
-        .unwrap()
 }
 
 /// What an agent answered.
@@ -36,8 +45,13 @@ pub async fn send<T: DeserializeOwned>(
     term: u64,
     body: impl Serialize,
 ) -> Answer<T> {
-    let request = request.timeout(LIMIT).json(&Request { term, body });
-    let response = request.send().await.expect("the agent answers");
+    answer(request.json(&Request { term, body })).await
+}
+
+/// Sends a request.
+pub async fn answer<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Answer<T> {
+    let response = request.timeout(LIMIT).send().await;
+    let response = response.expect("the agent answers");
     let status = response.status();
     if status.is_success() {
         Ok(response.json().await.unwrap())
@@ -63,6 +77,11 @@ pub fn user(name: &str, rules: &[&str]) -> AclUser {
 /// The application's user.
 pub fn app() -> AclUser {
     user("app", &["+@all", "-@admin", "+client|id", "~*", "&*"])
+}
+
+/// The user of replicas.
+pub fn replication() -> AclUser {
+    user(REPLICATION_USER, &["+psync", "+replconf", "+ping"])
 }
 
 /// A connection of a user whose password is its name.

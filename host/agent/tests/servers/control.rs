@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use hera_core::agent::{
-    AclState, AgentStatus, ConfigState, HEARTBEAT_SECONDS, PATH_ACL, PATH_CONFIG, PATH_EVENTS, Role,
-};
+use hera_core::agent::{AclState, ConfigState, PATH_ACL, PATH_CONFIG, Role};
 use reqwest::StatusCode;
 
 use crate::client::{Answer, app, user};
 use crate::engine::Engine;
+use crate::news::News;
 use crate::pod::{Pod, config, is_running, set};
 
 on_both!(
@@ -67,51 +66,6 @@ async fn what_is_older_or_anothers_is_refused(engine: Engine) {
     let refused: Answer<ConfigState> = pod.put(PATH_CONFIG, 1, foreign).await;
     assert!(refused.unwrap_err().1.message.contains("another object"));
     assert_eq!(pod.status().await.unwrap().config.revision, 5);
-}
-
-/// Lines of the stream.
-struct News {
-    response: reqwest::Response,
-    rest: Vec<u8>,
-}
-
-impl News {
-    async fn open(pod: &Pod) -> Self {
-        let response = pod.http.get(pod.url(PATH_EVENTS)).send().await.unwrap();
-        Self {
-            response,
-            rest: Vec::new(),
-        }
-    }
-
-    async fn line(&mut self) -> Vec<u8> {
-        loop {
-            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-                let rest = self.rest.split_off(end + 1);
-                let mut line = std::mem::replace(&mut self.rest, rest);
-                line.pop();
-                return line;
-            }
-            let limit = Duration::from_secs(HEARTBEAT_SECONDS + 5);
-            let chunk = tokio::time::timeout(limit, self.response.chunk()).await;
-            let chunk = chunk.expect("a line in time").unwrap();
-            self.rest.extend(chunk.expect("the stream goes on"));
-        }
-    }
-
-    async fn status(&mut self) -> AgentStatus {
-        serde_json::from_slice(&self.line().await).unwrap()
-    }
-
-    async fn until(&mut self, is: impl Fn(&AgentStatus) -> bool) -> AgentStatus {
-        for _ in 0..100 {
-            let status = self.status().await;
-            if is(&status) {
-                return status;
-            }
-        }
-        panic!("not among a hundred lines");
-    }
 }
 
 async fn the_stream_tells_the_present_first_and_then_each_change(engine: Engine) {

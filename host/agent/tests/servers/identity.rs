@@ -1,9 +1,13 @@
 //! Mutual TLS: who may speak to an agent.
 
-use hera_core::agent::PATH_STATUS;
+use hera_core::agent::{
+    Order, PATH_ACL, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_MEMBERS, PATH_ORDERS,
+    PATH_POSITION, PATH_STATUS, PATH_VOUCH, Question, Request, Vouch,
+};
+use reqwest::StatusCode;
 
 use crate::certificates::Authority;
-use crate::client::{AGENT_NAME, http};
+use crate::client::{AGENT_NAME, Answer, answer, http};
 use crate::engine::Engine;
 use crate::pod::Pod;
 use crate::wait::until;
@@ -11,25 +15,78 @@ use crate::wait::until;
 facts_on!(
     once,
     REDIS_7_0,
-    only_an_operator_of_the_same_authority_is_heard,
+    only_who_has_a_certificate_of_the_same_authority_is_heard,
+    a_peer_may_ask_whether_it_serves_and_nothing_else,
     certificates_replaced_in_place_are_used,
     certificates_that_are_not_usable_leave_the_old_ones
 );
 
-async fn only_an_operator_of_the_same_authority_is_heard(engine: Engine) {
+async fn only_who_has_a_certificate_of_the_same_authority_is_heard(engine: Engine) {
     let mut pod = Pod::new(engine);
     pod.start().await;
-    let ours = &pod.authority;
-    let other = Authority::new().operator();
-    let agent = ours.agent(AGENT_NAME);
-    for identity in [None, Some(&other), Some(&agent)] {
-        let client = http(ours.client(identity), AGENT_NAME, pod.control());
-        let answer = client.get(pod.url(PATH_STATUS)).send().await;
-        assert!(answer.is_err(), "{answer:?}");
+    let other = Authority::new();
+    let (operator, agent) = (other.operator(), other.agent(AGENT_NAME));
+    let (expired, over) = (other.expired_agent("x"), pod.authority.expired_operator());
+    for identity in [
+        None,
+        Some(&operator),
+        Some(&agent),
+        Some(&expired),
+        Some(&over),
+    ] {
+        let client = http(pod.authority.client(identity), AGENT_NAME, pod.control());
+        for path in [PATH_STATUS, PATH_VOUCH] {
+            let answer = client.get(pod.url(path)).send().await;
+            assert!(answer.is_err(), "{answer:?}");
+        }
     }
-    let operator = ours.operator();
-    let client = http(ours.client(Some(&operator)), AGENT_NAME, pod.control());
-    client.get(pod.url(PATH_STATUS)).send().await.unwrap();
+}
+
+async fn a_peer_may_ask_whether_it_serves_and_nothing_else(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.start().await;
+    let (peer, operator) = (pod.authority.agent("pod-1.x"), pod.authority.operator());
+    let as_peer = http(pod.authority.client(Some(&peer)), AGENT_NAME, pod.control());
+    let question = Question {
+        number: 1,
+        pod_uid: "another".to_owned(),
+        reign: 1,
+    };
+    let vouch = as_peer
+        .post(pod.url(PATH_VOUCH))
+        .header("hera-pod", &pod.uid);
+    let vouch: Answer<Vouch> = answer(vouch.json(&question)).await;
+    assert!(vouch.unwrap().confirmed);
+    let requests = |client: &reqwest::Client| {
+        let order = Request {
+            term: 9,
+            body: Order::Fence,
+        };
+        [
+            client.post(pod.url(PATH_ORDERS)).json(&order),
+            client.put(pod.url(PATH_MEMBERS)),
+            client.put(pod.url(PATH_CONFIG)),
+            client.put(pod.url(PATH_ACL)),
+            client.post(pod.url(PATH_CONFIRM)),
+            client.get(pod.url(PATH_POSITION)),
+            client.get(pod.url(PATH_STATUS)),
+            client.get(pod.url(PATH_EVENTS)),
+        ]
+    };
+    for request in requests(&as_peer) {
+        let status = request.send().await.unwrap().status();
+        assert_eq!(status, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(pod.status().await.unwrap().term, 0);
+    let as_operator = http(
+        pod.authority.client(Some(&operator)),
+        AGENT_NAME,
+        pod.control(),
+    );
+    for request in requests(&as_operator) {
+        let status = request.send().await.unwrap().status();
+        assert_ne!(status, StatusCode::FORBIDDEN);
+    }
 }
 
 const OTHER_NAME: &str = "renewed.agents.test";

@@ -12,6 +12,8 @@
 mod engine;
 mod certificates;
 mod client;
+mod group;
+mod news;
 mod pod;
 mod wait;
 
@@ -20,8 +22,12 @@ mod control;
 mod crash;
 mod damage;
 mod data;
+mod fencing;
+mod following;
 mod guard;
+mod handover;
 mod identity;
 mod probes;
+mod promises;
 mod switch;
 mod users;

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use hera_core::acl::{AclSet, AclUser};
 use hera_core::agent::{
-    AclState, AgentStatus, ConfigState, Order, PATH_ACL, PATH_CONFIG, PATH_ORDERS, PATH_STATUS,
-    Role, ServerConfig, ServerState,
+    AclState, AgentStatus, ConfigState, Members, Order, PATH_ACL, PATH_CONFIG, PATH_MEMBERS,
+    PATH_ORDERS, PATH_POSITION, PATH_STATUS, Peer, Position, Role, ServerConfig, ServerState,
 };
 use hera_redis::Server;
 use nix::sys::signal::{Signal, kill, killpg};
@@ -20,7 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::certificates::Authority;
-use crate::client::{AGENT_NAME, Answer, app, http, login, send};
+use crate::client::{AGENT_NAME, Answer, answer, app, http, login, send};
 use crate::engine::Engine;
 use crate::wait::until;
 
@@ -30,11 +31,15 @@ pub const OWNER: &str = "object";
 pub struct Pod {
     pub engine: Engine,
     pub root: TempDir,
-    pub authority: Authority,
+    pub authority: Arc<Authority>,
     pub http: reqwest::Client,
     pub port: u16,
+    pub uid: String,
     pub lone: bool,
     pub confirm_seconds: u64,
+    /// More of the command line.
+    pub more: Vec<String>,
+    name: String,
     control: SocketAddr,
     probes: SocketAddr,
     agent: Option<Child>,
@@ -43,22 +48,41 @@ pub struct Pod {
 impl Pod {
     /// A lone pod without data and without users, not started.
     pub fn new(engine: Engine) -> Self {
+        let control = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        Self::with(
+            engine,
+            Arc::new(Authority::new()),
+            "pod",
+            AGENT_NAME,
+            control,
+        )
+    }
+
+    /// A pod without data and without users, not started.
+    pub fn with(
+        engine: Engine,
+        authority: Arc<Authority>,
+        uid: &str,
+        name: &str,
+        control: SocketAddr,
+    ) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let authority = Authority::new();
         for folder in ["data", "run", "scratch", "etc"] {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
-        authority.write(&root.path().join("tls"), &authority.agent(AGENT_NAME));
-        let control = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        authority.write(&root.path().join("tls"), &authority.agent(name));
         let tls = authority.client(Some(&authority.operator()));
         Self {
             engine,
-            http: http(tls, AGENT_NAME, control),
+            http: http(tls, name, control),
             root,
             authority,
             port: free_port(),
+            uid: uid.to_owned(),
             lone: true,
             confirm_seconds: 600,
+            more: Vec::new(),
+            name: name.to_owned(),
             control,
             probes: SocketAddr::from(([127, 0, 0, 1], free_port())),
             agent: None,
@@ -98,7 +122,7 @@ impl Pod {
         }
         command
             .args(["--engine", self.engine.name])
-            .args(["--object-uid", OWNER, "--pod-uid", "pod"])
+            .args(["--object-uid", OWNER, "--pod-uid", &self.uid])
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--lone", &self.lone.to_string()])
             .args(["--confirm-seconds", &self.confirm_seconds.to_string()])
@@ -108,6 +132,7 @@ impl Pod {
             .arg(self.path("etc/server.json"))
             .arg("--acl")
             .arg(self.path("etc/acl.json"))
+            .args(&self.more)
             .env("RUST_LOG", "info")
             .stdin(Stdio::null());
         command
@@ -184,13 +209,45 @@ impl Pod {
         send(self.http.put(self.url(path)), term, body).await
     }
 
+    pub async fn order(&self, term: u64, order: Order) -> Answer<AgentStatus> {
+        send(self.http.post(self.url(PATH_ORDERS)), term, order).await
+    }
+
+    /// Promotes it, for the next reign that it may have.
     pub async fn promote(&self, term: u64) -> Answer<AgentStatus> {
-        let request = self.http.post(self.url(PATH_ORDERS));
-        send(request, term, Order::Promote).await
+        let memory = self.status().await.unwrap().memory;
+        self.promote_for(term, memory.reign.max(memory.forsworn) + 1)
+            .await
+    }
+
+    pub async fn promote_for(&self, term: u64, reign: u64) -> Answer<AgentStatus> {
+        let ticket = self.position().await.unwrap().ticket;
+        self.order(term, Order::Promote { reign, ticket }).await
+    }
+
+    pub async fn position(&self) -> Answer<Position> {
+        answer(self.http.get(self.url(PATH_POSITION))).await
+    }
+
+    pub async fn push_members(&self, term: u64, members: &Members) -> Answer<AgentStatus> {
+        self.put(PATH_MEMBERS, term, members).await
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("https://{AGENT_NAME}:{}{path}", self.control.port())
+        format!("https://{}:{}{path}", self.name, self.control.port())
+    }
+
+    /// As its peers know it.
+    pub fn peer(&self) -> Peer {
+        Peer {
+            pod_uid: self.uid.clone(),
+            server_name: self.name.clone(),
+            ip: Some(self.control.ip().to_string()),
+        }
+    }
+
+    pub fn agent_pid(&self) -> u32 {
+        self.agent.as_ref().unwrap().id()
     }
 
     /// Status code of a probe.
@@ -225,8 +282,18 @@ impl Pod {
 
     /// Ends the pod as the kubelet does.
     pub async fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_end();
+        self.ended().await
+    }
+
+    /// Asks the pod to end.
+    pub fn ask_to_end(&self) {
+        kill(to_pid(self.agent_pid()), Signal::SIGTERM).unwrap();
+    }
+
+    /// Awaits its end.
+    pub async fn ended(&mut self) -> ExitStatus {
         let mut agent = self.agent.take().unwrap();
-        kill(to_pid(agent.id()), Signal::SIGTERM).unwrap();
         until("the agent ends", async || {
             let ended = agent.try_wait().unwrap();
             ended.ok_or_else(|| "it runs".to_owned())
@@ -311,7 +378,7 @@ pub fn to_pid(pid: u32) -> Pid {
 }
 
 /// Below the range from which the system gives ports to clients.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         let start = u16::try_from(std::process::id() % 100).unwrap() * 90;

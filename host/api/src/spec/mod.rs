@@ -4,12 +4,14 @@ mod access;
 mod persistence;
 mod pod;
 mod policies;
+mod replication;
 mod resources;
 
 pub use access::{Auth, Preset, SecretKeyRef, SecretRef, UserSpec};
 pub use persistence::{Aof, Fsync, Persistence, Rdb, ReclaimPolicy};
 pub use pod::PodTemplate;
 pub use policies::{ConfigMapKeyRef, Policies, PolicySource, ShadowSource};
+pub use replication::{Durability, Failover, UpdateMode, UpdateStrategy};
 pub use resources::Resources;
 
 pub(crate) fn yes() -> bool {

@@ -6,7 +6,8 @@ use super::error::Problems;
 use crate::quantity;
 use crate::spec::Resources;
 
-/// Share of the limit for data where the server forks to write it (copy on write takes the rest).
+/// Share of the limit for data where the server forks to write it to a volume or to a replica (copy
+/// on write takes the rest).
 const PERCENT_WITH_FORKS: u64 = 70;
 /// Share of the limit for data where it does not.
 const PERCENT_WITHOUT_FORKS: u64 = 80;
@@ -75,7 +76,7 @@ pub fn parse_memory_size(text: &str) -> Result<u64, MemorySizeError> {
 
 pub(super) fn resolve(
     resources: &Resources,
-    persistent: bool,
+    forks: bool,
     config: &BTreeMap<String, String>,
     problems: &mut Problems,
 ) -> Memory {
@@ -105,7 +106,7 @@ pub(super) fn resolve(
         }
         (Some(bytes), _) => Maxmemory::Configured(bytes),
         (None, Some(limit)) => {
-            let percent = if persistent {
+            let percent = if forks {
                 PERCENT_WITH_FORKS
             } else {
                 PERCENT_WITHOUT_FORKS

@@ -7,18 +7,21 @@ mod config;
 pub mod directives;
 mod error;
 mod memory;
+pub(crate) mod messages;
 mod persistence;
+mod replication;
 mod users;
 
 use std::collections::BTreeMap;
 
 use crate::names::{InstanceName, NameError};
-use crate::spec::{PodTemplate, PolicySource, Resources};
+use crate::spec::{PodTemplate, PolicySource, Resources, UpdateMode};
 use crate::{Engine, RedisInstanceSpec, ServerVersion};
 
 pub use error::{Invalid, InvalidSpec};
 pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
 pub use persistence::{Persistence, Volume};
+pub use replication::{Failover, fence_after_ms};
 pub use users::{Auth, User, check_app_username};
 
 use error::Problems;
@@ -39,6 +42,14 @@ pub struct Validated {
     pub image: Option<String>,
     /// Names of the Secrets with which images are pulled.
     pub image_pull_secrets: Vec<String>,
+    /// How many data pods there are to be, the primary included.
+    pub replicas: u32,
+    /// When a primary that cannot be reached is given up.
+    pub failover: Failover,
+    /// Below how many replicas in sync the primary refuses writes; 0 for never.
+    pub min_replicas_to_write: u32,
+    /// Who says when the primary is replaced.
+    pub update_mode: UpdateMode,
     /// What the server's container asks for and may use.
     pub resources: Resources,
     /// What is known about memory.
@@ -68,9 +79,11 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
     let mut problems = Problems::default();
     let name = problems.take::<_, NameError>("metadata.name", InstanceName::new(name));
     let version = server_version(spec, &mut problems);
+    let replication = replication::resolve(spec, &mut problems);
     let persistence = persistence::resolve(&spec.persistence, &mut problems);
     let config = config::check(&spec.config, &mut problems);
-    let memory = memory::resolve(&spec.resources, persistence.is_on(), &config, &mut problems);
+    let forks = persistence.is_on() || replication.replicas > 1;
+    let memory = memory::resolve(&spec.resources, forks, &config, &mut problems);
     let users = users::resolve(spec, &mut problems);
     check_policy(spec, &mut problems);
     check_pod(&spec.pod_template, &mut problems);
@@ -84,6 +97,10 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
             .iter()
             .map(|secret| secret.name.clone())
             .collect(),
+        replicas: replication.replicas,
+        failover: replication.failover,
+        min_replicas_to_write: replication.min_replicas_to_write,
+        update_mode: replication.update_mode,
         resources: spec.resources.clone(),
         memory,
         persistence,

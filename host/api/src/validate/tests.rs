@@ -43,9 +43,10 @@ fn the_shortest_spec_keeps_its_data_and_has_no_maxmemory() {
 #[test]
 fn a_spec_as_the_api_server_stores_it_is_the_same_as_the_users() {
     let stored = json!({
-        "engine": "redis", "paused": false,
+        "engine": "redis", "paused": false, "replicas": 1,
         "persistence": {"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"},
-        "auth": {"defaultUser": false},
+        "auth": {"defaultUser": false}, "durability": {"minReplicasToWrite": 0},
+        "failover": {"fenceAfter": "15s", "hangAfter": "10s"}, "updateStrategy": {"mode": "Unsupervised"},
     });
     assert_eq!(good(stored), good(json!({})));
 }
@@ -56,7 +57,7 @@ fn what_a_spec_leaves_out_is_left_out_again_when_it_is_written() {
     let persistence = json!({"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"});
     assert_eq!(
         written,
-        json!({"engine": "redis", "paused": false, "persistence": persistence, "version": "7.2"})
+        json!({"engine": "redis", "paused": false, "persistence": persistence, "replicas": 1, "version": "7.2"})
     );
 }
 
@@ -112,8 +113,16 @@ fn maxmemory_leaves_room_for_a_fork_where_there_is_one() {
     let limits = json!({"limits": {"memory": "1000M"}});
     let with = good(json!({"resources": limits}));
     assert_eq!(with.memory.maxmemory, Maxmemory::Derived(700_000_000));
-    let without = good(json!({"resources": limits, "persistence": {"enabled": false}}));
-    assert_eq!(without.memory.maxmemory, Maxmemory::Derived(800_000_000));
+    let without = json!({"resources": limits, "persistence": {"enabled": false}});
+    assert_eq!(
+        good(without).memory.maxmemory,
+        Maxmemory::Derived(800_000_000)
+    );
+    let copied = json!({"resources": limits, "persistence": {"enabled": false}, "replicas": 2});
+    assert_eq!(
+        good(copied).memory.maxmemory,
+        Maxmemory::Derived(700_000_000)
+    );
 }
 
 #[test]
@@ -314,4 +323,93 @@ fn labels_that_kubernetes_would_refuse_are_refused_with_their_field() {
 fn a_name_that_is_too_long_for_its_children_is_refused() {
     let error = validate(&"a".repeat(41), &spec(json!({}))).unwrap_err();
     assert_eq!(error.0[0].field, "metadata.name");
+}
+
+/// What is said about a spec with one problem.
+fn words(fields: Value) -> String {
+    let error = validate("cache", &spec(fields)).unwrap_err();
+    assert_eq!(error.0.len(), 1, "{error}");
+    error.to_string()
+}
+
+#[test]
+fn one_to_seven_pods_hold_the_data() {
+    assert_eq!(good(json!({})).replicas, 1);
+    assert_eq!(good(json!({"replicas": 7})).replicas, 7);
+    for replicas in [-1, 0, 8] {
+        assert_eq!(
+            words(json!({"replicas": replicas})),
+            format!("spec.replicas: {}", messages::REPLICAS)
+        );
+    }
+}
+
+#[test]
+fn writes_wait_for_fewer_replicas_than_there_are_pods() {
+    let spec =
+        |replicas, min| json!({"replicas": replicas, "durability": {"minReplicasToWrite": min}});
+    assert_eq!(good(spec(1, 0)).min_replicas_to_write, 0);
+    assert_eq!(good(spec(3, 2)).min_replicas_to_write, 2);
+    for (replicas, min) in [(1, 1), (3, 3), (7, 8), (3, -1)] {
+        assert_eq!(
+            words(spec(replicas, min)),
+            format!(
+                "spec.durability.minReplicasToWrite: {}",
+                messages::MIN_REPLICAS_TO_WRITE
+            )
+        );
+    }
+}
+
+#[test]
+fn a_primary_is_given_up_after_a_time_that_makes_sense() {
+    let failover = |field: &str, text: &str| json!({"replicas": 3, "failover": {field: text}});
+    assert_eq!(
+        good(json!({})).failover,
+        Failover {
+            fence_after_ms: 15_000,
+            hang_after_ms: 10_000
+        }
+    );
+    for (text, want) in [("0s", 0), ("5s", 5000), ("5000ms", 5000), ("5m", 300_000)] {
+        let v = good(failover("fenceAfter", text));
+        assert_eq!(v.failover.fence_after_ms, want, "{text}");
+    }
+    for text in [
+        "", "0", "soon", "15", "4s", "4999ms", "6m", "301s", "-5s", "1h",
+    ] {
+        assert_eq!(
+            words(failover("fenceAfter", text)),
+            format!("spec.failover.fenceAfter: {}", messages::FENCE_AFTER)
+        );
+    }
+    assert_eq!(
+        good(failover("hangAfter", "2s")).failover.hang_after_ms,
+        2000
+    );
+    for text in ["", "0s", "soon", "1999ms", "6m"] {
+        assert_eq!(
+            words(failover("hangAfter", text)),
+            format!("spec.failover.hangAfter: {}", messages::HANG_AFTER)
+        );
+    }
+}
+
+#[test]
+fn what_the_operator_sets_for_durability_is_refused_with_its_field() {
+    let words = words(json!({"config": {"min-slaves-to-write": "1"}}));
+    assert!(
+        words.ends_with("set durability.minReplicasToWrite"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_mode_of_updates_that_is_none_is_not_read() {
+    assert_eq!(
+        good(json!({"updateStrategy": {"mode": "Supervised"}})).update_mode,
+        UpdateMode::Supervised
+    );
+    let wrong = json!({"version": "7.2", "updateStrategy": {"mode": "supervised"}});
+    assert!(serde_json::from_value::<RedisInstanceSpec>(wrong).is_err());
 }

@@ -28,6 +28,8 @@ pub const SYSTEM_PREFIX: &str = "hera-";
 pub const OPERATOR_USER: &str = "hera-operator";
 /// The user as which the agent speaks to its own server.
 pub const AGENT_USER: &str = "hera-agent";
+/// The user as which replicas speak to their primary.
+pub const REPLICATION_USER: &str = "hera-replication";
 /// The server's built-in user.
 pub const DEFAULT_USER: &str = "default";
 

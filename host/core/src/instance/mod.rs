@@ -2,14 +2,23 @@
 //!
 //! No stored phase is read: the plan is right after a crash at any line.
 
+mod change;
 mod decide;
+mod elect;
+mod endpoints;
+mod lead;
 mod observation;
 mod plan;
+mod pushes;
 mod verdict;
 
+pub use change::set_size;
 pub use decide::decide;
+pub use elect::{Claim, last_claim, unproven};
 pub use observation::{
-    AgentView, ClaimView, Observation, PodView, RevisionView, Wanted, WantedStorage,
+    AgentView, ClaimView, Member, Observation, Permit, PodView, Remembered, RevisionView, Wanted,
+    WantedStorage,
 };
-pub use plan::{Plan, PlannedStep, Step};
-pub use verdict::{Cause, Verdict, verdict};
+pub use plan::{Plan, PlannedStep, Step, Target};
+pub use pushes::members;
+pub use verdict::{Cause, Lagging, Verdict, verdict};

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{AgentStatus, Role, ServerState};
+use super::Claim;
+use crate::agent::{AgentStatus, Position, REDIS_PORT, Role, ServerState};
 
 /// What the spec wants, as far as the decision needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,27 @@ pub struct Wanted {
     pub storage: Option<WantedStorage>,
     /// Spec changes wait; endpoints and confirmations go on.
     pub paused: bool,
+    /// Data pods; 0 while the spec cannot be read.
+    pub replicas: u32,
+    /// Milliseconds without a confirmation after which a primary stops; 0 turns fences off.
+    pub fence_after_ms: u64,
+    /// The pod that somebody asks to be the primary.
+    pub promote: Option<String>,
+    /// Pods whose servers somebody asks to be down.
+    pub fenced: Vec<String>,
+    /// No primary is touched before somebody approves.
+    pub supervised: bool,
+    /// The digest of the step that somebody approved.
+    pub approved: Option<String>,
+    /// No pods for now; the data stays.
+    pub hibernate: bool,
+}
+
+impl Wanted {
+    /// True if the pod of this ordinal is to stay, as far as the spec is known.
+    pub(super) fn keeps(&self, ordinal: u32) -> bool {
+        self.replicas == 0 || ordinal < self.replicas
+    }
 }
 
 /// The volume that the spec wants.
@@ -26,18 +48,68 @@ pub struct WantedStorage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Observation {
-    /// The volume claim of the pod.
+    /// The data pods by ordinal: those that the spec wants, and those that are there beyond.
+    pub members: Vec<Member>,
+    /// Address that the client Service leads to now.
+    pub endpoint: Option<String>,
+    /// Addresses that the Service of replicas leads to now, sorted.
+    pub replica_endpoints: Vec<String>,
+    /// The configuration that is to be in force.
+    pub config: RevisionView,
+    /// The users that are to be in force.
+    pub acl: RevisionView,
+    /// Who was to be promoted last, as it was written down before.
+    pub crown: Option<Claim>,
+    /// What the operator remembers; nothing of it outlives the operator.
+    pub remembered: Remembered,
+}
+
+/// A data pod and what belongs to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Its place in the StatefulSet.
+    pub ordinal: u32,
+    /// The volume claim.
     pub claim: Option<ClaimView>,
     /// The pod.
     pub pod: Option<PodView>,
     /// What the pod's agent says.
     pub agent: AgentView,
-    /// Address that the client Service leads to now.
-    pub endpoint: Option<String>,
-    /// The configuration that is to be in force.
-    pub config: RevisionView,
-    /// The users that are to be in force.
-    pub acl: RevisionView,
+    /// Where its copy stands; asked only while there is no primary.
+    pub position: Option<Position>,
+    /// The name in its agent's certificate.
+    pub server_name: String,
+}
+
+/// What the operator remembers of an instance without a primary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Remembered {
+    /// Milliseconds since it saw a primary; 0 while it sees one.
+    pub leaderless_ms: u64,
+    /// Highest reign whose primary it knows to be dead.
+    pub proven: u64,
+    /// Whether another may be promoted without proof; none before that was asked.
+    pub permit: Option<Permit>,
+    /// Highest reign that it confirms no more.
+    pub forsworn: u64,
+    /// Term of the leader.
+    pub term: u64,
+}
+
+/// Whether another may be promoted without proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permit {
+    /// The old primary has stopped by itself by now.
+    Granted,
+    /// Not yet: too few agents have promised not to vouch for it.
+    Promises,
+    /// Not yet: it may still serve for this many milliseconds.
+    Wait(u64),
+    /// Never: fences are off.
+    Never,
 }
 
 /// A revision that agents are to hold.
@@ -80,6 +152,10 @@ pub struct PodView {
     pub deleting: bool,
     /// Finished for good (phase Failed or Succeeded), as after an eviction.
     pub finished: bool,
+    /// The kubelet says that the server's container is terminated, and it is not started again yet.
+    pub terminated: bool,
+    /// The node that it runs on.
+    pub node: Option<String>,
     /// Why the scheduler can't place it, in the scheduler's words.
     pub unschedulable: Option<String>,
     /// Why a container waits: reason and message of the kubelet (`ImagePullBackOff`, …).
@@ -113,5 +189,68 @@ impl AgentView {
         self.status().is_some_and(|status| {
             status.role == Role::Primary && matches!(status.server, ServerState::Running { .. })
         })
+    }
+}
+
+impl Member {
+    /// Its pod's name; a placeholder for people while there is none.
+    pub fn name(&self) -> &str {
+        self.pod.as_ref().map_or("", |pod| pod.name.as_str())
+    }
+
+    /// Its pod's address, unless the pod is on its way out.
+    pub fn ip(&self) -> Option<&str> {
+        self.pod.as_ref()?.ip.as_deref()
+    }
+
+    /// Uid of its pod; empty without one.
+    pub fn uid(&self) -> &str {
+        self.pod.as_ref().map_or("", |pod| pod.uid.as_str())
+    }
+
+    /// True if the pod is being deleted, has finished, or waits for another to take over.
+    pub fn is_leaving(&self) -> bool {
+        self.pod
+            .as_ref()
+            .is_none_or(|pod| pod.deleting || pod.finished)
+            || self.agent.status().is_some_and(|status| status.leaving)
+    }
+
+    /// True if its server runs and has its data in memory.
+    pub fn is_running(&self) -> bool {
+        self.agent
+            .status()
+            .is_some_and(|status| matches!(status.server, ServerState::Running { .. }))
+    }
+
+    /// True if it receives all that `primary` writes.
+    pub fn is_in_sync(&self, primary: &Self) -> bool {
+        self.is_running()
+            && self.follows(primary)
+            && self.agent.status().is_some_and(|status| {
+                let link = status.link.as_ref();
+                link.is_some_and(|link| link.up && !link.syncing)
+            })
+    }
+
+    /// True if it replicates `primary`, or tries to.
+    pub fn follows(&self, primary: &Self) -> bool {
+        let link = self.agent.status().and_then(|status| status.link.as_ref());
+        link.is_some_and(|link| Some(link.host.as_str()) == primary.ip() && link.port == REDIS_PORT)
+    }
+}
+
+impl Observation {
+    /// The member that serves as the primary: of several, that of the highest reign.
+    pub fn primary(&self) -> Option<&Member> {
+        let serving = self.members.iter().filter(|member| member.agent.serves());
+        serving.max_by_key(|member| (member.reign(), std::cmp::Reverse(member.ordinal)))
+    }
+}
+
+impl Member {
+    /// Reign of its data; 0 if its agent is not heard.
+    pub fn reign(&self) -> u64 {
+        self.agent.status().map_or(0, |status| status.memory.reign)
     }
 }

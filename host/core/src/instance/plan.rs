@@ -1,5 +1,15 @@
 use serde::{Deserialize, Serialize};
 
+/// A data pod that a step is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its uid, as a precondition.
+    pub uid: String,
+}
+
 /// One thing to do. Steps are idempotent; carrying one out twice is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "do")]
@@ -9,17 +19,85 @@ pub enum Step {
         /// The primary's address.
         ip: Option<String>,
     },
-    /// Give the agent the configuration.
-    PushConfig,
-    /// Give the agent the users, or confirm those it has.
-    PushAcl,
-    /// Delete the pod; its StatefulSet makes it anew. The only disruptive step.
-    DeletePod {
-        /// Its name.
-        name: String,
-        /// Its uid, as a precondition.
-        uid: String,
+    /// Point the Service of replicas at these addresses.
+    SetReplicas {
+        /// Sorted.
+        ips: Vec<String>,
     },
+    /// Give the agent the configuration.
+    PushConfig(Target),
+    /// Give the agent the users, or confirm those it has.
+    PushAcl(Target),
+    /// Tell the agent who the data pods are.
+    PushMembers(Target),
+    /// Make the server the primary.
+    Promote {
+        /// The pod.
+        pod: Target,
+        /// Its reign.
+        reign: u64,
+    },
+    /// Make the server a replica.
+    Follow {
+        /// The pod.
+        pod: Target,
+        /// Reign of the primary.
+        reign: u64,
+        /// Uid of the primary's pod.
+        primary_uid: String,
+        /// Address of the primary.
+        ip: String,
+    },
+    /// Have the agent kill its server and keep it down.
+    Fence(Target),
+    /// Have the agent promise not to vouch for primaries up to this reign.
+    Forswear {
+        /// The pod.
+        pod: Target,
+        /// The reign.
+        reign: u64,
+    },
+    /// Let another server take over without losing a write (redis-facts §2.4 A2).
+    HandOver {
+        /// The primary.
+        from: Target,
+        /// The replica that takes over.
+        to: Target,
+        /// Address of the replica.
+        ip: String,
+        /// Reign of the replica as the primary.
+        reign: u64,
+    },
+    /// Delete the pod; its StatefulSet makes it anew. With `HandOver` and `Fence` the disruptive
+    /// steps.
+    DeletePod(Target),
+}
+
+impl Step {
+    /// True if clients or redundancy feel it.
+    pub fn is_disruptive(&self) -> bool {
+        matches!(
+            self,
+            Self::DeletePod(_) | Self::HandOver { .. } | Self::Fence(_)
+        )
+    }
+
+    /// Its name in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SetEndpoint { .. } => "set-endpoint",
+            Self::SetReplicas { .. } => "set-replicas",
+            Self::PushConfig(_) => "push-config",
+            Self::PushAcl(_) => "push-acl",
+            Self::PushMembers(_) => "push-members",
+            Self::Promote { .. } => "promote",
+            Self::Follow { .. } => "follow",
+            Self::Fence(_) => "fence",
+            Self::Forswear { .. } => "forswear",
+            Self::HandOver { .. } => "hand-over",
+            Self::DeletePod(_) => "delete-pod",
+        }
+    }
 }
 
 /// A step and why it is taken.
@@ -38,6 +116,13 @@ pub struct PlannedStep {
 pub struct Plan {
     /// The steps; at most one is disruptive, and it is the last.
     pub steps: Vec<PlannedStep>,
+    /// What nothing can be done about yet, for people: why there is no primary, or what a change of
+    /// the spec waits for.
+    pub waiting_for: Option<String>,
+    /// Digest of the step that waits for somebody to approve it.
+    pub to_approve: Option<String>,
+    /// Why what somebody asks for by annotation is not done.
+    pub refused: Option<String>,
 }
 
 impl Plan {
@@ -48,10 +133,10 @@ impl Plan {
         });
     }
 
-    /// True if a pod is to be deleted.
+    /// True if the plan has a disruptive step.
     pub fn is_disruptive(&self) -> bool {
         self.steps
             .iter()
-            .any(|planned| matches!(planned.step, Step::DeletePod { .. }))
+            .any(|planned| planned.step.is_disruptive())
     }
 }

@@ -1,4 +1,4 @@
-use super::{AgentView, Observation, Plan, Wanted};
+use super::{AgentView, ClaimView, Member, Observation, Plan, Wanted};
 use crate::agent::{AgentStatus, ServerState};
 
 /// Why an instance serves or does not, in the order in which a person would ask.
@@ -30,6 +30,21 @@ pub enum Cause {
     ServerStarting(String),
     /// The agent was heard and is not any more.
     AgentUnreachable(String),
+    /// None of several pods is the primary; what is waited for.
+    NoPrimary(String),
+}
+
+/// A replica that is not in sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lagging {
+    /// Its pod, or its ordinal while there is none.
+    pub name: String,
+    /// Why, for people.
+    pub why: String,
+    /// True while this passes by itself: it starts, loads or takes in the data.
+    pub passing: bool,
+    /// True if its server runs.
+    pub running: bool,
 }
 
 /// What a pass found, for the conditions.
@@ -37,67 +52,194 @@ pub enum Cause {
 pub struct Verdict {
     /// Why the instance serves or does not.
     pub cause: Cause,
-    /// True when the wanted size is below the claim's.
+    /// True when the wanted size is below a claim's.
     pub shrink_refused: bool,
-    /// True while the volume is smaller than asked for.
+    /// True while a volume is smaller than asked for.
     pub growing: bool,
-    /// The claim, if somebody deleted it: it stays as long as the pod does.
+    /// A claim that somebody deleted: it stays as long as its pod does.
     pub claim_lost_with_pod: Option<String>,
-    /// Directives that the server refused, with its words; sorted.
+    /// Directives that a server refused, with its words; sorted.
     pub rejected_config: Vec<(String, String)>,
-    /// Users that the server refused, with its words; sorted.
+    /// Users that a server refused, with its words; sorted.
     pub rejected_users: Vec<(String, String)>,
-    /// True when every wanted change has reached the server.
+    /// Wanted pods beside the primary that are not in sync with it.
+    pub not_in_sync: Vec<Lagging>,
+    /// Data pods that serve: the primary, and replicas in sync.
+    pub ready: usize,
+    /// More pods than wanted are there still.
+    pub surplus: bool,
+    /// True when every wanted change has reached the servers.
     pub settled: bool,
 }
 
 /// Judges one pass.
 pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
-    let status = seen.agent.status();
-    let growing = is_growing(wanted, seen);
-    let applied = status.is_some_and(|s| {
-        s.config.revision == seen.config.revision
-            && s.config.pending_restart.is_empty()
-            && s.acl.confirmed
-            && s.acl.revision == seen.acl.revision
+    let statuses = || {
+        seen.members
+            .iter()
+            .filter_map(|member| member.agent.status())
+    };
+    let claims = || {
+        seen.members
+            .iter()
+            .filter_map(|member| member.claim.as_ref())
+    };
+    let growing = wanted
+        .storage
+        .as_ref()
+        .is_some_and(|storage| claims().any(|claim| is_growing(storage.bytes, claim)));
+    let applied = |status: &AgentStatus| {
+        status.config.revision == seen.config.revision
+            && status.config.pending_restart.is_empty()
+            && status.acl.confirmed
+            && status.acl.revision == seen.acl.revision
+    };
+    let primary = seen.primary();
+    let not_in_sync = primary.map_or_else(Vec::new, |primary| not_in_sync(wanted, seen, primary));
+    let stay = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
+    let ready = primary.map_or(0, |primary| {
+        let in_sync = |member: &&Member| !member.is_leaving() && member.is_in_sync(primary);
+        1 + seen.members.iter().filter(in_sync).count()
     });
     Verdict {
-        cause: cause(seen),
-        shrink_refused: matches!((&wanted.storage, &seen.claim),
-            (Some(storage), Some(claim)) if storage.bytes < claim.requested),
-        growing,
-        claim_lost_with_pod: seen
-            .claim
+        cause: cause(seen, plan),
+        shrink_refused: wanted
+            .storage
             .as_ref()
-            .filter(|claim| claim.deleting)
+            .is_some_and(|storage| claims().any(|claim| storage.bytes < claim.requested)),
+        growing,
+        claim_lost_with_pod: claims()
+            .find(|claim| claim.deleting)
             .map(|claim| claim.name.clone()),
-        rejected_config: pairs(status.map(|s| &s.config.rejected)),
-        rejected_users: pairs(status.map(|s| &s.acl.rejected)),
-        settled: plan.steps.is_empty() && applied && !growing && seen.agent.serves(),
+        rejected_config: pairs(statuses().map(|s| &s.config.rejected)),
+        rejected_users: pairs(statuses().map(|s| &s.acl.rejected)),
+        surplus: seen.members.len() > stay,
+        settled: plan.steps.is_empty()
+            && plan.waiting_for.is_none()
+            && statuses().count() == stay
+            && statuses().all(applied)
+            && !growing
+            && not_in_sync.is_empty()
+            && primary.is_some(),
+        not_in_sync,
+        ready,
     }
 }
 
-fn pairs(map: Option<&std::collections::BTreeMap<String, String>>) -> Vec<(String, String)> {
-    map.into_iter()
-        .flatten()
-        .map(|(k, v)| (k.clone(), v.clone()))
+fn not_in_sync(wanted: &Wanted, seen: &Observation, primary: &Member) -> Vec<Lagging> {
+    let others = seen
+        .members
+        .iter()
+        .filter(|member| wanted.keeps(member.ordinal) && member.ordinal != primary.ordinal);
+    others
+        .filter(|member| member.is_leaving() || !member.is_in_sync(primary))
+        .map(lagging)
         .collect()
 }
 
-fn is_growing(wanted: &Wanted, seen: &Observation) -> bool {
-    match (&wanted.storage, &seen.claim) {
-        (Some(storage), Some(claim)) => {
-            claim.requested < storage.bytes
-                || claim
-                    .capacity
-                    .is_some_and(|capacity| capacity < claim.requested)
+fn lagging(member: &Member) -> Lagging {
+    let name = match member.name() {
+        "" => format!("the pod of ordinal {}", member.ordinal),
+        name => name.to_owned(),
+    };
+    let link = member
+        .agent
+        .status()
+        .and_then(|status| status.link.as_ref());
+    let running = member.is_running() && !member.is_leaving();
+    let (why, passing) = match link {
+        Some(link) if running && link.syncing => ("takes in the data".to_owned(), true),
+        Some(_) if running => ("has no link to the primary".to_owned(), false),
+        None if running => ("is about to follow the primary".to_owned(), true),
+        _ => {
+            let cause = member_cause(member);
+            (describe(&cause), passes(&cause))
         }
-        _ => false,
+    };
+    Lagging {
+        name,
+        why,
+        passing,
+        running,
     }
 }
 
-fn cause(seen: &Observation) -> Cause {
-    let missing_class = seen
+fn passes(cause: &Cause) -> bool {
+    matches!(
+        cause,
+        Cause::NoPod
+            | Cause::PodStarting
+            | Cause::PodReplaced
+            | Cause::ServerLoading
+            | Cause::ServerStarting(_)
+    )
+}
+
+/// Why a replica is not in sync, for people.
+fn describe(cause: &Cause) -> String {
+    match cause {
+        Cause::Serving => "serves by itself".to_owned(),
+        Cause::StorageClassMissing(class) => format!("there is no StorageClass {class}"),
+        Cause::NoPod => "its pod is being made".to_owned(),
+        Cause::PodStarting => "its pod starts".to_owned(),
+        Cause::PodReplaced => "its pod is being replaced".to_owned(),
+        Cause::ServerLoading => "its server reads its data".to_owned(),
+        Cause::NoPrimary(words)
+        | Cause::Unschedulable(words)
+        | Cause::ImagePull(words)
+        | Cause::ContainerWaiting(words)
+        | Cause::ConfigRejected(words)
+        | Cause::ServerCrashing(words)
+        | Cause::ServerStarting(words)
+        | Cause::AgentUnreachable(words) => words.clone(),
+    }
+}
+
+fn pairs<'a>(
+    maps: impl Iterator<Item = &'a std::collections::BTreeMap<String, String>>,
+) -> Vec<(String, String)> {
+    let mut all: Vec<_> = maps
+        .flatten()
+        .map(|(name, why)| (name.clone(), why.clone()))
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn is_growing(bytes: u64, claim: &ClaimView) -> bool {
+    claim.requested < bytes
+        || claim
+            .capacity
+            .is_some_and(|capacity| capacity < claim.requested)
+}
+
+fn cause(seen: &Observation, plan: &Plan) -> Cause {
+    if seen.members.len() > 1 && seen.primary().is_some() {
+        return Cause::Serving;
+    }
+    match seen.members.as_slice() {
+        [] => Cause::NoPod,
+        [alone] => match member_cause(alone) {
+            Cause::ServerStarting(words) => {
+                Cause::ServerStarting(plan.waiting_for.clone().unwrap_or(words))
+            }
+            cause => cause,
+        },
+        members => match &plan.waiting_for {
+            Some(words) => Cause::NoPrimary(words.clone()),
+            // Something is done about it, or no pod is there to do it with.
+            None => members
+                .iter()
+                .map(member_cause)
+                .next()
+                .unwrap_or(Cause::NoPod),
+        },
+    }
+}
+
+fn member_cause(member: &Member) -> Cause {
+    let missing_class = member
         .claim
         .as_ref()
         .filter(|claim| claim.capacity.is_none())
@@ -105,14 +247,14 @@ fn cause(seen: &Observation) -> Cause {
     if let Some(class) = missing_class {
         return Cause::StorageClassMissing(class);
     }
-    let Some(pod) = &seen.pod else {
+    let Some(pod) = &member.pod else {
         return Cause::NoPod;
     };
     if pod.deleting || pod.finished {
         return Cause::PodReplaced;
     }
-    match &seen.agent {
-        AgentView::Connected(status) => server_cause(status, seen.agent.serves()),
+    match &member.agent {
+        AgentView::Connected(status) => server_cause(status, member.agent.serves()),
         AgentView::Unreachable(why) if pod.waiting.is_none() => {
             Cause::AgentUnreachable(why.clone())
         }
@@ -148,6 +290,7 @@ fn server_cause(status: &AgentStatus, serves: bool) -> Cause {
         ServerState::Running { .. } | ServerState::Starting => Cause::ServerStarting(waiting()),
         ServerState::Loading { .. } => Cause::ServerLoading,
         ServerState::Stopping => Cause::PodReplaced,
+        ServerState::Fenced => Cause::ServerStarting(waiting()),
         ServerState::BackOff { .. } => {
             let words = status
                 .last_exit

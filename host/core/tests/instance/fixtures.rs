@@ -1,8 +1,11 @@
 //! Builders: a settled instance, and what is different about it.
 
-use hera_core::agent::{AclState, AgentStatus, ConfigState, PROTOCOL, Role, ServerState};
+use hera_core::agent::{
+    AclState, AgentStatus, ConfigState, Link, Members, Memory, PROTOCOL, Peer, Position, Role,
+    ServerState,
+};
 use hera_core::instance::{
-    AgentView, ClaimView, Observation, PodView, RevisionView, Wanted, WantedStorage,
+    AgentView, ClaimView, Member, Observation, PodView, RevisionView, Wanted, WantedStorage,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -12,17 +15,42 @@ pub fn wanted() -> Wanted {
         pod_revision: "new".into(),
         storage: Some(WantedStorage { bytes: GIB }),
         paused: false,
+        replicas: 1,
+        fence_after_ms: 15_000,
+        promote: None,
+        fenced: vec![],
+        supervised: false,
+        approved: None,
+        hibernate: false,
     }
 }
 
+/// One pod, which serves.
 pub fn seen() -> Observation {
     Observation {
-        claim: Some(claim()),
-        pod: Some(pod().0),
-        agent: agent().view(),
+        members: vec![Member {
+            claim: Some(claim()),
+            pod: Some(pod().0),
+            agent: agent().view(),
+            server_name: "shop-0.shop-headless".into(),
+            ..Member::default()
+        }],
         endpoint: Some("10.0.0.1".into()),
         config: RevisionView { revision: 3 },
         acl: RevisionView { revision: 5 },
+        ..Observation::default()
+    }
+}
+
+/// Who the data pods of [`seen`] are.
+fn alone() -> Members {
+    Members {
+        pods: vec![Peer {
+            pod_uid: "pod-uid".into(),
+            server_name: "shop-0.shop-headless".into(),
+            ip: Some("10.0.0.1".into()),
+        }],
+        fence_after_ms: 15_000,
     }
 }
 
@@ -97,6 +125,11 @@ pub fn agent() -> Agent {
             run_id: "run".into(),
         },
         role: Role::Primary,
+        link: None,
+        memory: Memory::default(),
+        members: alone(),
+        leaving: false,
+        hangs: false,
         engine: Some("redis".into()),
         version: Some("7.2.4".into()),
         term: 1,
@@ -143,5 +176,138 @@ impl Agent {
 
     pub fn view(self) -> AgentView {
         AgentView::Connected(Box::new(self.0))
+    }
+}
+
+/// An instance of several pods, of which the first is the primary of reign 7.
+pub struct Group {
+    pub wanted: Wanted,
+    pub seen: Observation,
+}
+
+pub const REIGN: u64 = 7;
+
+pub fn group(replicas: u32) -> Group {
+    let mut wanted = wanted();
+    wanted.replicas = replicas;
+    let members: Vec<Member> = (0..replicas).map(member).collect();
+    let mut seen = Observation {
+        members,
+        replica_endpoints: (1..replicas).map(address).collect(),
+        ..seen()
+    };
+    let peers = Members {
+        pods: (0..replicas)
+            .map(|ordinal| Peer {
+                pod_uid: uid(ordinal),
+                server_name: format!("shop-{ordinal}.shop-headless"),
+                ip: Some(address(ordinal)),
+            })
+            .collect(),
+        fence_after_ms: 15_000,
+    };
+    for member in &mut seen.members {
+        status(member).members = peers.clone();
+    }
+    Group { wanted, seen }
+}
+
+pub fn uid(ordinal: u32) -> String {
+    format!("uid-{ordinal}")
+}
+
+pub fn address(ordinal: u32) -> String {
+    format!("10.0.0.{}", ordinal + 1)
+}
+
+pub fn status(member: &mut Member) -> &mut AgentStatus {
+    match &mut member.agent {
+        AgentView::Connected(status) => status,
+        AgentView::Absent | AgentView::Unreachable(_) => panic!("its agent is not heard"),
+    }
+}
+
+fn member(ordinal: u32) -> Member {
+    let mut agent = agent().0;
+    agent.pod_uid = uid(ordinal);
+    agent.memory = Memory {
+        reign: REIGN,
+        primary_uid: uid(0),
+        was_primary: ordinal == 0,
+        ..Memory::default()
+    };
+    if ordinal > 0 {
+        agent.role = Role::Replica;
+        agent.link = Some(Link {
+            host: address(0),
+            port: 6379,
+            up: true,
+            syncing: false,
+        });
+    }
+    Member {
+        ordinal,
+        claim: Some(ClaimView {
+            name: format!("data-shop-{ordinal}"),
+            ..claim()
+        }),
+        pod: Some(PodView {
+            name: format!("shop-{ordinal}"),
+            uid: uid(ordinal),
+            ip: Some(address(ordinal)),
+            ..pod().0
+        }),
+        agent: AgentView::Connected(Box::new(agent)),
+        position: None,
+        server_name: format!("shop-{ordinal}.shop-headless"),
+    }
+}
+
+impl Group {
+    /// The server of a pod died, and its agent started it again, held.
+    pub fn crash(mut self, ordinal: usize) -> Self {
+        let status = status(&mut self.seen.members[ordinal]);
+        (status.role, status.link) = (Role::Held, None);
+        self
+    }
+
+    /// Replicas saw their link to the primary break.
+    pub fn links_down(mut self) -> Self {
+        for member in &mut self.seen.members {
+            if let AgentView::Connected(status) = &mut member.agent
+                && let Some(link) = &mut status.link
+            {
+                link.up = false;
+            }
+        }
+        self
+    }
+
+    pub fn unheard(mut self, ordinal: usize) -> Self {
+        self.seen.members[ordinal].agent = AgentView::Unreachable("silence".into());
+        self
+    }
+
+    /// Where the copy of a pod stands.
+    pub fn at(mut self, ordinal: usize, offset: u64, keys: u64) -> Self {
+        self.seen.members[ordinal].position = Some(Position {
+            offset,
+            keys,
+            ..Position::default()
+        });
+        self
+    }
+
+    pub fn outdated(mut self, ordinals: &[usize]) -> Self {
+        for ordinal in ordinals {
+            let pod = self.seen.members[*ordinal].pod.as_mut().unwrap();
+            pod.revision = Some("old".into());
+        }
+        self
+    }
+
+    pub fn change(mut self, change: impl FnOnce(&mut Wanted, &mut Observation)) -> Self {
+        change(&mut self.wanted, &mut self.seen);
+        self
     }
 }

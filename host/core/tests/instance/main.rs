@@ -8,6 +8,7 @@
 
 mod fixtures;
 mod properties;
+mod replicas;
 
 use fixtures::{ClaimExt as _, agent, claim, pod, seen, wanted};
 use hera_core::agent::ServerState;
@@ -26,12 +27,12 @@ fn a_settled_instance_asks_for_nothing() {
 #[test]
 fn a_pod_of_another_revision_is_replaced_last_of_all() {
     let mut seen = seen();
-    seen.pod = Some(pod().with_revision("old"));
+    seen.members[0].pod = Some(pod().with_revision("old"));
     seen.acl.revision = 9;
     let plan = decide(&wanted(), &seen);
     assert_eq!(plan.steps.len(), 2);
-    assert_eq!(plan.steps[0].step, Step::PushAcl);
-    assert!(matches!(plan.steps[1].step, Step::DeletePod { .. }));
+    assert!(matches!(plan.steps[0].step, Step::PushAcl(_)));
+    assert!(matches!(plan.steps[1].step, Step::DeletePod(_)));
 }
 
 #[test]
@@ -39,7 +40,7 @@ fn while_paused_no_change_of_the_spec_reaches_a_pod() {
     let mut wanted = wanted();
     wanted.paused = true;
     let mut seen = seen();
-    seen.pod = Some(pod().with_revision("old"));
+    seen.members[0].pod = Some(pod().with_revision("old"));
     seen.config.revision = 9;
     assert_eq!(decide(&wanted, &seen).steps, vec![]);
 }
@@ -49,13 +50,13 @@ fn while_paused_a_restarted_server_is_confirmed() {
     let mut wanted = wanted();
     wanted.paused = true;
     let mut seen = seen();
-    seen.agent = agent().unconfirmed().view();
+    seen.members[0].agent = agent().unconfirmed().view();
     seen.endpoint = None;
     let plan = decide(&wanted, &seen);
     assert!(
         plan.steps
             .iter()
-            .any(|planned| planned.step == Step::PushAcl),
+            .any(|planned| matches!(planned.step, Step::PushAcl(_))),
         "{plan:?}"
     );
 }
@@ -63,7 +64,7 @@ fn while_paused_a_restarted_server_is_confirmed() {
 #[test]
 fn clients_are_led_away_from_a_pod_that_is_deleted() {
     let mut seen = seen();
-    seen.pod = Some(pod().deleting());
+    seen.members[0].pod = Some(pod().deleting());
     let plan = decide(&wanted(), &seen);
     assert_eq!(plan.steps[0].step, Step::SetEndpoint { ip: None });
     assert!(!plan.is_disruptive());
@@ -82,7 +83,7 @@ fn clients_stay_where_they_are_led_while_the_server_comes_back_in_its_pod() {
         ServerState::BackOff { until_unix_ms: 0 },
     ] {
         let mut seen = seen();
-        seen.agent = agent().held().server(server).view();
+        seen.members[0].agent = agent().held().server(server).view();
         let plan = decide(&wanted(), &seen);
         assert_eq!(plan.steps, vec![]);
         assert_ne!(verdict(&wanted(), &seen, &plan).cause, Cause::Serving);
@@ -92,8 +93,8 @@ fn clients_stay_where_they_are_led_while_the_server_comes_back_in_its_pod() {
 #[test]
 fn a_pod_whose_volume_would_go_with_it_is_not_replaced() {
     let mut seen = seen();
-    seen.pod = Some(pod().with_revision("old"));
-    seen.claim = Some(claim().deleting());
+    seen.members[0].pod = Some(pod().with_revision("old"));
+    seen.members[0].claim = Some(claim().deleting());
     let plan = decide(&wanted(), &seen);
     assert_eq!(plan.steps, vec![]);
     let lost = verdict(&wanted(), &seen, &plan).claim_lost_with_pod;
@@ -106,15 +107,15 @@ fn rights_are_pushed_before_configuration() {
     seen.config.revision = 9;
     seen.acl.revision = 9;
     let steps = decide(&wanted(), &seen).steps;
-    let steps: Vec<_> = steps.into_iter().map(|planned| planned.step).collect();
-    assert_eq!(steps, [Step::PushAcl, Step::PushConfig]);
+    let names: Vec<_> = steps.iter().map(|planned| planned.step.name()).collect();
+    assert_eq!(names, ["push-acl", "push-config"]);
 }
 
 #[test]
 fn a_new_pod_gets_clients_only_once_it_is_the_primary() {
     let mut seen = seen();
     seen.endpoint = None;
-    seen.agent = agent().held().view();
+    seen.members[0].agent = agent().held().view();
     assert_eq!(decide(&wanted(), &seen).steps, vec![]);
     seen.endpoint = Some("10.0.0.99".into());
     let plan = decide(&wanted(), &seen);
@@ -124,14 +125,14 @@ fn a_new_pod_gets_clients_only_once_it_is_the_primary() {
 #[test]
 fn a_broken_stream_moves_nothing() {
     let mut seen = seen();
-    seen.agent = AgentView::Unreachable("connection reset".into());
+    seen.members[0].agent = AgentView::Unreachable("connection reset".into());
     assert_eq!(decide(&wanted(), &seen).steps, vec![]);
 }
 
 #[test]
 fn a_directive_that_needs_a_restart_replaces_the_pod_and_says_which() {
     let mut seen = seen();
-    seen.agent = agent().pending("databases").view();
+    seen.members[0].agent = agent().pending("databases").view();
     let plan = decide(&wanted(), &seen);
     assert!(plan.is_disruptive());
     assert!(plan.steps[0].reason.contains("databases"));
@@ -143,14 +144,14 @@ fn a_smaller_size_is_refused_and_a_larger_one_grows() {
     wanted.storage.as_mut().unwrap().bytes = 1;
     let plan = decide(&wanted, &seen);
     assert!(verdict(&wanted, &seen, &plan).shrink_refused);
-    seen.claim = Some(claim().with_requested(0));
+    seen.members[0].claim = Some(claim().with_requested(0));
     assert!(verdict(&wanted, &seen, &plan).growing);
 }
 
 #[test]
 fn a_server_that_refuses_its_configuration_says_which_directive() {
     let mut seen = seen();
-    seen.agent = agent()
+    seen.members[0].agent = agent()
         .server(ServerState::BackOff { until_unix_ms: 0 })
         .rejected("maxmemory-policy", "must be one of")
         .view();
@@ -165,11 +166,11 @@ fn a_server_that_refuses_its_configuration_says_which_directive() {
 #[test]
 fn a_missing_storage_class_explains_an_unschedulable_pod() {
     let mut seen = seen();
-    seen.agent = AgentView::Absent;
-    seen.claim = Some(claim().unbound("nowhere"));
+    seen.members[0].agent = AgentView::Absent;
+    seen.members[0].claim = Some(claim().unbound("nowhere"));
     let mut waiting = pod().0;
     waiting.unschedulable = Some("unbound claims".into());
-    seen.pod = Some(waiting);
+    seen.members[0].pod = Some(waiting);
     let plan = decide(&wanted(), &seen);
     assert_eq!(
         verdict(&wanted(), &seen, &plan).cause,

@@ -59,15 +59,15 @@ fn any_case() -> impl Strategy<Value = (Wanted, Observation)> {
     )
         .prop_map(|(paused, pod, agent, endpoint, config, acl, claim_goes)| {
             let mut seen = Observation {
-                claim: Some(match claim_goes {
-                    true => fixtures::claim().deleting(),
-                    false => fixtures::claim(),
-                }),
-                pod,
-                agent,
                 endpoint,
                 ..fixtures::seen()
             };
+            seen.members[0].claim = Some(match claim_goes {
+                true => fixtures::claim().deleting(),
+                false => fixtures::claim(),
+            });
+            seen.members[0].pod = pod;
+            seen.members[0].agent = agent;
             seen.config.revision = config;
             seen.acl.revision = acl;
             (
@@ -88,7 +88,7 @@ proptest! {
             .steps
             .iter()
             .enumerate()
-            .filter(|(_, planned)| matches!(planned.step, Step::DeletePod { .. }))
+            .filter(|(_, planned)| matches!(planned.step, Step::DeletePod(_)))
             .collect();
         prop_assert!(disruptive.len() <= 1);
         if let Some((at, _)) = disruptive.first() {
@@ -98,14 +98,14 @@ proptest! {
 
     #[test]
     fn no_pod_that_is_going_is_deleted_again((wanted, seen) in any_case()) {
-        if seen.pod.as_ref().is_none_or(|pod| pod.deleting) {
+        if seen.members[0].pod.as_ref().is_none_or(|pod| pod.deleting) {
             prop_assert!(!decide(&wanted, &seen).is_disruptive());
         }
     }
 
     #[test]
     fn no_pod_is_deleted_whose_volume_would_go_with_it((wanted, seen) in any_case()) {
-        if seen.claim.as_ref().is_some_and(|claim| claim.deleting) {
+        if seen.members[0].claim.as_ref().is_some_and(|claim| claim.deleting) {
             prop_assert!(!decide(&wanted, &seen).is_disruptive());
         }
     }
@@ -114,8 +114,8 @@ proptest! {
     fn clients_are_only_ever_led_to_a_server_that_says_it_is_the_primary((wanted, seen) in any_case()) {
         for planned in decide(&wanted, &seen).steps {
             if let Step::SetEndpoint { ip: Some(_) } = planned.step {
-                prop_assert!(seen.agent.serves());
-                prop_assert!(seen.pod.as_ref().is_some_and(|pod| !pod.deleting));
+                prop_assert!(seen.members[0].agent.serves());
+                prop_assert!(seen.members[0].pod.as_ref().is_some_and(|pod| !pod.deleting));
             }
         }
     }
@@ -123,10 +123,10 @@ proptest! {
     #[test]
     fn while_paused_no_pod_is_replaced_and_no_configuration_pushed((mut wanted, seen) in any_case()) {
         wanted.paused = true;
-        let finished = seen.pod.as_ref().is_some_and(|pod| pod.finished);
+        let finished = seen.members[0].pod.as_ref().is_some_and(|pod| pod.finished);
         for planned in decide(&wanted, &seen).steps {
-            let change = matches!(planned.step, Step::PushConfig)
-                || (matches!(planned.step, Step::DeletePod { .. }) && !finished);
+            let change = matches!(planned.step, Step::PushConfig(_))
+                || (matches!(planned.step, Step::DeletePod(_)) && !finished);
             prop_assert!(!change);
         }
     }

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use hera_core::acl::AclSet;
 use hera_core::agent::{
-    AclState, CONTROL_PORT, ConfigState, HEARTBEAT_SECONDS, PATH_ACL, PATH_CONFIG, PATH_EVENTS,
-    Refusal, Request, ServerConfig,
+    AclState, AgentStatus, CONTROL_PORT, ConfigState, Confirmation, HEARTBEAT_SECONDS, Members,
+    Order, PATH_ACL, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_MEMBERS, PATH_ORDERS,
+    PATH_POSITION, Position, Refusal, Request, ServerConfig,
 };
 use hera_render::TlsFiles;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -18,6 +19,8 @@ use thiserror::Error;
 
 /// A trial start of the server may take this long; everything else answers at once.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// An order is carried out at once, or not at all.
+const ORDER_LIMIT: Duration = Duration::from_secs(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// Half the life of the certificate that the client shows (see `authority`).
 const CLIENT_LIFE: Duration = Duration::from_secs(45 * 24 * 3600);
@@ -109,19 +112,68 @@ impl AgentClient {
         self.put(PATH_ACL, request).await
     }
 
+    /// Tells who the data pods are.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub async fn push_members(
+        &self,
+        request: &Request<Members>,
+    ) -> Result<AgentStatus, AgentError> {
+        self.put(PATH_MEMBERS, request).await
+    }
+
+    /// Gives an order about a role.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub async fn order(&self, request: &Request<Order>) -> Result<AgentStatus, AgentError> {
+        self.send(Method::POST, PATH_ORDERS, ORDER_LIMIT, Some(request))
+            .await
+    }
+
+    /// Tells a primary that it is confirmed.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub async fn confirm(&self, request: &Request<Confirmation>) -> Result<(), AgentError> {
+        let answer: serde_json::Value = self
+            .send(Method::POST, PATH_CONFIRM, CONNECT_LIMIT, Some(request))
+            .await?;
+        drop(answer);
+        Ok(())
+    }
+
+    /// Where its copy of the data stands.
+    ///
+    /// # Errors
+    /// When the agent or its server does not answer.
+    pub async fn position(&self) -> Result<Position, AgentError> {
+        self.send(Method::GET, PATH_POSITION, CONNECT_LIMIT, None::<&()>)
+            .await
+    }
+
     async fn put<B: Serialize + Sync, A: DeserializeOwned>(
         &self,
         path: &str,
         body: &B,
     ) -> Result<A, AgentError> {
+        self.send(Method::PUT, path, ANSWER_LIMIT, Some(body)).await
+    }
+
+    async fn send<B: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        limit: Duration,
+        body: Option<&B>,
+    ) -> Result<A, AgentError> {
         let url = format!("{}{path}", self.base);
-        let response = self
-            .http
-            .put(url)
-            .timeout(ANSWER_LIMIT)
-            .json(body)
-            .send()
-            .await?;
+        let mut request = self.http.request(method, url).timeout(limit);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response.json().await?);

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use hera_core::instance::AgentView;
+use hera_kube::Leadership;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 pub use client::{AgentClient, AgentError};
 
+use crate::groups::Groups;
 use crate::shared::InstanceRef;
 
 /// A pod whose agent is to be heard.
@@ -32,6 +34,8 @@ pub struct Target {
 /// Listens to agents and keeps the last that each said.
 pub struct AgentPool {
     wake: UnboundedSender<InstanceRef>,
+    leadership: Leadership,
+    groups: Arc<Groups>,
     streams: Mutex<HashMap<String, Stream>>,
 }
 
@@ -51,9 +55,15 @@ impl Drop for Stream {
 
 impl AgentPool {
     /// A pool that reports news to `wake`.
-    pub fn new(wake: UnboundedSender<InstanceRef>) -> Self {
+    pub fn new(
+        wake: UnboundedSender<InstanceRef>,
+        leadership: Leadership,
+        groups: Arc<Groups>,
+    ) -> Self {
         Self {
             wake,
+            leadership,
+            groups,
             streams: Mutex::default(),
         }
     }
@@ -95,12 +105,15 @@ impl AgentPool {
     /// Listens to `target` with `client`, instead of whatever was there for the pod.
     pub fn listen(&self, target: Target, client: AgentClient) {
         let view: Arc<Mutex<AgentView>> = Arc::default();
-        let task = tokio::spawn(stream::listen(
-            client.clone(),
-            target.instance.clone(),
-            view.clone(),
-            self.wake.clone(),
-        ));
+        let listener = stream::Listener {
+            client: client.clone(),
+            instance: target.instance.clone(),
+            view: view.clone(),
+            wake: self.wake.clone(),
+            leadership: self.leadership.clone(),
+            groups: self.groups.clone(),
+        };
+        let task = tokio::spawn(listener.listen());
         let stream = Stream {
             target: target.clone(),
             client,
@@ -111,10 +124,10 @@ impl AgentPool {
         self.lock().insert(target.pod_uid, stream);
     }
 
-    /// Stops listening to every pod of an instance but `pod_uid`.
-    pub fn keep_only(&self, instance: &InstanceRef, pod_uid: Option<&str>) {
+    /// Stops listening to every pod of an instance but those of `pod_uids`.
+    pub fn keep_only(&self, instance: &InstanceRef, pod_uids: &[&str]) {
         self.lock().retain(|uid, stream| {
-            stream.target.instance != *instance || Some(uid.as_str()) == pod_uid
+            stream.target.instance != *instance || pod_uids.contains(&uid.as_str())
         });
     }
 

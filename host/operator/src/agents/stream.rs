@@ -2,12 +2,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use hera_core::agent::AgentStatus;
+use hera_core::agent::{Confirmation, News, Question, Request, Role};
 use hera_core::instance::AgentView;
+use hera_kube::Leadership;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, warn};
 
 use super::AgentClient;
+use crate::groups::Groups;
 use crate::shared::InstanceRef;
 
 /// Wait before the next attempt: short at first, as a pod that starts is worth it.
@@ -17,62 +19,123 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 pub const FIRST_WORD: Duration = Duration::from_secs(10);
 /// A stream that broke and comes back within this was only a moment's trouble.
 const BROKEN: Duration = Duration::from_secs(3);
+/// A primary that asks every second and is not heard for this long is cut off, or dead.
+const SILENCE: Duration = Duration::from_millis(2_500);
 /// A status is a few kilobytes; more in one line is no status.
 const LINE_BYTES: usize = 256 * 1024;
 
-/// Listens to an agent until the task is aborted; reconnects by itself.
-pub async fn listen(
-    client: AgentClient,
-    instance: InstanceRef,
-    view: Arc<Mutex<AgentView>>,
-    wake: UnboundedSender<InstanceRef>,
-) {
-    let mut retry = FIRST_RETRY;
-    let started = Instant::now();
-    let mut broken: Option<Instant> = None;
-    loop {
+/// Listens to one agent.
+pub struct Listener {
+    pub client: AgentClient,
+    pub instance: InstanceRef,
+    pub view: Arc<Mutex<AgentView>>,
+    pub wake: UnboundedSender<InstanceRef>,
+    pub leadership: Leadership,
+    pub groups: Arc<Groups>,
+}
+
+impl Listener {
+    /// Listens until the task is aborted; reconnects by itself.
+    pub async fn listen(self) {
+        let mut retry = FIRST_RETRY;
+        let started = Instant::now();
+        let mut broken: Option<Instant> = None;
+        loop {
+            let mut heard = false;
+            let why = match self.client.events().await {
+                Err(error) => error.to_string(),
+                Ok(response) => self.read(response, &mut heard, &mut broken).await,
+            };
+            if heard {
+                retry = FIRST_RETRY;
+            }
+            debug!(instance = %self.instance, why, "agent stream broke");
+            let since = *broken.get_or_insert_with(Instant::now);
+            let is_news = match *self.view.lock().unwrap_or_else(PoisonError::into_inner) {
+                AgentView::Absent => started.elapsed() > FIRST_WORD,
+                AgentView::Connected(_) => since.elapsed() > BROKEN,
+                AgentView::Unreachable(_) => true,
+            };
+            if is_news {
+                self.tell(AgentView::Unreachable(stable(&why)));
+            }
+            tokio::time::sleep(retry).await;
+            retry = (retry * 2).min(LAST_RETRY);
+        }
+    }
+
+    /// Reads a stream to its end; answers why it ended.
+    async fn read(
+        &self,
+        response: reqwest::Response,
+        heard: &mut bool,
+        broken: &mut Option<Instant>,
+    ) -> String {
         let mut lines = Lines::default();
-        let mut heard = false;
-        let why = match client.events().await {
-            Err(error) => error.to_string(),
-            Ok(response) => {
-                let mut chunks = response.bytes_stream();
-                loop {
-                    match chunks.next().await {
-                        Some(Ok(chunk)) => {
-                            for status in lines.push(&chunk) {
-                                heard = true;
-                                broken = None;
-                                let next = AgentView::Connected(Box::new(status));
-                                tell(&view, next, &wake, &instance);
-                            }
-                        }
-                        Some(Err(error)) => break error.to_string(),
-                        None => break "the agent closed the stream".to_owned(),
+        let mut chunks = response.bytes_stream();
+        let mut asks = false;
+        loop {
+            // A primary with peers asks again and again; its silence is news.
+            let limit = if asks { SILENCE } else { Duration::MAX };
+            let chunk = match tokio::time::timeout(limit, chunks.next()).await {
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(Some(Err(error))) => return error.to_string(),
+                Ok(None) => return "the agent closed the stream".to_owned(),
+                Err(_) => {
+                    *broken = Instant::now().checked_sub(BROKEN);
+                    return "the primary has fallen silent".to_owned();
+                }
+            };
+            for news in lines.push(&chunk) {
+                *heard = true;
+                *broken = None;
+                match news {
+                    News::Status(status) => {
+                        asks = status.role == Role::Primary && asks;
+                        self.tell(AgentView::Connected(status));
+                    }
+                    News::Question { question } => {
+                        asks = true;
+                        self.answer(&question);
                     }
                 }
             }
-        };
-        if heard {
-            retry = FIRST_RETRY;
         }
-        debug!(%instance, why, "agent stream broke");
-        let since = *broken.get_or_insert_with(Instant::now);
-        let is_news = match *view.lock().unwrap_or_else(PoisonError::into_inner) {
-            AgentView::Absent => started.elapsed() > FIRST_WORD,
-            AgentView::Connected(_) => since.elapsed() > BROKEN,
-            AgentView::Unreachable(_) => true,
+    }
+
+    /// Only who holds the Lease says yes to a primary.
+    fn answer(&self, question: &Question) {
+        let Some(term) = self.leadership.term() else {
+            return;
         };
-        if is_news {
-            tell(
-                &view,
-                AgentView::Unreachable(stable(&why)),
-                &wake,
-                &instance,
-            );
+        if !self.groups.confirm(&self.instance, term, question) {
+            return;
         }
-        tokio::time::sleep(retry).await;
-        retry = (retry * 2).min(LAST_RETRY);
+        let request = Request {
+            term,
+            body: Confirmation {
+                number: question.number,
+                reign: question.reign,
+            },
+        };
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            if let Err(error) = client.confirm(&request).await {
+                debug!(%error, "a primary was not told that it is confirmed");
+            }
+        });
+    }
+
+    fn tell(&self, next: AgentView) {
+        let mut current = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == next {
+            return;
+        }
+        *current = next;
+        drop(current);
+        if self.wake.send(self.instance.clone()).is_err() {
+            debug!("nobody listens to news of agents any more");
+        }
     }
 }
 
@@ -86,23 +149,6 @@ fn stable(why: &str) -> String {
         .collect()
 }
 
-fn tell(
-    view: &Mutex<AgentView>,
-    next: AgentView,
-    wake: &UnboundedSender<InstanceRef>,
-    instance: &InstanceRef,
-) {
-    let mut current = view.lock().unwrap_or_else(PoisonError::into_inner);
-    if *current == next {
-        return;
-    }
-    *current = next;
-    drop(current);
-    if wake.send(instance.clone()).is_err() {
-        debug!("nobody listens to news of agents any more");
-    }
-}
-
 /// Cuts a byte stream into lines and reads them.
 #[derive(Default)]
 struct Lines {
@@ -110,7 +156,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn push(&mut self, chunk: &[u8]) -> Vec<AgentStatus> {
+    fn push(&mut self, chunk: &[u8]) -> Vec<News> {
         self.rest.extend_from_slice(chunk);
         let mut found = Vec::new();
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
@@ -119,7 +165,7 @@ impl Lines {
                 continue;
             }
             match serde_json::from_slice(&line) {
-                Ok(status) => found.push(status),
+                Ok(news) => found.push(news),
                 Err(error) => warn!(%error, "an agent sent a line that is no status"),
             }
         }

@@ -7,18 +7,22 @@ use std::sync::Arc;
 use hera_api::PolicyStatus;
 use hera_api::validate::Validated;
 use hera_core::acl::{
-    AclAnswer, AclInput, AclSet, AclUser, Categories, DEFAULT_USER, OPERATOR_USER, UserGrants,
-    check_request, compile,
+    AclAnswer, AclInput, AclSet, AclUser, Categories, DEFAULT_USER, OPERATOR_USER,
+    REPLICATION_USER, UserGrants, check_request, compile,
 };
 use hera_core::digest::sha256_hex;
 use hera_policy::{Acl, Context, Decision as _};
 use hera_render::user_requests;
 use jiff::Timestamp;
 
-pub use passwords::{Passwords, app_credentials, operator_password};
+pub use passwords::{Passwords, app_credentials, system_passwords};
 
 use crate::policies::{Made, Question};
 use crate::shared::{InstanceRef, Shared};
+
+const OPERATOR_RULES: &[&str] = &["~*", "&*", "+@all"];
+/// What a replica says to its primary, and no more (redis-facts §2.1).
+const REPLICATION_RULES: &[&str] = &["+psync", "+replconf", "+ping"];
 
 /// The server that the users are for.
 pub struct ServerFacts {
@@ -135,7 +139,15 @@ fn set(
             ..app.clone()
         });
     }
-    users.insert(0, operator_user(&passwords.operator));
+    let system = [
+        system_user(OPERATOR_USER, &passwords.system.operator, OPERATOR_RULES),
+        system_user(
+            REPLICATION_USER,
+            &passwords.system.replication,
+            REPLICATION_RULES,
+        ),
+    ];
+    users.splice(0..0, system);
     let revision = match known {
         // Older than what an agent holds: somebody put back an old Secret.
         Some(set) if set.users == users && set.revision >= before.at_agent => set.revision,
@@ -194,11 +206,11 @@ fn user(
     }
 }
 
-fn operator_user(password: &str) -> AclUser {
+fn system_user(name: &str, password: &str, rules: &[&str]) -> AclUser {
     AclUser {
-        name: OPERATOR_USER.to_owned(),
+        name: name.to_owned(),
         password_sha256: vec![sha256_hex(password.as_bytes())],
-        rules: ["~*", "&*", "+@all"].map(str::to_owned).to_vec(),
+        rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
     }
 }
 
@@ -239,5 +251,31 @@ mod tests {
     fn without_its_password_a_known_user_keeps_the_one_it_has() {
         let user = user("other", &[], &passwords(), Some(&known("other"))).unwrap();
         assert_eq!(user.password_sha256, ["old"]);
+    }
+
+    #[test]
+    fn replicas_may_follow_and_nothing_else() {
+        let v = validated();
+        let before = Before {
+            set: None,
+            at_agent: 0,
+            first_revision: 1,
+        };
+        let set = undecided(&v, "uid", &passwords(), &before);
+        let names: Vec<_> = set.users.iter().map(|user| user.name.as_str()).collect();
+        assert_eq!(names, [OPERATOR_USER, REPLICATION_USER]);
+        assert_eq!(set.users[1].rules, ["+psync", "+replconf", "+ping"]);
+        assert_eq!(set.users[1].password_sha256, [sha256_hex(b"replication")]);
+        let again = Before {
+            set: Some(&set),
+            at_agent: 1,
+            first_revision: 1,
+        };
+        assert_eq!(undecided(&v, "uid", &passwords(), &again).revision, 1);
+    }
+
+    fn validated() -> Validated {
+        let spec = serde_json::json!({"version": "7.2"});
+        hera_api::validate::validate("cache", &serde_json::from_value(spec).unwrap()).unwrap()
     }
 }

@@ -2,8 +2,11 @@ use std::collections::BTreeMap;
 
 use hera_api::meta::{APP_USER, KEY_PASSWORD, KEY_USERNAME};
 use hera_api::validate::{Validated, check_app_username};
-use hera_core::acl::AclSet;
-use hera_render::{AppCredentials, OPERATOR_PASSWORD_KEY};
+use hera_core::acl::{AclSet, REPLICATION_USER};
+use hera_core::digest::sha256_hex;
+use hera_render::{
+    AppCredentials, OPERATOR_PASSWORD_KEY, REPLICATION_PASSWORD_KEY, SystemPasswords,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::Api;
@@ -15,8 +18,8 @@ const GENERATED_LENGTH: usize = 32;
 /// The passwords of an instance's users. They leave this process only as hashes, but for the
 /// application Secret that the operator itself generates.
 pub struct Passwords {
-    /// The operator's own.
-    pub operator: String,
+    /// Those of the operator's own users.
+    pub system: SystemPasswords,
     /// Name of the application user.
     pub app_name: String,
     /// What is missing, for people.
@@ -33,13 +36,13 @@ impl Passwords {
         client: &Client,
         namespace: &str,
         v: &Validated,
-        operator: String,
+        system: SystemPasswords,
         generated: &AppCredentials,
         known: Option<&AclSet>,
     ) -> kube::Result<Self> {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let mut passwords = Self {
-            operator,
+            system,
             app_name: generated.username.clone(),
             missing: Vec::new(),
             by_user: BTreeMap::new(),
@@ -112,7 +115,10 @@ impl Passwords {
     #[cfg(test)]
     pub(super) fn for_test<const N: usize>(app: &str, users: [(&str, &str); N]) -> Self {
         Self {
-            operator: "operator".into(),
+            system: SystemPasswords {
+                operator: "operator".into(),
+                replication: "replication".into(),
+            },
             app_name: app.into(),
             missing: Vec::new(),
             by_user: users
@@ -122,9 +128,20 @@ impl Passwords {
     }
 }
 
-/// The operator's password from its Secret, or a new one.
-pub fn operator_password(live: Option<&Secret>) -> String {
-    text(live, OPERATOR_PASSWORD_KEY).unwrap_or_else(generate)
+/// The passwords of the operator's own users from their Secret, each that is missing anew.
+///
+/// A Secret of an older operator has none for replication. Until one is written there, which is not
+/// while the object is paused, every pass must come to the same one, or each would change the users:
+/// so it is made from the operator's own, from which nobody can tell it back.
+pub fn system_passwords(live: Option<&Secret>) -> SystemPasswords {
+    let known = |key| text(live, key).filter(|password| !password.is_empty());
+    let operator = known(OPERATOR_PASSWORD_KEY).unwrap_or_else(generate);
+    let replication = known(REPLICATION_PASSWORD_KEY)
+        .unwrap_or_else(|| sha256_hex(format!("{REPLICATION_USER} {operator}").as_bytes()));
+    SystemPasswords {
+        operator,
+        replication,
+    }
 }
 
 /// The application's credentials from the Secret that the operator generates, or new ones. A
@@ -145,4 +162,49 @@ fn generate() -> String {
 fn text(secret: Option<&Secret>, key: &str) -> Option<String> {
     let bytes = secret?.data.as_ref()?.get(key)?;
     String::from_utf8(bytes.0.clone()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    fn secret(pairs: &[(&str, &str)]) -> Secret {
+        let data = pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), ByteString((*value).into())));
+        Secret {
+            data: Some(data.collect()),
+            ..Secret::default()
+        }
+    }
+
+    #[test]
+    fn without_a_secret_all_passwords_are_new() {
+        let (one, other) = (system_passwords(None), system_passwords(None));
+        assert_ne!(one.operator, other.operator);
+        assert_ne!(one.replication, other.replication);
+        assert_ne!(one.operator, one.replication);
+        assert!(one.replication.len() >= GENERATED_LENGTH);
+    }
+
+    #[test]
+    fn a_secret_without_a_password_for_replication_keeps_the_operators_and_gets_one_that_lasts() {
+        let old = secret(&[(OPERATOR_PASSWORD_KEY, "known")]);
+        let first = system_passwords(Some(&old));
+        assert_eq!(first.operator, "known");
+        assert_eq!(first, system_passwords(Some(&old)));
+        let written = secret(&[
+            (OPERATOR_PASSWORD_KEY, "known"),
+            (REPLICATION_PASSWORD_KEY, &first.replication),
+        ]);
+        assert_eq!(first, system_passwords(Some(&written)));
+    }
+
+    #[test]
+    fn an_empty_password_is_none() {
+        let passwords = system_passwords(Some(&secret(&[(OPERATOR_PASSWORD_KEY, "")])));
+        assert_eq!(passwords.operator.len(), GENERATED_LENGTH);
+    }
 }

@@ -9,6 +9,10 @@ pub fn sample() -> String {
     include_str!("../../../../deploy/samples/cache_v1alpha1_redisinstance.yaml").to_owned()
 }
 
+/// The sample with replicas.
+pub const REPLICAS: &str =
+    include_str!("../../../../deploy/samples/cache_v1alpha1_redisinstance_replicas.yaml");
+
 /// A manifest, checked. It must be good.
 pub fn validated(manifest: &str) -> Validated {
     let object: RedisInstance = serde_saphyr::from_str(manifest).unwrap();
@@ -21,10 +25,12 @@ pub fn context(v: &Validated) -> Context {
         namespace: "shop".into(),
         uid: "object-uid".into(),
         generation: 7,
+        replicas: v.replicas,
         image: v
             .image
             .clone()
             .unwrap_or_else(|| format!("registry.example/{}:{}", v.engine, v.version)),
+        restart: None,
         agent_image: "registry.example/hera-operator:0.1.0".into(),
         live: None,
     }

@@ -16,6 +16,7 @@ pub const ALL: &[Scenario] = scenarios![Alone;
 /// `make report` asks for 10 000.
 const FAULTS: &str = "HERA_E2E_FAULTS";
 const DEFAULT: usize = 500;
+const MANY: usize = 10_000;
 /// Before the first look: caches fill, the allocator gets its arenas.
 const WARM_UP: usize = 300;
 const OBJECTS: usize = 12;
@@ -51,8 +52,13 @@ async fn many_faults_leave_the_operators_memory_as_it_was(space: &Space<'_>) -> 
         format!("resident memory of the operator that leads, before and after {wanted} faults"),
         format!("{before:.1} and {after:.1} MiB"),
     );
+    // Few faults are soon over, and caches still fill: they show a leak, many show a tendency.
+    let most = match wanted < MANY {
+        true => before + 16.0,
+        false => before * 1.1,
+    };
     ensure!(
-        after <= before * 1.1,
+        after <= most,
         "{before:.1} MiB before and {after:.1} MiB after {wanted} faults"
     );
     Ok(())

@@ -115,13 +115,21 @@ async fn the_sample_works_as_it_stands(space: &Space<'_>) -> Result<()> {
         .collect();
     ensure!(
         head == [
-            "NAME", "PHASE", "READY", "ENGINE", "VERSION", "PRIMARY", "AGE"
+            "NAME", "PHASE", "READY", "REPLICAS", "ENGINE", "VERSION", "PRIMARY", "AGE"
         ],
         "the columns are {head:?}"
     );
     let row: Vec<_> = lines.next().context("no row")?.split_whitespace().collect();
     ensure!(
-        row.starts_with(&["my-redis", "Ready", "True", "redis", "7.2.4", "my-redis-0"]),
+        row.starts_with(&[
+            "my-redis",
+            "Ready",
+            "True",
+            "1",
+            "redis",
+            "7.2.4",
+            "my-redis-0"
+        ]),
         "the row is {row:?}"
     );
     let wide = bed

@@ -20,6 +20,7 @@ mod bad_policies;
 mod changes;
 mod deletion;
 mod endurance;
+mod faults;
 mod figures;
 mod guide;
 mod healing;
@@ -28,6 +29,7 @@ mod install;
 mod lifecycle;
 mod operator;
 mod policies;
+mod replicas;
 mod shadows;
 mod sources;
 mod steady;
@@ -54,6 +56,8 @@ fn main() -> ExitCode {
         shadows::ALONE,
         sources::ALONE,
         author::ALL,
+        replicas::ALL,
+        faults::ALL,
         guide::ALL,
         endurance::ALL,
     ];

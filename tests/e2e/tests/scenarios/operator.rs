@@ -77,17 +77,12 @@ async fn when_the_leader_dies_the_other_operator_takes_over(space: &Space<'_>) -
     let instance = space.ready("cache", json!({})).await?;
     let run_id = instance.run_id().await?;
     let leader = operator.leader().await?;
-    let standby = operator.pods().await?.into_iter().map(|pod| pod.name_any());
-    let standby: Vec<_> = standby.filter(|name| *name != leader).collect();
     let start = Instant::now();
     operator.kill(&leader).await?;
     operator.delete_pod(&leader).await?;
-    let next = operator.wait_leader(&[&leader], SOME).await?;
+    // The standby, or the pod that takes the dead one's place: who looks first when the Lease is over.
+    operator.wait_leader(&[&leader], SOME).await?;
     let elected = start.elapsed();
-    ensure!(
-        standby.contains(&next),
-        "{next} leads, the other one was {standby:?}"
-    );
     instance
         .patch_spec(json!({"config": {"slowlog-max-len": "11"}}))
         .await?;

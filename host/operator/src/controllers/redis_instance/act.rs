@@ -3,64 +3,104 @@
 use std::net::IpAddr;
 
 use hera_core::acl::AclSet;
-use hera_core::agent::{Request, ServerConfig};
-use hera_core::instance::{Plan, Step};
+use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
+use hera_core::instance::{Plan, Step, Target};
 use hera_kube::Severity;
-use hera_render::{AddressFamily, Owner, PrimaryEndpoint, build_endpoint_slice};
+use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::api::{Api, DeleteParams, Preconditions};
 use tracing::{info, warn};
 
-use super::observe::Live;
-use super::{PassError, events};
-use crate::agents::AgentError;
-use crate::shared::Shared;
+use super::site::Site;
+use super::{PassError, crown, events, handover};
+use crate::agents::{AgentClient, AgentError};
+use crate::users;
 
 /// What the steps need.
 pub struct Material<'a> {
-    pub owner: Owner<'a>,
-    pub live: &'a Live,
+    pub site: &'a Site<'a>,
     pub about: &'a ObjectReference,
-    pub pod_uid: &'a str,
     pub config: Option<&'a ServerConfig>,
     pub acl: Option<&'a AclSet>,
-    pub term: u64,
+    pub members: Option<&'a Members>,
 }
 
-/// Carries out the steps in order. One that fails holds back no other, but for the disruptive one:
-/// no pod is deleted after something did not reach it.
+impl Material<'_> {
+    /// The agent of a pod.
+    ///
+    /// # Errors
+    /// When it is not listened to any more.
+    pub fn agent(&self, uid: &str) -> Result<AgentClient, PassError> {
+        let client = self.site.shared.agents.client(uid);
+        client.ok_or_else(|| AgentError::Refused("its pod is gone".to_owned()).into())
+    }
+
+    /// With which replicas log in.
+    pub fn replication_password(&self) -> String {
+        users::system_passwords(self.site.live.system.as_ref()).replication
+    }
+
+    /// An agent that knows a later leader makes this one take a higher term, or step down.
+    pub fn refused(&self, error: AgentError) -> PassError {
+        if let AgentError::OldTerm(term) = error {
+            self.site.shared.leadership.raise_above(term);
+        }
+        PassError::Agent(error)
+    }
+
+    fn request<T>(&self, body: T) -> Request<T> {
+        Request {
+            term: self.site.term,
+            body,
+        }
+    }
+}
+
+/// Carries out the steps in order. One that fails holds back no other, but for what a role change
+/// must precede, and for the disruptive one: no pod is deleted after something did not reach it.
 ///
 /// # Errors
 /// The first that failed; every step can be carried out again.
-pub async fn carry_out(
-    shared: &Shared,
+pub async fn carry_out(plan: &Plan, material: &Material<'_>) -> Result<(), PassError> {
+    let mut notes = Vec::new();
+    let done = steps(plan, material, &mut notes).await;
+    // Later: nobody waits for an Event.
+    for (severity, reason, note) in notes {
+        let events = &material.site.shared.events;
+        events
+            .publish(material.about, severity, reason, &note)
+            .await;
+    }
+    done
+}
+
+/// What is to be told of a step: severity, reason and words of an Event.
+type Note = (Severity, &'static str, String);
+
+async fn steps(
     plan: &Plan,
     material: &Material<'_>,
+    notes: &mut Vec<Note>,
 ) -> Result<(), PassError> {
+    let shared = material.site.shared;
     let mut failed = None;
     for planned in &plan.steps {
-        if failed.is_some() && matches!(planned.step, Step::DeletePod { .. }) {
+        if failed.is_some() && planned.step.is_disruptive() {
             break;
         }
         // Leadership may have been lost while the steps before were under way.
-        if shared.leadership.term() != Some(material.term) {
+        if shared.leadership.term() != Some(material.site.term) {
             return Err(PassError::LeadershipLost);
         }
         info!(step = ?planned.step, reason = %planned.reason, "step");
-        let (name, outcome) = match &planned.step {
-            Step::SetEndpoint { ip } => (
-                "set-endpoint",
-                set_endpoint(shared, material, ip.as_deref()).await,
-            ),
-            Step::PushConfig => ("push-config", push_config(shared, material).await),
-            Step::PushAcl => ("push-acl", push_acl(shared, material).await),
-            Step::DeletePod { name, uid } => (
-                "delete-pod",
-                delete_pod(shared, material, name, uid, &planned.reason).await,
-            ),
-        };
-        match outcome {
-            Ok(()) => shared.metrics.steps.with_label_values(&[name]).inc(),
+        let name = planned.step.name();
+        match one(&planned.step, &planned.reason, material).await {
+            Ok(note) => {
+                shared.metrics.steps.with_label_values(&[name]).inc();
+                notes.extend(note);
+            }
+            // Nobody is led to a server, or follows one, that was not promoted.
+            Err(error) if matches!(planned.step, Step::Promote { .. }) => return Err(error),
             Err(error) => {
                 warn!(step = name, %error, "the step failed");
                 failed.get_or_insert(error);
@@ -70,97 +110,177 @@ pub async fn carry_out(
     failed.map_or(Ok(()), Err)
 }
 
-async fn set_endpoint(
-    shared: &Shared,
+async fn one(
+    step: &Step,
+    reason: &str,
     material: &Material<'_>,
-    ip: Option<&str>,
-) -> Result<(), PassError> {
-    let pod = material.live.pod.as_ref();
-    let known: Option<IpAddr> = super::observe::endpoint(material.live)
-        .or_else(|| pod.and_then(|pod| pod.status.as_ref()?.pod_ip.clone()))
-        .and_then(|ip| ip.parse().ok());
-    let address: Option<IpAddr> = ip.and_then(|ip| ip.parse().ok());
-    let Some(family) = address.or(known).map(AddressFamily::of) else {
+) -> Result<Option<Note>, PassError> {
+    let note = match step {
+        Step::Promote { pod, .. } => {
+            let note = format!("pod {} is the primary now: {reason}", pod.name);
+            Some((Severity::Normal, events::PROMOTED, note))
+        }
+        Step::Fence(pod) => {
+            let note = format!("the server of pod {} is down: {reason}", pod.name);
+            Some((Severity::Warning, events::FENCED, note))
+        }
+        Step::HandOver { from, to, .. } => {
+            let note = format!("{} hands over to {}: {reason}", from.name, to.name);
+            Some((Severity::Normal, events::SWITCHED_OVER, note))
+        }
+        Step::DeletePod(pod) => {
+            let note = format!("pod {} is replaced: {reason}", pod.name);
+            Some((Severity::Normal, events::POD_REPLACED, note))
+        }
+        _ => None,
+    };
+    match step {
+        Step::SetEndpoint { ip } => set_endpoint(material, ip.as_deref()).await,
+        Step::SetReplicas { ips } => set_replicas(material, ips).await,
+        Step::PushConfig(pod) => push_config(material, pod).await,
+        Step::PushAcl(pod) => push_acl(material, pod).await,
+        Step::PushMembers(pod) => push_members(material, pod).await,
+        Step::Promote { pod, reign } => promote(material, pod, *reign).await,
+        Step::Follow {
+            pod,
+            reign,
+            primary_uid,
+            ip,
+        } => {
+            let follow = Order::Follow {
+                reign: *reign,
+                primary_uid: primary_uid.clone(),
+                host: ip.clone(),
+                port: REDIS_PORT,
+                password: material.replication_password(),
+            };
+            order(material, pod, follow).await
+        }
+        Step::Fence(pod) => order(material, pod, Order::Fence).await,
+        Step::Forswear { pod, reign } => {
+            order(material, pod, Order::Forswear { reign: *reign }).await
+        }
+        Step::HandOver {
+            from,
+            to,
+            ip,
+            reign,
+        } => handover::carry_out(material, from, to, ip, *reign).await,
+        Step::DeletePod(pod) => delete_pod(material, pod).await,
+    }?;
+    Ok(note)
+}
+
+fn endpoint(material: &Material<'_>, ip: &str) -> Option<PodEndpoint> {
+    let member = material
+        .site
+        .members
+        .iter()
+        .find(|member| member.ip() == Some(ip))?;
+    let pod = member.pod.as_ref()?;
+    Some(PodEndpoint {
+        ip: ip.parse().ok()?,
+        pod: pod.name.clone(),
+        pod_uid: pod.uid.clone(),
+        node: pod.node.clone(),
+    })
+}
+
+/// The family of addresses that a slice has: it cannot change.
+fn family(material: &Material<'_>, known: Option<String>) -> Option<AddressFamily> {
+    let of_pods = material.site.members.iter().find_map(|member| member.ip());
+    let ip = known.or_else(|| of_pods.map(str::to_owned))?;
+    ip.parse::<IpAddr>().ok().map(AddressFamily::of)
+}
+
+/// Leads clients to an address, or nowhere.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn set_endpoint(material: &Material<'_>, ip: Option<&str>) -> Result<(), PassError> {
+    let site = material.site;
+    let known = super::observe::endpoint(site.live);
+    let Some(family) = family(material, ip.map(str::to_owned).or(known)) else {
         return Ok(());
     };
-    let primary = address.zip(pod).map(|(ip, pod)| PrimaryEndpoint {
-        ip,
-        pod: pod.metadata.name.clone().unwrap_or_default(),
-        pod_uid: material.pod_uid.to_owned(),
-        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-    });
-    let slice = build_endpoint_slice(&material.owner, family, primary.as_ref());
-    shared
-        .applier
-        .apply(material.owner.namespace, material.owner.uid, &slice)
+    let primary = ip.and_then(|ip| endpoint(material, ip));
+    let slice = build_endpoint_slice(&site.owner, family, primary.as_ref());
+    let applier = &site.shared.applier;
+    applier
+        .apply(site.owner.namespace, site.owner.uid, &slice)
         .await?;
     Ok(())
 }
 
-async fn push_config(shared: &Shared, material: &Material<'_>) -> Result<(), PassError> {
-    let agent = shared.agents.client(material.pod_uid);
-    let (Some(agent), Some(config)) = (agent, material.config) else {
+async fn set_replicas(material: &Material<'_>, ips: &[String]) -> Result<(), PassError> {
+    let site = material.site;
+    let known = super::observe::replica_endpoints(site.live).into_iter();
+    let Some(family) = family(material, ips.first().cloned().or_else(|| known.last())) else {
         return Ok(());
     };
-    let request = Request {
-        term: material.term,
-        body: config.clone(),
-    };
-    agent
-        .push_config(&request)
-        .await
-        .map(|_| ())
-        .map_err(|error| refused(shared, error))
+    let replicas: Vec<_> = ips.iter().filter_map(|ip| endpoint(material, ip)).collect();
+    let slice = build_replicas_slice(&site.owner, family, &replicas);
+    let applier = &site.shared.applier;
+    applier
+        .apply(site.owner.namespace, site.owner.uid, &slice)
+        .await?;
+    Ok(())
 }
 
-async fn push_acl(shared: &Shared, material: &Material<'_>) -> Result<(), PassError> {
-    let agent = shared.agents.client(material.pod_uid);
-    let (Some(agent), Some(acl)) = (agent, material.acl) else {
+async fn push_config(material: &Material<'_>, pod: &Target) -> Result<(), PassError> {
+    let Some(config) = material.config else {
         return Ok(());
     };
-    let request = Request {
-        term: material.term,
-        body: acl.clone(),
+    let request = material.request(config.clone());
+    let pushed = material.agent(&pod.uid)?.push_config(&request).await;
+    pushed.map(drop).map_err(|error| material.refused(error))
+}
+
+async fn push_acl(material: &Material<'_>, pod: &Target) -> Result<(), PassError> {
+    let Some(acl) = material.acl else {
+        return Ok(());
     };
-    agent
-        .push_acl(&request)
-        .await
-        .map(|_| ())
-        .map_err(|error| refused(shared, error))
+    let request = material.request(acl.clone());
+    let pushed = material.agent(&pod.uid)?.push_acl(&request).await;
+    pushed.map(drop).map_err(|error| material.refused(error))
 }
 
-fn refused(shared: &Shared, error: AgentError) -> PassError {
-    if let AgentError::OldTerm(term) = error {
-        shared.leadership.raise_above(term);
-    }
-    PassError::Agent(error)
+async fn push_members(material: &Material<'_>, pod: &Target) -> Result<(), PassError> {
+    let Some(members) = material.members else {
+        return Ok(());
+    };
+    let request = material.request(members.clone());
+    let pushed = material.agent(&pod.uid)?.push_members(&request).await;
+    let site = material.site;
+    let groups = &site.shared.groups;
+    groups.note_change(&site.instance(), site.term);
+    pushed.map(drop).map_err(|error| material.refused(error))
 }
 
-async fn delete_pod(
-    shared: &Shared,
-    material: &Material<'_>,
-    name: &str,
-    uid: &str,
-    reason: &str,
-) -> Result<(), PassError> {
-    let pods: Api<Pod> = Api::namespaced(shared.client.clone(), material.owner.namespace);
+async fn order(material: &Material<'_>, pod: &Target, order: Order) -> Result<(), PassError> {
+    let request = material.request(order);
+    let given = material.agent(&pod.uid)?.order(&request).await;
+    given.map(drop).map_err(|error| material.refused(error))
+}
+
+async fn promote(material: &Material<'_>, pod: &Target, reign: u64) -> Result<(), PassError> {
+    crown::write(material.site, &pod.uid, reign).await?;
+    let ticket = material.agent(&pod.uid)?.position().await?.ticket;
+    order(material, pod, Order::Promote { reign, ticket }).await
+}
+
+async fn delete_pod(material: &Material<'_>, pod: &Target) -> Result<(), PassError> {
+    let site = material.site;
+    let pods: Api<Pod> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
     let only_this = DeleteParams {
         preconditions: Some(Preconditions {
-            uid: Some(uid.to_owned()),
+            uid: Some(pod.uid.clone()),
             resource_version: None,
         }),
         ..DeleteParams::default()
     };
-    match pods.delete(name, &only_this).await {
-        Ok(_) => {
-            let note = format!("pod {name} is replaced: {reason}");
-            let about = material.about;
-            shared
-                .events
-                .publish(about, Severity::Normal, events::POD_REPLACED, &note)
-                .await;
-            Ok(())
-        }
+    match pods.delete(&pod.name, &only_this).await {
+        Ok(_) => Ok(()),
         Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
         Err(error) => Err(error.into()),
     }

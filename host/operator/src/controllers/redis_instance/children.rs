@@ -5,12 +5,15 @@ use hera_core::acl::AclSet;
 use hera_core::agent::ServerConfig;
 use hera_kube::ApplyError;
 use hera_render::{
-    ACL_KEY, AppCredentials, CONFIG_KEY, Context, LiveStatefulSet, TlsFiles, build_acl_secret,
-    build_app_secret, build_claim_patch, build_client_service, build_config_map,
-    build_headless_service, build_stateful_set, build_system_secret, build_tls_secret,
+    ACL_KEY, AppCredentials, CONFIG_KEY, Context, LiveStatefulSet, SystemPasswords, TlsFiles,
+    build_acl_secret, build_app_secret, build_claim, build_claim_patch, build_client_service,
+    build_config_map, build_disruption_budget, build_headless_service, build_replicas_service,
+    build_stateful_set, build_system_secret, build_tls_secret,
 };
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt as _;
+use kube::api::{Api, PostParams};
 
 use super::image::SOURCE_ANNOTATION;
 use super::observe::Live;
@@ -24,7 +27,7 @@ pub struct Inputs<'a> {
     pub config: &'a ServerConfig,
     pub acl: &'a AclSet,
     pub app: Option<&'a AppCredentials>,
-    pub operator_password: &'a str,
+    pub system: &'a SystemPasswords,
     pub tls: &'a TlsFiles,
 }
 
@@ -45,13 +48,13 @@ pub async fn apply(
         config,
         acl,
         app,
-        operator_password,
+        system,
         tls,
     } = *inputs;
     let (applier, namespace) = (&shared.applier, ctx.namespace.as_str());
     // What is made from what was read must not undo what somebody wrote since.
     let uid = ctx.uid.as_str();
-    let system = build_system_secret(v, ctx, operator_password);
+    let system = build_system_secret(v, ctx, system);
     applier
         .apply_over(namespace, uid, &system, live.system.as_ref())
         .await?;
@@ -82,22 +85,82 @@ pub async fn apply(
     applier
         .apply(namespace, &ctx.uid, &build_client_service(v, ctx))
         .await?;
+    applier
+        .apply(namespace, &ctx.uid, &build_replicas_service(v, ctx))
+        .await?;
+    apply_budget(shared, inputs).await?;
+    apply_claims(shared, inputs, live).await?;
     let mut set = build_stateful_set(v, ctx);
     set.annotations_mut()
         .insert(SOURCE_ANNOTATION.to_owned(), image_source.to_owned());
     applier.apply(namespace, &ctx.uid, &set).await?;
-    if let Some(claim) = &live.claim
-        && let Some(patch) = build_claim_patch(v, ctx, claim)
-    {
-        let patched = applier
-            .patch::<PersistentVolumeClaim>(namespace, &claim.name_any(), claim, patch)
-            .await;
-        return match patched {
-            Err(ApplyError::Refused(words)) => Ok(Some(words)),
-            other => other.map(|_| None),
-        };
+    grow_claims(shared, inputs, live).await
+}
+
+/// A single pod has no budget: it would keep its node from being drained.
+async fn apply_budget(shared: &Shared, inputs: &Inputs<'_>) -> Result<(), ApplyError> {
+    let (v, ctx) = (inputs.v, inputs.ctx);
+    let name = v.name.disruption_budget();
+    match build_disruption_budget(v, ctx) {
+        Some(budget) => {
+            let applied = shared.applier.apply(&ctx.namespace, &ctx.uid, &budget);
+            applied.await.map(drop)
+        }
+        None => {
+            let deleted =
+                shared
+                    .applier
+                    .delete::<PodDisruptionBudget>(&ctx.namespace, &ctx.uid, &name);
+            deleted.await
+        }
     }
-    Ok(None)
+}
+
+/// The template of the StatefulSet has the size of the first day; a claim made in advance has that
+/// of today.
+async fn apply_claims(shared: &Shared, inputs: &Inputs<'_>, live: &Live) -> Result<(), ApplyError> {
+    if live.stateful_set.is_none() {
+        return Ok(());
+    }
+    let claims: Api<PersistentVolumeClaim> =
+        Api::namespaced(shared.client.clone(), &inputs.ctx.namespace);
+    for ordinal in 0..inputs.v.replicas {
+        if live.claims.contains_key(&ordinal) {
+            continue;
+        }
+        let Some(claim) = build_claim(inputs.v, inputs.ctx, ordinal, live.claims.values()) else {
+            return Ok(());
+        };
+        match claims.create(&PostParams::default(), &claim).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(s)) if s.is_already_exists() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+async fn grow_claims(
+    shared: &Shared,
+    inputs: &Inputs<'_>,
+    live: &Live,
+) -> Result<Option<String>, ApplyError> {
+    let mut refused = None;
+    for claim in live.claims.values() {
+        let Some(patch) = build_claim_patch(inputs.v, inputs.ctx, claim) else {
+            continue;
+        };
+        let name = claim.name_any();
+        let patched = shared
+            .applier
+            .patch::<PersistentVolumeClaim>(&inputs.ctx.namespace, &name, claim, patch)
+            .await;
+        match patched {
+            Err(ApplyError::Refused(words)) => refused = Some(words),
+            other => other.map(drop)?,
+        }
+    }
+    Ok(refused)
 }
 
 /// What of the StatefulSet is final.

@@ -10,6 +10,12 @@ use crate::shared::Shared;
 
 /// A pod was deleted to be made anew.
 pub const POD_REPLACED: &str = "PodReplaced";
+/// A replica became the primary, because there was none.
+pub const PROMOTED: &str = "Promoted";
+/// The primary handed over.
+pub const SWITCHED_OVER: &str = "SwitchedOver";
+/// A server was killed, and stays down.
+pub const FENCED: &str = "Fenced";
 /// Another policy decides.
 pub const POLICY_CHANGED: &str = "PolicyChanged";
 

@@ -2,12 +2,16 @@
 
 mod act;
 mod children;
+mod crown;
 mod events;
+mod handover;
 mod heal;
 mod image;
+mod labels;
 mod observe;
 mod pass;
 mod rights;
+mod site;
 mod status;
 
 use std::sync::Arc;
@@ -36,6 +40,8 @@ const CONCURRENCY: u16 = 8;
 const NET: Duration = Duration::from_secs(900);
 /// An object that waits for something that a watch may not show is looked at again after this.
 const WAITING: Duration = Duration::from_secs(15);
+/// Agents tell of roles that changed sooner than this; it is for those that cannot.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Between two passes of a settled object that something is due for.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// A pass that takes longer hangs.
@@ -56,6 +62,9 @@ pub enum PassError {
     /// The authority.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The primary could not hand over; it serves on.
+    #[error("the primary did not hand over: {0}")]
+    HandOver(String),
     /// The pass hung.
     #[error("the pass took more than {} s", PASS_LIMIT.as_secs())]
     Hung,
@@ -72,6 +81,10 @@ pub enum Outcome {
     SettledUntil(u64),
     /// Something is under way that news will tell about.
     Waiting,
+    /// Roles changed: what follows from that is to be done now.
+    Again,
+    /// Nobody leads, and somebody may be promoted after this.
+    Leaderless(Duration),
     /// This replica does not lead.
     Standby,
 }
@@ -218,7 +231,7 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
         .set(i64::try_from(shared.agents.connected()).unwrap_or(0));
     let outcome = match &result {
         Ok(Outcome::Settled | Outcome::SettledUntil(_) | Outcome::Standby) => "ok",
-        Ok(Outcome::Waiting) => "waiting",
+        Ok(Outcome::Waiting | Outcome::Again | Outcome::Leaderless(_)) => "waiting",
         Err(_) => "failed",
     };
     shared
@@ -236,6 +249,8 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
             Action::requeue(left.clamp(AT_ONCE, NET))
         }
         Outcome::Waiting => Action::requeue(WAITING),
+        Outcome::Again => Action::requeue(AGAIN),
+        Outcome::Leaderless(wait) => Action::requeue(wait.clamp(AGAIN, WAITING)),
         Outcome::Standby => Action::await_change(),
     })
 }

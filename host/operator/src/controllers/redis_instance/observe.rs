@@ -1,5 +1,8 @@
 //! Reads everything that a pass needs, at once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use hera_api::meta::LABEL_INSTANCE;
 use hera_api::names::{InstanceName, SERVER_CONTAINER};
 use hera_api::quantity;
 use hera_core::instance::{ClaimView, PodView};
@@ -17,16 +20,19 @@ use kube::{Client, ResourceExt as _};
 #[derive(Clone, Debug, Default)]
 pub struct Live {
     pub stateful_set: Option<StatefulSet>,
-    pub pod: Option<Pod>,
-    pub claim: Option<PersistentVolumeClaim>,
+    /// Its data pods by ordinal.
+    pub pods: BTreeMap<u32, Pod>,
+    /// Their claims by ordinal.
+    pub claims: BTreeMap<u32, PersistentVolumeClaim>,
     pub config: Option<ConfigMap>,
     pub acl: Option<Secret>,
     pub app: Option<Secret>,
     pub system: Option<Secret>,
     pub tls: Option<Secret>,
     pub slice: Option<EndpointSlice>,
-    /// The class that the claim names, if it does not exist.
-    pub missing_class: Option<String>,
+    pub replicas_slice: Option<EndpointSlice>,
+    /// Classes that unbound claims name and that do not exist.
+    pub missing_classes: BTreeSet<String>,
 }
 
 /// Reads them from the API server, not from a cache.
@@ -42,65 +48,87 @@ pub async fn read(client: &Client, namespace: &str, name: &InstanceName) -> kube
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
     let names = [
         name.stateful_set(),
-        name.pod(0),
-        name.claim(0),
         name.config_map(),
         name.acl_secret(),
         name.app_secret(),
         name.system_secret(),
         name.agent_tls_secret(),
         name.endpoint_slice(),
+        name.replicas_slice(),
     ];
-    let [set, pod, claim, config, acl, app, system, tls, slice] = &names;
-    let (stateful_set, pod, claim, config, acl, app, system, tls, slice) = tokio::try_join!(
+    let [set, config, acl, app, system, tls, slice, replicas_slice] = &names;
+    let ours = ListParams::default().labels(&format!("{LABEL_INSTANCE}={name}"));
+    let (stateful_set, pods, claims, config, acl, app, system, tls, slice, replicas_slice) = tokio::try_join!(
         sets.get_opt(set),
-        pods.get_opt(pod),
-        claims.get_opt(claim),
+        pods.list(&ours),
+        claims.list(&ours),
         maps.get_opt(config),
         secrets.get_opt(acl),
         secrets.get_opt(app),
         secrets.get_opt(system),
         secrets.get_opt(tls),
         slices.get_opt(slice),
+        slices.get_opt(replicas_slice),
     )?;
-    let missing_class = missing_class(client, claim.as_ref()).await;
+    let pods = by_ordinal(pods.items, &name.pod(0));
+    let claims = by_ordinal(claims.items, &name.claim(0));
+    let missing_classes = missing_classes(client, claims.values()).await;
     Ok(Live {
         stateful_set,
-        pod,
-        claim,
+        pods,
+        claims,
         config,
         acl,
         app,
         system,
         tls,
         slice,
-        missing_class,
+        replicas_slice,
+        missing_classes,
     })
 }
 
+/// Those that are called as `first`, but for the number at its end.
+fn by_ordinal<K: kube::ResourceExt>(items: Vec<K>, first: &str) -> BTreeMap<u32, K> {
+    let stem = first.trim_end_matches('0');
+    let numbered = items.into_iter().filter_map(|item| {
+        let ordinal = item.name_any().strip_prefix(stem)?.parse().ok()?;
+        Some((ordinal, item))
+    });
+    numbered.collect()
+}
+
 /// Asked only while a claim waits. Without the right to read classes nothing is said about them.
-async fn missing_class(client: &Client, claim: Option<&PersistentVolumeClaim>) -> Option<String> {
-    let claim = claim?;
-    let bound = claim
-        .status
-        .as_ref()
-        .is_some_and(|s| s.phase.as_deref() == Some("Bound"));
-    let class = claim.spec.as_ref()?.storage_class_name.clone()?;
-    if bound {
-        return None;
-    }
+async fn missing_classes(
+    client: &Client,
+    claims: impl Iterator<Item = &PersistentVolumeClaim>,
+) -> BTreeSet<String> {
+    let waiting = claims.filter(|claim| {
+        let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
+        phase != Some("Bound")
+    });
+    let named: BTreeSet<String> = waiting
+        .filter_map(|claim| claim.spec.as_ref()?.storage_class_name.clone())
+        .collect();
     let classes: Api<StorageClass> = Api::all(client.clone());
-    match classes.get_opt(&class).await {
-        Ok(None) => Some(class),
-        Ok(Some(_)) | Err(_) => None,
+    let mut missing = BTreeSet::new();
+    for class in named {
+        if let Ok(None) = classes.get_opt(&class).await {
+            missing.insert(class);
+        }
     }
+    missing
 }
 
 /// Why the StatefulSet makes no pod, in the words of its controller: a quota, an admission webhook, a
-/// missing priority class. Asked only while there is none; without the right to read Events nothing
+/// missing priority class. Asked only while one is missing; without the right to read Events nothing
 /// is said.
 pub async fn why_no_pod(client: &Client, live: &Live) -> Option<String> {
-    let set = live.stateful_set.as_ref().filter(|_| live.pod.is_none())?;
+    let set = live.stateful_set.as_ref()?;
+    let wanted = set.spec.as_ref()?.replicas.unwrap_or(1);
+    if live.pods.len() >= usize::try_from(wanted).unwrap_or(0) {
+        return None;
+    }
     let events: Api<Event> = Api::namespaced(client.clone(), set.namespace().as_deref()?);
     let about = format!("involvedObject.uid={},reason=FailedCreate", set.uid()?);
     let found = events
@@ -134,6 +162,12 @@ pub fn pod_view(pod: &Pod) -> PodView {
             .cloned(),
         deleting: pod.metadata.deletion_timestamp.is_some(),
         finished: matches!(phase, "Failed" | "Succeeded"),
+        terminated: status
+            .container_statuses
+            .iter()
+            .flatten()
+            .any(|c| c.name == SERVER_CONTAINER && is_terminated(c)),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         unschedulable,
         waiting: status
             .init_container_statuses
@@ -144,6 +178,12 @@ pub fn pod_view(pod: &Pod) -> PodView {
     }
 }
 
+/// The kubelet has seen this very container end, and not started another yet.
+fn is_terminated(container: &ContainerStatus) -> bool {
+    let state = container.state.as_ref();
+    state.is_some_and(|state| state.terminated.is_some())
+}
+
 fn waiting(container: &ContainerStatus) -> Option<(String, String)> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     Some((
@@ -152,33 +192,39 @@ fn waiting(container: &ContainerStatus) -> Option<(String, String)> {
     ))
 }
 
-/// The claim as the decision sees it.
-pub fn claim_view(live: &Live) -> Option<ClaimView> {
-    let claim = live.claim.as_ref()?;
+/// A claim as the decision sees it.
+pub fn claim_view(claim: &PersistentVolumeClaim, live: &Live) -> Option<ClaimView> {
     let bytes = |quantity: Option<&Quantity>| quantity.and_then(|q| quantity::units(q).ok());
-    let requests = claim
-        .spec
-        .as_ref()
-        .and_then(|s| s.resources.as_ref()?.requests.as_ref());
+    let spec = claim.spec.as_ref();
+    let requests = spec.and_then(|s| s.resources.as_ref()?.requests.as_ref());
     let capacity = claim.status.as_ref().and_then(|s| s.capacity.as_ref());
+    let class = spec.and_then(|spec| spec.storage_class_name.clone());
     Some(ClaimView {
         name: claim.name_any(),
         requested: bytes(requests.and_then(|map| map.get("storage")))?,
         capacity: bytes(capacity.and_then(|map| map.get("storage"))),
-        missing_class: live.missing_class.clone(),
+        missing_class: class.filter(|class| live.missing_classes.contains(class)),
         deleting: claim.metadata.deletion_timestamp.is_some(),
     })
 }
 
 /// Where the client Service leads.
 pub fn endpoint(live: &Live) -> Option<String> {
-    live.slice
-        .as_ref()?
-        .endpoints
-        .first()?
-        .addresses
-        .first()
-        .cloned()
+    addresses(live.slice.as_ref()).into_iter().next()
+}
+
+/// Where the Service of replicas leads, sorted.
+pub fn replica_endpoints(live: &Live) -> Vec<String> {
+    let mut ips = addresses(live.replicas_slice.as_ref());
+    ips.sort();
+    ips
+}
+
+fn addresses(slice: Option<&EndpointSlice>) -> Vec<String> {
+    let endpoints = slice.into_iter().flat_map(|slice| &slice.endpoints);
+    endpoints
+        .filter_map(|endpoint| endpoint.addresses.first().cloned())
+        .collect()
 }
 
 /// The server's image in the live StatefulSet.

@@ -1,27 +1,35 @@
 //! One pass over one instance.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use hera_api::RedisInstance;
 use hera_api::conditions::{degraded, ready};
+use hera_api::meta::ANNOTATION_RESTART;
 use hera_api::names::InstanceName;
 use hera_api::validate::{Validated, validate};
+use hera_api::{RedisInstance, UpdateMode};
 use hera_core::acl::AclSet;
-use hera_core::agent::ServerConfig;
-use hera_core::instance::{AgentView, Observation, Wanted, WantedStorage, decide, verdict};
+use hera_core::agent::{AgentStatus, ServerConfig};
+use hera_core::instance::{
+    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, decide, members,
+    set_size, verdict,
+};
 use hera_kube::ApplyError;
-use hera_render::{Context, Owner, roll_hash, server_config};
+use hera_render::{Context, Owner, pod_revision, server_config};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::debug;
 
-use super::heal::Site;
 use super::observe::{self, Live};
-use super::{Outcome, PassError, act, children, events, image, status};
+use super::site::{self, Site};
+use super::{Outcome, PassError, act, children, events, image, labels, status};
 use crate::agents::{AgentClient, Target};
 use crate::authority::Authority;
 use crate::shared::{InstanceRef, Shared};
 use crate::users::{self, Decision, Passwords};
+
+/// Longer than any wait for copies of the data that may still be heard; in milliseconds.
+const LEADERLESS: u64 = 30_000;
 
 /// Runs one pass.
 ///
@@ -41,31 +49,34 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         return refuse_name(object, shared).await;
     };
     let live = observe::read(&shared.client, &namespace, &name).await?;
-    listen(object, shared, &authority, &namespace, &live)?;
+    let uid = object.uid().unwrap_or_default();
+    let owner = Owner {
+        name: &name,
+        namespace: &namespace,
+        uid: &uid,
+    };
+    listen(shared, &authority, &owner, &live)?;
     let Some(term) = term else {
         return Ok(Outcome::Standby);
     };
-    let uid = object.uid().unwrap_or_default();
-    let pod = live.pod.as_ref().map(observe::pod_view);
-    let agent = pod
-        .as_ref()
-        .map_or(AgentView::Absent, |pod| shared.agents.view(&pod.uid));
+    let wanted = u32::try_from(object.spec.replicas).unwrap_or(1).max(1);
     let site = Site {
         object,
         shared,
-        owner: Owner {
-            name: &name,
-            namespace: &namespace,
-            uid: &uid,
-        },
+        owner,
         live: &live,
-        pod,
-        agent,
+        members: site::members(shared, &owner, wanted, &live),
         term,
     };
+    if site.is_too_early() {
+        // Nothing is known yet, and nothing is what a restarted operator says then.
+        return Ok(Outcome::Waiting);
+    }
     // Before anything that may fail or take its time.
-    let endpoint = site.heal(None).await?;
-    let done = carry_on(&site, &authority, endpoint).await;
+    let Some(seen) = site.heal(None).await? else {
+        return Ok(Outcome::Again);
+    };
+    let done = carry_on(&site, &authority, seen).await;
     if done.is_err() {
         let known = children::known_acl(&live, &uid);
         if let Err(error) = site.heal(known.as_ref()).await {
@@ -78,7 +89,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
 async fn carry_on(
     site: &Site<'_>,
     authority: &Authority,
-    endpoint: Option<String>,
+    seen: Observation,
 ) -> Result<Outcome, PassError> {
     let Site {
         object,
@@ -104,13 +115,15 @@ async fn carry_on(
         image: resolved.image.clone(),
         agent_image: shared.agent_image.clone(),
         live: children::live_stateful_set(live),
+        restart: object.annotations().get(ANNOTATION_RESTART).cloned(),
+        replicas: set_size(validated.replicas, site.requests().hibernate, &seen),
     };
     let pass = Pass {
         site,
         v: &validated,
         ctx: &ctx,
     };
-    pass.go(authority, resolved, endpoint).await
+    pass.go(authority, resolved, seen).await
 }
 
 /// A name from which no child can be named. The API server refuses it, where it enforces rules.
@@ -132,12 +145,13 @@ async fn refuse(
 ) -> Result<Outcome, PassError> {
     let known = children::known_acl(site.live, site.owner.uid);
     let healed = site.heal(known.as_ref()).await;
-    let verdict = site.verdict();
+    let verdict = site.verdict().await;
     let found = status::Found {
         verdict: Some(&verdict),
-        agent: site.agent.status(),
-        pod: site.pod.as_ref().map(|pod| pod.name.as_str()),
-        app_user: known.is_some_and(|set| set.users.len() > 1),
+        agent: site.running().and_then(|member| member.agent.status()),
+        primary: site.primary().map(Member::name),
+        pods: live_pods(site),
+        app_user: known.is_some_and(|set| set.users.iter().any(|user| user.name == set.app)),
         ..status::Found::of(site.object, reason, words)
     };
     let wanted = status::build(&found, Timestamp::now());
@@ -162,37 +176,41 @@ async fn write_status(
     Ok(())
 }
 
-/// Listens to the agent of the pod, if there is one to listen to.
+/// How many data pods there are.
+fn live_pods(site: &Site<'_>) -> usize {
+    site.live.pods.len()
+}
+
+/// Listens to the agents of the pods that can be listened to.
 fn listen(
-    object: &RedisInstance,
     shared: &Shared,
     authority: &Authority,
-    namespace: &str,
+    owner: &Owner<'_>,
     live: &Live,
 ) -> Result<(), PassError> {
-    let instance = InstanceRef::new(&object.name_any()).within(namespace);
-    let pod = live.pod.as_ref().map(observe::pod_view);
-    shared
-        .agents
-        .keep_only(&instance, pod.as_ref().map(|pod| pod.uid.as_str()));
-    let Some(pod) = pod else { return Ok(()) };
-    let Some(ip) = pod.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()) else {
-        return Ok(());
-    };
-    let server_name = format!(
-        "{}.{}-headless.{namespace}.svc",
-        pod.name,
-        object.name_any()
-    );
-    let target = Target {
-        instance,
-        pod_uid: pod.uid,
-        ip,
-        server_name,
-    };
-    if !shared.agents.knows(&target) {
-        let client = AgentClient::new(ip, &target.server_name, &authority.sign_operator()?)?;
-        shared.agents.listen(target, client);
+    let instance = InstanceRef::new(owner.name.as_str()).within(owner.namespace);
+    let uids: Vec<String> = live
+        .pods
+        .values()
+        .filter_map(kube::ResourceExt::uid)
+        .collect();
+    let known: Vec<&str> = uids.iter().map(String::as_str).collect();
+    shared.agents.keep_only(&instance, &known);
+    for (ordinal, pod) in &live.pods {
+        let pod = observe::pod_view(pod);
+        let Some(ip) = pod.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()) else {
+            continue;
+        };
+        let target = Target {
+            instance: instance.clone(),
+            pod_uid: pod.uid,
+            ip,
+            server_name: site::server_name(owner, *ordinal),
+        };
+        if !shared.agents.knows(&target) {
+            let client = AgentClient::new(ip, &target.server_name, &authority.sign_operator()?)?;
+            shared.agents.listen(target, client);
+        }
     }
     Ok(())
 }
@@ -209,7 +227,7 @@ impl Pass<'_> {
         &self,
         authority: &Authority,
         resolved: image::Image,
-        endpoint: Option<String>,
+        seen: Observation,
     ) -> Result<Outcome, PassError> {
         let Self { site, v, ctx } = *self;
         let Site {
@@ -218,19 +236,14 @@ impl Pass<'_> {
             live,
             ..
         } = *site;
-        let was_ready = object.status.iter().any(|s| s.ready_replicas == Some(1));
-        if was_ready && shared.agents.is_too_early(site.pod_uid()) {
-            // Nothing is known yet, and nothing is what a restarted operator says then.
-            return Ok(Outcome::Waiting);
-        }
-        let operator_password = users::operator_password(live.system.as_ref());
+        let system = users::system_passwords(live.system.as_ref());
         let app = users::app_credentials(live.app.as_ref());
         let known = children::known_acl(live, &ctx.uid);
         let passwords = Passwords::read(
             &shared.client,
             &ctx.namespace,
             v,
-            operator_password,
+            system,
             &app,
             known.as_ref(),
         )
@@ -238,7 +251,7 @@ impl Pass<'_> {
         let first_revision = self.first_revision();
         let before = users::Before {
             set: known.as_ref(),
-            at_agent: site.agent.status().map_or(0, |status| status.acl.revision),
+            at_agent: highest(&seen, |status| status.acl.revision),
             first_revision,
         };
         let decision = self.decide_users(&passwords, &before).await?;
@@ -246,10 +259,7 @@ impl Pass<'_> {
             Some(decision) => decision.set.clone(),
             None => users::undecided(v, &ctx.uid, &passwords, &before),
         };
-        let at_agent = site
-            .agent
-            .status()
-            .map_or(0, |status| status.config.revision);
+        let at_agent = highest(&seen, |status| status.config.revision);
         let wanted = server_config::build(v, ctx);
         let config = children::next_config(live, wanted, at_agent, first_revision);
 
@@ -272,38 +282,50 @@ impl Pass<'_> {
         }
 
         let seen = Observation {
-            endpoint,
-            ..site.seen(config.revision, acl.revision)
+            config: RevisionView {
+                revision: config.revision,
+            },
+            acl: RevisionView {
+                revision: acl.revision,
+            },
+            ..seen
         };
         let wanted = Wanted {
-            pod_revision: roll_hash(v, &ctx.image),
+            pod_revision: pod_revision(v, ctx),
             storage: v
                 .persistence
                 .volume
                 .as_ref()
                 .map(|v| WantedStorage { bytes: v.bytes }),
             paused: v.paused || refused.is_some(),
+            replicas: v.replicas,
+            supervised: v.update_mode == UpdateMode::Supervised,
+            ..site.requests()
         };
         let plan = decide(&wanted, &seen);
         let about = object.object_ref(&());
+        let peers = members(&wanted, &seen);
         let material = act::Material {
-            owner: site.owner,
-            live,
+            site,
             about: &about,
-            pod_uid: site.pod_uid(),
             config: Some(&config),
             acl: Some(&acl),
-            term: site.term,
+            members: Some(&peers),
         };
-        let carried_out = act::carry_out(shared, &plan, &material).await;
+        let carried_out = act::carry_out(&plan, &material).await;
+        labels::show_roles(shared, site, &seen).await;
+        labels::clear_request(shared, site, &seen).await;
         let result = verdict(&wanted, &seen, &plan);
         let app_user = acl.users.iter().any(|user| user.name == passwords.app_name);
         let found = status::Found {
             object,
             validated: Some(v),
             verdict: Some(&result),
-            agent: seen.agent.status(),
-            pod: seen.pod.as_ref().map(|pod| pod.name.as_str()),
+            agent: site.running().and_then(|member| member.agent.status()),
+            primary: seen.primary().map(Member::name),
+            pods: live_pods(site),
+            hibernates: wanted.hibernate,
+            plan: Some(&plan),
             image: Some(&ctx.image),
             refused,
             attention: self.attention(&passwords, decision.as_ref(), growth_refused),
@@ -314,8 +336,18 @@ impl Pass<'_> {
         };
         write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
         carried_out?;
-        let undecided = decision.is_none() && site.agent.serves() && !v.paused;
+        let undecided = decision.is_none() && site.primary().is_some() && !v.paused;
         let again = decision.and_then(|decision| decision.made.again_unix_ms);
+        if let Some(wait) = leaderless(&seen) {
+            return Ok(Outcome::Leaderless(wait));
+        }
+        if plan
+            .steps
+            .iter()
+            .any(|planned| changes_roles(&planned.step))
+        {
+            return Ok(Outcome::Again);
+        }
         Ok(match (result.settled, again) {
             (true, _) if undecided => Outcome::Waiting,
             (true, None) => Outcome::Settled,
@@ -331,7 +363,7 @@ impl Pass<'_> {
         growth_refused: Option<String>,
     ) -> Option<(&'static str, String)> {
         let site = self.site;
-        if decision.is_none() && site.agent.serves() && !self.v.paused {
+        if decision.is_none() && site.primary().is_some() && !self.v.paused {
             let words = "the operator cannot ask the server on port 6379 of the pod, so no change of users \
                          or their policy reaches it: check network policies";
             return Some((degraded::SERVER_UNREACHABLE, words.to_owned()));
@@ -376,11 +408,39 @@ impl Pass<'_> {
             config,
             acl,
             app: v.auth.secret.is_none().then_some(app),
-            operator_password: &passwords.operator,
+            system: &passwords.system,
             tls: &tls,
         };
         Ok(children::apply(shared, &inputs, live).await?)
     }
+}
+
+/// The highest revision that an agent holds.
+fn highest(seen: &Observation, revision: impl Fn(&AgentStatus) -> u64) -> u64 {
+    let statuses = seen
+        .members
+        .iter()
+        .filter_map(|member| member.agent.status());
+    statuses.map(revision).max().unwrap_or(0)
+}
+
+/// How long nothing changes by itself, while several pods have no primary.
+fn leaderless(seen: &Observation) -> Option<Duration> {
+    if seen.primary().is_some() || seen.members.len() < 2 {
+        return None;
+    }
+    match seen.remembered.permit {
+        Some(Permit::Wait(millis)) => Some(Duration::from_millis(millis)),
+        _ if seen.remembered.leaderless_ms < LEADERLESS => Some(Duration::ZERO),
+        _ => None,
+    }
+}
+
+fn changes_roles(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Promote { .. } | Step::Follow { .. } | Step::HandOver { .. } | Step::Fence(_)
+    )
 }
 
 /// What a live object cannot change, for API servers that do not enforce the schema's rules.

@@ -38,13 +38,16 @@ impl Pass<'_> {
         if v.paused {
             return Ok(None);
         }
-        let (Some(status), Some(ip)) = (
-            site.agent.status(),
-            site.pod.as_ref().and_then(|pod| pod.ip.as_deref()),
-        ) else {
+        let asked = site.running();
+        let Some((status, ip)) =
+            asked.and_then(|member| Some((member.agent.status()?, member.ip()?)))
+        else {
             return Ok(None);
         };
-        let Some(server) = self.server_facts(status, ip, &passwords.operator).await else {
+        let Some(server) = self
+            .server_facts(status, ip, &passwords.system.operator)
+            .await
+        else {
             return Ok(None);
         };
         let instance = InstanceRef::new(v.name.as_str()).within(&ctx.namespace);

@@ -1,15 +1,18 @@
 //! What a pass found, as status.
 
 use hera_api::conditions::{condition, degraded, policy_healthy, progressing, ready};
+use hera_api::names::InstanceName;
 use hera_api::validate::{Maxmemory, Validated};
 use hera_api::{Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus, ShadowStatus};
 use hera_core::acl::AclAnswer;
 use hera_core::agent::AgentStatus;
-use hera_core::instance::{Cause, Verdict};
+use hera_core::instance::{Cause, Plan, Step, Verdict};
 use hera_kube::merge_conditions;
 use hera_policy::{Acl, Decision as _};
+use hera_render::pod_selector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
 
 use crate::policies::Made;
 
@@ -22,7 +25,14 @@ pub struct Found<'a> {
     pub validated: Option<&'a Validated>,
     pub verdict: Option<&'a Verdict>,
     pub agent: Option<&'a AgentStatus>,
-    pub pod: Option<&'a str>,
+    /// The pod that is the primary.
+    pub primary: Option<&'a str>,
+    /// How many data pods there are.
+    pub pods: usize,
+    /// Somebody asked that there be no pods.
+    pub hibernates: bool,
+    /// What is done, if the spec can be carried out.
+    pub plan: Option<&'a Plan>,
     pub image: Option<&'a str>,
     /// The spec, or part of it, cannot be carried out: a reason of `Ready` or `Degraded` of the
     /// same name, and words.
@@ -47,7 +57,10 @@ impl<'a> Found<'a> {
             validated: None,
             verdict: None,
             agent: None,
-            pod: None,
+            primary: None,
+            pods: 0,
+            hibernates: false,
+            plan: None,
             image: None,
             refused: Some((reason, words)),
             attention: None,
@@ -91,8 +104,15 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         observed_generation: generation,
         phase: Some(phase),
         conditions: merge_conditions(&last.conditions, conditions),
-        primary: found.pod.filter(|_| is_ready).map(str::to_owned),
-        ready_replicas: Some(i32::from(is_ready)),
+        primary: found.primary.filter(|_| is_ready).map(str::to_owned),
+        ready_replicas: Some(match found.verdict {
+            Some(verdict) if is_ready => i32::try_from(verdict.ready).unwrap_or(i32::MAX),
+            _ => 0,
+        }),
+        replicas: i32::try_from(found.pods).ok(),
+        selector: InstanceName::new(&found.object.name_any())
+            .ok()
+            .map(|name| pod_selector(&name)),
         image: found
             .image
             .map(str::to_owned)
@@ -124,6 +144,12 @@ fn readiness(found: &Found<'_>) -> (bool, &'static str, String) {
             .unwrap_or((ready::CREATING, "nothing is made yet".to_owned()));
         return (false, reason, words);
     };
+    if found.hibernates && found.pods == 0 {
+        return no(
+            ready::HIBERNATED,
+            "there are no pods, and the data stays: kubectl hera resume brings them back",
+        );
+    }
     match &verdict.cause {
         Cause::NoPod if found.validated.is_none() => {
             let refused = found.refused.clone();
@@ -154,6 +180,7 @@ fn readiness(found: &Found<'_>) -> (bool, &'static str, String) {
             Some(words) => no(ready::CREATING, words),
             None => no(ready::CREATING, "the pod is being made"),
         },
+        Cause::NoPrimary(words) => no(ready::NO_PRIMARY, words),
         Cause::Unschedulable(words) => no(ready::UNSCHEDULABLE, words),
         Cause::ImagePull(words) => no(ready::IMAGE_PULL_FAILED, words),
         Cause::ContainerWaiting(words) => no(ready::WAITING_FOR_POD, words),
@@ -188,6 +215,9 @@ fn progress(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
     let Some(verdict) = found.verdict else {
         return (false, progressing::BLOCKED, quiet());
     };
+    if found.hibernates && found.pods == 0 {
+        return (false, progressing::SETTLED, quiet());
+    }
     if found.refused.is_some() {
         return (
             false,
@@ -201,6 +231,12 @@ fn progress(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
             progressing::VOLUME_GROWING,
             "the volume grows".to_owned(),
         );
+    }
+    if let Some(change) = found
+        .plan
+        .and_then(|plan| change(plan, verdict, found.pods))
+    {
+        return change;
     }
     let first = found
         .object
@@ -217,6 +253,44 @@ fn progress(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
         _ if is_ready => (false, progressing::SETTLED, quiet()),
         _ => (true, progressing::RECOVERING, quiet()),
     }
+}
+
+/// What is done to a group of pods, if anything is.
+fn change(plan: &Plan, verdict: &Verdict, pods: usize) -> Option<(bool, &'static str, String)> {
+    let (mut promotes, mut hands_over, mut replaces) = (None, None, None);
+    for planned in &plan.steps {
+        match &planned.step {
+            Step::Promote { .. } => promotes = Some(&planned.reason),
+            Step::HandOver { .. } => hands_over = Some(&planned.reason),
+            Step::DeletePod(_) => replaces = Some(&planned.reason),
+            _ => {}
+        }
+    }
+    let say = |reason, words: &String| Some((true, reason, words.clone()));
+    if let Some(words) = promotes {
+        return say(progressing::FAILING_OVER, words);
+    }
+    if let Some(words) = hands_over {
+        return say(progressing::SWITCHING_OVER, words);
+    }
+    if let Some(words) = replaces {
+        return say(progressing::ROLLING_OUT, words);
+    }
+    match &plan.waiting_for {
+        Some(words) if plan.to_approve.is_some() => {
+            return say(progressing::WAITING_FOR_APPROVAL, words);
+        }
+        Some(words) if verdict.cause == Cause::Serving => {
+            return say(progressing::ROLLING_OUT, words);
+        }
+        _ => {}
+    }
+    if pods > 1 && verdict.surplus {
+        return Some((true, progressing::SCALING, "pods are taken away".to_owned()));
+    }
+    let comes = verdict.not_in_sync.iter().find(|lagging| lagging.passing)?;
+    let words = format!("{}: {}", comes.name, comes.why);
+    Some((true, progressing::SCALING, words))
 }
 
 fn degradation(
@@ -266,7 +340,17 @@ fn degradation(
     if let Some((reason, words)) = &found.attention {
         return (true, reason, words.clone());
     }
-    if !is_ready && last.version.is_some() {
+    if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
+        return (true, degraded::REQUEST_REFUSED, words);
+    }
+    if let Some(lagging) = verdict.not_in_sync.iter().find(|lagging| !lagging.passing) {
+        let reason = match lagging.running {
+            true => degraded::REPLICA_NOT_IN_SYNC,
+            false => degraded::REPLICA_MISSING,
+        };
+        return (true, reason, format!("{}: {}", lagging.name, lagging.why));
+    }
+    if !is_ready && last.version.is_some() && !found.hibernates {
         return (
             true,
             degraded::NOT_SERVING,

@@ -1,0 +1,13 @@
+//! The clock of the fence.
+
+use nix::sys::time::TimeValLike as _;
+use nix::time::{ClockId, clock_gettime};
+
+/// Milliseconds of a clock that goes on while the machine sleeps or the pod is frozen. One that
+/// cannot be read has run out: nothing serves by it.
+pub fn now() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .ok()
+        .and_then(|time| u64::try_from(time.num_milliseconds()).ok())
+        .unwrap_or(u64::MAX)
+}

@@ -1,0 +1,90 @@
+//! Orders about a role. The caller holds [`Work`] and has checked the term.
+
+use std::time::Duration;
+
+use hera_core::agent::{Order, Role};
+use hera_redis::{Probe, Server, ServerRole};
+use tracing::info;
+
+use crate::agent::{Agent, Followed, Work};
+use crate::answer::Refused;
+use crate::follow::follow;
+use crate::promote::promote;
+use crate::state::Following;
+
+/// Why a server that was ordered down stays down.
+const FENCED: &str = "the operator fenced the server; it waits for whom to follow";
+const FENCED_BEFORE: &str = "the server was fenced before; it waits for whom to follow";
+
+/// What a state that says `fenced` means at the agent's start.
+pub fn down_since_before(fenced: bool) -> Option<String> {
+    fenced.then(|| FENCED_BEFORE.to_owned())
+}
+
+/// Carries out an order.
+///
+/// # Errors
+/// Why it was not.
+pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(), Refused> {
+    info!(?order, "ordered");
+    match order {
+        Order::Promote { reign, ticket } => promote(agent, work, reign, ticket).await,
+        Order::Follow {
+            reign,
+            primary_uid,
+            host,
+            port,
+            password,
+        } => {
+            let whom = Following {
+                reign,
+                primary_uid,
+                host,
+                port,
+            };
+            follow(agent, work, Followed { whom, password }).await
+        }
+        Order::Pause { millis } => pause(agent, work, millis).await,
+        Order::Release => release(work).await,
+        Order::Fence => fence(agent),
+        Order::Forswear { reign } => {
+            agent.note(|state| state.forsworn = state.forsworn.max(reign))?;
+            Ok(())
+        }
+    }
+}
+
+async fn pause(agent: &Agent, work: &Work, millis: u64) -> Result<(), Refused> {
+    let server = running(work)?;
+    if agent.board.status().role != Role::Primary {
+        return Err(Refused::wrong("only a primary pauses"));
+    }
+    Ok(server.pause_writes(Duration::from_millis(millis)).await?)
+}
+
+async fn release(work: &Work) -> Result<(), Refused> {
+    let server = running(work)?;
+    server.end_pause().await?;
+    let Probe::Info(info) = server.probe().await? else {
+        return Err(Refused::later("the server does not tell its role now"));
+    };
+    if info.replication.role != ServerRole::Primary {
+        server.close_clients().await?;
+    }
+    Ok(())
+}
+
+fn fence(agent: &Agent) -> Result<(), Refused> {
+    agent.note(|state| state.fenced = true)?;
+    agent.fence.take_down(FENCED);
+    Ok(())
+}
+
+/// The server, if it runs and answers.
+///
+/// # Errors
+/// It does not.
+pub fn running(work: &Work) -> Result<Server, Refused> {
+    let server = work.server.clone();
+    server.ok_or_else(|| Refused::later("the server does not run"))
+}

@@ -1,0 +1,52 @@
+//! When positions were told: a promotion counts from there. Pure.
+
+use std::collections::VecDeque;
+
+/// Those remembered at most: positions are told a thousand times a second while a switch waits for
+/// its replica.
+const KEPT: usize = 8_192;
+/// A position older than this says nothing any more.
+const GOOD_FOR_MS: u64 = 5_000;
+
+/// The tickets given out last: number, and when.
+#[derive(Debug, Default)]
+pub struct Tickets(VecDeque<(u64, u64)>);
+
+impl Tickets {
+    /// A new ticket. Its number is random: an earlier agent's is not taken for one of this.
+    pub fn give(&mut self, now: u64) -> u64 {
+        let number = rand::random();
+        self.0.push_back((number, now));
+        let old = |(_, given): &(u64, u64)| now.saturating_sub(*given) >= GOOD_FOR_MS;
+        while self.0.len() > KEPT || self.0.front().is_some_and(old) {
+            self.0.pop_front();
+        }
+        number
+    }
+
+    /// When a ticket was given; none if it is unknown or too old.
+    pub fn time(&self, number: u64, now: u64) -> Option<u64> {
+        let (_, given) = self.0.iter().find(|(known, _)| *known == number)?;
+        (now.saturating_sub(*given) < GOOD_FOR_MS).then_some(*given)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_good_for_a_moment() {
+        let mut tickets = Tickets::default();
+        let first = tickets.give(100);
+        assert_eq!(tickets.time(first, 100 + GOOD_FOR_MS - 1), Some(100));
+        assert_eq!(tickets.time(first, 100 + GOOD_FOR_MS), None);
+        assert_eq!(tickets.time(first.wrapping_add(1), 100), None);
+        for _ in 0..KEPT {
+            tickets.give(200);
+        }
+        assert_eq!(tickets.time(first, 200), None);
+        tickets.give(200 + GOOD_FOR_MS);
+        assert_eq!(tickets.0.len(), 1);
+    }
+}

@@ -1,0 +1,198 @@
+//! Primaries and replicas.
+
+use hera_core::agent::{Members, Order, Role};
+use reqwest::StatusCode;
+
+use crate::client::{Client as _, app, replication};
+use crate::engine::Engine;
+use crate::group::{Group, is_linked};
+use crate::pod::{Pod, is_running, server_pid};
+
+on_both!(
+    replicas_have_what_is_written_to_the_primary,
+    a_primary_that_crashed_stays_held_among_several,
+    a_replica_that_crashed_follows_again_by_itself,
+    a_replica_whose_agent_starts_again_waits_for_the_operator,
+    a_reign_is_noted_once_the_link_is_up,
+    the_end_of_a_link_is_told_at_once,
+    a_lone_primary_gets_replicas,
+    an_only_member_promotes_itself,
+);
+
+async fn replicas_have_what_is_written_to_the_primary(engine: Engine) {
+    let mut group = Group::new(engine, 3);
+    group.reign().await;
+    group[0].app().await.set("a", "1").await.unwrap();
+    for at in [1, 2] {
+        group.until_has(at, "a", "1").await;
+        assert!(group[at].app().await.set("a", "2").await.is_err());
+        let status = group[at].status().await.unwrap();
+        assert_eq!(
+            (status.waiting_for, group[at].probe("/readyz").await),
+            (None, 200)
+        );
+        let memory = status.memory;
+        assert_eq!((memory.reign, memory.primary_uid.as_str()), (1, "uid-0"));
+        assert!(!memory.was_primary);
+        // Once more changes nothing.
+        let before = group[at].status().await.unwrap();
+        assert_eq!(group.follow(at, 0, 1).await.unwrap(), before);
+    }
+    let memory = group[0].status().await.unwrap().memory;
+    assert_eq!((memory.reign, memory.primary_uid.as_str()), (1, "uid-0"));
+    assert!(memory.was_primary);
+    let place = group.until_equal(0, 2).await;
+    assert_eq!(place.keys, 1);
+}
+
+async fn a_primary_that_crashed_stays_held_among_several(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    group[0].app().await.set("a", "1").await.unwrap();
+    group.until_has(1, "a", "1").await;
+    let pid = group[0].kill_server().await;
+    let again = |status: &hera_core::agent::AgentStatus| {
+        is_running(status) && server_pid(status) != Some(pid)
+    };
+    let status = group[0].until("it runs again", again).await;
+    assert_eq!(status.role, Role::Held);
+    assert!(status.memory.was_primary && status.memory.reign == 1);
+    assert!(group[0].app().await.get("a").await.is_err());
+    // Its replica kept the data, and takes over.
+    let status = group[1].promote_for(1, 2).await.unwrap();
+    assert_eq!((status.role, status.memory.reign), (Role::Primary, 2));
+    group[1].app().await.set("b", "1").await.unwrap();
+    group.follow(0, 1, 2).await.unwrap();
+    group.until_linked(0).await;
+    group.until_has(0, "a", "1").await;
+    group.until_has(0, "b", "1").await;
+    assert!(!group[0].status().await.unwrap().memory.was_primary);
+}
+
+async fn a_replica_that_crashed_follows_again_by_itself(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    let pid = group[1].kill_server().await;
+    group[0].app().await.set("a", "1").await.unwrap();
+    group[1]
+        .until("another server follows", |status| {
+            is_linked(status) && server_pid(status).is_some_and(|now| now != pid)
+        })
+        .await;
+    group.until_has(1, "a", "1").await;
+}
+
+async fn a_replica_whose_agent_starts_again_waits_for_the_operator(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    group[0].app().await.set("a", "1").await.unwrap();
+    group.until_has(1, "a", "1").await;
+    assert!(group[1].terminate().await.success());
+    group.start_one(1).await;
+    let status = group[1].status().await.unwrap();
+    assert_eq!(status.role, Role::Held);
+    assert_eq!(
+        (status.memory.reign, status.memory.primary_uid.as_str()),
+        (1, "uid-0")
+    );
+    assert!(status.memory.offset > 0, "it stopped clean");
+    assert_eq!(status.members, group.members());
+    group.follow(1, 0, 1).await.unwrap();
+    group.until_linked(1).await;
+    // An offset counts once.
+    group[1].kill_agent();
+    group.start_one(1).await;
+    assert_eq!(group[1].status().await.unwrap().memory.offset, 0);
+}
+
+async fn a_reign_is_noted_once_the_link_is_up(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.start().await;
+    // The other is no primary yet, and this one's user is not known there.
+    let mut order = group.following(0, 5);
+    if let Order::Follow { password, .. } = &mut order {
+        "wrong".clone_into(password);
+    }
+    let status = group[1].order(1, order).await.unwrap();
+    assert_eq!(status.role, Role::Replica);
+    assert!(!is_linked(&status));
+    let waits = group[1]
+        .until("it says for what it waits", |status| {
+            status.waiting_for.is_some()
+        })
+        .await;
+    assert_eq!(waits.memory.reign, 0);
+    assert_eq!(group[1].probe("/readyz").await, 503);
+    let (status, _) = group.follow(1, 0, 4).await.unwrap_err();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    group[0].promote_for(1, 5).await.unwrap();
+    group.follow(1, 0, 5).await.unwrap();
+    let memory = group.until_linked(1).await.memory;
+    assert_eq!((memory.reign, memory.primary_uid.as_str()), (5, "uid-0"));
+}
+
+async fn the_end_of_a_link_is_told_at_once(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    let mut news = crate::news::News::open(&group[1]).await;
+    news.until(is_linked).await;
+    group[0].kill_server().await;
+    let killed = tokio::time::Instant::now();
+    news.until(|status| !is_linked(status)).await;
+    let gap = killed.elapsed().as_millis();
+    let (name, version) = (engine.name, engine.version);
+    println!(
+        "FIGURE {name} {version}: primary killed to news of a replica's broken link: {gap} ms"
+    );
+}
+
+async fn a_lone_primary_gets_replicas(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group[0].lone = true;
+    group[0].serve().await;
+    group[0].app().await.set("a", "1").await.unwrap();
+    group.start_one(1).await;
+    group[0]
+        .push_users(2, &[app(), replication()])
+        .await
+        .unwrap();
+    group.tell_members().await;
+    let memory = group[0].status().await.unwrap().memory;
+    assert_eq!((memory.reign, memory.was_primary), (1, true));
+    group.follow(1, 0, 1).await.unwrap();
+    group.until_has(1, "a", "1").await;
+    // It is not alone any more, whatever it was started with.
+    let pid = group[0].kill_server().await;
+    let again = |status: &hera_core::agent::AgentStatus| {
+        is_running(status) && server_pid(status) != Some(pid)
+    };
+    assert_eq!(
+        group[0].until("it runs again", again).await.role,
+        Role::Held
+    );
+}
+
+async fn an_only_member_promotes_itself(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.lone = false;
+    pod.start().await;
+    pod.until("the server answers", is_running).await;
+    pod.push_users(1, &[app()]).await.unwrap();
+    let others = Members {
+        pods: vec![],
+        fence_after_ms: 1_000,
+    };
+    let (status, refusal) = pod.push_members(1, &others).await.unwrap_err();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refusal.message.contains("not among"));
+    let alone = Members {
+        pods: vec![pod.peer()],
+        fence_after_ms: 1_000,
+    };
+    pod.order(1, Order::Forswear { reign: 3 }).await.unwrap();
+    pod.push_members(1, &alone).await.unwrap();
+    assert_eq!(pod.until_primary().await.memory.reign, 4);
+    // It is never fenced.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(pod.status().await.unwrap().role, Role::Primary);
+}

@@ -1,0 +1,231 @@
+//! Planned switches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use hera_core::agent::{Order, Role};
+use reqwest::StatusCode;
+use tokio::time::{Duration, Instant};
+
+use crate::client::{Client as _, login};
+use crate::engine::Engine;
+use crate::group::{Group, is_linked};
+use crate::wait::until;
+
+facts_on!(redis_7_2, REDIS_7_2, a_switch_loses_nothing);
+facts_on!(redis_8_0, REDIS_8_0, a_switch_loses_nothing);
+on_both!(
+    a_switch_loses_nothing,
+    a_pause_ends_and_is_for_primaries_only,
+    a_release_closes_clients_of_a_replica_only,
+    a_primary_that_leaves_waits_for_a_handover,
+);
+facts_on!(
+    once,
+    REDIS_7_0,
+    a_primary_that_leaves_waits_no_longer_than_told
+);
+
+/// Longer than a former primary sends its clients away.
+const DISMISSING: Duration = Duration::from_millis(3_500);
+
+/// Writes numbered keys to whoever takes them, and says which were acknowledged.
+struct Writer {
+    acknowledged: AtomicU32,
+    longest_gap: AtomicU32,
+    done: AtomicBool,
+}
+
+impl Writer {
+    async fn run(self: Arc<Self>, ports: [u16; 2]) {
+        let mut at = 0;
+        let mut last = Instant::now();
+        while !self.done.load(Ordering::SeqCst) {
+            let Ok(server) = login(ports[at % 2], "app").await else {
+                at += 1;
+                continue;
+            };
+            loop {
+                let next = self.acknowledged.load(Ordering::SeqCst);
+                if self.done.load(Ordering::SeqCst)
+                    || server.set(&format!("key:{next}"), "x").await.is_err()
+                {
+                    break;
+                }
+                self.acknowledged.store(next + 1, Ordering::SeqCst);
+                let gap = u32::try_from(last.elapsed().as_millis()).unwrap();
+                self.longest_gap.fetch_max(gap, Ordering::SeqCst);
+                last = Instant::now();
+            }
+            at += 1;
+        }
+    }
+}
+
+/// Redis-facts §2.4, A2, from the first pod to the second.
+async fn switch(group: &Group, reign: u64) {
+    let pause = Order::Pause { millis: 2_000 };
+    group[0].order(1, pause).await.unwrap();
+    let place = group.until_equal(0, 1).await;
+    group.follow(0, 1, reign).await.unwrap();
+    let promote = Order::Promote {
+        reign,
+        ticket: place.ticket,
+    };
+    group[1].order(1, promote).await.unwrap();
+    for at in 2..group.len() {
+        group.follow(at, 1, reign).await.unwrap();
+    }
+    group[0].order(1, Order::Release).await.unwrap();
+}
+
+async fn a_switch_loses_nothing(engine: Engine) {
+    let mut group = Group::new(engine, 3);
+    group.reign().await;
+    let writer = Arc::new(Writer {
+        acknowledged: 0.into(),
+        longest_gap: 0.into(),
+        done: false.into(),
+    });
+    let writing = tokio::spawn(writer.clone().run([group[0].port, group[1].port]));
+    let count = || writer.acknowledged.load(Ordering::SeqCst);
+    let more = async |than: u32| {
+        until("the writer writes", async || match count() {
+            now if now > than => Ok(()),
+            now => Err(now.to_string()),
+        })
+        .await;
+    };
+    more(100).await;
+    let since = Instant::now();
+    switch(&group, 2).await;
+    let took = since.elapsed().as_millis();
+    more(count() + 100).await;
+    writer.done.store(true, Ordering::SeqCst);
+    writing.await.unwrap();
+    let (name, version) = (engine.name, engine.version);
+    let gap = writer.longest_gap.load(Ordering::SeqCst);
+    println!(
+        "FIGURE {name} {version}: planned switch: {took} ms, longest gap of a writer: {gap} ms"
+    );
+
+    for at in [0, 2] {
+        let status = group.until_linked(at).await;
+        assert_eq!((status.memory.reign, status.memory.was_primary), (2, false));
+        group
+            .until_has(at, &format!("key:{}", count() - 1), "x")
+            .await;
+    }
+    tokio::time::sleep(DISMISSING).await;
+    for at in 0..3 {
+        let server = group[at].app().await;
+        for number in 0..count() {
+            let value = server.get(&format!("key:{number}")).await.unwrap();
+            assert_eq!(value.as_deref(), Some("x"), "key:{number} of {}", count());
+        }
+    }
+}
+
+async fn a_pause_ends_and_is_for_primaries_only(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    let pause = |millis| Order::Pause { millis };
+    let (status, _) = group[1].order(1, pause(100)).await.unwrap_err();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let server = group[0].app().await;
+    group[0].order(1, pause(60_000)).await.unwrap();
+    let held = tokio::time::timeout(Duration::from_millis(300), server.set("a", "1")).await;
+    assert!(held.is_err());
+    let other = group[0].app().await;
+    assert_eq!(other.get("a").await.unwrap(), None);
+    group[0].order(1, Order::Release).await.unwrap();
+    server.set("a", "2").await.unwrap();
+    let since = Instant::now();
+    group[0].order(1, pause(300)).await.unwrap();
+    server.set("a", "3").await.unwrap();
+    assert!(since.elapsed() >= Duration::from_millis(200));
+}
+
+async fn a_release_closes_clients_of_a_replica_only(engine: Engine) {
+    let mut group = Group::new(engine, 3);
+    group.reign().await;
+    let server = group[0].app().await;
+    group[0].order(1, Order::Release).await.unwrap();
+    server.set("a", "1").await.unwrap();
+    group[0]
+        .order(1, Order::Pause { millis: 5_000 })
+        .await
+        .unwrap();
+    group.until_equal(0, 1).await;
+    group.follow(0, 1, 2).await.unwrap();
+    assert!(server.set("a", "2").await.is_err());
+    group[1].promote_for(1, 2).await.unwrap();
+    // It may have had a link to the other before that was promoted, which the promotion ended.
+    group.until_equal(1, 0).await;
+    group.until_linked(0).await;
+    // Whoever comes late is sent away as well, but nobody from another replica.
+    let other = group[2].app().await;
+    let since = Instant::now();
+    while since.elapsed() < DISMISSING {
+        // Its own primary has just changed whose data it has.
+        assert!(!other.get("a").await.is_err_and(|error| error.is_broken()));
+        let late = login(group[0].port, "app").await;
+        if since.elapsed() < Duration::from_millis(1_000)
+            && let Ok(late) = late
+        {
+            until("it is sent away", async || match late.get("a").await {
+                Err(_) => Ok(()),
+                Ok(value) => Err(format!("{value:?}")),
+            })
+            .await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let reader = group[0].app().await;
+    assert_eq!(reader.get("a").await.unwrap().as_deref(), Some("1"));
+    group[0].order(1, Order::Release).await.unwrap();
+    assert!(reader.get("a").await.unwrap_err().is_broken());
+    // What replicates lives, and so does what the agent asks with.
+    assert!(is_linked(&group[0].status().await.unwrap()));
+    group[0].position().await.unwrap();
+    group.until_has(0, "a", "1").await;
+}
+
+async fn a_primary_that_leaves_waits_for_a_handover(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    group[0].app().await.set("a", "1").await.unwrap();
+    group[0].ask_to_end();
+    let status = group[0].until("it leaves", |status| status.leaving).await;
+    assert_eq!(status.role, Role::Primary);
+    group[0].app().await.set("b", "1").await.unwrap();
+    assert_eq!(
+        group[0].promote_for(1, 2).await.unwrap_err().0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    group[0]
+        .order(1, Order::Pause { millis: 5_000 })
+        .await
+        .unwrap();
+    group.until_equal(0, 1).await;
+    group.follow(0, 1, 2).await.unwrap();
+    group[1].promote_for(1, 2).await.unwrap();
+    assert!(group[0].ended().await.success());
+    group.until_has(1, "b", "1").await;
+    // A replica does not wait.
+    group.start_one(0).await;
+    group.follow(0, 1, 2).await.unwrap();
+    group.until_linked(0).await;
+    let since = Instant::now();
+    assert!(group[0].terminate().await.success());
+    assert!(since.elapsed() < Duration::from_secs(5));
+}
+
+async fn a_primary_that_leaves_waits_no_longer_than_told(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group[0].more = vec!["--handover-seconds".to_owned(), "2".to_owned()];
+    group.reign().await;
+    let since = Instant::now();
+    assert!(group[0].terminate().await.success());
+    assert!(since.elapsed() >= Duration::from_secs(2));
+}

@@ -1,0 +1,74 @@
+use super::error::Problems;
+use super::messages;
+use crate::spec::UpdateMode;
+use crate::{RedisInstanceSpec, duration};
+
+const SECOND: u64 = 1000;
+const LONGEST: u64 = 300 * SECOND;
+const DEFAULT_FENCE_AFTER: u64 = 15 * SECOND;
+/// Most data pods of an instance.
+const MAX_REPLICAS: u32 = 7;
+
+/// When a primary that cannot be reached is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// Milliseconds without a confirmation after which a primary stops; 0 for never.
+    pub fence_after_ms: u64,
+    /// Milliseconds without an answer after which a server is taken for hung.
+    pub hang_after_ms: u64,
+}
+
+/// How many pods there are, and what holds between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Replication {
+    pub(super) replicas: u32,
+    pub(super) failover: Failover,
+    pub(super) min_replicas_to_write: u32,
+    pub(super) update_mode: UpdateMode,
+}
+
+pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Replication {
+    let replicas = u32::try_from(spec.replicas).unwrap_or(0);
+    if !(1..=MAX_REPLICAS).contains(&replicas) {
+        problems.add("spec.replicas", messages::REPLICAS);
+    }
+    let min_replicas_to_write =
+        u32::try_from(spec.durability.min_replicas_to_write).unwrap_or(u32::MAX);
+    if min_replicas_to_write >= replicas.max(1) {
+        problems.add(
+            "spec.durability.minReplicasToWrite",
+            messages::MIN_REPLICAS_TO_WRITE,
+        );
+    }
+    let mut millis = |field, text, good: fn(u64) -> bool, message| {
+        let millis = duration::parse_millis(text).filter(|millis| good(*millis));
+        if millis.is_none() {
+            problems.add(field, message);
+        }
+        millis.unwrap_or_default()
+    };
+    Replication {
+        replicas,
+        failover: Failover {
+            fence_after_ms: millis(
+                "spec.failover.fenceAfter",
+                &spec.failover.fence_after,
+                |millis| millis == 0 || (5 * SECOND..=LONGEST).contains(&millis),
+                messages::FENCE_AFTER,
+            ),
+            hang_after_ms: millis(
+                "spec.failover.hangAfter",
+                &spec.failover.hang_after,
+                |millis| (2 * SECOND..=LONGEST).contains(&millis),
+                messages::HANG_AFTER,
+            ),
+        },
+        min_replicas_to_write,
+        update_mode: spec.update_strategy.mode,
+    }
+}
+
+/// The fence of a spec of which nothing else may be usable; the default where it is none.
+pub fn fence_after_ms(spec: &RedisInstanceSpec) -> u64 {
+    duration::parse_millis(&spec.failover.fence_after).unwrap_or(DEFAULT_FENCE_AFTER)
+}

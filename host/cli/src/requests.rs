@@ -1,0 +1,172 @@
+//! Requests to the operator: annotations on the object, so that Kubernetes says who may ask.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, bail};
+use hera_api::RedisInstance;
+use hera_api::meta::{
+    ANNOTATION_APPROVE, ANNOTATION_FENCE, ANNOTATION_HIBERNATE, ANNOTATION_PROMOTE,
+    ANNOTATION_RESTART,
+};
+use kube::ResourceExt as _;
+use kube::api::{Api, Patch, PatchParams};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::{Cluster, Request};
+use crate::output::{Output, good};
+use crate::{Verdict, cluster};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    name: String,
+    namespace: String,
+    annotation: &'static str,
+    value: Option<String>,
+    what: String,
+}
+
+/// Writes the annotation of a request.
+///
+/// # Errors
+/// When the cluster cannot be asked, or there is no such instance.
+pub async fn run(request: &Request, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
+    let connected = cluster::connect(wanted).await?;
+    let namespace = connected.namespace.clone();
+    let name = request.instance();
+    let api: Api<RedisInstance> = Api::namespaced(connected.client, &namespace);
+    let object = api
+        .get_opt(name)
+        .await?
+        .with_context(|| format!("there is no RedisInstance {name} in namespace {namespace}"))?;
+    let (annotation, value, what) = annotation(request, &object)?;
+    let patch = json!({
+        "metadata": {
+            "resourceVersion": object.resource_version(),
+            "annotations": {annotation: value},
+        }
+    });
+    api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .context("the request is not taken")?;
+    let asked = Asked {
+        name: name.to_owned(),
+        namespace,
+        annotation,
+        value,
+        what,
+    };
+    output.print(&asked, |asked| {
+        format!(
+            "{} {}; kubectl hera status {} shows how it goes\n",
+            good("asked:"),
+            asked.what,
+            asked.name
+        )
+    })?;
+    Ok(Verdict::Yes)
+}
+
+/// The annotation, its value (none takes it away), and what that means.
+fn annotation(
+    request: &Request,
+    object: &RedisInstance,
+) -> anyhow::Result<(&'static str, Option<String>, String)> {
+    let mut fenced: BTreeSet<String> = object
+        .annotations()
+        .get(ANNOTATION_FENCE)
+        .into_iter()
+        .flat_map(|names| names.split(','))
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    let joined = |names: &BTreeSet<String>| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| names.join(","))
+    };
+    Ok(match request {
+        Request::Promote { pod, .. } => (
+            ANNOTATION_PROMOTE,
+            Some(pod.clone()),
+            format!("{pod} becomes the primary"),
+        ),
+        Request::Fence { pods, .. } => {
+            fenced.extend(pods.iter().cloned());
+            let what = format!("the servers of {} stop", pods.join(", "));
+            (ANNOTATION_FENCE, joined(&fenced), what)
+        }
+        Request::Unfence { pods, .. } => {
+            if pods.is_empty() {
+                fenced.clear();
+            }
+            if let Some(unknown) = pods.iter().find(|pod| !fenced.contains(*pod)) {
+                bail!("{unknown} is not fenced by request");
+            }
+            fenced.retain(|name| !pods.contains(name));
+            let what = "the servers start again, as replicas".to_owned();
+            (ANNOTATION_FENCE, joined(&fenced), what)
+        }
+        Request::Restart { .. } => (
+            ANNOTATION_RESTART,
+            Some(k8s_openapi::jiff::Timestamp::now().to_string()),
+            "each pod is replaced once, the primary last".to_owned(),
+        ),
+        Request::Hibernate { .. } => (
+            ANNOTATION_HIBERNATE,
+            Some("true".to_owned()),
+            "the pods go, the data stays".to_owned(),
+        ),
+        Request::Resume { .. } => (ANNOTATION_HIBERNATE, None, "the pods come back".to_owned()),
+        Request::Approve { digest, .. } => (
+            ANNOTATION_APPROVE,
+            Some(digest.clone()),
+            format!("the step {digest} may be taken"),
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(fenced: Option<&str>) -> RedisInstance {
+        let mut object = RedisInstance::new(
+            "shop",
+            serde_json::from_value(json!({"version": "7.2"})).unwrap(),
+        );
+        if let Some(names) = fenced {
+            let annotations = object.annotations_mut();
+            annotations.insert(ANNOTATION_FENCE.to_owned(), names.to_owned());
+        }
+        object
+    }
+
+    fn value(request: &Request, fenced: Option<&str>) -> Option<String> {
+        annotation(request, &object(fenced)).unwrap().1
+    }
+
+    #[test]
+    fn fences_add_up_and_are_lifted_one_by_one_or_together() {
+        let fence = Request::Fence {
+            name: "shop".into(),
+            pods: vec!["shop-2".into()],
+        };
+        assert_eq!(value(&fence, None).as_deref(), Some("shop-2"));
+        assert_eq!(
+            value(&fence, Some("shop-1")).as_deref(),
+            Some("shop-1,shop-2")
+        );
+        let unfence = |pods: &[&str]| Request::Unfence {
+            name: "shop".into(),
+            pods: pods.iter().map(|pod| (*pod).to_owned()).collect(),
+        };
+        let both = Some("shop-1, shop-2");
+        assert_eq!(
+            value(&unfence(&["shop-1"]), both).as_deref(),
+            Some("shop-2")
+        );
+        assert_eq!(value(&unfence(&[]), both), None);
+        assert!(annotation(&unfence(&["shop-9"]), &object(both)).is_err());
+    }
+}

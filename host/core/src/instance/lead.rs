@@ -1,0 +1,96 @@
+//! A primary is there: all others follow it.
+
+use super::elect::next_reign;
+use super::pushes::target;
+use super::{Member, Observation, Plan, Step, Wanted};
+use crate::agent::{Role, ServerState};
+
+pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut Plan) {
+    let asked_down = |member: &Member| wanted.fenced.iter().any(|name| name == member.name());
+    if asked_down(primary) {
+        let others = seen.members.len() > 1;
+        let words = "the pod is the primary: hand over first (kubectl hera promote), then fence it";
+        if others {
+            plan.refused = Some(format!("{}: {words}", primary.name()));
+        }
+    }
+    crown_again(seen, primary, plan);
+    let Some(ip) = primary.ip() else { return };
+    let reign = primary.reign();
+    for member in &seen.members {
+        let Some(status) = member.agent.status() else {
+            continue;
+        };
+        if member.ordinal == primary.ordinal || asked_down(member) {
+            continue;
+        }
+        if matches!(status.server, ServerState::Fenced) || needs_word(status.role, member, primary)
+        {
+            let step = Step::Follow {
+                pod: target(member),
+                reign,
+                primary_uid: primary.uid().to_owned(),
+                ip: ip.to_owned(),
+            };
+            plan.push(step, format!("{} is the primary", primary.name()));
+        }
+    }
+}
+
+/// Two that serve are one too many: the one of the earlier reign goes. A primary that hangs goes if
+/// another has its data.
+pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
+    let primary = seen.primary();
+    if let Some(primary) = primary
+        && primary.agent.status().is_some_and(|status| status.hangs)
+        && seen.members.iter().any(|member| member.is_in_sync(primary))
+    {
+        let words = "its server answers nothing, and a replica is in sync";
+        plan.push(Step::Fence(target(primary)), words);
+        return;
+    }
+    for member in &seen.members {
+        let is_primary = primary.is_some_and(|primary| primary.ordinal == member.ordinal);
+        if member.agent.serves() && !is_primary {
+            let words = "another pod is the primary of a later reign";
+            plan.push(Step::Fence(target(member)), words);
+            return;
+        }
+        let asked = wanted.fenced.iter().any(|name| name == member.name());
+        let is_down = member
+            .agent
+            .status()
+            .is_none_or(|status| matches!(status.server, ServerState::Fenced));
+        if asked && !is_primary && !is_down {
+            plan.push(Step::Fence(target(member)), "somebody asked for it");
+            return;
+        }
+    }
+}
+
+fn needs_word(role: Role, member: &Member, primary: &Member) -> bool {
+    match role {
+        Role::Held => member.is_running(),
+        Role::Replica => {
+            let in_reign = !member.is_in_sync(primary) || member.reign() == primary.reign();
+            !member.follows(primary) || !in_reign
+        }
+        Role::Unknown | Role::Primary => false,
+    }
+}
+
+/// Promises that turn out to be unfounded would stop a healthy primary: it begins another reign.
+fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
+    let promises = seen.members.iter().filter_map(|member| {
+        let status = member.agent.status()?;
+        Some(status.memory.forsworn)
+    });
+    let forsworn = promises.max().unwrap_or(0).max(seen.remembered.forsworn);
+    if seen.members.len() > 1 && forsworn >= primary.reign() {
+        let step = Step::Promote {
+            pod: target(primary),
+            reign: next_reign(seen),
+        };
+        plan.push(step, "the primary is heard again");
+    }
+}

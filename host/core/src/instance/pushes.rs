@@ -1,0 +1,70 @@
+//! What agents are to hold.
+
+use super::plan::Target;
+use super::{Member, Observation, Plan, Step, Wanted};
+use crate::agent::{Members, Peer, ServerState};
+
+/// A step's target.
+pub(super) fn target(member: &Member) -> Target {
+    Target {
+        name: member.name().to_owned(),
+        uid: member.uid().to_owned(),
+    }
+}
+
+/// Who the data pods are: those that the spec wants and that have a pod. Pods beyond leave, and
+/// what they say counts no more.
+pub fn members(wanted: &Wanted, seen: &Observation) -> Members {
+    let counted = seen
+        .members
+        .iter()
+        .filter(|member| counts(wanted, seen, member));
+    Members {
+        pods: counted
+            .map(|member| Peer {
+                pod_uid: member.uid().to_owned(),
+                server_name: member.server_name.clone(),
+                ip: member.ip().map(str::to_owned),
+            })
+            .collect(),
+        fence_after_ms: wanted.fence_after_ms,
+    }
+}
+
+/// A pod beyond the wanted number counts as long as it is the primary.
+fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
+    let is_primary = seen
+        .primary()
+        .is_some_and(|primary| primary.ordinal == member.ordinal);
+    member.pod.is_some() && (wanted.keeps(member.ordinal) || is_primary)
+}
+
+pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
+    let peers = members(wanted, seen);
+    for member in &seen.members {
+        let Some(status) = member.agent.status() else {
+            continue;
+        };
+        if matches!(status.server, ServerState::Stopping) {
+            continue;
+        }
+        // Rights first: a revocation waits for no configuration.
+        let answers = matches!(status.server, ServerState::Running { .. });
+        let acl = seen.acl.revision;
+        if answers && acl != 0 && (status.acl.revision != acl || !status.acl.confirmed) {
+            let reason = format!("revision {acl} is wanted");
+            plan.push(Step::PushAcl(target(member)), reason);
+        }
+        let config = seen.config.revision;
+        if !wanted.paused && config != 0 && status.config.revision != config {
+            let reason = format!("revision {config} is wanted");
+            plan.push(Step::PushConfig(target(member)), reason);
+        }
+        let counts = peers.pods.iter().any(|peer| peer.pod_uid == member.uid());
+        // With replicas 0 nothing is known of the spec.
+        if wanted.replicas > 0 && counts && status.members != peers {
+            let reason = format!("there are {} data pods", peers.pods.len());
+            plan.push(Step::PushMembers(target(member)), reason);
+        }
+    }
+}

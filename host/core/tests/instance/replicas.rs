@@ -1,0 +1,357 @@
+//! Several pods: who leads, who follows, and what happens when they do not. Rows of the incidents
+//! are named by their ID.
+
+use hera_core::agent::{Role, ServerState};
+use hera_core::instance::{AgentView, Permit, Plan, Step, decide, set_size, unproven};
+
+use crate::fixtures::{Group, REIGN, address, group, status, uid};
+
+fn plan(group: &Group) -> Plan {
+    decide(&group.wanted, &group.seen)
+}
+
+fn names(plan: &Plan) -> Vec<&'static str> {
+    plan.steps
+        .iter()
+        .map(|planned| planned.step.name())
+        .collect()
+}
+
+fn promoted(plan: &Plan) -> Option<(String, u64)> {
+    plan.steps.iter().find_map(|planned| match &planned.step {
+        Step::Promote { pod, reign } => Some((pod.name.clone(), *reign)),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_group_in_sync_asks_for_nothing() {
+    for replicas in [2, 3, 5] {
+        assert_eq!(plan(&group(replicas)).steps, vec![]);
+    }
+}
+
+#[test]
+fn the_best_copy_follows_a_dead_primary_and_all_others_follow_it() {
+    let group = group(3)
+        .crash(0)
+        .links_down()
+        .at(0, 90, 9)
+        .at(1, 80, 9)
+        .at(2, 85, 9);
+    let plan = plan(&group);
+    assert_eq!(promoted(&plan), Some(("shop-2".into(), REIGN + 1)));
+    assert_eq!(
+        names(&plan),
+        ["promote", "set-endpoint", "follow", "follow"],
+        "{plan:?}"
+    );
+    let Step::SetEndpoint { ip } = &plan.steps[1].step else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(ip.as_deref(), Some(address(2).as_str()));
+}
+
+#[test]
+fn p05_an_empty_restarted_primary_is_no_choice_while_a_replica_has_the_data() {
+    let emptied = |forsworn| {
+        group(2)
+            .crash(0)
+            .links_down()
+            .at(0, 0, 0)
+            .at(1, 80, 9)
+            .change(move |_, seen| {
+                let memory = &mut status(&mut seen.members[0]).memory;
+                *memory = Default::default();
+                memory.forsworn = forsworn;
+            })
+    };
+    // It remembers nothing, so it is asked to stay out of it first.
+    assert_eq!(names(&plan(&emptied(0))), ["forswear", "forswear"]);
+    let of_replica = promoted(&plan(&emptied(REIGN))).map(|(pod, _)| pod);
+    assert_eq!(of_replica.as_deref(), Some("shop-1"));
+}
+
+#[test]
+fn p27_servers_that_start_together_are_never_two_primaries() {
+    let all_held = group(3)
+        .crash(0)
+        .crash(1)
+        .crash(2)
+        .at(0, 10, 9)
+        .at(1, 20, 9)
+        .at(2, 30, 9);
+    // The volume of the last primary has every write.
+    assert_eq!(
+        promoted(&plan(&all_held)).map(|(pod, _)| pod).as_deref(),
+        Some("shop-0")
+    );
+}
+
+#[test]
+fn p08_after_a_full_restart_nobody_is_chosen_before_all_copies_were_heard() {
+    let lost = |waited| {
+        group(3)
+            .crash(0)
+            .crash(1)
+            .crash(2)
+            .at(1, 0, 9)
+            .at(2, 0, 12)
+            .unheard(0)
+            .change(move |_, seen| {
+                seen.remembered.leaderless_ms = waited;
+                seen.remembered.permit = Some(Permit::Granted);
+                for member in &mut seen.members[1..] {
+                    status(member).memory.forsworn = REIGN;
+                }
+            })
+    };
+    let early = plan(&lost(5_000));
+    assert_eq!(promoted(&early), None);
+    assert!(early.waiting_for.unwrap().contains("not every copy"));
+    assert_eq!(
+        promoted(&plan(&lost(20_000)))
+            .map(|(pod, _)| pod)
+            .as_deref(),
+        Some("shop-2")
+    );
+}
+
+#[test]
+fn p21_without_proof_nobody_is_promoted_before_the_old_primary_must_have_stopped() {
+    let silent = || group(3).unheard(0).links_down().at(1, 80, 9).at(2, 85, 9);
+    let asked = plan(&silent());
+    assert_eq!(names(&asked), ["forswear", "forswear"]);
+    assert!(asked.waiting_for.unwrap().contains("too few"));
+    let claim = unproven(&silent().seen).unwrap();
+    assert_eq!((claim.reign, claim.uid), (REIGN, uid(0)));
+
+    let promise = |permit| {
+        silent().change(move |_, seen| {
+            seen.remembered.permit = Some(permit);
+            seen.remembered.forsworn = REIGN;
+            for member in &mut seen.members[1..] {
+                status(member).memory.forsworn = REIGN;
+            }
+        })
+    };
+    assert_eq!(promoted(&plan(&promise(Permit::Wait(900)))), None);
+    assert_eq!(promoted(&plan(&promise(Permit::Never))), None);
+    assert_eq!(
+        promoted(&plan(&promise(Permit::Granted))),
+        Some(("shop-2".into(), REIGN + 1))
+    );
+}
+
+#[test]
+fn a_primary_that_is_heard_again_begins_another_reign() {
+    let group = group(3).change(|_, seen| {
+        status(&mut seen.members[1]).memory.forsworn = REIGN;
+    });
+    assert_eq!(promoted(&plan(&group)), Some(("shop-0".into(), REIGN + 1)));
+}
+
+#[test]
+fn p14_of_two_that_serve_the_one_of_the_earlier_reign_is_fenced() {
+    let group = group(3).change(|_, seen| {
+        let other = status(&mut seen.members[1]);
+        (other.role, other.link) = (Role::Primary, None);
+        other.memory.reign = REIGN + 2;
+        other.memory.primary_uid = uid(1);
+    });
+    let plan = plan(&group);
+    let Some(Step::Fence(pod)) = plan.steps.last().map(|planned| &planned.step) else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(pod.name, "shop-0");
+}
+
+#[test]
+fn p17_a_replica_of_anybody_else_is_told_whom_to_follow() {
+    let group = group(3).change(|_, seen| {
+        let link = status(&mut seen.members[2]).link.as_mut().unwrap();
+        link.host = "10.9.9.9".into();
+    });
+    let plan = plan(&group);
+    assert_eq!(names(&plan), ["set-replicas", "follow"]);
+}
+
+#[test]
+fn p20_a_pod_that_is_not_heard_blocks_only_itself() {
+    let group = group(3)
+        .unheard(2)
+        .crash(0)
+        .links_down()
+        .at(0, 80, 9)
+        .at(1, 80, 9);
+    assert_eq!(
+        promoted(&plan(&group)).map(|(pod, _)| pod).as_deref(),
+        Some("shop-1")
+    );
+}
+
+#[test]
+fn p23_a_primary_that_comes_back_becomes_a_replica() {
+    let group = group(2).change(|_, seen| {
+        let other = status(&mut seen.members[1]);
+        (other.role, other.link) = (Role::Primary, None);
+        other.memory.reign = REIGN + 1;
+        let back = status(&mut seen.members[0]);
+        back.role = Role::Unknown;
+        back.server = ServerState::Fenced;
+        seen.endpoint = Some(address(1));
+        seen.replica_endpoints = vec![];
+    });
+    let plan = plan(&group);
+    assert_eq!(names(&plan), ["follow"], "{plan:?}");
+}
+
+#[test]
+fn p03_pods_are_replaced_one_at_a_time_replicas_first_and_the_primary_by_a_handover() {
+    let first = plan(&group(3).outdated(&[0, 1, 2]));
+    let Some(Step::DeletePod(pod)) = first.steps.last().map(|planned| &planned.step) else {
+        panic!("{first:?}")
+    };
+    assert_eq!(pod.name, "shop-2");
+    let last = plan(&group(3).outdated(&[0]));
+    let Some(Step::HandOver {
+        from, to, reign, ..
+    }) = last.steps.last().map(|p| &p.step)
+    else {
+        panic!("{last:?}")
+    };
+    assert_eq!(
+        (from.name.as_str(), to.name.as_str(), *reign),
+        ("shop-0", "shop-1", REIGN + 1)
+    );
+}
+
+#[test]
+fn p04_no_pod_is_replaced_while_another_is_not_in_sync() {
+    let group = group(3).outdated(&[1, 2]).change(|_, seen| {
+        status(&mut seen.members[2]).link.as_mut().unwrap().up = false;
+    });
+    // The one that is not in sync is itself the next.
+    let next = plan(&group);
+    assert!(names(&next).contains(&"delete-pod"), "{next:?}");
+    let group = group_with_broken_replica();
+    let waits = plan(&group);
+    assert!(!waits.is_disruptive(), "{waits:?}");
+    assert!(waits.waiting_for.unwrap().contains("shop-1"));
+}
+
+fn group_with_broken_replica() -> Group {
+    group(3).outdated(&[2]).change(|_, seen| {
+        status(&mut seen.members[1]).link.as_mut().unwrap().up = false;
+    })
+}
+
+#[test]
+fn p52_a_primary_whose_pod_is_to_end_hands_over_first() {
+    let leaving = group(2).change(|_, seen| {
+        status(&mut seen.members[0]).leaving = true;
+        seen.members[0].pod.as_mut().unwrap().deleting = true;
+    });
+    assert_eq!(names(&plan(&leaving)), ["hand-over"]);
+    let alone = leaving.links_down();
+    let waits = plan(&alone);
+    assert!(!waits.is_disruptive());
+    assert!(waits.waiting_for.unwrap().contains("no replica is in sync"));
+}
+
+#[test]
+fn a_primary_beyond_the_wanted_number_leaves_last_and_by_a_handover() {
+    let mut group = group(3).change(|wanted, seen| {
+        wanted.replicas = 2;
+        let (old, new) = (0, 2);
+        let status_of = |seen: &mut hera_core::instance::Observation, at: usize| {
+            status(&mut seen.members[at]).clone()
+        };
+        let (mut primary, mut replica) = (status_of(seen, old), status_of(seen, new));
+        primary.pod_uid = uid(2);
+        replica.pod_uid = uid(0);
+        for (at, status) in [(old, replica), (new, primary)] {
+            seen.members[at].agent = AgentView::Connected(Box::new(status));
+        }
+        for at in [0, 1] {
+            status(&mut seen.members[at]).link.as_mut().unwrap().host = address(2);
+        }
+        seen.endpoint = Some(address(2));
+        seen.replica_endpoints = vec![address(0), address(1)];
+    });
+    assert_eq!(set_size(2, false, &group.seen), 3, "it stays for now");
+    let next = plan(&group);
+    assert_eq!(names(&next), ["hand-over"], "{next:?}");
+    group.wanted.paused = true;
+    assert!(!plan(&group).is_disruptive());
+}
+
+#[test]
+fn a_request_that_cannot_be_met_says_why() {
+    let unknown = plan(&group(3).change(|wanted, _| wanted.promote = Some("shop-9".into())));
+    assert!(unknown.refused.unwrap().contains("no data pod shop-9"));
+    let lagging = group(3).change(|wanted, seen| {
+        wanted.promote = Some("shop-2".into());
+        status(&mut seen.members[2]).link.as_mut().unwrap().up = false;
+    });
+    assert!(plan(&lagging).refused.unwrap().contains("not in sync"));
+    let able = plan(&group(3).change(|wanted, _| wanted.promote = Some("shop-2".into())));
+    assert_eq!(names(&able), ["hand-over"]);
+}
+
+#[test]
+fn a_supervised_primary_waits_for_approval_of_exactly_this_step() {
+    let outdated = group(2)
+        .outdated(&[0])
+        .change(|wanted, _| wanted.supervised = true);
+    let waits = plan(&outdated);
+    assert!(!waits.is_disruptive());
+    let digest = waits.to_approve.unwrap();
+    let approved = outdated.change(|wanted, _| wanted.approved = Some(digest));
+    assert_eq!(names(&plan(&approved)), ["hand-over"]);
+    let other = approved.change(|wanted, seen| {
+        wanted.pod_revision = "newer".into();
+        seen.members[1].pod.as_mut().unwrap().revision = Some("newer".into());
+    });
+    assert!(!plan(&other).is_disruptive());
+}
+
+#[test]
+fn a_server_that_somebody_fences_stays_down_and_the_primary_is_not_fenced() {
+    let replica = group(3).change(|wanted, _| wanted.fenced = vec!["shop-1".into()]);
+    assert_eq!(names(&plan(&replica)), ["fence"]);
+    let primary = plan(&group(3).change(|wanted, _| wanted.fenced = vec!["shop-0".into()]));
+    assert!(!primary.is_disruptive());
+    assert!(primary.refused.unwrap().contains("hand over first"));
+}
+
+#[test]
+fn a_primary_that_hangs_is_fenced_only_if_another_has_its_data() {
+    let hangs = || {
+        group(2).change(|_, seen| {
+            status(&mut seen.members[0]).hangs = true;
+        })
+    };
+    assert_eq!(names(&plan(&hangs())), ["fence"]);
+    let alone = plan(&hangs().links_down());
+    assert!(!alone.is_disruptive(), "{alone:?}");
+}
+
+#[test]
+fn p07_what_was_written_down_counts_although_nobody_remembers_it() {
+    let crowned = group(3)
+        .unheard(0)
+        .links_down()
+        .at(1, 80, 9)
+        .at(2, 85, 9)
+        .change(|_, seen| {
+            seen.crown = Some(hera_core::instance::Claim {
+                reign: REIGN + 3,
+                uid: uid(0),
+            });
+        });
+    assert_eq!(unproven(&crowned.seen).unwrap().reign, REIGN + 3);
+    let asked = plan(&crowned);
+    assert_eq!(names(&asked), ["forswear", "forswear"]);
+    assert_eq!(promoted(&asked), None);
+}

@@ -1,0 +1,112 @@
+//! Proof that a change or a fault lost nothing: clients of several tempers write all along, one of
+//! them to the old primary's own address, and everything acknowledged is read back by content.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::{Instance, Login, Writer, figures::millis};
+
+/// Before and after, each client must have written this often, or nothing is proved.
+const AT_LEAST: usize = 100;
+const BOUND: Duration = Duration::from_secs(90);
+
+/// Clients that write.
+pub struct Verifier {
+    /// Through the Service; connects anew after any error.
+    quick: Writer,
+    /// Through the Service; keeps its connection as long as it stands.
+    stubborn: Writer,
+    /// To the old primary's address, all along.
+    prober: Writer,
+    begun: Instant,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Report {
+    /// Acknowledged writes of all clients.
+    pub acknowledged: usize,
+    /// Those of clients of the Service that are not there at the end.
+    pub lost: usize,
+    /// Writes that the old address acknowledged, and that are not there at the end.
+    pub lost_at_old_address: usize,
+    /// The longest time without an acknowledged write for the client that connects anew.
+    pub longest_gap: Duration,
+    /// The same for the one that keeps its connection.
+    pub longest_gap_stubborn: Duration,
+}
+
+impl Verifier {
+    /// Starts the clients, and waits until each has written for a while.
+    ///
+    /// # Errors
+    /// When they cannot write.
+    pub async fn start(instance: &Instance<'_>, old_address: &str) -> Result<Self> {
+        let app = instance.app().await?;
+        let verifier = Self {
+            quick: Writer::start("quick", app.clone()),
+            stubborn: Writer::start_stubborn("stubborn", app.clone()),
+            prober: Writer::start("prober", app.at(old_address)),
+            begun: Instant::now(),
+        };
+        for writer in [&verifier.quick, &verifier.stubborn, &verifier.prober] {
+            writer.wait_for_more(AT_LEAST, BOUND).await?;
+        }
+        Ok(verifier)
+    }
+
+    /// From a moment to the first write that the client of the Service got through after it.
+    pub fn first_after(&self, moment: Instant) -> Option<Duration> {
+        self.quick.first_after(moment)
+    }
+
+    /// Waits until the clients of the Service have written for a while since.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn wait_for_more(&self) -> Result<()> {
+        for writer in [&self.quick, &self.stubborn] {
+            writer.wait_for_more(AT_LEAST, BOUND).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops the clients and reads back what was acknowledged.
+    ///
+    /// # Errors
+    /// When it cannot be read, or too little was written to prove anything.
+    pub async fn finish(self, login: &Login) -> Result<Report> {
+        let seconds = self.begun.elapsed();
+        let (longest_gap, longest_gap_stubborn) =
+            (self.quick.longest_gap(), self.stubborn.longest_gap());
+        let (quick, lost_quick) = self.quick.read_back(login).await?;
+        let (stubborn, lost_stubborn) = self.stubborn.read_back(login).await?;
+        let (prober, lost_prober) = self.prober.read_back(login).await?;
+        ensure!(
+            quick >= 2 * AT_LEAST && stubborn >= 2 * AT_LEAST,
+            "only {quick} and {stubborn} writes in {seconds:?}"
+        );
+        Ok(Report {
+            acknowledged: quick + stubborn + prober,
+            lost: lost_quick.len() + lost_stubborn.len(),
+            lost_at_old_address: lost_prober.len(),
+            longest_gap,
+            longest_gap_stubborn,
+        })
+    }
+}
+
+impl Report {
+    /// For a table of figures.
+    pub fn line(&self) -> String {
+        format!(
+            "gap {}, for a client that keeps its connection {}; lost {} of {}, at the old address {}",
+            millis(self.longest_gap),
+            millis(self.longest_gap_stubborn),
+            self.lost,
+            self.acknowledged,
+            self.lost_at_old_address
+        )
+    }
+}

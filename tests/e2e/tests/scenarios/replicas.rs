@@ -1,0 +1,325 @@
+//! Several pods: faults and planned changes under clients that write all along (issue 5).
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use hera_api::conditions::{degraded, progressing, ready};
+use hera_tests_e2e::{Instance, Report, Scenario, Space, Verifier, millis, wait_for};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use serde_json::json;
+
+pub const ALL: &[Scenario] = scenarios![Alone;
+    three_pods_come_up_as_a_primary_and_two_replicas,
+    a_switchover_on_request_loses_nothing,
+    a_roll_of_all_pods_loses_nothing,
+    a_primary_whose_pod_is_deleted_hands_over,
+    pods_come_and_go_without_a_gap,
+    all_pods_deleted_at_once_come_back_with_their_data,
+    a_request_that_cannot_be_met_is_said,
+];
+
+const SOME: Duration = Duration::from_secs(60);
+
+async fn group<'a>(space: &'a Space<'_>, replicas: u32) -> Result<Instance<'a>> {
+    let instance = space.ready("group", json!({"replicas": replicas})).await?;
+    wait_in_sync(&instance, replicas).await?;
+    Ok(instance)
+}
+
+pub async fn wait_in_sync(instance: &Instance<'_>, replicas: u32) -> Result<()> {
+    let wanted = i32::try_from(replicas)?;
+    wait_for("all pods serve", SOME, async || {
+        let ready = instance.status().await?.ready_replicas;
+        ensure!(ready == Some(wanted), "{ready:?} of {wanted}");
+        Ok(())
+    })
+    .await?;
+    instance.wait_settled().await
+}
+
+pub fn address(pod: &Pod) -> Result<String> {
+    let status = pod.status.as_ref();
+    let ip = status.and_then(|status| status.pod_ip.clone());
+    ip.context("no pod IP")
+}
+
+/// Another pod than this is the primary.
+pub async fn wait_other_primary(instance: &Instance<'_>, old: &str) -> Result<String> {
+    wait_for("another primary", SOME, async || {
+        let primary = instance.status().await?.primary.context("none")?;
+        ensure!(primary != old, "it is still {old}");
+        Ok(primary)
+    })
+    .await
+}
+
+fn ensure_nothing_lost(report: &Report) -> Result<()> {
+    ensure!(
+        report.lost == 0 && report.lost_at_old_address == 0,
+        "{}",
+        report.line()
+    );
+    Ok(())
+}
+
+/// Row: replication: Services, roles, reads at replicas.
+async fn three_pods_come_up_as_a_primary_and_two_replicas(space: &Space<'_>) -> Result<()> {
+    let start = Instant::now();
+    let instance = space.ready("group", json!({"replicas": 3})).await?;
+    wait_in_sync(&instance, 3).await?;
+    let took = start.elapsed();
+    space
+        .bed()
+        .figures
+        .note("apply -> three pods in sync", millis(took));
+    let app = instance.app().await?;
+    let _: String = app.ask(&["SET", "key", "value"]).await?;
+    let namespace = space.namespace();
+    let words = [
+        "-n",
+        namespace,
+        "get",
+        "service",
+        "group-replicas",
+        "-o",
+        "jsonpath={.spec.clusterIP}",
+    ];
+    let replicas = app.at(&space.bed().kubectl(&words).await?);
+    wait_for("a replica has it", SOME, async || {
+        let value: String = replicas.ask(&["GET", "key"]).await?;
+        ensure!(value == "value", "it has {value}");
+        Ok(())
+    })
+    .await?;
+    let refused = replicas.ask::<String>(&["SET", "key", "other"]).await;
+    let refused = refused.map_err(|error| format!("{error:?}"));
+    ensure!(
+        refused
+            .as_ref()
+            .is_err_and(|error| error.contains("ReadOnly")),
+        "a replica that is written to says {refused:?}"
+    );
+    let primary = instance.primary_pod().await?;
+    let words = [
+        "-n",
+        namespace,
+        "get",
+        "pods",
+        "-l",
+        "cache.hera.io/role=primary",
+        "-o",
+        "name",
+    ];
+    let shown = space.bed().kubectl(&words).await?;
+    ensure!(
+        shown.trim() == format!("pod/{}", primary.name_any()),
+        "the label says {shown}"
+    );
+    let budget = [
+        "-n",
+        namespace,
+        "get",
+        "pdb",
+        "group",
+        "-o",
+        "jsonpath={.spec.maxUnavailable}",
+    ];
+    let budget = space.bed().kubectl(&budget).await?;
+    ensure!(budget == "1", "the budget is {budget}");
+    Ok(())
+}
+
+/// Row: planned: promote. Nothing lost, gap below 100 ms for a client that connects at once.
+async fn a_switchover_on_request_loses_nothing(space: &Space<'_>) -> Result<()> {
+    let instance = group(space, 3).await?;
+    let primary = instance.primary_pod().await?;
+    let verifier = Verifier::start(&instance, &address(&primary)?).await?;
+    let other = match primary.name_any().as_str() {
+        "group-2" => "group-1",
+        _ => "group-2",
+    };
+    instance
+        .annotate("cache.hera.io/promote", Some(other))
+        .await?;
+    let next = wait_other_primary(&instance, &primary.name_any()).await?;
+    ensure!(next == other, "{next} leads");
+    verifier.wait_for_more().await?;
+    wait_in_sync(&instance, 3).await?;
+    let report = verifier.finish(&instance.app().await?).await?;
+    space
+        .bed()
+        .figures
+        .note("switchover on request", report.line());
+    ensure_nothing_lost(&report)?;
+    ensure!(
+        report.longest_gap < Duration::from_millis(500),
+        "{}",
+        report.line()
+    );
+    space.wait_event("group", "SwitchedOver").await?;
+    Ok(())
+}
+
+/// Row: planned: resources roll. One pod at a time, the primary last and by a handover.
+async fn a_roll_of_all_pods_loses_nothing(space: &Space<'_>) -> Result<()> {
+    let instance = group(space, 3).await?;
+    let primary = instance.primary_pod().await?;
+    let mut before = Vec::new();
+    for ordinal in 0..3 {
+        before.push(instance.pod_of(ordinal).await?.uid());
+    }
+    let verifier = Verifier::start(&instance, &address(&primary)?).await?;
+    let start = Instant::now();
+    instance
+        .patch_spec(json!({"podTemplate": {"annotations": {"rolled": "yes"}}}))
+        .await?;
+    wait_for(
+        "all pods are others",
+        Duration::from_secs(120),
+        async || {
+            for (ordinal, uid) in (0..3).zip(&before) {
+                let now = instance.pod_of(ordinal).await?.uid();
+                ensure!(now != *uid, "group-{ordinal} is the old one");
+            }
+            Ok(())
+        },
+    )
+    .await?;
+    wait_in_sync(&instance, 3).await?;
+    let took = start.elapsed();
+    verifier.wait_for_more().await?;
+    let report = verifier.finish(&instance.app().await?).await?;
+    let figures = &space.bed().figures;
+    figures.note("roll of three pods", report.line());
+    figures.note("roll of three pods: in all", millis(took));
+    ensure_nothing_lost(&report)?;
+    ensure!(
+        report.longest_gap < Duration::from_secs(1),
+        "{}",
+        report.line()
+    );
+    Ok(())
+}
+
+/// Row: planned: drain. The agent's SIGTERM and the operator, bounded.
+async fn a_primary_whose_pod_is_deleted_hands_over(space: &Space<'_>) -> Result<()> {
+    let instance = group(space, 3).await?;
+    let primary = instance.primary_pod().await?;
+    let verifier = Verifier::start(&instance, &address(&primary)?).await?;
+    let namespace = space.namespace();
+    let words = ["-n", namespace, "delete", "pod", &primary.name_any()];
+    space.bed().kubectl(&words).await?;
+    wait_other_primary(&instance, &primary.name_any()).await?;
+    verifier.wait_for_more().await?;
+    wait_in_sync(&instance, 3).await?;
+    let report = verifier.finish(&instance.app().await?).await?;
+    space
+        .bed()
+        .figures
+        .note("primary's pod deleted", report.line());
+    ensure_nothing_lost(&report)?;
+    ensure!(
+        report.longest_gap < Duration::from_secs(1),
+        "{}",
+        report.line()
+    );
+    Ok(())
+}
+
+/// Row: planned: 1 -> 3 -> 5 -> 2 -> 1. The first pod is not restarted.
+async fn pods_come_and_go_without_a_gap(space: &Space<'_>) -> Result<()> {
+    let instance = space.ready("group", json!({})).await?;
+    let first = instance.pod_of(0).await?;
+    let run_id = instance.run_id().await?;
+    let verifier = Verifier::start(&instance, &address(&first)?).await?;
+    for replicas in [3, 5, 2, 1] {
+        instance.patch_spec(json!({"replicas": replicas})).await?;
+        wait_in_sync(&instance, replicas)
+            .await
+            .with_context(|| format!("to {replicas}"))?;
+        wait_for("as many pods", SOME, async || {
+            let pods = instance.status().await?.replicas;
+            ensure!(pods == Some(i32::try_from(replicas)?), "{pods:?}");
+            Ok(())
+        })
+        .await?;
+    }
+    verifier.wait_for_more().await?;
+    ensure!(
+        instance.run_id().await? == run_id,
+        "the first server restarted"
+    );
+    let report = verifier.finish(&instance.app().await?).await?;
+    space
+        .bed()
+        .figures
+        .note("1 -> 3 -> 5 -> 2 -> 1", report.line());
+    ensure_nothing_lost(&report)?;
+    ensure!(
+        report.longest_gap < Duration::from_secs(1),
+        "{}",
+        report.line()
+    );
+    Ok(())
+}
+
+/// Row: restart of everything (P01, P08).
+async fn all_pods_deleted_at_once_come_back_with_their_data(space: &Space<'_>) -> Result<()> {
+    let instance = group(space, 3).await?;
+    let app = instance.app().await?;
+    for number in 0..1000 {
+        let key = format!("key:{number}");
+        let _: String = app.ask(&["SET", &key, "value"]).await?;
+    }
+    let namespace = space.namespace();
+    let start = Instant::now();
+    let words = [
+        "-n",
+        namespace,
+        "delete",
+        "pods",
+        "--all",
+        "--grace-period=0",
+        "--force",
+    ];
+    space.bed().kubectl(&words).await?;
+    wait_for("the data is back", Duration::from_secs(90), async || {
+        let size: i64 = app.ask(&["DBSIZE"]).await?;
+        ensure!(size == 1000, "{size} keys");
+        let _: String = app.ask(&["SET", "key:0", "value"]).await?;
+        Ok(())
+    })
+    .await?;
+    let took = start.elapsed();
+    wait_in_sync(&instance, 3).await?;
+    space.bed().figures.note(
+        "all three pods deleted at once: to the next write",
+        millis(took),
+    );
+    let size: i64 = app.ask(&["DBSIZE"]).await?;
+    ensure!(size == 1000, "{size} keys");
+    Ok(())
+}
+
+/// Row: bad input: an annotation that names an unknown pod.
+async fn a_request_that_cannot_be_met_is_said(space: &Space<'_>) -> Result<()> {
+    let instance = group(space, 2).await?;
+    instance
+        .annotate("cache.hera.io/promote", Some("group-9"))
+        .await?;
+    let words = instance
+        .wait_condition(degraded::TYPE, "True", degraded::REQUEST_REFUSED)
+        .await?;
+    ensure!(words.contains("no data pod group-9"), "{words}");
+    let serves = instance.condition(ready::TYPE).await?;
+    ensure!(serves.status == "True", "{serves:?}");
+    instance.annotate("cache.hera.io/promote", None).await?;
+    instance
+        .wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED)
+        .await?;
+    instance
+        .wait_condition(progressing::TYPE, "False", progressing::SETTLED)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! A history: random faults, then none, and what must be so at the end.
+
+mod faults;
+
+use rand::Rng as _;
+
+use crate::data::Data;
+use crate::net::set;
+use crate::operator::Operator;
+use crate::pod::Persistence;
+use crate::rules::Rules;
+use crate::world::{Breach, Guarantee, Setup, World};
+
+/// Pods that there may be in one history.
+const PODS: usize = 12;
+/// Once faults have ended everything is well after this, and for the longest fence.
+const BOUND: u64 = 60_000;
+
+#[derive(Clone, Copy)]
+enum Step {
+    Nothing,
+    Cut,
+    HealNetwork,
+    Freeze,
+    Thaw,
+    CrashServer,
+    HangServer,
+    RestartPod,
+    ReplacePod,
+    StopOperator,
+    WakeOperators,
+    CrashOperator,
+    CutApi,
+    Weather,
+    Wish,
+    Limit,
+    Stubborn,
+    Drain,
+}
+
+/// How often each is taken. A history has factors of its own, so that some faults are left out and
+/// others come thick; what mends is never left out.
+const STEPS: [(Step, u32, bool); 18] = [
+    (Step::Nothing, 18, true),
+    (Step::Cut, 12, false),
+    (Step::HealNetwork, 10, true),
+    (Step::Freeze, 4, false),
+    (Step::Thaw, 8, true),
+    (Step::CrashServer, 4, false),
+    (Step::HangServer, 2, false),
+    (Step::RestartPod, 4, false),
+    (Step::ReplacePod, 2, false),
+    (Step::StopOperator, 5, false),
+    (Step::WakeOperators, 6, true),
+    (Step::CrashOperator, 3, false),
+    (Step::CutApi, 2, false),
+    (Step::Weather, 4, false),
+    (Step::Wish, 10, false),
+    (Step::Limit, 2, false),
+    (Step::Stubborn, 2, true),
+    (Step::Drain, 2, true),
+];
+
+/// What came of a history.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its figures.
+    pub tally: Tally,
+    /// A promise that was broken.
+    pub breach: Option<Breach>,
+    /// What happened, if it was kept.
+    pub journal: Vec<String>,
+}
+
+/// Figures of histories.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Histories.
+    pub histories: u64,
+    /// Random steps.
+    pub steps: u64,
+    /// Milliseconds that passed in the model.
+    pub millis: u64,
+    /// Writes that were acknowledged.
+    pub writes: u64,
+    /// By a server that had just woken, before its agent looked at the clock.
+    pub after_thaw: u64,
+    /// Promotions.
+    pub promotions: u64,
+    /// Handovers in which nothing else failed.
+    pub handovers: u64,
+    /// Servers that the fence stopped.
+    pub fenced: u64,
+    /// Times that an operator became sure without proof.
+    pub granted: u64,
+    /// Copies of another history that were replaced.
+    pub replaced: u64,
+}
+
+impl Tally {
+    /// Adds another.
+    pub fn add(&mut self, other: &Self) {
+        self.histories += other.histories;
+        self.steps += other.steps;
+        self.millis += other.millis;
+        self.writes += other.writes;
+        self.after_thaw += other.after_thaw;
+        self.promotions += other.promotions;
+        self.handovers += other.handovers;
+        self.fenced += other.fenced;
+        self.granted += other.granted;
+        self.replaced += other.replaced;
+    }
+}
+
+/// Runs the history of a seed.
+pub fn run(seed: u64, rules: Rules, journal: bool) -> Outcome {
+    let mut world = begin(seed, rules, journal);
+    let steps = world.rng.random_range(200..=400);
+    let mut taken = 0;
+    while taken < steps && world.breach.is_none() {
+        world.any_step();
+        let millis = world.rng.random_range(2..=16) * 50;
+        world.pass_time(millis);
+        taken += 1;
+    }
+    if world.breach.is_none() {
+        settle(&mut world);
+    }
+    Outcome {
+        tally: Tally {
+            histories: 1,
+            steps: taken,
+            millis: world.time,
+            writes: world.writes,
+            after_thaw: world.after_thaw,
+            promotions: world.promotions,
+            handovers: world.handovers,
+            fenced: world.fenced,
+            granted: world.granted,
+            replaced: world.replaced,
+        },
+        breach: world.breach,
+        journal: world.journal,
+    }
+}
+
+fn begin(seed: u64, rules: Rules, journal: bool) -> World {
+    let fences = [1_000, 2_000, 3_000, 3_000, 5_000, 5_000, 15_000, 0];
+    let kept = [
+        Persistence::Appends,
+        Persistence::Snapshots,
+        Persistence::None,
+    ];
+    // Of the seed's bits, so that neighbours differ.
+    let bits = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    let setup = Setup {
+        seed,
+        pods: 2 + (bits % 4) as usize,
+        fence_after: fences[(bits >> 8) as usize % fences.len()],
+        persistence: kept[(bits >> 16) as usize % kept.len()],
+        rules,
+        journal,
+    };
+    let mut world = World::new(&setup);
+    for (_, weight, always) in STEPS {
+        let factors = if always {
+            &[1, 1, 2][..]
+        } else {
+            &[0, 0, 1, 1, 4]
+        };
+        let factor = factors[world.rng.random_range(0..factors.len())];
+        world.weights.push(weight * factor);
+    }
+    world.note(|_| format!("{setup:?}"));
+    world
+}
+
+/// Everything is mended: one primary must be there in time, keep what it acknowledges, and stay.
+fn settle(world: &mut World) {
+    world.mend();
+    let longest = world
+        .api
+        .lists
+        .iter()
+        .map(|list| list.fence_after)
+        .max()
+        .unwrap_or(0);
+    let at_rest =
+        |world: &World| world.is_settled() && world.operators.iter().all(Operator::is_idle);
+    // What was under way ends: late messages, fences that were about to strike.
+    world.pass_time(longest + 8_000);
+    if !world.until(BOUND, at_rest) {
+        world.broken(Guarantee::Settles, |world| {
+            format!("not settled: {}", world.picture())
+        });
+        return;
+    }
+    stays(world, 5_000);
+    // Another limit stops nobody.
+    let others = [1_000, 2_000, 5_000, 15_000];
+    world.api.fence_after = others[world.rng.random_range(0..others.len())];
+    stays(world, 20_000);
+}
+
+fn stays(world: &mut World, millis: u64) {
+    let Some(primary) = world.primary() else {
+        return;
+    };
+    let before = (
+        world.pods[primary].reign,
+        world.pods[primary].data,
+        world.promotions,
+    );
+    world.pass_time(millis);
+    world.writing = false;
+    world.pass_time(2_000);
+    world.writing = true;
+    if world.breach.is_some() {
+        return;
+    }
+    let has: Data = world.pods[primary].data;
+    let all = set(world.api.listed).all(|pod| world.pods[pod].data == has);
+    let kept = world.branches.contains(has, before.1);
+    if !world.is_settled() || world.promotions != before.2 || !all || !kept {
+        world.broken(Guarantee::Settles, |world| {
+            format!(
+                "pod {primary} ({before:?}) did not stay: {}",
+                world.picture()
+            )
+        });
+    }
+}
+
+impl World {
+    /// For people.
+    pub(crate) fn picture(&self) -> String {
+        let pods = self.pods.iter().filter(|pod| !pod.gone);
+        let words = pods.map(|pod| {
+            format!(
+                "\n  {}: {:?} {:?} fenced {} reign {} forsworn {} follows {:?} link {} {:?}",
+                pod.index,
+                pod.process,
+                pod.role,
+                pod.fenced,
+                pod.reign,
+                pod.forsworn,
+                pod.following,
+                pod.link_up,
+                pod.data
+            )
+        });
+        format!("crown {:?}{}", self.api.crown, words.collect::<String>())
+    }
+
+    fn any_pod(&mut self) -> usize {
+        // The primary more often than others.
+        if self.rng.random_range(0..3) == 0
+            && let Some(primary) = self.primary()
+        {
+            return primary;
+        }
+        let there: Vec<usize> = self
+            .pods
+            .iter()
+            .filter(|pod| !pod.gone)
+            .map(|pod| pod.index)
+            .collect();
+        there[self.rng.random_range(0..there.len())]
+    }
+
+    /// One of the steps by this history's own weights.
+    fn any_step(&mut self) {
+        let sum = self.weights.iter().sum();
+        let mut dice = self.rng.random_range(0..sum);
+        let chosen = self.weights.iter().position(|weight| {
+            let here = dice < *weight;
+            dice = dice.saturating_sub(*weight);
+            here
+        });
+        let pod = self.any_pod();
+        let operator = self.rng.random_range(0..2);
+        match STEPS[chosen.unwrap_or(0)].0 {
+            Step::Nothing => {}
+            Step::Cut => self.any_cut(pod),
+            Step::HealNetwork => self.heal_network(),
+            Step::Freeze => self.freeze(pod),
+            Step::Thaw => self.thaw_all(),
+            Step::CrashServer => self.crash_server(pod),
+            Step::HangServer => self.hang_server(pod),
+            Step::RestartPod => {
+                let power = self.rng.random_range(0..3) == 0;
+                self.restart_pod(pod, power);
+            }
+            Step::ReplacePod if self.pods.len() < PODS => {
+                let force = self.rng.random_range(0..2) == 0;
+                self.replace_pod(pod, force);
+            }
+            Step::ReplacePod => {}
+            Step::StopOperator => {
+                let busy = (0..2).find(|operator| self.operators[*operator].is_busy());
+                self.stop_operator(busy.unwrap_or(operator));
+            }
+            Step::WakeOperators => self.wake_operators(),
+            Step::CrashOperator => self.crash_operator(operator),
+            Step::CutApi => self.cut_api(),
+            Step::Weather => self.any_weather(),
+            Step::Wish => {
+                self.api.wish = true;
+                self.note(|_| "another primary is wanted".to_owned());
+            }
+            Step::Limit => {
+                let limits = [1_000, 2_000, 5_000, 0];
+                self.api.fence_after = limits[self.rng.random_range(0..limits.len())];
+                let limit = self.api.fence_after;
+                self.note(|_| format!("fenceAfter is {limit} now"));
+            }
+            Step::Stubborn => self.stubborn = pod,
+            Step::Drain => self.drain = self.rng.random_range(1..=9),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What may happen to an instance.
+
+use rand::Rng as _;
+
+use crate::net::{API, OPERATORS, Weather};
+use crate::pod::{Pod, Process, Role};
+use crate::world::World;
+
+impl World {
+    pub(crate) fn disturb(&mut self) {
+        self.disturbed_at = self.time;
+    }
+
+    pub(super) fn any_cut(&mut self, pod: usize) {
+        self.disturb();
+        let mut nodes: Vec<usize> = self
+            .pods
+            .iter()
+            .filter(|pod| !pod.gone)
+            .map(|pod| pod.index)
+            .collect();
+        nodes.extend(OPERATORS);
+        match self.rng.random_range(0..4) {
+            0 => {
+                self.note(|_| format!("pod {pod} is cut off"));
+                self.isolate(pod);
+            }
+            // Two sides.
+            1 | 2 => {
+                let side: u32 = self.rng.random();
+                let one_way = self.rng.random_range(0..4) == 0;
+                let (here, there): (Vec<_>, Vec<_>) =
+                    nodes.into_iter().partition(|node| side & (1 << node) != 0);
+                self.note(|_| format!("{here:?} is cut from {there:?}, one way: {one_way}"));
+                for one in &here {
+                    for other in &there {
+                        self.net.cut(*one, *other);
+                        if !one_way {
+                            self.net.cut(*other, *one);
+                        }
+                    }
+                }
+            }
+            _ => {
+                let other = nodes[self.rng.random_range(0..nodes.len())];
+                self.note(|_| format!("{pod} and {other} are cut"));
+                self.net.cut(pod, other);
+                if self.rng.random_range(0..2) == 0 {
+                    self.net.cut(other, pod);
+                }
+            }
+        }
+    }
+
+    /// Cuts a pod off from everything.
+    pub fn isolate(&mut self, pod: usize) {
+        self.disturb();
+        self.net.isolate(pod);
+    }
+
+    /// Cuts two pods from each other.
+    pub fn part(&mut self, one: usize, other: usize) {
+        self.disturb();
+        self.net.cut(one, other);
+        self.net.cut(other, one);
+    }
+
+    /// Cuts a pod from both operators.
+    pub fn part_from_operators(&mut self, pod: usize) {
+        for operator in OPERATORS {
+            self.part(pod, operator);
+        }
+    }
+
+    /// The network is whole.
+    pub fn heal_network(&mut self) {
+        if !self.net.is_whole() {
+            self.disturb();
+            self.note(|_| "the network is whole".to_owned());
+            self.net.heal();
+        }
+    }
+
+    pub(super) fn cut_api(&mut self) {
+        self.disturb();
+        self.note(|_| "the API server is cut off".to_owned());
+        self.net.isolate(API);
+    }
+
+    pub(super) fn any_weather(&mut self) {
+        self.disturb();
+        self.net.weather = match self.rng.random_range(0..3) {
+            0 => Weather {
+                lost: 0,
+                slow: 300,
+                twice: 100,
+                late: 4_900,
+            },
+            1 => Weather {
+                lost: 50,
+                slow: 100,
+                twice: 20,
+                late: 20_000,
+            },
+            _ => Weather::CALM,
+        };
+        let weather = self.net.weather;
+        self.note(|_| format!("{weather:?}"));
+    }
+
+    /// A pod stops, its agent with its server.
+    pub fn freeze(&mut self, pod: usize) {
+        self.disturb();
+        self.note(|_| format!("pod {pod} freezes"));
+        self.pods[pod].frozen = true;
+    }
+
+    /// It goes on; queued writes may be acknowledged before the agent has looked at the clock.
+    pub fn thaw(&mut self, pod: usize) {
+        if !self.pods[pod].frozen {
+            return;
+        }
+        self.disturb();
+        self.note(|_| format!("pod {pod} wakes"));
+        let next = self.time + self.rng.random_range(0..120);
+        let pod = &mut self.pods[pod];
+        pod.frozen = false;
+        pod.thawing = true;
+        pod.next_look = next;
+    }
+
+    pub(super) fn thaw_all(&mut self) {
+        for pod in 0..self.pods.len() {
+            self.thaw(pod);
+        }
+    }
+
+    /// A server's process is killed.
+    pub fn crash_server(&mut self, pod: usize) {
+        if self.pods[pod].process == Process::Running && !self.pods[pod].frozen {
+            self.disturb();
+            self.note(|_| format!("server {pod} crashes"));
+            let pause = self.rng.random_range(0..500);
+            self.stop_server(pod, pause);
+        }
+    }
+
+    /// A server's process is stopped; its agent runs on.
+    pub fn hang_server(&mut self, pod: usize) {
+        if self.pods[pod].runs() && !self.pods[pod].frozen {
+            self.disturb();
+            self.note(|_| format!("server {pod} hangs"));
+            self.pods[pod].stopped_at = Some(self.time);
+        }
+    }
+
+    /// A pod's container starts again, after a loss of power or not.
+    pub fn restart_pod(&mut self, pod: usize, power: bool) {
+        self.disturb();
+        self.note(|_| format!("pod {pod} starts again, power lost: {power}"));
+        let longest = if self.rng.random() { 300 } else { 5_000 };
+        let start = self.time + self.rng.random_range(100..longest);
+        self.stop_server(pod, 0);
+        self.pods[pod].container_ends(power, start, self.rules);
+    }
+
+    /// A pod is deleted and made anew. By force it may run on where it is, unseen; else its volume
+    /// goes to the new one.
+    pub fn replace_pod(&mut self, old: usize, force: bool) {
+        if self.api.listed & (1 << old) == 0 {
+            return;
+        }
+        self.disturb();
+        let new = self.pods.len();
+        self.note(|_| format!("pod {old} is replaced by pod {new}, by force: {force}"));
+        let clock = self.rng.random_range(0..1 << 30);
+        let start = self.time + self.rng.random_range(500..8_000);
+        let mut pod = Pod::new(new, self.pods[old].ordinal, clock, self.time);
+        pod.up = false;
+        pod.process = Process::Down(start);
+        pod.next_look = start;
+        self.api.listed &= !(1 << old);
+        self.api.listed |= 1 << new;
+        if !force {
+            self.stop_server(old, 0);
+            let from = &mut self.pods[old];
+            from.gone = true;
+            self.api.removed |= 1 << old;
+            pod.inherit(from);
+        }
+        self.pods.push(pod);
+    }
+
+    /// An operator stops where it is.
+    pub fn stop_operator(&mut self, operator: usize) {
+        self.stirred_at = self.time;
+        self.note(|_| format!("operator {operator} is stopped"));
+        self.operators[operator].stopped = true;
+    }
+
+    /// It goes on where it was.
+    pub fn wake_operator(&mut self, operator: usize) {
+        if self.operators[operator].stopped {
+            self.stirred_at = self.time;
+            self.note(|_| format!("operator {operator} goes on"));
+            self.operators[operator].stopped = false;
+        }
+    }
+
+    pub(super) fn wake_operators(&mut self) {
+        self.wake_operator(0);
+        self.wake_operator(1);
+    }
+
+    /// An operator's process ends; some of what it was about to send is sent.
+    pub fn crash_operator(&mut self, operator: usize) {
+        self.stirred_at = self.time;
+        self.note(|_| format!("operator {operator} crashes"));
+        let starts_at = self.time + self.rng.random_range(500..8_000);
+        let dead = &mut self.operators[operator];
+        dead.up = false;
+        dead.stopped = false;
+        dead.starts_at = starts_at;
+        let mut outbox = std::mem::take(&mut dead.outbox);
+        outbox.truncate(self.rng.random_range(0..=outbox.len()));
+        for (to, payload) in outbox {
+            self.send(OPERATORS[operator], to, payload);
+        }
+    }
+
+    /// No fault is left.
+    pub fn mend(&mut self) {
+        self.heal_network();
+        self.net.weather = Weather::CALM;
+        self.thaw_all();
+        self.wake_operators();
+        self.drain = 8;
+        self.api.wish = false;
+        for pod in 0..self.pods.len() {
+            let it = &mut self.pods[pod];
+            it.stopped_at = None;
+            // The kubelet is heard again, and ends what was deleted by force.
+            if self.api.listed & (1 << pod) == 0 && !it.gone {
+                it.gone = true;
+                it.role = Role::Held;
+                self.stop_server(pod, 0);
+                self.api.removed |= 1 << pod;
+            }
+        }
+        self.disturb();
+        self.note(|_| "no fault is left".to_owned());
+    }
+}

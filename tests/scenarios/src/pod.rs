@@ -1,0 +1,402 @@
+//! A data pod: an agent and its server. What the agent keeps on the volume comes first.
+
+use hera_core::agent::Question;
+use hera_core::fence::{Watch, vouches};
+
+use crate::data::Data;
+use crate::net::{Members, Position};
+use crate::rules::{Fault, Rules};
+
+/// Uids of pods.
+pub const NAMES: [&str; 16] = [
+    "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
+];
+/// A ticket is good for this long.
+pub const TICKET: u64 = 5_000;
+/// A server that answers nothing is killed after this.
+const HANG: u64 = 10_000;
+
+/// What a server keeps over a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// Nothing.
+    None,
+    /// What it had at the last snapshot.
+    Snapshots,
+    /// All; after a loss of power all but the last second.
+    Appends,
+}
+
+/// The server's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// None; the next start is then.
+    Down(u64),
+    /// It loads its data until then.
+    Loading(u64),
+    /// It answers.
+    Running,
+}
+
+/// The server's role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Held by the boot guard.
+    Held,
+    /// Follows, or would.
+    Replica,
+    /// Serves writes.
+    Primary,
+}
+
+/// What an agent tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    pub pod: usize,
+    /// When it was so.
+    pub at: u64,
+    pub running: bool,
+    pub fenced: bool,
+    pub role: Role,
+    pub reign: u64,
+    pub primary: usize,
+    pub was_primary: bool,
+    pub forsworn: u64,
+    /// Whom it follows now.
+    pub following: Option<(u64, usize)>,
+    /// Highest reign of which it was ever told to follow somebody.
+    pub told: u64,
+    pub link_up: bool,
+    pub members: u64,
+}
+
+/// What the agent is to do about a primary.
+pub enum Look {
+    Nothing,
+    Stop,
+    Ask(u64),
+}
+
+/// A data pod.
+pub struct Pod {
+    /// Among all there ever were.
+    pub index: usize,
+    pub(crate) ordinal: usize,
+    /// It is gone for good.
+    pub gone: bool,
+    pub(crate) offset: u64,
+
+    pub(crate) term: u64,
+    /// Of the data.
+    pub reign: u64,
+    pub(crate) primary: usize,
+    pub(crate) was_primary: bool,
+    pub(crate) following: Option<(u64, usize)>,
+    pub(crate) forsworn: u64,
+    /// Down until it is to follow or to be promoted.
+    pub fenced: bool,
+    pub(crate) members: Members,
+    pub(crate) disk: Data,
+    pub(crate) synced: Data,
+
+    pub(crate) up: bool,
+    pub(crate) boot: u32,
+    /// Neither agent nor server runs on.
+    pub frozen: bool,
+    /// It woke, and its agent has not looked at the clock yet.
+    pub(crate) thawing: bool,
+    pub(crate) next_look: u64,
+    tickets: [(u64, u64); 8],
+    tickets_given: u64,
+    /// It knows the password of whom it follows.
+    pub(crate) followed: bool,
+    pub(crate) watch: Option<Watch>,
+    question: Question,
+    base: u64,
+    /// Until when, and for which reign.
+    pub(crate) pause: Option<(u64, u64)>,
+    /// The last reign for which it paused: it pauses once for each.
+    pub(crate) paused_for: u64,
+    pub(crate) news: bool,
+
+    /// Its server's process.
+    pub process: Process,
+    pub(crate) runs_since: u64,
+    pub(crate) stopped_at: Option<u64>,
+    /// Its server's role.
+    pub role: Role,
+    /// It receives what its primary writes.
+    pub link_up: bool,
+    pub(crate) sync_done: Option<u64>,
+    /// Its copy.
+    pub data: Data,
+    pub(crate) counted: bool,
+    /// The reign of the primary that wrote it; nobody in the model knows.
+    pub(crate) copied_of: u64,
+}
+
+impl Pod {
+    pub(crate) fn new(index: usize, ordinal: usize, offset: u64, now: u64) -> Self {
+        Self {
+            index,
+            ordinal,
+            gone: false,
+            offset,
+            term: 0,
+            reign: 0,
+            primary: index,
+            was_primary: false,
+            following: None,
+            forsworn: 0,
+            fenced: false,
+            members: Members::default(),
+            disk: Data::default(),
+            synced: Data::default(),
+            up: true,
+            boot: 1,
+            frozen: false,
+            thawing: false,
+            next_look: 0,
+            tickets: [(0, 0); 8],
+            tickets_given: 0,
+            followed: false,
+            watch: None,
+            question: Question {
+                number: 0,
+                pod_uid: NAMES[index].to_owned(),
+                reign: 0,
+            },
+            base: 0,
+            pause: None,
+            paused_for: 0,
+            news: true,
+            process: Process::Loading(now + 100),
+            runs_since: 0,
+            stopped_at: None,
+            role: Role::Held,
+            link_up: false,
+            sync_done: None,
+            data: Data::default(),
+            counted: true,
+            copied_of: 0,
+        }
+    }
+
+    /// What its own clock says.
+    pub(crate) fn clock(&self, now: u64) -> u64 {
+        now + self.offset
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.up && self.process == Process::Running && self.stopped_at.is_none()
+    }
+
+    /// True if it acknowledges writes when asked now.
+    pub fn serves(&self) -> bool {
+        self.role == Role::Primary && self.runs() && !self.frozen
+    }
+
+    /// True if it serves, or would if it woke now.
+    pub(crate) fn could_serve(&self, now: u64) -> bool {
+        let there = self.up && self.process == Process::Running && self.role == Role::Primary;
+        let over = || {
+            let watch = self.watch.as_ref();
+            watch.is_some_and(|watch| watch.must_stop(self.clock(now)))
+        };
+        there && !(over() && (self.frozen || self.thawing))
+    }
+
+    pub(crate) fn known(&self) -> (u64, usize) {
+        self.following.unwrap_or((self.reign, self.primary))
+    }
+
+    pub(crate) fn status(&self, now: u64) -> Status {
+        Status {
+            pod: self.index,
+            at: now,
+            running: self.up && self.process == Process::Running,
+            fenced: self.fenced,
+            role: self.role,
+            reign: self.reign,
+            primary: self.primary,
+            was_primary: self.was_primary,
+            forsworn: self.forsworn,
+            following: self.following.filter(|_| self.role == Role::Replica),
+            told: self.known().0,
+            link_up: self.link_up,
+            members: self.members.revision,
+        }
+    }
+
+    pub(crate) fn position(&mut self, now: u64) -> Position {
+        self.tickets_given += 1;
+        let ticket = (u64::from(self.boot) << 32) + self.tickets_given;
+        self.tickets[(self.tickets_given % 8) as usize] = (ticket, self.clock(now));
+        let there = self.process == Process::Running;
+        let len = if there { self.data.len } else { 0 };
+        Position {
+            ticket,
+            branch: self.data.branch,
+            offset: if self.counted { len } else { 0 },
+            keys: len,
+        }
+    }
+
+    /// When a ticket was given out, if it is still good.
+    pub(crate) fn ticket(&self, ticket: u64, now: u64) -> Option<u64> {
+        let (_, given) = self.tickets.iter().find(|(known, _)| *known == ticket)?;
+        (self.clock(now) < given + TICKET).then_some(*given)
+    }
+
+    /// A watch over this primary, confirmed at `since`.
+    pub(crate) fn new_watch(&self, reign: u64, since: u64) -> Watch {
+        let mut watch = Watch::new(reign, NAMES[self.index], since);
+        let names = self.members.iter().map(|pod| NAMES[pod].to_owned());
+        watch.set_members(self.members.fence_after, names);
+        watch
+    }
+
+    pub(crate) fn arm(&mut self, watch: Watch, now: u64) {
+        self.base = self.clock(now);
+        self.watch = Some(watch);
+    }
+
+    pub(crate) fn take_members(&mut self, members: Members, now: u64, rules: Rules) {
+        let clock = self.clock(now);
+        self.members = members;
+        let Some(watch) = &mut self.watch else {
+            return;
+        };
+        let names = members.iter().map(|pod| NAMES[pod].to_owned());
+        if rules.has(Fault::LimitUnguarded) {
+            watch.set_members(members.fence_after, names);
+        } else {
+            watch.change_members(clock, members.fence_after, names);
+        }
+    }
+
+    /// The agent looks at the clock before all else.
+    pub(crate) fn look(&mut self, now: u64) -> Look {
+        self.thawing = false;
+        let clock = self.clock(now);
+        if self.stopped_at.is_some_and(|since| now >= since + HANG) {
+            return Look::Stop;
+        }
+        let Some(watch) = &mut self.watch else {
+            return Look::Nothing;
+        };
+        if watch.must_stop(clock) {
+            return Look::Stop;
+        }
+        match watch.ask(clock) {
+            Some(question) => {
+                self.question.reign = question.reign;
+                Look::Ask(question.number + self.base)
+            }
+            None => Look::Nothing,
+        }
+    }
+
+    pub(crate) fn is_confirmed(&mut self, number: u64, reign: u64, now: u64, rules: Rules) {
+        let before = self.watch.as_ref().and_then(Watch::deadline);
+        if let Some(watch) = &mut self.watch {
+            watch.confirmed_by_operator(number.saturating_sub(self.base), reign);
+        }
+        self.count_from_answer(before, now, rules);
+    }
+
+    pub(crate) fn is_vouched(&mut self, number: u64, peer: usize, now: u64, rules: Rules) {
+        let before = self.watch.as_ref().and_then(Watch::deadline);
+        if let Some(watch) = &mut self.watch {
+            watch.vouched_by(number.saturating_sub(self.base), NAMES[peer]);
+        }
+        self.count_from_answer(before, now, rules);
+    }
+
+    fn count_from_answer(&mut self, before: Option<u64>, now: u64, rules: Rules) {
+        if rules.has(Fault::ClockFromAnswer)
+            && self.watch.as_ref().and_then(Watch::deadline) != before
+        {
+            let base = self.base;
+            self.watch = Some(self.new_watch(self.reign, self.clock(now)));
+            self.base = base;
+        }
+    }
+
+    /// True if it vouches for that primary.
+    pub(crate) fn vouches(&self, asker: &Question) -> bool {
+        let (reign, whom) = self.known();
+        vouches(asker, self.forsworn, (reign, NAMES[whom]))
+    }
+
+    pub(crate) fn question(&mut self, number: u64, reign: u64) -> &Question {
+        self.question.number = number;
+        self.question.reign = reign;
+        &self.question
+    }
+
+    /// The server's process ends.
+    pub(crate) fn server_ends(&mut self, until: u64, rules: Rules) {
+        if !rules.has(Fault::TicketOutlivesServer) && !rules.has(Fault::PromotedTwice) {
+            self.tickets = [(0, 0); 8];
+        }
+        self.process = Process::Down(until);
+        self.stopped_at = None;
+        self.role = Role::Held;
+        self.link_up = false;
+        self.sync_done = None;
+        self.watch = None;
+        self.pause = None;
+        self.news = true;
+    }
+
+    /// The server has loaded what is on the disk.
+    pub(crate) fn server_runs(&mut self, now: u64, persistence: Persistence, rules: Rules) {
+        self.process = Process::Running;
+        self.runs_since = now;
+        self.data = self.disk;
+        self.counted = persistence == Persistence::Snapshots || self.data.len == 0;
+        self.role = if self.followed {
+            Role::Replica
+        } else {
+            Role::Held
+        };
+        if rules.has(Fault::NoBootGuard) && self.was_primary {
+            self.role = Role::Primary;
+        }
+        self.news = true;
+    }
+
+    /// The container ends, and the agent with it.
+    pub(crate) fn container_ends(&mut self, power: bool, start: u64, rules: Rules) {
+        self.server_ends(start, rules);
+        if power {
+            self.disk = self.synced;
+        }
+        self.up = false;
+        self.frozen = false;
+        self.thawing = false;
+        self.boot += 1;
+        self.next_look = start;
+        self.followed = false;
+        self.tickets = [(0, 0); 8];
+        if rules.has(Fault::PromiseForgotten) {
+            self.forsworn = 0;
+        }
+    }
+}
+
+impl Pod {
+    /// The volume of another.
+    pub(crate) fn inherit(&mut self, from: &Self) {
+        self.term = from.term;
+        self.reign = from.reign;
+        self.primary = from.primary;
+        self.was_primary = from.was_primary;
+        self.following = from.following;
+        self.forsworn = from.forsworn;
+        self.copied_of = from.copied_of;
+        self.disk = from.disk;
+        self.synced = from.synced;
+    }
+}

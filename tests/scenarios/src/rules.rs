@@ -1,0 +1,58 @@
+//! The rules, and faults that can be put into them.
+
+/// A rule that is broken on purpose, to see that the simulation notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The operator does not need the promises of the peers.
+    PeersNotAsked,
+    /// One promise fewer than half of the data pods will do.
+    OneTooFew,
+    /// Agents obey whatever term.
+    TermIgnored,
+    /// A confirmation counts from the answer instead of the question.
+    ClockFromAnswer,
+    /// A promise is forgotten when the agent restarts.
+    PromiseForgotten,
+    /// A promotion counts from its arrival instead of from the ticket.
+    PromotionFromArrival,
+    /// Nothing is written down before a promotion: the next leader goes by what agents remember that
+    /// it hears.
+    NothingWrittenDown,
+    /// Promises count over the pods of today, whatever list the old primary has.
+    ListOfToday,
+    /// A list of data pods replaces a newer one that came before.
+    ListsUnordered,
+    /// A primary follows whenever it is told to, paused or not.
+    FollowsUnpaused,
+    /// A primary follows in any pause, also in that for another handover.
+    AnyPause,
+    /// An order to promote is carried out again although the server has ended since, with
+    /// the same ticket.
+    PromotedTwice,
+    /// The operator does not note that the primary took another list or limit.
+    ChangeUnnoted,
+    /// A ticket is good although the server has started again since.
+    TicketOutlivesServer,
+    /// Another limit is set as for a new watch.
+    LimitUnguarded,
+    /// Any copy that runs is promoted.
+    AnyCopy,
+    /// A server starts as what it was before.
+    NoBootGuard,
+}
+
+/// The rules by which a world goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules(Option<Fault>);
+
+impl Rules {
+    /// With one fault.
+    pub fn with(fault: Fault) -> Self {
+        Self(Some(fault))
+    }
+
+    /// True if this fault is in.
+    pub fn has(self, fault: Fault) -> bool {
+        self.0 == Some(fault)
+    }
+}

@@ -1,0 +1,289 @@
+//! What an agent does with what it receives.
+
+use rand::Rng as _;
+
+use super::{Guarantee, World};
+use crate::net::{OPERATORS, Order, Payload, Position};
+use crate::pod::{Process, Role};
+use crate::rules::Fault;
+
+impl World {
+    pub(super) fn agent_receives(&mut self, from: usize, to: usize, payload: Payload) {
+        let now = self.time;
+        let rules = self.rules;
+        match payload {
+            Payload::Order { term, id, order } => {
+                let (done, position) = self.obey(to, term, order);
+                let status = self.pods[to].status(now);
+                let answer = Payload::Answer {
+                    id,
+                    done,
+                    position,
+                    status,
+                };
+                if !matches!(order, Order::Members(_) | Order::Position) {
+                    self.note(|_| {
+                        let word = if done { "does" } else { "refuses" };
+                        format!("pod {to} {word} {order:?} of {from}, term {term}")
+                    });
+                }
+                self.send(to, from, answer);
+            }
+            Payload::Question { number, reign } => {
+                let Ok([asker, peer]) = self.pods.get_disjoint_mut([from, to]) else {
+                    return;
+                };
+                if peer.vouches(asker.question(number, reign)) {
+                    let boot = asker.boot;
+                    self.send(to, from, Payload::Vouch { number, boot });
+                }
+            }
+            Payload::Confirm {
+                term,
+                number,
+                reign,
+            } => {
+                let pod = &mut self.pods[to];
+                if term >= pod.term {
+                    pod.term = term;
+                    pod.is_confirmed(number, reign, now, rules);
+                }
+            }
+            Payload::Vouch { number, boot } => {
+                let pod = &mut self.pods[to];
+                if boot == pod.boot {
+                    pod.is_vouched(number, from, now, rules);
+                }
+            }
+            Payload::News(_) | Payload::Answer { .. } => {}
+        }
+    }
+
+    /// Carries out an order, or does not.
+    fn obey(&mut self, index: usize, term: u64, order: Order) -> (bool, Option<Position>) {
+        let pod = &mut self.pods[index];
+        let seen = pod.term;
+        if order == Order::Position {
+            let can = pod.runs() || pod.fenced;
+            let position = can.then(|| pod.position(self.time));
+            return (can, position);
+        }
+        if term < seen && !self.rules.has(Fault::TermIgnored) {
+            return (false, None);
+        }
+        pod.term = seen.max(term);
+        pod.news = true;
+        let done = match order {
+            Order::Promote { reign, ticket } => self.promote(index, reign, ticket),
+            Order::Follow { reign, whom } => self.follow(index, reign, whom),
+            Order::Pause { millis, reign } => {
+                let until = pod.clock(self.time) + millis;
+                let can = pod.role == Role::Primary && pod.runs() && reign > pod.paused_for;
+                if can {
+                    pod.paused_for = reign;
+                    pod.pause = Some((until, reign));
+                }
+                can
+            }
+            Order::Release => {
+                pod.pause = None;
+                true
+            }
+            Order::Fence { reign } => {
+                let can = pod.reign <= reign;
+                if can {
+                    pod.fenced = true;
+                    self.stop_server(index, 0);
+                }
+                can
+            }
+            Order::Forswear { reign } => {
+                let serves = pod.role == Role::Primary && pod.reign <= reign;
+                if !serves {
+                    pod.forsworn = pod.forsworn.max(reign);
+                }
+                !serves
+            }
+            Order::Members(members) => {
+                let newer = members.revision >= pod.members.revision
+                    || self.rules.has(Fault::ListsUnordered);
+                let can = newer && members.pods & (1 << index) != 0;
+                if can && members != pod.members {
+                    pod.take_members(members, self.time, self.rules);
+                }
+                can
+            }
+            Order::Position => false,
+        };
+        if done && term < seen {
+            self.broken(Guarantee::OlderTerm, |_| {
+                format!("pod {index} of term {seen} does {order:?} of term {term}")
+            });
+        }
+        (done, None)
+    }
+
+    fn promote(&mut self, index: usize, reign: u64, ticket: u64) -> bool {
+        let now = self.time;
+        let load = self.rng.random_range(50..500);
+        let pod = &mut self.pods[index];
+        if pod.fenced {
+            pod.fenced = false;
+            pod.process = Process::Loading(now + load);
+            return false;
+        }
+        let serves = pod.role == Role::Primary && pod.runs();
+        if serves && pod.reign == reign {
+            return true;
+        }
+        let twice = self.rules.has(Fault::PromotedTwice) && pod.reign == reign;
+        let later = reign > pod.reign.max(pod.known().0);
+        if !pod.runs() || reign <= pod.forsworn || !(later || twice) {
+            return false;
+        }
+        if pod.members.pods & (1 << index) == 0 {
+            return false;
+        }
+        let Some(mut since) = pod.ticket(ticket, now) else {
+            return false;
+        };
+        if self.rules.has(Fault::PromotionFromArrival) {
+            since = pod.clock(now);
+        }
+        let watch = pod.new_watch(reign, since);
+        if watch.must_stop(pod.clock(now)) {
+            return false;
+        }
+        if !serves {
+            self.check_promotion(index, reign);
+            self.promotions += 1;
+        }
+        let pod = &mut self.pods[index];
+        pod.arm(watch, now);
+        pod.reign = reign;
+        pod.copied_of = reign;
+        pod.primary = index;
+        pod.was_primary = true;
+        pod.following = None;
+        pod.followed = false;
+        pod.pause = None;
+        if !serves {
+            pod.role = Role::Primary;
+            pod.link_up = false;
+            pod.sync_done = None;
+            pod.data = self.branches.fork(pod.data);
+            pod.counted = true;
+        }
+        true
+    }
+
+    fn follow(&mut self, index: usize, reign: u64, whom: usize) -> bool {
+        let now = self.time;
+        let rules = self.rules;
+        let load = self.rng.random_range(50..500);
+        let pod = &self.pods[index];
+        let serves = pod.role == Role::Primary;
+        if whom == index || reign < pod.known().0.max(pod.reign) {
+            return false;
+        }
+        if serves {
+            let pause = pod.pause.filter(|(until, _)| pod.clock(now) < *until);
+            let paused = match pause {
+                Some((_, bound)) => bound == reign || rules.has(Fault::AnyPause),
+                None => false,
+            };
+            if reign == pod.reign || !(paused || rules.has(Fault::FollowsUnpaused)) {
+                return false;
+            }
+            self.check_demotion(index, whom, reign);
+            self.drop_followers(index);
+        }
+        let pod = &mut self.pods[index];
+        let same = pod.role == Role::Replica && pod.known().1 == whom;
+        pod.was_primary = false;
+        pod.following = Some((reign, whom));
+        pod.followed = true;
+        pod.forsworn = pod.forsworn.max(reign - 1);
+        pod.watch = None;
+        if pod.fenced {
+            pod.fenced = false;
+            pod.process = Process::Loading(now + load);
+        } else if pod.process == Process::Running {
+            pod.role = Role::Replica;
+            if !same {
+                pod.link_up = false;
+                pod.sync_done = None;
+            }
+            self.note_reign(index);
+        }
+        true
+    }
+
+    /// A serving primary is demoted only for one that has everything.
+    fn check_demotion(&mut self, index: usize, whom: usize, reign: u64) {
+        let (old, new) = (self.pods[index].data, self.pods[whom].data);
+        self.demoted = Some((old, self.time, reign));
+        let restarted = !self.pods[whom].runs() || self.pods[whom].runs_since + 5_000 > self.time;
+        if !restarted && !self.branches.contains(new, old) {
+            self.broken(Guarantee::HandoverLosesNothing, |_| {
+                format!("pod {index} at {old:?} is to follow pod {whom} at {new:?}")
+            });
+        }
+    }
+
+    fn check_promotion(&mut self, index: usize, reign: u64) {
+        let now = self.time;
+        let calm = match self.net.weather.lost + self.net.weather.slow {
+            0 => now - self.disturbed_at,
+            _ => 0,
+        };
+        if let Some(other) = (0..self.pods.len()).find(|other| {
+            *other != index && !self.pods[*other].gone && self.pods[*other].could_serve(now)
+        }) {
+            self.broken(Guarantee::OnePrimary, |world| {
+                let reign = world.pods[other].reign;
+                format!("pod {index} is promoted while pod {other} of reign {reign} may serve")
+            });
+        }
+        // When nothing fails the next primary has it all, and the one of the handover in any case.
+        if let Some((had, at, planned)) = self.demoted.take()
+            && ((now - at + 2_000 < calm && self.net.is_whole()) || planned == reign)
+        {
+            self.handovers += 1;
+            if !self.branches.contains(self.pods[index].data, had) {
+                self.broken(Guarantee::HandoverLosesNothing, |world| {
+                    let has = world.pods[index].data;
+                    format!("the old primary had {had:?}, pod {index} has {has:?}")
+                });
+            }
+        }
+        let chosen = &self.pods[index];
+        let (reign, data, counted) = (chosen.reign, chosen.data, chosen.counted);
+        let leader = OPERATORS[usize::from(self.operators[1].leads(now))];
+        let better = self.pods.iter().find(|other| {
+            other.index != index
+                && !other.gone
+                && other.runs()
+                && !other.frozen
+                && other.runs_since + 5_000 < now
+                && other.role == Role::Replica
+                && other.counted
+                && counted
+                && self.api.listed & (1 << other.index) != 0
+                && self.net.both_ways(other.index, leader)
+                && other.members.revision == chosen.members.revision
+                && !self.branches.contains(data, other.data)
+                && (other.reign > reign
+                    || (other.reign == reign && other.data.branch == data.branch)
+                        && other.data.len > data.len)
+        });
+        if calm > 5_000
+            && let Some(better) = better
+        {
+            let better = (better.index, better.reign, better.data);
+            self.broken(Guarantee::BestCopy, |_| {
+                format!("pod {index} ({reign}, {data:?}) is promoted instead of {better:?}")
+            });
+        }
+    }
+}

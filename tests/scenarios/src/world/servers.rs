@@ -1,0 +1,200 @@
+//! What servers do, and what happens to them.
+
+use rand::Rng as _;
+
+use super::{Guarantee, World};
+use crate::data::Data;
+use crate::pod::{Persistence, Process, Role};
+
+impl World {
+    pub(super) fn run_server(&mut self, index: usize) {
+        let now = self.time;
+        let (persistence, rules) = (self.persistence, self.rules);
+        let pod = &mut self.pods[index];
+        if !pod.up || pod.frozen {
+            return;
+        }
+        match pod.process {
+            Process::Down(at) if now >= at && !pod.fenced => {
+                pod.process = Process::Loading(now + self.rng.random_range(50..800));
+                pod.news = true;
+            }
+            Process::Loading(at) if now >= at && !pod.fenced => {
+                pod.server_runs(now, persistence, rules);
+            }
+            Process::Running => {
+                if pod.role == Role::Replica {
+                    self.replicate(index);
+                }
+                self.persist(index);
+            }
+            Process::Down(_) | Process::Loading(_) => {}
+        }
+    }
+
+    fn persist(&mut self, index: usize) {
+        let pod = &mut self.pods[index];
+        match self.persistence {
+            Persistence::None => {}
+            Persistence::Appends => {
+                pod.disk = pod.data;
+                if self.time.is_multiple_of(1_000) {
+                    pod.synced = pod.data;
+                }
+            }
+            Persistence::Snapshots => {
+                if (self.time / 50 + index as u64).is_multiple_of(600) {
+                    pod.disk = pod.data;
+                    pod.synced = pod.data;
+                }
+            }
+        }
+    }
+
+    /// A replica reads from whom it follows.
+    fn replicate(&mut self, index: usize) {
+        let pod = &self.pods[index];
+        let Some((_, master)) = pod.following.filter(|_| pod.followed && pod.runs()) else {
+            return;
+        };
+        let there = &self.pods[master];
+        if there.frozen || there.stopped_at.is_some() {
+            return;
+        }
+        let reaches = !there.gone
+            && there.up
+            && there.process == Process::Running
+            && self.net.both_ways(index, master);
+        let gives = there.role == Role::Primary || (there.role == Role::Replica && there.link_up);
+        let (has, data) = (pod.data, there.data);
+        let sync_done = pod.sync_done;
+        if pod.link_up {
+            if !reaches {
+                self.link(index, false);
+            } else if has != data && self.rng.random_range(0..10) < self.drain {
+                self.take(index, master, data);
+            }
+            return;
+        }
+        if !reaches || !gives {
+            self.pods[index].sync_done = None;
+            return;
+        }
+        match sync_done {
+            Some(at) if self.time >= at => {
+                self.take(index, master, data);
+                self.drop_followers(index);
+                let pod = &mut self.pods[index];
+                pod.sync_done = None;
+                pod.disk = data;
+                pod.synced = data;
+                self.link(index, true);
+            }
+            Some(_) => {}
+            None if self.branches.contains(data, has) && self.pods[index].counted => {
+                if self.rng.random_range(0..4) == 0 {
+                    self.take(index, master, data);
+                    self.link(index, true);
+                }
+            }
+            None => {
+                let takes = self.rng.random_range(200..3_000);
+                self.pods[index].sync_done = Some(self.time + takes);
+            }
+        }
+    }
+
+    fn link(&mut self, index: usize, up: bool) {
+        let pod = &mut self.pods[index];
+        pod.link_up = up;
+        pod.counted |= up;
+        pod.news = true;
+        self.note_reign(index);
+    }
+
+    /// In sync with a primary, the copy is of its reign.
+    pub(super) fn note_reign(&mut self, index: usize) {
+        let pod = &mut self.pods[index];
+        if let Some((reign, primary)) = pod.following
+            && pod.link_up
+            && reign >= pod.reign
+        {
+            pod.reign = reign;
+            pod.primary = primary;
+            pod.was_primary = false;
+        }
+    }
+
+    /// The copy becomes that of the other.
+    fn take(&mut self, index: usize, from: usize, data: Data) {
+        let had = self.pods[index].data;
+        let (own, reign) = (self.pods[index].copied_of, self.pods[from].copied_of);
+        if !self.branches.contains(data, had) {
+            self.replaced += 1;
+            self.note(|_| format!("pod {index} had {had:?} and takes {data:?} of pod {from}"));
+            if reign <= own {
+                self.broken(Guarantee::NothingWiped, |_| {
+                    format!(
+                        "pod {index} had {had:?} of reign {own} and takes {data:?} of pod {from}, \
+                         which is of reign {reign}"
+                    )
+                });
+            }
+        }
+        let pod = &mut self.pods[index];
+        pod.data = data;
+        pod.copied_of = reign;
+    }
+
+    pub(super) fn drop_followers(&mut self, index: usize) {
+        for other in 0..self.pods.len() {
+            let pod = &self.pods[other];
+            if pod.role == Role::Replica && pod.link_up && pod.known().1 == index {
+                self.link(other, false);
+            }
+        }
+    }
+
+    /// The server's process ends; the next starts after `pause` at the earliest.
+    pub(crate) fn stop_server(&mut self, index: usize, pause: u64) {
+        if self.pods[index].process == Process::Running {
+            self.drop_followers(index);
+        }
+        let until = self.time + pause;
+        let pod = &mut self.pods[index];
+        pod.server_ends(until, self.rules);
+        if self.persistence == Persistence::None {
+            pod.disk = Data::default();
+            pod.synced = Data::default();
+        }
+    }
+
+    /// The agent kills a server that nobody confirms, or that answers nothing.
+    pub(super) fn stop_unconfirmed(&mut self, index: usize) {
+        let now = self.time;
+        let pod = &self.pods[index];
+        let hangs = pod.stopped_at.is_some()
+            && !pod
+                .watch
+                .as_ref()
+                .is_some_and(|watch| watch.must_stop(pod.clock(now)));
+        if !hangs {
+            self.fenced += 1;
+            let well = self.net.is_whole() && self.net.weather.slow == 0;
+            let calm = if well {
+                now - self.disturbed_at.max(self.stirred_at)
+            } else {
+                0
+            };
+            let longest = self.api.lists.iter().map(|list| list.fence_after).max();
+            if calm > longest.unwrap_or(0) + 30_000 {
+                self.broken(Guarantee::Settles, |_| {
+                    format!("pod {index} is stopped although nothing was wrong for {calm} ms")
+                });
+            }
+            self.pods[index].fenced = true;
+        }
+        self.note(|_| format!("agent {index} kills its server"));
+        self.stop_server(index, 200);
+    }
+}
