@@ -95,6 +95,8 @@ pub struct Tally {
     pub granted: u64,
     /// Copies of another history that were replaced.
     pub replaced: u64,
+    /// Copies that went back a little, to another replica's.
+    pub shortened: u64,
 }
 
 impl Tally {
@@ -110,6 +112,7 @@ impl Tally {
         self.fenced += other.fenced;
         self.granted += other.granted;
         self.replaced += other.replaced;
+        self.shortened += other.shortened;
     }
 }
 
@@ -139,6 +142,7 @@ pub fn run(seed: u64, rules: Rules, journal: bool) -> Outcome {
             fenced: world.fenced,
             granted: world.granted,
             replaced: world.replaced,
+            shortened: world.shortened,
         },
         breach: world.breach,
         journal: world.journal,

@@ -108,6 +108,8 @@ pub struct World {
     pub handovers: u64,
     /// Copies of another history that were replaced.
     pub replaced: u64,
+    /// Copies that went back a little, to another replica's.
+    pub shortened: u64,
     /// Times that an operator became sure without proof.
     pub granted: u64,
     pub(crate) net: Net,
@@ -157,6 +159,7 @@ impl World {
             fenced: 0,
             handovers: 0,
             replaced: 0,
+            shortened: 0,
             granted: 0,
             net: Net::new(),
             rng,

@@ -74,7 +74,7 @@ fn ten_thousand_random_histories_break_no_guarantee() {
     println!(
         "figures: {} histories, {} steps, {} hours in the model, {:.0} s: {} writes acknowledged, {} \
          promotions ({} without proof), {} handovers, {} primaries stopped by their fence, {} copies \
-         replaced, {} writes acknowledged between waking and the fence",
+         replaced, {} shortened, {} writes acknowledged between waking and the fence",
         tally.histories,
         tally.steps,
         tally.millis / 3_600_000,
@@ -85,6 +85,7 @@ fn ten_thousand_random_histories_break_no_guarantee() {
         tally.handovers,
         tally.fenced,
         tally.replaced,
+        tally.shortened,
         tally.after_thaw,
     );
     assert!(tally.promotions > tally.histories && tally.granted > 0 && tally.handovers > 0);

@@ -124,7 +124,9 @@ impl Operator {
         now: u64,
         rules: Rules,
     ) {
-        let latest = api.lists.last().map_or(0, |list| list.revision);
+        // One that holds a list that is not written down cannot be waited out later.
+        let lists = api.lists.clone();
+        let written = |revision| lists.iter().any(|list| list.revision == revision);
         let mut best = None;
         let mut waits = false;
         // The highest reign of a copy that is there and cannot be asked yet.
@@ -143,7 +145,7 @@ impl Operator {
                 self.order(pod, Order::Position, now);
             }
             let known = known.filter(|known| now < known.asked + 1_500);
-            let Some(known) = known.filter(|_| status.members == latest) else {
+            let Some(known) = known.filter(|_| written(status.members)) else {
                 waits = true;
                 loading = loading.max(status.reign);
                 continue;
