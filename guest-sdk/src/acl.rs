@@ -57,7 +57,7 @@ impl AclInput {
             .any(|known| {
                 known
                     .get(command.len()..)
-                    .is_some_and(|rest| rest.starts_with('|'))
+                    .is_some_and(|rest| rest.as_bytes().first() == Some(&b'|'))
             })
     }
 

@@ -10,7 +10,7 @@ pub struct StartError(pub String);
 pub enum LoadError {
     /// More bytes than a module may have.
     #[error(
-        "the module has {bytes} bytes, {limit} are allowed; build it with opt-level \"s\", lto and strip"
+        "the module has {bytes} bytes, {limit} are allowed; build it with opt-level \"z\", lto and strip"
     )]
     TooLarge {
         /// Its size.

@@ -17,7 +17,7 @@ pub const ALL: &[Scenario] = scenarios![Alone;
 const FAULTS: &str = "HERA_E2E_FAULTS";
 const DEFAULT: usize = 500;
 const MANY: usize = 10_000;
-/// Before the first look: caches fill, the allocator gets its arenas.
+/// At least, before the first look: caches fill, the allocator gets its arenas.
 const WARM_UP: usize = 300;
 const OBJECTS: usize = 12;
 const TRAPS: &str = "hera_policy_decisions_total{decision=\"acl\",outcome=\"Trap\"";
@@ -44,7 +44,7 @@ async fn many_faults_leave_the_operators_memory_as_it_was(space: &Space<'_>) -> 
             .await?;
     }
     let operator = space.bed().operator();
-    provoke(&operator, &instances, WARM_UP).await?;
+    provoke(&operator, &instances, WARM_UP.max(wanted / 10)).await?;
     let before = resident(&operator).await?;
     provoke(&operator, &instances, wanted).await?;
     let after = resident(&operator).await?;
