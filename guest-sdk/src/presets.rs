@@ -68,7 +68,7 @@ fn rules(input: &AclInput, preset: Preset) -> Vec<CommandRule> {
     let usable_command = |name: &str| {
         input.has_command(name)
             || name
-                .split_once(|c| c == '|')
+                .split_once(['|'])
                 .is_some_and(|(base, _)| input.has_command(base) && !input.has_subcommands(base))
     };
     let mut rules = vec![];
