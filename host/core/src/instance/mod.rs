@@ -17,7 +17,7 @@ pub use decide::decide;
 pub use elect::{Claim, last_claim, unproven};
 pub use observation::{
     AgentView, ClaimView, Member, Observation, Permit, PodView, Remembered, RevisionView, Wanted,
-    WantedStorage,
+    WantedStorage, primary,
 };
 pub use plan::{Plan, PlannedStep, Step, Target};
 pub use pushes::members;

@@ -18,9 +18,11 @@ mod author;
 mod bad_input;
 mod bad_policies;
 mod changes;
+mod copies;
 mod deletion;
 mod endurance;
 mod faults;
+mod fences;
 mod figures;
 mod guide;
 mod healing;
@@ -28,8 +30,10 @@ mod hostile;
 mod install;
 mod lifecycle;
 mod operator;
+mod outages;
 mod policies;
 mod replicas;
+mod scene;
 mod shadows;
 mod sources;
 mod steady;
@@ -57,7 +61,10 @@ fn main() -> ExitCode {
         sources::ALONE,
         author::ALL,
         replicas::ALL,
+        fences::ALL,
+        copies::ALL,
         faults::ALL,
+        outages::ALL,
         guide::ALL,
         endurance::ALL,
     ];

@@ -205,6 +205,7 @@ pub async fn set_endpoint(material: &Material<'_>, ip: Option<&str>) -> Result<(
     };
     let primary = ip.and_then(|ip| endpoint(material, ip));
     let slice = build_endpoint_slice(&site.owner, family, primary.as_ref());
+    site.shared.groups.note_move(&site.instance(), site.term);
     let applier = &site.shared.applier;
     applier
         .apply(site.owner.namespace, site.owner.uid, &slice)
@@ -220,6 +221,7 @@ async fn set_replicas(material: &Material<'_>, ips: &[String]) -> Result<(), Pas
     };
     let replicas: Vec<_> = ips.iter().filter_map(|ip| endpoint(material, ip)).collect();
     let slice = build_replicas_slice(&site.owner, family, &replicas);
+    site.shared.groups.note_move(&site.instance(), site.term);
     let applier = &site.shared.applier;
     applier
         .apply(site.owner.namespace, site.owner.uid, &slice)
