@@ -86,7 +86,8 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
         Some(status.memory.forsworn)
     });
     let forsworn = promises.max().unwrap_or(0).max(seen.remembered.forsworn);
-    if seen.members.len() > 1 && forsworn >= primary.reign() {
+    // One that is to end takes no order to begin anything.
+    if seen.members.len() > 1 && !primary.is_leaving() && forsworn >= primary.reign() {
         let step = Step::Promote {
             pod: target(primary),
             reign: next_reign(seen),

@@ -2,7 +2,7 @@
 //! are named by their ID.
 
 use hera_core::agent::{Role, ServerState};
-use hera_core::instance::{AgentView, Permit, Plan, Step, decide, set_size, unproven};
+use hera_core::instance::{AgentView, Member, Permit, Plan, Step, decide, set_size, unproven};
 
 use crate::fixtures::{Group, REIGN, address, group, status, uid};
 
@@ -152,6 +152,21 @@ fn a_primary_that_is_heard_again_begins_another_reign() {
 }
 
 #[test]
+fn a_primary_that_ends_is_not_asked_to_begin_another_reign() {
+    let group = group(1).change(|_, seen| {
+        let primary = status(&mut seen.members[0]);
+        primary.leaving = true;
+        seen.remembered.forsworn = REIGN;
+        // The other pod has gone before it.
+        seen.members.push(Member {
+            ordinal: 1,
+            ..Member::default()
+        });
+    });
+    assert_eq!(promoted(&plan(&group)), None);
+}
+
+#[test]
 fn p14_of_two_that_serve_the_one_of_the_earlier_reign_is_fenced() {
     let group = group(3).change(|_, seen| {
         let other = status(&mut seen.members[1]);
@@ -164,6 +179,23 @@ fn p14_of_two_that_serve_the_one_of_the_earlier_reign_is_fenced() {
         panic!("{plan:?}")
     };
     assert_eq!(pod.name, "shop-0");
+}
+
+#[test]
+fn a_server_that_became_a_primary_by_hand_yields_to_the_one_that_was_promoted() {
+    let group = group(3).change(|_, seen| {
+        // shop-1 leads; shop-0 was told REPLICAOF NO ONE by somebody.
+        status(&mut seen.members[0]).memory.was_primary = false;
+        let promoted = status(&mut seen.members[1]);
+        (promoted.role, promoted.link) = (Role::Primary, None);
+        promoted.memory.was_primary = true;
+    });
+    let plan = plan(&group);
+    let fenced = plan.steps.iter().find_map(|planned| match &planned.step {
+        Step::Fence(pod) => Some(pod.name.as_str()),
+        _ => None,
+    });
+    assert_eq!(fenced, Some("shop-0"), "{plan:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod stream;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -44,7 +45,16 @@ struct Stream {
     client: AgentClient,
     view: Arc<Mutex<AgentView>>,
     since: Instant,
+    /// The pod object is gone: once the agent is not heard either, nobody listens any more.
+    gone: Arc<AtomicBool>,
     task: JoinHandle<()>,
+}
+
+impl Stream {
+    fn view(&self) -> AgentView {
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.clone()
+    }
 }
 
 impl Drop for Stream {
@@ -72,21 +82,15 @@ impl AgentPool {
     pub fn view(&self, pod_uid: &str) -> AgentView {
         self.lock()
             .get(pod_uid)
-            .map_or(AgentView::Absent, |stream| {
-                stream
-                    .view
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone()
-            })
+            .map_or(AgentView::Absent, Stream::view)
     }
 
     /// True while it is too early to say anything about an agent: it is listened to since a moment,
     /// as after a start of the operator, and was not heard yet.
     pub fn is_too_early(&self, pod_uid: &str) -> bool {
         self.lock().get(pod_uid).is_some_and(|stream| {
-            let view = stream.view.lock().unwrap_or_else(PoisonError::into_inner);
-            matches!(*view, AgentView::Absent) && stream.since.elapsed() < stream::FIRST_WORD
+            matches!(stream.view(), AgentView::Absent)
+                && stream.since.elapsed() < stream::FIRST_WORD
         })
     }
 
@@ -105,6 +109,7 @@ impl AgentPool {
     /// Listens to `target` with `client`, instead of whatever was there for the pod.
     pub fn listen(&self, target: Target, client: AgentClient) {
         let view: Arc<Mutex<AgentView>> = Arc::default();
+        let gone = Arc::<AtomicBool>::default();
         let listener = stream::Listener {
             client: client.clone(),
             instance: target.instance.clone(),
@@ -112,6 +117,7 @@ impl AgentPool {
             wake: self.wake.clone(),
             leadership: self.leadership.clone(),
             groups: self.groups.clone(),
+            gone: gone.clone(),
         };
         let task = tokio::spawn(listener.listen());
         let stream = Stream {
@@ -119,31 +125,50 @@ impl AgentPool {
             client,
             view,
             since: Instant::now(),
+            gone,
             task,
         };
         self.lock().insert(target.pod_uid, stream);
     }
 
-    /// Stops listening to every pod of an instance but those of `pod_uids`.
+    /// Stops listening to every pod of an instance but those of `pod_uids`, and primaries that are
+    /// heard although their pod object is gone: it proves nothing.
     pub fn keep_only(&self, instance: &InstanceRef, pod_uids: &[&str]) {
         self.lock().retain(|uid, stream| {
-            stream.target.instance != *instance || pod_uids.contains(&uid.as_str())
+            stream.target.instance != *instance
+                || pod_uids.contains(&uid.as_str())
+                || stream.view().serves()
         });
     }
 
-    /// Stops listening to a pod that is gone.
+    /// A pod object is gone: stops listening to its agent, unless a primary is heard there.
     pub fn drop_pod(&self, pod_uid: &str) {
-        self.lock().remove(pod_uid);
+        let mut streams = self.lock();
+        if let Some(stream) = streams.get(pod_uid) {
+            stream.gone.store(true, Ordering::Relaxed);
+        }
+        streams.retain(|uid, stream| {
+            let dropped = uid == pod_uid && !stream.view().serves();
+            !dropped && !stream.task.is_finished()
+        });
+    }
+
+    /// Agents of an instance that are heard and whose pod is none of `pod_uids`.
+    pub fn heard_beside(&self, instance: &InstanceRef, pod_uids: &[&str]) -> Vec<Target> {
+        let streams = self.lock();
+        let beside = streams.iter().filter(|(uid, stream)| {
+            stream.target.instance == *instance
+                && !pod_uids.contains(&uid.as_str())
+                && stream.view().status().is_some()
+        });
+        beside.map(|(_, stream)| stream.target.clone()).collect()
     }
 
     /// Agents that are connected now.
     pub fn connected(&self) -> usize {
         self.lock()
             .values()
-            .filter(|s| {
-                let view = s.view.lock().unwrap_or_else(PoisonError::into_inner);
-                view.status().is_some()
-            })
+            .filter(|stream| stream.view().status().is_some())
             .count()
     }
 

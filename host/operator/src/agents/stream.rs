@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,10 +33,12 @@ pub struct Listener {
     pub wake: UnboundedSender<InstanceRef>,
     pub leadership: Leadership,
     pub groups: Arc<Groups>,
+    /// The pod object is gone.
+    pub gone: Arc<AtomicBool>,
 }
 
 impl Listener {
-    /// Listens until the task is aborted; reconnects by itself.
+    /// Listens until the task is aborted, or nothing is left to listen to; reconnects by itself.
     pub async fn listen(self) {
         let mut retry = FIRST_RETRY;
         let started = Instant::now();
@@ -50,6 +53,9 @@ impl Listener {
                 retry = FIRST_RETRY;
             }
             debug!(instance = %self.instance, why, "agent stream broke");
+            if self.gone.load(Ordering::Relaxed) {
+                return self.tell(AgentView::Unreachable(stable(&why)));
+            }
             let since = *broken.get_or_insert_with(Instant::now);
             let is_news = match *self.view.lock().unwrap_or_else(PoisonError::into_inner) {
                 AgentView::Absent => started.elapsed() > FIRST_WORD,

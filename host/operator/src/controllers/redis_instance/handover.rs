@@ -30,7 +30,9 @@ pub async fn carry_out(
     reign: u64,
 ) -> Result<(), PassError> {
     let (old, new) = (material.agent(&from.uid)?, material.agent(&to.uid)?);
-    // Before the pause: clients do not wait for the API server, nor for nodes that follow late.
+    // Before the pause: clients wait neither for agents that do not answer or that are not connected
+    // yet, nor for the API server, nor for nodes that follow late.
+    tokio::try_join!(old.position(), new.position())?;
     crown::write(material.site, &to.uid, reign).await?;
     let groups = &material.site.shared.groups;
     tokio::time::sleep(groups.until_nodes_follow(&material.site.instance())).await;

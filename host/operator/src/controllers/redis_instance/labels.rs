@@ -18,8 +18,8 @@ pub async fn show_roles(shared: &Shared, site: &Site<'_>, seen: &Observation) {
         return;
     };
     let pods: Api<Pod> = Api::namespaced(shared.client.clone(), site.owner.namespace);
-    for (ordinal, pod) in &site.live.pods {
-        let is = match *ordinal == primary.ordinal {
+    for pod in site.live.pods.values() {
+        let is = match pod.uid().as_deref() == Some(primary.uid()) {
             true => "primary",
             false => "replica",
         };

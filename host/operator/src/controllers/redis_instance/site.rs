@@ -1,6 +1,6 @@
 //! An instance as it was found, before anybody looks at its spec.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hera_api::RedisInstance;
 use hera_api::meta::{
@@ -9,9 +9,10 @@ use hera_api::meta::{
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
 use hera_core::instance::{
-    AgentView, Member, Observation, RevisionView, Wanted, last_claim, primary,
+    AgentView, Member, Observation, PodView, RevisionView, Wanted, last_claim, primary,
 };
 use hera_render::Owner;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use super::crown;
@@ -28,13 +29,17 @@ pub struct Site<'a> {
     pub term: u64,
 }
 
-/// The data pods: as many as the spec wants, and those that are there beyond.
+/// The data pods: as many as the spec wants, and those that are there beyond. Where a pod object was
+/// deleted by force and its agent is heard, that is the pod until it is silent.
 pub fn members(shared: &Shared, owner: &Owner<'_>, wanted: u32, live: &Live) -> Vec<Member> {
-    let ordinals: BTreeSet<u32> = (0..wanted).chain(live.pods.keys().copied()).collect();
+    let leftover = leftover(shared, owner, live);
+    let there = live.pods.keys().chain(leftover.keys()).copied();
+    let ordinals: BTreeSet<u32> = (0..wanted).chain(there).collect();
     ordinals
         .into_iter()
         .map(|ordinal| {
-            let pod = live.pods.get(&ordinal).map(observe::pod_view);
+            let live_pod = || live.pods.get(&ordinal).map(observe::pod_view);
+            let pod = leftover.get(&ordinal).cloned().or_else(live_pod);
             let claim = live.claims.get(&ordinal);
             let agent = pod
                 .as_ref()
@@ -49,6 +54,27 @@ pub fn members(shared: &Shared, owner: &Owner<'_>, wanted: u32, live: &Live) -> 
             }
         })
         .collect()
+}
+
+/// Pods that are gone for the API server, and heard.
+fn leftover(shared: &Shared, owner: &Owner<'_>, live: &Live) -> BTreeMap<u32, PodView> {
+    let uids: Vec<String> = live.pods.values().filter_map(Pod::uid).collect();
+    let known: Vec<&str> = uids.iter().map(String::as_str).collect();
+    let instance = InstanceRef::new(owner.name.as_str()).within(owner.namespace);
+    let heard = shared.agents.heard_beside(&instance, &known).into_iter();
+    let pods = heard.filter_map(|target| {
+        let name = target.server_name.split('.').next()?.to_owned();
+        let ordinal = name.rsplit_once('-')?.1.parse().ok()?;
+        let pod = PodView {
+            name,
+            uid: target.pod_uid,
+            ip: Some(target.ip.to_string()),
+            deleting: true,
+            ..PodView::default()
+        };
+        Some((ordinal, pod))
+    });
+    pods.collect()
 }
 
 /// The name in the certificate of a pod's agent.
