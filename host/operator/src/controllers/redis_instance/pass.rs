@@ -22,7 +22,7 @@ use tracing::debug;
 
 use super::observe::{self, Live};
 use super::site::{self, Site};
-use super::{Outcome, PassError, act, children, events, image, labels, status};
+use super::{Outcome, PassError, act, children, events, farewell, image, labels, nodes, status};
 use crate::agents::{AgentClient, Target};
 use crate::authority::Authority;
 use crate::shared::{InstanceRef, Shared};
@@ -36,10 +36,12 @@ const LEADERLESS: u64 = 30_000;
 /// # Errors
 /// See [`PassError`]; the next pass starts from what is there then.
 pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, PassError> {
+    let namespace = object.namespace().unwrap_or_default();
     if object.metadata.deletion_timestamp.is_some() {
+        let instance = InstanceRef::new(&object.name_any()).within(&namespace);
+        farewell::let_go(shared, &instance).await;
         return Ok(Outcome::Standby);
     }
-    let namespace = object.namespace().unwrap_or_default();
     let term = shared.leadership.term();
     let authority = shared
         .authority
@@ -60,12 +62,14 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         return Ok(Outcome::Standby);
     };
     let wanted = u32::try_from(object.spec.replicas).unwrap_or(1).max(1);
+    let mut members = site::members(shared, &owner, wanted, &live);
+    nodes::look(&shared.client, &mut members).await;
     let site = Site {
         object,
         shared,
         owner,
         live: &live,
-        members: site::members(shared, &owner, wanted, &live),
+        members,
         term,
     };
     if site.is_too_early() {
@@ -73,7 +77,11 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         return Ok(Outcome::Waiting);
     }
     // Before anything that may fail or take its time.
-    let Some(seen) = site.heal(None).await? else {
+    let healed = site.heal(None).await;
+    if let Err(PassError::HandOver(_)) = &healed {
+        tell_of_handover(object, shared).await;
+    }
+    let Some(seen) = healed? else {
         return Ok(Outcome::Again);
     };
     let done = carry_on(&site, &authority, seen).await;
@@ -174,6 +182,15 @@ async fn write_status(
         events::publish_changes(shared, &object.object_ref(&()), last, wanted).await;
     }
     Ok(())
+}
+
+/// A handover in healing that does not succeed ends its pass before there is a status to write, so it is
+/// told by itself; the next pass that gets further takes it back.
+async fn tell_of_handover(object: &RedisInstance, shared: &Shared) {
+    let wanted = status::with_failed_handover(object, Timestamp::now());
+    if let Err(error) = write_status(object, shared, &wanted).await {
+        debug!(%error, "a handover that failed is not told of");
+    }
 }
 
 /// How many data pods there are.
@@ -303,6 +320,7 @@ impl Pass<'_> {
             ..site.requests()
         };
         let plan = decide(&wanted, &seen);
+        site.tell(&seen, &wanted, &plan);
         let about = object.object_ref(&());
         let peers = members(&wanted, &seen);
         let material = act::Material {
@@ -328,7 +346,10 @@ impl Pass<'_> {
             plan: Some(&plan),
             image: Some(&ctx.image),
             refused,
-            attention: self.attention(&passwords, decision.as_ref(), growth_refused),
+            attention: match &carried_out {
+                Err(PassError::HandOver(_)) => Some(status::handover_failed()),
+                _ => self.attention(&passwords, decision.as_ref(), growth_refused),
+            },
             app_user,
             app_name: &passwords.app_name,
             no_pod: observe::why_no_pod(&shared.client, live).await,
