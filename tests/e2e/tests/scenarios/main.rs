@@ -27,6 +27,8 @@ mod healing;
 mod hostile;
 mod install;
 mod lifecycle;
+mod nodes;
+mod oncall;
 mod operator;
 mod policies;
 mod replicas;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         bad_policies::ALL,
         lifecycle::ALL,
         policies::ALL,
+        oncall::ALL,
         shadows::ALL,
         sources::ALL,
         bad_input::ALL,
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         author::ALL,
         replicas::ALL,
         faults::ALL,
+        nodes::ALL,
         guide::ALL,
         endurance::ALL,
     ];
