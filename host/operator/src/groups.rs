@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hera_core::agent::Question;
 use hera_core::fence::{Desk, Wait};
@@ -23,7 +24,12 @@ struct Group {
     desk: Desk,
     leaderless_since: Option<u64>,
     proven: u64,
+    /// When a Service of it moved last.
+    moved: Option<Instant>,
 }
+
+/// kube-proxy takes in changes at most once in this time, unless it is told otherwise.
+const NODES_FOLLOW: Duration = Duration::from_millis(1_000);
 
 impl Groups {
     /// True if this leader confirms the primary that asks.
@@ -38,6 +44,22 @@ impl Groups {
     pub fn note_change(&self, instance: &InstanceRef, term: u64) {
         let now = boot_millis();
         self.with(instance, term, now, |group| group.desk.note_change(now));
+    }
+
+    /// A Service of it moves: nodes take in the next move later.
+    pub fn note_move(&self, instance: &InstanceRef, term: u64) {
+        let now = boot_millis();
+        self.with(instance, term, now, |group| {
+            group.moved = Some(Instant::now());
+        });
+    }
+
+    /// Until nodes take in a move at once.
+    pub fn until_nodes_follow(&self, instance: &InstanceRef) -> Duration {
+        let moved = self.lock().get(instance).and_then(|group| group.moved);
+        moved.map_or(Duration::ZERO, |moved| {
+            NODES_FOLLOW.saturating_sub(moved.elapsed())
+        })
     }
 
     /// Notes what was seen, and tells what is remembered. Where nothing proves that the last primary

@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use hera_api::conditions::{policy_healthy, progressing, ready};
 use hera_api::{RedisInstance, RedisInstanceStatus};
-use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
@@ -386,21 +386,13 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When there is no pod yet.
     pub async fn insider(&self) -> Result<Login> {
-        let secret: Secret = self
-            .space
-            .api()
-            .get(&format!("{}-system", self.name))
-            .await?;
-        let data = secret.data.unwrap_or_default();
-        let password = data
-            .get("operator-password")
-            .context("no operator-password")?;
-        let password = String::from_utf8(password.0.clone())?;
-        Ok(Login::new(
-            &self.pod_ip().await?,
-            "hera-operator",
-            &password,
-        ))
+        self.insider_at(&self.pod_ip().await?).await
+    }
+
+    async fn insider_at(&self, host: &str) -> Result<Login> {
+        let secret = format!("{}-system", self.name);
+        let password = self.space.secret(&secret, "operator-password").await?;
+        Ok(Login::new(host, "hera-operator", &password))
     }
 
     /// The server's id of its run: another one after each start.
@@ -416,7 +408,20 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When the server does not answer, or has no such field.
     pub async fn info(&self, field: &str) -> Result<String> {
-        let info: String = self.insider().await?.ask(&["INFO"]).await?;
+        self.info_at(&self.pod().await?, field).await
+    }
+
+    /// A field of the INFO of a pod's server.
+    ///
+    /// # Errors
+    /// When the server does not answer, or has no such field.
+    pub async fn info_at(&self, pod: &Pod, field: &str) -> Result<String> {
+        let ip = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.pod_ip.as_ref());
+        let login = self.insider_at(ip.context("no pod IP")?).await?;
+        let info: String = login.ask(&["INFO"]).await?;
         let mut fields = info.lines().filter_map(|line| line.split_once(':'));
         let found = fields.find(|(name, _)| *name == field);
         found

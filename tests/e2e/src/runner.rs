@@ -11,6 +11,8 @@ use crate::{Bed, Space};
 
 /// Two cores carry this many at a time.
 const THREADS: usize = 4;
+/// Scenarios that mostly wait, and measure while they do.
+const FEW: usize = 2;
 /// A scenario that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(300);
 /// Seconds for each scenario instead, where one is asked for more than usual (tests/report.sh).
@@ -21,6 +23,8 @@ const LIMIT_VARIABLE: &str = "HERA_E2E_LIMIT";
 pub enum Phase {
     /// Beside others.
     Together,
+    /// After all of those, beside few others: it waits most of the time for a bound of seconds.
+    Few,
     /// After all of those, one at a time: it disturbs the operator, or measures.
     Alone,
 }
@@ -98,13 +102,19 @@ async fn run_picked(picked: &[Scenario], options: &Options, all: usize) -> ExitC
             .copied()
             .filter(move |scenario| scenario.phase == phase)
     };
-    let mut results: Vec<_> = futures::stream::iter(of(Phase::Together))
-        .map(|scenario| show(&bed, scenario))
-        .buffer_unordered(options.threads)
-        .collect()
-        .await;
-    for scenario in of(Phase::Alone) {
-        results.push(show(&bed, scenario).await);
+    let mut results = Vec::new();
+    let phases = [
+        (Phase::Together, options.threads),
+        (Phase::Few, options.threads.min(FEW)),
+        (Phase::Alone, 1),
+    ];
+    for (phase, threads) in phases {
+        let shown: Vec<_> = futures::stream::iter(of(phase))
+            .map(|scenario| show(&bed, scenario))
+            .buffer_unordered(threads)
+            .collect()
+            .await;
+        results.extend(shown);
     }
     let failures: Vec<_> = results.into_iter().flatten().collect();
     report(&bed, &failures);

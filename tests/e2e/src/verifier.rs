@@ -61,6 +61,11 @@ impl Verifier {
         self.quick.first_after(moment)
     }
 
+    /// Writes of the clients of the Service that were acknowledged since a moment.
+    pub fn written_since(&self, moment: Instant) -> usize {
+        self.quick.since(moment) + self.stubborn.since(moment)
+    }
+
     /// Waits until the clients of the Service have written for a while since.
     ///
     /// # Errors

@@ -192,30 +192,26 @@ impl Testbed {
 
     /// Drops every packet from one pod's or node's address to another's, in this direction only.
     pub fn block(&self, from: &str, to: &str) -> Result<Fault> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let table = format!(
-            "hera-fault-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let undo_table = table.clone();
-        let fault = Fault::new(move || {
-            NODES.into_iter().try_for_each(|node| {
-                nft(
-                    node,
-                    &format!("add table ip {undo_table}; delete table ip {undo_table}"),
-                )
-            })
-        });
-        for node in NODES {
+        filter(|_| {
             let rule = format!("ip saddr {from} ip daddr {to} drop");
             let chain = |hook: &str| {
                 format!("chain {hook} {{\ntype filter hook {hook} priority -310\n{rule}\n}}\n")
             };
-            let chains = ["prerouting", "forward", "postrouting"].map(chain).concat();
-            nft(node, &format!("table ip {table} {{\n{chains}}}\n"))?;
-        }
-        Ok(fault)
+            ["prerouting", "forward", "postrouting"].map(chain).concat()
+        })
+    }
+
+    /// Whoever connects from a pod to one of two pods' addresses reaches the other. Connections that
+    /// stand already stay as they are.
+    pub fn exchange(&self, one: &str, other: &str) -> Result<Fault> {
+        filter(|node| {
+            let pods = node.pod_net();
+            format!(
+                "chain prerouting {{\ntype nat hook prerouting priority -110\n\
+                 ip saddr {pods} ip daddr {one} dnat to {other}\n\
+                 ip saddr {pods} ip daddr {other} dnat to {one}\n}}\n"
+            )
+        })
     }
 
     /// Kills a node as a power cut does: every process on it, and nobody answers for it any more.
@@ -274,6 +270,30 @@ fn forget_memory(node: Node) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A table of these chains on each node, until the fault ends.
+fn filter(chains: impl Fn(Node) -> String) -> Result<Fault> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let table = format!(
+        "hera-fault-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    let undo = table.clone();
+    let fault = Fault::new(move || {
+        NODES.into_iter().try_for_each(|node| {
+            nft(
+                node,
+                &format!("add table ip {undo}; delete table ip {undo}"),
+            )
+        })
+    });
+    for node in NODES {
+        let chains = chains(node);
+        nft(node, &format!("table ip {table} {{\n{chains}}}\n"))?;
+    }
+    Ok(fault)
 }
 
 fn nft(node: Node, script: &str) -> Result<()> {

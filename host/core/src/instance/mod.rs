@@ -18,7 +18,7 @@ pub use decide::decide;
 pub use elect::{Claim, last_claim, unproven};
 pub use observation::{
     AgentView, ClaimView, Member, NodeState, Observation, Permit, PodView, Remembered,
-    RevisionView, Wanted, WantedStorage,
+    RevisionView, Wanted, WantedStorage, primary,
 };
 pub use plan::{Plan, PlannedStep, Step, Target};
 pub use pushes::members;

@@ -272,11 +272,23 @@ impl Member {
 }
 
 impl Observation {
-    /// The member that serves as the primary: of several, that of the highest reign.
+    /// The member that serves as the primary; see [`primary`].
     pub fn primary(&self) -> Option<&Member> {
-        let serving = self.members.iter().filter(|member| member.agent.serves());
-        serving.max_by_key(|member| (member.reign(), std::cmp::Reverse(member.ordinal)))
+        primary(&self.members)
     }
+}
+
+/// The member that serves as the primary: of several, that of the highest reign, and of one reign
+/// that which was promoted. A server made a primary by hand has only the reign that it followed.
+pub fn primary(members: &[Member]) -> Option<&Member> {
+    let serving = members.iter().filter_map(|member| {
+        let promoted = member.agent.status()?.memory.was_primary;
+        member.agent.serves().then_some((member, promoted))
+    });
+    let best = serving.max_by_key(|(member, promoted)| {
+        (member.reign(), *promoted, std::cmp::Reverse(member.ordinal))
+    });
+    best.map(|(member, _)| member)
 }
 
 impl Member {

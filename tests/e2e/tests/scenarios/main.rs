@@ -18,9 +18,11 @@ mod author;
 mod bad_input;
 mod bad_policies;
 mod changes;
+mod copies;
 mod deletion;
 mod endurance;
 mod faults;
+mod fences;
 mod figures;
 mod guide;
 mod healing;
@@ -30,8 +32,10 @@ mod lifecycle;
 mod nodes;
 mod oncall;
 mod operator;
+mod outages;
 mod policies;
 mod replicas;
+mod scene;
 mod shadows;
 mod sources;
 mod steady;
@@ -60,7 +64,10 @@ fn main() -> ExitCode {
         sources::ALONE,
         author::ALL,
         replicas::ALL,
+        fences::ALL,
+        copies::ALL,
         faults::ALL,
+        outages::ALL,
         nodes::ALL,
         guide::ALL,
         endurance::ALL,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::replicas::{address, wait_in_sync, wait_other_primary};
 
-pub const ALL: &[Scenario] = scenarios![Together;
+pub const ALL: &[Scenario] = scenarios![Few;
     somebody_sees_who_leads_and_promotes_another,
     somebody_fences_a_replica_and_lifts_the_fence,
     somebody_restarts_all_pods_and_nothing_is_lost,

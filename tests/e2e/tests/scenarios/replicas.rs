@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use hera_api::conditions::{degraded, progressing, ready};
-use hera_tests_e2e::{Instance, Report, Scenario, Space, Verifier, millis, wait_for};
+use hera_tests_e2e::{Instance, Scenario, Space, Verifier, millis, wait_for};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
+
+use crate::scene::ensure_nothing_lost;
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     three_pods_come_up_as_a_primary_and_two_replicas,
@@ -52,15 +54,6 @@ pub async fn wait_other_primary(instance: &Instance<'_>, old: &str) -> Result<St
         Ok(primary)
     })
     .await
-}
-
-fn ensure_nothing_lost(report: &Report) -> Result<()> {
-    ensure!(
-        report.lost == 0 && report.lost_at_old_address == 0,
-        "{}",
-        report.line()
-    );
-    Ok(())
 }
 
 /// Row: replication: Services, roles, reads at replicas.

@@ -68,7 +68,11 @@ pub async fn carry_out(plan: &Plan, material: &Material<'_>) -> Result<(), PassE
     let (looks, instance) = (&material.site.shared.looks, material.site.instance());
     looks.begin(&instance, plan);
     let done = steps(plan, material, &mut notes).await;
-    looks.end(&instance, done.as_ref().err().map(ToString::to_string));
+    let failed = done.as_ref().err().map(ToString::to_string);
+    // What failed in healing is told until the next pass.
+    if failed.is_some() || !material.site.handover_failed {
+        looks.end(&instance, failed);
+    }
     // Later: nobody waits for an Event.
     for (severity, reason, note) in notes {
         let events = &material.site.shared.events;
@@ -235,6 +239,7 @@ pub async fn set_endpoint(material: &Material<'_>, ip: Option<&str>) -> Result<(
     };
     let primary = ip.and_then(|ip| endpoint(material, ip));
     let slice = build_endpoint_slice(&site.owner, family, primary.as_ref());
+    site.shared.groups.note_move(&site.instance(), site.term);
     let applier = &site.shared.applier;
     applier
         .apply(site.owner.namespace, site.owner.uid, &slice)
@@ -250,6 +255,7 @@ async fn set_replicas(material: &Material<'_>, ips: &[String]) -> Result<(), Pas
     };
     let replicas: Vec<_> = ips.iter().filter_map(|ip| endpoint(material, ip)).collect();
     let slice = build_replicas_slice(&site.owner, family, &replicas);
+    site.shared.groups.note_move(&site.instance(), site.term);
     let applier = &site.shared.applier;
     applier
         .apply(site.owner.namespace, site.owner.uid, &slice)

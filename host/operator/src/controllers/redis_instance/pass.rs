@@ -64,25 +64,31 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
     let wanted = u32::try_from(object.spec.replicas).unwrap_or(1).max(1);
     let mut members = site::members(shared, &owner, wanted, &live);
     nodes::look(&shared.client, &mut members).await;
-    let site = Site {
+    let mut site = Site {
         object,
         shared,
         owner,
         live: &live,
         members,
         term,
+        handover_failed: false,
     };
     if site.is_too_early() {
         // Nothing is known yet, and nothing is what a restarted operator says then.
         return Ok(Outcome::Waiting);
     }
     // Before anything that may fail or take its time.
-    let healed = site.heal(None).await;
-    if let Err(PassError::HandOver(_)) = &healed {
-        tell_of_handover(object, shared).await;
-    }
-    let Some(seen) = healed? else {
-        return Ok(Outcome::Again);
+    let mut failed = None;
+    let seen = match site.heal(None).await {
+        Ok(Some(seen)) => seen,
+        Ok(None) => return Ok(Outcome::Again),
+        // The primary serves on, and everything else goes on with it.
+        Err(error @ PassError::HandOver(_)) => {
+            failed = Some(error);
+            site.handover_failed = true;
+            site.seen(0, 0).await
+        }
+        Err(error) => return Err(error),
     };
     let done = carry_on(&site, &authority, seen).await;
     if done.is_err() {
@@ -91,7 +97,10 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
             debug!(%error, "known users are not confirmed either");
         }
     }
-    done
+    match failed {
+        Some(error) => done.and(Err(error)),
+        None => done,
+    }
 }
 
 async fn carry_on(
@@ -182,15 +191,6 @@ async fn write_status(
         events::publish_changes(shared, &object.object_ref(&()), last, wanted).await;
     }
     Ok(())
-}
-
-/// A handover in healing that does not succeed ends its pass before there is a status to write, so it is
-/// told by itself; the next pass that gets further takes it back.
-async fn tell_of_handover(object: &RedisInstance, shared: &Shared) {
-    let wanted = status::with_failed_handover(object, Timestamp::now());
-    if let Err(error) = write_status(object, shared, &wanted).await {
-        debug!(%error, "a handover that failed is not told of");
-    }
 }
 
 /// How many data pods there are.
@@ -319,7 +319,12 @@ impl Pass<'_> {
             supervised: v.update_mode == UpdateMode::Supervised,
             ..site.requests()
         };
-        let plan = decide(&wanted, &seen);
+        let mut plan = decide(&wanted, &seen);
+        if site.handover_failed {
+            // Not twice in one pass: clients feel each.
+            let is_handover = |step: &Step| matches!(step, Step::HandOver { .. });
+            plan.steps.retain(|planned| !is_handover(&planned.step));
+        }
         site.tell(&seen, &wanted, &plan);
         let about = object.object_ref(&());
         let peers = members(&wanted, &seen);
@@ -348,6 +353,7 @@ impl Pass<'_> {
             refused,
             attention: match &carried_out {
                 Err(PassError::HandOver(_)) => Some(status::handover_failed()),
+                _ if site.handover_failed => Some(status::handover_failed()),
                 _ => self.attention(&passwords, decision.as_ref(), growth_refused),
             },
             app_user,

@@ -8,7 +8,9 @@ use hera_api::meta::{
 };
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
-use hera_core::instance::{AgentView, Member, Observation, RevisionView, Wanted, last_claim};
+use hera_core::instance::{
+    AgentView, Member, Observation, RevisionView, Wanted, last_claim, primary,
+};
 use hera_render::Owner;
 use kube::ResourceExt as _;
 
@@ -24,6 +26,8 @@ pub struct Site<'a> {
     pub live: &'a Live,
     pub members: Vec<Member>,
     pub term: u64,
+    /// The primary was to hand over in this pass, and could not.
+    pub handover_failed: bool,
 }
 
 /// The data pods: as many as the spec wants, and those that are there beyond.
@@ -92,8 +96,7 @@ impl Site<'_> {
 
     /// The member that serves as the primary.
     pub fn primary(&self) -> Option<&Member> {
-        let serving = self.members.iter().filter(|member| member.agent.serves());
-        serving.max_by_key(|member| member.reign())
+        primary(&self.members)
     }
 
     /// A member whose server can be asked: the primary, or any that runs.

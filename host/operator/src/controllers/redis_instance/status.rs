@@ -137,21 +137,6 @@ pub fn handover_failed() -> (&'static str, String) {
     (degraded::HANDOVER_FAILED, words.to_owned())
 }
 
-/// The last status, with word of a handover that did not succeed.
-pub fn with_failed_handover(object: &RedisInstance, now: Timestamp) -> RedisInstanceStatus {
-    let mut last = object.status.clone().unwrap_or_default();
-    let (reason, words) = handover_failed();
-    let generation = object.metadata.generation;
-    let told = condition(degraded::TYPE, true, reason, words, generation, now);
-    let known = last.conditions.clone();
-    let conditions = known.iter().map(|c| match c.type_ == degraded::TYPE {
-        true => told.clone(),
-        false => c.clone(),
-    });
-    last.conditions = merge_conditions(&known, conditions.collect());
-    last
-}
-
 fn engine(text: &str) -> Option<Engine> {
     [Engine::Redis, Engine::Valkey]
         .into_iter()
