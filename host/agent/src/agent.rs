@@ -48,6 +48,8 @@ pub struct Agent {
     pub look: Notify,
     /// Ends a back-off early: something changed that may let the server start.
     pub retry: Notify,
+    /// Ends the wait for a handover: nobody is left who could take over.
+    pub alone: Notify,
     /// When the pod was asked to end.
     pub asked: OnceLock<Instant>,
     /// True once the server is to stop for good.

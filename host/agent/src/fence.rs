@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hera_core::agent::{Members, Question};
+use hera_core::agent::{FenceState, Members, Question};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -138,6 +138,15 @@ impl Fence {
             armed.change(members, clock::now());
         }
         self.wake();
+    }
+
+    /// When the server stops by itself.
+    pub fn state(&self) -> FenceState {
+        let inner = self.lock();
+        let deadline = inner.armed.as_ref().and_then(Armed::deadline);
+        FenceState {
+            left_ms: deadline.map(|at| at.saturating_sub(clock::now())),
+        }
     }
 
     /// The operator said yes to a question.

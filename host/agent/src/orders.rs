@@ -9,6 +9,7 @@ use tracing::info;
 use crate::agent::{Agent, Followed, Work};
 use crate::answer::Refused;
 use crate::follow::follow;
+use crate::leave;
 use crate::promote::promote;
 use crate::state::Following;
 
@@ -51,6 +52,7 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
             agent.note(|state| state.forsworn = state.forsworn.max(reign))?;
             Ok(())
         }
+        Order::Leave => leave::at_once(agent),
     }
 }
 

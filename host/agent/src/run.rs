@@ -72,6 +72,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         settle: Notify::new(),
         look: Notify::new(),
         retry: Notify::new(),
+        alone: Notify::new(),
         asked: OnceLock::new(),
         stopping: watch::channel(false).0,
         password: format!(

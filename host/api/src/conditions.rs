@@ -122,6 +122,8 @@ reasons! {
         REPLICA_NOT_IN_SYNC = "ReplicaNotInSync",
         /// True: fewer pods serve than the spec asks for.
         REPLICA_MISSING = "ReplicaMissing",
+        /// True: a pod is on a node that is not ready; the message says what to do.
+        NODE_LOST = "NodeLost",
         /// True: a primary was cut off, stopped itself, and another took over.
         FENCED_PRIMARY = "FencedPrimary",
         /// True: an annotation asks for what cannot be done; the message says why.

@@ -68,7 +68,9 @@ pub enum Command {
     /// Write, try, ship and watch policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// An instance as a tree: what it is, how it is, who decides about it.
+    /// An instance as a tree: what it is, how it is, what it waits for, who decides about it. Lag, fences
+    /// and waits come from the operator, if it can be asked; the exit code says whether the instance
+    /// serves.
     Status {
         /// The RedisInstance.
         name: String,

@@ -33,6 +33,8 @@ pub const PATH_ACL: &str = "/v1/acl";
 pub const PATH_MEMBERS: &str = "/v1/members";
 /// `GET`: a [`Position`], read from the server now.
 pub const PATH_POSITION: &str = "/v1/position";
+/// `GET`: a [`FenceState`].
+pub const PATH_FENCE: &str = "/v1/fence";
 /// `POST` of a [`Request`] with a [`Confirmation`]: the operator's answer to a [`Question`].
 pub const PATH_CONFIRM: &str = "/v1/confirm";
 /// `POST` of a [`Question`] by the agent of another data pod: answers a [`Vouch`]. All other paths
@@ -94,6 +96,8 @@ pub enum Order {
         /// The reign.
         reign: u64,
     },
+    /// Stop now: the pod is asked to end, and nobody is left who could take over.
+    Leave,
 }
 
 /// Not the password.
@@ -108,6 +112,7 @@ impl std::fmt::Debug for Order {
             Self::Release => f.write_str("Release"),
             Self::Fence => f.write_str("Fence"),
             Self::Forswear { reign } => write!(f, "Forswear(reign {reign})"),
+            Self::Leave => f.write_str("Leave"),
         }
     }
 }
@@ -190,6 +195,15 @@ pub struct Position {
     pub offset: u64,
     /// Keys in all databases.
     pub keys: u64,
+}
+
+/// When a server stops by itself. It changes with every confirmation, so it is told on request only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FenceState {
+    /// Milliseconds until then, unless it is confirmed before; none if it is never fenced, or no
+    /// primary.
+    pub left_ms: Option<u64>,
 }
 
 /// Whom a replica follows, as the server tells it.

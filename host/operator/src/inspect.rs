@@ -1,15 +1,28 @@
-//! `/decisions` and `/decisions/<namespace>/<name>`: what policies decided, to whoever may forward a port to this pod.
+//! What the operator knows, to whoever may forward a port to this pod: `/decisions` and
+//! `/decisions/<namespace>/<name>`, what policies decided; `/instances/<namespace>/<name>`, an instance as
+//! the leader sees it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use tokio::net::TcpListener;
 
+use crate::looks::{self, NoView};
 use crate::policies::Journal;
+use crate::shared::{InstanceRef, Shared};
+
+/// What is served.
+#[derive(Clone)]
+pub struct Inspected {
+    /// Decisions.
+    pub journal: Arc<Journal>,
+    /// Everything else, once the operator has started.
+    pub shared: Arc<OnceLock<Arc<Shared>>>,
+}
 
 /// Serves until `shutdown` completes.
 ///
@@ -17,29 +30,49 @@ use crate::policies::Journal;
 /// When the server ends by itself.
 pub async fn serve(
     listener: TcpListener,
-    journal: Arc<Journal>,
+    inspected: Inspected,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let routes = Router::new()
         .route("/decisions", get(all))
         .route("/decisions/{namespace}/{name}", get(about))
-        .with_state(journal);
+        .route("/instances/{namespace}/{name}", get(instance))
+        .with_state(inspected);
     axum::serve(listener, routes)
         .with_graceful_shutdown(shutdown)
         .await
 }
 
-async fn all(State(journal): State<Arc<Journal>>) -> impl IntoResponse {
-    lines(journal.lines(None))
+async fn all(State(inspected): State<Inspected>) -> impl IntoResponse {
+    lines(inspected.journal.lines(None))
 }
 
 async fn about(
-    State(journal): State<Arc<Journal>>,
+    State(inspected): State<Inspected>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> impl IntoResponse {
-    lines(journal.lines(Some((&namespace, &name))))
+    lines(inspected.journal.lines(Some((&namespace, &name))))
 }
 
 fn lines(lines: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/x-ndjson")], lines)
+}
+
+async fn instance(
+    State(inspected): State<Inspected>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
+    let later = |words: &'static str| (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
+    let Some(shared) = inspected.shared.get() else {
+        return later("it starts");
+    };
+    match looks::view(shared, &InstanceRef::new(&name).within(&namespace)).await {
+        Ok(view) => Json(view).into_response(),
+        Err(NoView::Standby) => later("it does not lead any more"),
+        Err(NoView::Unknown) => (
+            StatusCode::NOT_FOUND,
+            "it has not looked at the instance yet",
+        )
+            .into_response(),
+    }
 }

@@ -14,6 +14,7 @@ mod crd;
 mod groups;
 mod http;
 mod inspect;
+mod looks;
 mod metrics;
 mod policies;
 mod shared;

@@ -1,7 +1,7 @@
 //! Wires everything together and runs until it is told to stop.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -19,6 +19,8 @@ use crate::args::Args;
 use crate::authority::AuthorityCell;
 use crate::controllers::redis_instance;
 use crate::groups::Groups;
+use crate::inspect::Inspected;
+use crate::looks::Looks;
 use crate::metrics::Metrics;
 use crate::policies::{Journal, Policies};
 use crate::shared::{Attempts, Shared};
@@ -59,9 +61,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         None => Journal::default(),
     });
     let listener = listen(args.inspect_address).await?;
+    let inspected = Inspected {
+        journal: journal.clone(),
+        shared: Arc::new(OnceLock::new()),
+    };
     let inspection = tokio::spawn(inspect::serve(
         listener,
-        journal.clone(),
+        inspected.clone(),
         stopped(stop.clone()),
     ));
 
@@ -97,6 +103,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         leadership: leadership.clone(),
         agents: AgentPool::new(wake.clone(), leadership.clone(), groups.clone()),
         groups,
+        looks: Looks::default(),
         authority: AuthorityCell::default(),
         policies: Policies::new(
             client.clone(),
@@ -115,6 +122,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         attempts: Attempts::default(),
     });
 
+    let _ = inspected.shared.set(shared.clone());
     let sweeping = {
         let shared = shared.clone();
         tokio::spawn(async move { shared.policies.sweep(&shared.leadership).await })

@@ -14,6 +14,7 @@ use kube::runtime::reflector::ObjectRef;
 use crate::agents::AgentPool;
 use crate::authority::AuthorityCell;
 use crate::groups::Groups;
+use crate::looks::Looks;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::watches::ReferenceWatches;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub agents: AgentPool,
     /// What is remembered of instances.
     pub groups: Arc<Groups>,
+    /// What passes found last, for people.
+    pub looks: Looks,
     /// The authority that signs for agents.
     pub authority: AuthorityCell,
     /// Policies in memory.
@@ -66,6 +69,7 @@ impl Shared {
         );
         self.policies.forget(instance);
         self.groups.forget(instance);
+        self.looks.forget(instance);
         self.attempts.reset(instance);
     }
 }

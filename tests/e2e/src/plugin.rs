@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use tokio::process::Command;
 
-use crate::Bed;
+use crate::{Bed, Space};
 
 /// What a command printed, and its exit code.
 #[derive(Clone, Debug)]
@@ -94,5 +95,26 @@ impl Bed {
         let mut all = vec!["--kubeconfig", &kubeconfig];
         all.extend(words);
         run(&program()?, &all, folder).await
+    }
+}
+
+impl Space<'_> {
+    /// Runs `kubectl hera` in this namespace.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn hera(&self, words: &[&str]) -> Result<Said> {
+        let mut all = vec!["-n", self.namespace()];
+        all.extend(words);
+        self.bed().hera(self.bed().repo(), &all).await
+    }
+
+    /// What `kubectl hera status` tells programs about an instance.
+    ///
+    /// # Errors
+    /// When it cannot be run, or tells nothing.
+    pub async fn hera_status(&self, instance: &str) -> Result<Value> {
+        let said = self.hera(&["status", instance, "-o", "json"]).await?;
+        serde_json::from_str(&said.text).with_context(|| said.errors)
     }
 }

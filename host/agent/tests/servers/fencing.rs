@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use hera_core::agent::{AgentStatus, Order, Role, ServerState};
+use hera_core::agent::{AgentStatus, FenceState, Order, PATH_FENCE, Role, ServerState};
 use nix::sys::signal::{Signal, kill};
 use reqwest::StatusCode;
 use tokio::time::{Duration, Instant};
 
-use crate::client::Client as _;
+use crate::client::{Client as _, answer};
 use crate::engine::Engine;
 use crate::group::Group;
 use crate::news::News;
@@ -29,7 +29,8 @@ facts_on!(
     peers_whose_certificates_have_expired_vouch,
     a_stopped_server_is_killed_in_time,
     a_primary_frozen_past_its_fence_is_killed_as_it_wakes,
-    a_server_that_stands_still_hangs_and_one_that_answers_again_does_not
+    a_server_that_stands_still_hangs_and_one_that_answers_again_does_not,
+    what_is_left_of_a_fence_is_told_on_request
 );
 
 fn is_fenced(status: &AgentStatus) -> bool {
@@ -238,4 +239,17 @@ async fn a_server_that_stands_still_hangs_and_one_that_answers_again_does_not(en
         position.map_err(|error| format!("{error:?}"))
     })
     .await;
+}
+
+async fn what_is_left_of_a_fence_is_told_on_request(engine: Engine) {
+    let mut group = group(engine, 2, 60_000).await;
+    group.reign().await;
+    let left = async |at: usize| {
+        let url = group[at].url(PATH_FENCE);
+        let state: FenceState = answer(group[at].http.get(url)).await.unwrap();
+        state.left_ms
+    };
+    let primary = left(0).await.expect("it is armed");
+    assert!(primary > 30_000 && primary <= 60_000, "{primary}");
+    assert_eq!(left(1).await, None, "a replica has none");
 }

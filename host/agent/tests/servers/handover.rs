@@ -19,6 +19,7 @@ on_both!(
     a_pause_ends_and_is_for_primaries_only,
     a_release_closes_clients_of_a_replica_only,
     a_primary_that_leaves_waits_for_a_handover,
+    a_primary_that_is_left_alone_stops_at_once_and_has_every_write,
 );
 facts_on!(
     once,
@@ -228,4 +229,63 @@ async fn a_primary_that_leaves_waits_no_longer_than_told(engine: Engine) {
     let since = Instant::now();
     assert!(group[0].terminate().await.success());
     assert!(since.elapsed() >= Duration::from_secs(2));
+}
+
+/// All pods end, as when an instance hibernates: replicas stop before the primary, which goes on
+/// taking writes until it is told that nobody is left.
+async fn a_primary_that_is_left_alone_stops_at_once_and_has_every_write(engine: Engine) {
+    let mut group = Group::new(engine, 3);
+    group.reign().await;
+    let early = group[0].order(1, Order::Leave).await.unwrap_err();
+    assert_eq!(
+        early.0,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "it is not to end"
+    );
+    group[0].app().await.set("a", "1").await.unwrap();
+    for at in [1, 2] {
+        group.until_has(at, "a", "1").await;
+        assert!(group[at].terminate().await.success());
+    }
+    group[0].ask_to_end();
+    group[0].until("it leaves", |status| status.leaving).await;
+    group[0].app().await.set("b", "1").await.unwrap();
+    let since = Instant::now();
+    group[0].order(1, Order::Leave).await.unwrap();
+    assert!(group[0].ended().await.success());
+    let took = since.elapsed();
+    let (name, version) = (engine.name, engine.version);
+    println!(
+        "FIGURE {name} {version}: left alone, to its end: {} ms",
+        took.as_millis()
+    );
+    assert!(took < Duration::from_secs(5), "{took:?}");
+
+    for at in 0..3 {
+        group.start_one(at).await;
+    }
+    let memory = |at: usize| {
+        let pod = &group[at];
+        async move { pod.status().await.unwrap().memory }
+    };
+    let (first, second) = (memory(0).await, memory(1).await);
+    assert!(first.was_primary && first.offset > 0, "{first:?}");
+    assert!(
+        !second.was_primary && second.reign == first.reign,
+        "{second:?}"
+    );
+    assert_eq!(
+        group[0].status().await.unwrap().role,
+        Role::Held,
+        "nobody promotes itself"
+    );
+    group[0].promote_for(1, 2).await.unwrap();
+    let server = group[0].app().await;
+    for key in ["a", "b"] {
+        assert_eq!(
+            server.get(key).await.unwrap().as_deref(),
+            Some("1"),
+            "{key}"
+        );
+    }
 }

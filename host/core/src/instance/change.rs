@@ -1,6 +1,6 @@
 //! Planned changes: one pod at a time, replicas first, the primary by a handover.
 
-use super::elect::next_reign;
+use super::elect::{ALL_HEARD, last_claim, next_reign};
 use super::pushes::target;
 use super::{AgentView, Member, Observation, Plan, PodView, Step, Wanted};
 use crate::digest::sha256_hex;
@@ -22,7 +22,13 @@ pub fn set_size(wanted: u32, hibernate: bool, seen: &Observation) -> u32 {
 }
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
+    if let Some(member) = seen.members.iter().find(|member| may_go(seen, member)) {
+        let reason = "its node is out of service, and nothing of it runs";
+        plan.push(Step::DeleteDeadPod(target(member)), reason);
+        return;
+    }
     if wanted.hibernate {
+        leave(seen, plan);
         return;
     }
     if let Some(member) = seen.members.iter().find(|member| is_finished(member)) {
@@ -35,8 +41,45 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     {
         return;
     }
-    if !wanted.paused {
-        replace(wanted, seen, plan);
+    if wanted.paused {
+        return;
+    }
+    let idle = seen.members.iter().rev().filter(|member| is_idle(member));
+    match idle
+        .filter_map(|member| Some((member, is_outdated(wanted, member)?)))
+        .next()
+    {
+        Some((member, reason)) => delete(member, &reason, plan),
+        None => replace(wanted, seen, plan),
+    }
+}
+
+/// Nothing of it has run: no node takes the pod, or its image cannot be pulled. What is wrong with
+/// several at once is mended at all of them, without waiting for any.
+fn is_idle(member: &Member) -> bool {
+    let idle = |pod: &PodView| {
+        let no_image = |(reason, _): &(String, String)| reason.contains("Image");
+        pod.unschedulable.is_some() || pod.waiting.as_ref().is_some_and(no_image)
+    };
+    member.agent.status().is_none() && member.pod.as_ref().is_some_and(idle)
+}
+
+/// A pod on a dead node, unless it is the proof by which another is about to be promoted.
+fn may_go(seen: &Observation, member: &Member) -> bool {
+    let is_proof = seen.primary().is_none()
+        && seen.remembered.leaderless_ms < ALL_HEARD
+        && last_claim(seen).is_some_and(|claim| claim.uid == member.uid());
+    member.is_on_dead_node() && !is_proof && !would_lose_volume(member)
+}
+
+/// All pods are on their way out, so that nobody can take over: the primary's volume keeps the data.
+fn leave(seen: &Observation, plan: &mut Plan) {
+    let waits = |member: &&Member| member.agent.status().is_some_and(|status| status.leaving);
+    let primary = seen.primary().filter(waits);
+    if let Some(primary) = primary
+        && seen.members.iter().all(Member::is_leaving)
+    {
+        plan.push(Step::Leave(target(primary)), "all pods end");
     }
 }
 
@@ -47,7 +90,7 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
         .as_deref()
         .filter(|name| *name != primary.name());
     if let Some(name) = asked {
-        match seen.members.iter().find(|member| member.name() == name) {
+        match seen.members.iter().find(|member| member.is_called(name)) {
             None => plan.refused = Some(format!("there is no data pod {name} to promote")),
             Some(member) if !member.is_in_sync(primary) => {
                 plan.refused = Some(format!("{name} is not in sync, and is promoted once it is"));

@@ -7,7 +7,7 @@ use super::{Member, Observation, Permit, Plan, Step, Wanted};
 use crate::agent::{AgentStatus, Role};
 
 /// Every copy has had the chance to be heard after this, in milliseconds.
-const ALL_HEARD: u64 = 20_000;
+pub(super) const ALL_HEARD: u64 = 20_000;
 /// Copies of an instance that never had a primary.
 const FIRST_HEARD: u64 = 5_000;
 /// Replicas have drained the sockets of a dead primary after this.
@@ -51,8 +51,8 @@ pub fn unproven(seen: &Observation) -> Option<Claim> {
     (!is_proven(seen, &claim)).then_some(claim)
 }
 
-/// Proof: its agent says so; the kubelet says so of its container; or its volume is in the hands of
-/// another pod's agent, which holds the lock on it.
+/// Proof: its agent says so; the kubelet says so of its container; its node is out of service; or its
+/// volume is in the hands of another pod's agent, which holds the lock on it.
 fn is_proven(seen: &Observation, claim: &Claim) -> bool {
     if seen.remembered.proven >= claim.reign {
         return true;
@@ -66,7 +66,7 @@ fn is_proven(seen: &Observation, claim: &Claim) -> bool {
                     let memory = &status.memory;
                     status.role != Role::Primary && memory.reign.max(memory.forsworn) >= claim.reign
                 }
-                None => member.pod.as_ref().is_some_and(dead),
+                None => member.is_on_dead_node() || member.pod.as_ref().is_some_and(dead),
             };
         }
         member
@@ -140,7 +140,8 @@ fn wait_for_fence(seen: &Observation, claim: &Claim, plan: &mut Plan) -> Result<
         )),
         Some(Permit::Never) => Err(
             "the primary is not heard, nothing proves that it is dead, and fences are off \
-             (spec.failover.fenceAfter is 0): delete its pod's node from the cluster, or bring it back"
+             (spec.failover.fenceAfter is 0): bring its node back, or, if that is off for good, put the \
+             taint node.kubernetes.io/out-of-service on it"
                 .to_owned(),
         ),
         Some(Permit::Promises) | None => Err(

@@ -8,11 +8,13 @@ use crate::agent::{Role, ServerState};
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut Plan) {
     let asked_down = |member: &Member| wanted.fenced.iter().any(|name| name == member.name());
     if asked_down(primary) {
-        let others = seen.members.len() > 1;
-        let words = "the pod is the primary: hand over first (kubectl hera promote), then fence it";
-        if others {
-            plan.refused = Some(format!("{}: {words}", primary.name()));
-        }
+        let words = match seen.members.len() {
+            1 => {
+                "the pod is the only one: kubectl hera hibernate stops its server and keeps the data"
+            }
+            _ => "the pod is the primary: hand over first (kubectl hera promote), then fence it",
+        };
+        plan.refused = Some(format!("{}: {words}", primary.name()));
     }
     crown_again(seen, primary, plan);
     let Some(ip) = primary.ip() else { return };
@@ -40,6 +42,10 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
 /// Two that serve are one too many: the one of the earlier reign goes. A primary that hangs goes if
 /// another has its data.
 pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
+    let is_known = |name: &String| seen.members.iter().any(|member| member.is_called(name));
+    if let Some(name) = wanted.fenced.iter().find(|name| !is_known(name)) {
+        plan.refused = Some(format!("there is no data pod {name} to fence"));
+    }
     let primary = seen.primary();
     if let Some(primary) = primary
         && primary.agent.status().is_some_and(|status| status.hangs)

@@ -11,14 +11,18 @@ mod observation;
 mod plan;
 mod pushes;
 mod verdict;
+mod view;
 
 pub use change::set_size;
 pub use decide::decide;
 pub use elect::{Claim, last_claim, unproven};
 pub use observation::{
-    AgentView, ClaimView, Member, Observation, Permit, PodView, Remembered, RevisionView, Wanted,
-    WantedStorage, primary,
+    AgentView, ClaimView, Member, NodeState, Observation, Permit, PodView, Remembered,
+    RevisionView, Wanted, WantedStorage, primary,
 };
 pub use plan::{Plan, PlannedStep, Step, Target};
 pub use pushes::members;
-pub use verdict::{Cause, Lagging, Verdict, verdict};
+pub use verdict::{Cause, Lagging, Stranded, Verdict, verdict};
+pub use view::{
+    Change, ChangeKind, FenceView, Fresh, InstanceView, LinkView, PodState, Waits, pod_states,
+};

@@ -156,10 +156,30 @@ pub struct PodView {
     pub terminated: bool,
     /// The node that it runs on.
     pub node: Option<String>,
+    /// How that node is; asked only while its agent is not heard.
+    pub node_state: NodeState,
     /// Why the scheduler can't place it, in the scheduler's words.
     pub unschedulable: Option<String>,
     /// Why a container waits: reason and message of the kubelet (`ImagePullBackOff`, …).
     pub waiting: Option<(String, String)>,
+}
+
+/// How the node of a pod is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeState {
+    /// Not asked, or no answer.
+    #[default]
+    Unknown,
+    /// The operator has no right to read nodes.
+    Hidden,
+    /// Its kubelet is heard.
+    Ready,
+    /// Its kubelet is not heard. What runs on it may go on.
+    NotReady,
+    /// Not ready, and somebody put the taint of Kubernetes on it that says that it is off: nothing
+    /// runs on it.
+    OutOfService,
 }
 
 /// What is known of an agent.
@@ -198,6 +218,11 @@ impl Member {
         self.pod.as_ref().map_or("", |pod| pod.name.as_str())
     }
 
+    /// True if its pod has this name, or will have it once it is made.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name() == name || self.server_name.split('.').next() == Some(name)
+    }
+
     /// Its pod's address, unless the pod is on its way out.
     pub fn ip(&self) -> Option<&str> {
         self.pod.as_ref()?.ip.as_deref()
@@ -214,6 +239,12 @@ impl Member {
             .as_ref()
             .is_none_or(|pod| pod.deleting || pod.finished)
             || self.agent.status().is_some_and(|status| status.leaving)
+    }
+
+    /// True if nothing of the pod can run: its node is out of service, and its agent is not heard.
+    pub fn is_on_dead_node(&self) -> bool {
+        let dead = |pod: &PodView| pod.node_state == NodeState::OutOfService;
+        self.agent.status().is_none() && self.pod.as_ref().is_some_and(dead)
     }
 
     /// True if its server runs and has its data in memory.

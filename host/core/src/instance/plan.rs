@@ -68,9 +68,14 @@ pub enum Step {
         /// Reign of the replica as the primary.
         reign: u64,
     },
-    /// Delete the pod; its StatefulSet makes it anew. With `HandOver` and `Fence` the disruptive
-    /// steps.
+    /// Have the agent of a primary whose pod ends stop at once: nobody is left who could take over.
+    Leave(Target),
+    /// Delete the pod; its StatefulSet makes it anew. With `HandOver`, `Leave` and `Fence` the
+    /// disruptive steps.
     DeletePod(Target),
+    /// Delete the pod of a node that is out of service, without waiting for its kubelet: nothing of
+    /// it runs.
+    DeleteDeadPod(Target),
 }
 
 impl Step {
@@ -78,7 +83,11 @@ impl Step {
     pub fn is_disruptive(&self) -> bool {
         matches!(
             self,
-            Self::DeletePod(_) | Self::HandOver { .. } | Self::Fence(_)
+            Self::DeletePod(_)
+                | Self::DeleteDeadPod(_)
+                | Self::HandOver { .. }
+                | Self::Leave(_)
+                | Self::Fence(_)
         )
     }
 
@@ -95,7 +104,9 @@ impl Step {
             Self::Fence(_) => "fence",
             Self::Forswear { .. } => "forswear",
             Self::HandOver { .. } => "hand-over",
+            Self::Leave(_) => "leave",
             Self::DeletePod(_) => "delete-pod",
+            Self::DeleteDeadPod(_) => "delete-dead-pod",
         }
     }
 }

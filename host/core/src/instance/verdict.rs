@@ -1,4 +1,4 @@
-use super::{AgentView, ClaimView, Member, Observation, Plan, Wanted};
+use super::{AgentView, ClaimView, Member, NodeState, Observation, Plan, Wanted};
 use crate::agent::{AgentStatus, ServerState};
 
 /// Why an instance serves or does not, in the order in which a person would ask.
@@ -47,6 +47,17 @@ pub struct Lagging {
     pub running: bool,
 }
 
+/// A pod whose agent is not heard, on a node that is not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranded {
+    /// The pod.
+    pub pod: String,
+    /// Its node.
+    pub node: String,
+    /// True if the node is out of service, so that the pod is replaced without it.
+    pub dead: bool,
+}
+
 /// What a pass found, for the conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -64,6 +75,8 @@ pub struct Verdict {
     pub rejected_users: Vec<(String, String)>,
     /// Wanted pods beside the primary that are not in sync with it.
     pub not_in_sync: Vec<Lagging>,
+    /// Pods that are lost with their nodes, or may be.
+    pub stranded: Vec<Stranded>,
     /// Data pods that serve: the primary, and replicas in sync.
     pub ready: usize,
     /// More pods than wanted are there still.
@@ -122,8 +135,23 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
             && not_in_sync.is_empty()
             && primary.is_some(),
         not_in_sync,
+        stranded: seen.members.iter().filter_map(stranded).collect(),
         ready,
     }
+}
+
+fn stranded(member: &Member) -> Option<Stranded> {
+    let pod = member.pod.as_ref().filter(|pod| !pod.finished)?;
+    let dead = match pod.node_state {
+        NodeState::NotReady => false,
+        NodeState::OutOfService => true,
+        NodeState::Unknown | NodeState::Hidden | NodeState::Ready => return None,
+    };
+    member.agent.status().is_none().then(|| Stranded {
+        pod: pod.name.clone(),
+        node: pod.node.clone().unwrap_or_default(),
+        dead,
+    })
 }
 
 fn not_in_sync(wanted: &Wanted, seen: &Observation, primary: &Member) -> Vec<Lagging> {
@@ -250,13 +278,22 @@ fn member_cause(member: &Member) -> Cause {
     let Some(pod) = &member.pod else {
         return Cause::NoPod;
     };
+    if let Some(stranded) = stranded(member) {
+        return Cause::AgentUnreachable(format!("its node {} is not ready", stranded.node));
+    }
     if pod.deleting || pod.finished {
         return Cause::PodReplaced;
     }
     match &member.agent {
         AgentView::Connected(status) => server_cause(status, member.agent.serves()),
         AgentView::Unreachable(why) if pod.waiting.is_none() => {
-            Cause::AgentUnreachable(why.clone())
+            Cause::AgentUnreachable(match pod.node_state {
+                NodeState::Hidden => format!(
+                    "{why}; the operator has no right to read nodes, so it cannot tell whether that \
+                     of the pod is lost"
+                ),
+                _ => why.clone(),
+            })
         }
         AgentView::Unreachable(_) | AgentView::Absent => pod_cause(pod),
     }

@@ -7,8 +7,10 @@
 )]
 
 mod fixtures;
+mod nodes;
 mod properties;
 mod replicas;
+mod view;
 
 use fixtures::{ClaimExt as _, agent, claim, pod, seen, wanted};
 use hera_core::agent::ServerState;

@@ -2,7 +2,9 @@
 //! are named by their ID.
 
 use hera_core::agent::{Role, ServerState};
-use hera_core::instance::{AgentView, Member, Permit, Plan, Step, decide, set_size, unproven};
+use hera_core::instance::{
+    AgentView, Member, Permit, Plan, PodView, Step, decide, set_size, unproven,
+};
 
 use crate::fixtures::{Group, REIGN, address, group, status, uid};
 
@@ -386,4 +388,95 @@ fn p07_what_was_written_down_counts_although_nobody_remembers_it() {
     let asked = plan(&crowned);
     assert_eq!(names(&asked), ["forswear", "forswear"]);
     assert_eq!(promoted(&asked), None);
+}
+
+#[test]
+fn a_primary_stops_at_once_when_everything_leaves_and_waits_while_anybody_may_take_over() {
+    let leaving = |ends: &'static [usize]| {
+        group(3).change(move |wanted, seen| {
+            wanted.hibernate = true;
+            status(&mut seen.members[0]).leaving = true;
+            for at in ends {
+                seen.members[*at].pod.as_mut().unwrap().deleting = true;
+            }
+        })
+    };
+    let some = plan(&leaving(&[0, 2]));
+    assert!(!names(&some).contains(&"leave"), "{some:?}");
+    let all = plan(&leaving(&[0, 1, 2]));
+    assert_eq!(names(&all).last(), Some(&"leave"), "{all:?}");
+    // A drain of all nodes brings pods back, which may take over in time.
+    let drained = leaving(&[0, 1, 2]).change(|wanted, _| wanted.hibernate = false);
+    assert!(!names(&plan(&drained)).contains(&"leave"));
+    let unasked = leaving(&[0, 1, 2]).change(|_, seen| {
+        status(&mut seen.members[0]).leaving = false;
+    });
+    assert!(!names(&plan(&unasked)).contains(&"leave"));
+}
+
+#[test]
+fn after_hibernation_the_copy_of_the_last_primary_leads_whatever_the_others_say() {
+    // It stopped last: the others lack what was written while they were stopping.
+    let back = group(3)
+        .crash(0)
+        .crash(1)
+        .crash(2)
+        .at(0, 0, 9)
+        .at(1, 70, 12)
+        .at(2, 60, 12);
+    let chosen = promoted(&plan(&back)).map(|(pod, _)| pod);
+    assert_eq!(chosen.as_deref(), Some("shop-0"));
+    let not_yet_heard = group(3)
+        .crash(1)
+        .crash(2)
+        .at(1, 70, 12)
+        .at(2, 60, 12)
+        .change(|_, seen| {
+            seen.members[0].agent = AgentView::Absent;
+            seen.remembered.leaderless_ms = 3_000;
+            seen.remembered.proven = REIGN;
+        });
+    let waits = plan(&not_yet_heard);
+    assert_eq!(promoted(&waits), None);
+    assert!(waits.waiting_for.unwrap().contains("not every copy"));
+}
+
+#[test]
+fn pods_that_cannot_start_are_made_anew_without_waiting_for_each_other() {
+    let stuck = |why: fn(&mut PodView)| {
+        group(3).outdated(&[0, 1, 2]).change(move |_, seen| {
+            for member in &mut seen.members {
+                member.agent = AgentView::Absent;
+                why(member.pod.as_mut().unwrap());
+            }
+        })
+    };
+    let nowhere = stuck(|pod| pod.unschedulable = Some("no node fits".into()));
+    assert_eq!(names(&plan(&nowhere)).last(), Some(&"delete-pod"));
+    let no_image = stuck(|pod| pod.waiting = Some(("ImagePullBackOff".into(), "no".into())));
+    assert_eq!(names(&plan(&no_image)).last(), Some(&"delete-pod"));
+    let current = nowhere.change(|_, seen| {
+        for member in &mut seen.members {
+            member.pod.as_mut().unwrap().revision = Some("new".into());
+        }
+    });
+    assert!(!plan(&current).is_disruptive(), "they wait for a node");
+    let starting = stuck(|pod| pod.waiting = Some(("ContainerCreating".into(), "".into())));
+    assert!(!plan(&starting).is_disruptive());
+}
+
+#[test]
+fn who_asks_for_a_fence_learns_what_is_not_done() {
+    let asks = |replicas, name: &'static str| {
+        plan(&group(replicas).change(move |wanted, _| wanted.fenced = vec![name.into()])).refused
+    };
+    assert!(asks(3, "shop-9").unwrap().contains("no data pod shop-9"));
+    assert!(asks(1, "shop-0").unwrap().contains("hibernate"));
+    // Its pod is being made anew.
+    let missing = group(3).change(|wanted, seen| {
+        wanted.fenced = vec!["shop-2".into()];
+        seen.members[2].pod = None;
+        seen.members[2].agent = AgentView::Absent;
+    });
+    assert_eq!(plan(&missing).refused, None);
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use hera_core::acl::AclSet;
 use hera_core::agent::{
-    AclState, AgentStatus, CONTROL_PORT, ConfigState, Confirmation, HEARTBEAT_SECONDS, Members,
-    Order, PATH_ACL, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_MEMBERS, PATH_ORDERS,
-    PATH_POSITION, Position, Refusal, Request, ServerConfig,
+    AclState, AgentStatus, CONTROL_PORT, ConfigState, Confirmation, FenceState, HEARTBEAT_SECONDS,
+    Members, Order, PATH_ACL, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS,
+    PATH_ORDERS, PATH_POSITION, Position, Refusal, Request, ServerConfig,
 };
 use hera_render::TlsFiles;
 use reqwest::{Method, StatusCode};
@@ -150,6 +150,15 @@ impl AgentClient {
     /// When the agent or its server does not answer.
     pub async fn position(&self) -> Result<Position, AgentError> {
         self.send(Method::GET, PATH_POSITION, CONNECT_LIMIT, None::<&()>)
+            .await
+    }
+
+    /// When its server stops by itself.
+    ///
+    /// # Errors
+    /// When the agent does not answer, or is too old to tell.
+    pub async fn fence(&self) -> Result<FenceState, AgentError> {
+        self.send(Method::GET, PATH_FENCE, CONNECT_LIMIT, None::<&()>)
             .await
     }
 

@@ -99,6 +99,17 @@ impl AgentPool {
         self.lock().get(pod_uid).map(|stream| stream.client.clone())
     }
 
+    /// Those of an instance's agents that wait for another pod to take over before theirs ends.
+    pub fn leaving(&self, instance: &InstanceRef) -> Vec<AgentClient> {
+        let streams = self.lock();
+        let of_instance = streams.values().filter(|s| s.target.instance == *instance);
+        let waiting = of_instance.filter(|s| {
+            let view = s.view.lock().unwrap_or_else(PoisonError::into_inner);
+            view.status().is_some_and(|status| status.leaving)
+        });
+        waiting.map(|stream| stream.client.clone()).collect()
+    }
+
     /// True if `target` is listened to already, so that no client needs to be made for it.
     pub fn knows(&self, target: &Target) -> bool {
         self.lock()

@@ -11,6 +11,7 @@ pub const ALL: &[Scenario] = scenarios![Together;
     a_missing_storage_class_is_said_and_heals,
     what_the_schema_knows_to_be_wrong_is_refused_with_what_to_do,
     a_child_of_somebody_else_is_left_alone,
+    a_spread_that_no_node_meets_is_said_and_heals,
 ];
 
 /// Row: unknown version; of a new instance, and of one that serves.
@@ -145,6 +146,15 @@ async fn what_the_schema_knows_to_be_wrong_is_refused_with_what_to_do(
             ),
             "nothing would be written",
         ),
+        (manifest("cache", json!({"replicas": 0})), "use 1 to 7"),
+        (manifest("cache", json!({"replicas": 8})), "use 1 to 7"),
+        (
+            manifest(
+                "cache",
+                json!({"replicas": 2, "durability": {"minReplicasToWrite": 2}}),
+            ),
+            "must be less than replicas",
+        ),
         (user("default"), "belong to the operator"),
         (user("hera-x"), "belong to the operator"),
     ];
@@ -210,6 +220,26 @@ async fn a_child_of_somebody_else_is_left_alone(space: &Space<'_>) -> Result<()>
         "{left}"
     );
     bed.kubectl(&["-n", namespace, "delete", "cm", "cache-config"])
+        .await?;
+    instance.wait_settled().await
+}
+
+/// Row of issue 5: unschedulable spread. All pods wait for a node, and are made anew once the spec is
+/// mended: none waits for another.
+async fn a_spread_that_no_node_meets_is_said_and_heals(space: &Space<'_>) -> Result<()> {
+    let spread = json!([{
+        "maxSkew": 1, "topologyKey": "hera.test/nowhere", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app.kubernetes.io/instance": "cache"}},
+    }]);
+    let spec = json!({"replicas": 3, "podTemplate": {"topologySpreadConstraints": spread}});
+    let instance = space.make("cache", spec).await?;
+    let words = instance
+        .wait_condition(ready::TYPE, "False", ready::UNSCHEDULABLE)
+        .await?;
+    ensure!(words.contains("topology spread"), "{words}");
+    space.wait_event("cache", ready::UNSCHEDULABLE).await?;
+    instance
+        .patch_spec(json!({"podTemplate": {"topologySpreadConstraints": null}}))
         .await?;
     instance.wait_settled().await
 }

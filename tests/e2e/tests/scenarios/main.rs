@@ -29,6 +29,8 @@ mod healing;
 mod hostile;
 mod install;
 mod lifecycle;
+mod nodes;
+mod oncall;
 mod operator;
 mod outages;
 mod policies;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         bad_policies::ALL,
         lifecycle::ALL,
         policies::ALL,
+        oncall::ALL,
         shadows::ALL,
         sources::ALL,
         bad_input::ALL,
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         copies::ALL,
         faults::ALL,
         outages::ALL,
+        nodes::ALL,
         guide::ALL,
         endurance::ALL,
     ];

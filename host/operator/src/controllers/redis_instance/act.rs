@@ -1,13 +1,15 @@
 //! Carries out a plan.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use hera_core::acl::AclSet;
 use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
-use hera_core::instance::{Plan, Step, Target};
+use hera_core::instance::{Change, ChangeKind, Plan, PlannedStep, Step, Target};
 use hera_kube::Severity;
 use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Preconditions};
 use tracing::{info, warn};
 
@@ -63,7 +65,14 @@ impl Material<'_> {
 /// The first that failed; every step can be carried out again.
 pub async fn carry_out(plan: &Plan, material: &Material<'_>) -> Result<(), PassError> {
     let mut notes = Vec::new();
+    let (looks, instance) = (&material.site.shared.looks, material.site.instance());
+    looks.begin(&instance, plan);
     let done = steps(plan, material, &mut notes).await;
+    let failed = done.as_ref().err().map(ToString::to_string);
+    // What failed in healing is told until the next pass.
+    if failed.is_some() || !material.site.handover_failed {
+        looks.end(&instance, failed);
+    }
     // Later: nobody waits for an Event.
     for (severity, reason, note) in notes {
         let events = &material.site.shared.events;
@@ -94,7 +103,12 @@ async fn steps(
         }
         info!(step = ?planned.step, reason = %planned.reason, "step");
         let name = planned.step.name();
-        match one(&planned.step, &planned.reason, material).await {
+        let started = Instant::now();
+        let done = one(&planned.step, &planned.reason, material).await;
+        if let Some(change) = change(planned, started, done.as_ref().err()) {
+            shared.looks.moved(&material.site.instance(), change);
+        }
+        match done {
             Ok(note) => {
                 shared.metrics.steps.with_label_values(&[name]).inc();
                 notes.extend(note);
@@ -108,6 +122,24 @@ async fn steps(
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// What people are told later of a step that moved the primary.
+fn change(planned: &PlannedStep, started: Instant, error: Option<&PassError>) -> Option<Change> {
+    let (kind, from, to) = match &planned.step {
+        Step::HandOver { from, to, .. } => (ChangeKind::Handover, Some(from.name.clone()), to),
+        Step::Promote { pod, .. } => (ChangeKind::Promotion, None, pod),
+        _ => return None,
+    };
+    Some(Change {
+        kind,
+        from,
+        to: to.name.clone(),
+        at_unix_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0),
+        took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        reason: planned.reason.clone(),
+        error: error.map(ToString::to_string),
+    })
 }
 
 async fn one(
@@ -128,7 +160,7 @@ async fn one(
             let note = format!("{} hands over to {}: {reason}", from.name, to.name);
             Some((Severity::Normal, events::SWITCHED_OVER, note))
         }
-        Step::DeletePod(pod) => {
+        Step::DeletePod(pod) | Step::DeleteDeadPod(pod) => {
             let note = format!("pod {} is replaced: {reason}", pod.name);
             Some((Severity::Normal, events::POD_REPLACED, note))
         }
@@ -166,7 +198,9 @@ async fn one(
             ip,
             reign,
         } => handover::carry_out(material, from, to, ip, *reign).await,
-        Step::DeletePod(pod) => delete_pod(material, pod).await,
+        Step::Leave(pod) => order(material, pod, Order::Leave).await,
+        Step::DeletePod(pod) => delete_pod(material, pod, None).await,
+        Step::DeleteDeadPod(pod) => delete_pod(material, pod, Some(0)).await,
     }?;
     Ok(note)
 }
@@ -271,10 +305,16 @@ async fn promote(material: &Material<'_>, pod: &Target, reign: u64) -> Result<()
     order(material, pod, Order::Promote { reign, ticket }).await
 }
 
-async fn delete_pod(material: &Material<'_>, pod: &Target) -> Result<(), PassError> {
+/// With the pod's own grace period, or another.
+async fn delete_pod(
+    material: &Material<'_>,
+    pod: &Target,
+    grace_period_seconds: Option<u32>,
+) -> Result<(), PassError> {
     let site = material.site;
     let pods: Api<Pod> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
     let only_this = DeleteParams {
+        grace_period_seconds,
         preconditions: Some(Preconditions {
             uid: Some(pod.uid.clone()),
             resource_version: None,

@@ -36,6 +36,7 @@ pub async fn carry_out(
     crown::write(material.site, &to.uid, reign).await?;
     let groups = &material.site.shared.groups;
     tokio::time::sleep(groups.until_nodes_follow(&material.site.instance())).await;
+    keeps_up(&old, &new).await?;
     let follow = Order::Follow {
         reign,
         primary_uid: to.uid.clone(),
@@ -98,6 +99,26 @@ async fn demote(
     }
     order(material, old, follow.clone()).await?;
     Ok(position)
+}
+
+/// The replica has what the primary had a moment ago; of one that lags behind, clients would only feel the
+/// pause.
+async fn keeps_up(old: &AgentClient, new: &AgentClient) -> Result<(), PassError> {
+    let since = Instant::now();
+    let was = old.position().await?;
+    loop {
+        let has = new.position().await?;
+        if has.replication_id == was.replication_id && has.offset >= was.offset {
+            return Ok(());
+        }
+        if since.elapsed() > PARITY {
+            return Err(PassError::HandOver(format!(
+                "the replica does not keep up: it is at {}, and the primary was at {}",
+                has.offset, was.offset
+            )));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Waits until the replica has all that the paused primary wrote.

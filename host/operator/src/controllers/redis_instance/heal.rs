@@ -2,7 +2,7 @@
 //! the primary, another is promoted in place of a dead one, users that are known are confirmed.
 
 use hera_core::acl::AclSet;
-use hera_core::instance::{Observation, Step, Verdict, decide, verdict};
+use hera_core::instance::{Observation, Plan, Step, Verdict, Wanted, decide, verdict};
 use kube::Resource as _;
 
 use super::site::Site;
@@ -16,7 +16,11 @@ impl Site<'_> {
     /// The first step that failed.
     pub async fn heal(&self, users: Option<&AclSet>) -> Result<Option<Observation>, PassError> {
         let mut seen = self.seen(0, users.map_or(0, |set| set.revision)).await;
-        let plan = decide(&self.requests(), &seen);
+        let requests = self.requests();
+        let plan = decide(&requests, &seen);
+        if seen.primary().is_none() {
+            self.tell(&seen, &requests, &plan);
+        }
         let about = self.object.object_ref(&());
         let material = act::Material {
             site: self,
@@ -37,15 +41,25 @@ impl Site<'_> {
                 | Step::Fence(_)
                 | Step::Forswear { .. }
                 | Step::HandOver { .. }
-                | Step::DeletePod(_) => same_roles = false,
+                | Step::Leave(_)
+                | Step::DeletePod(_)
+                | Step::DeleteDeadPod(_) => same_roles = false,
             }
         }
         Ok(same_roles.then_some(seen))
     }
 
+    /// What people are told who ask what this pass sees.
+    pub fn tell(&self, seen: &Observation, wanted: &Wanted, plan: &Plan) {
+        let looks = &self.shared.looks;
+        looks.note(&self.instance(), &seen.members, &wanted.fenced, plan);
+    }
+
     /// How the instance is, while nothing can be said about what it should be.
     pub async fn verdict(&self) -> Verdict {
         let (wanted, seen) = (self.requests(), self.seen(0, 0).await);
-        verdict(&wanted, &seen, &decide(&wanted, &seen))
+        let plan = decide(&wanted, &seen);
+        self.tell(&seen, &wanted, &plan);
+        verdict(&wanted, &seen, &plan)
     }
 }

@@ -4,10 +4,12 @@ mod act;
 mod children;
 mod crown;
 mod events;
+mod farewell;
 mod handover;
 mod heal;
 mod image;
 mod labels;
+mod nodes;
 mod observe;
 mod pass;
 mod rights;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use futures::stream::{self, Stream, StreamExt as _};
 use hera_kube::{ApplyError, Severity};
 use kube::api::Api;
-use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::controller::{Action, Config, Controller, Error as ControllerError};
 use kube::runtime::watcher;
 use kube::{Resource as _, ResourceExt as _};
 use thiserror::Error;
@@ -173,6 +175,7 @@ fn one(
             .leader
             .set(i64::from(leading.leadership.term().is_some()));
     });
+    let pods = shared.clone();
     controller
         .reconcile_on(news)
         .reconcile_on(children)
@@ -189,10 +192,16 @@ fn one(
             on_error,
             shared,
         )
-        .map(|result| {
-            if let Err(error) = result {
-                debug!(%error, "controller");
+        .map(move |result| match result {
+            Ok(_) => {}
+            // News of what is left of an instance that is gone.
+            Err(ControllerError::ObjectNotFound(gone)) => {
+                let instance = InstanceRef::new(&gone.name)
+                    .within(gone.namespace.as_deref().unwrap_or_default());
+                let shared = pods.clone();
+                tokio::spawn(async move { farewell::let_go(&shared, &instance).await });
             }
+            Err(error) => debug!(%error, "controller"),
         })
 }
 

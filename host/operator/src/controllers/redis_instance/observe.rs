@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hera_api::meta::LABEL_INSTANCE;
 use hera_api::names::{InstanceName, SERVER_CONTAINER};
 use hera_api::quantity;
-use hera_core::instance::{ClaimView, PodView};
+use hera_core::instance::{ClaimView, NodeState, PodView};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     ConfigMap, ContainerStatus, Event, PersistentVolumeClaim, Pod, Secret,
@@ -168,6 +168,7 @@ pub fn pod_view(pod: &Pod) -> PodView {
             .flatten()
             .any(|c| c.name == SERVER_CONTAINER && is_terminated(c)),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        node_state: NodeState::Unknown,
         unschedulable,
         waiting: status
             .init_container_statuses

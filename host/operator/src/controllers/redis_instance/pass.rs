@@ -22,7 +22,7 @@ use tracing::debug;
 
 use super::observe::{self, Live};
 use super::site::{self, Site};
-use super::{Outcome, PassError, act, children, events, image, labels, status};
+use super::{Outcome, PassError, act, children, events, farewell, image, labels, nodes, status};
 use crate::agents::{AgentClient, Target};
 use crate::authority::Authority;
 use crate::shared::{InstanceRef, Shared};
@@ -36,10 +36,12 @@ const LEADERLESS: u64 = 30_000;
 /// # Errors
 /// See [`PassError`]; the next pass starts from what is there then.
 pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, PassError> {
+    let namespace = object.namespace().unwrap_or_default();
     if object.metadata.deletion_timestamp.is_some() {
+        let instance = InstanceRef::new(&object.name_any()).within(&namespace);
+        farewell::let_go(shared, &instance).await;
         return Ok(Outcome::Standby);
     }
-    let namespace = object.namespace().unwrap_or_default();
     let term = shared.leadership.term();
     let authority = shared
         .authority
@@ -60,21 +62,33 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         return Ok(Outcome::Standby);
     };
     let wanted = u32::try_from(object.spec.replicas).unwrap_or(1).max(1);
-    let site = Site {
+    let mut members = site::members(shared, &owner, wanted, &live);
+    nodes::look(&shared.client, &mut members).await;
+    let mut site = Site {
         object,
         shared,
         owner,
         live: &live,
-        members: site::members(shared, &owner, wanted, &live),
+        members,
         term,
+        handover_failed: false,
     };
     if site.is_too_early() {
         // Nothing is known yet, and nothing is what a restarted operator says then.
         return Ok(Outcome::Waiting);
     }
     // Before anything that may fail or take its time.
-    let Some(seen) = site.heal(None).await? else {
-        return Ok(Outcome::Again);
+    let mut failed = None;
+    let seen = match site.heal(None).await {
+        Ok(Some(seen)) => seen,
+        Ok(None) => return Ok(Outcome::Again),
+        // The primary serves on, and everything else goes on with it.
+        Err(error @ PassError::HandOver(_)) => {
+            failed = Some(error);
+            site.handover_failed = true;
+            site.seen(0, 0).await
+        }
+        Err(error) => return Err(error),
     };
     let done = carry_on(&site, &authority, seen).await;
     if done.is_err() {
@@ -83,7 +97,10 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
             debug!(%error, "known users are not confirmed either");
         }
     }
-    done
+    match failed {
+        Some(error) => done.and(Err(error)),
+        None => done,
+    }
 }
 
 async fn carry_on(
@@ -302,7 +319,13 @@ impl Pass<'_> {
             supervised: v.update_mode == UpdateMode::Supervised,
             ..site.requests()
         };
-        let plan = decide(&wanted, &seen);
+        let mut plan = decide(&wanted, &seen);
+        if site.handover_failed {
+            // Not twice in one pass: clients feel each.
+            let is_handover = |step: &Step| matches!(step, Step::HandOver { .. });
+            plan.steps.retain(|planned| !is_handover(&planned.step));
+        }
+        site.tell(&seen, &wanted, &plan);
         let about = object.object_ref(&());
         let peers = members(&wanted, &seen);
         let material = act::Material {
@@ -328,7 +351,11 @@ impl Pass<'_> {
             plan: Some(&plan),
             image: Some(&ctx.image),
             refused,
-            attention: self.attention(&passwords, decision.as_ref(), growth_refused),
+            attention: match &carried_out {
+                Err(PassError::HandOver(_)) => Some(status::handover_failed()),
+                _ if site.handover_failed => Some(status::handover_failed()),
+                _ => self.attention(&passwords, decision.as_ref(), growth_refused),
+            },
             app_user,
             app_name: &passwords.app_name,
             no_pod: observe::why_no_pod(&shared.client, live).await,

@@ -27,6 +27,8 @@ pub struct Site<'a> {
     pub live: &'a Live,
     pub members: Vec<Member>,
     pub term: u64,
+    /// The primary was to hand over in this pass, and could not.
+    pub handover_failed: bool,
 }
 
 /// The data pods: as many as the spec wants, and those that are there beyond. Where a pod object was

@@ -6,7 +6,7 @@ use hera_api::validate::{Maxmemory, Validated};
 use hera_api::{Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus, ShadowStatus};
 use hera_core::acl::AclAnswer;
 use hera_core::agent::AgentStatus;
-use hera_core::instance::{Cause, Plan, Step, Verdict};
+use hera_core::instance::{Cause, Plan, Step, Stranded, Verdict};
 use hera_kube::merge_conditions;
 use hera_policy::{Acl, Decision as _};
 use hera_render::pod_selector;
@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::nodes::OUT_OF_SERVICE;
 use crate::policies::Made;
 
 /// Messages of conditions are for people and stay short.
@@ -127,6 +128,13 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
             .or_else(|| last.version.clone()),
         policies: policies(found, &last, now),
     }
+}
+
+/// Reason and words for a handover that did not succeed. Nothing in them changes while it is tried again.
+pub fn handover_failed() -> (&'static str, String) {
+    let words = "the primary did not hand over in time and serves on: the replica that is to take over does \
+                 not keep up with it. It is tried again; kubectl hera status shows how far it is behind";
+    (degraded::HANDOVER_FAILED, words.to_owned())
 }
 
 fn engine(text: &str) -> Option<Engine> {
@@ -340,6 +348,9 @@ fn degradation(
     if let Some((reason, words)) = &found.attention {
         return (true, reason, words.clone());
     }
+    if let Some(words) = node_lost(verdict) {
+        return (true, degraded::NODE_LOST, words);
+    }
     if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
         return (true, degraded::REQUEST_REFUSED, words);
     }
@@ -365,6 +376,26 @@ fn degradation(
         ),
         _ => (false, degraded::AS_EXPECTED, String::new()),
     }
+}
+
+/// Which pods are lost with their nodes, and what to do.
+fn node_lost(verdict: &Verdict) -> Option<String> {
+    let say = |stranded: &Stranded| {
+        let Stranded { pod, node, dead } = stranded;
+        match dead {
+            true => format!(
+                "pod {pod}: its node {node} is out of service, and the pod is made anew elsewhere, if its \
+                 volume can go there"
+            ),
+            false => format!(
+                "pod {pod} does not answer, and its node {node} is not ready: bring the node back. If it is \
+                 off for good, kubectl taint nodes {node} {OUT_OF_SERVICE}=nodeshutdown:NoExecute lets the \
+                 pod be made anew elsewhere"
+            ),
+        }
+    };
+    let words: Vec<_> = verdict.stranded.iter().map(say).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn policy_condition(

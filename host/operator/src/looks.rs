@@ -1,0 +1,135 @@
+//! What the leader knows of instances beyond their status, for people who ask: kept since the last
+//! pass, with a fresh look at the agents. Nothing is decided by it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use hera_core::agent::Role;
+use hera_core::instance::{
+    Change, Fresh, InstanceView, Member, Observation, Plan, Waits, pod_states,
+};
+
+use crate::agents::AgentPool;
+use crate::shared::{InstanceRef, Shared};
+
+/// What passes found last.
+#[derive(Default)]
+pub struct Looks(Mutex<HashMap<InstanceRef, Last>>);
+
+#[derive(Clone, Default)]
+struct Last {
+    members: Vec<Member>,
+    fenced: Vec<String>,
+    waits: Waits,
+    under_way: Vec<String>,
+    failed: Option<String>,
+    change: Option<Change>,
+}
+
+impl Looks {
+    /// A pass sees these pods, of which `fenced` are asked to be down, and waits for what `plan` says.
+    pub fn note(&self, instance: &InstanceRef, members: &[Member], fenced: &[String], plan: &Plan) {
+        self.with(instance, |last| {
+            last.members = members.to_vec();
+            last.fenced = fenced.to_vec();
+            last.waits = Waits::of(plan);
+        });
+    }
+
+    /// The steps of a plan are taken.
+    pub fn begin(&self, instance: &InstanceRef, plan: &Plan) {
+        let say = |planned: &hera_core::instance::PlannedStep| {
+            format!("{}: {}", planned.step.name(), planned.reason)
+        };
+        let under_way = plan.steps.iter().map(say).collect();
+        self.with(instance, |last| last.under_way = under_way);
+    }
+
+    /// They are taken, or one was not.
+    pub fn end(&self, instance: &InstanceRef, failed: Option<String>) {
+        self.with(instance, |last| {
+            last.under_way.clear();
+            last.failed = failed;
+        });
+    }
+
+    /// The primary moved, or should have.
+    pub fn moved(&self, instance: &InstanceRef, change: Change) {
+        self.with(instance, |last| last.change = Some(change));
+    }
+
+    /// Drops what is known of an instance that is gone.
+    pub fn forget(&self, instance: &InstanceRef) {
+        self.lock().remove(instance);
+    }
+
+    fn with(&self, instance: &InstanceRef, change: impl FnOnce(&mut Last)) {
+        change(self.lock().entry(instance.clone()).or_default());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceRef, Last>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why nothing can be told of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoView {
+    /// This replica does not lead.
+    Standby,
+    /// No pass has looked at such an instance.
+    Unknown,
+}
+
+/// What is known of an instance now. Agents are asked all at once, each for two seconds at most.
+///
+/// # Errors
+/// When this replica does not know.
+pub async fn view(shared: &Shared, instance: &InstanceRef) -> Result<InstanceView, NoView> {
+    let term = shared.leadership.term().ok_or(NoView::Standby)?;
+    let last = shared.looks.lock().get(instance).cloned();
+    let last = last.filter(|last| !last.members.is_empty());
+    let mut last = last.ok_or(NoView::Unknown)?;
+    for member in &mut last.members {
+        member.agent = shared.agents.view(member.uid());
+    }
+    let asked = last
+        .members
+        .iter()
+        .map(|member| ask(&shared.agents, member));
+    let fresh = futures::future::join_all(asked).await;
+    let seen = Observation {
+        members: last.members,
+        ..Observation::default()
+    };
+    Ok(InstanceView {
+        term,
+        waits: last.waits,
+        under_way: last.under_way,
+        failed: last.failed,
+        last_change: last.change,
+        pods: pod_states(&seen, &last.fenced, &fresh),
+    })
+}
+
+async fn ask(agents: &AgentPool, member: &Member) -> Fresh {
+    let client = agents.client(member.uid());
+    let (Some(client), Some(status)) = (client, member.agent.status()) else {
+        return Fresh::default();
+    };
+    let is_primary = status.role == Role::Primary;
+    let position = async {
+        match member.is_running() {
+            true => client.position().await.ok(),
+            false => None,
+        }
+    };
+    let fence = async {
+        match is_primary {
+            true => client.fence().await.ok(),
+            false => None,
+        }
+    };
+    let (position, fence) = tokio::join!(position, fence);
+    Fresh { position, fence }
+}
