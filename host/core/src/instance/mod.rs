@@ -10,15 +10,19 @@ mod lead;
 mod observation;
 mod plan;
 mod pushes;
+mod roll;
+mod surge;
 mod verdict;
 
 pub use change::set_size;
 pub use decide::decide;
 pub use elect::{Claim, last_claim, unproven};
 pub use observation::{
-    AgentView, ClaimView, Member, Observation, Permit, PodView, Remembered, RevisionView, Wanted,
-    WantedStorage,
+    AgentView, Asked, ClaimView, Member, Observation, Permit, PodView, Remembered, RevisionView,
+    Wanted, WantedStorage,
 };
-pub use plan::{Plan, PlannedStep, Step, Target};
+pub use plan::{Plan, PlannedStep, Stall, Step, Target};
 pub use pushes::members;
+pub use roll::PROGRESS_DEADLINE;
+pub use surge::{claim_goes, temporary};
 pub use verdict::{Cause, Lagging, Verdict, verdict};

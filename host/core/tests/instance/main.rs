@@ -9,6 +9,8 @@
 mod fixtures;
 mod properties;
 mod replicas;
+mod surge;
+mod world;
 
 use fixtures::{ClaimExt as _, agent, claim, pod, seen, wanted};
 use hera_core::agent::ServerState;

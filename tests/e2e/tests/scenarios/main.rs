@@ -33,6 +33,7 @@ mod replicas;
 mod shadows;
 mod sources;
 mod steady;
+mod surge;
 mod users;
 
 fn main() -> ExitCode {
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         sources::ALONE,
         author::ALL,
         replicas::ALL,
+        surge::ALL,
         faults::ALL,
         guide::ALL,
         endurance::ALL,

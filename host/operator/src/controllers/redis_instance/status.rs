@@ -1,12 +1,15 @@
 //! What a pass found, as status.
 
 use hera_api::conditions::{condition, degraded, policy_healthy, progressing, ready};
+use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::InstanceName;
 use hera_api::validate::{Maxmemory, Validated};
-use hera_api::{Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus, ShadowStatus};
+use hera_api::{
+    Approval, Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus, ShadowStatus,
+};
 use hera_core::acl::AclAnswer;
 use hera_core::agent::AgentStatus;
-use hera_core::instance::{Cause, Plan, Step, Verdict};
+use hera_core::instance::{Cause, Plan, Stall, Step, Verdict};
 use hera_kube::merge_conditions;
 use hera_policy::{Acl, Decision as _};
 use hera_render::pod_selector;
@@ -110,6 +113,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
             _ => 0,
         }),
         replicas: i32::try_from(found.pods).ok(),
+        approval: approval(found, &last, now),
         selector: InstanceName::new(&found.object.name_any())
             .ok()
             .map(|name| pod_selector(&name)),
@@ -126,6 +130,30 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
             .and_then(|agent| agent.version.clone())
             .or_else(|| last.version.clone()),
         policies: policies(found, &last, now),
+    }
+}
+
+/// What waits for an approval. While a roll is under way it is kept, also if its step cannot be told
+/// for a moment: how long it waits counts.
+fn approval(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Option<Approval> {
+    let known = last.approval.as_ref();
+    match found.plan.and_then(|plan| plan.to_approve.as_ref()) {
+        Some(digest) => Some(
+            known
+                .filter(|known| known.digest == *digest)
+                .cloned()
+                .unwrap_or_else(|| Approval {
+                    digest: digest.clone(),
+                    since: Time(now),
+                }),
+        ),
+        None => {
+            let given = found.object.annotations().get(ANNOTATION_APPROVE);
+            let over = found.verdict.is_some_and(|verdict| verdict.settled);
+            known
+                .filter(|known| !over && given != Some(&known.digest))
+                .cloned()
+        }
     }
 }
 
@@ -340,6 +368,9 @@ fn degradation(
     if let Some((reason, words)) = &found.attention {
         return (true, reason, words.clone());
     }
+    if let Some(stall) = found.plan.and_then(|plan| plan.stalled.as_ref()) {
+        return (true, degraded::ROLL_STOPPED, stopped(stall, found));
+    }
     if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
         return (true, degraded::REQUEST_REFUSED, words);
     }
@@ -365,6 +396,26 @@ fn degradation(
         ),
         _ => (false, degraded::AS_EXPECTED, String::new()),
     }
+}
+
+/// What a roll waits for, since when, and what to do.
+fn stopped(stall: &Stall, found: &Found<'_>) -> String {
+    let since = i64::try_from(stall.since_ms).unwrap_or(0);
+    let since = Timestamp::from_second(since / 1000).map_or(String::new(), |at| at.to_string());
+    let why = found.no_pod.iter().map(|words| format!(" ({words})"));
+    let why: String = why.collect();
+    let approves = found.plan.is_some_and(|plan| plan.to_approve.is_some());
+    let advice = match approves {
+        true => "approve it, or change the spec",
+        false => {
+            "mend the pod, change the spec, or set spec.updateStrategy.surge to \"Off\" to do without \
+             a temporary pod"
+        }
+    };
+    format!(
+        "the roll stands still since {since}: {}{why}; {advice}",
+        stall.step
+    )
 }
 
 fn policy_condition(
