@@ -204,6 +204,11 @@ fn choose<'a>(
     };
     // The reign of the data; one that was written down may never have begun.
     let reign = last_reign(seen).unwrap_or(claim.reign);
+    if let Some(name) = silent.as_ref().filter(|_| reign < claim.reign)
+        && waited < ALL_HEARD
+    {
+        return Err(format!("{name} may have later data and is not heard yet"));
+    }
     // Replicas that went on running since they were in sync with the last primary.
     let alive: Vec<_> = copies
         .iter()

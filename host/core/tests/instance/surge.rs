@@ -2,11 +2,11 @@
 
 use hera_core::agent::Role;
 use hera_core::instance::{
-    AgentView, Asked, PROGRESS_DEADLINE, Plan, Step, claim_goes, decide, members, set_size,
+    AgentView, Asked, PROGRESS_DEADLINE, Permit, Plan, Step, claim_goes, decide, members, set_size,
     temporary, verdict,
 };
 
-use crate::fixtures::{Group, HOUR, address, claim, group, member, status, uid};
+use crate::fixtures::{Group, HOUR, REIGN, address, claim, group, member, status, uid};
 use crate::world::World;
 
 fn surging(replicas: u32) -> Group {
@@ -367,6 +367,37 @@ fn an_empty_temporary_pod_is_never_promoted_in_place_of_a_server_that_is_not_hea
         "{plan:?}"
     );
     assert!(plan.waiting_for.unwrap().contains("shop-0 may have it"));
+}
+
+#[test]
+fn a_temporary_pod_that_led_last_is_waited_for_before_the_other_copy_is_taken() {
+    // Its pod is made anew on another node; the first has what there was at the handover.
+    let ended = |waited: u64| {
+        let mut world = World::of(joined(1));
+        world.run_until("shop-0 is replaced");
+        world.passes(2);
+        world.group.change(|_, seen| {
+            (seen.members[1].pod, seen.members[1].agent) = (None, AgentView::Absent);
+            let first = status(&mut seen.members[0]);
+            first.role = Role::Replica;
+            first.memory.reign = REIGN;
+            first.memory.forsworn = REIGN + 1;
+            seen.members[0].position = Some(Default::default());
+            seen.crown = Some(hera_core::instance::Claim {
+                reign: REIGN + 1,
+                uid: uid(1),
+            });
+            seen.remembered.permit = Some(Permit::Granted);
+            seen.remembered.leaderless_ms = waited;
+        })
+    };
+    let early = plan(&ended(19_000));
+    assert!(early.waiting_for.unwrap().contains("may have later data"));
+    assert_eq!(
+        set_size(&ended(0).wanted, &ended(0).seen),
+        2,
+        "it is made anew"
+    );
 }
 
 #[test]
