@@ -126,6 +126,8 @@ reasons! {
         NODE_LOST = "NodeLost",
         /// True: a primary was cut off, stopped itself, and another took over.
         FENCED_PRIMARY = "FencedPrimary",
+        /// True: a roll waits for longer than it should; the message says for what and since when.
+        ROLL_STOPPED = "RollStopped",
         /// True: an annotation asks for what cannot be done; the message says why.
         REQUEST_REFUSED = "RequestRefused",
         /// True: the primary could not hand over, so what needed it waits.

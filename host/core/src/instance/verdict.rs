@@ -93,9 +93,11 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
             .filter_map(|member| member.agent.status())
     };
     let claims = || {
-        seen.members
+        let all = seen
+            .members
             .iter()
-            .filter_map(|member| member.claim.as_ref())
+            .filter_map(|member| member.claim.as_ref());
+        all.filter(|claim| !claim.temporary)
     };
     let growing = wanted
         .storage
@@ -158,18 +160,14 @@ fn not_in_sync(wanted: &Wanted, seen: &Observation, primary: &Member) -> Vec<Lag
     let others = seen
         .members
         .iter()
-        .filter(|member| wanted.keeps(member.ordinal) && member.ordinal != primary.ordinal);
+        .filter(|member| wanted.keeps(member.ordinal));
     others
-        .filter(|member| member.is_leaving() || !member.is_in_sync(primary))
+        .filter(|member| member.is_away(primary))
         .map(lagging)
         .collect()
 }
 
 fn lagging(member: &Member) -> Lagging {
-    let name = match member.name() {
-        "" => format!("the pod of ordinal {}", member.ordinal),
-        name => name.to_owned(),
-    };
     let link = member
         .agent
         .status()
@@ -185,11 +183,16 @@ fn lagging(member: &Member) -> Lagging {
         }
     };
     Lagging {
-        name,
+        name: member.label(),
         why,
         passing,
         running,
     }
+}
+
+/// Why a replica is not in sync, for people.
+pub(super) fn why_not_in_sync(member: &Member) -> String {
+    lagging(member).why
 }
 
 fn passes(cause: &Cause) -> bool {
@@ -203,7 +206,7 @@ fn passes(cause: &Cause) -> bool {
     )
 }
 
-/// Why a replica is not in sync, for people.
+/// A cause, for people.
 fn describe(cause: &Cause) -> String {
     match cause {
         Cause::Serving => "serves by itself".to_owned(),
