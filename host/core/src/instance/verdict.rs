@@ -45,6 +45,8 @@ pub struct Lagging {
     pub passing: bool,
     /// True if its server runs.
     pub running: bool,
+    /// True if it led before, and gives its data up for that of the primary.
+    pub deposed: bool,
 }
 
 /// A pod whose agent is not heard, on a node that is not ready.
@@ -163,8 +165,23 @@ fn not_in_sync(wanted: &Wanted, seen: &Observation, primary: &Member) -> Vec<Lag
         .filter(|member| wanted.keeps(member.ordinal));
     others
         .filter(|member| member.is_away(primary))
-        .map(lagging)
+        .map(|member| Lagging {
+            deposed: is_deposed(member, primary),
+            ..lagging(member)
+        })
         .collect()
+}
+
+/// It was the primary of an earlier reign, and what it has is not part of today's data.
+fn is_deposed(member: &Member, primary: &Member) -> bool {
+    member.agent.status().is_some_and(|status| {
+        let memory = &status.memory;
+        let link = status.link.as_ref();
+        let down = matches!(status.server, ServerState::Fenced);
+        memory.reign < primary.reign()
+            && memory.primary_uid == member.uid()
+            && (down || link.is_some_and(|link| link.syncing))
+    })
 }
 
 fn lagging(member: &Member) -> Lagging {
@@ -187,6 +204,7 @@ fn lagging(member: &Member) -> Lagging {
         why,
         passing,
         running,
+        deposed: false,
     }
 }
 

@@ -385,6 +385,14 @@ fn degradation(
     if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
         return (true, degraded::REQUEST_REFUSED, words);
     }
+    if let Some(deposed) = verdict.not_in_sync.iter().find(|lagging| lagging.deposed) {
+        let words = format!(
+            "{} led before and was stopped; it takes over the data of the primary, and what it had not \
+             sent is lost",
+            deposed.name
+        );
+        return (true, degraded::FENCED_PRIMARY, words);
+    }
     if let Some(lagging) = verdict.not_in_sync.iter().find(|lagging| !lagging.passing) {
         let reason = match lagging.running {
             true => degraded::REPLICA_NOT_IN_SYNC,
