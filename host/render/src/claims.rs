@@ -16,6 +16,11 @@ use crate::{Context, Owner, metadata};
 /// What a claim asks for, by its name in Kubernetes.
 const STORAGE: &str = "storage";
 
+/// Value of [`ANNOTATION_TEMPORARY`] while the temporary pod is needed.
+const NEEDED: &str = "true";
+/// Its value once the pod is to stay.
+const STAYS: &str = "false";
+
 /// How the size in the spec stands to that of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimSize {
@@ -66,18 +71,22 @@ pub enum ClaimFate<'a> {
     Stays,
     /// Its pod is temporary, and needed.
     Needed,
-    /// If it is that of a temporary pod, it goes when this pod does.
+    /// If it is that of a temporary pod, it goes once the pod with this uid is gone: it is noted
+    /// while the pod is there, and then the claim is owned by a pod that is none any more. Before,
+    /// the controller of StatefulSets would take the owner away again.
     GoesWith {
         /// The pod's name.
         pod: &'a str,
         /// The pod's uid.
         uid: &'a str,
+        /// The pod is gone.
+        gone: bool,
     },
 }
 
 /// True if a claim is that of a temporary pod.
 pub fn is_temporary(claim: &PersistentVolumeClaim) -> bool {
-    temporary(claim) == Some("true")
+    temporary(claim).is_some_and(|text| text != STAYS)
 }
 
 fn temporary(claim: &PersistentVolumeClaim) -> Option<&str> {
@@ -85,16 +94,14 @@ fn temporary(claim: &PersistentVolumeClaim) -> Option<&str> {
     annotations.get(ANNOTATION_TEMPORARY).map(String::as_str)
 }
 
-/// Uid of the pod with which a claim goes.
-pub fn goes_with(claim: &PersistentVolumeClaim) -> Option<(&str, &str)> {
-    let owners = claim.metadata.owner_references.as_ref()?;
-    let pod = owners.iter().find(|owner| owner.kind == "Pod")?;
-    Some((&pod.name, &pod.uid))
+/// Uid of the pod with which a claim goes, as it was noted.
+pub fn goes_with(claim: &PersistentVolumeClaim) -> Option<&str> {
+    temporary(claim).filter(|text| *text != STAYS && *text != NEEDED)
 }
 
 /// What the operator says about a claim that is there, for a server-side apply: labels, the owner's
 /// uid, the size when it grows, and who owns it: the object, where the volume is to go with it; or the
-/// pod with which a temporary one goes. Left out the next time, the owner is removed again.
+/// pod with which a temporary one went. Left out the next time, the owner is removed again.
 ///
 /// The claim's uid makes it a precondition: it can never make a claim.
 pub fn build_claim_patch(
@@ -123,14 +130,20 @@ pub fn build_claim_patch(
     let metadata = patch.get_mut("metadata").and_then(Value::as_object_mut)?;
     if let Some(known) = temporary(claim) {
         let now = match fate {
-            ClaimFate::Stays => "false",
-            ClaimFate::Needed | ClaimFate::GoesWith { .. } => known,
+            ClaimFate::Stays => STAYS,
+            _ if known == STAYS => STAYS,
+            ClaimFate::Needed => NEEDED,
+            ClaimFate::GoesWith { uid, .. } => uid,
         };
         let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
         annotations.insert(ANNOTATION_TEMPORARY.to_owned(), now.into());
     }
     let owner = match fate {
-        ClaimFate::GoesWith { pod, uid } if is_temporary(claim) => {
+        ClaimFate::GoesWith {
+            pod,
+            uid,
+            gone: true,
+        } if is_temporary(claim) => {
             Some(json!({"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid}))
         }
         _ if volume.reclaim == ReclaimPolicy::Delete => {
@@ -184,7 +197,7 @@ pub fn build_claim<'a>(
     let mut annotations = template.metadata.annotations;
     if ordinal >= v.replicas {
         let all = annotations.get_or_insert_default();
-        all.insert(ANNOTATION_TEMPORARY.to_owned(), "true".to_owned());
+        all.insert(ANNOTATION_TEMPORARY.to_owned(), NEEDED.to_owned());
     }
     let mut spec = template.spec.unwrap_or_default();
     spec.resources

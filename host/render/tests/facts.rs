@@ -14,11 +14,10 @@ use hera_render::versions::Catalog;
 use hera_render::{
     AddressFamily, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner, PodEndpoint, build_claim,
     build_claim_patch, build_client_service, build_disruption_budget, build_endpoint_slice,
-    build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, pod_selector,
-    selector_labels, server_config,
+    build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, goes_with,
+    pod_selector, selector_labels, server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use support::{REPLICAS, context, sample, validated};
@@ -195,41 +194,51 @@ fn a_claim_in_advance_is_the_one_that_the_stateful_set_would_make() {
 fn only_the_claim_of_a_temporary_pod_goes_with_its_pod() {
     let go =
         validated(&sample().replace("enabled: true", "enabled: true\n    reclaimPolicy: Delete"));
-    let fate = ClaimFate::GoesWith {
+    let with = |gone| ClaimFate::GoesWith {
         pod: "my-redis-1",
         uid: "pod-uid",
+        gone,
     };
     let owners = |claim: &PersistentVolumeClaim, fate| {
         let patch = build_claim_patch(&go, &context(&go), claim, fate).unwrap();
-        let owners = patch["metadata"]["ownerReferences"]
-            .as_array()
-            .unwrap()
-            .clone();
-        let uids: Vec<String> = owners
-            .iter()
-            .map(|o| o["uid"].as_str().unwrap().into())
-            .collect();
-        (
-            uids,
-            patch["metadata"]["annotations"]["cache.hera.io/temporary"].clone(),
-        )
+        let owner = patch["metadata"]["ownerReferences"][0]["uid"].clone();
+        let note = patch["metadata"]["annotations"]["cache.hera.io/temporary"].clone();
+        (owner, note)
     };
-    let object = || vec!["object-uid".to_owned()];
-    assert_eq!(owners(&claim("1Gi"), fate), (object(), Value::Null));
-    let spare = PersistentVolumeClaim {
-        metadata: ObjectMeta {
-            uid: Some("claim-uid".into()),
-            ..build_claim(&go, &context(&go), 1, []).unwrap().metadata
-        },
-        ..claim("1Gi")
-    };
+    let object = json!("object-uid");
     assert_eq!(
-        owners(&spare, fate),
-        (vec!["pod-uid".into()], json!("true"))
+        owners(&claim("1Gi"), with(true)),
+        (object.clone(), Value::Null)
     );
-    assert_eq!(owners(&spare, ClaimFate::Needed), (object(), json!("true")));
-    assert_eq!(owners(&spare, ClaimFate::Stays), (object(), json!("false")));
-    let stays = build_claim(&validated(REPLICAS), &context(&go), 1, []).unwrap();
+    let spare = |note: &str| {
+        let mut metadata = build_claim(&go, &context(&go), 1, []).unwrap().metadata;
+        metadata.uid = Some("claim-uid".into());
+        let notes = metadata.annotations.as_mut().unwrap();
+        notes.insert("cache.hera.io/temporary".into(), note.into());
+        PersistentVolumeClaim {
+            metadata,
+            ..claim("1Gi")
+        }
+    };
+    let noted = json!("pod-uid");
+    assert_eq!(
+        owners(&spare("true"), with(false)),
+        (object.clone(), noted.clone())
+    );
+    assert_eq!(
+        owners(&spare("pod-uid"), with(true)),
+        (noted.clone(), noted)
+    );
+    assert_eq!(goes_with(&spare("pod-uid")), Some("pod-uid"));
+    assert_eq!(goes_with(&spare("true")), None);
+    let needed = (object.clone(), json!("true"));
+    assert_eq!(owners(&spare("pod-uid"), ClaimFate::Needed), needed);
+    // What stayed once stays for good.
+    let stays = (object, json!("false"));
+    assert_eq!(owners(&spare("true"), ClaimFate::Stays), stays);
+    assert_eq!(owners(&spare("false"), with(true)), stays);
+    let wanted = validated(REPLICAS);
+    let stays = build_claim(&wanted, &context(&wanted), 1, []).unwrap();
     assert_eq!(stays.metadata.annotations, None);
 }
 

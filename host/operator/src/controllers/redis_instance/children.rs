@@ -14,7 +14,7 @@ use hera_render::{
 };
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use kube::api::{Api, PostParams};
 
 use super::image::SOURCE_ANNOTATION;
@@ -152,9 +152,9 @@ async fn grow_claims(
 ) -> Result<Option<String>, ApplyError> {
     let mut refused = None;
     for (ordinal, claim) in &live.claims {
-        let pod = live.pods.get(ordinal);
-        let pod = pod.map(|pod| (pod.name_any(), pod.uid().unwrap_or_default()));
-        let fate = fate(inputs, *ordinal, claim, pod.as_ref());
+        let uid = live.pods.get(ordinal).and_then(ResourceExt::uid);
+        let pod = inputs.v.name.pod(*ordinal);
+        let fate = fate(inputs, *ordinal, claim, (&pod, uid.as_deref()));
         let Some(patch) = build_claim_patch(inputs.v, inputs.ctx, claim, fate) else {
             continue;
         };
@@ -171,18 +171,28 @@ async fn grow_claims(
     Ok(refused)
 }
 
-/// A claim that is tied to its pod stays so once the pod is gone: that is what takes it away.
+/// What becomes of a claim whose pod is there as `pod`.
 fn fate<'a>(
     inputs: &Inputs<'_>,
     ordinal: u32,
     claim: &'a PersistentVolumeClaim,
-    pod: Option<&'a (String, String)>,
+    pod: (&'a str, Option<&'a str>),
 ) -> ClaimFate<'a> {
-    let goes = inputs.going_claims.contains(&ordinal);
-    let pod = pod.map(|(name, uid)| (name.as_str(), uid.as_str()));
-    match pod.or(goes_with(claim)) {
-        _ if ordinal < inputs.v.replicas => ClaimFate::Stays,
-        Some((pod, uid)) if goes => ClaimFate::GoesWith { pod, uid },
+    if ordinal < inputs.v.replicas {
+        return ClaimFate::Stays;
+    }
+    let (pod, here) = pod;
+    match (here, goes_with(claim)) {
+        (Some(uid), _) if inputs.going_claims.contains(&ordinal) => ClaimFate::GoesWith {
+            pod,
+            uid,
+            gone: false,
+        },
+        (None, Some(uid)) => ClaimFate::GoesWith {
+            pod,
+            uid,
+            gone: true,
+        },
         _ => ClaimFate::Needed,
     }
 }
