@@ -11,8 +11,8 @@ use hera_api::{RedisInstance, UpdateMode};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::instance::{
-    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, decide, members,
-    set_size, verdict,
+    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, members, set_size,
+    verdict,
 };
 use hera_kube::ApplyError;
 use hera_render::{Context, Owner, pod_revision, server_config};
@@ -319,12 +319,7 @@ impl Pass<'_> {
             supervised: v.update_mode == UpdateMode::Supervised,
             ..site.requests()
         };
-        let mut plan = decide(&wanted, &seen);
-        if site.handover_failed {
-            // Not twice in one pass: clients feel each.
-            let is_handover = |step: &Step| matches!(step, Step::HandOver { .. });
-            plan.steps.retain(|planned| !is_handover(&planned.step));
-        }
+        let plan = site.plan(&wanted, &seen);
         site.tell(&seen, &wanted, &plan);
         let about = object.object_ref(&());
         let peers = members(&wanted, &seen);
