@@ -45,11 +45,11 @@ impl Looks {
         self.with(instance, |last| last.under_way = under_way);
     }
 
-    /// They are taken, or one was not.
-    pub fn end(&self, instance: &InstanceRef, failed: Option<String>) {
+    /// They are taken, or one was not. `still`: what failed before counts on if nothing else did.
+    pub fn end(&self, instance: &InstanceRef, failed: Option<String>, still: bool) {
         self.with(instance, |last| {
             last.under_way.clear();
-            last.failed = failed;
+            last.failed = failed.or(last.failed.take().filter(|_| still));
         });
     }
 
@@ -132,4 +132,30 @@ async fn ask(agents: &AgentPool, member: &Member) -> Fresh {
     };
     let (position, fence) = tokio::join!(position, fence);
     Fresh { position, fence }
+}
+
+#[cfg(test)]
+mod tests {
+    use hera_core::instance::{Step, Target};
+
+    use super::*;
+
+    #[test]
+    fn what_failed_is_told_until_something_succeeds() {
+        let (looks, cart) = (Looks::default(), InstanceRef::new("cart").within("shop"));
+        let last = || looks.lock().get(&cart).cloned().unwrap();
+        let mut plan = Plan::default();
+        plan.steps.push(hera_core::instance::PlannedStep {
+            step: Step::PushAcl(Target::default()),
+            reason: "revision 5 is wanted".to_owned(),
+        });
+        looks.begin(&cart, &plan);
+        assert_eq!(last().under_way, ["push-acl: revision 5 is wanted"]);
+        looks.end(&cart, Some("no answer".to_owned()), false);
+        assert!(last().under_way.is_empty());
+        looks.end(&cart, None, true);
+        assert_eq!(last().failed.as_deref(), Some("no answer"));
+        looks.end(&cart, None, false);
+        assert_eq!(last().failed, None);
+    }
 }

@@ -70,9 +70,7 @@ pub async fn carry_out(plan: &Plan, material: &Material<'_>) -> Result<(), PassE
     let done = steps(plan, material, &mut notes).await;
     let failed = done.as_ref().err().map(ToString::to_string);
     // What failed in healing is told until the next pass.
-    if failed.is_some() || !material.site.handover_failed {
-        looks.end(&instance, failed);
-    }
+    looks.end(&instance, failed, material.site.handover_failed);
     // Later: nobody waits for an Event.
     for (severity, reason, note) in notes {
         let events = &material.site.shared.events;

@@ -17,7 +17,7 @@ impl Site<'_> {
     pub async fn heal(&self, users: Option<&AclSet>) -> Result<Option<Observation>, PassError> {
         let mut seen = self.seen(0, users.map_or(0, |set| set.revision)).await;
         let requests = self.requests();
-        let plan = decide(&requests, &seen);
+        let plan = self.plan(&requests, &seen);
         if seen.primary().is_none() {
             self.tell(&seen, &requests, &plan);
         }
@@ -36,17 +36,28 @@ impl Site<'_> {
                 Step::SetEndpoint { ip } => seen.endpoint = ip,
                 Step::SetReplicas { ips } => seen.replica_endpoints = ips,
                 Step::PushAcl(_) | Step::PushConfig(_) | Step::PushMembers(_) => {}
+                // Nothing of it has a role, and a finalizer of somebody's may keep it.
+                Step::DeleteDeadPod(_) => {}
                 Step::Promote { .. }
                 | Step::Follow { .. }
                 | Step::Fence(_)
                 | Step::Forswear { .. }
                 | Step::HandOver { .. }
                 | Step::Leave(_)
-                | Step::DeletePod(_)
-                | Step::DeleteDeadPod(_) => same_roles = false,
+                | Step::DeletePod(_) => same_roles = false,
             }
         }
         Ok(same_roles.then_some(seen))
+    }
+
+    /// What to do. A handover is not tried twice in one pass: clients feel each.
+    pub fn plan(&self, wanted: &Wanted, seen: &Observation) -> Plan {
+        let mut plan = decide(wanted, seen);
+        if self.handover_failed {
+            let is_handover = |step: &Step| matches!(step, Step::HandOver { .. });
+            plan.steps.retain(|planned| !is_handover(&planned.step));
+        }
+        plan
     }
 
     /// What people are told who ask what this pass sees.
@@ -58,7 +69,7 @@ impl Site<'_> {
     /// How the instance is, while nothing can be said about what it should be.
     pub async fn verdict(&self) -> Verdict {
         let (wanted, seen) = (self.requests(), self.seen(0, 0).await);
-        let plan = decide(&wanted, &seen);
+        let plan = self.plan(&wanted, &seen);
         self.tell(&seen, &wanted, &plan);
         verdict(&wanted, &seen, &plan)
     }

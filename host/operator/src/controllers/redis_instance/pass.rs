@@ -12,8 +12,8 @@ use hera_api::{RedisInstance, Surge, UpdateMode};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::instance::{
-    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, claim_goes, decide,
-    members, set_size, verdict,
+    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, claim_goes, members,
+    set_size, verdict,
 };
 use hera_kube::ApplyError;
 use hera_render::{Context, Owner, pod_revision, server_config};
@@ -317,12 +317,7 @@ impl Pass<'_> {
             ..seen
         };
         let wanted = wanted_of(site, v, ctx, refused.is_some());
-        let mut plan = decide(&wanted, &seen);
-        if site.handover_failed {
-            // Not twice in one pass: clients feel each.
-            let is_handover = |step: &Step| matches!(step, Step::HandOver { .. });
-            plan.steps.retain(|planned| !is_handover(&planned.step));
-        }
+        let plan = site.plan(&wanted, &seen);
         site.tell(&seen, &wanted, &plan);
         let about = object.object_ref(&());
         let peers = members(&wanted, &seen);
