@@ -43,6 +43,7 @@ mod role;
 mod run;
 mod state;
 mod stop;
+mod strays;
 mod supervise;
 mod tickets;
 mod tls;

@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::agent::Agent;
 use crate::hang::{Silence, is_stopped};
 use crate::role::{self, Seen};
+use crate::strays::Strays;
 
 /// Between looks at a server that just started, and at one that takes longer.
 const AT_FIRST: Duration = Duration::from_millis(3);
@@ -22,9 +23,6 @@ const SERVING: Duration = Duration::from_secs(1);
 const FOLLOWING: Duration = Duration::from_millis(100);
 const LINKING: Duration = Duration::from_millis(25);
 const LINK_FIRST: Duration = Duration::from_secs(5);
-/// Nodes follow a Service that moves within this: until then clients still come to a server that was
-/// the primary, and one that never connects anew by itself would stay.
-const DISMISSING: Duration = Duration::from_secs(3);
 
 /// Time limits of the agent's own calls.
 pub fn short() -> Timeouts {
@@ -47,8 +45,7 @@ pub struct Watch {
     seen: Seen,
     /// Since when it is seen so.
     since: Instant,
-    /// Until when clients are sent away.
-    dismissing: Option<Instant>,
+    strays: Strays,
 }
 
 impl Watch {
@@ -63,7 +60,7 @@ impl Watch {
             hangs: false,
             seen: Seen::default(),
             since: now,
-            dismissing: None,
+            strays: Strays::default(),
         }
     }
 
@@ -79,9 +76,13 @@ impl Watch {
 
     fn sees(&mut self, agent: &Agent, seen: Seen) {
         if self.seen != seen {
-            let was_primary = agent.keeper.get().primary_uid == agent.settings.pod_uid;
-            if was_primary && seen.role == Role::Replica && self.seen.role != Role::Replica {
-                self.dismissing = Some(Instant::now() + DISMISSING);
+            match (seen.role, self.seen.role) {
+                (Role::Replica, Role::Replica) => {}
+                (Role::Replica, _) => {
+                    let led = agent.keeper.get().primary_uid == agent.settings.pod_uid;
+                    self.strays.begin(Instant::now(), led);
+                }
+                _ => self.strays.end(),
             }
             self.seen = seen;
             self.since = Instant::now();
@@ -142,7 +143,11 @@ async fn look(agent: &Agent, watch: &mut Watch) {
             if let Some(seen) = role::attend(agent, watch, &server, &info, turns).await {
                 watch.sees(agent, seen);
             }
-            dismiss(watch, &server).await;
+            if watch.strays.are_here(Instant::now(), info.turned_away)
+                && let Err(error) = server.close_clients().await
+            {
+                warn!(%error, "clients that look for the primary stay connected");
+            }
         }
         Ok(Probe::Info(_) | Probe::Refused(Answer::Loading)) => {
             watch.heard(agent);
@@ -156,20 +161,6 @@ async fn look(agent: &Agent, watch: &mut Watch) {
             }
             watch.missed(agent);
         }
-    }
-}
-
-/// Sends the clients of a server away that was the primary.
-async fn dismiss(watch: &mut Watch, server: &Server) {
-    let Some(until) = watch.dismissing else {
-        return;
-    };
-    if watch.seen.role != Role::Replica || Instant::now() > until {
-        watch.dismissing = None;
-        return;
-    }
-    if let Err(error) = server.close_clients().await {
-        warn!(%error, "clients of the former primary stay connected");
     }
 }
 

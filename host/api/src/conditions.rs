@@ -124,8 +124,10 @@ reasons! {
         REPLICA_MISSING = "ReplicaMissing",
         /// True: a pod is on a node that is not ready; the message says what to do.
         NODE_LOST = "NodeLost",
-        /// True: a primary was cut off, stopped itself, and another took over.
+        /// True: a pod that led was stopped, another leads, and it takes over that one's data.
         FENCED_PRIMARY = "FencedPrimary",
+        /// True: a roll waits for longer than it should; the message says for what and since when.
+        ROLL_STOPPED = "RollStopped",
         /// True: an annotation asks for what cannot be done; the message says why.
         REQUEST_REFUSED = "RequestRefused",
         /// True: the primary could not hand over, so what needed it waits.

@@ -1,4 +1,4 @@
-//! Durations as a spec writes them: `500ms`, `15s`, `2m`.
+//! Durations as a spec writes them: `500ms`, `15s`, `2m`, `168h`.
 
 /// Longest text of one.
 pub(crate) const MAX_LENGTH: usize = 16;
@@ -14,6 +14,7 @@ pub fn parse_millis(text: &str) -> Option<u64> {
         "ms" => 1,
         "s" => 1000,
         "m" => 60_000,
+        "h" => 3_600_000,
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(factor)
@@ -30,6 +31,7 @@ mod tests {
             ("250ms", 250),
             ("15s", 15_000),
             ("2m", 120_000),
+            ("168h", 604_800_000),
             ("999999m", 59_999_940_000),
         ] {
             assert_eq!(parse_millis(text), Some(want), "{text}");
@@ -39,7 +41,7 @@ mod tests {
     #[test]
     fn what_is_no_duration_is_none() {
         for text in [
-            "", "0", "s", "15", "15 s", "1.5s", "-1s", "+1s", "1h", "1s1s", "1000000s", "1S", "é",
+            "", "0", "s", "15", "15 s", "1.5s", "-1s", "+1s", "1d", "1s1s", "1000000s", "1S", "é",
         ] {
             assert_eq!(parse_millis(text), None, "{text}");
         }

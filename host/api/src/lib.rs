@@ -21,6 +21,6 @@ pub use instance::{RedisInstance, RedisInstanceSpec};
 pub use spec::{
     Aof, Auth, ConfigMapKeyRef, Durability, Failover, Fsync, Persistence, PodTemplate, Policies,
     PolicySource, Preset, Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef, ShadowSource,
-    UpdateMode, UpdateStrategy, UserSpec,
+    Surge, UpdateMode, UpdateStrategy, UserSpec,
 };
-pub use status::{Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict};
+pub use status::{Approval, Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict};

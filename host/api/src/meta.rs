@@ -30,6 +30,9 @@ pub const ANNOTATION_REVISION: &str = "cache.hera.io/revision";
 pub const LABEL_ROLE: &str = "cache.hera.io/role";
 /// Annotation on a claim: uid of the object whose data it holds.
 pub const ANNOTATION_OWNER_UID: &str = "cache.hera.io/owner-uid";
+/// Annotation on a claim: `true` if it is that of a temporary pod and goes when the pod does;
+/// `false` once the pod is to stay.
+pub const ANNOTATION_TEMPORARY: &str = "cache.hera.io/temporary";
 
 /// Annotation on an object, a request: name of the pod that is to become the primary.
 pub const ANNOTATION_PROMOTE: &str = "cache.hera.io/promote";

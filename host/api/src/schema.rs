@@ -29,6 +29,9 @@ pub(crate) const FENCE_AFTER: &str = "self.matches('^[0-9]{1,6}(ms|s|m)$') && (d
 /// What `failover.hangAfter` may be.
 pub(crate) const HANG_AFTER: &str = "self.matches('^[0-9]{1,6}(ms|s|m)$') && duration(self) >= duration('2s') && \
     duration(self) <= duration('5m')";
+/// What `updateStrategy.maxWait` may be.
+pub(crate) const MAX_WAIT: &str = "self.matches('^[0-9]{1,6}(s|m|h)$') && duration(self) >= duration('1m') && \
+    duration(self) <= duration('8760h')";
 
 /// Most directives in `config`.
 pub(crate) const MAX_DIRECTIVES: usize = 128;

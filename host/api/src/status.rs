@@ -39,6 +39,10 @@ pub struct RedisInstanceStatus {
     #[schemars(length(max = 512))]
     pub selector: Option<String>,
 
+    /// The next step of a roll, while it waits for an approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+
     /// How many data pods serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
@@ -63,6 +67,17 @@ pub struct RedisInstanceStatus {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["decision".into()]))]
     pub policies: Vec<PolicyStatus>,
+}
+
+/// A step that waits for an approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct Approval {
+    /// What an approval must name: the value for the annotation cache.hera.io/approve.
+    #[schemars(length(max = 64))]
+    pub digest: String,
+
+    /// Since when it waits.
+    pub since: Time,
 }
 
 /// The conditions in one word, for people. Nothing decides by it.

@@ -116,6 +116,8 @@ pub struct ServerInfo {
     pub max_memory: u64,
     /// Keys in all databases.
     pub keys: u64,
+    /// Commands that it refused since its start because it is a replica, or has no data to show.
+    pub turned_away: u64,
 }
 
 /// Why a text is no `INFO`.
@@ -165,6 +167,13 @@ impl<'a> Fields<'a> {
 
     fn is(&self, field: &'static str, wanted: &str) -> bool {
         self.0.get(field).is_some_and(|value| *value == wanted)
+    }
+
+    /// Answers with this error: `errorstat_READONLY:count=3`. None are not told.
+    fn errors(&self, name: &str) -> u64 {
+        let text = self.0.get(format!("errorstat_{name}").as_str());
+        let count = text.and_then(|text| text.strip_prefix("count=")?.parse().ok());
+        count.unwrap_or(0)
     }
 
     /// Databases without keys are not told: `db0:keys=3,expires=0`.
@@ -221,6 +230,7 @@ impl ServerInfo {
             used_memory: fields.number("used_memory")?,
             max_memory: fields.number("maxmemory")?,
             keys: fields.keys(),
+            turned_away: fields.errors("READONLY") + fields.errors("MASTERDOWN"),
         })
     }
 }
@@ -324,6 +334,16 @@ mod tests {
         assert_eq!(info.replication.replid2, None);
         assert!(info.append.enabled && info.snapshot.last_ok);
         assert_eq!(info.snapshot.changes_since, 3);
+    }
+
+    #[test]
+    fn those_that_took_a_replica_for_the_primary_are_counted() {
+        let errors = "redis_version:7.0.15\r\nerrorstat_READONLY:count=3\r\n\
+            errorstat_MASTERDOWN:count=2\r\nerrorstat_ERR:count=9";
+        let info = ServerInfo::parse(&text(errors, HELD)).unwrap();
+        assert_eq!(info.turned_away, 5);
+        let info = ServerInfo::parse(&text("redis_version:7.0.15", HELD)).unwrap();
+        assert_eq!(info.turned_away, 0);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use hera_api::ReclaimPolicy;
-use hera_api::meta::ANNOTATION_OWNER_UID;
+use hera_api::meta::{ANNOTATION_OWNER_UID, ANNOTATION_TEMPORARY};
 use hera_api::names::DATA_VOLUME;
 use hera_api::quantity;
 use hera_api::validate::{Validated, Volume};
@@ -59,15 +59,49 @@ fn storage(claim: &PersistentVolumeClaim) -> Option<&Quantity> {
     requests.get(STORAGE)
 }
 
+/// What is to become of a claim. Only that of a temporary pod ever goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimFate<'a> {
+    /// Its pod is one of those that the spec wants.
+    Stays,
+    /// Its pod is temporary, and needed.
+    Needed,
+    /// If it is that of a temporary pod, it goes when this pod does.
+    GoesWith {
+        /// The pod's name.
+        pod: &'a str,
+        /// The pod's uid.
+        uid: &'a str,
+    },
+}
+
+/// True if a claim is that of a temporary pod.
+pub fn is_temporary(claim: &PersistentVolumeClaim) -> bool {
+    temporary(claim) == Some("true")
+}
+
+fn temporary(claim: &PersistentVolumeClaim) -> Option<&str> {
+    let annotations = claim.metadata.annotations.as_ref()?;
+    annotations.get(ANNOTATION_TEMPORARY).map(String::as_str)
+}
+
+/// Uid of the pod with which a claim goes.
+pub fn goes_with(claim: &PersistentVolumeClaim) -> Option<(&str, &str)> {
+    let owners = claim.metadata.owner_references.as_ref()?;
+    let pod = owners.iter().find(|owner| owner.kind == "Pod")?;
+    Some((&pod.name, &pod.uid))
+}
+
 /// What the operator says about a claim that is there, for a server-side apply: labels, the owner's
-/// uid, the size when it grows, and, where the volume is to go with the object, the object as owner.
-/// Left out the next time, the owner is removed again.
+/// uid, the size when it grows, and who owns it: the object, where the volume is to go with it; or the
+/// pod with which a temporary one goes. Left out the next time, the owner is removed again.
 ///
 /// The claim's uid makes it a precondition: it can never make a claim.
 pub fn build_claim_patch(
     v: &Validated,
     ctx: &Context,
     claim: &PersistentVolumeClaim,
+    fate: ClaimFate<'_>,
 ) -> Option<Value> {
     let volume = v.persistence.volume.as_ref()?;
     let size = match claim_size(v, claim) {
@@ -86,13 +120,27 @@ pub fn build_claim_patch(
         },
         "spec": {"resources": {"requests": {"storage": size}}},
     });
-    if volume.reclaim == ReclaimPolicy::Delete
-        && let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut)
-    {
-        metadata.insert(
-            "ownerReferences".to_owned(),
-            json!([metadata::owner_reference(&Owner::of(v, ctx), false)]),
-        );
+    let metadata = patch.get_mut("metadata").and_then(Value::as_object_mut)?;
+    if let Some(known) = temporary(claim) {
+        let now = match fate {
+            ClaimFate::Stays => "false",
+            ClaimFate::Needed | ClaimFate::GoesWith { .. } => known,
+        };
+        let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
+        annotations.insert(ANNOTATION_TEMPORARY.to_owned(), now.into());
+    }
+    let owner = match fate {
+        ClaimFate::GoesWith { pod, uid } if is_temporary(claim) => {
+            Some(json!({"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid}))
+        }
+        _ if volume.reclaim == ReclaimPolicy::Delete => {
+            let owner = metadata::owner_reference(&Owner::of(v, ctx), false);
+            Some(json!(owner))
+        }
+        _ => None,
+    };
+    if let Some(owner) = owner {
+        metadata.insert("ownerReferences".to_owned(), json!([owner]));
     }
     Some(patch)
 }
@@ -107,7 +155,8 @@ fn claim_labels(v: &Validated) -> BTreeMap<String, String> {
 /// claims have now: the template keeps the size of the first day. `others` are the claims of the
 /// other pods; the new one is no smaller than the largest, as their data must fit.
 ///
-/// Like those that the StatefulSet makes, it has no owner; [`build_claim_patch`] sees to that.
+/// Like those that the StatefulSet makes, it has no owner; [`build_claim_patch`] sees to that. Beyond
+/// the wanted number it is that of a temporary pod.
 pub fn build_claim<'a>(
     v: &Validated,
     ctx: &Context,
@@ -132,6 +181,11 @@ pub fn build_claim<'a>(
         .max_by_key(|size| quantity::units(size).unwrap_or(0))?;
     let mut labels = template.metadata.labels.unwrap_or_default();
     labels.extend(metadata::selector_labels(v));
+    let mut annotations = template.metadata.annotations;
+    if ordinal >= v.replicas {
+        let all = annotations.get_or_insert_default();
+        all.insert(ANNOTATION_TEMPORARY.to_owned(), "true".to_owned());
+    }
     let mut spec = template.spec.unwrap_or_default();
     spec.resources
         .get_or_insert_default()
@@ -143,7 +197,7 @@ pub fn build_claim<'a>(
             name: Some(v.name.claim(ordinal)),
             namespace: Some(ctx.namespace.clone()),
             labels: Some(labels),
-            annotations: template.metadata.annotations,
+            annotations,
             ..ObjectMeta::default()
         },
         spec: Some(spec),

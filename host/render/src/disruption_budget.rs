@@ -6,9 +6,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::{Context, Owner, metadata};
 
 /// Lets a drain take one pod at a time, so that the one that leaves can hand over. A pod that is not
-/// ready holds no drain up. None for a pod that is alone: it could never be drained.
+/// ready holds no drain up. None for a pod that is alone: it could never be drained, nor while a
+/// temporary one beside it finds no place.
 pub fn build_disruption_budget(v: &Validated, ctx: &Context) -> Option<PodDisruptionBudget> {
-    (ctx.replicas > 1).then(|| PodDisruptionBudget {
+    (ctx.replicas.min(v.replicas) > 1).then(|| PodDisruptionBudget {
         metadata: metadata::child(&Owner::of(v, ctx), v.name.disruption_budget()),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),

@@ -18,7 +18,9 @@ mod stateful_set;
 mod users;
 pub mod versions;
 
-pub use claims::{ClaimSize, build_claim, build_claim_patch, claim_size};
+pub use claims::{
+    ClaimFate, ClaimSize, build_claim, build_claim_patch, claim_size, goes_with, is_temporary,
+};
 pub use config_map::{CONFIG_KEY, build_config_map};
 pub use context::{Context, LiveStatefulSet};
 pub use disruption_budget::build_disruption_budget;

@@ -12,12 +12,13 @@ mod support;
 use hera_api::meta::MANAGED_BY;
 use hera_render::versions::Catalog;
 use hera_render::{
-    AddressFamily, ClaimSize, Context, LiveStatefulSet, Owner, PodEndpoint, build_claim,
+    AddressFamily, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner, PodEndpoint, build_claim,
     build_claim_patch, build_client_service, build_disruption_budget, build_endpoint_slice,
     build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, pod_selector,
     selector_labels, server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use support::{REPLICAS, context, sample, validated};
@@ -78,6 +79,12 @@ fn a_drain_waits_for_pods_that_can_hand_over_and_never_for_one_that_is_alone() {
     };
     assert_eq!(budget(0), None);
     assert_eq!(budget(1), None);
+    let alone = validated(&sample());
+    let with_temporary = Context {
+        replicas: 2,
+        ..context(&alone)
+    };
+    assert_eq!(build_disruption_budget(&alone, &with_temporary), None);
     let spec = budget(2).unwrap().spec.unwrap();
     assert_eq!(
         spec.selector.unwrap().match_labels,
@@ -126,14 +133,14 @@ fn a_claim_grows_and_never_shrinks() {
             spec: 1 << 30
         }
     );
-    let patch = build_claim_patch(&v, &context(&v), &claim("2Gi")).unwrap();
+    let patch = build_claim_patch(&v, &context(&v), &claim("2Gi"), ClaimFate::Stays).unwrap();
     assert_eq!(patch["spec"]["resources"]["requests"]["storage"], "2Gi");
 }
 
 #[test]
 fn a_claim_goes_with_its_object_only_where_the_spec_says_delete() {
     let keep = validated(&sample());
-    let patch = build_claim_patch(&keep, &context(&keep), &claim("1Gi")).unwrap();
+    let patch = build_claim_patch(&keep, &context(&keep), &claim("1Gi"), ClaimFate::Stays).unwrap();
     assert_eq!(patch["metadata"].get("ownerReferences"), None);
     assert_eq!(
         patch["metadata"]["uid"], "claim-uid",
@@ -142,7 +149,7 @@ fn a_claim_goes_with_its_object_only_where_the_spec_says_delete() {
 
     let go =
         validated(&sample().replace("enabled: true", "enabled: true\n    reclaimPolicy: Delete"));
-    let patch = build_claim_patch(&go, &context(&go), &claim("1Gi")).unwrap();
+    let patch = build_claim_patch(&go, &context(&go), &claim("1Gi"), ClaimFate::Stays).unwrap();
     assert_eq!(patch["metadata"]["ownerReferences"][0]["uid"], "object-uid");
     assert_eq!(
         patch["metadata"]["ownerReferences"][0].get("controller"),
@@ -182,6 +189,48 @@ fn a_claim_in_advance_is_the_one_that_the_stateful_set_would_make() {
     );
     let others = [claim("2Gi"), claim("5Gi")];
     assert_eq!(size(&build_claim(&v, &ctx, 1, &others).unwrap()), "5Gi");
+}
+
+#[test]
+fn only_the_claim_of_a_temporary_pod_goes_with_its_pod() {
+    let go =
+        validated(&sample().replace("enabled: true", "enabled: true\n    reclaimPolicy: Delete"));
+    let fate = ClaimFate::GoesWith {
+        pod: "my-redis-1",
+        uid: "pod-uid",
+    };
+    let owners = |claim: &PersistentVolumeClaim, fate| {
+        let patch = build_claim_patch(&go, &context(&go), claim, fate).unwrap();
+        let owners = patch["metadata"]["ownerReferences"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let uids: Vec<String> = owners
+            .iter()
+            .map(|o| o["uid"].as_str().unwrap().into())
+            .collect();
+        (
+            uids,
+            patch["metadata"]["annotations"]["cache.hera.io/temporary"].clone(),
+        )
+    };
+    let object = || vec!["object-uid".to_owned()];
+    assert_eq!(owners(&claim("1Gi"), fate), (object(), Value::Null));
+    let spare = PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            uid: Some("claim-uid".into()),
+            ..build_claim(&go, &context(&go), 1, []).unwrap().metadata
+        },
+        ..claim("1Gi")
+    };
+    assert_eq!(
+        owners(&spare, fate),
+        (vec!["pod-uid".into()], json!("true"))
+    );
+    assert_eq!(owners(&spare, ClaimFate::Needed), (object(), json!("true")));
+    assert_eq!(owners(&spare, ClaimFate::Stays), (object(), json!("false")));
+    let stays = build_claim(&validated(REPLICAS), &context(&go), 1, []).unwrap();
+    assert_eq!(stays.metadata.annotations, None);
 }
 
 #[test]

@@ -161,6 +161,7 @@ fn what_is_applied_live_rolls_no_pod_and_what_needs_one_does() {
             "replicas: 3\n  durability: {minReplicasToWrite: 2}",
         ),
         ("paused: true", "updateStrategy: {mode: Supervised}"),
+        ("paused: true", "updateStrategy: {surge: Off, maxWait: 1h}"),
     ] {
         assert!(EVERYTHING.contains(from), "{from}");
         assert_eq!(

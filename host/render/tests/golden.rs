@@ -17,11 +17,11 @@ use std::path::Path;
 use hera_api::validate::Validated;
 use hera_core::acl::{AclSet, AclUser};
 use hera_render::{
-    AddressFamily, AppCredentials, Context, Owner, PodEndpoint, SystemPasswords, TlsFiles,
-    build_acl_secret, build_app_secret, build_claim, build_claim_patch, build_client_service,
-    build_config_map, build_disruption_budget, build_endpoint_slice, build_headless_service,
-    build_replicas_service, build_replicas_slice, build_stateful_set, build_system_secret,
-    build_tls_secret,
+    AddressFamily, AppCredentials, ClaimFate, Context, Owner, PodEndpoint, SystemPasswords,
+    TlsFiles, build_acl_secret, build_app_secret, build_claim, build_claim_patch,
+    build_client_service, build_config_map, build_disruption_budget, build_endpoint_slice,
+    build_headless_service, build_replicas_service, build_replicas_slice, build_stateful_set,
+    build_system_secret, build_tls_secret,
 };
 use serde_json::Value;
 
@@ -152,7 +152,7 @@ fn claim_patch(v: &Validated, ctx: &Context) -> Option<Value> {
         "metadata": {"name": v.name.claim(0), "namespace": ctx.namespace, "uid": "claim-uid"},
         "spec": {"resources": {"requests": {"storage": "512Mi"}}},
     }));
-    build_claim_patch(v, ctx, &claim.unwrap())
+    build_claim_patch(v, ctx, &claim.unwrap(), ClaimFate::Stays)
 }
 
 fn value(object: &impl serde::Serialize) -> Value {

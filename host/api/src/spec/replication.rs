@@ -66,13 +66,41 @@ impl Durability {
 }
 
 /// How pods are replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateStrategy {
     /// Unsupervised: the operator hands over and replaces the primary by itself. Supervised: it
     /// waits for an approval before it touches the primary.
     #[serde(default)]
     pub mode: UpdateMode,
+
+    /// Auto: while pods are replaced, there is a temporary one more wherever too few copies of the
+    /// data would be in sync otherwise; a server that is alone hands over to it, so that it is not
+    /// away. "Off" (in quotes: YAML takes it for false): there never is, and a server that is alone
+    /// is restarted where it is.
+    #[serde(default)]
+    pub surge: Surge,
+
+    /// How long a primary that is to be replaced may wait for an approval before that needs
+    /// attention (condition Degraded). From 1m to 8760h.
+    #[serde(default = "default_max_wait")]
+    #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::MAX_WAIT).message(messages::MAX_WAIT))]
+    pub max_wait: String,
+}
+
+impl Default for UpdateStrategy {
+    fn default() -> Self {
+        Self {
+            mode: UpdateMode::default(),
+            surge: Surge::default(),
+            max_wait: default_max_wait(),
+        }
+    }
+}
+
+fn default_max_wait() -> String {
+    "168h".to_owned()
 }
 
 impl UpdateStrategy {
@@ -89,4 +117,14 @@ pub enum UpdateMode {
     Unsupervised,
     /// A person.
     Supervised,
+}
+
+/// Whether pods that are replaced get company.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Surge {
+    /// A temporary pod, where redundancy would drop.
+    #[default]
+    Auto,
+    /// No temporary pod.
+    Off,
 }

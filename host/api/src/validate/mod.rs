@@ -15,7 +15,7 @@ mod users;
 use std::collections::BTreeMap;
 
 use crate::names::{InstanceName, NameError};
-use crate::spec::{PodTemplate, PolicySource, Resources, UpdateMode};
+use crate::spec::{PodTemplate, PolicySource, Resources, Surge, UpdateMode};
 use crate::{Engine, RedisInstanceSpec, ServerVersion};
 
 pub use error::{Invalid, InvalidSpec};
@@ -50,6 +50,10 @@ pub struct Validated {
     pub min_replicas_to_write: u32,
     /// Who says when the primary is replaced.
     pub update_mode: UpdateMode,
+    /// Whether a temporary pod keeps redundancy up while others are replaced.
+    pub surge: Surge,
+    /// Milliseconds that a step may wait for an approval.
+    pub max_wait_ms: u64,
     /// What the server's container asks for and may use.
     pub resources: Resources,
     /// What is known about memory.
@@ -82,7 +86,8 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
     let replication = replication::resolve(spec, &mut problems);
     let persistence = persistence::resolve(&spec.persistence, &mut problems);
     let config = config::check(&spec.config, &mut problems);
-    let forks = persistence.is_on() || replication.replicas > 1;
+    // A temporary pod copies the data as well.
+    let forks = persistence.is_on() || replication.replicas > 1 || replication.surge == Surge::Auto;
     let memory = memory::resolve(&spec.resources, forks, &config, &mut problems);
     let users = users::resolve(spec, &mut problems);
     check_policy(spec, &mut problems);
@@ -101,6 +106,8 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
         failover: replication.failover,
         min_replicas_to_write: replication.min_replicas_to_write,
         update_mode: replication.update_mode,
+        surge: replication.surge,
+        max_wait_ms: replication.max_wait_ms,
         resources: spec.resources.clone(),
         memory,
         persistence,

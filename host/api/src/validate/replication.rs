@@ -1,10 +1,12 @@
 use super::error::Problems;
 use super::messages;
-use crate::spec::UpdateMode;
+use crate::spec::{Surge, UpdateMode};
 use crate::{RedisInstanceSpec, duration};
 
 const SECOND: u64 = 1000;
 const LONGEST: u64 = 300 * SECOND;
+const MINUTE: u64 = 60 * SECOND;
+const YEAR: u64 = 8760 * 60 * MINUTE;
 const DEFAULT_FENCE_AFTER: u64 = 15 * SECOND;
 /// Most data pods of an instance.
 const MAX_REPLICAS: u32 = 7;
@@ -25,6 +27,8 @@ pub(super) struct Replication {
     pub(super) failover: Failover,
     pub(super) min_replicas_to_write: u32,
     pub(super) update_mode: UpdateMode,
+    pub(super) surge: Surge,
+    pub(super) max_wait_ms: u64,
 }
 
 pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Replication {
@@ -65,6 +69,13 @@ pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Repl
         },
         min_replicas_to_write,
         update_mode: spec.update_strategy.mode,
+        surge: spec.update_strategy.surge,
+        max_wait_ms: millis(
+            "spec.updateStrategy.maxWait",
+            &spec.update_strategy.max_wait,
+            |millis| (MINUTE..=YEAR).contains(&millis),
+            messages::MAX_WAIT,
+        ),
     }
 }
 

@@ -46,7 +46,8 @@ fn a_spec_as_the_api_server_stores_it_is_the_same_as_the_users() {
         "engine": "redis", "paused": false, "replicas": 1,
         "persistence": {"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"},
         "auth": {"defaultUser": false}, "durability": {"minReplicasToWrite": 0},
-        "failover": {"fenceAfter": "15s", "hangAfter": "10s"}, "updateStrategy": {"mode": "Unsupervised"},
+        "failover": {"fenceAfter": "15s", "hangAfter": "10s"},
+        "updateStrategy": {"mode": "Unsupervised", "surge": "Auto", "maxWait": "168h"},
     });
     assert_eq!(good(stored), good(json!({})));
 }
@@ -113,16 +114,16 @@ fn maxmemory_leaves_room_for_a_fork_where_there_is_one() {
     let limits = json!({"limits": {"memory": "1000M"}});
     let with = good(json!({"resources": limits}));
     assert_eq!(with.memory.maxmemory, Maxmemory::Derived(700_000_000));
-    let without = json!({"resources": limits, "persistence": {"enabled": false}});
-    assert_eq!(
-        good(without).memory.maxmemory,
-        Maxmemory::Derived(800_000_000)
-    );
-    let copied = json!({"resources": limits, "persistence": {"enabled": false}, "replicas": 2});
-    assert_eq!(
-        good(copied).memory.maxmemory,
-        Maxmemory::Derived(700_000_000)
-    );
+    let maxmemory = |replicas: u32, surge: &str| {
+        let strategy = json!({"surge": surge});
+        let volatile = json!({"resources": limits, "persistence": {"enabled": false}, "replicas": replicas,
+            "updateStrategy": strategy});
+        good(volatile).memory.maxmemory
+    };
+    assert_eq!(maxmemory(1, "Off"), Maxmemory::Derived(800_000_000));
+    assert_eq!(maxmemory(2, "Off"), Maxmemory::Derived(700_000_000));
+    // A temporary replica copies the data.
+    assert_eq!(maxmemory(1, "Auto"), Maxmemory::Derived(700_000_000));
 }
 
 #[test]
@@ -412,4 +413,24 @@ fn a_mode_of_updates_that_is_none_is_not_read() {
     );
     let wrong = json!({"version": "7.2", "updateStrategy": {"mode": "supervised"}});
     assert!(serde_json::from_value::<RedisInstanceSpec>(wrong).is_err());
+}
+
+#[test]
+fn a_wait_for_approval_is_bounded_between_a_minute_and_a_year() {
+    let max_wait = |text: &str| json!({"updateStrategy": {"maxWait": text}});
+    assert_eq!(good(json!({})).max_wait_ms, 168 * 3_600_000);
+    assert_eq!(good(max_wait("90m")).max_wait_ms, 5_400_000);
+    for text in ["", "0s", "59s", "8761h", "7d", "forever"] {
+        assert_eq!(
+            words(max_wait(text)),
+            format!("spec.updateStrategy.maxWait: {}", messages::MAX_WAIT)
+        );
+    }
+}
+
+#[test]
+fn a_temporary_pod_is_added_unless_it_is_turned_off() {
+    assert_eq!(good(json!({})).surge, Surge::Auto);
+    let off = json!({"updateStrategy": {"surge": "Off"}});
+    assert_eq!(good(off).surge, Surge::Off);
 }

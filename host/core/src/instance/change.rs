@@ -2,22 +2,27 @@
 
 use super::elect::{ALL_HEARD, last_claim, next_reign};
 use super::pushes::target;
-use super::{AgentView, Member, Observation, Plan, PodView, Step, Wanted};
-use crate::digest::sha256_hex;
+use super::roll::{is_approved, is_outdated, replace, wait_for_heir};
+use super::surge;
+use super::{Member, Observation, Plan, PodView, Step, Wanted};
 
 /// How many pods the StatefulSet is to have: a primary beyond the wanted number stays until another
-/// has taken over.
-pub fn set_size(wanted: u32, hibernate: bool, seen: &Observation) -> u32 {
-    if hibernate {
+/// has taken over, and a temporary pod while pods are replaced.
+pub fn set_size(wanted: &Wanted, seen: &Observation) -> u32 {
+    if wanted.hibernate {
         return 0;
     }
-    let of_primary = seen.primary().map_or(0, |primary| primary.ordinal + 1);
-    let leaderless = seen.primary().is_none() && seen.members.len() > 1;
-    let present = seen.members.iter().filter(|member| member.pod.is_some());
+    let is_there = |member: &&Member| member.pod.is_some() || surge::holds_claim(member);
+    let present = seen.members.iter().filter(is_there);
     let present = present.map(|member| member.ordinal + 1).max().unwrap_or(0);
-    match leaderless {
-        true => wanted.max(present),
-        false => wanted.max(of_primary),
+    match seen.primary() {
+        Some(primary) => wanted
+            .replicas
+            .max(primary.ordinal + 1)
+            .max(surge::size(wanted, seen)),
+        // Any of them may have been the primary.
+        None if seen.members.len() > 1 => wanted.replicas.max(present),
+        None => wanted.replicas,
     }
 }
 
@@ -41,16 +46,19 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     {
         return;
     }
-    if wanted.paused {
-        return;
+    if !wanted.paused {
+        let idle = seen.members.iter().rev().filter(|member| is_idle(member));
+        let outdated = |member| Some((member, is_outdated(wanted, member)?));
+        // Who is to lead comes first.
+        let leads = seen.primary().is_some() || plan.waiting_for.is_none();
+        match idle.filter_map(outdated).next() {
+            Some((member, reason)) => delete(member, &reason, plan),
+            None if leads => replace(wanted, seen, plan),
+            None => {}
+        }
     }
-    let idle = seen.members.iter().rev().filter(|member| is_idle(member));
-    match idle
-        .filter_map(|member| Some((member, is_outdated(wanted, member)?)))
-        .next()
-    {
-        Some((member, reason)) => delete(member, &reason, plan),
-        None => replace(wanted, seen, plan),
+    if plan.is_disruptive() {
+        plan.stalled = None;
     }
 }
 
@@ -109,30 +117,51 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
         true => "the primary's pod is to end",
         false => "the primary's pod is one too many",
     };
+    let in_roll = surge::is_spare(wanted, primary);
     match successor(wanted, seen, primary) {
-        Some(next) => begin(seen, primary, next, reason, plan),
-        None => {
+        // The temporary pod leads until one of the wanted revision can.
+        Some(next) if !leaves && in_roll && is_outdated(wanted, next).is_some() => false,
+        Some(next) => {
+            let outdated = is_outdated(wanted, primary).filter(|_| !leaves && in_roll);
+            match outdated {
+                // The spec changed since somebody approved.
+                Some(words) if !is_approved(wanted, seen, primary, &words, plan) => true,
+                _ => begin(seen, primary, next, reason, plan),
+            }
+        }
+        None if leaves => {
             if seen.members.len() > 1 {
                 plan.waiting_for = Some(format!("{reason}, and no replica is in sync"));
             }
-            leaves
+            true
+        }
+        None => {
+            wait_for_heir(wanted, seen, primary, plan);
+            false
         }
     }
 }
 
-/// The replica to take over: one that stays, of the wanted revision if there is one.
-fn successor<'a>(wanted: &Wanted, seen: &'a Observation, primary: &Member) -> Option<&'a Member> {
+/// The replica to take over: one of the wanted revision if there is one, rather one that stays than
+/// the temporary pod.
+pub(super) fn successor<'a>(
+    wanted: &Wanted,
+    seen: &'a Observation,
+    primary: &Member,
+) -> Option<&'a Member> {
+    let temporary = surge::temporary(wanted, seen);
     let able = seen.members.iter().filter(|member| {
         member.ordinal != primary.ordinal
-            && wanted.keeps(member.ordinal)
+            && (wanted.keeps(member.ordinal) || temporary == Some(member.ordinal))
             && !member.is_leaving()
             && member.is_in_sync(primary)
             && !wanted.fenced.iter().any(|name| name == member.name())
     });
+    // The temporary pod has the highest ordinal.
     able.min_by_key(|member| (is_outdated(wanted, member).is_some(), member.ordinal))
 }
 
-fn begin(
+pub(super) fn begin(
     seen: &Observation,
     primary: &Member,
     next: &Member,
@@ -155,77 +184,7 @@ fn is_finished(member: &Member) -> bool {
     member.pod.as_ref().is_some_and(finished) && !would_lose_volume(member)
 }
 
-/// Replaces the next outdated pod, if all others are as they should be.
-fn replace(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
-    let outdated: Vec<(&Member, String)> = seen
-        .members
-        .iter()
-        .filter(|member| wanted.keeps(member.ordinal))
-        .filter_map(|member| Some((member, is_outdated(wanted, member)?)))
-        .collect();
-    let primary = seen.primary();
-    let is_primary =
-        |member: &Member| primary.is_some_and(|primary| primary.ordinal == member.ordinal);
-    // Replicas first, from the last.
-    let next = outdated
-        .iter()
-        .rev()
-        .find(|(member, _)| !is_primary(member))
-        .or_else(|| outdated.first());
-    let Some((member, reason)) = next else { return };
-    if let Some(other) = not_whole(wanted, seen, member) {
-        plan.waiting_for = Some(format!("{reason}; it waits until {other} is in sync"));
-        return;
-    }
-    if !is_primary(member) {
-        return delete(member, reason, plan);
-    }
-    if wanted.supervised {
-        let digest = sha256_hex(format!("{} {}", wanted.pod_revision, member.uid()).as_bytes());
-        let digest = digest.chars().take(16).collect::<String>();
-        if wanted.approved.as_deref() != Some(digest.as_str()) {
-            plan.waiting_for = Some(format!(
-                "{reason}; the primary {} is replaced once somebody approves {digest}",
-                member.name()
-            ));
-            plan.to_approve = Some(digest);
-            return;
-        }
-    }
-    match successor(wanted, seen, member) {
-        Some(successor) => {
-            begin(seen, member, successor, reason, plan);
-        }
-        None if wanted.replicas <= 1 => delete(member, reason, plan),
-        None => plan.waiting_for = Some(format!("{reason}; no replica is in sync")),
-    }
-}
-
-/// A pod that is missing or not in sync: while there is one, no other is taken.
-fn not_whole(wanted: &Wanted, seen: &Observation, besides: &Member) -> Option<String> {
-    if wanted.replicas <= 1 {
-        return None;
-    }
-    let Some(primary) = seen.primary() else {
-        return Some("a primary".to_owned());
-    };
-    let fine = |member: &Member| {
-        member.ordinal == besides.ordinal
-            || member.ordinal == primary.ordinal
-            || (!member.is_leaving() && member.is_in_sync(primary))
-    };
-    let mut stay = seen
-        .members
-        .iter()
-        .filter(|member| wanted.keeps(member.ordinal));
-    stay.find(|member| !fine(member))
-        .map(|member| match member.name() {
-            "" => format!("the pod of ordinal {}", member.ordinal),
-            name => name.to_owned(),
-        })
-}
-
-fn delete(member: &Member, reason: &str, plan: &mut Plan) {
+pub(super) fn delete(member: &Member, reason: &str, plan: &mut Plan) {
     let Some(pod) = &member.pod else { return };
     if pod.deleting || would_lose_volume(member) {
         return;
@@ -234,20 +193,6 @@ fn delete(member: &Member, reason: &str, plan: &mut Plan) {
 }
 
 /// A claim that is being deleted lives as long as its pod: the data would go with it.
-fn would_lose_volume(member: &Member) -> bool {
+pub(super) fn would_lose_volume(member: &Member) -> bool {
     member.claim.as_ref().is_some_and(|claim| claim.deleting)
-}
-
-/// Why a pod is to be made anew.
-fn is_outdated(wanted: &Wanted, member: &Member) -> Option<String> {
-    let pod = member.pod.as_ref().filter(|pod| !pod.deleting)?;
-    if pod.revision.as_deref() != Some(wanted.pod_revision.as_str()) {
-        return Some("the spec asks for another pod".to_owned());
-    }
-    let pending = match &member.agent {
-        AgentView::Connected(status) => &status.config.pending_restart,
-        AgentView::Absent | AgentView::Unreachable(_) => return None,
-    };
-    (!pending.is_empty())
-        .then(|| format!("the server takes {} only at its start", pending.join(", ")))
 }

@@ -189,7 +189,12 @@ fn choose<'a>(
     let expected = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
     let complete = copies.len() >= expected.max(seen.members.len());
     let lowest = |copy: &Copy<'_>| std::cmp::Reverse(copy.member.ordinal);
+    // One that never had data is no choice while another that may have it is not heard.
+    let silent = silent_holder(seen, &copies);
     let Some(claim) = claim else {
+        if let Some(name) = silent.filter(|_| seen.served) {
+            return Err(never_had(&name));
+        }
         if !complete && waited < FIRST_HEARD {
             return Err("the data pods start".to_owned());
         }
@@ -200,6 +205,11 @@ fn choose<'a>(
     };
     // The reign of the data; one that was written down may never have begun.
     let reign = last_reign(seen).unwrap_or(claim.reign);
+    if let Some(name) = silent.as_ref().filter(|_| reign < claim.reign)
+        && waited < ALL_HEARD
+    {
+        return Err(format!("{name} may have later data and is not heard yet"));
+    }
     // Replicas that went on running since they were in sync with the last primary.
     let alive: Vec<_> = copies
         .iter()
@@ -232,8 +242,29 @@ fn choose<'a>(
         let memory = &copy.status.memory;
         (memory.reign, memory.offset, copy.keys, lowest(copy))
     });
-    best.map(|copy| copy.member)
-        .ok_or_else(|| "no data pod runs".to_owned())
+    match (best, silent) {
+        (None, _) => Err("no data pod runs".to_owned()),
+        (Some(best), Some(name)) if best.status.memory.reign == 0 => Err(never_had(&name)),
+        (Some(best), _) => Ok(best.member),
+    }
+}
+
+/// A data pod that may have data, and is not among the copies.
+fn silent_holder(seen: &Observation, copies: &[Copy<'_>]) -> Option<String> {
+    let is_heard = |member: &Member| {
+        copies
+            .iter()
+            .any(|copy| copy.member.ordinal == member.ordinal)
+    };
+    let may_hold = |member: &&Member| {
+        let ran = member.pod.as_ref().is_some_and(|pod| pod.ip.is_some());
+        !is_heard(member) && (member.claim.is_some() || ran)
+    };
+    seen.members.iter().find(may_hold).map(Member::label)
+}
+
+fn never_had(name: &str) -> String {
+    format!("the pods that are heard have never had the data; {name} may have it and is not heard")
 }
 
 /// The latest reign that an agent remembers.

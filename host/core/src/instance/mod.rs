@@ -10,6 +10,8 @@ mod lead;
 mod observation;
 mod plan;
 mod pushes;
+mod roll;
+mod surge;
 mod verdict;
 mod view;
 
@@ -17,11 +19,13 @@ pub use change::set_size;
 pub use decide::decide;
 pub use elect::{Claim, last_claim, unproven};
 pub use observation::{
-    AgentView, ClaimView, Member, NodeState, Observation, Permit, PodView, Remembered,
+    AgentView, Asked, ClaimView, Member, NodeState, Observation, Permit, PodView, Remembered,
     RevisionView, Wanted, WantedStorage, primary,
 };
-pub use plan::{Plan, PlannedStep, Step, Target};
+pub use plan::{Plan, PlannedStep, Stall, Step, Target};
 pub use pushes::members;
+pub use roll::PROGRESS_DEADLINE;
+pub use surge::{claim_goes, temporary};
 pub use verdict::{Cause, Lagging, Stranded, Verdict, verdict};
 pub use view::{
     Change, ChangeKind, FenceView, Fresh, InstanceView, LinkView, PodState, Waits, pod_states,

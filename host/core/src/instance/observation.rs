@@ -25,6 +25,12 @@ pub struct Wanted {
     pub supervised: bool,
     /// The digest of the step that somebody approved.
     pub approved: Option<String>,
+    /// Milliseconds that a step may wait for an approval.
+    pub max_wait_ms: u64,
+    /// A temporary pod may be added while others are replaced.
+    pub surge: bool,
+    /// Below how many replicas in sync the primary refuses writes.
+    pub min_replicas_to_write: u32,
     /// No pods for now; the data stays.
     pub hibernate: bool,
 }
@@ -48,7 +54,8 @@ pub struct WantedStorage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Observation {
-    /// The data pods by ordinal: those that the spec wants, and those that are there beyond.
+    /// The data pods by ordinal: those that the spec wants, and those that are there beyond, if only
+    /// with the claim of a temporary pod.
     pub members: Vec<Member>,
     /// Address that the client Service leads to now.
     pub endpoint: Option<String>,
@@ -60,8 +67,26 @@ pub struct Observation {
     pub acl: RevisionView,
     /// Who was to be promoted last, as it was written down before.
     pub crown: Option<Claim>,
+    /// When this was seen, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// What somebody is asked to approve, as the status has it.
+    pub asked: Option<Asked>,
+    /// Since when something is on its way, in milliseconds since 1970, as the status has it.
+    pub changing_since_ms: Option<u64>,
+    /// A server of this instance has served before, as the status has it.
+    pub served: bool,
     /// What the operator remembers; nothing of it outlives the operator.
     pub remembered: Remembered,
+}
+
+/// What somebody is asked to approve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// Digest of the step.
+    pub digest: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
 }
 
 /// A data pod and what belongs to it.
@@ -134,6 +159,10 @@ pub struct ClaimView {
     pub missing_class: Option<String>,
     /// Being deleted.
     pub deleting: bool,
+    /// That of a temporary pod.
+    pub temporary: bool,
+    /// Goes when its pod does.
+    pub goes_with_pod: bool,
 }
 
 /// A pod.
@@ -146,6 +175,8 @@ pub struct PodView {
     pub uid: String,
     /// Its address, once it has one.
     pub ip: Option<String>,
+    /// When it was made, or ceased to be ready, in milliseconds since 1970.
+    pub since_ms: u64,
     /// The pod revision it was made from.
     pub revision: Option<String>,
     /// Being deleted.
@@ -262,6 +293,19 @@ impl Member {
                 let link = status.link.as_ref();
                 link.is_some_and(|link| link.up && !link.syncing)
             })
+    }
+
+    /// True unless it is `primary`, or in sync with it and stays.
+    pub fn is_away(&self, primary: &Self) -> bool {
+        self.ordinal != primary.ordinal && (self.is_leaving() || !self.is_in_sync(primary))
+    }
+
+    /// What people call it.
+    pub fn label(&self) -> String {
+        match self.name() {
+            "" => format!("the pod of ordinal {}", self.ordinal),
+            name => name.to_owned(),
+        }
     }
 
     /// True if it replicates `primary`, or tries to.

@@ -121,6 +121,16 @@ pub struct PlannedStep {
     pub reason: String,
 }
 
+/// A step that waits for longer than it should. It is taken once what it waits for comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stall {
+    /// The step and what it waits for, for people.
+    pub step: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
 /// What to do now, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -132,6 +142,8 @@ pub struct Plan {
     pub waiting_for: Option<String>,
     /// Digest of the step that waits for somebody to approve it.
     pub to_approve: Option<String>,
+    /// A step that waits for longer than it should.
+    pub stalled: Option<Stall>,
     /// Why what somebody asks for by annotation is not done.
     pub refused: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! What agents are to hold.
 
 use super::plan::Target;
-use super::{Member, Observation, Plan, Step, Wanted};
+use super::{Member, Observation, Plan, Step, Wanted, surge};
 use crate::agent::{Members, Peer, ServerState};
 
 /// A step's target.
@@ -12,8 +12,8 @@ pub(super) fn target(member: &Member) -> Target {
     }
 }
 
-/// Who the data pods are: those that the spec wants and that have a pod. Pods beyond leave, and
-/// what they say counts no more.
+/// Who the data pods are: those that the spec wants and that have a pod, and a temporary one. Other
+/// pods beyond leave, and what they say counts no more.
 pub fn members(wanted: &Wanted, seen: &Observation) -> Members {
     let counted = seen
         .members
@@ -31,12 +31,13 @@ pub fn members(wanted: &Wanted, seen: &Observation) -> Members {
     }
 }
 
-/// A pod beyond the wanted number counts as long as it is the primary.
+/// A pod beyond the wanted number counts as long as it is the primary, or the temporary pod.
 fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
     let is_primary = seen
         .primary()
         .is_some_and(|primary| primary.ordinal == member.ordinal);
-    member.pod.is_some() && (wanted.keeps(member.ordinal) || is_primary)
+    member.pod.is_some()
+        && (wanted.keeps(member.ordinal) || is_primary || surge::counts(wanted, seen, member))
 }
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {

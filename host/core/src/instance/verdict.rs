@@ -45,6 +45,8 @@ pub struct Lagging {
     pub passing: bool,
     /// True if its server runs.
     pub running: bool,
+    /// True if it led before, and gives its data up for that of the primary.
+    pub deposed: bool,
 }
 
 /// A pod whose agent is not heard, on a node that is not ready.
@@ -93,9 +95,11 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
             .filter_map(|member| member.agent.status())
     };
     let claims = || {
-        seen.members
+        let all = seen
+            .members
             .iter()
-            .filter_map(|member| member.claim.as_ref())
+            .filter_map(|member| member.claim.as_ref());
+        all.filter(|claim| !claim.temporary)
     };
     let growing = wanted
         .storage
@@ -158,18 +162,29 @@ fn not_in_sync(wanted: &Wanted, seen: &Observation, primary: &Member) -> Vec<Lag
     let others = seen
         .members
         .iter()
-        .filter(|member| wanted.keeps(member.ordinal) && member.ordinal != primary.ordinal);
+        .filter(|member| wanted.keeps(member.ordinal));
     others
-        .filter(|member| member.is_leaving() || !member.is_in_sync(primary))
-        .map(lagging)
+        .filter(|member| member.is_away(primary))
+        .map(|member| Lagging {
+            deposed: is_deposed(member, primary),
+            ..lagging(member)
+        })
         .collect()
 }
 
+/// It was the primary of an earlier reign, and what it has is not part of today's data.
+fn is_deposed(member: &Member, primary: &Member) -> bool {
+    member.agent.status().is_some_and(|status| {
+        let memory = &status.memory;
+        let link = status.link.as_ref();
+        let down = matches!(status.server, ServerState::Fenced);
+        memory.reign < primary.reign()
+            && memory.primary_uid == member.uid()
+            && (down || link.is_some_and(|link| link.syncing))
+    })
+}
+
 fn lagging(member: &Member) -> Lagging {
-    let name = match member.name() {
-        "" => format!("the pod of ordinal {}", member.ordinal),
-        name => name.to_owned(),
-    };
     let link = member
         .agent
         .status()
@@ -185,11 +200,17 @@ fn lagging(member: &Member) -> Lagging {
         }
     };
     Lagging {
-        name,
+        name: member.label(),
         why,
         passing,
         running,
+        deposed: false,
     }
+}
+
+/// Why a replica is not in sync, for people.
+pub(super) fn why_not_in_sync(member: &Member) -> String {
+    lagging(member).why
 }
 
 fn passes(cause: &Cause) -> bool {
@@ -203,7 +224,7 @@ fn passes(cause: &Cause) -> bool {
     )
 }
 
-/// Why a replica is not in sync, for people.
+/// A cause, for people.
 fn describe(cause: &Cause) -> String {
     match cause {
         Cause::Serving => "serves by itself".to_owned(),

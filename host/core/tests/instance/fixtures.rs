@@ -9,6 +9,7 @@ use hera_core::instance::{
 };
 
 pub const GIB: u64 = 1 << 30;
+pub const HOUR: u64 = 3_600_000;
 
 pub fn wanted() -> Wanted {
     Wanted {
@@ -21,6 +22,10 @@ pub fn wanted() -> Wanted {
         fenced: vec![],
         supervised: false,
         approved: None,
+        max_wait_ms: 168 * HOUR,
+        // The stories about temporary pods turn it on.
+        surge: false,
+        min_replicas_to_write: 0,
         hibernate: false,
     }
 }
@@ -85,6 +90,8 @@ pub fn claim() -> ClaimView {
         capacity: Some(GIB),
         missing_class: None,
         deleting: false,
+        temporary: false,
+        goes_with_pod: false,
     }
 }
 
@@ -227,7 +234,7 @@ pub fn status(member: &mut Member) -> &mut AgentStatus {
     }
 }
 
-fn member(ordinal: u32) -> Member {
+pub fn member(ordinal: u32) -> Member {
     let mut agent = agent().0;
     agent.pod_uid = uid(ordinal);
     agent.memory = Memory {

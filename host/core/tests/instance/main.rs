@@ -10,7 +10,9 @@ mod fixtures;
 mod nodes;
 mod properties;
 mod replicas;
+mod surge;
 mod view;
+mod world;
 
 use fixtures::{ClaimExt as _, agent, claim, pod, seen, wanted};
 use hera_core::agent::ServerState;

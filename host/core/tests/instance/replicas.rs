@@ -313,7 +313,7 @@ fn a_primary_beyond_the_wanted_number_leaves_last_and_by_a_handover() {
         seen.endpoint = Some(address(2));
         seen.replica_endpoints = vec![address(0), address(1)];
     });
-    assert_eq!(set_size(2, false, &group.seen), 3, "it stays for now");
+    assert_eq!(set_size(&group.wanted, &group.seen), 3, "it stays for now");
     let next = plan(&group);
     assert_eq!(names(&next), ["hand-over"], "{next:?}");
     group.wanted.paused = true;

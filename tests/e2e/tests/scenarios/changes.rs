@@ -19,7 +19,7 @@ pub const ALL: &[Scenario] = scenarios![Together;
     a_directive_reaches_the_running_server,
 ];
 
-const SOME: Duration = Duration::from_secs(30);
+const SOME: Duration = Duration::from_secs(60);
 
 /// Row: version 7.0 → 7.2 → 8.0 with data, append-only file.
 async fn a_log_of_writes_is_read_by_every_newer_version(space: &Space<'_>) -> Result<()> {

@@ -144,13 +144,16 @@ async fn a_stale_volume_is_no_evidence(space: &Space<'_>) -> Result<()> {
         "all pods killed, last primary's volume stale: to the data",
         millis(fault.elapsed()),
     );
-    wait_in_sync(&instance, 3).await?;
     for ordinal in 0..3 {
-        let pod = instance.pod_of(ordinal).await?;
-        let at: i64 = app.at(&address(&pod)?).ask(&["DBSIZE"]).await?;
-        ensure!(at == keys, "{} has {at} keys of {keys}", pod.name_any());
+        wait_for("every copy has it", LONG, async || {
+            let pod = instance.pod_of(ordinal).await?;
+            let at: i64 = app.at(&address(&pod)?).ask(&["DBSIZE"]).await?;
+            ensure!(at == keys, "{} has {at} keys of {keys}", pod.name_any());
+            Ok(())
+        })
+        .await?;
     }
-    Ok(())
+    wait_in_sync(&instance, 3).await
 }
 
 /// Row: empty restart of the primary with persistence off: replicas keep the data, one is promoted.
@@ -191,6 +194,13 @@ async fn two_primaries_by_force_are_told_apart_by_their_reigns(space: &Space<'_>
         .await?;
     ensure!(status == 409, "an older term is answered {status}: {words}");
 
+    // Enough that taking it over takes a while.
+    let app = scene.instance.app().await?;
+    let value = "x".repeat(1 << 20);
+    for number in 0..24 {
+        let key = format!("large:{number}");
+        let _: String = app.ask(&["SET", &key, &value]).await?;
+    }
     let position = forger.position(&usurper).await?;
     let reign = (term << 24) + (1 << 20);
     let ticket = position.ticket;
@@ -198,22 +208,28 @@ async fn two_primaries_by_force_are_told_apart_by_their_reigns(space: &Space<'_>
         .order(&usurper, term, Order::Promote { reign, ticket })
         .await?;
     ensure!(status == 200, "{status}: {words}");
-    let said = wait_for("a condition tells of it", LONG, async || {
-        let found = scene.instance.condition(degraded::TYPE).await?;
-        ensure!(found.status == "True", "{found:?}");
-        Ok(format!("{}: {}", found.reason, found.message))
-    })
-    .await?;
+    let said = scene
+        .instance
+        .wait_condition(degraded::TYPE, "True", degraded::FENCED_PRIMARY)
+        .await?;
     ensure!(said.contains(&scene.primary.name_any()), "{said}");
     scene.wait_server_gone(pid, LONG).await?;
     let next = scene.wait_other().await?;
     ensure!(next == usurper.name_any(), "{next} leads");
     space.wait_event("of-3", "Fenced").await?;
     scene.verifier.wait_for_more().await?;
-    wait_in_sync(&scene.instance, 3).await?;
-    let datasets = datasets(&scene.instance, 3).await?;
-    ensure!(datasets.len() == 1, "there are several: {datasets:?}");
-    Ok(())
+    wait_one_dataset(&scene.instance, 3).await?;
+    wait_in_sync(&scene.instance, 3).await
+}
+
+/// Waits until all pods have one replication id; gives it.
+async fn wait_one_dataset(instance: &Instance<'_>, replicas: u32) -> Result<String> {
+    wait_for("one dataset", LONG, async || {
+        let ids = datasets(instance, replicas).await?;
+        ensure!(ids.len() == 1, "there are several: {ids:?}");
+        ids.into_iter().next().context("none")
+    })
+    .await
 }
 
 /// The replication ids of all pods of an instance.
@@ -233,9 +249,19 @@ async fn exchanged_addresses_mix_no_data(space: &Space<'_>) -> Result<()> {
     let (a, b) = (address(&one.primary)?, address(&two.primary)?);
     let replicas = [one.others().await?, two.others().await?].concat();
     let before = (
-        datasets(&one.instance, 2).await?,
-        datasets(&two.instance, 3).await?,
+        wait_one_dataset(&one.instance, 2).await?,
+        wait_one_dataset(&two.instance, 3).await?,
     );
+    let turned_away = async || -> Result<u64> {
+        let mut count = 0;
+        for scene in [&one, &two] {
+            let denied = "acl_access_denied_auth";
+            let denied = scene.instance.info_at(&scene.primary, denied).await?;
+            count += denied.parse::<u64>()?;
+        }
+        Ok(count)
+    };
+    let already = turned_away().await?;
     let fault = Instant::now();
     let exchange = space.bed().testbed.exchange(&a, &b)?;
     // Their links are made anew, and lead to the other instance now.
@@ -243,26 +269,18 @@ async fn exchanged_addresses_mix_no_data(space: &Space<'_>) -> Result<()> {
         let pid = one.instance.pid_in(replica, "redis-server")?;
         space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
     }
-    let turned_away = wait_for("a replica was turned away", LONG, async || {
-        let mut count = 0;
-        for scene in [&one, &two] {
-            let denied = "acl_access_denied_auth";
-            let denied = scene.instance.info_at(&scene.primary, denied).await?;
-            count += denied.parse::<u64>()?;
-        }
-        ensure!(count > 0, "none was");
+    let refused = wait_for("a replica was turned away", LONG, async || {
+        ensure!(turned_away().await? > already, "none was");
         Ok(())
     })
     .await;
     exchange.end()?;
-    turned_away?;
+    refused?;
     one.ensure_same_primary().await?;
     two.ensure_same_primary().await?;
-    wait_in_sync(&one.instance, 2).await?;
-    wait_in_sync(&two.instance, 3).await?;
     let after = (
-        datasets(&one.instance, 2).await?,
-        datasets(&two.instance, 3).await?,
+        wait_one_dataset(&one.instance, 2).await?,
+        wait_one_dataset(&two.instance, 3).await?,
     );
     ensure!(before == after, "{before:?} became {after:?}");
     for scene in [one, two] {

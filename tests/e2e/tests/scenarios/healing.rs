@@ -72,7 +72,7 @@ async fn a_user_that_left_while_the_pod_was_down_stays_out(space: &Space<'_>) ->
         .await?;
     let spec = json!({"users": [{
         "name": "worker", "preset": "readwrite", "keys": ["*"], "passwordSecretRef": {"name": "worker"},
-    }]});
+    }], "updateStrategy": {"surge": "Off"}});
     let instance = space.ready("cache", spec).await?;
     let worker = Login::new(&instance.cluster_ip().await?, "worker", "of-the-worker");
     let _: String = worker.ask(&["PING"]).await?;

@@ -39,6 +39,7 @@ mod scene;
 mod shadows;
 mod sources;
 mod steady;
+mod surge;
 mod users;
 
 fn main() -> ExitCode {
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         replicas::ALL,
         fences::ALL,
         copies::ALL,
+        surge::ALL,
         faults::ALL,
         outages::ALL,
         nodes::ALL,

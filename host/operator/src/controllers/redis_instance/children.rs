@@ -1,14 +1,16 @@
 //! Makes the child objects be as the spec wants them.
 
+use std::collections::BTreeSet;
+
 use hera_api::validate::Validated;
 use hera_core::acl::AclSet;
 use hera_core::agent::ServerConfig;
 use hera_kube::ApplyError;
 use hera_render::{
-    ACL_KEY, AppCredentials, CONFIG_KEY, Context, LiveStatefulSet, SystemPasswords, TlsFiles,
-    build_acl_secret, build_app_secret, build_claim, build_claim_patch, build_client_service,
-    build_config_map, build_disruption_budget, build_headless_service, build_replicas_service,
-    build_stateful_set, build_system_secret, build_tls_secret,
+    ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, Context, LiveStatefulSet, SystemPasswords,
+    TlsFiles, build_acl_secret, build_app_secret, build_claim, build_claim_patch,
+    build_client_service, build_config_map, build_disruption_budget, build_headless_service,
+    build_replicas_service, build_stateful_set, build_system_secret, build_tls_secret, goes_with,
 };
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -29,6 +31,8 @@ pub struct Inputs<'a> {
     pub app: Option<&'a AppCredentials>,
     pub system: &'a SystemPasswords,
     pub tls: &'a TlsFiles,
+    /// Ordinals whose claims go with their pods, if they are those of temporary pods.
+    pub going_claims: &'a BTreeSet<u32>,
 }
 
 /// Applies them: what a pod mounts first, the StatefulSet last. Answers the API server's words if it
@@ -50,6 +54,7 @@ pub async fn apply(
         app,
         system,
         tls,
+        going_claims: _,
     } = *inputs;
     let (applier, namespace) = (&shared.applier, ctx.namespace.as_str());
     // What is made from what was read must not undo what somebody wrote since.
@@ -124,7 +129,7 @@ async fn apply_claims(shared: &Shared, inputs: &Inputs<'_>, live: &Live) -> Resu
     }
     let claims: Api<PersistentVolumeClaim> =
         Api::namespaced(shared.client.clone(), &inputs.ctx.namespace);
-    for ordinal in 0..inputs.v.replicas {
+    for ordinal in 0..inputs.ctx.replicas.max(inputs.v.replicas) {
         if live.claims.contains_key(&ordinal) {
             continue;
         }
@@ -146,8 +151,11 @@ async fn grow_claims(
     live: &Live,
 ) -> Result<Option<String>, ApplyError> {
     let mut refused = None;
-    for claim in live.claims.values() {
-        let Some(patch) = build_claim_patch(inputs.v, inputs.ctx, claim) else {
+    for (ordinal, claim) in &live.claims {
+        let pod = live.pods.get(ordinal);
+        let pod = pod.map(|pod| (pod.name_any(), pod.uid().unwrap_or_default()));
+        let fate = fate(inputs, *ordinal, claim, pod.as_ref());
+        let Some(patch) = build_claim_patch(inputs.v, inputs.ctx, claim, fate) else {
             continue;
         };
         let name = claim.name_any();
@@ -161,6 +169,22 @@ async fn grow_claims(
         }
     }
     Ok(refused)
+}
+
+/// A claim that is tied to its pod stays so once the pod is gone: that is what takes it away.
+fn fate<'a>(
+    inputs: &Inputs<'_>,
+    ordinal: u32,
+    claim: &'a PersistentVolumeClaim,
+    pod: Option<&'a (String, String)>,
+) -> ClaimFate<'a> {
+    let goes = inputs.going_claims.contains(&ordinal);
+    let pod = pod.map(|(name, uid)| (name.as_str(), uid.as_str()));
+    match pod.or(goes_with(claim)) {
+        _ if ordinal < inputs.v.replicas => ClaimFate::Stays,
+        Some((pod, uid)) if goes => ClaimFate::GoesWith { pod, uid },
+        _ => ClaimFate::Needed,
+    }
 }
 
 /// What of the StatefulSet is final.

@@ -6,6 +6,7 @@ use hera_api::meta::LABEL_INSTANCE;
 use hera_api::names::{InstanceName, SERVER_CONTAINER};
 use hera_api::quantity;
 use hera_core::instance::{ClaimView, NodeState, PodView};
+use hera_render::{goes_with, is_temporary};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     ConfigMap, ContainerStatus, Event, PersistentVolumeClaim, Pod, Secret,
@@ -13,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 
@@ -156,6 +158,7 @@ pub fn pod_view(pod: &Pod) -> PodView {
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
         ip: status.pod_ip.clone().filter(|ip| !ip.is_empty()),
+        since_ms: unready_since(pod),
         revision: pod
             .annotations()
             .get(hera_api::meta::ANNOTATION_REVISION)
@@ -177,6 +180,23 @@ pub fn pod_view(pod: &Pod) -> PodView {
             .flatten()
             .find_map(waiting),
     }
+}
+
+/// When it was made, or ceased to be ready.
+fn unready_since(pod: &Pod) -> u64 {
+    let conditions = pod.status.iter().flat_map(|status| &status.conditions);
+    let unready = conditions
+        .flatten()
+        .find(|c| c.type_ == "Ready" && c.status == "False")
+        .and_then(|c| c.last_transition_time.as_ref());
+    let made = pod.metadata.creation_timestamp.as_ref();
+    let latest = made.into_iter().chain(unready).map(|time| millis(time.0));
+    latest.max().unwrap_or(0)
+}
+
+/// Milliseconds since 1970.
+pub fn millis(time: Timestamp) -> u64 {
+    u64::try_from(time.as_millisecond()).unwrap_or(0)
 }
 
 /// The kubelet has seen this very container end, and not started another yet.
@@ -206,6 +226,8 @@ pub fn claim_view(claim: &PersistentVolumeClaim, live: &Live) -> Option<ClaimVie
         capacity: bytes(capacity.and_then(|map| map.get("storage"))),
         missing_class: class.filter(|class| live.missing_classes.contains(class)),
         deleting: claim.metadata.deletion_timestamp.is_some(),
+        temporary: is_temporary(claim),
+        goes_with_pod: goes_with(claim).is_some(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! One pass over one instance.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -7,12 +8,12 @@ use hera_api::conditions::{degraded, ready};
 use hera_api::meta::ANNOTATION_RESTART;
 use hera_api::names::InstanceName;
 use hera_api::validate::{Validated, validate};
-use hera_api::{RedisInstance, UpdateMode};
+use hera_api::{RedisInstance, Surge, UpdateMode};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::instance::{
-    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, members, set_size,
-    verdict,
+    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, claim_goes, members,
+    set_size, verdict,
 };
 use hera_kube::ApplyError;
 use hera_render::{Context, Owner, pod_revision, server_config};
@@ -125,7 +126,7 @@ async fn carry_on(
         Ok(resolved) => resolved,
         Err((reason, words)) => return refuse(site, reason, words).await,
     };
-    let ctx = Context {
+    let mut ctx = Context {
         namespace: owner.namespace.to_owned(),
         uid: owner.uid.to_owned(),
         generation: object.metadata.generation.unwrap_or_default(),
@@ -133,12 +134,18 @@ async fn carry_on(
         agent_image: shared.agent_image.clone(),
         live: children::live_stateful_set(live),
         restart: object.annotations().get(ANNOTATION_RESTART).cloned(),
-        replicas: set_size(validated.replicas, site.requests().hibernate, &seen),
+        replicas: validated.replicas,
     };
+    let wanted = wanted_of(site, &validated, &ctx, resolved.problem.is_some());
+    ctx.replicas = set_size(&wanted, &seen);
+    let claims = live.claims.keys().copied();
     let pass = Pass {
         site,
         v: &validated,
         ctx: &ctx,
+        going_claims: claims
+            .filter(|ordinal| claim_goes(&wanted, &seen, *ordinal))
+            .collect(),
     };
     pass.go(authority, resolved, seen).await
 }
@@ -237,6 +244,8 @@ pub struct Pass<'a> {
     pub site: &'a Site<'a>,
     pub v: &'a Validated,
     pub ctx: &'a Context,
+    /// Ordinals whose claims go with their pods, if they are those of temporary pods.
+    pub going_claims: BTreeSet<u32>,
 }
 
 impl Pass<'_> {
@@ -246,7 +255,7 @@ impl Pass<'_> {
         resolved: image::Image,
         seen: Observation,
     ) -> Result<Outcome, PassError> {
-        let Self { site, v, ctx } = *self;
+        let Self { site, v, ctx, .. } = *self;
         let Site {
             object,
             shared,
@@ -307,18 +316,7 @@ impl Pass<'_> {
             },
             ..seen
         };
-        let wanted = Wanted {
-            pod_revision: pod_revision(v, ctx),
-            storage: v
-                .persistence
-                .volume
-                .as_ref()
-                .map(|v| WantedStorage { bytes: v.bytes }),
-            paused: v.paused || refused.is_some(),
-            replicas: v.replicas,
-            supervised: v.update_mode == UpdateMode::Supervised,
-            ..site.requests()
-        };
+        let wanted = wanted_of(site, v, ctx, refused.is_some());
         let plan = site.plan(&wanted, &seen);
         site.tell(&seen, &wanted, &plan);
         let about = object.object_ref(&());
@@ -412,7 +410,7 @@ impl Pass<'_> {
         passwords: &Passwords,
         app: &hera_render::AppCredentials,
     ) -> Result<Option<String>, PassError> {
-        let Self { site, v, ctx } = *self;
+        let Self { site, v, ctx, .. } = *self;
         let Site { shared, live, .. } = *site;
         let known = live.tls.as_ref().and_then(children::known_tls);
         let tls = match known.filter(|files| authority.is_fresh(files)) {
@@ -432,8 +430,27 @@ impl Pass<'_> {
             app: v.auth.secret.is_none().then_some(app),
             system: &passwords.system,
             tls: &tls,
+            going_claims: &self.going_claims,
         };
         Ok(children::apply(shared, &inputs, live).await?)
+    }
+}
+
+/// What the spec wants. Changes of it wait if something must be mended first.
+fn wanted_of(site: &Site<'_>, v: &Validated, ctx: &Context, waits: bool) -> Wanted {
+    let volume = v.persistence.volume.as_ref();
+    Wanted {
+        pod_revision: pod_revision(v, ctx),
+        storage: volume.map(|volume| WantedStorage {
+            bytes: volume.bytes,
+        }),
+        paused: v.paused || waits,
+        replicas: v.replicas,
+        supervised: v.update_mode == UpdateMode::Supervised,
+        max_wait_ms: v.max_wait_ms,
+        surge: v.surge == Surge::Auto,
+        min_replicas_to_write: v.min_replicas_to_write,
+        ..site.requests()
     }
 }
 

@@ -34,7 +34,7 @@ impl Pass<'_> {
         passwords: &Passwords,
         before: &users::Before<'_>,
     ) -> Result<Option<Decision>, PassError> {
-        let Self { site, v, ctx } = *self;
+        let Self { site, v, ctx, .. } = *self;
         if v.paused {
             return Ok(None);
         }

@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hera_api::RedisInstance;
+use hera_api::conditions::progressing;
 use hera_api::meta::{
     ANNOTATION_APPROVE, ANNOTATION_FENCE, ANNOTATION_HIBERNATE, ANNOTATION_PROMOTE,
 };
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
 use hera_core::instance::{
-    AgentView, Member, Observation, PodView, RevisionView, Wanted, last_claim, primary,
+    AgentView, Asked, Member, Observation, PodView, RevisionView, Wanted, last_claim, primary,
 };
-use hera_render::Owner;
+use hera_render::{Owner, is_temporary};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::crown;
@@ -31,12 +33,15 @@ pub struct Site<'a> {
     pub handover_failed: bool,
 }
 
-/// The data pods: as many as the spec wants, and those that are there beyond. Where a pod object was
-/// deleted by force and its agent is heard, that is the pod until it is silent.
+/// The data pods: as many as the spec wants, and those that are there beyond, if only with the claim
+/// of a temporary pod. Where a pod object was deleted by force and its agent is heard, that is the pod
+/// until it is silent.
 pub fn members(shared: &Shared, owner: &Owner<'_>, wanted: u32, live: &Live) -> Vec<Member> {
     let leftover = leftover(shared, owner, live);
-    let there = live.pods.keys().chain(leftover.keys()).copied();
-    let ordinals: BTreeSet<u32> = (0..wanted).chain(there).collect();
+    let claims = live.claims.iter().filter(|(_, c)| is_temporary(c));
+    let there = live.pods.keys().chain(leftover.keys());
+    let beyond = there.chain(claims.map(|(ordinal, _)| ordinal));
+    let ordinals: BTreeSet<u32> = (0..wanted).chain(beyond.copied()).collect();
     ordinals
         .into_iter()
         .map(|ordinal| {
@@ -141,7 +146,8 @@ impl Site<'_> {
             crown: crown::read(self.live),
             config: RevisionView { revision: config },
             acl: RevisionView { revision: acl },
-            ..Observation::default()
+            now_ms: observe::millis(Timestamp::now()),
+            ..self.told()
         };
         let fence_after = fence_after_ms(&self.object.spec);
         let groups = &self.shared.groups;
@@ -154,6 +160,24 @@ impl Site<'_> {
             }
         }
         seen
+    }
+
+    /// What the status tells.
+    fn told(&self) -> Observation {
+        let Some(status) = &self.object.status else {
+            return Observation::default();
+        };
+        let mut conditions = status.conditions.iter();
+        let changes = conditions.find(|c| c.type_ == progressing::TYPE && c.status == "True");
+        Observation {
+            asked: status.approval.as_ref().map(|approval| Asked {
+                digest: approval.digest.clone(),
+                since_ms: observe::millis(approval.since.0),
+            }),
+            changing_since_ms: changes.map(|c| observe::millis(c.last_transition_time.0)),
+            served: status.version.is_some(),
+            ..Observation::default()
+        }
     }
 
     /// Where a copy stands; none if its server does not run or answer.
@@ -190,6 +214,9 @@ impl Site<'_> {
             promote: annotation(ANNOTATION_PROMOTE),
             fenced,
             supervised: false,
+            max_wait_ms: 0,
+            surge: false,
+            min_replicas_to_write: 0,
             approved: annotation(ANNOTATION_APPROVE),
             hibernate: annotation(ANNOTATION_HIBERNATE).as_deref() == Some("true"),
         }

@@ -1,12 +1,15 @@
 //! What a pass found, as status.
 
 use hera_api::conditions::{condition, degraded, policy_healthy, progressing, ready};
+use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::InstanceName;
 use hera_api::validate::{Maxmemory, Validated};
-use hera_api::{Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus, ShadowStatus};
+use hera_api::{
+    Approval, Engine, Phase, PolicyStatus, RedisInstance, RedisInstanceStatus, ShadowStatus,
+};
 use hera_core::acl::AclAnswer;
 use hera_core::agent::AgentStatus;
-use hera_core::instance::{Cause, Plan, Step, Stranded, Verdict};
+use hera_core::instance::{Cause, Plan, Stall, Step, Stranded, Verdict};
 use hera_kube::merge_conditions;
 use hera_policy::{Acl, Decision as _};
 use hera_render::pod_selector;
@@ -111,6 +114,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
             _ => 0,
         }),
         replicas: i32::try_from(found.pods).ok(),
+        approval: approval(found, &last, now),
         selector: InstanceName::new(&found.object.name_any())
             .ok()
             .map(|name| pod_selector(&name)),
@@ -135,6 +139,30 @@ pub fn handover_failed() -> (&'static str, String) {
     let words = "the primary did not hand over in time and serves on: the replica that is to take over does \
                  not keep up with it. It is tried again; kubectl hera status shows how far it is behind";
     (degraded::HANDOVER_FAILED, words.to_owned())
+}
+
+/// What waits for an approval. While a roll is under way it is kept, also if its step cannot be told
+/// for a moment: how long it waits counts.
+fn approval(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Option<Approval> {
+    let known = last.approval.as_ref();
+    match found.plan.and_then(|plan| plan.to_approve.as_ref()) {
+        Some(digest) => Some(
+            known
+                .filter(|known| known.digest == *digest)
+                .cloned()
+                .unwrap_or_else(|| Approval {
+                    digest: digest.clone(),
+                    since: Time(now),
+                }),
+        ),
+        None => {
+            let given = found.object.annotations().get(ANNOTATION_APPROVE);
+            let over = found.verdict.is_some_and(|verdict| verdict.settled);
+            known
+                .filter(|known| !over && given != Some(&known.digest))
+                .cloned()
+        }
+    }
 }
 
 fn engine(text: &str) -> Option<Engine> {
@@ -351,8 +379,19 @@ fn degradation(
     if let Some(words) = node_lost(verdict) {
         return (true, degraded::NODE_LOST, words);
     }
+    if let Some(stall) = found.plan.and_then(|plan| plan.stalled.as_ref()) {
+        return (true, degraded::ROLL_STOPPED, stopped(stall, found));
+    }
     if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
         return (true, degraded::REQUEST_REFUSED, words);
+    }
+    if let Some(deposed) = verdict.not_in_sync.iter().find(|lagging| lagging.deposed) {
+        let words = format!(
+            "{} led before and was stopped; it takes over the data of the primary, and what it had not \
+             sent is lost",
+            deposed.name
+        );
+        return (true, degraded::FENCED_PRIMARY, words);
     }
     if let Some(lagging) = verdict.not_in_sync.iter().find(|lagging| !lagging.passing) {
         let reason = match lagging.running {
@@ -396,6 +435,26 @@ fn node_lost(verdict: &Verdict) -> Option<String> {
     };
     let words: Vec<_> = verdict.stranded.iter().map(say).collect();
     (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// What a roll waits for, since when, and what to do.
+fn stopped(stall: &Stall, found: &Found<'_>) -> String {
+    let since = i64::try_from(stall.since_ms).unwrap_or(0);
+    let since = Timestamp::from_second(since / 1000).map_or(String::new(), |at| at.to_string());
+    let why = found.no_pod.iter().map(|words| format!(" ({words})"));
+    let why: String = why.collect();
+    let approves = found.plan.is_some_and(|plan| plan.to_approve.is_some());
+    let advice = match approves {
+        true => "approve it, or change the spec",
+        false => {
+            "mend the pod, change the spec, or set spec.updateStrategy.surge to \"Off\" to do without \
+             a temporary pod"
+        }
+    };
+    format!(
+        "the roll stands still since {since}: {}{why}; {advice}",
+        stall.step
+    )
 }
 
 fn policy_condition(

@@ -1,0 +1,69 @@
+//! Clients that took this server for the primary and stay: a client that connects anew only when its
+//! connection breaks would be refused for ever.
+
+use std::time::{Duration, Instant};
+
+/// Nodes follow a Service that moves within this: until then clients still come to a server that was
+/// the primary.
+const ALL: Duration = Duration::from_secs(3);
+/// Nodes that were cut off from the API server follow later.
+const WHO_WRITES: Duration = Duration::from_secs(120);
+
+/// Whom a replica sends away.
+#[derive(Debug, Default)]
+pub struct Strays {
+    /// Since when the server is a replica, and whether it led before.
+    since: Option<(Instant, bool)>,
+    /// Commands that it had refused at the last look.
+    turned_away: u64,
+}
+
+impl Strays {
+    /// The server became a replica.
+    pub fn begin(&mut self, now: Instant, led: bool) {
+        self.since = Some((now, led));
+    }
+
+    /// The server is no replica.
+    pub fn end(&mut self) {
+        self.since = None;
+    }
+
+    /// True if clients are to be sent away now. A replica that refused somebody since the last look
+    /// has one who should be elsewhere.
+    pub fn are_here(&mut self, now: Instant, turned_away: u64) -> bool {
+        let more = turned_away > std::mem::replace(&mut self.turned_away, turned_away);
+        let Some((since, led)) = self.since else {
+            return false;
+        };
+        let passed = now.duration_since(since);
+        (led && passed < ALL) || (more && passed < WHO_WRITES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_former_primary_sends_everybody_away_until_nodes_have_followed() {
+        let (now, mut strays) = (Instant::now(), Strays::default());
+        assert!(!strays.are_here(now, 0));
+        strays.begin(now, true);
+        assert!(strays.are_here(now + Duration::from_secs(2), 0));
+        assert!(!strays.are_here(now + Duration::from_secs(4), 0));
+    }
+
+    #[test]
+    fn whoever_is_refused_by_a_new_replica_is_sent_away_for_two_minutes() {
+        let (now, mut strays) = (Instant::now(), Strays::default());
+        strays.begin(now, false);
+        assert!(!strays.are_here(now, 0));
+        assert!(strays.are_here(now + Duration::from_secs(60), 1));
+        assert!(!strays.are_here(now + Duration::from_secs(61), 1));
+        assert!(!strays.are_here(now + Duration::from_secs(121), 2));
+        strays.begin(now, false);
+        strays.end();
+        assert!(!strays.are_here(now, 3));
+    }
+}

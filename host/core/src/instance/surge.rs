@@ -1,0 +1,121 @@
+//! The temporary pod: one beyond the wanted number, of the wanted revision, so that copies in sync
+//! do not run short while the others are replaced.
+//!
+//! That it is needed is seen, never remembered: it comes while a pod that stays is outdated, and goes
+//! once all that stay are as they should be and one of them leads.
+
+use super::change::would_lose_volume;
+use super::roll::is_outdated;
+use super::{Member, Observation, Wanted};
+use crate::agent::AgentStatus;
+
+impl Wanted {
+    /// True if too few copies would be in sync while one pod is replaced.
+    pub(super) fn surges(&self) -> bool {
+        let needed = self.min_replicas_to_write.max(1);
+        self.surge && !self.hibernate && self.replicas > 0 && self.replicas < 2 + needed
+    }
+}
+
+/// The ordinal of the temporary pod, while there is to be one.
+pub fn temporary(wanted: &Wanted, seen: &Observation) -> Option<u32> {
+    if !wanted.surges() {
+        return None;
+    }
+    let primary = seen.primary()?;
+    let mut stay = seen
+        .members
+        .iter()
+        .filter(|member| wanted.keeps(member.ordinal));
+    let is_due =
+        |member: &Member| is_outdated(wanted, member).is_some() && !would_lose_volume(member);
+    let outdated = stay.clone().any(is_due);
+    let away = stay.any(|member| member.is_away(primary));
+    let spare = at(seen, wanted.replicas);
+    let due = match spare.filter(|member| is_here(member)) {
+        // Of an earlier revision it goes as a whole, and another comes: what its server wrote, an
+        // earlier version may not read.
+        Some(spare) if is_outdated(wanted, spare).is_some() => {
+            away || spare.ordinal == primary.ordinal
+        }
+        Some(_) => outdated || away,
+        // Without a primary that stays there is nothing that it could copy, or no need.
+        None => {
+            let is_left = spare.is_some_and(leaves_claim);
+            outdated && wanted.keeps(primary.ordinal) && !wanted.paused && !is_left
+        }
+    };
+    due.then_some(wanted.replicas)
+}
+
+fn is_here(member: &Member) -> bool {
+    member.pod.as_ref().is_some_and(|pod| !pod.deleting)
+}
+
+/// What is left of the last temporary pod goes before another comes.
+fn leaves_claim(member: &Member) -> bool {
+    let claim = member.claim.as_ref();
+    claim.is_some_and(|claim| claim.deleting || claim.goes_with_pod)
+}
+
+/// True if this is the temporary pod, wanted still or not.
+pub(super) fn is_spare(wanted: &Wanted, member: &Member) -> bool {
+    wanted.surges() && member.ordinal == wanted.replicas
+}
+
+/// How many pods there must be at least for temporary ones. One whose claim is not tied to it yet
+/// stays: nobody would take the claim away.
+pub(super) fn size(wanted: &Wanted, seen: &Observation) -> u32 {
+    let due = temporary(wanted, seen).map_or(0, |ordinal| ordinal + 1);
+    let untied = seen
+        .members
+        .iter()
+        .filter(|member| !wanted.keeps(member.ordinal) && holds_claim(member));
+    untied
+        .map(|member| member.ordinal + 1)
+        .max()
+        .unwrap_or(0)
+        .max(due)
+}
+
+/// True if it has, or had, a temporary pod's claim that nothing takes away yet.
+pub(super) fn holds_claim(member: &Member) -> bool {
+    member
+        .claim
+        .as_ref()
+        .is_some_and(|claim| claim.temporary && !claim.goes_with_pod && !claim.deleting)
+}
+
+/// True if a temporary claim of this ordinal is to go when its pod does: a pod that stays leads, and
+/// has everything.
+pub fn claim_goes(wanted: &Wanted, seen: &Observation, ordinal: u32) -> bool {
+    let leads = |primary: &Member| wanted.keeps(primary.ordinal) && !primary.is_leaving();
+    !wanted.keeps(ordinal)
+        && temporary(wanted, seen) != Some(ordinal)
+        && seen.primary().is_some_and(leads)
+}
+
+/// True if this is the temporary pod and counts among the data pods. From when its agent is heard,
+/// so that one that finds no place makes no majority harder to reach; until it leaves, so that no
+/// primary takes itself for alone while it could be replaced.
+pub(super) fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
+    if !is_spare(wanted, member) || member.is_leaving() {
+        return false;
+    }
+    let lists = |status: &AgentStatus| {
+        let mut pods = status.members.pods.iter();
+        pods.any(|pod| pod.pod_uid == member.uid())
+    };
+    let known = seen
+        .members
+        .iter()
+        .filter(|other| other.ordinal != member.ordinal)
+        .filter_map(|other| other.agent.status())
+        .any(lists);
+    let is_due = temporary(wanted, seen) == Some(member.ordinal);
+    known || (is_due && member.agent.status().is_some())
+}
+
+fn at(seen: &Observation, ordinal: u32) -> Option<&Member> {
+    seen.members.iter().find(|member| member.ordinal == ordinal)
+}
