@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use hera_api::conditions::{degraded, progressing, ready};
 use hera_tests_e2e::{Instance, Report, Scenario, Space, Verifier, Writer, millis, wait_for};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
 
