@@ -12,7 +12,7 @@ use crate::{Bed, Space};
 /// Two cores carry this many at a time.
 const THREADS: usize = 4;
 /// Scenarios that mostly wait, and measure while they do.
-const FEW: usize = 2;
+const FEW: usize = 3;
 /// A scenario that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(300);
 /// Seconds for each scenario instead, where one is asked for more than usual (tests/report.sh).

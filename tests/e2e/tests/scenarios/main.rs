@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         fences::ALL,
         copies::ALL,
         surge::ALL,
+        surge::ALONE,
         faults::ALL,
         outages::ALL,
         nodes::ALL,

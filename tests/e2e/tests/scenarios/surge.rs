@@ -12,14 +12,17 @@ use serde_json::json;
 
 use crate::replicas::{address, wait_in_sync};
 
-pub const ALL: &[Scenario] = scenarios![Alone;
-    a_version_of_a_server_alone_changes_without_it_being_away,
-    resources_of_a_server_alone_change_without_it_being_away,
+pub const ALL: &[Scenario] = scenarios![Few;
     a_server_without_a_volume_keeps_its_data_through_a_roll,
     of_two_pods_one_is_in_sync_all_along,
     without_surge_a_server_alone_is_restarted_where_it_is,
     a_temporary_pod_that_finds_no_place_harms_nothing_and_says_so,
     a_supervised_server_alone_waits_with_its_temporary_pod_beside_it,
+];
+
+pub const ALONE: &[Scenario] = scenarios![Alone;
+    a_version_of_a_server_alone_changes_without_it_being_away,
+    resources_of_a_server_alone_change_without_it_being_away,
     an_operator_that_is_killed_in_the_middle_changes_nothing,
 ];
 
