@@ -275,16 +275,33 @@ fn cause(seen: &Observation, plan: &Plan) -> Cause {
             }
             cause => cause,
         },
-        members => match &plan.waiting_for {
-            Some(words) => Cause::NoPrimary(words.clone()),
+        members => match (stuck(members), &plan.waiting_for) {
+            (Some(cause), _) => cause,
+            (None, Some(words)) => Cause::NoPrimary(words.clone()),
             // Something is done about it, or no pod is there to do it with.
-            None => members
+            (None, None) => members
                 .iter()
                 .map(member_cause)
                 .next()
                 .unwrap_or(Cause::NoPod),
         },
     }
+}
+
+/// No pod has come as far as to be heard: what keeps them from it says more than that nobody leads.
+fn stuck(members: &[Member]) -> Option<Cause> {
+    if members.iter().any(|member| member.agent.status().is_some()) {
+        return None;
+    }
+    members.iter().map(member_cause).find(|cause| {
+        matches!(
+            cause,
+            Cause::StorageClassMissing(_)
+                | Cause::Unschedulable(_)
+                | Cause::ImagePull(_)
+                | Cause::ContainerWaiting(_)
+        )
+    })
 }
 
 fn member_cause(member: &Member) -> Cause {

@@ -3,7 +3,7 @@
 
 use hera_core::agent::{Role, ServerState};
 use hera_core::instance::{
-    AgentView, Member, Permit, Plan, PodView, Step, decide, set_size, unproven,
+    AgentView, Cause, Member, Permit, Plan, PodView, Step, decide, set_size, unproven, verdict,
 };
 
 use crate::fixtures::{Group, REIGN, address, group, status, uid};
@@ -463,6 +463,22 @@ fn pods_that_cannot_start_are_made_anew_without_waiting_for_each_other() {
     assert!(!plan(&current).is_disruptive(), "they wait for a node");
     let starting = stuck(|pod| pod.waiting = Some(("ContainerCreating".into(), "".into())));
     assert!(!plan(&starting).is_disruptive());
+}
+
+#[test]
+fn pods_that_no_node_takes_say_so_rather_than_that_nobody_leads() {
+    let nowhere = group(3).change(|_, seen| {
+        for member in &mut seen.members {
+            member.agent = AgentView::Absent;
+            member.pod.as_mut().unwrap().unschedulable = Some("no node fits".into());
+        }
+    });
+    let found = verdict(&nowhere.wanted, &nowhere.seen, &plan(&nowhere)).cause;
+    assert_eq!(found, Cause::Unschedulable("no node fits".into()));
+    let heard =
+        nowhere.change(|_, seen| seen.members[1] = group(3).crash(1).seen.members[1].clone());
+    let found = verdict(&heard.wanted, &heard.seen, &plan(&heard)).cause;
+    assert!(matches!(found, Cause::NoPrimary(_)), "{found:?}");
 }
 
 #[test]

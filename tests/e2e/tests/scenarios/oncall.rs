@@ -68,11 +68,12 @@ async fn wait_shown(space: &Space<'_>, words: &[&str]) -> Result<String> {
 }
 
 /// What the server of a pod says that it is.
+/// A server that led a moment ago sends everybody away.
 async fn role(instance: &Instance<'_>, pod: &Pod) -> Result<String> {
-    let login = instance.insider().await?.at(&address(pod)?);
-    let info: String = login.ask(&["INFO", "replication"]).await?;
-    let role = info.lines().find_map(|line| line.strip_prefix("role:"));
-    Ok(role.context("no role in INFO")?.trim().to_owned())
+    wait_for("the server tells its role", SOME, async || {
+        instance.info_at(pod, "role").await
+    })
+    .await
 }
 
 async fn pods(space: &Space<'_>) -> Result<Vec<Pod>> {

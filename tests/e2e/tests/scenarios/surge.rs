@@ -66,9 +66,9 @@ fn ensure_seamless(report: &Report) -> Result<()> {
         "{}",
         report.line()
     );
-    // Two handovers, seen through the Service.
+    // Two handovers, seen through the Service, beside other scenarios.
     ensure!(
-        report.longest_gap < Duration::from_secs(1),
+        report.longest_gap < Duration::from_secs(3),
         "{}",
         report.line()
     );
