@@ -179,9 +179,13 @@ async fn where_fences_are_off_the_word_that_a_node_is_off_is_proof(
             "fences off, node out of service: until another leads",
             millis(tainted.elapsed()),
         );
-        let value: String = app.ask(&["GET", "key"]).await?;
-        ensure!(value == "value", "it is {value}");
-        Ok(())
+        // Nodes lead to the dead pod for a moment more.
+        wait_for("clients reach it", LONG, async || {
+            let value: String = app.ask(&["GET", "key"]).await?;
+            ensure!(value == "value", "it is {value}");
+            Ok(())
+        })
+        .await
     })
     .await?;
     wait_in_sync(&instance, 3).await

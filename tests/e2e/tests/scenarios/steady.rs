@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hera_tests_e2e::{Scenario, Space, Writer, module};
+use hera_tests_e2e::{Scenario, Space, Writer, module, wait_for};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
 use serde_json::json;
 
 use crate::policies::with_worker;
@@ -13,6 +16,7 @@ pub const ALL: &[Scenario] = scenarios![Alone;
     idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles,
 ];
 
+const LEFT: Duration = Duration::from_secs(120);
 const WATCHED: Duration = Duration::from_secs(60);
 
 /// Row: steady state with client traffic: no API write but the lease, no reconcile loop,
@@ -21,6 +25,20 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     space: &Space<'_>,
 ) -> Result<()> {
     let bed = space.bed();
+    // What earlier scenarios leave is not idle.
+    wait_for("their namespaces are gone", LEFT, async || {
+        let ours = ListParams::default().labels("hera-e2e=true");
+        let spaces: Api<Namespace> = Api::all(bed.client.clone());
+        let left: Vec<_> = spaces
+            .list(&ours)
+            .await?
+            .iter()
+            .map(Namespace::name_any)
+            .collect();
+        ensure!(left == [space.namespace()], "there are {left:?}");
+        Ok(())
+    })
+    .await?;
     let (with_policy, _) = with_worker(space, &module("acl-no-delete").await?).await?;
     let other = space
         .ready("other", json!({"engine": "valkey", "version": "8.1"}))
