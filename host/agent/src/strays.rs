@@ -14,7 +14,7 @@ const WHO_WRITES: Duration = Duration::from_secs(120);
 pub struct Strays {
     /// Since when the server is a replica, and whether it led before.
     since: Option<(Instant, bool)>,
-    /// Commands that it had refused at the last look.
+    /// Writes that it had refused at the last look.
     turned_away: u64,
 }
 
@@ -29,8 +29,8 @@ impl Strays {
         self.since = None;
     }
 
-    /// True if clients are to be sent away now. A replica that refused somebody since the last look
-    /// has one who should be elsewhere.
+    /// True if clients are to be sent away now. A replica that refused a write since the last look has
+    /// a client that should be elsewhere.
     pub fn are_here(&mut self, now: Instant, turned_away: u64) -> bool {
         let more = turned_away > std::mem::replace(&mut self.turned_away, turned_away);
         let Some((since, led)) = self.since else {

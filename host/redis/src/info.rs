@@ -116,7 +116,7 @@ pub struct ServerInfo {
     pub max_memory: u64,
     /// Keys in all databases.
     pub keys: u64,
-    /// Commands that it refused since its start because it is a replica, or has no data to show.
+    /// Writes that it refused since its start because it is a replica.
     pub turned_away: u64,
 }
 
@@ -230,7 +230,7 @@ impl ServerInfo {
             used_memory: fields.number("used_memory")?,
             max_memory: fields.number("maxmemory")?,
             keys: fields.keys(),
-            turned_away: fields.errors("READONLY") + fields.errors("MASTERDOWN"),
+            turned_away: fields.errors("READONLY"),
         })
     }
 }
@@ -337,11 +337,11 @@ mod tests {
     }
 
     #[test]
-    fn those_that_took_a_replica_for_the_primary_are_counted() {
+    fn writes_that_came_to_a_replica_are_counted() {
         let errors = "redis_version:7.0.15\r\nerrorstat_READONLY:count=3\r\n\
             errorstat_MASTERDOWN:count=2\r\nerrorstat_ERR:count=9";
         let info = ServerInfo::parse(&text(errors, HELD)).unwrap();
-        assert_eq!(info.turned_away, 5);
+        assert_eq!(info.turned_away, 3);
         let info = ServerInfo::parse(&text("redis_version:7.0.15", HELD)).unwrap();
         assert_eq!(info.turned_away, 0);
     }
