@@ -10,6 +10,7 @@ fn main() {
         "../../wit",
         "../../guest-sdk",
         "../../policies/acl-presets",
+        "../../.cargo/config.toml",
         "guests.rs",
         "build.rs",
     ] {

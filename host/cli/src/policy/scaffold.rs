@@ -22,6 +22,7 @@ macro_rules! files {
 const ACL: &[File] = files!["../../templates/acl/";
     "Cargo.toml.template",
     "README.md",
+    "cargo-config.toml",
     "cases/misspelt-settings.json",
     "cases/no-scripts.json",
     "gitignore",
@@ -103,6 +104,7 @@ pub fn run(
         let file = match *file {
             // Under these names cargo and git would take the templates for their own.
             "Cargo.toml.template" => "Cargo.toml",
+            "cargo-config.toml" => ".cargo/config.toml",
             "gitignore" => ".gitignore",
             other => other,
         };
