@@ -1,8 +1,9 @@
 //! Planned changes: one pod at a time, replicas first, the primary by a handover.
 
+use super::claims::{self, Claim};
 use super::elect::next_reign;
 use super::pushes::target;
-use super::{AgentView, Member, Observation, Plan, PodView, Step, Wanted};
+use super::{AgentView, Member, Observation, Plan, PodView, Step, Wanted, lists};
 use crate::digest::sha256_hex;
 
 /// How many pods the StatefulSet is to have: a primary beyond the wanted number stays until another
@@ -49,7 +50,7 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
     if let Some(name) = asked {
         match seen.members.iter().find(|member| member.name() == name) {
             None => plan.refused = Some(format!("there is no data pod {name} to promote")),
-            Some(member) if !member.is_in_sync(primary) => {
+            Some(member) if !member.is_in_sync(primary) || !lists::is_latest(seen, member) => {
                 plan.refused = Some(format!("{name} is not in sync, and is promoted once it is"));
             }
             Some(member) => {
@@ -84,6 +85,7 @@ fn successor<'a>(wanted: &Wanted, seen: &'a Observation, primary: &Member) -> Op
             && wanted.keeps(member.ordinal)
             && !member.is_leaving()
             && member.is_in_sync(primary)
+            && lists::is_latest(seen, member)
             && !wanted.fenced.iter().any(|name| name == member.name())
     });
     able.min_by_key(|member| (is_outdated(wanted, member).is_some(), member.ordinal))
@@ -97,11 +99,14 @@ fn begin(
     plan: &mut Plan,
 ) -> bool {
     let Some(ip) = next.ip() else { return false };
+    let reign = next_reign(seen);
+    let uid = next.uid().to_owned();
     let step = Step::HandOver {
         from: target(primary),
         to: target(next),
         ip: ip.to_owned(),
-        reign: next_reign(seen),
+        reign,
+        claims: claims::with(seen, Claim { reign, uid }),
     };
     plan.push(step, reason);
     true

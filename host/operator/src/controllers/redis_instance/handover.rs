@@ -1,22 +1,38 @@
-//! Another server takes over without a write lost (redis-facts §2.4 A2): writes pause, offsets are
-//! equal, the old primary follows, and only then the new one is promoted. Whatever ends it in the
-//! middle leaves no primary for a moment, and never two.
+//! Another server takes over without a write lost: the moves of [`hera_core::instance::handover`].
 
 use std::time::{Duration, Instant};
 
 use hera_core::agent::{Order, Position, REDIS_PORT, Request};
-use hera_core::instance::Target;
-use tracing::info;
+use hera_core::instance::handover::{Move, Otherwise, PARITY_MS, PAUSE_MS, has_everything};
+use hera_core::instance::{Claim, Target};
+use tracing::{info, warn};
 
 use super::act::Material;
-use super::{PassError, crown};
+use super::{PassError, written};
 use crate::agents::{AgentClient, AgentError};
 
-/// Writes wait this long at most; the pause ends by itself.
-const PAUSE: Duration = Duration::from_millis(2_000);
-/// Offsets that are not equal by then will not be in time.
-const PARITY: Duration = Duration::from_millis(1_000);
 const LOOK: Duration = Duration::from_millis(2);
+
+/// Who takes over.
+pub struct Next<'a> {
+    pub pod: &'a Target,
+    pub ip: &'a str,
+    pub reign: u64,
+    /// Who may be the primary from then on.
+    pub claims: &'a [Claim],
+}
+
+/// A handover under way.
+struct HandOver<'a> {
+    material: &'a Material<'a>,
+    next: &'a Next<'a>,
+    old: AgentClient,
+    new: AgentClient,
+    /// When the pause was ordered.
+    paused: Option<Instant>,
+    /// Of the position at which the new one has everything.
+    ticket: u64,
+}
 
 /// Hands over.
 ///
@@ -25,56 +41,104 @@ const LOOK: Duration = Duration::from_millis(2);
 pub async fn carry_out(
     material: &Material<'_>,
     from: &Target,
-    to: &Target,
-    ip: &str,
-    reign: u64,
+    next: &Next<'_>,
 ) -> Result<(), PassError> {
-    let (old, new) = (material.agent(&from.uid)?, material.agent(&to.uid)?);
-    // Before the pause: clients do not wait for the API server.
-    crown::write(material.site, &to.uid, reign).await?;
+    let to = next.pod;
+    let mut over = HandOver {
+        material,
+        next,
+        old: material.agent(&from.uid)?,
+        new: material.agent(&to.uid)?,
+        paused: None,
+        ticket: 0,
+    };
+    let others = material
+        .site
+        .members
+        .iter()
+        .filter(|other| other.uid() != from.uid && other.uid() != to.uid && other.is_running());
+    let others = others.map(|other| Target {
+        name: other.name().to_owned(),
+        uid: other.uid().to_owned(),
+    });
     let started = Instant::now();
-    let pause = Order::Pause {
-        millis: u64::try_from(PAUSE.as_millis()).unwrap_or(0),
-    };
-    order(material, &old, pause).await?;
-    let position = match parity(&old, &new).await {
-        Ok(position) => position,
-        Err(error) => {
-            let _ = order(material, &old, Order::Release).await;
-            return Err(error);
-        }
-    };
-    let follow = Order::Follow {
-        reign,
-        primary_uid: to.uid.clone(),
-        host: ip.to_owned(),
-        port: REDIS_PORT,
-        password: material.replication_password(),
-    };
-    // Later the pause may end before the old primary follows, and take in a write.
-    if started.elapsed() > PAUSE / 2 {
-        let _ = order(material, &old, Order::Release).await;
-        return Err(PassError::HandOver("it took too long".to_owned()));
-    }
-    order(material, &old, follow.clone()).await?;
-    let promote = Order::Promote {
-        reign,
-        ticket: position.ticket,
-    };
-    order(material, &new, promote).await?;
-    for other in &material.site.members {
-        if other.uid() == from.uid || other.uid() == to.uid || !other.is_running() {
+    let mut failed = None;
+    for step in Move::all(others) {
+        let Err(error) = over.make(&step).await else {
             continue;
+        };
+        warn!(?step, %error, "a handover's step failed");
+        match step.otherwise() {
+            Otherwise::GoOn => {}
+            Otherwise::Stop => return Err(error),
+            Otherwise::Release => {
+                let _ = over.make(&Move::Release).await;
+                return Err(error);
+            }
         }
-        // One that cannot be told now is told in the next pass.
-        if let Ok(agent) = material.agent(other.uid()) {
-            let _ = order(material, &agent, follow.clone()).await;
-        }
+        failed.get_or_insert(error);
     }
-    super::act::set_endpoint(material, Some(ip)).await?;
-    order(material, &old, Order::Release).await?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
     info!(from = from.name, to = to.name, took = ?started.elapsed(), "handed over");
     Ok(())
+}
+
+impl HandOver<'_> {
+    async fn make(&mut self, step: &Move) -> Result<(), PassError> {
+        let since = self.paused.map_or(Duration::ZERO, |at| at.elapsed());
+        if step.is_too_late(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)) {
+            return Err(PassError::HandOver("it took too long".to_owned()));
+        }
+        let reign = self.next.reign;
+        match step {
+            Move::Claim => written::write_claims(self.material.site, self.next.claims).await,
+            Move::Pause => {
+                self.paused = Some(Instant::now());
+                let millis = PAUSE_MS;
+                self.order(&self.old, Order::Pause { millis, reign }).await
+            }
+            Move::Await => {
+                self.ticket = parity(&self.old, &self.new).await?.ticket;
+                Ok(())
+            }
+            Move::Demote => self.order(&self.old, self.follow()).await,
+            Move::Promote => {
+                let ticket = self.ticket;
+                self.order(&self.new, Order::Promote { reign, ticket })
+                    .await
+            }
+            Move::Follow(other) => {
+                let agent = self.material.agent(&other.uid)?;
+                self.order(&agent, self.follow()).await
+            }
+            Move::Lead => super::act::set_endpoint(self.material, Some(self.next.ip)).await,
+            Move::Release => self.order(&self.old, Order::Release).await,
+        }
+    }
+
+    fn follow(&self) -> Order {
+        Order::Follow {
+            reign: self.next.reign,
+            primary_uid: self.next.pod.uid.clone(),
+            host: self.next.ip.to_owned(),
+            port: REDIS_PORT,
+            password: self.material.replication_password(),
+        }
+    }
+
+    async fn order(&self, agent: &AgentClient, order: Order) -> Result<(), PassError> {
+        let request = Request {
+            term: self.material.site.term,
+            body: order,
+        };
+        match agent.order(&request).await {
+            Ok(_) => Ok(()),
+            Err(error @ AgentError::OldTerm(_)) => Err(self.material.refused(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// Waits until the replica has all that the paused primary wrote.
@@ -82,34 +146,15 @@ async fn parity(old: &AgentClient, new: &AgentClient) -> Result<Position, PassEr
     let since = Instant::now();
     loop {
         let (was, has) = tokio::try_join!(old.position(), new.position())?;
-        if has.replication_id == was.replication_id && has.offset >= was.offset {
-            // What the primary wrote between the two looks counts as well.
-            if old.position().await?.offset <= has.offset {
-                return Ok(has);
-            }
+        if has.offset >= was.offset && has_everything(&has, &was, &old.position().await?) {
+            return Ok(has);
         }
-        if since.elapsed() > PARITY {
+        if since.elapsed() > Duration::from_millis(PARITY_MS) {
             return Err(PassError::HandOver(format!(
                 "the replica is at {} and the primary at {}",
                 has.offset, was.offset
             )));
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-async fn order(
-    material: &Material<'_>,
-    agent: &AgentClient,
-    order: Order,
-) -> Result<(), PassError> {
-    let request = Request {
-        term: material.site.term,
-        body: order,
-    };
-    match agent.order(&request).await {
-        Ok(_) => Ok(()),
-        Err(error @ AgentError::OldTerm(_)) => Err(material.refused(error)),
-        Err(error) => Err(error.into()),
     }
 }

@@ -32,9 +32,11 @@ impl Site<'_> {
                 Step::SetEndpoint { ip } => seen.endpoint = ip,
                 Step::SetReplicas { ips } => seen.replica_endpoints = ips,
                 Step::PushAcl(_) | Step::PushConfig(_) | Step::PushMembers(_) => {}
+                Step::WriteLists { lists } => seen.lists = lists,
                 Step::Promote { .. }
                 | Step::Follow { .. }
-                | Step::Fence(_)
+                | Step::Fence { .. }
+                | Step::Start(_)
                 | Step::Forswear { .. }
                 | Step::HandOver { .. }
                 | Step::DeletePod(_) => same_roles = false,

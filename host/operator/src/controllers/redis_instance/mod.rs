@@ -2,7 +2,6 @@
 
 mod act;
 mod children;
-mod crown;
 mod events;
 mod handover;
 mod heal;
@@ -13,6 +12,7 @@ mod pass;
 mod rights;
 mod site;
 mod status;
+mod written;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,8 +11,8 @@ use hera_api::{RedisInstance, UpdateMode};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::instance::{
-    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, decide, members,
-    set_size, verdict,
+    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, decide, set_size, told,
+    verdict,
 };
 use hera_kube::ApplyError;
 use hera_render::{Context, Owner, pod_revision, server_config};
@@ -304,7 +304,8 @@ impl Pass<'_> {
         };
         let plan = decide(&wanted, &seen);
         let about = object.object_ref(&());
-        let peers = members(&wanted, &seen);
+        let lists = plan.lists().unwrap_or(&seen.lists);
+        let peers = told(&wanted, lists, &seen);
         let material = act::Material {
             site,
             about: &about,
@@ -439,7 +440,7 @@ fn leaderless(seen: &Observation) -> Option<Duration> {
 fn changes_roles(step: &Step) -> bool {
     matches!(
         step,
-        Step::Promote { .. } | Step::Follow { .. } | Step::HandOver { .. } | Step::Fence(_)
+        Step::Promote { .. } | Step::Follow { .. } | Step::HandOver { .. } | Step::Fence { .. }
     )
 }
 
