@@ -8,7 +8,7 @@ use crate::data::Data;
 use crate::net::set;
 use crate::operator::Operator;
 use crate::pod::Persistence;
-use crate::rules::Rules;
+use crate::rules::{Fault, Rules};
 use crate::world::{Breach, Guarantee, Setup, World};
 
 /// Pods that there may be in one history.
@@ -16,7 +16,7 @@ const PODS: usize = 12;
 /// Once faults have ended everything is well after this, and for the longest fence.
 const BOUND: u64 = 60_000;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Nothing,
     Cut,
@@ -61,6 +61,18 @@ const STEPS: [(Step, u32, bool); 18] = [
     (Step::Drain, 2, true),
 ];
 
+/// What comes thick in a history with a broken rule that little else brings out.
+fn focus(rules: Rules) -> &'static [Step] {
+    match rules.fault() {
+        Some(Fault::PromiseForgotten) => &[Step::RestartPod, Step::Cut],
+        Some(Fault::PromotionFromArrival) => &[Step::Weather, Step::Cut, Step::Freeze],
+        Some(Fault::ChangeUnnoted) => &[Step::Limit, Step::Cut],
+        Some(Fault::ListsUnordered) => &[Step::Limit, Step::ReplacePod, Step::Weather],
+        Some(Fault::AnyPause) => &[Step::Wish, Step::Weather],
+        _ => &[],
+    }
+}
+
 /// What came of a history.
 #[derive(Debug)]
 pub struct Outcome {
@@ -97,6 +109,8 @@ pub struct Tally {
     pub replaced: u64,
     /// Copies that went back a little, to another replica's.
     pub shortened: u64,
+    /// Ends without fences at which a person had to say that the last primary is dead.
+    pub stuck: u64,
 }
 
 impl Tally {
@@ -113,6 +127,7 @@ impl Tally {
         self.granted += other.granted;
         self.replaced += other.replaced;
         self.shortened += other.shortened;
+        self.stuck += other.stuck;
     }
 }
 
@@ -143,6 +158,7 @@ pub fn run(seed: u64, rules: Rules, journal: bool) -> Outcome {
             granted: world.granted,
             replaced: world.replaced,
             shortened: world.shortened,
+            stuck: world.stuck,
         },
         breach: world.breach,
         journal: world.journal,
@@ -167,13 +183,17 @@ fn begin(seed: u64, rules: Rules, journal: bool) -> World {
         journal,
     };
     let mut world = World::new(&setup);
-    for (_, weight, always) in STEPS {
+    for (step, weight, always) in STEPS {
         let factors = if always {
             &[1, 1, 2][..]
         } else {
             &[0, 0, 1, 1, 4]
         };
         let factor = factors[world.rng.random_range(0..factors.len())];
+        let factor = match focus(rules).contains(&step) {
+            true => factor.max(1) * 4,
+            false => factor,
+        };
         world.weights.push(weight * factor);
     }
     world.note(|_| format!("{setup:?}"));
@@ -183,18 +203,18 @@ fn begin(seed: u64, rules: Rules, journal: bool) -> World {
 /// Everything is mended: one primary must be there in time, keep what it acknowledges, and stay.
 fn settle(world: &mut World) {
     world.mend();
-    let longest = world
-        .api
-        .lists
-        .iter()
-        .map(|list| list.fence_after)
-        .max()
-        .unwrap_or(0);
+    let longest = world.longest_limit();
     let at_rest =
         |world: &World| world.is_settled() && world.operators.iter().all(Operator::is_idle);
     // What was under way ends: late messages, fences that were about to strike.
     world.pass_time(longest + 8_000);
-    if !world.until(BOUND, at_rest) {
+    let mut settles = world.until(BOUND, at_rest);
+    if !settles && world.breach.is_none() && world.waits_for_a_person() {
+        world.stuck += 1;
+        world.a_person_says();
+        settles = world.until(BOUND, at_rest);
+    }
+    if !settles {
         world.broken(Guarantee::Settles, |world| {
             format!("not settled: {}", world.picture())
         });
@@ -254,7 +274,7 @@ impl World {
                 pod.data
             )
         });
-        format!("crown {:?}{}", self.api.crown, words.collect::<String>())
+        format!("{:?}{}", self.api.claims, words.collect::<String>())
     }
 
     fn any_pod(&mut self) -> usize {

@@ -74,7 +74,8 @@ fn ten_thousand_random_histories_break_no_guarantee() {
     println!(
         "figures: {} histories, {} steps, {} hours in the model, {:.0} s: {} writes acknowledged, {} \
          promotions ({} without proof), {} handovers, {} primaries stopped by their fence, {} copies \
-         replaced, {} shortened, {} writes acknowledged between waking and the fence",
+         replaced, {} shortened, {} writes acknowledged between waking and the fence, {} that wait for a person because \
+         fences are off",
         tally.histories,
         tally.steps,
         tally.millis / 3_600_000,
@@ -87,6 +88,7 @@ fn ten_thousand_random_histories_break_no_guarantee() {
         tally.replaced,
         tally.shortened,
         tally.after_thaw,
+        tally.stuck,
     );
     assert!(tally.promotions > tally.histories && tally.granted > 0 && tally.handovers > 0);
 }
@@ -127,7 +129,7 @@ noticed! {
     noticed_if_a_confirmation_counts_from_the_answer: ClockFromAnswer breaks Fence | OnePrimary;
     noticed_if_a_restart_forgets_promises: PromiseForgotten breaks Fence | OnePrimary;
     noticed_if_a_promotion_counts_from_its_arrival: PromotionFromArrival breaks Fence | OnePrimary;
-    noticed_if_nothing_is_written_down: NothingWrittenDown breaks Fence | OnePrimary | BestCopy;
+    noticed_if_nothing_is_written_down: NothingWrittenDown breaks Fence | OnePrimary | BestCopy | HandoverLosesNothing;
     noticed_if_promises_count_over_the_pods_of_today: ListOfToday breaks Fence | OnePrimary;
     noticed_if_lists_overtake_each_other: ListsUnordered breaks Fence | OnePrimary;
     noticed_if_a_primary_follows_unpaused: FollowsUnpaused breaks HandoverLosesNothing;
@@ -136,6 +138,9 @@ noticed! {
     noticed_if_a_ticket_outlives_its_server: TicketOutlivesServer breaks HandoverLosesNothing | BestCopy;
     noticed_if_another_limit_stops_the_primary: LimitUnguarded breaks Settles;
     noticed_if_another_limit_is_not_noted: ChangeUnnoted breaks Fence | OnePrimary;
-    noticed_if_any_copy_is_promoted: AnyCopy breaks BestCopy;
+    noticed_if_any_copy_is_promoted: AnyCopy breaks BestCopy | OnePrimary;
+    noticed_if_the_limit_of_today_counts: LimitOfToday breaks Fence | OnePrimary;
+    noticed_if_one_with_an_unknown_list_is_promoted: UnknownList breaks Fence | OnePrimary | Settles;
+    noticed_if_a_fenced_copy_is_forgotten: FencedForgotten breaks BestCopy | Settles;
     noticed_if_a_server_starts_as_what_it_was: NoBootGuard breaks Fence | OnePrimary | NothingWiped;
 }
