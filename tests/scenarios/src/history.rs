@@ -13,6 +13,8 @@ use crate::world::{Breach, Guarantee, Setup, World};
 
 /// Pods that there may be in one history.
 const PODS: usize = 12;
+/// No message comes later than this.
+const LATEST: u64 = 20_000;
 /// Once faults have ended everything is well after this, and for the longest fence.
 const BOUND: u64 = 60_000;
 
@@ -207,7 +209,7 @@ fn settle(world: &mut World) {
     let at_rest =
         |world: &World| world.is_settled() && world.operators.iter().all(Operator::is_idle);
     // What was under way ends: late messages, fences that were about to strike.
-    world.pass_time(longest + 8_000);
+    world.pass_time((longest + 8_000).max(LATEST + 1_000));
     let mut settles = world.until(BOUND, at_rest);
     if !settles && world.breach.is_none() && world.waits_for_a_person() {
         world.stuck += 1;

@@ -97,11 +97,17 @@ fn ten_thousand_random_histories_break_no_guarantee() {
 fn is_noticed(fault: Fault, guarantees: &[Guarantee]) {
     let rules = Rules::with(fault);
     let started = Instant::now();
-    let (tally, broken) = search(1..number("HERA_SEARCH").unwrap_or(60_000) + 1, rules);
+    let seeds = match number("HERA_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 1..number("HERA_SEARCH").unwrap_or(60_000) + 1,
+    };
+    let (tally, broken) = search(seeds, rules);
     let Some(seed) = broken else {
         panic!("{fault:?} breaks nothing in {} histories", tally.histories);
     };
-    let breach = run(seed, rules, false).breach.unwrap();
+    let outcome = run(seed, rules, number("HERA_LINES").is_some());
+    tell(&outcome);
+    let breach = outcome.breach.unwrap();
     println!(
         "figures: {fault:?} breaks {:?} in history {seed}, after {:.1} s: {}",
         breach.guarantee,

@@ -7,11 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::pushes::members;
-use super::{Member, Observation, Wanted, claims};
+use super::{Member, Observation, Permit, Wanted, claims};
 use crate::agent::Members;
 
 /// More than these are not written: the primary has been away for so many changes, and nobody is told
-/// another list before it is back or another took over.
+/// another list before it is back or is known to have stopped.
 const MOST: usize = 32;
 
 /// A list of data pods.
@@ -60,7 +60,12 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
             revision: known.unwrap_or(0) + 1,
             ..today
         });
-        return (lists.len() <= MOST).then_some(lists);
+        if lists.len() > MOST {
+            // Where nobody can be the primary, nobody goes by the former ones.
+            lists.drain(..MOST);
+            return is_over(seen).then_some(lists);
+        }
+        return Some(lists);
     };
     let leads = |primary: &&Member| {
         // Another that may yet be promoted goes by a list, too.
@@ -71,6 +76,12 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
         Some(_) => Some(vec![last.clone()]),
         None => Some(seen.lists.clone()),
     }
+}
+
+/// True if there is no primary, and all that may have been it are out of it.
+fn is_over(seen: &Observation) -> bool {
+    let granted = seen.remembered.permit == Some(Permit::Granted);
+    seen.primary().is_none() && (granted || claims::unproven(seen).is_empty())
 }
 
 /// What a primary goes by. One that was told nothing is alone.

@@ -548,6 +548,32 @@ fn a_list_is_written_down_before_anybody_is_told_and_stays_until_the_primary_has
 }
 
 #[test]
+fn where_nobody_can_be_the_primary_lists_that_are_too_many_are_dropped() {
+    let changed_often = |heard: bool| {
+        let group = group(2).crash(0).at(0, 90, 9).at(1, 90, 9).links_down();
+        let group = if heard { group } else { group.unheard(0) };
+        group.change(|_, seen| {
+            let list = seen.lists[0].clone();
+            seen.lists = (1..=32)
+                .map(|revision| MemberList {
+                    revision,
+                    fence_after_ms: 1_000 + revision,
+                    ..list.clone()
+                })
+                .collect();
+        })
+    };
+    assert_eq!(
+        plan(&changed_often(false)).lists(),
+        None,
+        "it may go by any"
+    );
+    let dead = plan(&changed_often(true));
+    let revisions = dead.lists().unwrap().iter().map(|list| list.revision);
+    assert_eq!(revisions.collect::<Vec<_>>(), [33]);
+}
+
+#[test]
 fn nobody_is_promoted_who_goes_by_a_list_that_is_not_written_down() {
     let unknown = group(3)
         .crash(0)
