@@ -174,6 +174,8 @@ fn choose<'a>(
     };
     // The reign of the data; one that was written down may never have begun.
     let reign = last_reign(seen).unwrap_or(claim.reign);
+    let mut members = seen.members.iter();
+    let more_soon = waited < SOON && members.any(|member| is_about_to_be_heard(seen, member));
     // Replicas that went on running since they were in sync with the last primary.
     let alive: Vec<_> = copies
         .iter()
@@ -186,8 +188,7 @@ fn choose<'a>(
         if draining && waited < DRAINED {
             return Err("replicas take in the last writes of the dead primary".to_owned());
         }
-        let mut members = seen.members.iter();
-        if waited < SOON && members.any(|member| is_about_to_be_heard(seen, member)) {
+        if more_soon {
             return Err("other copies of the data are about to be heard".to_owned());
         }
         let best = alive.iter().max_by_key(|copy| (copy.offset, lowest(copy)));
@@ -201,7 +202,11 @@ fn choose<'a>(
         memory.was_primary && memory.reign == reign && copy.keys > 0
     });
     if let Some(last) = last {
-        return Ok(last.member);
+        // A replica that ran on has more than a snapshot.
+        return match more_soon {
+            true => Err("other copies of the data are about to be heard".to_owned()),
+            false => Ok(last.member),
+        };
     }
     if !complete && waited < ALL_HEARD {
         return Err("not every copy of the data was heard yet".to_owned());

@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 
-use hera_core::agent::{AgentStatus, Members, Role};
+use hera_core::agent::{AgentStatus, Members, Peer, Role};
 use hera_core::instance::{
     AgentView, Member, MemberList, Observation, Plan, Step, Target, last_claim,
 };
 
 use super::Operator;
+use super::seen::{address, pod_of};
 use crate::rules::{Fault, Rules};
 
 impl Operator {
@@ -71,9 +72,12 @@ impl Operator {
         }
         if rules.has(Fault::UnknownList) && self.seen.primary().is_none() {
             let mut seen = self.seen.clone();
-            let held = seen.members.iter().filter_map(|m| m.agent.status());
-            let held: Vec<_> = held.map(|s| MemberList::of(&s.members)).collect();
-            seen.lists.splice(0..0, held);
+            let last = seen.lists.last().cloned().unwrap_or_default();
+            for member in &mut seen.members {
+                if let AgentView::Connected(status) = &mut member.agent {
+                    status.members = as_told(&last);
+                }
+            }
             return Cow::Owned(seen);
         }
         Cow::Borrowed(&self.seen)
@@ -108,6 +112,20 @@ impl Operator {
             }
         }
         plan
+    }
+}
+
+/// What an agent that was told this list has.
+fn as_told(list: &MemberList) -> Members {
+    let peer = |uid: &String| Peer {
+        pod_uid: uid.clone(),
+        server_name: uid.clone(),
+        ip: pod_of(uid).map(address),
+    };
+    Members {
+        pods: list.uids.iter().map(peer).collect(),
+        fence_after_ms: list.fence_after_ms,
+        revision: list.revision,
     }
 }
 
