@@ -181,6 +181,12 @@ fn begin(seed: u64, rules: Rules, journal: bool) -> World {
         pods: 2 + (bits % 4) as usize,
         fence_after: fences[(bits >> 8) as usize % fences.len()],
         persistence: kept[(bits >> 16) as usize % kept.len()],
+        // A connection whose other end is cut off may look whole for long.
+        hears_for: match rules.fault() {
+            Some(Fault::PromiseForgotten) => 30_000,
+            _ if (bits >> 24).is_multiple_of(4) => 30_000,
+            _ => 1_600,
+        },
         rules,
         journal,
     };

@@ -23,8 +23,6 @@ use seen::{View, wanted};
 /// A Lease that is not renewed is free after this.
 pub const LEASE: u64 = 6_000;
 const RENEW: u64 = 2_000;
-/// An agent that said nothing for this long is not connected.
-const HEARD: u64 = 1_600;
 /// An agent that was never heard is waited for as long.
 const FIRST_WORD: u64 = 10_000;
 /// An order without an answer is given up after this.
@@ -77,6 +75,8 @@ pub struct Operator {
     pub stopped: bool,
     pub(crate) starts_at: u64,
     pub(crate) offset: u64,
+    /// An agent that said nothing for this long is not connected.
+    pub(crate) hears_for: u64,
     /// New with each process.
     pub(crate) process: u32,
     pub(crate) next_tick: u64,
@@ -110,12 +110,13 @@ pub struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(offset: u64, process: u32) -> Self {
+    pub(crate) fn new(offset: u64, process: u32, hears_for: u64) -> Self {
         Self {
             up: true,
             stopped: false,
             starts_at: 0,
             offset,
+            hears_for,
             process,
             next_tick: 0,
             renewed: None,

@@ -83,6 +83,8 @@ pub struct Setup {
     pub fence_after: u64,
     /// What servers keep.
     pub persistence: Persistence,
+    /// Milliseconds after which an operator notices that a stream is broken.
+    pub hears_for: u64,
     /// The rules.
     pub rules: Rules,
     /// True to keep a journal.
@@ -154,7 +156,8 @@ impl World {
             fence_after: setup.fence_after,
             ..Api::default()
         };
-        let operators = [1, 2].map(|process| Operator::new(rng.random_range(0..1 << 30), process));
+        let operators = [1, 2]
+            .map(|process| Operator::new(rng.random_range(0..1 << 30), process, setup.hears_for));
         Self {
             time: 0,
             pods,
@@ -437,7 +440,8 @@ impl World {
             let operator = &mut self.operators[index];
             if !operator.up && now >= operator.starts_at {
                 self.processes += 1;
-                *operator = Operator::new(operator.offset, self.processes);
+                let hears_for = operator.hears_for;
+                *operator = Operator::new(operator.offset, self.processes, hears_for);
             }
             if !operator.up || operator.stopped {
                 continue;

@@ -118,8 +118,9 @@ fn is_noticed(fault: Fault, guarantees: &[Guarantee]) {
 }
 
 macro_rules! noticed {
-    ($($name:ident: $fault:ident breaks $($guarantee:ident)|+;)+) => {
+    ($($(#[$attribute:meta])* $name:ident: $fault:ident breaks $($guarantee:ident)|+;)+) => {
         $(
+            $(#[$attribute])*
             #[test]
             fn $name() {
                 is_noticed(Fault::$fault, &[$(Guarantee::$guarantee),+]);
@@ -133,7 +134,9 @@ noticed! {
     noticed_if_one_promise_too_few_will_do: OneTooFew breaks Fence | OnePrimary;
     noticed_if_the_term_is_ignored: TermIgnored breaks OlderTerm;
     noticed_if_a_confirmation_counts_from_the_answer: ClockFromAnswer breaks Fence | OnePrimary;
+    #[ignore = "a long search: this rule rarely decides alone"]
     noticed_if_a_restart_forgets_promises: PromiseForgotten breaks Fence | OnePrimary;
+    #[ignore = "a long search: this rule rarely decides alone"]
     noticed_if_a_promotion_counts_from_its_arrival: PromotionFromArrival breaks Fence | OnePrimary;
     noticed_if_nothing_is_written_down: NothingWrittenDown breaks Fence | OnePrimary | BestCopy | HandoverLosesNothing;
     noticed_if_promises_count_over_the_pods_of_today: ListOfToday breaks Fence | OnePrimary;
@@ -143,6 +146,7 @@ noticed! {
     noticed_if_a_promotion_is_carried_out_twice: PromotedTwice breaks Fence | OnePrimary | NothingWiped | HandoverLosesNothing;
     noticed_if_a_ticket_outlives_its_server: TicketOutlivesServer breaks HandoverLosesNothing | BestCopy;
     noticed_if_another_limit_stops_the_primary: LimitUnguarded breaks Settles;
+    #[ignore = "a long search: this rule rarely decides alone"]
     noticed_if_another_limit_is_not_noted: ChangeUnnoted breaks Fence | OnePrimary;
     noticed_if_any_copy_is_promoted: AnyCopy breaks BestCopy | OnePrimary;
     noticed_if_the_limit_of_today_counts: LimitOfToday breaks Fence | OnePrimary;

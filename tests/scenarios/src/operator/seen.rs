@@ -5,7 +5,7 @@ use hera_core::agent::{
 };
 use hera_core::instance::{AgentView, Claim, Member, PodView, Wanted, claims, unproven};
 
-use super::{FIRST_WORD, HEARD, Known, Operator};
+use super::{FIRST_WORD, Known, Operator};
 use crate::net::{Members, Order, set};
 use crate::pod::{NAMES, Pod, Role, Status};
 use crate::world::Api;
@@ -156,7 +156,7 @@ impl Operator {
             let heard = self.views[self.pods[at]].as_ref().map(|view| view.heard);
             let agent = &mut self.seen.members[at].agent;
             if matches!(agent, AgentView::Connected(_))
-                && heard.is_none_or(|heard| now >= heard + HEARD)
+                && heard.is_none_or(|heard| now >= heard + self.hears_for)
             {
                 *agent = AgentView::Unreachable(String::new());
                 self.news = true;
