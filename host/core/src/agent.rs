@@ -418,11 +418,11 @@ mod tests {
     fn orders_of_an_operator_that_named_no_reign_are_understood() {
         let read = |text: &str| serde_json::from_str::<Order>(text).unwrap();
         assert_eq!(
-            read(r#"{"order": "Fence"}"#),
+            read(r#"{"order": "fence"}"#),
             Order::Fence { reign: u64::MAX }
         );
         assert_eq!(
-            read(r#"{"order": "Pause", "millis": 5}"#),
+            read(r#"{"order": "pause", "millis": 5}"#),
             Order::Pause {
                 millis: 5,
                 reign: 0

@@ -74,8 +74,8 @@ fn ten_thousand_random_histories_break_no_guarantee() {
     println!(
         "figures: {} histories, {} steps, {} hours in the model, {:.0} s: {} writes acknowledged, {} \
          promotions ({} without proof), {} handovers, {} primaries stopped by their fence, {} copies \
-         replaced, {} shortened, {} writes acknowledged between waking and the fence, {} that wait for a person because \
-         fences are off",
+         replaced, {} shortened, {} writes acknowledged between waking and the fence, {} that wait for a person because nothing proves \
+         that the last primary is gone",
         tally.histories,
         tally.steps,
         tally.millis / 3_600_000,
