@@ -15,6 +15,7 @@ use crate::durable::FileError;
 use crate::fence::Fence;
 use crate::held::Held;
 use crate::keeper::Keeper;
+use crate::pauses::Pauses;
 use crate::push_acl::Applied;
 use crate::reaper::Reaper;
 use crate::settings::Settings;
@@ -94,6 +95,8 @@ pub struct Work {
     pub followed: Option<Followed>,
     /// The running server has the password for it.
     pub login_known: bool,
+    /// The pause of writes for a handover.
+    pub pauses: Pauses,
     /// Connection to the running server, once it answered.
     pub server: Option<Server>,
 }
@@ -114,6 +117,7 @@ impl Work {
             applied: BTreeMap::new(),
             followed: None,
             login_known: false,
+            pauses: Pauses::default(),
             server: None,
         }
     }

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use hera_core::agent::Refusal;
 
 use crate::durable::FileError;
+use crate::pauses::NoPause;
 
 /// Why something was not done.
 #[derive(Debug)]
@@ -40,6 +41,12 @@ impl Refused {
         let mut refused = Self::new(StatusCode::CONFLICT, words);
         refused.refusal.term = Some(seen);
         refused
+    }
+}
+
+impl From<NoPause> for Refused {
+    fn from(error: NoPause) -> Self {
+        Self::wrong(error.to_string())
     }
 }
 

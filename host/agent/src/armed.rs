@@ -81,6 +81,7 @@ mod tests {
         Members {
             pods: uids.iter().map(peer).collect(),
             fence_after_ms,
+            revision: 1,
         }
     }
 

@@ -52,6 +52,7 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     work.acl_due = true;
     work.applied.clear();
     work.login_known = false;
+    work.pauses.end();
     work.server = None;
     agent.board.change(|status| {
         status.config.revision = work.held.config.revision;

@@ -125,6 +125,18 @@ impl Fence {
         self.wake();
     }
 
+    /// True while the server is the primary, or may be.
+    pub fn is_armed(&self) -> bool {
+        self.lock().armed.is_some()
+    }
+
+    /// Kills the server; another starts in its place.
+    pub fn kill(&self) {
+        let mut inner = self.lock();
+        inner.kill();
+        inner.armed = None;
+    }
+
     /// The server is the primary no more.
     pub fn disarm(&self) {
         self.lock().armed = None;

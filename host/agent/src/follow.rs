@@ -1,18 +1,25 @@
 //! Makes the server a replica.
 
+use std::time::Duration;
+
 use hera_core::acl::REPLICATION_USER;
 use hera_core::agent::{Link, Role};
-use hera_redis::{Credentials, Probe, Server, ServerInfo};
-use tracing::info;
+use hera_redis::{Credentials, Probe, Server, ServerInfo, ServerRole};
+use tracing::{info, warn};
 
 use crate::agent::{Agent, Followed, Work};
 use crate::answer::Refused;
+use crate::clock;
 use crate::state::Following;
 
-/// Has the server follow as ordered; one that does not run follows once it does.
+/// Writes stay held back while a primary is told to follow: longer than an answer is waited for.
+const YIELDS: Duration = Duration::from_secs(5);
+
+/// Has the server follow as ordered; one that does not run follows once it does. A primary that
+/// serves follows only in the pause for this handover; the loser of two is fenced first.
 ///
 /// # Errors
-/// Why it does not; what was noted is tried again at each look.
+/// Why it does not. What was noted is tried again at each look.
 pub async fn follow(agent: &Agent, work: &mut Work, followed: Followed) -> Result<(), Refused> {
     let whom = &followed.whom;
     let state = agent.keeper.get();
@@ -24,6 +31,38 @@ pub async fn follow(agent: &Agent, work: &mut Work, followed: Followed) -> Resul
     if whom.primary_uid == agent.settings.pod_uid {
         return Err(Refused::wrong("a pod cannot follow itself"));
     }
+    if agent.fence.is_down() {
+        note(agent, work, followed)?;
+        // It follows once it runs.
+        agent.fence.lift();
+        return Ok(());
+    }
+    let Some(server) = work.server.clone() else {
+        return note(agent, work, followed);
+    };
+    let info = match server.probe().await {
+        Ok(Probe::Info(info)) => info,
+        busy => {
+            if agent.fence.is_armed() {
+                return Err(Refused::later("the primary is busy and goes on"));
+            }
+            note(agent, work, followed)?;
+            busy?;
+            let words = "the server is busy: it follows as soon as it can";
+            return Err(Refused::later(words));
+        }
+    };
+    if info.replication.role == ServerRole::Primary {
+        return abdicate(agent, work, &server, &info, followed).await;
+    }
+    note(agent, work, followed)?;
+    lead(agent, work, &server, &info).await?;
+    Ok(())
+}
+
+/// Notes whom to follow, durably.
+fn note(agent: &Agent, work: &mut Work, followed: Followed) -> Result<(), Refused> {
+    let whom = &followed.whom;
     agent.note(|state| {
         state.primary = false;
         state.fenced = false;
@@ -34,21 +73,48 @@ pub async fn follow(agent: &Agent, work: &mut Work, followed: Followed) -> Resul
     let known = work.followed.replace(followed);
     let password = |followed: &Followed| followed.password.clone();
     work.login_known &= known.as_ref().map(password) == work.followed.as_ref().map(password);
-    if agent.fence.is_down() {
-        // It follows once it runs.
-        agent.fence.lift();
-        return Ok(());
-    }
-    let Some(server) = work.server.clone() else {
-        return Ok(());
-    };
-    let Probe::Info(info) = server.probe().await? else {
-        return Err(Refused::later(
-            "the server is busy: it follows as soon as it can",
-        ));
-    };
-    lead(agent, work, &server, &info).await?;
     Ok(())
+}
+
+/// Makes a serving primary a replica, with no write between its last word to the successor and this.
+async fn abdicate(
+    agent: &Agent,
+    work: &mut Work,
+    server: &Server,
+    info: &ServerInfo,
+    followed: Followed,
+) -> Result<(), Refused> {
+    let reign = followed.whom.reign;
+    work.pauses.check(reign, clock::now())?;
+    // As long as the order to the server may take, and without a gap if it is answered in time.
+    server.pause_writes(YIELDS).await?;
+    if let Err(ended) = work.pauses.check(reign, clock::now()) {
+        work.pauses.end();
+        server.end_pause().await?;
+        return Err(ended.into());
+    }
+    let before = agent.keeper.get();
+    note(agent, work, followed)?;
+    let Err(error) = lead(agent, work, server, info).await else {
+        return Ok(());
+    };
+    warn!(%error, reign, "the primary does not follow");
+    let goes_on = error.is_answer()
+        && agent
+            .note(|state| {
+                state.primary = before.primary;
+                state.following = before.following;
+            })
+            .is_ok();
+    work.pauses.end();
+    if goes_on {
+        work.followed = None;
+        server.end_pause().await?;
+    } else {
+        // Whether it serves when the pause ends is not known. Another starts, and follows.
+        agent.fence.kill();
+    }
+    Err(error.into())
 }
 
 /// Brings the server to whom it is to follow, if it does not do so already.

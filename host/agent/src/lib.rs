@@ -32,6 +32,7 @@ mod leftover;
 mod look;
 mod members;
 mod orders;
+mod pauses;
 mod peers;
 mod probes;
 mod process;

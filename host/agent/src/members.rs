@@ -18,15 +18,24 @@ pub fn is_lone(agent: &Agent, state: &State) -> bool {
 /// Takes what the operator tells, durably.
 ///
 /// # Errors
-/// A list without this pod.
+/// A list without this pod, or one that a later one has overtaken.
 pub fn push(agent: &Agent, members: Members) -> Result<(), Refused> {
     let uid = &agent.settings.pod_uid;
     if !members.pods.iter().any(|pod| pod.pod_uid == *uid) {
         let words = format!("this pod, {uid}, is not among the members");
         return Err(Refused::wrong(words));
     }
-    if agent.keeper.get().members.as_ref() == Some(&members) {
+    let held = agent.keeper.get().members;
+    if held.as_ref() == Some(&members) {
         return Ok(());
+    }
+    let later = held.map_or(0, |held| held.revision);
+    if members.revision > 0 && members.revision < later {
+        let words = format!(
+            "list {later} of the members was taken, {} is earlier",
+            members.revision
+        );
+        return Err(Refused::wrong(words));
     }
     agent.note(|state| state.members = Some(members.clone()))?;
     agent.fence.set_members(&members);

@@ -8,6 +8,7 @@ use tracing::info;
 
 use crate::agent::{Agent, Followed, Work};
 use crate::answer::Refused;
+use crate::clock;
 use crate::follow::follow;
 use crate::leave;
 use crate::promote::promote;
@@ -45,9 +46,10 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
             };
             follow(agent, work, Followed { whom, password }).await
         }
-        Order::Pause { millis } => pause(agent, work, millis).await,
+        Order::Pause { millis, reign } => pause(agent, work, millis, reign).await,
         Order::Release => release(work).await,
-        Order::Fence => fence(agent),
+        Order::Fence { reign } => fence(agent, reign),
+        Order::Start => start(agent),
         Order::Forswear { reign } => {
             agent.note(|state| state.forsworn = state.forsworn.max(reign))?;
             Ok(())
@@ -56,16 +58,21 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
     }
 }
 
-async fn pause(agent: &Agent, work: &Work, millis: u64) -> Result<(), Refused> {
+async fn pause(agent: &Agent, work: &mut Work, millis: u64, reign: u64) -> Result<(), Refused> {
     let server = running(work)?;
     if agent.board.status().role != Role::Primary {
         return Err(Refused::wrong("only a primary pauses"));
     }
+    work.pauses.may_begin(reign, agent.keeper.get().reign)?;
+    // From before it begins: it is over for this agent when it may be over for the server.
+    work.pauses
+        .begin(reign, clock::now().saturating_add(millis));
     Ok(server.pause_writes(Duration::from_millis(millis)).await?)
 }
 
-async fn release(work: &Work) -> Result<(), Refused> {
+async fn release(work: &mut Work) -> Result<(), Refused> {
     let server = running(work)?;
+    work.pauses.end();
     server.end_pause().await?;
     let Probe::Info(info) = server.probe().await? else {
         return Err(Refused::later("the server does not tell its role now"));
@@ -76,9 +83,23 @@ async fn release(work: &Work) -> Result<(), Refused> {
     Ok(())
 }
 
-fn fence(agent: &Agent) -> Result<(), Refused> {
+fn fence(agent: &Agent, reign: u64) -> Result<(), Refused> {
+    let own = agent.keeper.get().reign;
+    if own > reign {
+        let words = format!("the data is of reign {own}, which is later than {reign}");
+        return Err(Refused::wrong(words));
+    }
     agent.note(|state| state.fenced = true)?;
     agent.fence.take_down(FENCED);
+    Ok(())
+}
+
+/// It starts held: nobody is served before it follows or is promoted.
+fn start(agent: &Agent) -> Result<(), Refused> {
+    if agent.fence.is_down() {
+        agent.note(|state| state.fenced = false)?;
+        agent.fence.lift();
+    }
     Ok(())
 }
 

@@ -45,12 +45,14 @@ pub async fn promote(
         return Err(Refused::wrong(words));
     }
     let own = state.reign == reign && state.primary_uid == *uid;
-    if reign < state.known().0.max(state.reign) || (reign == state.reign && !own) {
-        let words = format!("the data is of reign {}, {reign} is not later", state.reign);
-        return Err(Refused::wrong(words));
-    }
     if own && state.primary && status.role == Role::Primary {
         return Ok(());
+    }
+    // Nor is it promoted twice for one reign.
+    let known = state.known().0.max(state.reign);
+    if reign <= known {
+        let words = format!("reign {known} is known, {reign} is not later");
+        return Err(Refused::wrong(words));
     }
     let Some(since) = agent.tickets().time(ticket, now) else {
         return Err(Refused::wrong(
@@ -81,6 +83,7 @@ pub async fn crown(
         state.fenced = false;
     })?;
     work.followed = None;
+    work.pauses.end();
     // Before: a server that was promoted and did not say so is fenced as well.
     agent.fence.arm(reign, uid, since);
     let promoted = server.promote().await;

@@ -47,6 +47,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     durable::folder(&settings.run)?;
     let _lock = durable::lock(&settings.own())?;
     let keeper = Keeper::open(settings.own().join("state"));
+    keeper.change(|state| state.is_held_by(&settings.pod_uid), |_| {})?;
     let mut state = keeper.get();
     state.starts(&settings.object_uid);
     let held = files::best_config(&settings);

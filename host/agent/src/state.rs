@@ -4,6 +4,9 @@ use hera_core::agent::{Members, Memory};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// Pods of a volume that are remembered.
+const PODS: usize = 9;
+
 /// Which file holds the data after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -70,6 +73,8 @@ pub struct State {
     pub clean: bool,
     /// Uid of the object for which the server last ran.
     pub owner: String,
+    /// Uids of the pods that had this volume last; the last one has it now.
+    pub pods: Vec<String>,
     /// Which file holds the data; unknown on a volume that no agent has seen.
     pub source: Option<Source>,
     /// What a later version wrote.
@@ -86,6 +91,19 @@ impl State {
             was_primary: self.primary,
             offset: self.offset,
             forsworn: self.forsworn,
+            former: match self.pods.as_slice() {
+                [former @ .., _] => former.to_vec(),
+                [] => Vec::new(),
+            },
+        }
+    }
+
+    /// The agent of this pod holds the lock on the volume now, and no other does.
+    pub fn is_held_by(&mut self, pod: &str) {
+        if self.pods.last().is_none_or(|last| last != pod) {
+            self.pods.push(pod.to_owned());
+            let old = self.pods.len().saturating_sub(PODS);
+            self.pods.drain(..old);
         }
     }
 
@@ -185,6 +203,19 @@ mod tests {
             (promoted.reign, promoted.forsworn, promoted.primary),
             (7, 10, false)
         );
+    }
+
+    #[test]
+    fn a_volume_knows_the_pods_that_had_it_before() {
+        let mut state = State::default();
+        assert_eq!(state.memory().former, Vec::<String>::new());
+        for pod in ["a", "a", "b"] {
+            state.is_held_by(pod);
+        }
+        assert_eq!(state.memory().former, ["a"]);
+        (0..20).for_each(|pod| state.is_held_by(&format!("pod-{pod}")));
+        let former = state.memory().former;
+        assert_eq!((former.len(), former[7].as_str()), (8, "pod-18"));
     }
 
     #[test]

@@ -157,6 +157,8 @@ async fn attend(agent: &Agent, mut process: Process) -> After {
     let mut work = agent.work.lock().await;
     work.server = None;
     agent.fence.note_server(None);
+    // The next one may have less than this said it had.
+    agent.tickets().void();
     if agent.is_stopping() {
         info!(?ended, "the server stopped");
         return After::Failure;

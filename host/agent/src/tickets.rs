@@ -24,6 +24,11 @@ impl Tickets {
         number
     }
 
+    /// None of those given out is good any more.
+    pub fn void(&mut self) {
+        self.0.clear();
+    }
+
     /// When a ticket was given; none if it is unknown or too old.
     pub fn time(&self, number: u64, now: u64) -> Option<u64> {
         let (_, given) = self.0.iter().find(|(known, _)| *known == number)?;
@@ -46,7 +51,9 @@ mod tests {
             tickets.give(200);
         }
         assert_eq!(tickets.time(first, 200), None);
-        tickets.give(200 + GOOD_FOR_MS);
+        let last = tickets.give(200 + GOOD_FOR_MS);
         assert_eq!(tickets.0.len(), 1);
+        tickets.void();
+        assert_eq!(tickets.time(last, 200 + GOOD_FOR_MS), None);
     }
 }

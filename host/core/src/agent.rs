@@ -68,7 +68,8 @@ pub enum Order {
         /// That of a [`Position`] of this agent, a moment old: the fence counts from there.
         ticket: u64,
     },
-    /// Be a replica of the server there. A primary becomes one; a fenced server starts for it.
+    /// Be a replica of the server there; a fenced server starts for it. A server that serves as the
+    /// primary becomes one only in the pause for this very handover.
     Follow {
         /// Reign of the primary that is followed.
         reign: u64,
@@ -81,16 +82,28 @@ pub enum Order {
         /// Password of [`REPLICATION_USER`](crate::acl::REPLICATION_USER); kept in memory only.
         password: String,
     },
-    /// Hold writes back for this long at most, on a primary that is about to hand over.
+    /// Hold writes back for this long at most, on a primary that is about to hand over. There is one
+    /// pause for each handover.
     Pause {
         /// Milliseconds.
         millis: u64,
+        /// Reign of the primary that takes over. None, of an operator that named none, begins no
+        /// handover.
+        #[serde(default)]
+        reign: u64,
     },
     /// End a pause. A server that is no primary any more also closes its clients' connections, so
     /// that they look for the one that is.
     Release,
-    /// Kill the server, and keep it down until it is to follow or to be promoted.
-    Fence,
+    /// Kill the server, and keep it down until it is to follow or to be promoted. An order that comes
+    /// late kills no primary of a later reign.
+    Fence {
+        /// The last reign that is to go.
+        #[serde(default = "any_reign")]
+        reign: u64,
+    },
+    /// Start a server that is kept down; it serves nothing before it follows or is promoted.
+    Start,
     /// Promise, durably, to vouch for no primary of this reign or of an earlier one.
     Forswear {
         /// The reign.
@@ -98,6 +111,11 @@ pub enum Order {
     },
     /// Stop now: the pod is asked to end, and nobody is left who could take over.
     Leave,
+}
+
+/// An operator that names no reign means whatever runs.
+fn any_reign() -> u64 {
+    u64::MAX
 }
 
 /// Not the password.
@@ -108,9 +126,10 @@ impl std::fmt::Debug for Order {
             Self::Follow {
                 reign, host, port, ..
             } => write!(f, "Follow({host}:{port}, reign {reign})"),
-            Self::Pause { millis } => write!(f, "Pause({millis} ms)"),
+            Self::Pause { millis, reign } => write!(f, "Pause({millis} ms, reign {reign})"),
             Self::Release => f.write_str("Release"),
-            Self::Fence => f.write_str("Fence"),
+            Self::Fence { reign } => write!(f, "Fence(reign {reign})"),
+            Self::Start => f.write_str("Start"),
             Self::Forswear { reign } => write!(f, "Forswear(reign {reign})"),
             Self::Leave => f.write_str("Leave"),
         }
@@ -126,6 +145,10 @@ pub struct Members {
     pub pods: Vec<Peer>,
     /// Milliseconds without a confirmation after which a primary stops; 0 turns fences off.
     pub fence_after_ms: u64,
+    /// Grows with each list: one that was overtaken by a later one is refused. 0 of an operator that
+    /// does not count them.
+    #[serde(default)]
+    pub revision: u64,
 }
 
 /// A data pod as its peers know it.
@@ -234,6 +257,9 @@ pub struct Memory {
     pub offset: u64,
     /// Highest reign for which it promised not to vouch.
     pub forsworn: u64,
+    /// Uids of the pods that had this volume before, the last ones: their agents hold it no more.
+    #[serde(default)]
+    pub former: Vec<String>,
 }
 
 /// Body of an answer with a 4xx or 5xx status.
@@ -396,4 +422,25 @@ pub struct AgentStatus {
     pub last_exit: Option<ServerExit>,
     /// Why the pod does not serve, in a sentence for people; none when it serves.
     pub waiting_for: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_of_an_operator_that_named_no_reign_are_understood() {
+        let read = |text: &str| serde_json::from_str::<Order>(text).unwrap();
+        assert_eq!(
+            read(r#"{"order": "fence"}"#),
+            Order::Fence { reign: u64::MAX }
+        );
+        assert_eq!(
+            read(r#"{"order": "pause", "millis": 5}"#),
+            Order::Pause {
+                millis: 5,
+                reign: 0
+            }
+        );
+    }
 }

@@ -8,15 +8,17 @@ use crate::data::Data;
 use crate::net::set;
 use crate::operator::Operator;
 use crate::pod::Persistence;
-use crate::rules::Rules;
+use crate::rules::{Fault, Rules};
 use crate::world::{Breach, Guarantee, Setup, World};
 
 /// Pods that there may be in one history.
 const PODS: usize = 12;
+/// No message comes later than this.
+const LATEST: u64 = 20_000;
 /// Once faults have ended everything is well after this, and for the longest fence.
 const BOUND: u64 = 60_000;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Nothing,
     Cut,
@@ -61,6 +63,18 @@ const STEPS: [(Step, u32, bool); 18] = [
     (Step::Drain, 2, true),
 ];
 
+/// What comes thick in a history with a broken rule that little else brings out.
+fn focus(rules: Rules) -> &'static [Step] {
+    match rules.fault() {
+        Some(Fault::PromiseForgotten) => &[Step::RestartPod, Step::Cut],
+        Some(Fault::PromotionFromArrival) => &[Step::Weather, Step::Cut, Step::Freeze],
+        Some(Fault::ChangeUnnoted) => &[Step::Limit, Step::Cut],
+        Some(Fault::ListsUnordered) => &[Step::Limit, Step::ReplacePod, Step::Weather],
+        Some(Fault::AnyPause) => &[Step::Wish, Step::Weather],
+        _ => &[],
+    }
+}
+
 /// What came of a history.
 #[derive(Debug)]
 pub struct Outcome {
@@ -97,6 +111,8 @@ pub struct Tally {
     pub replaced: u64,
     /// Copies that went back a little, to another replica's.
     pub shortened: u64,
+    /// Ends without fences at which a person had to say that the last primary is dead.
+    pub stuck: u64,
 }
 
 impl Tally {
@@ -113,6 +129,7 @@ impl Tally {
         self.granted += other.granted;
         self.replaced += other.replaced;
         self.shortened += other.shortened;
+        self.stuck += other.stuck;
     }
 }
 
@@ -143,6 +160,7 @@ pub fn run(seed: u64, rules: Rules, journal: bool) -> Outcome {
             granted: world.granted,
             replaced: world.replaced,
             shortened: world.shortened,
+            stuck: world.stuck,
         },
         breach: world.breach,
         journal: world.journal,
@@ -163,17 +181,27 @@ fn begin(seed: u64, rules: Rules, journal: bool) -> World {
         pods: 2 + (bits % 4) as usize,
         fence_after: fences[(bits >> 8) as usize % fences.len()],
         persistence: kept[(bits >> 16) as usize % kept.len()],
+        // A connection whose other end is cut off may look whole for long.
+        hears_for: match rules.fault() {
+            Some(Fault::PromiseForgotten) => 30_000,
+            _ if (bits >> 24).is_multiple_of(4) => 30_000,
+            _ => 1_600,
+        },
         rules,
         journal,
     };
     let mut world = World::new(&setup);
-    for (_, weight, always) in STEPS {
+    for (step, weight, always) in STEPS {
         let factors = if always {
             &[1, 1, 2][..]
         } else {
             &[0, 0, 1, 1, 4]
         };
         let factor = factors[world.rng.random_range(0..factors.len())];
+        let factor = match focus(rules).contains(&step) {
+            true => factor.max(1) * 4,
+            false => factor,
+        };
         world.weights.push(weight * factor);
     }
     world.note(|_| format!("{setup:?}"));
@@ -183,18 +211,18 @@ fn begin(seed: u64, rules: Rules, journal: bool) -> World {
 /// Everything is mended: one primary must be there in time, keep what it acknowledges, and stay.
 fn settle(world: &mut World) {
     world.mend();
-    let longest = world
-        .api
-        .lists
-        .iter()
-        .map(|list| list.fence_after)
-        .max()
-        .unwrap_or(0);
+    let longest = world.longest_limit();
     let at_rest =
         |world: &World| world.is_settled() && world.operators.iter().all(Operator::is_idle);
     // What was under way ends: late messages, fences that were about to strike.
-    world.pass_time(longest + 8_000);
-    if !world.until(BOUND, at_rest) {
+    world.pass_time((longest + 8_000).max(LATEST + 1_000));
+    let mut settles = world.until(BOUND, at_rest);
+    if !settles && world.breach.is_none() && world.waits_for_a_person() {
+        world.stuck += 1;
+        world.a_person_says();
+        settles = world.until(BOUND, at_rest);
+    }
+    if !settles {
         world.broken(Guarantee::Settles, |world| {
             format!("not settled: {}", world.picture())
         });
@@ -254,7 +282,7 @@ impl World {
                 pod.data
             )
         });
-        format!("crown {:?}{}", self.api.crown, words.collect::<String>())
+        format!("{:?}{}", self.api.claims, words.collect::<String>())
     }
 
     fn any_pod(&mut self) -> usize {

@@ -2,8 +2,9 @@
 //! API server and a fallible network. It is stepped at random and held against the guarantees of
 //! design §7; `docs/simulation.md` says what is in it.
 //!
-//! The fence is the real one ([`hera_core::fence`]); the rules of the agent (`pod`) and of the
-//! operator (`operator`) are small functions here that say the same as the real ones.
+//! The fence is the real one ([`hera_core::fence`]), and so are the operator's decisions
+//! ([`hera_core::instance`]); the rules of the agent (`pod`) are small functions here that say the same
+//! as the real ones.
 
 #![expect(
     clippy::indexing_slicing,

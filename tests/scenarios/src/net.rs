@@ -43,6 +43,8 @@ pub enum Order {
         /// The last reign that is to go.
         reign: u64,
     },
+    /// Start a server that is kept down.
+    Start,
     /// Promise to vouch for no primary up to this reign.
     Forswear {
         /// The reign.
@@ -64,10 +66,6 @@ pub struct Members {
 }
 
 impl Members {
-    pub fn count(self) -> usize {
-        self.pods.count_ones() as usize
-    }
-
     pub fn iter(self) -> impl Iterator<Item = usize> {
         set(self.pods)
     }

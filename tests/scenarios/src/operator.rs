@@ -1,74 +1,71 @@
-//! One of the two operators: it leads while it holds the Lease, and then decides. What cannot be
-//! observed is written down at the API server before it acts upon it: whom it is about to promote, and
-//! each list of data pods that it is about to tell.
+//! One of the two operators. Its decisions are the real ones ([`hera_core::instance`]): it makes an
+//! [`Observation`] of what it heard and of what the API server holds, and carries out the plan one
+//! thing at a time, as the operator's pass does. It may be stopped or crash between any two.
 
-mod elect;
+mod acts;
+mod broken;
 mod handover;
-mod lead;
+mod seen;
+
+use std::collections::VecDeque;
 
 use hera_core::agent::Question;
-use hera_core::fence::Desk;
+use hera_core::instance::{Leader, Observation, POSITIONS_GOOD_FOR_MS, Permit, Wanted, decide};
 
-use crate::net::{Members, Order, Payload, Position, set};
-use crate::pod::{Role, Status};
-use crate::rules::{Fault, Rules};
+use crate::net::{Order, Payload, Position};
+use crate::pod::{Pod, Status};
+use crate::rules::Rules;
 use crate::world::Api;
+use acts::Act;
+use handover::HandOver;
+use seen::{View, wanted};
 
 /// A Lease that is not renewed is free after this.
 pub const LEASE: u64 = 6_000;
 const RENEW: u64 = 2_000;
-const PING: u64 = 500;
-/// An agent that said nothing for this long is not connected.
-const HEARD: u64 = 1_600;
+/// An agent that was never heard is waited for as long.
+const FIRST_WORD: u64 = 10_000;
 /// An order without an answer is given up after this.
 const PATIENCE: u64 = 1_500;
-const PAUSE: u64 = 2_000;
+/// What failed is tried again after this.
+const AGAIN: u64 = 200;
+/// Without news all is looked at again after this.
+const WAITING: u64 = 15_000;
 
-#[derive(Clone, Copy)]
-struct View {
-    status: Status,
-    heard: u64,
+/// What it is in the middle of.
+enum Work {
+    None,
+    /// It asks where the copies stand, before it decides.
+    Looking {
+        since: u64,
+    },
+    /// It carries out a plan.
+    Acting(Box<Acting>),
 }
 
+#[derive(Default)]
+struct Acting {
+    acts: VecDeque<Act>,
+    /// A step failed: no disruptive one follows.
+    failed: bool,
+    /// The order whose answer is awaited, and since when.
+    awaited: Option<(u64, u64)>,
+    handover: Option<HandOver>,
+}
+
+struct Asked {
+    id: u64,
+    at: u64,
+    pod: usize,
+    /// Whether it was done, once that is known.
+    done: Option<bool>,
+}
+
+/// Where a copy stood, and when that was asked.
 #[derive(Clone, Copy)]
 struct Known {
     position: Position,
     asked: u64,
-}
-
-/// What it is in the middle of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Job {
-    None,
-    /// Asks for positions, to promote the best.
-    Elect {
-        since: u64,
-    },
-    /// Asked one to be promoted.
-    Promoted {
-        id: u64,
-        since: u64,
-    },
-    /// Another reign for the one that serves.
-    CrownAgain {
-        pod: usize,
-        since: u64,
-    },
-    Handover {
-        from: usize,
-        to: usize,
-        reign: u64,
-        since: u64,
-        stage: Stage,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Pausing(u64),
-    Parity { asked: u64 },
-    Demoting(u64, u32, u32),
-    Ticket { asked: u64, branch: u32, keys: u32 },
 }
 
 /// An operator.
@@ -78,61 +75,71 @@ pub struct Operator {
     pub stopped: bool,
     pub(crate) starts_at: u64,
     pub(crate) offset: u64,
+    /// An agent that said nothing for this long is not connected.
+    pub(crate) hears_for: u64,
     /// New with each process.
     pub(crate) process: u32,
     pub(crate) next_tick: u64,
     renewed: Option<u64>,
     next_renew: u64,
     pub(crate) term: u64,
-    leads_since: u64,
-    awake_since: u64,
-    last_pass: u64,
-    desk: Desk,
-    forsworn: u64,
-    sent: u64,
+    leader: Leader,
+    /// The last of each pod.
     views: Vec<Option<View>>,
-    promises: Vec<u64>,
+    /// Since when each is listened to.
+    listens: Vec<Option<u64>>,
     positions: Vec<Option<Known>>,
-    told: Vec<u64>,
-    asked: Vec<(u64, u64, usize)>,
-    answered: Vec<(u64, bool)>,
+    asked: Vec<Asked>,
     next_id: u64,
-    next_ping: u64,
-    job: Job,
+    wanted: Wanted,
+    seen: Observation,
+    /// Pods of the members of `seen`, and what of the API server it was made of.
+    pods: Vec<usize>,
+    ordinals: [usize; 16],
+    listed: u16,
+    api: seen::Fingerprint,
+    /// Something is other than at the last decision.
+    news: bool,
+    next_pass: u64,
+    work: Work,
     pub(crate) outbox: Vec<(usize, Payload)>,
-    /// Without proof it is sure that this one serves no more.
-    pub(crate) granted: Option<usize>,
+    /// Without proof it is sure that these serve no more.
+    pub(crate) granted: u16,
+    /// It has neither proof nor enough promises.
+    pub(crate) waits_for_proof: bool,
 }
 
 impl Operator {
-    pub(crate) fn new(offset: u64, process: u32) -> Self {
+    pub(crate) fn new(offset: u64, process: u32, hears_for: u64) -> Self {
         Self {
             up: true,
             stopped: false,
             starts_at: 0,
             offset,
+            hears_for,
             process,
             next_tick: 0,
             renewed: None,
             next_renew: 0,
             term: 0,
-            leads_since: 0,
-            awake_since: 0,
-            last_pass: 0,
-            desk: Desk::default(),
-            forsworn: 0,
-            sent: 0,
-            views: vec![None; 16],
-            promises: vec![0; 16],
+            leader: Leader::default(),
+            views: (0..16).map(|_| None).collect(),
+            listens: vec![None; 16],
             positions: vec![None; 16],
-            told: vec![0; 16],
             asked: Vec::new(),
-            answered: Vec::new(),
             next_id: u64::from(process) << 32,
-            next_ping: 0,
-            job: Job::None,
+            wanted: wanted(),
+            seen: Observation::default(),
+            pods: Vec::new(),
+            ordinals: [0; 16],
+            listed: 0,
+            api: seen::Fingerprint::default(),
+            news: true,
+            next_pass: 0,
+            work: Work::None,
             outbox: Vec::new(),
-            granted: None,
+            granted: 0,
+            waits_for_proof: false,
         }
     }
 
@@ -146,22 +153,15 @@ impl Operator {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.job == Job::None
+        matches!(self.work, Work::None)
     }
 
+    /// In the middle of what changes a role.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(self.job, Job::Handover { .. } | Job::Promoted { .. }) || !self.outbox.is_empty()
-    }
-
-    pub(crate) fn hears(&mut self, status: Status, now: u64) {
-        // One that was overtaken says nothing new.
-        if self.views[status.pod].is_some_and(|view| view.status.at > status.at) {
-            return;
-        }
-        let heard = self.clock(now);
-        self.views[status.pod] = Some(View { status, heard });
-        let promise = &mut self.promises[status.pod];
-        *promise = (*promise).max(status.forsworn);
+        let changes = |acting: &Acting| {
+            acting.handover.is_some() || acting.acts.iter().any(Act::changes_a_primary)
+        };
+        matches!(&self.work, Work::Acting(acting) if changes(acting)) || !self.outbox.is_empty()
     }
 
     pub(crate) fn is_answered(
@@ -173,25 +173,24 @@ impl Operator {
         now: u64,
     ) {
         self.hears(status, now);
-        let Some(at) = self.asked.iter().position(|(asked, _, _)| *asked == id) else {
+        let Some(asked) = self.asked.iter_mut().find(|asked| asked.id == id) else {
             return;
         };
-        let (_, asked, pod) = self.asked.swap_remove(at);
-        if let Some(position) = position {
-            let known = self.positions[pod].is_some_and(|known| known.asked > asked);
-            if !known {
-                self.positions[pod] = Some(Known { position, asked });
-            }
+        asked.done = Some(done);
+        let (pod, asked) = (asked.pod, asked.at);
+        if let Some(position) = position
+            && self.positions[pod].is_none_or(|known| known.asked <= asked)
+        {
+            self.positions[pod] = Some(Known { position, asked });
         }
-        if self.answered.len() > 8 {
-            self.answered.remove(0);
-        }
-        self.answered.push((id, done));
+        // An answer is acted upon at once.
+        self.next_tick = now;
     }
 
     /// A primary asks.
     pub(crate) fn is_asked(&mut self, from: usize, question: &Question, now: u64) {
-        if self.leads(now) && self.desk.confirm(question, self.clock(now)) {
+        let clock = self.clock(now);
+        if self.leads(now) && self.leader.confirm(question, clock) {
             let payload = Payload::Confirm {
                 term: self.term,
                 number: question.number,
@@ -213,18 +212,18 @@ impl Operator {
         if self.asked.len() > 40 {
             self.asked.drain(..20);
         }
-        self.asked.push((id, now, to));
+        self.asked.push(Asked {
+            id,
+            at: now,
+            pod: to,
+            done: None,
+        });
         id
     }
 
     fn answer(&self, id: u64) -> Option<bool> {
-        let found = self.answered.iter().find(|(answered, _)| *answered == id);
-        found.map(|(_, done)| *done)
-    }
-
-    fn connected(&self, pod: usize, now: u64) -> Option<Status> {
-        let view = self.views[pod].as_ref()?;
-        (now < view.heard + HEARD).then_some(view.status)
+        let asked = self.asked.iter().find(|asked| asked.id == id);
+        asked.and_then(|asked| asked.done)
     }
 
     fn lease(&mut self, api: &mut Api, now: u64, time: u64) {
@@ -236,8 +235,9 @@ impl Operator {
             if !mine {
                 api.holder = Some(self.process);
                 api.term += 1;
-                self.leads_since = now;
-                self.job = Job::None;
+                self.work = Work::None;
+                self.leader = Leader::new(api.term, now);
+                self.news = true;
             }
             self.term = api.term;
             api.renewed_at = time;
@@ -249,95 +249,74 @@ impl Operator {
         }
     }
 
-    /// One pass. `time` is the API server's.
-    pub(crate) fn pass(&mut self, api: &mut Api, time: u64, rules: Rules) {
+    /// What it does at a moment. `time` is the API server's.
+    pub(crate) fn pass(&mut self, api: &mut Api, pods: &[Pod], time: u64, rules: Rules) {
         let now = self.clock(time);
-        // After a sleep it has yet to hear what happened.
-        if now > self.last_pass + 1_000 {
-            self.awake_since = now;
-            if matches!(self.job, Job::Elect { .. }) {
-                self.job = Job::None;
-            }
-        }
-        self.last_pass = now;
         self.lease(api, now, time);
         if !self.leads(time) {
-            self.job = Job::None;
+            self.work = Work::None;
             return;
         }
-        self.tell_members(api, now);
-        let crowned = self.crowned(api, now, rules);
-        if let Job::Handover { .. } = self.job {
-            self.hand_over(api, now);
-            return;
-        }
-        if let Some((pod, _)) = crowned
-            && let Some(status) = self.connected(pod, now)
-            && status.role == Role::Primary
-        {
-            self.lead(api, status, now, rules);
-            return;
-        }
-        if matches!(self.job, Job::CrownAgain { .. }) {
-            self.job = Job::None;
-        }
-        self.elect(api, crowned, now, rules);
-    }
-
-    /// Written down first: the old primary may hold any list that was told since it last said.
-    fn tell_members(&mut self, api: &mut Api, now: u64) {
-        let last = api.lists.last().copied().unwrap_or_default();
-        if (last.pods, last.fence_after) != (api.listed, api.fence_after) {
-            let next = Members {
-                pods: api.listed,
-                fence_after: api.fence_after,
-                revision: last.revision + 1,
-            };
-            api.lists.push(next);
-        }
-        if now < self.next_ping {
-            return;
-        }
-        self.next_ping = now + PING;
-        let latest = api.lists.last().copied().unwrap_or_default();
-        for pod in set(api.listed) {
-            self.order(pod, Order::Members(latest), now);
+        match &self.work {
+            Work::Acting(_) => self.act(api, now, rules),
+            Work::Looking { since } => {
+                let since = *since;
+                if now < since + PATIENCE && self.awaits_positions(since) {
+                    return;
+                }
+                if now > since + POSITIONS_GOOD_FOR_MS {
+                    // It was stopped; all is looked at anew.
+                    self.work = Work::None;
+                    self.news = true;
+                    return;
+                }
+                self.note_positions(since);
+                self.decide(api, now, rules);
+            }
+            Work::None => {
+                self.observe(api, pods, now);
+                let is_due = self.news || now >= self.next_pass;
+                if !is_due || self.is_too_early(now) {
+                    return;
+                }
+                self.news = false;
+                self.next_pass = now + WAITING;
+                if self.seen.primary().is_none() && self.ask_positions(now) {
+                    self.work = Work::Looking { since: now };
+                } else {
+                    self.decide(api, now, rules);
+                }
+            }
         }
     }
 
-    /// The only one that may be a primary: the last that anybody was about to promote.
-    fn crowned(&self, api: &Api, now: u64, rules: Rules) -> Option<(usize, u64)> {
-        if !rules.has(Fault::NothingWrittenDown) {
-            return api.crown;
+    fn decide(&mut self, api: &mut Api, now: u64, rules: Rules) {
+        self.work = Work::None;
+        self.remember(now, rules);
+        let plan = decide(&self.wanted, &self.to_decide(rules));
+        let plan = self.broken_plan(plan, rules);
+        if self.seen.primary().is_none() {
+            // What is waited for may be over.
+            self.next_pass = now + AGAIN;
         }
-        let heard = set(api.listed).filter_map(|pod| self.connected(pod, now));
-        let last = heard
-            .filter(|status| status.reign > 0)
-            .max_by_key(|status| status.reign)?;
-        Some((last.primary, last.reign))
+        if plan.steps.is_empty() {
+            return;
+        }
+        self.work = Work::Acting(Box::new(self.acting(plan)));
+        self.act(api, now, rules);
     }
 
-    /// Higher than any that is known, and no two leaders give the same.
-    fn next_reign(&self, api: &Api) -> u64 {
-        let told = self.views.iter().flatten().map(|view| {
-            let status = view.status;
-            status.reign.max(status.forsworn).max(status.told)
-        });
-        let crown = api.crown.map_or(0, |(_, reign)| reign);
-        let last = told
-            .max()
-            .unwrap_or(0)
-            .max(crown)
-            .max(self.sent)
-            .max(self.forsworn);
-        (last + 1).max(self.term << 24)
-    }
-
-    fn promote(&mut self, api: &mut Api, pod: usize, ticket: u64, now: u64) {
-        let reign = self.next_reign(api);
-        self.sent = reign;
-        api.crown = Some((pod, reign));
-        let id = self.order(pod, Order::Promote { reign, ticket }, now);
-        self.job = Job::Promoted { id, since: now };
+    fn remember(&mut self, now: u64, rules: Rules) {
+        let limit = self.wanted.fence_after_ms;
+        let remembered = match self.broken_memory(rules) {
+            Some(seen) => self.leader.remember(&seen, limit, now),
+            None => self.leader.remember(&self.seen, limit, now),
+        };
+        self.seen.remembered = remembered;
+        let permit = self.seen.remembered.permit;
+        self.waits_for_proof = matches!(permit, Some(Permit::Never | Permit::Promises));
+        if permit == Some(Permit::Granted) {
+            self.granted = self.unproven();
+        }
     }
 }

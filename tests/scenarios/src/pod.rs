@@ -13,7 +13,7 @@ pub const NAMES: [&str; 16] = [
 ];
 /// A ticket is good for this long.
 pub const TICKET: u64 = 5_000;
-/// A server that answers nothing is killed after this.
+/// A server that answers nothing hangs after this, and its agent says so.
 const HANG: u64 = 10_000;
 
 /// What a server keeps over a restart.
@@ -50,12 +50,14 @@ pub enum Role {
 }
 
 /// What an agent tells.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     pub pod: usize,
     /// When it was so.
     pub at: u64,
     pub running: bool,
+    pub loading: bool,
+    pub hangs: bool,
     pub fenced: bool,
     pub role: Role,
     pub reign: u64,
@@ -64,10 +66,9 @@ pub struct Status {
     pub forsworn: u64,
     /// Whom it follows now.
     pub following: Option<(u64, usize)>,
-    /// Highest reign of which it was ever told to follow somebody.
-    pub told: u64,
     pub link_up: bool,
-    pub members: u64,
+    pub members: Members,
+    pub former: u16,
 }
 
 /// What the agent is to do about a primary.
@@ -96,6 +97,8 @@ pub struct Pod {
     /// Down until it is to follow or to be promoted.
     pub fenced: bool,
     pub(crate) members: Members,
+    /// The pods that had the volume before.
+    pub(crate) former: u16,
     pub(crate) disk: Data,
     pub(crate) synced: Data,
 
@@ -118,6 +121,8 @@ pub struct Pod {
     /// The last reign for which it paused: it pauses once for each.
     pub(crate) paused_for: u64,
     pub(crate) news: bool,
+    pub(crate) next_beat: u64,
+    pub(crate) hangs: bool,
 
     /// Its server's process.
     pub process: Process,
@@ -150,6 +155,7 @@ impl Pod {
             forsworn: 0,
             fenced: false,
             members: Members::default(),
+            former: 0,
             disk: Data::default(),
             synced: Data::default(),
             up: true,
@@ -170,6 +176,8 @@ impl Pod {
             pause: None,
             paused_for: 0,
             news: true,
+            next_beat: 0,
+            hangs: false,
             process: Process::Loading(now + 100),
             runs_since: 0,
             stopped_at: None,
@@ -215,6 +223,8 @@ impl Pod {
             pod: self.index,
             at: now,
             running: self.up && self.process == Process::Running,
+            loading: self.up && matches!(self.process, Process::Loading(_)),
+            hangs: self.hangs,
             fenced: self.fenced,
             role: self.role,
             reign: self.reign,
@@ -222,9 +232,9 @@ impl Pod {
             was_primary: self.was_primary,
             forsworn: self.forsworn,
             following: self.following.filter(|_| self.role == Role::Replica),
-            told: self.known().0,
             link_up: self.link_up,
-            members: self.members.revision,
+            members: self.members,
+            former: self.former,
         }
     }
 
@@ -279,9 +289,9 @@ impl Pod {
     pub(crate) fn look(&mut self, now: u64) -> Look {
         self.thawing = false;
         let clock = self.clock(now);
-        if self.stopped_at.is_some_and(|since| now >= since + HANG) {
-            return Look::Stop;
-        }
+        let hangs = self.stopped_at.is_some_and(|since| now >= since + HANG);
+        self.news |= hangs != self.hangs;
+        self.hangs = hangs;
         let Some(watch) = &mut self.watch else {
             return Look::Nothing;
         };
@@ -342,6 +352,7 @@ impl Pod {
         }
         self.process = Process::Down(until);
         self.stopped_at = None;
+        self.hangs = false;
         self.role = Role::Held;
         self.link_up = false;
         self.sync_done = None;
@@ -395,6 +406,7 @@ impl Pod {
         self.was_primary = from.was_primary;
         self.following = from.following;
         self.forsworn = from.forsworn;
+        self.former = from.former | 1 << from.index;
         self.copied_of = from.copied_of;
         self.disk = from.disk;
         self.synced = from.synced;

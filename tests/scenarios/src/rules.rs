@@ -37,6 +37,12 @@ pub enum Fault {
     LimitUnguarded,
     /// Any copy that runs is promoted.
     AnyCopy,
+    /// The old primary is waited for as long as the spec says today, whatever it was told.
+    LimitOfToday,
+    /// One that goes by a list that is not written down is promoted.
+    UnknownList,
+    /// A server that its fence stopped is not started to see what its copy is worth.
+    FencedForgotten,
     /// A server starts as what it was before.
     NoBootGuard,
 }
@@ -49,6 +55,11 @@ impl Rules {
     /// With one fault.
     pub fn with(fault: Fault) -> Self {
         Self(Some(fault))
+    }
+
+    /// The fault that is in.
+    pub(crate) fn fault(self) -> Option<Fault> {
+        self.0
     }
 
     /// True if this fault is in.

@@ -3,17 +3,20 @@
 mod agents;
 mod servers;
 
+use hera_core::instance::{Claim, MemberList};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::data::{Branches, Data};
-use crate::net::{API, Members, Message, Net, OPERATORS, Payload, set};
+use crate::net::{API, Message, Net, OPERATORS, Payload, set};
 use crate::operator::Operator;
 use crate::pod::{Look, Persistence, Pod, Process, Role};
 use crate::rules::Rules;
 
 /// Milliseconds of one step.
 pub const TICK: u64 = 50;
+/// A stream without news says so after this.
+const BEAT: u64 = 500;
 
 /// What is promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,18 +54,22 @@ pub struct Api {
     pub(crate) holder: Option<u32>,
     pub(crate) renewed_at: u64,
     pub(crate) term: u64,
-    /// The last that anybody was about to promote, and its reign.
-    pub crown: Option<(usize, u64)>,
+    /// Those that may be the primary: whom anybody was about to promote.
+    pub claims: Vec<Claim>,
     /// The lists of data pods that the primary may hold.
-    pub(crate) lists: Vec<Members>,
+    pub(crate) lists: Vec<MemberList>,
     /// Where clients are led.
     pub endpoint: Option<usize>,
+    /// Where readers are led.
+    pub(crate) replicas: u16,
     pub(crate) listed: u16,
-    /// Known to have ended.
-    pub(crate) removed: u16,
+    /// The kubelet says that their containers have ended.
+    pub(crate) terminated: u16,
     pub(crate) fence_after: u64,
     /// Somebody wants another primary.
     pub wish: bool,
+    /// This one.
+    pub(crate) named: Option<usize>,
 }
 
 /// How a world begins.
@@ -76,6 +83,8 @@ pub struct Setup {
     pub fence_after: u64,
     /// What servers keep.
     pub persistence: Persistence,
+    /// Milliseconds after which an operator notices that a stream is broken.
+    pub hears_for: u64,
     /// The rules.
     pub rules: Rules,
     /// True to keep a journal.
@@ -112,6 +121,8 @@ pub struct World {
     pub shortened: u64,
     /// Times that an operator became sure without proof.
     pub granted: u64,
+    /// Ends at which a person had to say that the last primary is dead.
+    pub stuck: u64,
     pub(crate) net: Net,
     pub(crate) rng: SmallRng,
     pub(crate) rules: Rules,
@@ -145,7 +156,8 @@ impl World {
             fence_after: setup.fence_after,
             ..Api::default()
         };
-        let operators = [1, 2].map(|process| Operator::new(rng.random_range(0..1 << 30), process));
+        let operators = [1, 2]
+            .map(|process| Operator::new(rng.random_range(0..1 << 30), process, setup.hears_for));
         Self {
             time: 0,
             pods,
@@ -161,6 +173,7 @@ impl World {
             replaced: 0,
             shortened: 0,
             granted: 0,
+            stuck: 0,
             net: Net::new(),
             rng,
             rules: setup.rules,
@@ -218,6 +231,15 @@ impl World {
             .position(|operator| operator.up && !operator.stopped && operator.leads(self.time))
     }
 
+    /// True if the last primary is gone for good and nothing proves it: neither its volume, nor the
+    /// promises of those that it could ask. Then a person has to say so.
+    pub(crate) fn waits_for_a_person(&self) -> bool {
+        self.leader().is_some_and(|leader| {
+            let leader = &self.operators[leader];
+            leader.waits_for_proof && set(leader.unproven()).any(|pod| self.pods[pod].gone)
+        })
+    }
+
     /// True if one serves, clients are led to it, and all others follow it.
     pub fn is_settled(&self) -> bool {
         let Some(primary) = self.primary() else {
@@ -234,6 +256,12 @@ impl World {
                         && pod.link_up
                         && pod.following == Some((reign, primary)))
             })
+    }
+
+    /// The longest limit that a primary may go by.
+    pub(crate) fn longest_limit(&self) -> u64 {
+        let limits = self.api.lists.iter().map(|list| list.fence_after_ms);
+        limits.max().unwrap_or(0)
     }
 
     pub(crate) fn note(&mut self, words: impl FnOnce(&Self) -> String) {
@@ -351,7 +379,7 @@ impl World {
             pod.process = Process::Loading(now + self.rng.random_range(50..800));
             pod.news = true;
         }
-        if pod.watch.is_some() || pod.thawing || pod.stopped_at.is_some() {
+        if pod.watch.is_some() || pod.thawing || pod.stopped_at.is_some() || pod.hangs {
             match pod.look(now) {
                 Look::Nothing => {}
                 Look::Stop => self.stop_unconfirmed(index),
@@ -360,8 +388,9 @@ impl World {
             self.pods[index].next_look = now + self.rng.random_range(50..250);
         }
         let pod = &mut self.pods[index];
-        if pod.news {
+        if pod.news || now >= pod.next_beat {
             pod.news = false;
+            pod.next_beat = now + BEAT;
             let status = pod.status(now);
             for operator in OPERATORS {
                 self.send(index, operator, Payload::News(status));
@@ -404,11 +433,15 @@ impl World {
 
     fn operate(&mut self) {
         let now = self.time;
+        let ended = |pod: &&Pod| !pod.up && self.net.both_ways(pod.index, API);
+        let ended = self.pods.iter().filter(ended);
+        self.api.terminated = ended.fold(0, |all, pod| all | 1 << pod.index);
         for (index, sender) in OPERATORS.into_iter().enumerate() {
             let operator = &mut self.operators[index];
             if !operator.up && now >= operator.starts_at {
                 self.processes += 1;
-                *operator = Operator::new(operator.offset, self.processes);
+                let hears_for = operator.hears_for;
+                *operator = Operator::new(operator.offset, self.processes, hears_for);
             }
             if !operator.up || operator.stopped {
                 continue;
@@ -423,16 +456,16 @@ impl World {
             }
             self.operators[index].next_tick = now + self.rng.random_range(50..250);
             if self.net.both_ways(sender, API) {
-                let before = self.api.crown;
+                let before = self.api.claims.clone();
                 let operator = &mut self.operators[index];
-                operator.pass(&mut self.api, now, self.rules);
-                let granted = operator.granted.take();
-                if let Some(pod) = granted {
+                operator.pass(&mut self.api, &self.pods, now, self.rules);
+                for pod in set(std::mem::take(&mut operator.granted)) {
                     self.is_sure(pod);
                 }
-                if self.api.crown != before {
-                    let crown = self.api.crown;
-                    self.note(|_| format!("operator {index} crowns {crown:?}"));
+                if self.api.claims != before {
+                    self.note(|world| {
+                        format!("operator {index} writes down {:?}", world.api.claims)
+                    });
                 }
             }
         }

@@ -74,7 +74,8 @@ fn ten_thousand_random_histories_break_no_guarantee() {
     println!(
         "figures: {} histories, {} steps, {} hours in the model, {:.0} s: {} writes acknowledged, {} \
          promotions ({} without proof), {} handovers, {} primaries stopped by their fence, {} copies \
-         replaced, {} shortened, {} writes acknowledged between waking and the fence",
+         replaced, {} shortened, {} writes acknowledged between waking and the fence, {} that wait for a person because nothing proves \
+         that the last primary is gone",
         tally.histories,
         tally.steps,
         tally.millis / 3_600_000,
@@ -87,6 +88,7 @@ fn ten_thousand_random_histories_break_no_guarantee() {
         tally.replaced,
         tally.shortened,
         tally.after_thaw,
+        tally.stuck,
     );
     assert!(tally.promotions > tally.histories && tally.granted > 0 && tally.handovers > 0);
 }
@@ -95,11 +97,17 @@ fn ten_thousand_random_histories_break_no_guarantee() {
 fn is_noticed(fault: Fault, guarantees: &[Guarantee]) {
     let rules = Rules::with(fault);
     let started = Instant::now();
-    let (tally, broken) = search(1..number("HERA_SEARCH").unwrap_or(60_000) + 1, rules);
+    let seeds = match number("HERA_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 1..number("HERA_SEARCH").unwrap_or(60_000) + 1,
+    };
+    let (tally, broken) = search(seeds, rules);
     let Some(seed) = broken else {
         panic!("{fault:?} breaks nothing in {} histories", tally.histories);
     };
-    let breach = run(seed, rules, false).breach.unwrap();
+    let outcome = run(seed, rules, number("HERA_LINES").is_some());
+    tell(&outcome);
+    let breach = outcome.breach.unwrap();
     println!(
         "figures: {fault:?} breaks {:?} in history {seed}, after {:.1} s: {}",
         breach.guarantee,
@@ -110,8 +118,9 @@ fn is_noticed(fault: Fault, guarantees: &[Guarantee]) {
 }
 
 macro_rules! noticed {
-    ($($name:ident: $fault:ident breaks $($guarantee:ident)|+;)+) => {
+    ($($(#[$attribute:meta])* $name:ident: $fault:ident breaks $($guarantee:ident)|+;)+) => {
         $(
+            $(#[$attribute])*
             #[test]
             fn $name() {
                 is_noticed(Fault::$fault, &[$(Guarantee::$guarantee),+]);
@@ -125,9 +134,11 @@ noticed! {
     noticed_if_one_promise_too_few_will_do: OneTooFew breaks Fence | OnePrimary;
     noticed_if_the_term_is_ignored: TermIgnored breaks OlderTerm;
     noticed_if_a_confirmation_counts_from_the_answer: ClockFromAnswer breaks Fence | OnePrimary;
+    #[ignore = "a long search: this rule rarely decides alone"]
     noticed_if_a_restart_forgets_promises: PromiseForgotten breaks Fence | OnePrimary;
+    #[ignore = "a long search: this rule rarely decides alone"]
     noticed_if_a_promotion_counts_from_its_arrival: PromotionFromArrival breaks Fence | OnePrimary;
-    noticed_if_nothing_is_written_down: NothingWrittenDown breaks Fence | OnePrimary | BestCopy;
+    noticed_if_nothing_is_written_down: NothingWrittenDown breaks Fence | OnePrimary | BestCopy | HandoverLosesNothing;
     noticed_if_promises_count_over_the_pods_of_today: ListOfToday breaks Fence | OnePrimary;
     noticed_if_lists_overtake_each_other: ListsUnordered breaks Fence | OnePrimary;
     noticed_if_a_primary_follows_unpaused: FollowsUnpaused breaks HandoverLosesNothing;
@@ -135,7 +146,11 @@ noticed! {
     noticed_if_a_promotion_is_carried_out_twice: PromotedTwice breaks Fence | OnePrimary | NothingWiped | HandoverLosesNothing;
     noticed_if_a_ticket_outlives_its_server: TicketOutlivesServer breaks HandoverLosesNothing | BestCopy;
     noticed_if_another_limit_stops_the_primary: LimitUnguarded breaks Settles;
+    #[ignore = "a long search: this rule rarely decides alone"]
     noticed_if_another_limit_is_not_noted: ChangeUnnoted breaks Fence | OnePrimary;
-    noticed_if_any_copy_is_promoted: AnyCopy breaks BestCopy;
+    noticed_if_any_copy_is_promoted: AnyCopy breaks BestCopy | OnePrimary;
+    noticed_if_the_limit_of_today_counts: LimitOfToday breaks Fence | OnePrimary;
+    noticed_if_one_with_an_unknown_list_is_promoted: UnknownList breaks Fence | OnePrimary | Settles;
+    noticed_if_a_fenced_copy_is_forgotten: FencedForgotten breaks BestCopy | Settles;
     noticed_if_a_server_starts_as_what_it_was: NoBootGuard breaks Fence | OnePrimary | NothingWiped;
 }

@@ -19,6 +19,7 @@ fn instance(pods: usize, persistence: Persistence) -> World {
         pods,
         fence_after: FENCE,
         persistence,
+        hears_for: 1_600,
         rules: Rules::default(),
         journal: true,
     });

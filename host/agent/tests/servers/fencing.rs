@@ -18,12 +18,14 @@ on_both!(
     a_primary_that_nobody_confirms_is_killed_and_stays_down,
     a_primary_that_one_of_two_peers_vouches_for_lives_on,
     a_fenced_server_starts_for_a_promotion,
+    a_fenced_server_starts_held_to_be_looked_at,
     an_order_to_fence_kills_the_server,
 );
 facts_on!(
     once,
     REDIS_7_0,
     a_primary_that_the_operator_confirms_lives_on,
+    an_order_to_fence_that_comes_late_kills_no_later_primary,
     who_forswore_a_reign_does_not_vouch_for_it,
     who_follows_another_does_not_vouch,
     peers_whose_certificates_have_expired_vouch,
@@ -103,7 +105,7 @@ async fn a_fenced_server_starts_for_a_promotion(engine: Engine) {
     let mut group = group(engine, 2, 600_000).await;
     group.reign().await;
     group[0].app().await.set("a", "1").await.unwrap();
-    group[0].order(1, Order::Fence).await.unwrap();
+    group[0].order(1, Order::Fence { reign: 1 }).await.unwrap();
     let promote = Order::Promote {
         reign: 2,
         ticket: 0,
@@ -118,19 +120,48 @@ async fn a_fenced_server_starts_for_a_promotion(engine: Engine) {
     assert_eq!(value.as_deref(), Some("1"));
 }
 
+async fn a_fenced_server_starts_held_to_be_looked_at(engine: Engine) {
+    let mut group = group(engine, 2, 600_000).await;
+    group.reign().await;
+    group[0].app().await.set("a", "1").await.unwrap();
+    group[0].order(1, Order::Fence { reign: 1 }).await.unwrap();
+    group[0].order(1, Order::Start).await.unwrap();
+    let status = group[0].until("it runs", is_running).await;
+    assert_eq!(status.role, Role::Held);
+    assert!(status.memory.was_primary && status.memory.reign == 1);
+    assert_eq!(group[0].position().await.unwrap().keys, 1);
+    assert!(group[0].app().await.get("a").await.is_err());
+    // One that runs goes on.
+    let pid = server_pid(&status);
+    let status = group[0].order(1, Order::Start).await.unwrap();
+    assert_eq!(server_pid(&status), pid);
+}
+
 async fn an_order_to_fence_kills_the_server(engine: Engine) {
     let mut group = group(engine, 2, 600_000).await;
     group.reign().await;
     for at in [0, 1] {
         let pid = server_pid(&group[at].status().await.unwrap()).unwrap();
-        let status = group[at].order(1, Order::Fence).await.unwrap();
+        let status = group[at].order(1, Order::Fence { reign: 1 }).await.unwrap();
         assert!(is_fenced(&status), "{status:?}");
         assert!(!lives(pid));
         assert_eq!((status.role, status.link), (Role::Unknown, None));
         // Twice is as good as once.
-        assert!(is_fenced(&group[at].order(1, Order::Fence).await.unwrap()));
+        assert!(is_fenced(
+            &group[at].order(1, Order::Fence { reign: 1 }).await.unwrap()
+        ));
     }
     assert!(group[0].terminate().await.success());
+}
+
+async fn an_order_to_fence_that_comes_late_kills_no_later_primary(engine: Engine) {
+    let mut group = group(engine, 2, 600_000).await;
+    group.reign().await;
+    let late = Order::Fence { reign: 0 };
+    let (status, refusal) = group[0].order(1, late).await.unwrap_err();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refusal.message.contains("later"), "{}", refusal.message);
+    group[0].app().await.set("a", "1").await.unwrap();
 }
 
 async fn a_primary_that_the_operator_confirms_lives_on(engine: Engine) {

@@ -15,6 +15,7 @@ on_both!(
     a_replica_whose_agent_starts_again_waits_for_the_operator,
     a_reign_is_noted_once_the_link_is_up,
     the_end_of_a_link_is_told_at_once,
+    a_list_of_members_that_was_overtaken_is_refused,
     a_lone_primary_gets_replicas,
     an_only_member_promotes_itself,
 );
@@ -181,6 +182,7 @@ async fn an_only_member_promotes_itself(engine: Engine) {
     let others = Members {
         pods: vec![],
         fence_after_ms: 1_000,
+        revision: 1,
     };
     let (status, refusal) = pod.push_members(1, &others).await.unwrap_err();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -188,6 +190,7 @@ async fn an_only_member_promotes_itself(engine: Engine) {
     let alone = Members {
         pods: vec![pod.peer()],
         fence_after_ms: 1_000,
+        revision: 1,
     };
     pod.order(1, Order::Forswear { reign: 3 }).await.unwrap();
     pod.push_members(1, &alone).await.unwrap();
@@ -195,4 +198,28 @@ async fn an_only_member_promotes_itself(engine: Engine) {
     // It is never fenced.
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     assert_eq!(pod.status().await.unwrap().role, Role::Primary);
+}
+
+async fn a_list_of_members_that_was_overtaken_is_refused(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.start().await;
+    let of = |revision, fence_after_ms| Members {
+        revision,
+        fence_after_ms,
+        ..group.members()
+    };
+    group[0].push_members(1, &of(5, 4_000)).await.unwrap();
+    let late = group[0].push_members(1, &of(4, 3_000)).await;
+    let (status, refusal) = late.unwrap_err();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refusal.message.contains("list 5"), "{}", refusal.message);
+    let held = group[0].status().await.unwrap().members;
+    assert_eq!((held.revision, held.fence_after_ms), (5, 4_000));
+    // An address may change within one list.
+    let mut moved = of(5, 4_000);
+    moved.pods[1].ip = Some("127.0.0.9".to_owned());
+    assert_eq!(
+        group[0].push_members(1, &moved).await.unwrap().members,
+        moved
+    );
 }

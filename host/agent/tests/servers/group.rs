@@ -89,6 +89,7 @@ impl Group {
         Members {
             pods: self.pods.iter().map(Pod::peer).collect(),
             fence_after_ms: self.fence_after_ms,
+            revision: 1,
         }
     }
 
@@ -113,6 +114,11 @@ impl Group {
     /// Orders a pod to follow another.
     pub async fn follow(&self, at: usize, primary: usize, reign: u64) -> Answer<AgentStatus> {
         self[at].order(1, self.following(primary, reign)).await
+    }
+
+    /// Holds the writes of a pod back for a handover.
+    pub async fn pause(&self, at: usize, millis: u64, reign: u64) -> Answer<AgentStatus> {
+        self[at].order(1, Order::Pause { millis, reign }).await
     }
 
     /// The order to follow a pod.

@@ -20,6 +20,8 @@ on_both!(
     a_release_closes_clients_of_a_replica_only,
     a_primary_that_leaves_waits_for_a_handover,
     a_primary_that_is_left_alone_stops_at_once_and_has_every_write,
+    an_order_to_follow_that_comes_after_the_pause_is_refused_and_the_primary_goes_on,
+    a_primary_follows_only_in_the_pause_for_that_handover,
 );
 facts_on!(
     once,
@@ -65,8 +67,7 @@ impl Writer {
 
 /// Redis-facts §2.4, A2, from the first pod to the second.
 async fn switch(group: &Group, reign: u64) {
-    let pause = Order::Pause { millis: 2_000 };
-    group[0].order(1, pause).await.unwrap();
+    group.pause(0, 2_000, reign).await.unwrap();
     let place = group.until_equal(0, 1).await;
     group.follow(0, 1, reign).await.unwrap();
     let promote = Order::Promote {
@@ -130,11 +131,10 @@ async fn a_switch_loses_nothing(engine: Engine) {
 async fn a_pause_ends_and_is_for_primaries_only(engine: Engine) {
     let mut group = Group::new(engine, 2);
     group.reign().await;
-    let pause = |millis| Order::Pause { millis };
-    let (status, _) = group[1].order(1, pause(100)).await.unwrap_err();
+    let (status, _) = group.pause(1, 100, 2).await.unwrap_err();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let server = group[0].app().await;
-    group[0].order(1, pause(60_000)).await.unwrap();
+    group.pause(0, 60_000, 2).await.unwrap();
     let held = tokio::time::timeout(Duration::from_millis(300), server.set("a", "1")).await;
     assert!(held.is_err());
     let other = group[0].app().await;
@@ -142,7 +142,7 @@ async fn a_pause_ends_and_is_for_primaries_only(engine: Engine) {
     group[0].order(1, Order::Release).await.unwrap();
     server.set("a", "2").await.unwrap();
     let since = Instant::now();
-    group[0].order(1, pause(300)).await.unwrap();
+    group.pause(0, 300, 3).await.unwrap();
     server.set("a", "3").await.unwrap();
     assert!(since.elapsed() >= Duration::from_millis(200));
 }
@@ -153,10 +153,7 @@ async fn a_release_closes_clients_of_a_replica_only(engine: Engine) {
     let server = group[0].app().await;
     group[0].order(1, Order::Release).await.unwrap();
     server.set("a", "1").await.unwrap();
-    group[0]
-        .order(1, Order::Pause { millis: 5_000 })
-        .await
-        .unwrap();
+    group.pause(0, 5_000, 2).await.unwrap();
     group.until_equal(0, 1).await;
     group.follow(0, 1, 2).await.unwrap();
     assert!(server.set("a", "2").await.is_err());
@@ -204,10 +201,7 @@ async fn a_primary_that_leaves_waits_for_a_handover(engine: Engine) {
         group[0].promote_for(1, 2).await.unwrap_err().0,
         StatusCode::UNPROCESSABLE_ENTITY
     );
-    group[0]
-        .order(1, Order::Pause { millis: 5_000 })
-        .await
-        .unwrap();
+    group.pause(0, 5_000, 2).await.unwrap();
     group.until_equal(0, 1).await;
     group.follow(0, 1, 2).await.unwrap();
     group[1].promote_for(1, 2).await.unwrap();
@@ -288,4 +282,60 @@ async fn a_primary_that_is_left_alone_stops_at_once_and_has_every_write(engine: 
             "{key}"
         );
     }
+}
+
+/// The words of an order to follow that is refused.
+async fn refused_to_follow(group: &Group, reign: u64) -> String {
+    let (status, refusal) = group.follow(0, 1, reign).await.unwrap_err();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let status = group[0].status().await.unwrap();
+    assert_eq!((status.role, status.memory.reign), (Role::Primary, 1));
+    assert!(status.memory.was_primary);
+    refusal.message
+}
+
+async fn an_order_to_follow_that_comes_after_the_pause_is_refused_and_the_primary_goes_on(
+    engine: Engine,
+) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    let server = group[0].app().await;
+    group.pause(0, 400, 2).await.unwrap();
+    group.until_equal(0, 1).await;
+    // The first write that is taken in again: the pause has ended by itself.
+    server.set("a", "1").await.unwrap();
+    let why = refused_to_follow(&group, 2).await;
+    assert!(why.contains("has ended"), "{why}");
+    server.set("a", "2").await.unwrap();
+    // Nor does the same pause come twice, for the order that is on its way.
+    let (status, refusal) = group.pause(0, 60_000, 2).await.unwrap_err();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refusal.message.contains("is over"), "{}", refusal.message);
+    server.set("a", "3").await.unwrap();
+    group.until_has(1, "a", "3").await;
+    // The next handover begins anew, and loses nothing.
+    switch(&group, 3).await;
+    group.until_has(0, "a", "3").await;
+    group[1].app().await.set("b", "1").await.unwrap();
+    group.until_has(0, "b", "1").await;
+}
+
+async fn a_primary_follows_only_in_the_pause_for_that_handover(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    let why = refused_to_follow(&group, 2).await;
+    assert!(why.contains("not paused"), "{why}");
+    group.pause(0, 60_000, 3).await.unwrap();
+    let why = refused_to_follow(&group, 2).await;
+    assert!(why.contains("reign 3, not to 2"), "{why}");
+    let why = refused_to_follow(&group, 4).await;
+    assert!(why.contains("reign 3, not to 4"), "{why}");
+    group[0].order(1, Order::Release).await.unwrap();
+    let why = refused_to_follow(&group, 3).await;
+    assert!(why.contains("has ended"), "{why}");
+    group[0].app().await.set("a", "1").await.unwrap();
+    group.until_has(1, "a", "1").await;
+    // An operator that does not say for what it pauses begins no handover.
+    let (status, _) = group.pause(0, 100, 0).await.unwrap_err();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
 }

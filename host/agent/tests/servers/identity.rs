@@ -60,7 +60,7 @@ async fn a_peer_may_ask_whether_it_serves_and_nothing_else(engine: Engine) {
     let requests = |client: &reqwest::Client| {
         let order = Request {
             term: 9,
-            body: Order::Fence,
+            body: Order::Fence { reign: 9 },
         };
         [
             client.post(pod.url(PATH_ORDERS)).json(&order),

@@ -7,12 +7,13 @@ use tokio::time::Duration;
 use crate::client::{Client as _, app};
 use crate::engine::Engine;
 use crate::group::Group;
-use crate::pod::{Pod, is_running};
+use crate::pod::{Pod, is_running, server_pid};
 
 facts_on!(
     once,
     REDIS_7_0,
     a_promotion_needs_a_fresh_ticket,
+    a_ticket_ends_with_its_server,
     a_reign_that_was_forsworn_or_is_anothers_is_refused,
     a_promise_is_kept_over_restarts,
     an_old_state_is_understood
@@ -48,6 +49,23 @@ async fn a_promotion_needs_a_fresh_ticket(engine: Engine) {
     pod.promote_for(1, 1).await.unwrap();
     // It is the primary of that reign already.
     pod.order(1, late).await.unwrap();
+}
+
+/// The next server may have less than this one said that it had.
+async fn a_ticket_ends_with_its_server(engine: Engine) {
+    let pod = held(engine).await;
+    let ticket = pod.position().await.unwrap().ticket;
+    let pid = pod.kill_server().await;
+    pod.until("another runs", |status| {
+        is_running(status) && server_pid(status) != Some(pid)
+    })
+    .await;
+    let (status, refusal) = pod
+        .order(1, Order::Promote { reign: 1, ticket })
+        .await
+        .unwrap_err();
+    assert_eq!(status, REFUSED);
+    assert!(refusal.message.contains("ticket"), "{}", refusal.message);
 }
 
 async fn a_reign_that_was_forsworn_or_is_anothers_is_refused(engine: Engine) {

@@ -1,10 +1,10 @@
 //! Planned changes: one pod at a time, replicas first, the primary by a handover.
 
-use super::elect::{ALL_HEARD, last_claim, next_reign};
+use super::claims::{self, Claim, claims};
+use super::elect::{ALL_HEARD, next_reign};
 use super::pushes::target;
 use super::roll::{is_approved, is_outdated, replace, wait_for_heir};
-use super::surge;
-use super::{Member, Observation, Plan, PodView, Step, Wanted};
+use super::{Member, Observation, Plan, PodView, Step, Wanted, lists, surge};
 
 /// How many pods the StatefulSet is to have: a primary beyond the wanted number stays until another
 /// has taken over, and a temporary pod while pods are replaced.
@@ -76,7 +76,7 @@ fn is_idle(member: &Member) -> bool {
 fn may_go(seen: &Observation, member: &Member) -> bool {
     let is_proof = seen.primary().is_none()
         && seen.remembered.leaderless_ms < ALL_HEARD
-        && last_claim(seen).is_some_and(|claim| claim.uid == member.uid());
+        && claims(seen).iter().any(|claim| claim.uid == member.uid());
     member.is_on_dead_node() && !is_proof && !would_lose_volume(member)
 }
 
@@ -100,7 +100,7 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
     if let Some(name) = asked {
         match seen.members.iter().find(|member| member.is_called(name)) {
             None => plan.refused = Some(format!("there is no data pod {name} to promote")),
-            Some(member) if !member.is_in_sync(primary) => {
+            Some(member) if !member.is_in_sync(primary) || !lists::is_latest(seen, member) => {
                 plan.refused = Some(format!("{name} is not in sync, and is promoted once it is"));
             }
             Some(member) => {
@@ -155,6 +155,7 @@ pub(super) fn successor<'a>(
             && (wanted.keeps(member.ordinal) || temporary == Some(member.ordinal))
             && !member.is_leaving()
             && member.is_in_sync(primary)
+            && lists::is_latest(seen, member)
             && !wanted.fenced.iter().any(|name| name == member.name())
     });
     // The temporary pod has the highest ordinal.
@@ -169,11 +170,14 @@ pub(super) fn begin(
     plan: &mut Plan,
 ) -> bool {
     let Some(ip) = next.ip() else { return false };
+    let reign = next_reign(seen);
+    let uid = next.uid().to_owned();
     let step = Step::HandOver {
         from: target(primary),
         to: target(next),
         ip: ip.to_owned(),
-        reign: next_reign(seen),
+        reign,
+        claims: claims::with(seen, Claim { reign, uid }),
     };
     plan.push(step, reason);
     true

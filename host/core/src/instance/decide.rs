@@ -6,7 +6,7 @@ use super::{Observation, Plan, Wanted, change, elect, endpoints, lead, pushes};
 /// At most one disruptive step, always the last. While `paused`, nothing that carries a spec
 /// change to a pod; endpoints, confirmations and failover go on. What is unknown is never acted
 /// upon: a broken stream neither moves the endpoint nor deletes a pod, and nobody is promoted while
-/// another may serve. No pod is deleted whose volume would go with it.
+/// another may serve. One reign begins in a plan. No pod is deleted whose volume would go with it.
 pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
     let mut plan = Plan::default();
     endpoints::plan(seen, &mut plan);
@@ -22,7 +22,8 @@ pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
         }
     }
     lead::plan_fences(wanted, seen, &mut plan);
-    if !plan.is_disruptive() {
+    // A handover names the reign and the claims that are there after another reign has begun.
+    if !plan.is_disruptive() && !plan.promotes() {
         change::plan(wanted, seen, &mut plan);
     }
     plan

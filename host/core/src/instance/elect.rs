@@ -1,80 +1,22 @@
 //! No primary is there: whether another may be promoted, and which (design §5, §6).
 
 use super::pushes::target;
-use serde::{Deserialize, Serialize};
 
-use super::{Member, Observation, Permit, Plan, Step, Wanted};
-use crate::agent::{AgentStatus, Role};
+use super::claims::{Claim, last_claim, unproven};
+use super::{AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists};
+use crate::agent::{AgentStatus, Role, ServerState};
 
+/// Positions that were asked for longer ago say nothing: whoever asked was stopped meanwhile, and others
+/// may have been heard since. In milliseconds.
+pub const POSITIONS_GOOD_FOR_MS: u64 = 4_000;
 /// Every copy has had the chance to be heard after this, in milliseconds.
 pub(super) const ALL_HEARD: u64 = 20_000;
 /// Copies of an instance that never had a primary.
 const FIRST_HEARD: u64 = 5_000;
+/// Agents to which a new leader has just connected, and servers that were just asked, are heard after this.
+const SOON: u64 = 1_500;
 /// Replicas have drained the sockets of a dead primary after this.
 const DRAINED: u64 = 300;
-
-/// A primary, or one that was to become it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Claim {
-    /// Its reign.
-    pub reign: u64,
-    /// Uid of its pod.
-    pub uid: String,
-}
-
-/// The last primary: what was written down before it was promoted, and what the agents that are heard
-/// remember.
-pub fn last_claim(seen: &Observation) -> Option<Claim> {
-    let memories = seen.members.iter().filter_map(|member| {
-        let memory = &member.agent.status()?.memory;
-        (memory.reign > 0).then_some(memory)
-    });
-    let remembered = memories
-        .max_by_key(|memory| memory.reign)
-        .map(|last| Claim {
-            reign: last.reign,
-            uid: last.primary_uid.clone(),
-        });
-    remembered
-        .into_iter()
-        .chain(seen.crown.clone())
-        .max_by_key(|claim| claim.reign)
-}
-
-/// The last primary, if there is none now and nothing proves that it is dead.
-pub fn unproven(seen: &Observation) -> Option<Claim> {
-    if seen.primary().is_some() {
-        return None;
-    }
-    let claim = last_claim(seen)?;
-    (!is_proven(seen, &claim)).then_some(claim)
-}
-
-/// Proof: its agent says so; the kubelet says so of its container; its node is out of service; or its
-/// volume is in the hands of another pod's agent, which holds the lock on it.
-fn is_proven(seen: &Observation, claim: &Claim) -> bool {
-    if seen.remembered.proven >= claim.reign {
-        return true;
-    }
-    seen.members.iter().any(|member| {
-        if member.uid() == claim.uid {
-            let dead = |pod: &super::PodView| pod.finished || pod.terminated;
-            return match member.agent.status() {
-                // One that may still take the order to promote it is not out of it.
-                Some(status) => {
-                    let memory = &status.memory;
-                    status.role != Role::Primary && memory.reign.max(memory.forsworn) >= claim.reign
-                }
-                None => member.is_on_dead_node() || member.pod.as_ref().is_some_and(dead),
-            };
-        }
-        member
-            .agent
-            .status()
-            .is_some_and(|status| status.memory.was_primary && status.memory.reign == claim.reign)
-    })
-}
 
 /// The reign of the next primary: higher than any, and no two leaders give the same.
 pub(super) fn next_reign(seen: &Observation) -> u64 {
@@ -82,12 +24,12 @@ pub(super) fn next_reign(seen: &Observation) -> u64 {
         let memory = &member.agent.status()?.memory;
         Some(memory.reign.max(memory.forsworn))
     });
-    let crown = seen.crown.as_ref().map_or(0, |crown| crown.reign);
+    let claimed = seen.claims.iter().map(|claim| claim.reign).max();
     let last = known
         .max()
         .unwrap_or(0)
         .max(seen.remembered.forsworn)
-        .max(crown);
+        .max(claimed.unwrap_or(0));
     (last + 1).max(seen.remembered.term << 24)
 }
 
@@ -95,9 +37,11 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     if is_lone(wanted, seen) {
         return;
     }
+    start_fenced(wanted, seen, plan);
     let claim = last_claim(seen);
-    if let Some(claim) = unproven(seen)
-        && let Err(words) = wait_for_fence(seen, &claim, plan)
+    let unproven = unproven(seen);
+    if !unproven.is_empty()
+        && let Err(words) = wait_for_fence(seen, &unproven, plan)
     {
         plan.waiting_for = Some(words);
         return;
@@ -118,15 +62,40 @@ fn is_lone(wanted: &Wanted, seen: &Observation) -> bool {
         })
 }
 
-fn wait_for_fence(seen: &Observation, claim: &Claim, plan: &mut Plan) -> Result<(), String> {
+/// What a copy is worth is known once its server runs; held, it serves nothing.
+fn start_fenced(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
+    for member in &seen.members {
+        if is_down(member) && !asked_down(wanted, member) && !member.is_leaving() {
+            let words = "there is no primary, and its copy may be the best";
+            plan.push(Step::Start(target(member)), words);
+        }
+    }
+}
+
+fn is_down(member: &Member) -> bool {
+    let status = member.agent.status();
+    status.is_some_and(|status| status.server == ServerState::Fenced)
+}
+
+fn asked_down(wanted: &Wanted, member: &Member) -> bool {
+    wanted.fenced.iter().any(|name| name == member.name())
+}
+
+fn wait_for_fence(seen: &Observation, unproven: &[Claim], plan: &mut Plan) -> Result<(), String> {
+    let last = unproven.iter().map(|claim| claim.reign).max().unwrap_or(0);
     for member in &seen.members {
         let Some(status) = member.agent.status() else {
             continue;
         };
-        if status.memory.forsworn < claim.reign && seen.remembered.permit != Some(Permit::Never) {
+        // Its own promise is proof: it says so, and that it is no primary. Those of others count only
+        // where there are fences.
+        let own = unproven.iter().any(|claim| claim.uid == member.uid());
+        let counts =
+            seen.remembered.permit != Some(Permit::Never) || (own && status.role != Role::Primary);
+        if status.memory.forsworn < last && counts {
             let step = Step::Forswear {
                 pod: target(member),
-                reign: claim.reign,
+                reign: last,
             };
             plan.push(step, "the primary is not heard");
         }
@@ -164,7 +133,9 @@ fn copies<'a>(wanted: &'a Wanted, seen: &'a Observation) -> Vec<Copy<'a>> {
     let able = seen.members.iter().filter(|member| {
         member.is_running()
             && !member.is_leaving()
-            && !wanted.fenced.iter().any(|name| name == member.name())
+            && !asked_down(wanted, member)
+            // As a primary that goes by a list that is not written down it could not be waited out.
+            && lists::is_known(seen, member)
     });
     able.filter_map(|member| {
         let position = member.position.as_ref()?;
@@ -185,6 +156,10 @@ fn choose<'a>(
     claim: Option<&Claim>,
 ) -> Result<&'a Member, String> {
     let copies = copies(wanted, seen);
+    let told = |member: &Member| !member.is_running() || lists::is_known(seen, member);
+    if copies.is_empty() && !seen.members.iter().all(told) {
+        return Err("no data pod knows who the others are yet".to_owned());
+    }
     let waited = seen.remembered.leaderless_ms;
     let expected = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
     let complete = copies.len() >= expected.max(seen.members.len());
@@ -205,11 +180,13 @@ fn choose<'a>(
     };
     // The reign of the data; one that was written down may never have begun.
     let reign = last_reign(seen).unwrap_or(claim.reign);
-    if let Some(name) = silent.as_ref().filter(|_| reign < claim.reign)
+    if let Some(name) = silent.as_ref().filter(|_| may_have_led(seen, reign))
         && waited < ALL_HEARD
     {
         return Err(format!("{name} may have later data and is not heard yet"));
     }
+    let mut members = seen.members.iter();
+    let more_soon = waited < SOON && members.any(|member| is_about_to_be_heard(seen, member));
     // Replicas that went on running since they were in sync with the last primary.
     let alive: Vec<_> = copies
         .iter()
@@ -222,6 +199,9 @@ fn choose<'a>(
         if draining && waited < DRAINED {
             return Err("replicas take in the last writes of the dead primary".to_owned());
         }
+        if more_soon {
+            return Err("other copies of the data are about to be heard".to_owned());
+        }
         let best = alive.iter().max_by_key(|copy| (copy.offset, lowest(copy)));
         return best
             .map(|copy| copy.member)
@@ -233,7 +213,11 @@ fn choose<'a>(
         memory.was_primary && memory.reign == reign && copy.keys > 0
     });
     if let Some(last) = last {
-        return Ok(last.member);
+        // A replica that ran on has more than a snapshot.
+        return match more_soon {
+            true => Err("other copies of the data are about to be heard".to_owned()),
+            false => Ok(last.member),
+        };
     }
     if !complete && waited < ALL_HEARD {
         return Err("not every copy of the data was heard yet".to_owned());
@@ -242,11 +226,34 @@ fn choose<'a>(
         let memory = &copy.status.memory;
         (memory.reign, memory.offset, copy.keys, lowest(copy))
     });
+    // As long as it takes: what would be promoted meanwhile would replace it.
+    let behind = |reign: u64| best.is_none_or(|best| best.status.memory.reign < reign);
+    let loading = seen
+        .members
+        .iter()
+        .find(|member| is_on_its_way(wanted, member) && behind(member.reign()));
+    if let Some(member) = loading {
+        let words = "has later data, and its server starts or reads it";
+        return Err(format!("{} {words}", member.name()));
+    }
     match (best, silent) {
         (None, _) => Err("no data pod runs".to_owned()),
         (Some(best), Some(name)) if best.status.memory.reign == 0 => Err(never_had(&name)),
         (Some(best), _) => Ok(best.member),
     }
+}
+
+/// True if one that is not heard was to lead after this reign. One that is heard knows whether it did.
+fn may_have_led(seen: &Observation, reign: u64) -> bool {
+    let is_heard = |claim: &Claim| {
+        seen.members.iter().any(|member| {
+            let status = member.agent.status();
+            let former = status.is_some_and(|status| status.memory.former.contains(&claim.uid));
+            former || (status.is_some() && member.uid() == claim.uid)
+        })
+    };
+    let mut claims = claims::claims(seen).into_iter();
+    claims.any(|claim| claim.reign > reign && !is_heard(&claim))
 }
 
 /// A data pod that may have data, and is not among the copies.
@@ -267,19 +274,49 @@ fn never_had(name: &str) -> String {
     format!("the pods that are heard have never had the data; {name} may have it and is not heard")
 }
 
+/// One that was never heard, or whose server runs and has not told where it stands, or was not told who
+/// the others are. A connection that broke is not waited for.
+fn is_about_to_be_heard(seen: &Observation, member: &Member) -> bool {
+    match &member.agent {
+        AgentView::Absent => member.ip().is_some() && !member.is_leaving(),
+        AgentView::Unreachable(_) => false,
+        AgentView::Connected(_) => {
+            let knows = member.position.is_some() && lists::is_known(seen, member);
+            member.is_running() && !member.is_leaving() && !knows
+        }
+    }
+}
+
+/// Its server starts, or is about to be started, and has not given up.
+fn is_on_its_way(wanted: &Wanted, member: &Member) -> bool {
+    let status = member.agent.status();
+    status.is_some_and(|status| match status.server {
+        ServerState::Starting | ServerState::Loading { .. } => true,
+        ServerState::Fenced => !asked_down(wanted, member) && !member.is_leaving(),
+        ServerState::Running { .. } | ServerState::BackOff { .. } | ServerState::Stopping => false,
+    })
+}
+
 /// The latest reign that an agent remembers.
 fn last_reign(seen: &Observation) -> Option<u64> {
     let reigns = seen.members.iter().map(Member::reign);
     reigns.max().filter(|reign| *reign > 0)
 }
 
+/// The step that makes a member the primary.
+pub(super) fn promotion(seen: &Observation, member: &Member, reign: u64) -> Step {
+    let uid = member.uid().to_owned();
+    Step::Promote {
+        pod: target(member),
+        reign,
+        claims: claims::with(seen, Claim { reign, uid }),
+    }
+}
+
 fn promote(seen: &Observation, chosen: &Member, plan: &mut Plan) {
     let reign = next_reign(seen);
     let reason = format!("{} has the best copy of the data", chosen.name());
-    let step = Step::Promote {
-        pod: target(chosen),
-        reign,
-    };
+    let step = promotion(seen, chosen, reign);
     plan.push(step, &reason);
     let Some(ip) = chosen.ip() else { return };
     if seen.endpoint.as_deref() != Some(ip) {

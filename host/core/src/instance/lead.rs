@@ -1,6 +1,6 @@
 //! A primary is there: all others follow it.
 
-use super::elect::next_reign;
+use super::elect::{next_reign, promotion};
 use super::pushes::target;
 use super::{Member, Observation, Plan, Step, Wanted};
 use crate::agent::{Role, ServerState};
@@ -52,14 +52,14 @@ pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) 
         && seen.members.iter().any(|member| member.is_in_sync(primary))
     {
         let words = "its server answers nothing, and a replica is in sync";
-        plan.push(Step::Fence(target(primary)), words);
+        plan.push(fence(primary), words);
         return;
     }
     for member in &seen.members {
         let is_primary = primary.is_some_and(|primary| primary.ordinal == member.ordinal);
         if member.agent.serves() && !is_primary {
             let words = "another pod is the primary of a later reign";
-            plan.push(Step::Fence(target(member)), words);
+            plan.push(fence(member), words);
             return;
         }
         let asked = wanted.fenced.iter().any(|name| name == member.name());
@@ -68,9 +68,17 @@ pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) 
             .status()
             .is_none_or(|status| matches!(status.server, ServerState::Fenced));
         if asked && !is_primary && !is_down {
-            plan.push(Step::Fence(target(member)), "somebody asked for it");
+            plan.push(fence(member), "somebody asked for it");
             return;
         }
+    }
+}
+
+/// For the reign that it has now: should it be promoted before the order arrives, it goes on.
+fn fence(member: &Member) -> Step {
+    Step::Fence {
+        pod: target(member),
+        reign: member.reign(),
     }
 }
 
@@ -94,10 +102,7 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
     let forsworn = promises.max().unwrap_or(0).max(seen.remembered.forsworn);
     // One that is to end takes no order to begin anything.
     if seen.members.len() > 1 && !primary.is_leaving() && forsworn >= primary.reign() {
-        let step = Step::Promote {
-            pod: target(primary),
-            reign: next_reign(seen),
-        };
+        let step = promotion(seen, primary, next_reign(seen));
         plan.push(step, "the primary is heard again");
     }
 }

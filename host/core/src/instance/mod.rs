@@ -3,10 +3,14 @@
 //! No stored phase is read: the plan is right after a crash at any line.
 
 mod change;
+mod claims;
 mod decide;
 mod elect;
 mod endpoints;
+pub mod handover;
 mod lead;
+mod leader;
+mod lists;
 mod observation;
 mod plan;
 mod pushes;
@@ -16,14 +20,17 @@ mod verdict;
 mod view;
 
 pub use change::set_size;
+pub use claims::{Claim, claims, last_claim, unproven};
 pub use decide::decide;
-pub use elect::{Claim, last_claim, unproven};
+pub use elect::POSITIONS_GOOD_FOR_MS;
+pub use leader::Leader;
+pub use lists::MemberList;
 pub use observation::{
     AgentView, Asked, ClaimView, Member, NodeState, Observation, Permit, PodView, Remembered,
     RevisionView, Wanted, WantedStorage, primary,
 };
 pub use plan::{Plan, PlannedStep, Stall, Step, Target};
-pub use pushes::members;
+pub use pushes::{members, told};
 pub use roll::PROGRESS_DEADLINE;
 pub use surge::{claim_goes, temporary};
 pub use verdict::{Cause, Lagging, Stranded, Verdict, verdict};

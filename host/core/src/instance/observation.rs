@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Claim;
+use super::{Claim, MemberList};
 use crate::agent::{AgentStatus, Position, REDIS_PORT, Role, ServerState};
 
 /// What the spec wants, as far as the decision needs it.
@@ -65,8 +65,11 @@ pub struct Observation {
     pub config: RevisionView,
     /// The users that are to be in force.
     pub acl: RevisionView,
-    /// Who was to be promoted last, as it was written down before.
-    pub crown: Option<Claim>,
+    /// Who may be the primary, as it was written down before they were promoted.
+    pub claims: Vec<Claim>,
+    /// The lists of data pods that the primary may go by, as they were written down before; oldest
+    /// first.
+    pub lists: Vec<MemberList>,
     /// When this was seen, in milliseconds since 1970.
     pub now_ms: u64,
     /// What somebody is asked to approve, as the status has it.
@@ -123,16 +126,16 @@ pub struct Remembered {
     pub term: u64,
 }
 
-/// Whether another may be promoted without proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether another may be promoted without proof; the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Permit {
     /// The old primary has stopped by itself by now.
     Granted,
-    /// Not yet: too few agents have promised not to vouch for it.
-    Promises,
     /// Not yet: it may still serve for this many milliseconds.
     Wait(u64),
+    /// Not yet: too few agents have promised not to vouch for it.
+    Promises,
     /// Never: fences are off.
     Never,
 }

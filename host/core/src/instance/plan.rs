@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::{Claim, MemberList};
+
 /// A data pod that a step is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +30,11 @@ pub enum Step {
     PushConfig(Target),
     /// Give the agent the users, or confirm those it has.
     PushAcl(Target),
+    /// Write down the lists of data pods that the primary may go by, before agents are told the last.
+    WriteLists {
+        /// Oldest first.
+        lists: Vec<MemberList>,
+    },
     /// Tell the agent who the data pods are.
     PushMembers(Target),
     /// Make the server the primary.
@@ -36,6 +43,8 @@ pub enum Step {
         pod: Target,
         /// Its reign.
         reign: u64,
+        /// Who may be the primary from now on, to be written down before.
+        claims: Vec<Claim>,
     },
     /// Make the server a replica.
     Follow {
@@ -49,7 +58,14 @@ pub enum Step {
         ip: String,
     },
     /// Have the agent kill its server and keep it down.
-    Fence(Target),
+    Fence {
+        /// The pod.
+        pod: Target,
+        /// The last reign that is to go.
+        reign: u64,
+    },
+    /// Have the agent start a server that is kept down, to see what its copy is worth.
+    Start(Target),
     /// Have the agent promise not to vouch for primaries up to this reign.
     Forswear {
         /// The pod.
@@ -67,6 +83,8 @@ pub enum Step {
         ip: String,
         /// Reign of the replica as the primary.
         reign: u64,
+        /// Who may be the primary from now on, to be written down before.
+        claims: Vec<Claim>,
     },
     /// Have the agent of a primary whose pod ends stop at once: nobody is left who could take over.
     Leave(Target),
@@ -87,8 +105,13 @@ impl Step {
                 | Self::DeleteDeadPod(_)
                 | Self::HandOver { .. }
                 | Self::Leave(_)
-                | Self::Fence(_)
+                | Self::Fence { .. }
         )
+    }
+
+    /// True if no later step of the plan may be taken unless this one was.
+    pub fn is_first_of_all(&self) -> bool {
+        matches!(self, Self::Promote { .. } | Self::WriteLists { .. })
     }
 
     /// Its name in metrics.
@@ -98,10 +121,12 @@ impl Step {
             Self::SetReplicas { .. } => "set-replicas",
             Self::PushConfig(_) => "push-config",
             Self::PushAcl(_) => "push-acl",
+            Self::WriteLists { .. } => "write-lists",
             Self::PushMembers(_) => "push-members",
             Self::Promote { .. } => "promote",
             Self::Follow { .. } => "follow",
-            Self::Fence(_) => "fence",
+            Self::Fence { .. } => "fence",
+            Self::Start(_) => "start",
             Self::Forswear { .. } => "forswear",
             Self::HandOver { .. } => "hand-over",
             Self::Leave(_) => "leave",
@@ -154,6 +179,20 @@ impl Plan {
             step,
             reason: reason.into(),
         });
+    }
+
+    /// The lists of data pods that it writes down, if it does.
+    pub fn lists(&self) -> Option<&[MemberList]> {
+        self.steps.iter().find_map(|planned| match &planned.step {
+            Step::WriteLists { lists } => Some(lists.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// True if it promotes somebody.
+    pub fn promotes(&self) -> bool {
+        let promotes = |planned: &PlannedStep| matches!(planned.step, Step::Promote { .. });
+        self.steps.iter().any(promotes)
     }
 
     /// True if the plan has a disruptive step.

@@ -1,7 +1,7 @@
 //! What agents are to hold.
 
 use super::plan::Target;
-use super::{Member, Observation, Plan, Step, Wanted, surge};
+use super::{Member, MemberList, Observation, Plan, Step, Wanted, lists, surge};
 use crate::agent::{Members, Peer, ServerState};
 
 /// A step's target.
@@ -28,6 +28,15 @@ pub fn members(wanted: &Wanted, seen: &Observation) -> Members {
             })
             .collect(),
         fence_after_ms: wanted.fence_after_ms,
+        revision: 0,
+    }
+}
+
+/// What agents are told: the last list, once it is written down.
+pub fn told(wanted: &Wanted, lists: &[MemberList], seen: &Observation) -> Members {
+    Members {
+        revision: lists.last().map_or(0, |list| list.revision),
+        ..members(wanted, seen)
     }
 }
 
@@ -41,7 +50,14 @@ fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
 }
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
-    let peers = members(wanted, seen);
+    let lists = lists::next(wanted, seen);
+    if let Some(lists) = lists.as_ref().filter(|lists| **lists != seen.lists) {
+        let step = Step::WriteLists {
+            lists: lists.clone(),
+        };
+        plan.push(step, "the data pods, or the limit of the fence, are others");
+    }
+    let peers = lists.map(|lists| told(wanted, &lists, seen));
     for member in &seen.members {
         let Some(status) = member.agent.status() else {
             continue;
@@ -61,9 +77,9 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
             let reason = format!("revision {config} is wanted");
             plan.push(Step::PushConfig(target(member)), reason);
         }
+        let Some(peers) = &peers else { continue };
         let counts = peers.pods.iter().any(|peer| peer.pod_uid == member.uid());
-        // With replicas 0 nothing is known of the spec.
-        if wanted.replicas > 0 && counts && status.members != peers {
+        if counts && status.members != *peers {
             let reason = format!("there are {} data pods", peers.pods.len());
             plan.push(Step::PushMembers(target(member)), reason);
         }

@@ -5,7 +5,8 @@ use hera_core::agent::{
     ServerState,
 };
 use hera_core::instance::{
-    AgentView, ClaimView, Member, Observation, PodView, RevisionView, Wanted, WantedStorage,
+    AgentView, ClaimView, Member, MemberList, Observation, PodView, RevisionView, Wanted,
+    WantedStorage,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -43,6 +44,7 @@ pub fn seen() -> Observation {
         endpoint: Some("10.0.0.1".into()),
         config: RevisionView { revision: 3 },
         acl: RevisionView { revision: 5 },
+        lists: vec![MemberList::of(&alone())],
         ..Observation::default()
     }
 }
@@ -56,6 +58,7 @@ fn alone() -> Members {
             ip: Some("10.0.0.1".into()),
         }],
         fence_after_ms: 15_000,
+        revision: 1,
     }
 }
 
@@ -212,7 +215,9 @@ pub fn group(replicas: u32) -> Group {
             })
             .collect(),
         fence_after_ms: 15_000,
+        revision: 1,
     };
+    seen.lists = vec![MemberList::of(&peers)];
     for member in &mut seen.members {
         status(member).members = peers.clone();
     }

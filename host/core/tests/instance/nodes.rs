@@ -36,16 +36,16 @@ fn primary_lost(state: NodeState) -> Group {
 #[test]
 fn a_node_that_is_not_ready_proves_nothing() {
     let group = primary_lost(NodeState::NotReady);
-    assert_eq!(unproven(&group.seen).unwrap().uid, uid(0));
+    assert_eq!(unproven(&group.seen)[0].uid, uid(0));
     assert_eq!(names(&group), ["forswear", "forswear"]);
 }
 
 #[test]
 fn a_node_out_of_service_is_proof_and_another_is_promoted_at_once() {
     let group = primary_lost(NodeState::OutOfService);
-    assert_eq!(unproven(&group.seen), None);
+    assert_eq!(unproven(&group.seen), []);
     let plan = decide(&group.wanted, &group.seen);
-    let Some(Step::Promote { pod, reign }) = plan
+    let Some(Step::Promote { pod, reign, .. }) = plan
         .steps
         .iter()
         .map(|planned| &planned.step)
@@ -95,10 +95,10 @@ fn the_dead_pod_of_the_last_primary_goes_once_another_leads_or_none_can() {
         primary_lost(NodeState::OutOfService).change(move |_, seen| {
             seen.remembered.leaderless_ms = waited;
             // Nobody who is heard remembers it.
-            seen.crown = Some(Claim {
+            seen.claims = vec![Claim {
                 reign: REIGN,
                 uid: uid(0),
-            });
+            }];
             for member in &mut seen.members[1..] {
                 member.agent = AgentView::Unreachable("silence".into());
             }

@@ -3,7 +3,8 @@
 
 use hera_core::agent::{Role, ServerState};
 use hera_core::instance::{
-    AgentView, Cause, Member, Permit, Plan, PodView, Step, decide, set_size, unproven, verdict,
+    AgentView, Cause, Claim, Leader, Member, MemberList, Permit, Plan, PodView, Step, decide,
+    set_size, unproven, verdict,
 };
 
 use crate::fixtures::{Group, REIGN, address, group, status, uid};
@@ -21,7 +22,7 @@ fn names(plan: &Plan) -> Vec<&'static str> {
 
 fn promoted(plan: &Plan) -> Option<(String, u64)> {
     plan.steps.iter().find_map(|planned| match &planned.step {
-        Step::Promote { pod, reign } => Some((pod.name.clone(), *reign)),
+        Step::Promote { pod, reign, .. } => Some((pod.name.clone(), *reign)),
         _ => None,
     })
 }
@@ -125,7 +126,7 @@ fn p21_without_proof_nobody_is_promoted_before_the_old_primary_must_have_stopped
     let asked = plan(&silent());
     assert_eq!(names(&asked), ["forswear", "forswear"]);
     assert!(asked.waiting_for.unwrap().contains("too few"));
-    let claim = unproven(&silent().seen).unwrap();
+    let claim = unproven(&silent().seen).remove(0);
     assert_eq!((claim.reign, claim.uid), (REIGN, uid(0)));
 
     let promise = |permit| {
@@ -169,6 +170,15 @@ fn a_primary_that_ends_is_not_asked_to_begin_another_reign() {
 }
 
 #[test]
+fn one_reign_begins_in_a_plan() {
+    let group = group(3).change(|wanted, seen| {
+        wanted.promote = Some("shop-1".into());
+        status(&mut seen.members[1]).memory.forsworn = REIGN;
+    });
+    assert_eq!(names(&plan(&group)), ["promote"], "no handover beside it");
+}
+
+#[test]
 fn p14_of_two_that_serve_the_one_of_the_earlier_reign_is_fenced() {
     let group = group(3).change(|_, seen| {
         let other = status(&mut seen.members[1]);
@@ -177,10 +187,10 @@ fn p14_of_two_that_serve_the_one_of_the_earlier_reign_is_fenced() {
         other.memory.primary_uid = uid(1);
     });
     let plan = plan(&group);
-    let Some(Step::Fence(pod)) = plan.steps.last().map(|planned| &planned.step) else {
+    let Some(Step::Fence { pod, reign }) = plan.steps.last().map(|planned| &planned.step) else {
         panic!("{plan:?}")
     };
-    assert_eq!(pod.name, "shop-0");
+    assert_eq!((pod.name.as_str(), *reign), ("shop-0", REIGN));
 }
 
 #[test]
@@ -194,7 +204,7 @@ fn a_server_that_became_a_primary_by_hand_yields_to_the_one_that_was_promoted() 
     });
     let plan = plan(&group);
     let fenced = plan.steps.iter().find_map(|planned| match &planned.step {
-        Step::Fence(pod) => Some(pod.name.as_str()),
+        Step::Fence { pod, .. } => Some(pod.name.as_str()),
         _ => None,
     });
     assert_eq!(fenced, Some("shop-0"), "{plan:?}");
@@ -222,6 +232,39 @@ fn p20_a_pod_that_is_not_heard_blocks_only_itself() {
         promoted(&plan(&group)).map(|(pod, _)| pod).as_deref(),
         Some("shop-1")
     );
+}
+
+/// A new leader has heard one of two replicas, and not yet the one that has more.
+#[test]
+fn a_copy_that_is_about_to_be_heard_is_waited_for_a_moment() {
+    let heard = |agent: Option<AgentView>, waited| {
+        group(3)
+            .crash(0)
+            .links_down()
+            .at(0, 90, 9)
+            .at(1, 80, 9)
+            .change(move |_, seen| {
+                if let Some(agent) = agent {
+                    seen.members[2].agent = agent;
+                }
+                seen.remembered.leaderless_ms = waited;
+            })
+    };
+    let of = |group: &Group| promoted(&plan(group)).map(|(pod, _)| pod);
+    let first = || Some("shop-1".to_owned());
+    assert_eq!(of(&heard(Some(AgentView::Absent), 100)), None);
+    assert_eq!(
+        of(&heard(None, 100)),
+        None,
+        "it has not said where it stands"
+    );
+    assert_eq!(of(&heard(Some(AgentView::Absent), 2_000)), first());
+    let broken = AgentView::Unreachable("silence".into());
+    assert_eq!(of(&heard(Some(broken), 100)), first());
+    // Nor is the last primary's volume, which may be a snapshot, taken before.
+    let of_volume = |waited| of(&heard(Some(AgentView::Absent), waited).crash(1));
+    assert_eq!(of_volume(100), None);
+    assert_eq!(of_volume(2_000).as_deref(), Some("shop-0"));
 }
 
 #[test]
@@ -379,12 +422,12 @@ fn p07_what_was_written_down_counts_although_nobody_remembers_it() {
         .at(1, 80, 9)
         .at(2, 85, 9)
         .change(|_, seen| {
-            seen.crown = Some(hera_core::instance::Claim {
+            seen.claims = vec![Claim {
                 reign: REIGN + 3,
                 uid: uid(0),
-            });
+            }];
         });
-    assert_eq!(unproven(&crowned.seen).unwrap().reign, REIGN + 3);
+    assert_eq!(unproven(&crowned.seen)[0].reign, REIGN + 3);
     let asked = plan(&crowned);
     assert_eq!(names(&asked), ["forswear", "forswear"]);
     assert_eq!(promoted(&asked), None);
@@ -495,4 +538,299 @@ fn who_asks_for_a_fence_learns_what_is_not_done() {
         seen.members[2].agent = AgentView::Absent;
     });
     assert_eq!(plan(&missing).refused, None);
+}
+
+/// Its server is down, and what its copy is worth is not known: unknown is not zero.
+#[test]
+fn a_primary_that_its_fence_stopped_starts_before_a_copy_without_its_data_is_promoted() {
+    let copy_of = |reign, server: ServerState, waited| {
+        group(2)
+            .crash(0)
+            .crash(1)
+            .at(1, 0, 0)
+            .change(move |_, seen| {
+                status(&mut seen.members[0]).server = server;
+                status(&mut seen.members[1]).memory.reign = reign;
+                seen.remembered.leaderless_ms = waited;
+            })
+    };
+    let fenced = |server, waited| copy_of(0, server, waited);
+    for waited in [100, 600_000] {
+        let first = plan(&fenced(ServerState::Fenced, waited));
+        assert_eq!(names(&first), ["set-endpoint", "start"], "{first:?}");
+    }
+    let gave_up = ServerState::BackOff { until_unix_ms: 1 };
+    let has_some = plan(&copy_of(REIGN - 1, gave_up.clone(), 20_000));
+    assert_eq!(
+        promoted(&has_some).map(|(pod, _)| pod).as_deref(),
+        Some("shop-1")
+    );
+    let never_had = plan(&fenced(gave_up, 600_000));
+    assert_eq!(promoted(&never_had), None, "it would replace the data");
+    let loading = plan(&fenced(ServerState::Loading { pid: 9 }, 600_000));
+    assert_eq!(names(&loading), Vec::<&str>::new());
+    let why = loading.waiting_for.unwrap();
+    assert!(why.contains("shop-0 has later data"), "{why}");
+    let asked =
+        fenced(ServerState::Fenced, 100).change(|wanted, _| wanted.fenced = vec!["shop-0".into()]);
+    assert!(!names(&plan(&asked)).contains(&"start"));
+}
+
+/// A handover that stopped after it was written down leaves a claim that never began.
+#[test]
+fn without_fences_a_claim_that_never_began_is_given_up_by_the_pod_that_has_it() {
+    let claimed = |forsworn| {
+        group(3)
+            .crash(0)
+            .links_down()
+            .at(0, 90, 9)
+            .at(1, 90, 9)
+            .at(2, 85, 9)
+            .change(move |wanted, seen| {
+                wanted.fence_after_ms = 0;
+                seen.lists[0].fence_after_ms = 0;
+                for member in &mut seen.members {
+                    status(member).members.fence_after_ms = 0;
+                }
+                seen.claims = vec![Claim {
+                    reign: REIGN + 1,
+                    uid: uid(1),
+                }];
+                status(&mut seen.members[1]).memory.forsworn = forsworn;
+                seen.remembered.permit = Some(Permit::Never);
+            })
+    };
+    let asked = plan(&claimed(0));
+    assert_eq!(names(&asked), ["forswear"], "of the one alone");
+    let next = promoted(&plan(&claimed(REIGN + 1)));
+    assert_eq!(next, Some(("shop-1".into(), REIGN + 2)));
+}
+
+/// A handover that ended in the middle leaves two that may be the primary: proof about the one that was
+/// to take over says nothing of the one that serves on.
+#[test]
+fn a_primary_that_was_about_to_hand_over_is_not_forgotten() {
+    let begun = plan(&group(3).change(|wanted, _| wanted.promote = Some("shop-1".into())));
+    let Some(Step::HandOver { claims, .. }) = begun.steps.last().map(|p| &p.step) else {
+        panic!("{begun:?}")
+    };
+    let of = |reign, ordinal| Claim {
+        reign,
+        uid: uid(ordinal),
+    };
+    assert_eq!(*claims, [of(REIGN + 1, 1), of(REIGN, 0)]);
+
+    let claims = claims.clone();
+    let silent = group(3)
+        .unheard(0)
+        .links_down()
+        .at(1, 80, 9)
+        .at(2, 85, 9)
+        .change(move |_, seen| {
+            seen.claims = claims;
+            for member in &mut seen.members[1..] {
+                status(member).memory.forsworn = REIGN + 1;
+            }
+        });
+    assert_eq!(unproven(&silent.seen), [of(REIGN, 0)]);
+    assert_eq!(promoted(&plan(&silent)), None);
+    assert_eq!(permit(&silent, 1_000), Some(Permit::Wait(16_000)));
+    let over = silent.change(|_, seen| seen.remembered.permit = Some(Permit::Granted));
+    let next = plan(&over);
+    let Some(Step::Promote { claims, .. }) = next.steps.first().map(|p| &p.step) else {
+        panic!("{next:?}")
+    };
+    assert_eq!(*claims, [of(REIGN + 2, 2)]);
+}
+
+#[test]
+fn a_list_is_written_down_before_anybody_is_told_and_stays_until_the_primary_has_the_next() {
+    let other = |name: &str| {
+        let name = name.to_owned();
+        group(3).change(move |_, seen| {
+            seen.members[2].pod.as_mut().unwrap().uid = name;
+        })
+    };
+    let first = plan(&other("uid-9"));
+    let Step::WriteLists { lists } = &first.steps[0].step else {
+        panic!("{first:?}")
+    };
+    let pods = |list: &MemberList| (list.revision, list.uids.join(" "));
+    let told: Vec<_> = lists.iter().map(pods).collect();
+    let (before, after) = (
+        "uid-0 uid-1 uid-2".to_owned(),
+        "uid-0 uid-1 uid-9".to_owned(),
+    );
+    assert_eq!(told, [(1, before), (2, after)]);
+    assert_eq!(names(&first)[1..], ["push-members"; 3]);
+
+    // The primary does not take it: the former list stays, whoever else has the next.
+    let lists = lists.clone();
+    let half = other("uid-9").change(move |_, seen| {
+        let told = {
+            let members = &mut status(&mut seen.members[1]).members;
+            members.pods[2].pod_uid = "uid-9".into();
+            members.revision = 2;
+            members.clone()
+        };
+        status(&mut seen.members[2]).members = told;
+        seen.lists = lists;
+    });
+    assert_eq!(names(&plan(&half)), ["push-members"]);
+    let whole = half.change(|_, seen| {
+        status(&mut seen.members[0]).members = status(&mut seen.members[1]).members.clone();
+    });
+    let last = plan(&whole);
+    let [Step::WriteLists { lists }] = &last
+        .steps
+        .iter()
+        .map(|p| p.step.clone())
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{last:?}")
+    };
+    assert_eq!(
+        lists.iter().map(|list| list.revision).collect::<Vec<_>>(),
+        [2]
+    );
+}
+
+#[test]
+fn where_nobody_can_be_the_primary_lists_that_are_too_many_are_dropped() {
+    let changed_often = |heard: bool| {
+        let group = group(2).crash(0).at(0, 90, 9).at(1, 90, 9).links_down();
+        let group = if heard { group } else { group.unheard(0) };
+        group.change(|_, seen| {
+            let list = seen.lists[0].clone();
+            seen.lists = (1..=32)
+                .map(|revision| MemberList {
+                    revision,
+                    fence_after_ms: 1_000 + revision,
+                    ..list.clone()
+                })
+                .collect();
+        })
+    };
+    assert_eq!(
+        plan(&changed_often(false)).lists(),
+        None,
+        "it may go by any"
+    );
+    let dead = plan(&changed_often(true));
+    let revisions = dead.lists().unwrap().iter().map(|list| list.revision);
+    assert_eq!(revisions.collect::<Vec<_>>(), [33]);
+}
+
+#[test]
+fn nobody_is_promoted_who_goes_by_a_list_that_is_not_written_down() {
+    let unknown = group(3)
+        .crash(0)
+        .links_down()
+        .at(0, 90, 9)
+        .at(1, 80, 9)
+        .at(2, 85, 9)
+        .change(|_, seen| {
+            status(&mut seen.members[2]).members.revision = 9;
+        });
+    let first = plan(&unknown);
+    assert_eq!(names(&first), ["push-members"], "it is told first");
+    let late = unknown.change(|_, seen| seen.remembered.leaderless_ms = 2_000);
+    assert_eq!(promoted(&plan(&late)), Some(("shop-1".into(), REIGN + 1)));
+}
+
+fn permit(group: &Group, now: u64) -> Option<Permit> {
+    let mut leader = Leader::new(1, 0);
+    let asked = |leader: &mut Leader, now| {
+        let limit = group.wanted.fence_after_ms;
+        leader.remember(&group.seen, limit, now).permit
+    };
+    asked(&mut leader, 0);
+    asked(&mut leader, now)
+}
+
+/// The primary went away before it was told: a pod that it asks is not in the list of today.
+#[test]
+fn promises_count_over_every_list_that_the_primary_may_have() {
+    let away = |written: &[&str]| {
+        let written = written.iter().map(|uid| (*uid).to_owned()).collect();
+        group(3).unheard(0).links_down().change(move |_, seen| {
+            seen.members[2].pod.as_mut().unwrap().uid = "uid-9".into();
+            let today = MemberList {
+                revision: 2,
+                uids: vec![uid(0), uid(1), "uid-9".into()],
+                fence_after_ms: 15_000,
+            };
+            for member in &mut seen.members[1..] {
+                let members = &mut status(member).members;
+                members.pods[2].pod_uid = "uid-9".into();
+                members.revision = 2;
+                status(member).memory.forsworn = REIGN;
+            }
+            let before = MemberList {
+                revision: 1,
+                uids: written,
+                fence_after_ms: 15_000,
+            };
+            seen.lists = vec![before, today];
+        })
+    };
+    let uids = [uid(0), uid(1), uid(2)];
+    let of_three: Vec<&str> = uids.iter().map(String::as_str).collect();
+    assert_eq!(permit(&away(&of_three), 60_000), Some(Permit::Promises));
+    assert_eq!(
+        permit(&away(&["uid-0", "uid-1", "uid-9"]), 60_000),
+        Some(Permit::Granted)
+    );
+}
+
+/// A pod that was made anew has the volume, and with it the promise, of the one before.
+#[test]
+fn a_promise_goes_with_the_volume_and_a_volume_in_other_hands_is_proof() {
+    let anew = |ordinal: usize, former: &str| {
+        let former = former.to_owned();
+        group(3).unheard(0).links_down().change(move |_, seen| {
+            if ordinal == 0 {
+                seen.members[0].agent = seen.members[1].agent.clone();
+            }
+            let uid = format!("uid-{}", ordinal + 7);
+            seen.members[ordinal].pod.as_mut().unwrap().uid = uid;
+            status(&mut seen.members[ordinal]).memory.former = vec![former];
+            for member in &mut seen.members[1..] {
+                status(member).memory.forsworn = REIGN;
+            }
+        })
+    };
+    assert_eq!(permit(&anew(2, "uid-2"), 60_000), Some(Permit::Granted));
+    assert_eq!(permit(&anew(2, "uid-5"), 60_000), Some(Permit::Promises));
+    assert_eq!(unproven(&anew(0, "uid-0").seen), []);
+    assert!(!unproven(&anew(0, "uid-5").seen).is_empty());
+}
+
+/// It stops by the limit that it was told, whatever the spec says by now.
+#[test]
+fn a_primary_that_was_told_a_longer_limit_is_waited_for_as_long() {
+    let away = |limit| {
+        group(3)
+            .unheard(0)
+            .links_down()
+            .change(move |wanted, seen| {
+                wanted.fence_after_ms = 1_000;
+                seen.lists[0].fence_after_ms = limit;
+                let later = MemberList {
+                    revision: 2,
+                    fence_after_ms: 1_000,
+                    ..seen.lists[0].clone()
+                };
+                seen.lists.push(later);
+                for member in &mut seen.members[1..] {
+                    let status = status(member);
+                    status.memory.forsworn = REIGN;
+                    status.members.fence_after_ms = 1_000;
+                    status.members.revision = 2;
+                }
+            })
+    };
+    assert_eq!(permit(&away(15_000), 5_000), Some(Permit::Wait(12_000)));
+    assert_eq!(permit(&away(15_000), 17_000), Some(Permit::Granted));
+    assert_eq!(permit(&away(0), 90_000), Some(Permit::Never));
 }

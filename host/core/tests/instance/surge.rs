@@ -2,8 +2,8 @@
 
 use hera_core::agent::Role;
 use hera_core::instance::{
-    AgentView, Asked, PROGRESS_DEADLINE, Permit, Plan, Step, claim_goes, decide, members, set_size,
-    temporary, verdict,
+    AgentView, Asked, MemberList, PROGRESS_DEADLINE, Permit, Plan, Step, claim_goes, decide,
+    members, set_size, temporary, verdict,
 };
 
 use crate::fixtures::{Group, HOUR, REIGN, address, claim, group, member, status, uid};
@@ -24,7 +24,9 @@ fn joined(replicas: u32) -> Group {
         spare.pod.as_mut().unwrap().since_ms = seen.now_ms;
         seen.members.push(spare);
         seen.replica_endpoints.push(address(wanted.replicas));
-        let peers = members(wanted, seen);
+        let mut peers = members(wanted, seen);
+        peers.revision = 1;
+        seen.lists = vec![MemberList::of(&peers)];
         for member in &mut seen.members {
             status(member).members = peers.clone();
         }
@@ -375,7 +377,8 @@ fn a_temporary_pod_that_led_last_is_waited_for_before_the_other_copy_is_taken() 
     let ended = |waited: u64| {
         let mut world = World::of(joined(1));
         world.run_until("shop-0 is replaced");
-        world.passes(2);
+        // It is heard, and told who the others are.
+        world.passes(3);
         world.group.change(|_, seen| {
             (seen.members[1].pod, seen.members[1].agent) = (None, AgentView::Absent);
             let first = status(&mut seen.members[0]);
@@ -383,16 +386,17 @@ fn a_temporary_pod_that_led_last_is_waited_for_before_the_other_copy_is_taken() 
             first.memory.reign = REIGN;
             first.memory.forsworn = REIGN + 1;
             seen.members[0].position = Some(Default::default());
-            seen.crown = Some(hera_core::instance::Claim {
+            seen.claims = vec![hera_core::instance::Claim {
                 reign: REIGN + 1,
                 uid: uid(1),
-            });
+            }];
             seen.remembered.permit = Some(Permit::Granted);
             seen.remembered.leaderless_ms = waited;
         })
     };
     let early = plan(&ended(19_000));
-    assert!(early.waiting_for.unwrap().contains("may have later data"));
+    let why = early.waiting_for.unwrap();
+    assert!(why.contains("may have later data"), "{why}");
     assert_eq!(
         set_size(&ended(0).wanted, &ended(0).seen),
         2,

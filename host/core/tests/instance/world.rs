@@ -1,8 +1,8 @@
 //! A StatefulSet, its pods and their agents, as far as a roll needs them: what is planned is carried
 //! out at once, and nothing is remembered between two passes.
 
-use hera_core::agent::{Link, Role};
-use hera_core::instance::{AgentView, Plan, PodView, Step, claim_goes, decide, set_size};
+use hera_core::agent::{Link, Members, Role};
+use hera_core::instance::{AgentView, Plan, PodView, Step, claim_goes, decide, set_size, told};
 
 use crate::fixtures::{Group, address, claim, group, member, pod, status};
 
@@ -126,9 +126,10 @@ impl World {
             }
         }
         let plan = decide(wanted, seen);
+        let peers = told(wanted, plan.lists().unwrap_or(&seen.lists), seen);
         self.scale(size);
         for planned in plan.steps {
-            self.carry_out(planned.step);
+            self.carry_out(planned.step, &peers);
         }
     }
 
@@ -194,13 +195,14 @@ impl World {
             };
             agent.link = None;
             agent.memory = Default::default();
+            agent.members = Default::default();
             member.agent = fresh.agent;
         } else if let Some(link) = &mut status(member).link {
             link.up = true;
         }
     }
 
-    fn carry_out(&mut self, step: Step) {
+    fn carry_out(&mut self, step: Step, peers: &Members) {
         let seen = &mut self.group.seen;
         let index = |name: &str| {
             let mut members = seen.members.iter();
@@ -209,11 +211,11 @@ impl World {
         match step {
             Step::SetEndpoint { ip } => seen.endpoint = ip,
             Step::SetReplicas { ips } => seen.replica_endpoints = ips,
+            Step::WriteLists { lists } => seen.lists = lists,
             Step::PushMembers(pod) => {
                 // Its StatefulSet may have taken it away meanwhile.
                 let Some(at) = index(&pod.name) else { return };
-                let peers = hera_core::instance::members(&self.group.wanted, seen);
-                status(&mut seen.members[at]).members = peers;
+                status(&mut seen.members[at]).members = peers.clone();
             }
             Step::Follow { pod, reign, ip, .. } => {
                 let Some(at) = index(&pod.name) else { return };
@@ -224,7 +226,9 @@ impl World {
                 to,
                 ip,
                 reign,
+                claims,
             } => {
+                seen.claims = claims;
                 let (old, new) = (index(&from.name).unwrap(), index(&to.name).unwrap());
                 follow(&mut seen.members[old], reign, ip.clone());
                 let leader = status(&mut seen.members[new]);

@@ -3,7 +3,7 @@
 use rand::Rng as _;
 
 use crate::net::{API, OPERATORS, Weather};
-use crate::pod::{Pod, Process, Role};
+use crate::pod::{Persistence, Pod, Process, Role};
 use crate::world::World;
 
 impl World {
@@ -185,8 +185,10 @@ impl World {
             self.stop_server(old, 0);
             let from = &mut self.pods[old];
             from.gone = true;
-            self.api.removed |= 1 << old;
-            pod.inherit(from);
+            // Without a volume nothing outlives the pod.
+            if self.persistence != Persistence::None {
+                pod.inherit(from);
+            }
         }
         self.pods.push(pod);
     }
@@ -228,6 +230,25 @@ impl World {
         }
     }
 
+    /// Somebody says of the pods that are gone that they are, and their agents hold no volume any more.
+    pub(crate) fn a_person_says(&mut self) {
+        self.note(|_| "a person says who is dead".to_owned());
+        for gone in (0..self.pods.len())
+            .filter(|pod| self.pods[*pod].gone)
+            .collect::<Vec<_>>()
+        {
+            let ordinal = self.pods[gone].ordinal;
+            for pod in self
+                .pods
+                .iter_mut()
+                .filter(|pod| !pod.gone && pod.ordinal == ordinal)
+            {
+                pod.former |= 1 << gone;
+                pod.news = true;
+            }
+        }
+    }
+
     /// No fault is left.
     pub fn mend(&mut self) {
         self.heal_network();
@@ -244,7 +265,6 @@ impl World {
                 it.gone = true;
                 it.role = Role::Held;
                 self.stop_server(pod, 0);
-                self.api.removed |= 1 << pod;
             }
         }
         self.disturb();

@@ -1,101 +1,176 @@
-//! A planned handover, step by step; it may end at each.
+//! A handover under way: the real moves ([`hera_core::instance::handover`]), each at a moment of its
+//! own.
 
-use super::{Job, Known, Operator, PAUSE, Stage};
-use crate::net::Order;
+use std::collections::VecDeque;
+
+use hera_core::instance::handover::{Move, Otherwise, PAUSE_MS, has_everything};
+use hera_core::instance::{Claim, Target};
+
+use super::seen::{pod_of, position};
+use super::{Known, Operator, PATIENCE};
+use crate::net::{Members, Order};
+use crate::pod::NAMES;
 use crate::world::Api;
 
-impl Operator {
-    /// Writes pause, offsets are equal, the old primary follows, and only then the new one is
-    /// promoted.
-    pub(super) fn hand_over(&mut self, api: &mut Api, now: u64) {
-        let Job::Handover {
+/// A handover under way.
+#[derive(Clone, Debug)]
+pub struct HandOver {
+    from: usize,
+    to: usize,
+    reign: u64,
+    claims: Vec<Claim>,
+    moves: VecDeque<Move>,
+    paused: Option<u64>,
+    awaited: Vec<u64>,
+    since: u64,
+    /// Where both were, while the old one is asked once more.
+    places: Option<(Known, Known)>,
+    ticket: u64,
+    failed: bool,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.position)
+    }
+}
+
+impl HandOver {
+    pub(super) fn new(
+        from: usize,
+        to: usize,
+        reign: u64,
+        claims: Vec<Claim>,
+        members: Members,
+    ) -> Self {
+        let others = members.iter().filter(|pod| *pod != from && *pod != to);
+        let others = others.map(|pod| Target {
+            name: NAMES[pod].to_owned(),
+            uid: NAMES[pod].to_owned(),
+        });
+        Self {
             from,
             to,
             reign,
-            since,
-            stage,
-        } = self.job
-        else {
-            return;
+            claims,
+            moves: Move::all(others).into(),
+            paused: None,
+            awaited: Vec::new(),
+            since: 0,
+            places: None,
+            ticket: 0,
+            failed: false,
+        }
+    }
+}
+
+impl Operator {
+    /// Goes on; none while an answer is awaited, else whether it came to its end.
+    pub(super) fn hand_over(
+        &mut self,
+        over: &mut HandOver,
+        api: &mut Api,
+        now: u64,
+    ) -> Option<bool> {
+        let step = over.moves.front()?.clone();
+        let done = self.make(over, &step, api, now)?;
+        over.moves.pop_front();
+        over.awaited.clear();
+        over.places = None;
+        if !done {
+            over.failed = true;
+            let otherwise = step.otherwise();
+            if otherwise != Otherwise::GoOn {
+                over.moves = otherwise.moves().into();
+            }
+        }
+        if over.moves.is_empty() {
+            return Some(!over.failed);
+        }
+        self.next_tick = 0;
+        None
+    }
+
+    /// Makes a move, or goes on with it; none while an answer is awaited.
+    fn make(&mut self, over: &mut HandOver, step: &Move, api: &mut Api, now: u64) -> Option<bool> {
+        let late = |over: &HandOver| step.is_too_late(over.paused.map_or(0, |at| now - at));
+        let (reign, whom) = (over.reign, over.to);
+        let (pod, order) = match step {
+            Move::Claim => {
+                api.claims.clone_from(&over.claims);
+                return Some(true);
+            }
+            // Here nodes follow at once, and a replica that lags behind is waited for in the pause.
+            Move::Ready => return Some(true),
+            Move::Lead => {
+                api.endpoint = Some(over.to);
+                return Some(true);
+            }
+            Move::LeadBack => {
+                api.endpoint = Some(over.from);
+                return Some(true);
+            }
+            Move::Await => return self.await_parity(over, now, late(over)),
+            Move::Pause => {
+                over.paused.get_or_insert(now);
+                let millis = PAUSE_MS;
+                (over.from, Order::Pause { millis, reign })
+            }
+            Move::Demote => (over.from, Order::Follow { reign, whom }),
+            Move::Promote => {
+                let ticket = over.ticket;
+                (over.to, Order::Promote { reign, ticket })
+            }
+            Move::Follow(other) => (
+                pod_of(&other.uid).unwrap_or_default(),
+                Order::Follow { reign, whom },
+            ),
+            Move::Release => (over.from, Order::Release),
         };
-        let next = match stage {
-            Stage::Pausing(id) => match self.answer(id) {
-                Some(true) => Some(self.ask_both(from, to, now)),
-                Some(false) => None,
-                None => Some(stage),
-            },
-            Stage::Parity { asked } => {
-                let fresh = |pod: usize| self.positions[pod].filter(|known| known.asked >= asked);
-                match (fresh(from), fresh(to)) {
-                    (Some(old), Some(new)) => {
-                        let (old, new) = (old.position, new.position);
-                        if (old.branch, old.keys) == (new.branch, new.keys) {
-                            let order = Order::Follow { reign, whom: to };
-                            let id = self.order(from, order, now);
-                            Some(Stage::Demoting(id, new.branch, new.keys))
-                        } else {
-                            Some(self.ask_both(from, to, now))
-                        }
-                    }
-                    _ => Some(stage),
-                }
+        match over.awaited.first() {
+            None if late(over) => Some(false),
+            None => {
+                over.since = now;
+                over.awaited.push(self.order(pod, order, now));
+                None
             }
-            Stage::Demoting(id, branch, keys) => match self.answer(id) {
-                Some(true) => {
-                    self.order(to, Order::Position, now);
-                    Some(Stage::Ticket {
-                        asked: now,
-                        branch,
-                        keys,
-                    })
-                }
-                Some(false) => None,
-                None => Some(stage),
-            },
-            Stage::Ticket {
-                asked,
-                branch,
-                keys,
-            } => {
-                let known = self.positions[to].filter(|known| known.asked >= asked);
-                // A server that has started again may have less.
-                let same =
-                    |known: &Known| (known.position.branch, known.position.keys) == (branch, keys);
-                if known.is_some_and(|known| !same(&known)) {
-                    self.job = Job::None;
-                    return;
-                }
-                if let Some(known) = known {
-                    api.crown = Some((to, reign));
-                    let ticket = known.position.ticket;
-                    let id = self.order(to, Order::Promote { reign, ticket }, now);
-                    self.order(from, Order::Release, now);
-                    self.job = Job::Promoted { id, since: now };
-                    return;
-                }
-                Some(stage)
-            }
-        };
-        match next {
-            Some(stage) if now < since + PAUSE => {
-                self.job = Job::Handover {
-                    from,
-                    to,
-                    reign,
-                    since,
-                    stage,
-                };
-            }
-            _ => {
-                self.order(from, Order::Release, now);
-                self.job = Job::None;
-            }
+            Some(id) => self
+                .answer(*id)
+                .or_else(|| (now >= over.since + PATIENCE).then_some(false)),
         }
     }
 
-    fn ask_both(&mut self, from: usize, to: usize, now: u64) -> Stage {
-        self.order(from, Order::Position, now);
-        self.order(to, Order::Position, now);
-        Stage::Parity { asked: now }
+    /// Both are asked, and then the old one once more: what it wrote meanwhile counts as well.
+    fn await_parity(&mut self, over: &mut HandOver, now: u64, late: bool) -> Option<bool> {
+        let answers: Vec<_> = over.awaited.iter().map(|id| self.answer(*id)).collect();
+        if answers.contains(&Some(false)) || late {
+            return Some(false);
+        }
+        if answers.contains(&None) {
+            return None;
+        }
+        let at = |pod: usize| self.positions[pod];
+        match (over.places, answers.is_empty()) {
+            (None, true) => {
+                over.awaited = [over.from, over.to]
+                    .map(|pod| self.order(pod, Order::Position, now))
+                    .into();
+                None
+            }
+            (None, false) => {
+                over.places = at(over.from).zip(at(over.to));
+                over.awaited = vec![self.order(over.from, Order::Position, now)];
+                None
+            }
+            (Some((was, has)), _) => {
+                let after = at(over.from).unwrap_or(was);
+                if has_everything(&position(&has), &position(&was), &position(&after)) {
+                    over.ticket = has.position.ticket;
+                    return Some(true);
+                }
+                (over.places, over.awaited) = (None, Vec::new());
+                None
+            }
+        }
     }
 }

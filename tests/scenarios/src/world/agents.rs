@@ -64,7 +64,7 @@ impl World {
         let pod = &mut self.pods[index];
         let seen = pod.term;
         if order == Order::Position {
-            let can = pod.runs() || pod.fenced;
+            let can = pod.runs();
             let position = can.then(|| pod.position(self.time));
             return (can, position);
         }
@@ -97,12 +97,15 @@ impl World {
                 }
                 can
             }
-            Order::Forswear { reign } => {
-                let serves = pod.role == Role::Primary && pod.reign <= reign;
-                if !serves {
-                    pod.forsworn = pod.forsworn.max(reign);
+            Order::Start => {
+                if std::mem::take(&mut pod.fenced) {
+                    pod.process = Process::Loading(self.time + self.rng.random_range(50..500));
                 }
-                !serves
+                true
+            }
+            Order::Forswear { reign } => {
+                pod.forsworn = pod.forsworn.max(reign);
+                true
             }
             Order::Members(members) => {
                 let newer = members.revision >= pod.members.revision
@@ -260,6 +263,18 @@ impl World {
         let chosen = &self.pods[index];
         let (reign, data, counted) = (chosen.reign, chosen.data, chosen.counted);
         let leader = OPERATORS[usize::from(self.operators[1].leads(now))];
+        // A copy of a later reign, whether its server runs or not.
+        let forgotten = self.pods.iter().find(|other| {
+            other.index != index
+                && !other.gone
+                && other.up
+                && !other.frozen
+                && (other.fenced || matches!(other.process, Process::Loading(_)))
+                && other.reign > reign
+                && self.api.listed & (1 << other.index) != 0
+                && self.net.both_ways(other.index, leader)
+                && !self.branches.contains(data, other.disk)
+        });
         let better = self.pods.iter().find(|other| {
             other.index != index
                 && !other.gone
@@ -278,7 +293,7 @@ impl World {
                         && other.data.len > data.len)
         });
         if calm > 5_000
-            && let Some(better) = better
+            && let Some(better) = better.or(forgotten)
         {
             let better = (better.index, better.reign, better.data);
             self.broken(Guarantee::BestCopy, |_| {

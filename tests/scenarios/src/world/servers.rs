@@ -173,31 +173,22 @@ impl World {
         }
     }
 
-    /// The agent kills a server that nobody confirms, or that answers nothing.
+    /// The agent kills a server that nobody confirms.
     pub(super) fn stop_unconfirmed(&mut self, index: usize) {
         let now = self.time;
-        let pod = &self.pods[index];
-        let hangs = pod.stopped_at.is_some()
-            && !pod
-                .watch
-                .as_ref()
-                .is_some_and(|watch| watch.must_stop(pod.clock(now)));
-        if !hangs {
-            self.fenced += 1;
-            let well = self.net.is_whole() && self.net.weather.slow == 0;
-            let calm = if well {
-                now - self.disturbed_at.max(self.stirred_at)
-            } else {
-                0
-            };
-            let longest = self.api.lists.iter().map(|list| list.fence_after).max();
-            if calm > longest.unwrap_or(0) + 30_000 {
-                self.broken(Guarantee::Settles, |_| {
-                    format!("pod {index} is stopped although nothing was wrong for {calm} ms")
-                });
-            }
-            self.pods[index].fenced = true;
+        self.fenced += 1;
+        let well = self.net.is_whole() && self.net.weather.slow == 0;
+        let calm = if well {
+            now - self.disturbed_at.max(self.stirred_at)
+        } else {
+            0
+        };
+        if calm > self.longest_limit() + 30_000 {
+            self.broken(Guarantee::Settles, |_| {
+                format!("pod {index} is stopped although nothing was wrong for {calm} ms")
+            });
         }
+        self.pods[index].fenced = true;
         self.note(|_| format!("agent {index} kills its server"));
         self.stop_server(index, 200);
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hera_core::acl::AclSet;
 use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
-use hera_core::instance::{Change, ChangeKind, Plan, PlannedStep, Step, Target};
+use hera_core::instance::{Change, ChangeKind, Claim, Plan, PlannedStep, Step, Target};
 use hera_kube::Severity;
 use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
@@ -14,7 +14,7 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use tracing::{info, warn};
 
 use super::site::Site;
-use super::{PassError, crown, events, handover};
+use super::{PassError, events, handover, written};
 use crate::agents::{AgentClient, AgentError};
 use crate::users;
 
@@ -111,8 +111,9 @@ async fn steps(
                 shared.metrics.steps.with_label_values(&[name]).inc();
                 notes.extend(note);
             }
-            // Nobody is led to a server, or follows one, that was not promoted.
-            Err(error) if matches!(planned.step, Step::Promote { .. }) => return Err(error),
+            // Nobody is led to a server, or follows one, that was not promoted; nobody is told a list
+            // that is not written down.
+            Err(error) if planned.step.is_first_of_all() => return Err(error),
             Err(error) => {
                 warn!(step = name, %error, "the step failed");
                 failed.get_or_insert(error);
@@ -150,7 +151,7 @@ async fn one(
             let note = format!("pod {} is the primary now: {reason}", pod.name);
             Some((Severity::Normal, events::PROMOTED, note))
         }
-        Step::Fence(pod) => {
+        Step::Fence { pod, .. } => {
             let note = format!("the server of pod {} is down: {reason}", pod.name);
             Some((Severity::Warning, events::FENCED, note))
         }
@@ -169,8 +170,9 @@ async fn one(
         Step::SetReplicas { ips } => set_replicas(material, ips).await,
         Step::PushConfig(pod) => push_config(material, pod).await,
         Step::PushAcl(pod) => push_acl(material, pod).await,
+        Step::WriteLists { lists } => written::write_lists(material.site, lists).await,
         Step::PushMembers(pod) => push_members(material, pod).await,
-        Step::Promote { pod, reign } => promote(material, pod, *reign).await,
+        Step::Promote { pod, reign, claims } => promote(material, pod, *reign, claims).await,
         Step::Follow {
             pod,
             reign,
@@ -186,7 +188,8 @@ async fn one(
             };
             order(material, pod, follow).await
         }
-        Step::Fence(pod) => order(material, pod, Order::Fence).await,
+        Step::Fence { pod, reign } => order(material, pod, Order::Fence { reign: *reign }).await,
+        Step::Start(pod) => order(material, pod, Order::Start).await,
         Step::Forswear { pod, reign } => {
             order(material, pod, Order::Forswear { reign: *reign }).await
         }
@@ -195,7 +198,16 @@ async fn one(
             to,
             ip,
             reign,
-        } => handover::carry_out(material, from, to, ip, *reign).await,
+            claims,
+        } => {
+            let next = handover::Next {
+                pod: to,
+                ip,
+                reign: *reign,
+                claims,
+            };
+            handover::carry_out(material, from, &next).await
+        }
         Step::Leave(pod) => order(material, pod, Order::Leave).await,
         Step::DeletePod(pod) => delete_pod(material, pod, None).await,
         Step::DeleteDeadPod(pod) => delete_pod(material, pod, Some(0)).await,
@@ -285,9 +297,6 @@ async fn push_members(material: &Material<'_>, pod: &Target) -> Result<(), PassE
     };
     let request = material.request(members.clone());
     let pushed = material.agent(&pod.uid)?.push_members(&request).await;
-    let site = material.site;
-    let groups = &site.shared.groups;
-    groups.note_change(&site.instance(), site.term);
     pushed.map(drop).map_err(|error| material.refused(error))
 }
 
@@ -297,8 +306,13 @@ async fn order(material: &Material<'_>, pod: &Target, order: Order) -> Result<()
     given.map(drop).map_err(|error| material.refused(error))
 }
 
-async fn promote(material: &Material<'_>, pod: &Target, reign: u64) -> Result<(), PassError> {
-    crown::write(material.site, &pod.uid, reign).await?;
+async fn promote(
+    material: &Material<'_>,
+    pod: &Target,
+    reign: u64,
+    claims: &[Claim],
+) -> Result<(), PassError> {
+    written::write_claims(material.site, claims).await?;
     let ticket = material.agent(&pod.uid)?.position().await?.ticket;
     order(material, pod, Order::Promote { reign, ticket }).await
 }

@@ -1,22 +1,44 @@
-//! Another server takes over without a write lost (redis-facts §2.4 A2): writes pause, offsets are
-//! equal, the old primary follows, and only then the new one is promoted. Whatever ends it in the
-//! middle leaves no primary for a moment, and never two.
+//! Another server takes over without a write lost: the moves of [`hera_core::instance::handover`].
 
 use std::time::{Duration, Instant};
 
 use hera_core::agent::{Order, Position, REDIS_PORT, Request};
-use hera_core::instance::{Member, Target};
-use tracing::info;
+use hera_core::instance::handover::{Move, Otherwise, PARITY_MS, PAUSE_MS, has_everything};
+use hera_core::instance::{Claim, Member, Target};
+use tracing::{info, warn};
 
 use super::act::Material;
-use super::{PassError, act, crown};
+use super::{PassError, act, written};
 use crate::agents::{AgentClient, AgentError};
 
-/// Writes wait this long at most; the pause ends by itself.
-const PAUSE: Duration = Duration::from_millis(2_000);
-/// Offsets that are not equal by then will not be in time.
-const PARITY: Duration = Duration::from_millis(1_000);
 const LOOK: Duration = Duration::from_millis(2);
+const PARITY: Duration = Duration::from_millis(PARITY_MS);
+
+/// Who takes over.
+pub struct Next<'a> {
+    pub pod: &'a Target,
+    pub ip: &'a str,
+    pub reign: u64,
+    /// Who may be the primary from then on.
+    pub claims: &'a [Claim],
+}
+
+/// A handover under way.
+struct HandOver<'a> {
+    material: &'a Material<'a>,
+    next: &'a Next<'a>,
+    old: AgentClient,
+    new: AgentClient,
+    /// When the pause was ordered.
+    paused: Option<Instant>,
+    /// Of the position at which the new one has everything.
+    ticket: u64,
+    /// The first that failed of those without which it goes on.
+    failed: Option<PassError>,
+}
+
+/// A move without which it does not go on.
+type Ended = (Otherwise, PassError);
 
 /// Hands over.
 ///
@@ -25,80 +47,165 @@ const LOOK: Duration = Duration::from_millis(2);
 pub async fn carry_out(
     material: &Material<'_>,
     from: &Target,
-    to: &Target,
-    ip: &str,
-    reign: u64,
+    next: &Next<'_>,
 ) -> Result<(), PassError> {
-    let (old, new) = (material.agent(&from.uid)?, material.agent(&to.uid)?);
-    // Before the pause: clients wait neither for agents that do not answer or that are not connected
-    // yet, nor for the API server, nor for nodes that follow late.
-    tokio::try_join!(old.position(), new.position())?;
-    crown::write(material.site, &to.uid, reign).await?;
-    let groups = &material.site.shared.groups;
-    tokio::time::sleep(groups.until_nodes_follow(&material.site.instance())).await;
-    keeps_up(&old, &new).await?;
-    let follow = Order::Follow {
-        reign,
-        primary_uid: to.uid.clone(),
-        host: ip.to_owned(),
-        port: REDIS_PORT,
-        password: material.replication_password(),
+    let to = next.pod;
+    let mut over = HandOver {
+        material,
+        next,
+        old: material.agent(&from.uid)?,
+        new: material.agent(&to.uid)?,
+        paused: None,
+        ticket: 0,
+        failed: None,
     };
-    let started = Instant::now();
-    let pause = Order::Pause {
-        millis: u64::try_from(PAUSE.as_millis()).unwrap_or(0),
-    };
-    order(material, &old, pause).await?;
-    // Nodes follow the Service while the servers change roles: clients that are connected stay where
-    // they are, and their writes wait.
-    let (moved, position) = tokio::join!(
-        act::set_endpoint(material, Some(ip)),
-        demote(material, (&old, &new), &follow, started)
-    );
-    let position = match position {
-        Ok(position) => position,
-        Err(error) => {
-            // It serves on, and so clients are led to it again.
-            let _ = order(material, &old, Order::Release).await;
-            act::set_endpoint(material, material.site.primary().and_then(Member::ip)).await?;
-            return Err(error);
-        }
-    };
-    let promote = Order::Promote {
-        reign,
-        ticket: position.ticket,
-    };
-    order(material, &new, promote).await?;
-    order(material, &old, Order::Release).await?;
-    info!(from = from.name, to = to.name, took = ?started.elapsed(), "handed over");
+    // Before anything: clients wait neither for agents that do not answer nor for new connections.
+    tokio::try_join!(over.old.position(), over.new.position())?;
     let others = material
         .site
         .members
         .iter()
         .filter(|other| other.uid() != from.uid && other.uid() != to.uid && other.is_running());
-    let told = others.map(async |other| {
-        // One that cannot be told now is told in the next pass.
-        let agent = material.agent(other.uid()).ok()?;
-        order(material, &agent, follow.clone()).await.ok()
+    let others = others.map(|other| Target {
+        name: other.name().to_owned(),
+        uid: other.uid().to_owned(),
     });
-    futures::future::join_all(told).await;
-    moved
+    let moves = Move::all(others);
+    if let Err((otherwise, error)) = over.make_all(&moves).await {
+        for step in otherwise.moves() {
+            if let Err(error) = over.make(&step).await {
+                warn!(?step, %error, "a handover is not undone");
+            }
+        }
+        return Err(error);
+    }
+    if let Some(paused) = over.paused {
+        info!(from = from.name, to = to.name, took = ?paused.elapsed(), "handed over");
+    }
+    over.failed.map_or(Ok(()), Err)
 }
 
-/// The old primary follows once the new one has everything.
-async fn demote(
-    material: &Material<'_>,
-    (old, new): (&AgentClient, &AgentClient),
-    follow: &Order,
-    started: Instant,
-) -> Result<Position, PassError> {
-    let position = parity(old, new).await?;
-    // Later the pause may end before the old primary follows, and take in a write.
-    if started.elapsed() > PAUSE / 2 {
-        return Err(PassError::HandOver("it took too long".to_owned()));
+impl HandOver<'_> {
+    async fn make_all(&mut self, moves: &[Move]) -> Result<(), Ended> {
+        let is_beside = |step: &&Move| step.is_beside_lead();
+        let mut moves = moves.iter();
+        while let Some(step) = moves.next() {
+            match step {
+                // Nodes follow the Service while the servers change roles: clients that are connected
+                // stay where they are, and their writes wait.
+                Move::Lead => {
+                    let beside = moves.clone().take_while(is_beside).count();
+                    let lead = act::set_endpoint(self.material, Some(self.next.ip));
+                    let roles = self.make_each(moves.by_ref().take(beside));
+                    let (led, roles) = tokio::join!(lead, roles);
+                    roles?;
+                    self.note(step, led)?;
+                }
+                // Nobody waits for one of them. Who cannot be told now is told in the next pass.
+                Move::Follow(_) => {
+                    let over = &*self;
+                    let others = std::iter::once(step).chain(moves.by_ref());
+                    let told = others.map(|other| async move {
+                        if let Err(error) = over.tell(other).await {
+                            warn!(step = ?other, %error, "a handover's step failed");
+                        }
+                    });
+                    futures::future::join_all(told).await;
+                }
+                _ => self.make_each(std::iter::once(step)).await?,
+            }
+        }
+        Ok(())
     }
-    order(material, old, follow.clone()).await?;
-    Ok(position)
+
+    async fn make_each(&mut self, moves: impl Iterator<Item = &Move>) -> Result<(), Ended> {
+        for step in moves {
+            let done = self.make(step).await;
+            self.note(step, done)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, step: &Move, done: Result<(), PassError>) -> Result<(), Ended> {
+        let Err(error) = done else { return Ok(()) };
+        warn!(?step, %error, "a handover's step failed");
+        match step.otherwise() {
+            Otherwise::GoOn => {
+                self.failed.get_or_insert(error);
+                Ok(())
+            }
+            otherwise => Err((otherwise, error)),
+        }
+    }
+
+    async fn make(&mut self, step: &Move) -> Result<(), PassError> {
+        let since = self.paused.map_or(Duration::ZERO, |at| at.elapsed());
+        if step.is_too_late(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)) {
+            return Err(PassError::HandOver("it took too long".to_owned()));
+        }
+        let reign = self.next.reign;
+        let site = self.material.site;
+        match step {
+            Move::Claim => written::write_claims(site, self.next.claims).await,
+            Move::Ready => {
+                let groups = &site.shared.groups;
+                tokio::time::sleep(groups.until_nodes_follow(&site.instance())).await;
+                keeps_up(&self.old, &self.new).await
+            }
+            Move::Pause => {
+                self.paused = Some(Instant::now());
+                let millis = PAUSE_MS;
+                self.order(&self.old, Order::Pause { millis, reign }).await
+            }
+            Move::Await => {
+                self.ticket = parity(&self.old, &self.new).await?.ticket;
+                Ok(())
+            }
+            Move::Demote => self.order(&self.old, self.follow()).await,
+            Move::Promote => {
+                let ticket = self.ticket;
+                self.order(&self.new, Order::Promote { reign, ticket })
+                    .await
+            }
+            Move::Follow(_) => self.tell(step).await,
+            Move::Lead => act::set_endpoint(self.material, Some(self.next.ip)).await,
+            Move::LeadBack => {
+                let old = site.primary().and_then(Member::ip);
+                act::set_endpoint(self.material, old).await
+            }
+            Move::Release => self.order(&self.old, Order::Release).await,
+        }
+    }
+
+    async fn tell(&self, step: &Move) -> Result<(), PassError> {
+        let Move::Follow(other) = step else {
+            return Ok(());
+        };
+        let agent = self.material.agent(&other.uid)?;
+        self.order(&agent, self.follow()).await
+    }
+
+    fn follow(&self) -> Order {
+        Order::Follow {
+            reign: self.next.reign,
+            primary_uid: self.next.pod.uid.clone(),
+            host: self.next.ip.to_owned(),
+            port: REDIS_PORT,
+            password: self.material.replication_password(),
+        }
+    }
+
+    async fn order(&self, agent: &AgentClient, order: Order) -> Result<(), PassError> {
+        let request = Request {
+            term: self.material.site.term,
+            body: order,
+        };
+        match agent.order(&request).await {
+            Ok(_) => Ok(()),
+            Err(error @ AgentError::OldTerm(_)) => Err(self.material.refused(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// The replica has what the primary had a moment ago; of one that lags behind, clients would only feel the
@@ -108,7 +215,7 @@ async fn keeps_up(old: &AgentClient, new: &AgentClient) -> Result<(), PassError>
     let was = old.position().await?;
     loop {
         let has = new.position().await?;
-        if has.replication_id == was.replication_id && has.offset >= was.offset {
+        if has_everything(&has, &was, &was) {
             return Ok(());
         }
         if since.elapsed() > PARITY {
@@ -126,11 +233,8 @@ async fn parity(old: &AgentClient, new: &AgentClient) -> Result<Position, PassEr
     let since = Instant::now();
     loop {
         let (was, has) = tokio::try_join!(old.position(), new.position())?;
-        if has.replication_id == was.replication_id && has.offset >= was.offset {
-            // What the primary wrote between the two looks counts as well.
-            if old.position().await?.offset <= has.offset {
-                return Ok(has);
-            }
+        if has.offset >= was.offset && has_everything(&has, &was, &old.position().await?) {
+            return Ok(has);
         }
         if since.elapsed() > PARITY {
             return Err(PassError::HandOver(format!(
@@ -139,21 +243,5 @@ async fn parity(old: &AgentClient, new: &AgentClient) -> Result<Position, PassEr
             )));
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-async fn order(
-    material: &Material<'_>,
-    agent: &AgentClient,
-    order: Order,
-) -> Result<(), PassError> {
-    let request = Request {
-        term: material.site.term,
-        body: order,
-    };
-    match agent.order(&request).await {
-        Ok(_) => Ok(()),
-        Err(error @ AgentError::OldTerm(_)) => Err(material.refused(error)),
-        Err(error) => Err(error.into()),
     }
 }

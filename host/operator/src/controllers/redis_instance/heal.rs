@@ -36,11 +36,13 @@ impl Site<'_> {
                 Step::SetEndpoint { ip } => seen.endpoint = ip,
                 Step::SetReplicas { ips } => seen.replica_endpoints = ips,
                 Step::PushAcl(_) | Step::PushConfig(_) | Step::PushMembers(_) => {}
+                Step::WriteLists { lists } => seen.lists = lists,
                 // Nothing of it has a role, and a finalizer of somebody's may keep it.
                 Step::DeleteDeadPod(_) => {}
                 Step::Promote { .. }
                 | Step::Follow { .. }
-                | Step::Fence(_)
+                | Step::Fence { .. }
+                | Step::Start(_)
                 | Step::Forswear { .. }
                 | Step::HandOver { .. }
                 | Step::Leave(_)

@@ -2,7 +2,6 @@
 
 mod act;
 mod children;
-mod crown;
 mod events;
 mod farewell;
 mod handover;
@@ -15,6 +14,7 @@ mod pass;
 mod rights;
 mod site;
 mod status;
+mod written;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,8 +12,8 @@ use hera_api::{RedisInstance, Surge, UpdateMode};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::instance::{
-    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, claim_goes, members,
-    set_size, verdict,
+    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, claim_goes, set_size,
+    told, verdict,
 };
 use hera_kube::ApplyError;
 use hera_render::{Context, Owner, pod_revision, server_config};
@@ -320,7 +320,8 @@ impl Pass<'_> {
         let plan = site.plan(&wanted, &seen);
         site.tell(&seen, &wanted, &plan);
         let about = object.object_ref(&());
-        let peers = members(&wanted, &seen);
+        let lists = plan.lists().unwrap_or(&seen.lists);
+        let peers = told(&wanted, lists, &seen);
         let material = act::Material {
             site,
             about: &about,
@@ -478,7 +479,7 @@ fn leaderless(seen: &Observation) -> Option<Duration> {
 fn changes_roles(step: &Step) -> bool {
     matches!(
         step,
-        Step::Promote { .. } | Step::Follow { .. } | Step::HandOver { .. } | Step::Fence(_)
+        Step::Promote { .. } | Step::Follow { .. } | Step::HandOver { .. } | Step::Fence { .. }
     )
 }
 

@@ -10,15 +10,17 @@ use hera_api::meta::{
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
 use hera_core::instance::{
-    AgentView, Asked, Member, Observation, PodView, RevisionView, Wanted, last_claim, primary,
+    AgentView, Asked, Member, Observation, POSITIONS_GOOD_FOR_MS, PodView, RevisionView, Wanted,
+    claims, primary,
 };
 use hera_render::{Owner, is_temporary};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::crown;
 use super::observe::{self, Live};
+use super::written;
+use crate::groups::boot_millis;
 use crate::shared::{InstanceRef, Shared};
 
 /// An instance as it was found.
@@ -113,12 +115,12 @@ impl Site<'_> {
             .any(|s| s.ready_replicas > Some(0));
         let seen = Observation {
             members: self.members.clone(),
-            crown: crown::read(self.live),
+            claims: written::claims(self.live),
             ..Observation::default()
         };
-        let claim = last_claim(&seen);
+        let claims = claims(&seen);
         self.members.iter().any(|member| {
-            let may_be = claim.as_ref().is_none_or(|claim| claim.uid == member.uid());
+            let may_be = claims.is_empty() || claims.iter().any(|claim| claim.uid == member.uid());
             (was_ready || self.members.len() > 1)
                 && may_be
                 && self.shared.agents.is_too_early(member.uid())
@@ -143,7 +145,8 @@ impl Site<'_> {
             members: self.members.clone(),
             endpoint: observe::endpoint(self.live),
             replica_endpoints: observe::replica_endpoints(self.live),
-            crown: crown::read(self.live),
+            claims: written::claims(self.live),
+            lists: written::lists(self.live),
             config: RevisionView { revision: config },
             acl: RevisionView { revision: acl },
             now_ms: observe::millis(Timestamp::now()),
@@ -153,8 +156,13 @@ impl Site<'_> {
         let groups = &self.shared.groups;
         seen.remembered = groups.remember(&self.instance(), self.term, &seen, fence_after);
         if seen.primary().is_none() && seen.members.len() > 1 {
+            let since = boot_millis();
             let asked = seen.members.iter().map(|member| self.position(member));
-            let positions = futures::future::join_all(asked).await;
+            let mut positions = futures::future::join_all(asked).await;
+            if boot_millis().saturating_sub(since) > POSITIONS_GOOD_FOR_MS {
+                // This process was stopped; the next pass asks again.
+                positions.fill(None);
+            }
             for (member, position) in seen.members.iter_mut().zip(positions) {
                 member.position = position;
             }

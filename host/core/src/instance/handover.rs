@@ -1,0 +1,176 @@
+//! What a handover does, in order (redis-facts §2.4 A2): writes pause, the replica has everything, the
+//! old primary follows, and only then the new one is promoted. Whatever ends it in the middle leaves no
+//! primary for a moment, and never two.
+
+use super::Target;
+use crate::agent::Position;
+
+/// Writes wait this long at most; the pause ends by itself.
+pub const PAUSE_MS: u64 = 2_000;
+/// A replica that does not have everything by then will not in time.
+pub const PARITY_MS: u64 = 1_000;
+/// Later the pause may end before the old primary follows.
+const DEMOTE_MS: u64 = PAUSE_MS / 2;
+
+/// One thing that a handover does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Write down who is to be promoted, beside who serves; clients do not wait for that.
+    Claim,
+    /// See that the replica keeps up, and that nodes take in where clients are led to at once; clients
+    /// do not wait for that either.
+    Ready,
+    /// Hold back the old primary's writes.
+    Pause,
+    /// Lead clients to the replica: nodes follow the Service while the servers change roles.
+    Lead,
+    /// Wait until the replica has everything; its ticket is for the promotion.
+    Await,
+    /// Make the old primary a replica of the new one.
+    Demote,
+    /// Make the replica the primary.
+    Promote,
+    /// End the pause, and send the old primary's clients away if it is none any more.
+    Release,
+    /// Lead another replica to it.
+    Follow(Target),
+    /// Lead clients to the old primary again: it serves on.
+    LeadBack,
+}
+
+/// What follows a move that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// Nothing was begun.
+    Stop,
+    /// The pause ends; if the old primary follows already, the next pass promotes.
+    Release,
+    /// The pause ends, and clients are led to the old primary again.
+    Undo,
+    /// The next pass sees to it.
+    GoOn,
+}
+
+impl Otherwise {
+    /// What is done then.
+    pub fn moves(self) -> Vec<Move> {
+        match self {
+            Self::Stop | Self::GoOn => Vec::new(),
+            Self::Release => vec![Move::Release],
+            Self::Undo => vec![Move::Release, Move::LeadBack],
+        }
+    }
+}
+
+impl Move {
+    /// All of them, in order; `others` are the replicas beside the new primary.
+    pub fn all(others: impl IntoIterator<Item = Target>) -> Vec<Self> {
+        let mut moves = vec![
+            Self::Claim,
+            Self::Ready,
+            Self::Pause,
+            Self::Lead,
+            Self::Await,
+            Self::Demote,
+            Self::Promote,
+            Self::Release,
+        ];
+        moves.extend(others.into_iter().map(Self::Follow));
+        moves
+    }
+
+    /// True if it may be made while clients are being led to the replica.
+    pub fn is_beside_lead(&self) -> bool {
+        matches!(self, Self::Await | Self::Demote)
+    }
+
+    /// What follows if it fails.
+    pub fn otherwise(&self) -> Otherwise {
+        match self {
+            Self::Claim | Self::Ready => Otherwise::Stop,
+            Self::Await | Self::Demote => Otherwise::Undo,
+            Self::Pause | Self::Promote => Otherwise::Release,
+            Self::Follow(_) | Self::Lead | Self::LeadBack | Self::Release => Otherwise::GoOn,
+        }
+    }
+
+    /// True if it is too late for it, so many milliseconds after the pause was ordered.
+    pub fn is_too_late(&self, since_pause_ms: u64) -> bool {
+        match self {
+            Self::Await => since_pause_ms > PARITY_MS,
+            Self::Demote => since_pause_ms > DEMOTE_MS,
+            _ => false,
+        }
+    }
+}
+
+/// True if a replica has all that the paused primary wrote. `after` is the primary's position, read
+/// after the replica's: what it wrote meanwhile counts as well.
+pub fn has_everything(replica: &Position, primary: &Position, after: &Position) -> bool {
+    replica.replication_id == primary.replication_id
+        && replica.replication_id == after.replication_id
+        && replica.offset >= primary.offset.max(after.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_primary_follows_before_the_new_one_is_promoted_and_after_it_has_everything() {
+        let other = Target::default();
+        let moves = Move::all([other.clone()]);
+        let at = |which: &Move| moves.iter().position(|found| found == which);
+        let order = [
+            Move::Claim,
+            Move::Ready,
+            Move::Pause,
+            Move::Lead,
+            Move::Await,
+            Move::Demote,
+            Move::Promote,
+            Move::Release,
+            Move::Follow(other),
+        ];
+        let places: Vec<_> = order.iter().map(at).collect();
+        assert!(places.is_sorted() && places.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn clients_are_led_back_whenever_the_old_primary_does_not_hand_over() {
+        let moves = Move::all([]);
+        let led = moves.iter().position(|step| *step == Move::Lead).unwrap();
+        let demoted = moves.iter().position(|step| *step == Move::Demote).unwrap();
+        for (at, step) in moves.iter().enumerate() {
+            let back = step.otherwise().moves().contains(&Move::LeadBack);
+            assert_eq!(back, at > led && at <= demoted, "{step:?}");
+            let ends = step.otherwise() != Otherwise::GoOn;
+            let paused = at >= 2 && ends;
+            let released = step.otherwise().moves().contains(&Move::Release);
+            assert_eq!(released, paused, "{step:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_primary_wrote_while_the_replica_was_asked_counts() {
+        let at = |offset| Position {
+            replication_id: "a".to_owned(),
+            offset,
+            ..Position::default()
+        };
+        assert!(has_everything(&at(7), &at(7), &at(7)));
+        assert!(!has_everything(&at(7), &at(7), &at(8)));
+        assert!(!has_everything(&at(6), &at(7), &at(7)));
+        let other = Position {
+            replication_id: "b".to_owned(),
+            ..at(9)
+        };
+        assert!(!has_everything(&other, &at(7), &at(7)));
+    }
+
+    #[test]
+    fn a_pause_that_may_end_soon_is_too_late_to_follow_in() {
+        assert!(!Move::Demote.is_too_late(900) && Move::Demote.is_too_late(1_100));
+        assert!(!Move::Promote.is_too_late(9_000));
+    }
+}

@@ -1,0 +1,148 @@
+//! What a leading operator remembers of one instance. A new leader remembers nothing, and waits anew.
+//!
+//! Times are milliseconds of a clock that goes on while the machine sleeps.
+
+use std::collections::BTreeMap;
+
+use super::claims::{last_claim, unproven};
+use super::{Claim, MemberList, Observation, Permit, Remembered};
+use crate::agent::Question;
+use crate::fence::{Desk, Wait};
+
+/// What a leading operator remembers of one instance.
+#[derive(Clone, Debug, Default)]
+pub struct Leader {
+    term: u64,
+    leads_since: u64,
+    desk: Desk,
+    leaderless_since: Option<u64>,
+    proven: u64,
+}
+
+impl Leader {
+    /// One that leads since `now`.
+    pub fn new(term: u64, now: u64) -> Self {
+        Self {
+            term,
+            leads_since: now,
+            ..Self::default()
+        }
+    }
+
+    /// Its term.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// True if it confirms the primary that asks.
+    pub fn confirm(&mut self, question: &Question, now: u64) -> bool {
+        self.desk.confirm(question, now)
+    }
+
+    /// The primary is known to go by the last list alone: it may count its fence from when it took it.
+    pub fn note_change(&mut self, now: u64) {
+        self.desk.note_change(now);
+    }
+
+    /// Notes what was seen, and tells what is remembered. Where nothing proves that the last primary
+    /// is dead, it is confirmed no more from now on, unless fences are off.
+    pub fn remember(&mut self, seen: &Observation, fence_after_ms: u64, now: u64) -> Remembered {
+        if seen.primary().is_some() {
+            self.leaderless_since = None;
+            return self.remembered(now, None);
+        }
+        self.leaderless_since.get_or_insert(now);
+        let mut claims = unproven(seen);
+        claims.retain(|claim| claim.reign > self.proven);
+        let permits: Vec<Permit> = claims
+            .iter()
+            .map(|claim| self.permit(seen, claim, fence_after_ms, now))
+            .collect();
+        if permits.is_empty() {
+            let claim = last_claim(seen).map_or(0, |claim| claim.reign);
+            self.proven = self.proven.max(claim);
+        }
+        let permit = permits.into_iter().max();
+        self.remembered(now, permit)
+    }
+
+    fn remembered(&self, now: u64, permit: Option<Permit>) -> Remembered {
+        Remembered {
+            leaderless_ms: self
+                .leaderless_since
+                .map_or(0, |since| now.saturating_sub(since)),
+            proven: self.proven,
+            permit,
+            forsworn: self.desk.forsworn(),
+            term: self.term,
+        }
+    }
+
+    /// Every list of data pods that the old primary may go by must have promised, and every limit
+    /// that it may go by must have passed. What it promises itself proves nothing.
+    fn permit(
+        &mut self,
+        seen: &Observation,
+        claim: &Claim,
+        fence_after_ms: u64,
+        now: u64,
+    ) -> Permit {
+        let mut promised = BTreeMap::new();
+        for member in &seen.members {
+            let Some(status) = member.agent.status() else {
+                continue;
+            };
+            // A pod whose volume another has vouches for nobody any more, and its promises stay.
+            let former = status.memory.former.iter().map(String::as_str);
+            let uids = former.chain([member.uid()]);
+            promised.extend(uids.map(|uid| (uid, status.memory.forsworn)));
+        }
+        let mut worst = Permit::Granted;
+        for list in possible_lists(seen, claim, fence_after_ms) {
+            let peers = list.uids.iter().filter(|uid| **uid != claim.uid);
+            let promises: Vec<u64> = peers
+                .filter_map(|uid| promised.get(uid.as_str()).copied())
+                .collect();
+            // Alone it is never fenced.
+            let fence_after = match list.uids.len() {
+                0 | 1 => 0,
+                _ => list.fence_after_ms,
+            };
+            let (reign, since) = (claim.reign, self.leads_since);
+            let asked =
+                self.desk
+                    .may_promote(reign, &promises, list.uids.len(), fence_after, since, now);
+            worst = worst.max(match asked {
+                Ok(()) => Permit::Granted,
+                Err(Wait::Until(at)) => Permit::Wait(at.saturating_sub(now)),
+                Err(Wait::Promises { .. }) => Permit::Promises,
+                Err(Wait::Proof) => Permit::Never,
+            });
+        }
+        worst
+    }
+}
+
+/// The lists that the primary may have: what was written down before anybody was told, and what the
+/// agents that are heard have. A list without it, it does not take.
+fn possible_lists(seen: &Observation, claim: &Claim, fence_after_ms: u64) -> Vec<MemberList> {
+    let told = seen.members.iter().filter_map(|member| {
+        let members = &member.agent.status()?.members;
+        (!members.pods.is_empty()).then(|| MemberList::of(members))
+    });
+    let mut lists: Vec<MemberList> = told.chain(seen.lists.iter().cloned()).collect();
+    if seen.lists.is_empty() {
+        lists.push(MemberList {
+            revision: 0,
+            uids: seen.members.iter().map(|m| m.uid().to_owned()).collect(),
+            fence_after_ms,
+        });
+    }
+    let with_it = |list: &MemberList| list.uids.contains(&claim.uid);
+    if lists.iter().any(with_it) {
+        lists.retain(with_it);
+    }
+    lists.sort();
+    lists.dedup();
+    lists
+}

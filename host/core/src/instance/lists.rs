@@ -1,0 +1,118 @@
+//! The lists of data pods that agents were told or are about to be told.
+//!
+//! A primary that is not heard goes by a list that it was told once, and by the limit in it. So each
+//! list is written down before the first agent is told, and stays until the primary is known to go by
+//! a later one (design §6).
+
+use serde::{Deserialize, Serialize};
+
+use super::pushes::members;
+use super::{Member, Observation, Permit, Wanted, claims};
+use crate::agent::Members;
+
+/// More than these are not written: the primary has been away for so many changes, and nobody is told
+/// another list before it is back or is known to have stopped.
+const MOST: usize = 32;
+
+/// A list of data pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberList {
+    /// Grows with each list.
+    pub revision: u64,
+    /// Uids of the pods.
+    pub uids: Vec<String>,
+    /// Milliseconds without a confirmation after which the primary stops; 0 if it never does.
+    pub fence_after_ms: u64,
+}
+
+impl MemberList {
+    /// What matters of what an agent is told.
+    pub fn of(members: &Members) -> Self {
+        Self {
+            revision: members.revision,
+            uids: members.pods.iter().map(|pod| pod.pod_uid.clone()).collect(),
+            fence_after_ms: members.fence_after_ms,
+        }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        (&self.uids, self.fence_after_ms) == (&other.uids, other.fence_after_ms)
+    }
+}
+
+/// What is to be written down; the last is what agents are told. None if that is not known, or if
+/// there are too many.
+pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList>> {
+    // With replicas 0 nothing is known of the spec.
+    if wanted.replicas == 0 {
+        return None;
+    }
+    let today = MemberList::of(&members(wanted, seen));
+    let primary = seen.primary();
+    let Some(last) = seen.lists.last().filter(|last| last.is_like(&today)) else {
+        let mut lists = seen.lists.clone();
+        lists.extend(primary.map(held).filter(|held| !lists.contains(held)));
+        let told = seen.members.iter().filter_map(|m| m.agent.status());
+        let known = told.map(|status| status.members.revision);
+        let known = known.chain(lists.iter().map(|list| list.revision)).max();
+        lists.push(MemberList {
+            revision: known.unwrap_or(0) + 1,
+            ..today
+        });
+        if lists.len() > MOST {
+            // Where nobody can be the primary, nobody goes by the former ones.
+            lists.drain(..MOST);
+            return is_over(seen).then_some(lists);
+        }
+        return Some(lists);
+    };
+    let leads = |primary: &&Member| {
+        // Another that may yet be promoted goes by a list, too.
+        let alone = claims::with_primary(seen).all(|claim| claim.uid == primary.uid());
+        alone && held(primary) == *last
+    };
+    match primary.filter(leads) {
+        Some(_) => Some(vec![last.clone()]),
+        None => Some(seen.lists.clone()),
+    }
+}
+
+/// True if there is no primary, and all that may have been it are out of it.
+fn is_over(seen: &Observation) -> bool {
+    let granted = seen.remembered.permit == Some(Permit::Granted);
+    seen.primary().is_none() && (granted || claims::unproven(seen).is_empty())
+}
+
+/// What a primary goes by. One that was told nothing is alone.
+fn held(primary: &Member) -> MemberList {
+    let members = primary.agent.status().map(|status| &status.members);
+    match members.filter(|members| !members.pods.is_empty()) {
+        Some(members) => MemberList::of(members),
+        None => MemberList {
+            uids: vec![primary.uid().to_owned()],
+            ..MemberList::default()
+        },
+    }
+}
+
+/// True if it could be waited out as a primary: it goes by a list that is written down. Where none is,
+/// an earlier operator has told it.
+pub(super) fn is_known(seen: &Observation, member: &Member) -> bool {
+    let Some(status) = member.agent.status() else {
+        return false;
+    };
+    match seen.lists.is_empty() {
+        true => !status.members.pods.is_empty(),
+        false => seen.lists.contains(&MemberList::of(&status.members)),
+    }
+}
+
+/// True if it goes by the last list.
+pub(super) fn is_latest(seen: &Observation, member: &Member) -> bool {
+    let last = seen.lists.last();
+    last.is_none_or(|last| {
+        let status = member.agent.status();
+        status.is_some_and(|status| MemberList::of(&status.members) == *last)
+    })
+}

@@ -1,0 +1,104 @@
+//! What is written down before it is acted upon, because the next leader may hear no agent that
+//! remembers (design §6): who is to be promoted, and which lists of data pods agents are told. It
+//! stands on the StatefulSet, which nobody else has a reason to write.
+
+use hera_core::instance::{Claim, MemberList};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::ResourceExt as _;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
+use super::PassError;
+use super::observe::Live;
+use super::site::Site;
+
+/// Annotation: reign and uid of the pod, of each that may be the primary.
+const CROWN: &str = "cache.hera.io/crown";
+/// Annotation: the lists as JSON.
+const MEMBERS: &str = "cache.hera.io/members";
+
+/// Who may be the primary.
+pub fn claims(live: &Live) -> Vec<Claim> {
+    let text = |set: &StatefulSet| set.annotations().get(CROWN).cloned();
+    let text = live
+        .stateful_set
+        .as_ref()
+        .and_then(text)
+        .unwrap_or_default();
+    read_claims(&text)
+}
+
+fn read_claims(text: &str) -> Vec<Claim> {
+    let read = |claim: &str| {
+        let (reign, uid) = claim.trim().split_once(' ')?;
+        Some(Claim {
+            reign: reign.parse().ok()?,
+            uid: uid.to_owned(),
+        })
+    };
+    text.split(',').filter_map(read).collect()
+}
+
+fn show_claims(claims: &[Claim]) -> String {
+    let shown = claims
+        .iter()
+        .map(|claim| format!("{} {}", claim.reign, claim.uid));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// The lists that the primary may go by. Lists that cannot be read count as none.
+pub fn lists(live: &Live) -> Vec<MemberList> {
+    let text = |set: &StatefulSet| set.annotations().get(MEMBERS).cloned();
+    let text = live.stateful_set.as_ref().and_then(text);
+    text.and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
+}
+
+/// Writes down who may be the primary from now on.
+///
+/// # Errors
+/// When the API server does not take it: then nobody is promoted.
+pub async fn write_claims(site: &Site<'_>, claims: &[Claim]) -> Result<(), PassError> {
+    write(site, CROWN, show_claims(claims)).await
+}
+
+/// Writes down what agents are about to be told.
+///
+/// # Errors
+/// When the API server does not take it: then nobody is told.
+pub async fn write_lists(site: &Site<'_>, lists: &[MemberList]) -> Result<(), PassError> {
+    let before = self::lists(site.live);
+    write(site, MEMBERS, json!(lists).to_string()).await?;
+    if lists.len() < before.len() {
+        // The primary goes by the last one, from a moment that is not known.
+        let groups = &site.shared.groups;
+        groups.note_change(&site.instance(), site.term);
+    }
+    Ok(())
+}
+
+async fn write(site: &Site<'_>, annotation: &str, text: String) -> Result<(), PassError> {
+    let sets: Api<StatefulSet> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
+    let patch = json!({"metadata": {"annotations": {annotation: text}}});
+    let name = site.owner.name.stateful_set();
+    sets.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_are_read_as_they_were_written() {
+        let claim = |reign, uid: &str| Claim {
+            reign,
+            uid: uid.to_owned(),
+        };
+        let both = [claim(8, "b"), claim(7, "a")];
+        assert_eq!(read_claims(&show_claims(&both)), both);
+        assert_eq!(read_claims("7 a"), [claim(7, "a")]);
+        assert_eq!(read_claims(""), []);
+    }
+}

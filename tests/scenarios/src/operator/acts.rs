@@ -1,0 +1,236 @@
+//! Carries out a plan, one thing at a time.
+
+use std::collections::VecDeque;
+
+use hera_core::instance::{Claim, MemberList, Plan, Step, Target, told};
+
+use super::handover::HandOver;
+use super::seen::{at, pod_of};
+use super::{AGAIN, Acting, Operator, PATIENCE, Work};
+use crate::net::{Members, Order};
+use crate::rules::{Fault, Rules};
+use crate::world::Api;
+
+/// One thing that is done at once, or whose answer is awaited.
+#[derive(Clone, Debug)]
+pub enum Act {
+    Endpoint(Option<usize>),
+    Replicas(u16),
+    Lists(Vec<MemberList>),
+    Claims(Vec<Claim>),
+    /// Asks for the ticket of a promotion.
+    Ticket(usize),
+    Promote(usize, u64),
+    Order(usize, Order),
+    HandOver(HandOver),
+}
+
+/// What became of an act.
+enum Came {
+    Done,
+    Failed,
+    /// Its answer is awaited.
+    Later,
+}
+
+impl Act {
+    /// True for what makes or ends a primary.
+    pub(super) fn changes_a_primary(&self) -> bool {
+        matches!(
+            self,
+            Self::Claims(_) | Self::Ticket(_) | Self::Promote(..) | Self::HandOver(_)
+        )
+    }
+
+    /// Nothing follows if it fails.
+    fn is_first_of_all(&self) -> bool {
+        matches!(
+            self,
+            Self::Lists(_) | Self::Claims(_) | Self::Ticket(_) | Self::Promote(..)
+        )
+    }
+
+    fn is_disruptive(&self) -> bool {
+        matches!(
+            self,
+            Self::HandOver(_) | Self::Order(_, Order::Fence { .. })
+        )
+    }
+}
+
+impl Operator {
+    pub(super) fn acting(&self, plan: Plan) -> Acting {
+        let lists = plan.lists().unwrap_or(&self.seen.lists);
+        let members = told(&self.wanted, lists, &self.seen);
+        let pods = members.pods.iter().filter_map(|pod| pod_of(&pod.pod_uid));
+        let members = Members {
+            pods: pods.fold(0, |all, pod| all | 1 << pod),
+            fence_after: members.fence_after_ms,
+            revision: members.revision,
+        };
+        let mut acts = VecDeque::new();
+        for planned in plan.steps {
+            acts_of(planned.step, members, &mut acts);
+        }
+        Acting {
+            acts,
+            ..Acting::default()
+        }
+    }
+
+    /// Goes on with what it is in the middle of.
+    pub(super) fn act(&mut self, api: &mut Api, now: u64, rules: Rules) {
+        let Work::Acting(mut acting) = std::mem::replace(&mut self.work, Work::None) else {
+            return;
+        };
+        while let Some(act) = acting.acts.front() {
+            if acting.failed && act.is_disruptive() {
+                break;
+            }
+            let act = act.clone();
+            match self.one(&mut acting, &act, api, now, rules) {
+                Came::Later => {
+                    self.work = Work::Acting(acting);
+                    return;
+                }
+                Came::Done => {}
+                Came::Failed => {
+                    acting.failed = true;
+                    if act.is_first_of_all() {
+                        break;
+                    }
+                }
+            }
+            acting.acts.pop_front();
+            acting.awaited = None;
+            if !acting.acts.is_empty() {
+                // The next at another moment: it may be stopped in between.
+                self.work = Work::Acting(acting);
+                self.next_tick = 0;
+                return;
+            }
+        }
+        // All is looked at anew; roles may have changed.
+        self.news = true;
+        if acting.failed {
+            self.news = false;
+            self.next_pass = now + AGAIN;
+        }
+    }
+
+    fn one(
+        &mut self,
+        acting: &mut Acting,
+        act: &Act,
+        api: &mut Api,
+        now: u64,
+        rules: Rules,
+    ) -> Came {
+        match act {
+            Act::Endpoint(pod) => api.endpoint = *pod,
+            Act::Replicas(pods) => api.replicas = *pods,
+            Act::Lists(lists) => self.write_lists(api, lists, now, rules),
+            Act::Claims(claims) => api.claims.clone_from(claims),
+            Act::Ticket(pod) => return self.ordered(acting, *pod, Order::Position, now),
+            Act::Promote(pod, reign) => {
+                let known = self.positions[*pod];
+                let ticket = known.map_or(0, |known| known.position.ticket);
+                let reign = *reign;
+                return self.ordered(acting, *pod, Order::Promote { reign, ticket }, now);
+            }
+            Act::Order(pod, order) => return self.ordered(acting, *pod, *order, now),
+            Act::HandOver(over) => {
+                let mut over = acting.handover.take().unwrap_or_else(|| over.clone());
+                let came = self.hand_over(&mut over, api, now);
+                return match came {
+                    None => {
+                        acting.handover = Some(over);
+                        Came::Later
+                    }
+                    Some(true) => Came::Done,
+                    Some(false) => Came::Failed,
+                };
+            }
+        }
+        Came::Done
+    }
+
+    fn ordered(&mut self, acting: &mut Acting, pod: usize, order: Order, now: u64) -> Came {
+        let Some((id, since)) = acting.awaited else {
+            acting.awaited = Some((self.order(pod, order, now), now));
+            return Came::Later;
+        };
+        match self.answer(id) {
+            Some(true) => Came::Done,
+            Some(false) => Came::Failed,
+            None if now >= since + PATIENCE => Came::Failed,
+            None => Came::Later,
+        }
+    }
+
+    fn write_lists(&mut self, api: &mut Api, lists: &[MemberList], now: u64, rules: Rules) {
+        if lists.len() < api.lists.len() && !rules.has(Fault::ChangeUnnoted) {
+            self.leader.note_change(now);
+        }
+        api.lists = lists.to_vec();
+    }
+}
+
+/// What a step comes to. Configuration, users and pods are as they should be in the model.
+fn acts_of(step: Step, members: Members, acts: &mut VecDeque<Act>) {
+    let pod = |target: &Target| pod_of(&target.uid).unwrap_or_default();
+    let ordered = |target: &Target, order| Act::Order(pod(target), order);
+    let act = match &step {
+        Step::SetEndpoint { ip } => Act::Endpoint(ip.as_deref().and_then(at)),
+        Step::SetReplicas { ips } => {
+            let pods = ips.iter().filter_map(|ip| at(ip));
+            Act::Replicas(pods.fold(0, |all, pod| all | 1 << pod))
+        }
+        Step::WriteLists { lists } => Act::Lists(lists.clone()),
+        Step::PushMembers(target) => ordered(target, Order::Members(members)),
+        Step::Promote {
+            pod: target,
+            reign,
+            claims,
+        } => {
+            acts.push_back(Act::Claims(claims.clone()));
+            acts.push_back(Act::Ticket(pod(target)));
+            Act::Promote(pod(target), *reign)
+        }
+        Step::Follow {
+            pod,
+            reign,
+            primary_uid,
+            ..
+        } => {
+            let whom = pod_of(primary_uid).unwrap_or_default();
+            ordered(
+                pod,
+                Order::Follow {
+                    reign: *reign,
+                    whom,
+                },
+            )
+        }
+        Step::Fence { pod, reign } => ordered(pod, Order::Fence { reign: *reign }),
+        Step::Start(target) => ordered(target, Order::Start),
+        Step::Forswear { pod, reign } => ordered(pod, Order::Forswear { reign: *reign }),
+        Step::HandOver {
+            from,
+            to,
+            reign,
+            claims,
+            ..
+        } => {
+            let (from, to) = (pod(from), pod(to));
+            Act::HandOver(HandOver::new(from, to, *reign, claims.clone(), members))
+        }
+        // The model ends and makes pods itself, and no node of it is out of service.
+        Step::PushConfig(_)
+        | Step::PushAcl(_)
+        | Step::Leave(_)
+        | Step::DeletePod(_)
+        | Step::DeleteDeadPod(_) => return,
+    };
+    acts.push_back(act);
+}

@@ -1,0 +1,377 @@
+//! What an operator sees: from what it heard, and from what the API server holds.
+
+use hera_core::agent::{
+    self, AclState, AgentStatus, ConfigState, Link, Memory, PROTOCOL, Peer, REDIS_PORT, ServerState,
+};
+use hera_core::instance::{AgentView, Claim, Member, PodView, Wanted, claims, unproven};
+
+use super::{FIRST_WORD, Known, Operator};
+use crate::net::{Members, Order, set};
+use crate::pod::{NAMES, Pod, Role, Status};
+use crate::world::Api;
+
+/// Addresses of pods.
+const ADDRESSES: [&str; 16] = [
+    "10.0.0.1",
+    "10.0.0.2",
+    "10.0.0.3",
+    "10.0.0.4",
+    "10.0.0.5",
+    "10.0.0.6",
+    "10.0.0.7",
+    "10.0.0.8",
+    "10.0.0.9",
+    "10.0.0.10",
+    "10.0.0.11",
+    "10.0.0.12",
+    "10.0.0.13",
+    "10.0.0.14",
+    "10.0.0.15",
+    "10.0.0.16",
+];
+const REVISION: &str = "r";
+
+/// The last that was heard of a pod.
+pub struct View {
+    pub status: Status,
+    heard: u64,
+}
+
+/// What of the API server a decision goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    claims: u64,
+    lists: (usize, u64),
+    endpoint: Option<usize>,
+    replicas: u16,
+    listed: u16,
+    terminated: u16,
+    fence_after: u64,
+    named: Option<usize>,
+}
+
+/// An instance without a change of its pods.
+pub fn wanted() -> Wanted {
+    Wanted {
+        pod_revision: REVISION.to_owned(),
+        storage: None,
+        paused: false,
+        replicas: 0,
+        fence_after_ms: 0,
+        promote: None,
+        fenced: Vec::new(),
+        supervised: false,
+        approved: None,
+        max_wait_ms: 0,
+        surge: false,
+        min_replicas_to_write: 0,
+        hibernate: false,
+    }
+}
+
+pub fn address(pod: usize) -> String {
+    ADDRESSES[pod].to_owned()
+}
+
+/// The pod that has this address.
+pub fn at(ip: &str) -> Option<usize> {
+    ADDRESSES.iter().position(|address| *address == ip)
+}
+
+/// The pod of this uid.
+pub fn pod_of(uid: &str) -> Option<usize> {
+    NAMES.iter().position(|name| *name == uid)
+}
+
+impl Operator {
+    /// News of a pod.
+    pub(crate) fn hears(&mut self, status: Status, now: u64) {
+        let heard = self.clock(now);
+        let view = &mut self.views[status.pod];
+        // One that was overtaken says nothing new.
+        if let Some(view) = view {
+            if view.status.at > status.at {
+                return;
+            }
+            let known = Status {
+                at: status.at,
+                ..view.status
+            };
+            view.heard = heard;
+            view.status.at = status.at;
+            if known == status && self.is_connected(status.pod) {
+                return;
+            }
+        }
+        self.views[status.pod] = Some(View { status, heard });
+        self.show(status.pod);
+    }
+
+    fn is_connected(&self, pod: usize) -> bool {
+        let Some(at) = self.pods.iter().position(|known| *known == pod) else {
+            return true;
+        };
+        matches!(self.seen.members[at].agent, AgentView::Connected(_))
+    }
+
+    /// Brings what was heard of a pod into what is seen.
+    fn show(&mut self, pod: usize) {
+        let Some(at) = self.pods.iter().position(|known| *known == pod) else {
+            return;
+        };
+        let Some(view) = &self.views[pod] else {
+            return;
+        };
+        self.news = true;
+        let status = agent_status(&view.status, &self.ordinals);
+        self.seen.members[at].agent = AgentView::Connected(Box::new(status));
+    }
+
+    /// What a pod said last, also one that is not heard any more.
+    pub(super) fn last_status(&self, pod: usize) -> Option<AgentStatus> {
+        let view = self.views[pod].as_ref()?;
+        Some(agent_status(&view.status, &self.ordinals))
+    }
+
+    /// Brings what is seen up to the moment.
+    pub(super) fn observe(&mut self, api: &mut Api, pods: &[Pod], now: u64) {
+        self.name_a_pod(api);
+        let terminated = set(api.listed).filter(|pod| api.terminated & (1 << pod) != 0);
+        let print = Fingerprint {
+            claims: api.claims.iter().map(|claim| claim.reign).sum(),
+            lists: (
+                api.lists.len(),
+                api.lists.last().map_or(0, |list| list.revision),
+            ),
+            endpoint: api.endpoint,
+            replicas: api.replicas,
+            listed: api.listed,
+            terminated: terminated.fold(0, |all, pod| all | 1 << pod),
+            fence_after: api.fence_after,
+            named: api.named,
+        };
+        if print != self.api {
+            self.api = print;
+            self.news = true;
+            self.read(api, pods, now);
+        }
+        for at in 0..self.pods.len() {
+            let heard = self.views[self.pods[at]].as_ref().map(|view| view.heard);
+            let agent = &mut self.seen.members[at].agent;
+            if matches!(agent, AgentView::Connected(_))
+                && heard.is_none_or(|heard| now >= heard + self.hears_for)
+            {
+                *agent = AgentView::Unreachable(String::new());
+                self.news = true;
+            }
+        }
+    }
+
+    /// What somebody asks for names a pod, and stays until that is the primary.
+    fn name_a_pod(&self, api: &mut Api) {
+        let primary = self.seen.primary();
+        let primary = primary.and_then(|primary| pod_of(primary.uid()));
+        if api.named.is_some_and(|pod| api.listed & (1 << pod) == 0) {
+            api.named = None;
+        }
+        if api.named.is_some() && api.named == primary {
+            (api.named, api.wish) = (None, false);
+        }
+        if !api.wish {
+            api.named = None;
+        } else if api.named.is_none()
+            && let Some(primary) = primary
+        {
+            api.named = set(api.listed).find(|pod| *pod != primary);
+        }
+    }
+
+    fn read(&mut self, api: &Api, pods: &[Pod], now: u64) {
+        if self.listed != api.listed {
+            self.listed = api.listed;
+            self.pods = set(api.listed).collect();
+            for pod in pods {
+                self.ordinals[pod.index] = pod.ordinal;
+            }
+            let ordinals = &self.ordinals;
+            self.pods.sort_by_key(|pod| ordinals[*pod]);
+            let members = self.pods.iter().map(|pod| member(*pod, ordinals[*pod]));
+            self.seen.members = members.collect();
+            for at in 0..self.pods.len() {
+                let pod = self.pods[at];
+                self.listens[pod].get_or_insert(now);
+                self.show(pod);
+            }
+        }
+        for (pod, member) in self.pods.iter().zip(&mut self.seen.members) {
+            if let Some(view) = &mut member.pod {
+                view.terminated = self.api.terminated & (1 << pod) != 0;
+            }
+        }
+        self.seen.claims.clone_from(&api.claims);
+        self.seen.lists.clone_from(&api.lists);
+        self.seen.endpoint = api.endpoint.map(address);
+        let mut replicas: Vec<String> = set(api.replicas).map(address).collect();
+        replicas.sort();
+        self.seen.replica_endpoints = replicas;
+        self.wanted.replicas = api.listed.count_ones();
+        self.wanted.fence_after_ms = api.fence_after;
+        self.wanted.promote = api.named.map(|pod| NAMES[pod].to_owned());
+    }
+
+    /// The pods that may be the primary.
+    pub(super) fn claimed(&self) -> u16 {
+        bits(&claims(&self.seen))
+    }
+
+    /// Those of them of which nothing proves that they are not.
+    pub(crate) fn unproven(&self) -> u16 {
+        bits(&unproven(&self.seen))
+    }
+
+    /// The last primary may be one that it began to listen to a moment ago.
+    pub(super) fn is_too_early(&self, now: u64) -> bool {
+        if self.seen.primary().is_some() {
+            return false;
+        }
+        let claimed = self.claimed();
+        self.pods.iter().any(|pod| {
+            let may_be = claimed == 0 || claimed & (1 << pod) != 0;
+            let since = self.listens[*pod].unwrap_or(now);
+            may_be && self.views[*pod].is_none() && now < since + FIRST_WORD
+        })
+    }
+
+    /// Asks all where their copies stand; false if nobody can tell.
+    pub(super) fn ask_positions(&mut self, now: u64) -> bool {
+        let running = |member: &&Member| member.is_running();
+        let asked: Vec<usize> = self
+            .seen
+            .members
+            .iter()
+            .filter(running)
+            .filter_map(|member| pod_of(member.uid()))
+            .collect();
+        for pod in &asked {
+            self.order(*pod, Order::Position, now);
+        }
+        !asked.is_empty()
+    }
+
+    pub(super) fn awaits_positions(&self, since: u64) -> bool {
+        self.asked
+            .iter()
+            .any(|asked| asked.at == since && asked.done.is_none())
+    }
+
+    /// What was not answered is not known.
+    pub(super) fn note_positions(&mut self, since: u64) {
+        for (pod, member) in self.pods.iter().zip(&mut self.seen.members) {
+            let known = self.positions[*pod].filter(|known| known.asked >= since);
+            member.position = known.map(|known| position(&known));
+        }
+    }
+}
+
+/// As an agent tells it.
+pub fn position(known: &Known) -> agent::Position {
+    let position = &known.position;
+    agent::Position {
+        ticket: position.ticket,
+        replication_id: position.branch.to_string(),
+        offset: u64::from(position.offset),
+        keys: u64::from(position.keys),
+    }
+}
+
+fn bits(claims: &[Claim]) -> u16 {
+    let pods = claims.iter().filter_map(|claim| pod_of(&claim.uid));
+    pods.fold(0, |all, pod| all | 1 << pod)
+}
+
+fn member(pod: usize, ordinal: usize) -> Member {
+    Member {
+        ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
+        pod: Some(PodView {
+            name: NAMES[pod].to_owned(),
+            uid: NAMES[pod].to_owned(),
+            ip: Some(address(pod)),
+            revision: Some(REVISION.to_owned()),
+            ..PodView::default()
+        }),
+        server_name: NAMES[pod].to_owned(),
+        ..Member::default()
+    }
+}
+
+/// As an agent tells it.
+fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
+    let server = match (status.running, status.fenced) {
+        (true, _) => ServerState::Running {
+            pid: 1,
+            run_id: String::new(),
+        },
+        (false, true) => ServerState::Fenced,
+        (false, false) if status.loading => ServerState::Loading { pid: 1 },
+        (false, false) => ServerState::Starting,
+    };
+    let link = status.following.map(|(_, whom)| Link {
+        host: address(whom),
+        port: REDIS_PORT,
+        up: status.link_up,
+        syncing: false,
+    });
+    AgentStatus {
+        protocol: PROTOCOL,
+        agent_version: String::new(),
+        boot_id: String::new(),
+        pod_uid: NAMES[status.pod].to_owned(),
+        server,
+        role: match (status.running, status.role) {
+            (false, _) => agent::Role::Unknown,
+            (true, Role::Held) => agent::Role::Held,
+            (true, Role::Replica) => agent::Role::Replica,
+            (true, Role::Primary) => agent::Role::Primary,
+        },
+        link,
+        memory: Memory {
+            reign: status.reign,
+            primary_uid: NAMES[status.primary].to_owned(),
+            was_primary: status.was_primary,
+            offset: 0,
+            forsworn: status.forsworn,
+            former: set(status.former)
+                .map(|pod| NAMES[pod].to_owned())
+                .collect(),
+        },
+        members: members(status.members, ordinals),
+        leaving: false,
+        hangs: status.hangs,
+        engine: None,
+        version: None,
+        term: 0,
+        config: ConfigState::default(),
+        acl: AclState::default(),
+        restarts: 0,
+        last_exit: None,
+        waiting_for: None,
+    }
+}
+
+fn members(held: Members, ordinals: &[usize]) -> agent::Members {
+    // In the order in which the operator tells them.
+    let mut pods: Vec<usize> = held.iter().collect();
+    pods.sort_by_key(|pod| ordinals[*pod]);
+    agent::Members {
+        pods: pods
+            .into_iter()
+            .map(|pod| Peer {
+                pod_uid: NAMES[pod].to_owned(),
+                server_name: NAMES[pod].to_owned(),
+                ip: Some(address(pod)),
+            })
+            .collect(),
+        fence_after_ms: held.fence_after,
+        revision: held.revision,
+    }
+}
