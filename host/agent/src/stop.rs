@@ -1,5 +1,6 @@
 //! Stops the server for good, with its data saved.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hera_core::agent::ServerState;
@@ -12,10 +13,30 @@ use crate::held::APPEND_ONLY;
 use crate::look::short;
 use crate::process::Process;
 use crate::reaper::Ended;
+use crate::role::Seen;
 use crate::state::Source;
 
 /// Between two attempts to make a server leave.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// Bytes of memory that a snapshot takes in within a second, at the least: a slow volume's speed.
+const SLOW_SAVE: u64 = 50_000_000;
+
+/// What is known of the way in which the server leaves.
+#[derive(Clone, Copy, Default)]
+struct Leave {
+    /// It was told by a signal, so nobody knows whether it saved what it had.
+    by_signal: bool,
+    /// It leaves only once all its data is in a snapshot, and writes no append-only file any more.
+    snapshot: bool,
+}
+
+/// Why a server was not asked to leave.
+enum Unasked {
+    /// Nobody answers, or nobody is let in.
+    Unreachable(Error),
+    /// It will not.
+    Refused(Error),
+}
 
 /// Asks the server to leave, then tells it to, then kills it.
 pub async fn stop(agent: &Agent, process: &Process) -> Ended {
@@ -23,11 +44,18 @@ pub async fn stop(agent: &Agent, process: &Process) -> Ended {
         status.server = ServerState::Stopping;
         status.waiting_for = Some("the pod ends".to_owned());
     });
+    let leave = Mutex::new(Leave::default());
     let asking = async {
-        while let Err(error) = ask(agent).await {
-            warn!(%error, "the server cannot be asked to stop, it gets a signal");
-            process.signal(Signal::SIGTERM);
-            // One that writes its first append-only file refuses both until that is done.
+        while let Err(unasked) = ask(agent, &leave).await {
+            match unasked {
+                Unasked::Unreachable(error) => {
+                    warn!(%error, "the server cannot be asked to stop, it gets a signal");
+                    lock(&leave).by_signal = true;
+                    process.signal(Signal::SIGTERM);
+                }
+                // One that writes its first append-only file refuses until that is done.
+                Unasked::Refused(error) => warn!(%error, "the server does not stop yet"),
+            }
             tokio::time::sleep(ASK_AGAIN).await;
         }
         info!("the server was asked to stop");
@@ -44,12 +72,16 @@ pub async fn stop(agent: &Agent, process: &Process) -> Ended {
             return agent.reaper.wait(process.pid).await;
         }
     };
-    let clean = ended == Ended::Code(0);
+    let leave = *lock(&leave);
+    let clean = ended == Ended::Code(0) && !leave.by_signal;
     let saved = clean && !agent.settings.volatile;
     let noted = agent.note(|state| {
         state.clean = clean;
         if saved {
             state.on_disk = None;
+        }
+        if saved && leave.snapshot {
+            state.source = Some(Source::Rdb);
         }
     });
     if let Err(error) = noted {
@@ -58,9 +90,13 @@ pub async fn stop(agent: &Agent, process: &Process) -> Ended {
     ended
 }
 
-async fn ask(agent: &Agent) -> Result<(), Error> {
-    let server = agent.connect(short()).await?;
-    let Probe::Info(info) = server.probe().await? else {
+fn lock(leave: &Mutex<Leave>) -> MutexGuard<'_, Leave> {
+    leave.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn ask(agent: &Agent, leave: &Mutex<Leave>) -> Result<(), Unasked> {
+    let server = agent.connect(short()).await.map_err(Unasked::Unreachable)?;
+    let Probe::Info(info) = server.probe().await.map_err(Unasked::Unreachable)? else {
         return Ok(());
     };
     let source = {
@@ -71,21 +107,41 @@ async fn ask(agent: &Agent) -> Result<(), Error> {
         }
         agent.keeper.get().source
     };
-    // An append-only file is complete by itself. Where the next start reads the snapshot, only a
-    // new one holds what was written since the last; and a server that still writes the first
-    // append-only file would not leave.
-    let how = if agent.settings.volatile {
-        Shutdown::NoSave
-    } else if source == Some(Source::Aof) && info.append.enabled {
-        Shutdown::AsConfigured
-    } else {
-        if info.append.enabled && !info.loading {
-            server.config_set(APPEND_ONLY, "no").await?;
-        }
-        Shutdown::Save
-    };
     let limit = agent.stop_limit();
-    server.with_response_timeout(limit).shutdown(how).await
+    let how = how(agent.settings.volatile, source, &info, limit);
+    if how == Shutdown::Save {
+        if info.append.enabled && !info.loading {
+            server
+                .config_set(APPEND_ONLY, "no")
+                .await
+                .map_err(Unasked::Refused)?;
+        }
+        lock(leave).snapshot = true;
+    }
+    let asked = server.with_response_timeout(limit).shutdown(how).await;
+    asked.map_err(|error| {
+        lock(leave).snapshot = false;
+        Unasked::Refused(error)
+    })
+}
+
+/// An append-only file is complete by itself. Where the next start reads the snapshot, only a new
+/// one holds what was written since the last; and a server that still writes the first append-only
+/// file would not leave.
+///
+/// A replica with an append-only file leaves a snapshot as well, because only that tells the next
+/// server how far the stream of its primary was taken in: it goes on from there, where one that
+/// reads an append-only file takes in everything anew (redis-facts §2.1). Until it has left, the
+/// next start would read the append-only file, which has all but what came in meanwhile.
+fn how(volatile: bool, source: Option<Source>, info: &ServerInfo, limit: Duration) -> Shutdown {
+    let is_log = source == Some(Source::Aof) && info.append.enabled;
+    let follows = Seen::of(info).link_is_up() && !info.loading;
+    let in_time = Duration::from_secs(info.used_memory / SLOW_SAVE) <= limit / 2;
+    match (volatile, is_log, follows && in_time) {
+        (true, ..) => Shutdown::NoSave,
+        (false, true, false) => Shutdown::AsConfigured,
+        (false, true, true) | (false, false, _) => Shutdown::Save,
+    }
 }
 
 fn note(agent: &Agent, info: &ServerInfo) {
@@ -95,5 +151,51 @@ fn note(agent: &Agent, info: &ServerInfo) {
     });
     if let Err(error) = noted {
         warn!(%error, "the last offset cannot be noted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(lines: &str) -> ServerInfo {
+        let head = "redis_version:7.0.15\nprocess_id:1\nrun_id:r\nmaxmemory:0\n\
+            rdb_changes_since_last_save:0\nmaster_repl_offset:0\nmaster_replid:a\n\
+            connected_slaves:0\nslave_repl_offset:0\n";
+        ServerInfo::parse(&format!("{head}{lines}")).unwrap()
+    }
+
+    const LOG: &str = "aof_enabled:1\nused_memory:1000\n";
+    const LINKED: &str = "role:slave\nmaster_host:h\nmaster_port:2\nmaster_link_status:up";
+    const LONG: Duration = Duration::from_secs(45);
+
+    #[test]
+    fn a_linked_replica_leaves_a_snapshot_and_others_their_log() {
+        let how = |lines: &str| how(false, Some(Source::Aof), &info(lines), LONG);
+        assert_eq!(how(&format!("{LOG}{LINKED}")), Shutdown::Save);
+        assert_eq!(how(&format!("{LOG}role:master")), Shutdown::AsConfigured);
+        let alone = "role:slave\nmaster_host:127.0.0.1\nmaster_port:1";
+        assert_eq!(how(&format!("{LOG}{alone}")), Shutdown::AsConfigured);
+        let loading = format!("{LOG}loading:1\n{LINKED}");
+        assert_eq!(how(&loading), Shutdown::AsConfigured);
+        // A log that is not whole yet is of no use.
+        let off = format!("aof_enabled:0\nused_memory:1000\n{LINKED}");
+        assert_eq!(how(&off), Shutdown::Save);
+    }
+
+    #[test]
+    fn what_cannot_be_saved_in_time_stays_in_the_log() {
+        let large = format!("aof_enabled:1\nused_memory:2000000000\n{LINKED}");
+        let how = |limit| how(false, Some(Source::Aof), &info(&large), limit);
+        assert_eq!(how(LONG), Shutdown::AsConfigured);
+        assert_eq!(how(LONG * 2), Shutdown::Save);
+    }
+
+    #[test]
+    fn a_volatile_server_saves_nothing_and_a_snapshot_is_always_renewed() {
+        let server = info(&format!("{LOG}role:master"));
+        let of = |volatile, source| how(volatile, source, &server, LONG);
+        assert_eq!(of(true, Some(Source::Aof)), Shutdown::NoSave);
+        assert_eq!(of(false, Some(Source::Rdb)), Shutdown::Save);
     }
 }

@@ -29,5 +29,6 @@ mod handover;
 mod identity;
 mod probes;
 mod promises;
+mod restarts;
 mod switch;
 mod users;
