@@ -1,10 +1,12 @@
-//! What a handover does, in order (redis-facts §2.4 A2): writes pause, the replica has everything, the
-//! old primary follows, and only then the new one is promoted. Whatever ends it in the middle leaves no
+//! What a handover does, in order (redis-facts §2.4 A2): the Service moves, writes pause, the replica
+//! has everything, the old primary follows, and only then the new one is promoted. Whatever ends it in the middle leaves no
 //! primary for a moment, and never two.
 
 use super::Target;
 use crate::agent::Position;
 
+/// Nodes take about as long to follow a Service (measured, decision 009).
+pub const HEAD_START_MS: u64 = 100;
 /// Writes wait this long at most; the pause ends by itself.
 pub const PAUSE_MS: u64 = 2_000;
 /// A replica that does not have everything by then will not in time.
@@ -20,10 +22,11 @@ pub enum Move {
     /// See that the replica keeps up, and that nodes take in where clients are led to at once; clients
     /// do not wait for that either.
     Ready,
+    /// Lead new clients to the replica, [`HEAD_START_MS`] ahead: those that are connected stay where they
+    /// are until they are sent away, and nodes have followed by then.
+    Lead,
     /// Hold back the old primary's writes.
     Pause,
-    /// Lead clients to the replica: nodes follow the Service while the servers change roles.
-    Lead,
     /// Wait until the replica has everything; its ticket is for the promotion.
     Await,
     /// Make the old primary a replica of the new one.
@@ -68,8 +71,8 @@ impl Move {
         let mut moves = vec![
             Self::Claim,
             Self::Ready,
-            Self::Pause,
             Self::Lead,
+            Self::Pause,
             Self::Await,
             Self::Demote,
             Self::Promote,
@@ -79,18 +82,13 @@ impl Move {
         moves
     }
 
-    /// True if it may be made while clients are being led to the replica.
-    pub fn is_beside_lead(&self) -> bool {
-        matches!(self, Self::Await | Self::Demote)
-    }
-
     /// What follows if it fails.
     pub fn otherwise(&self) -> Otherwise {
         match self {
             Self::Claim | Self::Ready => Otherwise::Stop,
-            Self::Await | Self::Demote => Otherwise::Undo,
-            Self::Pause | Self::Promote => Otherwise::Release,
-            Self::Follow(_) | Self::Lead | Self::LeadBack | Self::Release => Otherwise::GoOn,
+            Self::Lead | Self::Pause | Self::Await | Self::Demote => Otherwise::Undo,
+            Self::Promote => Otherwise::Release,
+            Self::Follow(_) | Self::LeadBack | Self::Release => Otherwise::GoOn,
         }
     }
 
@@ -124,8 +122,8 @@ mod tests {
         let order = [
             Move::Claim,
             Move::Ready,
-            Move::Pause,
             Move::Lead,
+            Move::Pause,
             Move::Await,
             Move::Demote,
             Move::Promote,
@@ -143,9 +141,9 @@ mod tests {
         let demoted = moves.iter().position(|step| *step == Move::Demote).unwrap();
         for (at, step) in moves.iter().enumerate() {
             let back = step.otherwise().moves().contains(&Move::LeadBack);
-            assert_eq!(back, at > led && at <= demoted, "{step:?}");
+            assert_eq!(back, at >= led && at <= demoted, "{step:?}");
             let ends = step.otherwise() != Otherwise::GoOn;
-            let paused = at >= 2 && ends;
+            let paused = at >= led && ends;
             let released = step.otherwise().moves().contains(&Move::Release);
             assert_eq!(released, paused, "{step:?}");
         }

@@ -16,7 +16,7 @@ use kube::api::Api;
 use serde_json::json;
 
 use crate::replicas::{address, wait_in_sync, wait_other_primary};
-use crate::scene::{FENCED, LONG, Scene, ensure_gap, ensure_nothing_lost};
+use crate::scene::{FENCED, LONG, Scene, ensure_gap, ensure_nothing_lost, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Few;
     a_lost_volume_is_filled_from_a_replica,
@@ -92,68 +92,71 @@ async fn a_lost_volume_is_filled_from_a_replica(space: &Space<'_>) -> Result<()>
 /// Row: volume stale. The last primary's volume is put back to an earlier time while all pods are
 /// down: it was a primary's then as well, yet others have a later reign.
 async fn a_stale_volume_is_no_evidence(space: &Space<'_>) -> Result<()> {
-    let scene = Scene::new(space, 3).await?;
-    let (first, next) = (scene.primary.name_any(), scene.others().await?);
-    let next = next.first().context("no replica")?.name_any();
-    let (folder, kept) = (volume(space, &scene.primary).await?, tempfile::tempdir()?);
-    copy(&folder, kept.path()).await?;
-    for (from, to) in [(&first, &next), (&next, &first)] {
-        scene
-            .instance
-            .annotate("cache.hera.io/promote", Some(to))
-            .await?;
-        wait_other_primary(&scene.instance, from).await?;
-        wait_in_sync(&scene.instance, 3).await?;
-    }
-    scene.verifier.wait_for_more().await?;
-    let Scene {
-        instance,
-        primary,
-        verifier,
-        ..
-    } = scene;
-    let report = verifier.finish(&instance.app().await?).await?;
-    ensure_nothing_lost(&report)?;
-    let keys = instance.app().await?.ask::<i64>(&["DBSIZE"]).await?;
+    for replicas in sizes(3) {
+        let scene = Scene::new(space, replicas).await?;
+        let (first, next) = (scene.primary.name_any(), scene.others().await?);
+        let next = next.first().context("no replica")?.name_any();
+        let (folder, kept) = (volume(space, &scene.primary).await?, tempfile::tempdir()?);
+        copy(&folder, kept.path()).await?;
+        for (from, to) in [(&first, &next), (&next, &first)] {
+            scene
+                .instance
+                .annotate("cache.hera.io/promote", Some(to))
+                .await?;
+            wait_other_primary(&scene.instance, from).await?;
+            wait_in_sync(&scene.instance, replicas).await?;
+        }
+        scene.verifier.wait_for_more().await?;
+        let Scene {
+            instance,
+            primary,
+            verifier,
+            ..
+        } = scene;
+        let report = verifier.finish(&instance.app().await?).await?;
+        ensure_nothing_lost(&report)?;
+        let keys = instance.app().await?.ask::<i64>(&["DBSIZE"]).await?;
 
-    let fault = Instant::now();
-    let mut others = Vec::new();
-    for ordinal in 0..3 {
-        let pod = instance.pod_of(ordinal).await?;
-        if pod.name_any() != primary.name_any() {
-            others.push(pod);
-        }
-    }
-    die_and(space, &primary, async || {
-        for pod in &others {
-            let uid = pod.uid().context("no uid")?;
-            space.bed().testbed.kill_pod(&uid)?;
-        }
-        empty(&folder)?;
-        copy(kept.path(), &folder).await
-    })
-    .await?;
-    let app = instance.app().await?;
-    wait_for("the data is back", LONG, async || {
-        let now: i64 = app.ask(&["DBSIZE"]).await?;
-        ensure!(now == keys, "{now} keys of {keys}");
-        Ok(())
-    })
-    .await?;
-    space.bed().figures.note(
-        "all pods killed, last primary's volume stale: to the data",
-        millis(fault.elapsed()),
-    );
-    for ordinal in 0..3 {
-        wait_for("every copy has it", LONG, async || {
+        let fault = Instant::now();
+        let mut others = Vec::new();
+        for ordinal in 0..replicas {
             let pod = instance.pod_of(ordinal).await?;
-            let at: i64 = app.at(&address(&pod)?).ask(&["DBSIZE"]).await?;
-            ensure!(at == keys, "{} has {at} keys of {keys}", pod.name_any());
+            if pod.name_any() != primary.name_any() {
+                others.push(pod);
+            }
+        }
+        die_and(space, &primary, async || {
+            for pod in &others {
+                let uid = pod.uid().context("no uid")?;
+                space.bed().testbed.kill_pod(&uid)?;
+            }
+            empty(&folder)?;
+            copy(kept.path(), &folder).await
+        })
+        .await?;
+        let app = instance.app().await?;
+        wait_for("the data is back", LONG, async || {
+            let now: i64 = app.ask(&["DBSIZE"]).await?;
+            ensure!(now == keys, "{now} keys of {keys}");
             Ok(())
         })
         .await?;
+        space.bed().figures.note(
+            format!("all {replicas} pods killed, last primary's volume stale: to the data"),
+            millis(fault.elapsed()),
+        );
+        for ordinal in 0..replicas {
+            wait_for("every copy has it", LONG, async || {
+                let pod = instance.pod_of(ordinal).await?;
+                let at: i64 = app.at(&address(&pod)?).ask(&["DBSIZE"]).await?;
+                ensure!(at == keys, "{} has {at} keys of {keys}", pod.name_any());
+                Ok(())
+            })
+            .await?;
+        }
+        wait_in_sync(&instance, replicas).await?;
     }
-    wait_in_sync(&instance, 3).await
+    Ok(())
 }
 
 /// Row: empty restart of the primary with persistence off: replicas keep the data, one is promoted.

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::replicas::address;
-use crate::scene::{FENCED, LONG, Scene, ensure_gap};
+use crate::scene::{FENCED, LONG, Scene, ensure_gap, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     a_killed_primary_is_followed_by_a_replica,
@@ -35,7 +35,7 @@ async fn a_killed_primary_is_followed_by_a_replica(space: &Space<'_>) -> Result<
 
 /// Agent and server killed together: the container ends, and the kubelet starts it again.
 async fn a_killed_pod_is_followed_by_a_replica(space: &Space<'_>) -> Result<()> {
-    for replicas in [3, 2] {
+    for replicas in sizes(2) {
         let scene = Scene::new(space, replicas).await?;
         let fault = Instant::now();
         space.bed().testbed.kill_pod(&scene.uid()?)?;
@@ -50,7 +50,7 @@ async fn a_killed_pod_is_followed_by_a_replica(space: &Space<'_>) -> Result<()> 
 
 /// A client sends one value that is larger than the pod: the kernel kills the server for it.
 async fn a_primary_out_of_memory_is_followed_by_a_replica(space: &Space<'_>) -> Result<()> {
-    for replicas in [3, 2] {
+    for replicas in sizes(3) {
         let scene = Scene::new(space, replicas).await?;
         let pid = scene.server()?;
         let app = scene.instance.app().await?;
@@ -76,23 +76,25 @@ async fn a_primary_out_of_memory_is_followed_by_a_replica(space: &Space<'_>) -> 
 
 /// The leader dies together with the primary: the next one finishes what it finds.
 async fn a_failover_is_finished_by_the_next_leader(space: &Space<'_>) -> Result<()> {
-    let scene = Scene::new(space, 3).await?;
-    let operator = space.bed().operator();
-    let leader = operator.leader().await?;
-    let pid = scene.server()?;
-    let fault = Instant::now();
-    operator.kill(&leader).await?;
-    space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
-    wait_for("another primary", LONG, async || {
-        let primary = scene.instance.status().await?.primary.context("none")?;
-        ensure!(primary != scene.primary.name_any(), "it is still {primary}");
-        Ok(())
-    })
-    .await?;
-    operator.wait_rolled_out(LONG).await?;
-    let report = scene
-        .finish(space, "server and leader killed", fault)
+    for replicas in sizes(2) {
+        let scene = Scene::new(space, replicas).await?;
+        let operator = space.bed().operator();
+        let leader = operator.leader().await?;
+        let pid = scene.server()?;
+        let fault = Instant::now();
+        operator.kill(&leader).await?;
+        space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
+        wait_for("another primary", LONG, async || {
+            let primary = scene.instance.status().await?.primary.context("none")?;
+            ensure!(primary != scene.primary.name_any(), "it is still {primary}");
+            Ok(())
+        })
         .await?;
-    ensure!(report.lost_at_old_address == 0, "{}", report.line());
+        operator.wait_rolled_out(LONG).await?;
+        let report = scene
+            .finish(space, "server and leader killed", fault)
+            .await?;
+        ensure!(report.lost_at_old_address == 0, "{}", report.line());
+    }
     Ok(())
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use crate::replicas::address;
-use crate::scene::{FENCED, Scene, ensure_gap, ensure_nothing_lost};
+use crate::scene::{FENCED, Scene, ensure_gap, ensure_nothing_lost, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Few;
     a_stopped_server_is_given_up,
@@ -113,37 +113,43 @@ async fn a_partitioned_primary_stops_by_itself(space: &Space<'_>) -> Result<()> 
 async fn a_primary_that_a_majority_confirms_goes_on_without_the_operator(
     space: &Space<'_>,
 ) -> Result<()> {
-    let scene = Scene::new(space, 3).await?;
-    let mut others = scene.others().await?;
-    let beside = others.pop().context("no replica")?;
-    let mut far = addresses(&others)?;
-    far.extend(addresses(&space.bed().operator().pods().await?)?);
-    let pid = scene.server()?;
-    let fault = Instant::now();
-    let cuts = part(space, &[address(&scene.primary)?, address(&beside)?], &far).await?;
-    // That long no majority would do without.
-    tokio::time::sleep(FENCED).await;
-    ensure!(scene.server()? == pid, "the server was started again");
-    scene.ensure_same_primary().await?;
-    heal(cuts)?;
-    let report = scene
-        .finish(space, "operator and one replica cut off", fault)
-        .await?;
-    ensure_nothing_lost(&report)?;
-    ensure_gap(&report, Duration::from_secs(1))
+    for replicas in sizes(3) {
+        let scene = Scene::new(space, replicas).await?;
+        let mut others = scene.others().await?;
+        let beside = others.pop().context("no replica")?;
+        let mut far = addresses(&others)?;
+        far.extend(addresses(&space.bed().operator().pods().await?)?);
+        let pid = scene.server()?;
+        let fault = Instant::now();
+        let cuts = part(space, &[address(&scene.primary)?, address(&beside)?], &far).await?;
+        // That long no majority would do without.
+        tokio::time::sleep(FENCED).await;
+        ensure!(scene.server()? == pid, "the server was started again");
+        scene.ensure_same_primary().await?;
+        heal(cuts)?;
+        let report = scene
+            .finish(space, "operator and one replica cut off", fault)
+            .await?;
+        ensure_nothing_lost(&report)?;
+        ensure_gap(&report, Duration::from_secs(1))?;
+    }
+    Ok(())
 }
 
 /// A replica that is cut off from its primary is its own trouble.
 async fn a_cut_replica_link_moves_no_primary(space: &Space<'_>) -> Result<()> {
-    let scene = Scene::new(space, 3).await?;
-    let replica = scene.others().await?.pop().context("no replica")?;
-    let (from, to) = (address(&scene.primary)?, address(&replica)?);
-    let fault = Instant::now();
-    let cut = space.bed().testbed.block(&from, &to)?;
-    scene.verifier.wait_for_more().await?;
-    cut.end()?;
-    scene.ensure_same_primary().await?;
-    let report = scene.finish(space, "replica's link cut", fault).await?;
-    ensure!(report.lost == 0, "{}", report.line());
-    ensure_gap(&report, Duration::from_secs(1))
+    for replicas in sizes(3) {
+        let scene = Scene::new(space, replicas).await?;
+        let replica = scene.others().await?.pop().context("no replica")?;
+        let (from, to) = (address(&scene.primary)?, address(&replica)?);
+        let fault = Instant::now();
+        let cut = space.bed().testbed.block(&from, &to)?;
+        scene.verifier.wait_for_more().await?;
+        cut.end()?;
+        scene.ensure_same_primary().await?;
+        let report = scene.finish(space, "replica's link cut", fault).await?;
+        ensure!(report.lost == 0, "{}", report.line());
+        ensure_gap(&report, Duration::from_secs(1))?;
+    }
+    Ok(())
 }

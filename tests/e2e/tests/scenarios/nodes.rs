@@ -11,6 +11,7 @@ use kube::api::Api;
 use serde_json::json;
 
 use crate::replicas::{address, wait_in_sync, wait_other_primary};
+use crate::scene::sizes;
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     a_killed_node_is_reported_and_its_pod_made_anew_once_somebody_says_that_it_is_off,
@@ -101,53 +102,62 @@ async fn wait_node_lost(instance: &Instance<'_>, words: &[&str]) -> Result<()> {
 async fn a_killed_node_is_reported_and_its_pod_made_anew_once_somebody_says_that_it_is_off(
     space: &Space<'_>,
 ) -> Result<()> {
-    let instance = space.ready("group", json!({"replicas": 3})).await?;
-    wait_in_sync(&instance, 3).await?;
-    let primary = instance.primary_pod().await?;
-    let (name, node) = (primary.name_any(), node_of(&primary)?);
-    let verifier = Verifier::start(&instance, &address(&primary)?).await?;
-    let figures = &space.bed().figures;
-    let fault = Instant::now();
-    with_dead_node(space, &node, async || {
-        wait_for("another primary", LONG, async || {
-            let leads = instance.status().await?.primary.context("none")?;
-            ensure!(leads != name, "it is still {leads}");
-            Ok(())
-        })
-        .await?;
-        verifier.wait_for_more().await?;
-        let after = verifier.first_after(fault).context("no write")?;
-        figures.note("node killed: to the next write", millis(after));
-        wait_node_lost(&instance, &[&name, &node, TAINT]).await?;
-        figures.note("node killed: until it is reported", millis(fault.elapsed()));
-        let tree = space.hera(&["status", "group"]).await?.text;
-        ensure!(tree.contains(&format!("{name}  not heard")), "{tree}");
+    for replicas in sizes(3) {
+        let name = format!("of-{replicas}");
+        let instance = space.ready(&name, json!({"replicas": replicas})).await?;
+        wait_in_sync(&instance, replicas).await?;
+        let primary = instance.primary_pod().await?;
+        let (name, node) = (primary.name_any(), node_of(&primary)?);
+        let verifier = Verifier::start(&instance, &address(&primary)?).await?;
+        let figures = &space.bed().figures;
+        let fault = Instant::now();
+        with_dead_node(space, &node, async || {
+            wait_for("another primary", LONG, async || {
+                let leads = instance.status().await?.primary.context("none")?;
+                ensure!(leads != name, "it is still {leads}");
+                Ok(())
+            })
+            .await?;
+            verifier.wait_for_more().await?;
+            let after = verifier.first_after(fault).context("no write")?;
+            figures.note(
+                format!("node killed, {replicas} pods: to the next write"),
+                millis(after),
+            );
+            wait_node_lost(&instance, &[&name, &node, TAINT]).await?;
+            figures.note(
+                format!("node killed, {replicas} pods: until it is reported"),
+                millis(fault.elapsed()),
+            );
+            let tree = space.hera(&["status", instance.name()]).await?.text;
+            ensure!(tree.contains(&format!("{name}  not heard")), "{tree}");
 
-        let tainted = Instant::now();
-        taint(space, &node).await?;
-        wait_for("its pod runs elsewhere", LONG, async || {
-            let pod: Pod = space.api().get(&name).await?;
-            ensure!(pod.uid() != primary.uid(), "it is the same pod");
-            let now = node_of(&pod)?;
-            ensure!(now != node, "it is on {now}");
+            let tainted = Instant::now();
+            taint(space, &node).await?;
+            wait_for("its pod runs elsewhere", LONG, async || {
+                let pod: Pod = space.api().get(&name).await?;
+                ensure!(pod.uid() != primary.uid(), "it is the same pod");
+                let now = node_of(&pod)?;
+                ensure!(now != node, "it is on {now}");
+                Ok(())
+            })
+            .await?;
+            wait_in_sync(&instance, replicas).await?;
+            figures.note(
+                format!("node out of service: until {replicas} pods are in sync again"),
+                millis(tainted.elapsed()),
+            );
             Ok(())
         })
         .await?;
-        wait_in_sync(&instance, 3).await?;
-        figures.note(
-            "node out of service: until three pods are in sync again",
-            millis(tainted.elapsed()),
-        );
-        Ok(())
-    })
-    .await?;
-    wait_in_sync(&instance, 3).await?;
-    instance
-        .wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED)
-        .await?;
-    let report = verifier.finish(&instance.app().await?).await?;
-    figures.note("node killed", report.line());
-    ensure!(report.lost_at_old_address == 0, "{}", report.line());
+        wait_in_sync(&instance, replicas).await?;
+        instance
+            .wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED)
+            .await?;
+        let report = verifier.finish(&instance.app().await?).await?;
+        figures.note(format!("node killed, {replicas} pods"), report.line());
+        ensure!(report.lost_at_old_address == 0, "{}", report.line());
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use kube::api::Api;
 use serde_json::json;
 
 use crate::replicas::{wait_in_sync, wait_other_primary};
-use crate::scene::{FENCED, LONG, Scene, ensure_gap, ensure_nothing_lost};
+use crate::scene::{FENCED, LONG, Scene, ensure_gap, ensure_nothing_lost, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     a_primary_on_a_partitioned_node_is_followed_by_a_replica,
@@ -58,7 +58,7 @@ async fn away_from_the_leader<'a>(space: &'a Space<'_>, replicas: u32) -> Result
 
 /// Row: node partitioned: nobody reaches its pods, and they reach nobody.
 async fn a_primary_on_a_partitioned_node_is_followed_by_a_replica(space: &Space<'_>) -> Result<()> {
-    for replicas in [3, 2] {
+    for replicas in sizes(3) {
         let instance = away_from_the_leader(space, replicas).await?;
         let scene = Scene::of(instance, replicas).await?;
         let pid = scene.server()?;
@@ -78,26 +78,29 @@ async fn a_primary_on_a_partitioned_node_is_followed_by_a_replica(space: &Space<
 /// Row: API server down: nobody leads, nobody is promoted, and no primary stops that its peers
 /// confirm. What dies meanwhile is followed once the API server is back.
 async fn a_primary_serves_while_the_api_server_is_down(space: &Space<'_>) -> Result<()> {
-    let scene = Scene::new(space, 3).await?;
-    let (pid, uid) = (scene.server()?, scene.uid()?);
-    let fault = Instant::now();
-    let down = space.bed().testbed.kill_api()?;
-    // Longer than a primary goes on that nobody confirms.
-    tokio::time::sleep(FENCED).await;
-    let written = scene.verifier.written_since(fault);
-    let servers = space.bed().testbed.pod_processes(&uid)?;
-    ensure!(
-        servers.iter().any(|process| process.pid == pid),
-        "the primary has stopped: {servers:?}"
-    );
-    ensure!(written > 1000, "only {written} writes meanwhile");
-    space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
-    down.end()?;
-    space.bed().operator().wait_rolled_out(LONG).await?;
-    scene.wait_other().await?;
-    let report = scene.finish(space, "API server down", fault).await?;
-    ensure!(report.lost_at_old_address == 0, "{}", report.line());
-    ensure_gap(&report, LONG)
+    for replicas in sizes(2) {
+        let scene = Scene::new(space, replicas).await?;
+        let (pid, uid) = (scene.server()?, scene.uid()?);
+        let fault = Instant::now();
+        let down = space.bed().testbed.kill_api()?;
+        // Longer than a primary goes on that nobody confirms.
+        tokio::time::sleep(FENCED).await;
+        let written = scene.verifier.written_since(fault);
+        let servers = space.bed().testbed.pod_processes(&uid)?;
+        ensure!(
+            servers.iter().any(|process| process.pid == pid),
+            "the primary has stopped: {servers:?}"
+        );
+        ensure!(written > 1000, "only {written} writes meanwhile");
+        space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
+        down.end()?;
+        space.bed().operator().wait_rolled_out(LONG).await?;
+        scene.wait_other().await?;
+        let report = scene.finish(space, "API server down", fault).await?;
+        ensure!(report.lost_at_old_address == 0, "{}", report.line());
+        ensure_gap(&report, LONG)?;
+    }
+    Ok(())
 }
 
 /// Row: a leader stopped in mid-failover and resumed after another has finished: its orders are
@@ -105,8 +108,9 @@ async fn a_primary_serves_while_the_api_server_is_down(space: &Space<'_>) -> Res
 async fn a_leader_that_slept_through_a_failover_changes_nothing(space: &Space<'_>) -> Result<()> {
     let operator = space.bed().operator();
     // Once it waits for a fence, and once it has just begun to promote.
-    for proof in [false, true] {
-        let scene = Scene::new(space, 3).await?;
+    let sizes = sizes(3).into_iter();
+    for (replicas, proof) in sizes.flat_map(|size| [(size, false), (size, true)]) {
+        let scene = Scene::new(space, replicas).await?;
         let leader = leader(space).await?;
         let uid = leader.uid().context("no uid")?;
         let processes = space.bed().testbed.pod_processes(&uid)?;
@@ -139,7 +143,7 @@ async fn a_leader_that_slept_through_a_failover_changes_nothing(space: &Space<'_
         testbed.kill_process(asleep, Signal::SIGCONT)?;
         let next = done?;
         frozen.map_or(Ok(()), hera_tests_e2e::Fault::end)?;
-        wait_in_sync(&scene.instance, 3).await?;
+        wait_in_sync(&scene.instance, replicas).await?;
         scene.verifier.wait_for_more().await?;
         let primary = scene.instance.primary_pod().await?.name_any();
         ensure!(primary == next, "{next} led, {primary} leads");
@@ -162,21 +166,24 @@ async fn a_leader_that_slept_through_a_failover_changes_nothing(space: &Space<'_
 
 /// Row: planned: drain of the primary's node. Nothing is lost.
 async fn a_drained_node_hands_its_primary_over(space: &Space<'_>) -> Result<()> {
-    let scene = Scene::new(space, 3).await?;
-    let (node, pod) = (node(&scene.primary)?, scene.primary.name_any());
-    let selector = format!(
-        "--pod-selector=app.kubernetes.io/instance={}",
-        scene.instance.name()
-    );
-    let fault = Instant::now();
-    let words = ["drain", &node, "--delete-emptydir-data", &selector];
-    let drained = space.bed().kubectl(&words).await;
-    let back = space.bed().kubectl(&["uncordon", &node]).await;
-    let drained = drained?;
-    back?;
-    ensure!(drained.contains(&format!("pod/{pod}")), "{drained}");
-    scene.wait_other().await?;
-    let report = scene.finish(space, "node drained", fault).await?;
-    ensure_nothing_lost(&report)?;
-    ensure_gap(&report, Duration::from_secs(1))
+    for replicas in sizes(3) {
+        let scene = Scene::new(space, replicas).await?;
+        let (node, pod) = (node(&scene.primary)?, scene.primary.name_any());
+        let selector = format!(
+            "--pod-selector=app.kubernetes.io/instance={}",
+            scene.instance.name()
+        );
+        let fault = Instant::now();
+        let words = ["drain", &node, "--delete-emptydir-data", &selector];
+        let drained = space.bed().kubectl(&words).await;
+        let back = space.bed().kubectl(&["uncordon", &node]).await;
+        let drained = drained?;
+        back?;
+        ensure!(drained.contains(&format!("pod/{pod}")), "{drained}");
+        scene.wait_other().await?;
+        let report = scene.finish(space, "node drained", fault).await?;
+        ensure_nothing_lost(&report)?;
+        ensure_gap(&report, Duration::from_secs(1))?;
+    }
+    Ok(())
 }

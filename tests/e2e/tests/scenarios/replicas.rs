@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use crate::scene::ensure_nothing_lost;
+use crate::scene::{ensure_nothing_lost, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     three_pods_come_up_as_a_primary_and_two_replicas,
@@ -24,7 +24,11 @@ pub const ALL: &[Scenario] = scenarios![Alone;
 const SOME: Duration = Duration::from_secs(60);
 
 async fn group<'a>(space: &'a Space<'_>, replicas: u32) -> Result<Instance<'a>> {
-    let instance = space.ready("group", json!({"replicas": replicas})).await?;
+    group_of(space, "group", replicas).await
+}
+
+async fn group_of<'a>(space: &'a Space<'_>, name: &str, replicas: u32) -> Result<Instance<'a>> {
+    let instance = space.ready(name, json!({"replicas": replicas})).await?;
     wait_in_sync(&instance, replicas).await?;
     Ok(instance)
 }
@@ -197,26 +201,28 @@ async fn a_roll_of_all_pods_loses_nothing(space: &Space<'_>) -> Result<()> {
 
 /// Row: planned: drain. The agent's SIGTERM and the operator, bounded.
 async fn a_primary_whose_pod_is_deleted_hands_over(space: &Space<'_>) -> Result<()> {
-    let instance = group(space, 3).await?;
-    let primary = instance.primary_pod().await?;
-    let verifier = Verifier::start(&instance, &address(&primary)?).await?;
-    let namespace = space.namespace();
-    let words = ["-n", namespace, "delete", "pod", &primary.name_any()];
-    space.bed().kubectl(&words).await?;
-    wait_other_primary(&instance, &primary.name_any()).await?;
-    verifier.wait_for_more().await?;
-    wait_in_sync(&instance, 3).await?;
-    let report = verifier.finish(&instance.app().await?).await?;
-    space
-        .bed()
-        .figures
-        .note("primary's pod deleted", report.line());
-    ensure_nothing_lost(&report)?;
-    ensure!(
-        report.longest_gap < Duration::from_secs(1),
-        "{}",
-        report.line()
-    );
+    for replicas in sizes(3) {
+        let instance = group_of(space, &format!("of-{replicas}"), replicas).await?;
+        let primary = instance.primary_pod().await?;
+        let verifier = Verifier::start(&instance, &address(&primary)?).await?;
+        let namespace = space.namespace();
+        let words = ["-n", namespace, "delete", "pod", &primary.name_any()];
+        space.bed().kubectl(&words).await?;
+        wait_other_primary(&instance, &primary.name_any()).await?;
+        verifier.wait_for_more().await?;
+        wait_in_sync(&instance, replicas).await?;
+        let report = verifier.finish(&instance.app().await?).await?;
+        space.bed().figures.note(
+            format!("primary's pod deleted, {replicas} pods"),
+            report.line(),
+        );
+        ensure_nothing_lost(&report)?;
+        ensure!(
+            report.longest_gap < Duration::from_secs(1),
+            "{}",
+            report.line()
+        );
+    }
     Ok(())
 }
 
@@ -259,39 +265,41 @@ async fn pods_come_and_go_without_a_gap(space: &Space<'_>) -> Result<()> {
 
 /// Row: restart of everything (P01, P08).
 async fn all_pods_deleted_at_once_come_back_with_their_data(space: &Space<'_>) -> Result<()> {
-    let instance = group(space, 3).await?;
-    let app = instance.app().await?;
-    for number in 0..1000 {
-        let key = format!("key:{number}");
-        let _: String = app.ask(&["SET", &key, "value"]).await?;
-    }
-    let namespace = space.namespace();
-    let start = Instant::now();
-    let words = [
-        "-n",
-        namespace,
-        "delete",
-        "pods",
-        "--all",
-        "--grace-period=0",
-        "--force",
-    ];
-    space.bed().kubectl(&words).await?;
-    wait_for("the data is back", Duration::from_secs(90), async || {
+    for replicas in sizes(3) {
+        let instance = group_of(space, &format!("of-{replicas}"), replicas).await?;
+        let app = instance.app().await?;
+        for number in 0..1000 {
+            let key = format!("key:{number}");
+            let _: String = app.ask(&["SET", &key, "value"]).await?;
+        }
+        let namespace = space.namespace();
+        let start = Instant::now();
+        let words = [
+            "-n",
+            namespace,
+            "delete",
+            "pods",
+            "--all",
+            "--grace-period=0",
+            "--force",
+        ];
+        space.bed().kubectl(&words).await?;
+        wait_for("the data is back", Duration::from_secs(90), async || {
+            let size: i64 = app.ask(&["DBSIZE"]).await?;
+            ensure!(size == 1000, "{size} keys");
+            let _: String = app.ask(&["SET", "key:0", "value"]).await?;
+            Ok(())
+        })
+        .await?;
+        let took = start.elapsed();
+        wait_in_sync(&instance, replicas).await?;
+        space.bed().figures.note(
+            format!("all {replicas} pods deleted at once: to the next write"),
+            millis(took),
+        );
         let size: i64 = app.ask(&["DBSIZE"]).await?;
         ensure!(size == 1000, "{size} keys");
-        let _: String = app.ask(&["SET", "key:0", "value"]).await?;
-        Ok(())
-    })
-    .await?;
-    let took = start.elapsed();
-    wait_in_sync(&instance, 3).await?;
-    space.bed().figures.note(
-        "all three pods deleted at once: to the next write",
-        millis(took),
-    );
-    let size: i64 = app.ask(&["DBSIZE"]).await?;
-    ensure!(size == 1000, "{size} keys");
+    }
     Ok(())
 }
 

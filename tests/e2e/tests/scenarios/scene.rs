@@ -15,6 +15,18 @@ pub const FENCED: Duration = Duration::from_secs(15 + 8);
 /// Anything that comes to an end.
 pub const LONG: Duration = Duration::from_secs(120);
 
+/// Set in `make report`: see [`sizes`].
+const BOTH: &str = "HERA_E2E_BOTH";
+
+/// With how many pods a scenario is played: in `make test` with so many, in `make report` with three
+/// and with two.
+pub fn sizes(usual: u32) -> Vec<u32> {
+    match std::env::var_os(BOTH) {
+        Some(_) => vec![3, 2],
+        None => vec![usual],
+    }
+}
+
 /// An instance, its primary, and clients that write.
 pub struct Scene<'a> {
     pub instance: Instance<'a>,

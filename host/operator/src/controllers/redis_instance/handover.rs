@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use hera_core::agent::{Order, Position, REDIS_PORT, Request};
-use hera_core::instance::handover::{Move, Otherwise, PARITY_MS, PAUSE_MS, has_everything};
+use hera_core::instance::handover::{
+    HEAD_START_MS, Move, Otherwise, PARITY_MS, PAUSE_MS, has_everything,
+};
 use hera_core::instance::{Claim, Member, Target};
 use tracing::{info, warn};
 
@@ -12,6 +14,7 @@ use super::{PassError, act, written};
 use crate::agents::{AgentClient, AgentError};
 
 const LOOK: Duration = Duration::from_millis(2);
+const HEAD_START: Duration = Duration::from_millis(HEAD_START_MS);
 const PARITY: Duration = Duration::from_millis(PARITY_MS);
 
 /// Who takes over.
@@ -87,39 +90,20 @@ pub async fn carry_out(
 
 impl HandOver<'_> {
     async fn make_all(&mut self, moves: &[Move]) -> Result<(), Ended> {
-        let is_beside = |step: &&Move| step.is_beside_lead();
         let mut moves = moves.iter();
         while let Some(step) = moves.next() {
-            match step {
-                // Nodes follow the Service while the servers change roles: clients that are connected
-                // stay where they are, and their writes wait.
-                Move::Lead => {
-                    let beside = moves.clone().take_while(is_beside).count();
-                    let lead = act::set_endpoint(self.material, Some(self.next.ip));
-                    let roles = self.make_each(moves.by_ref().take(beside));
-                    let (led, roles) = tokio::join!(lead, roles);
-                    roles?;
-                    self.note(step, led)?;
-                }
-                // Nobody waits for one of them. Who cannot be told now is told in the next pass.
-                Move::Follow(_) => {
-                    let over = &*self;
-                    let others = std::iter::once(step).chain(moves.by_ref());
-                    let told = others.map(|other| async move {
-                        if let Err(error) = over.tell(other).await {
-                            warn!(step = ?other, %error, "a handover's step failed");
-                        }
-                    });
-                    futures::future::join_all(told).await;
-                }
-                _ => self.make_each(std::iter::once(step)).await?,
+            // Nobody waits for one of them. Who cannot be told now is told in the next pass.
+            if matches!(step, Move::Follow(_)) {
+                let over = &*self;
+                let others = std::iter::once(step).chain(moves.by_ref());
+                let told = others.map(|other| async move {
+                    if let Err(error) = over.tell(other).await {
+                        warn!(step = ?other, %error, "a handover's step failed");
+                    }
+                });
+                futures::future::join_all(told).await;
+                continue;
             }
-        }
-        Ok(())
-    }
-
-    async fn make_each(&mut self, moves: impl Iterator<Item = &Move>) -> Result<(), Ended> {
-        for step in moves {
             let done = self.make(step).await;
             self.note(step, done)?;
         }
@@ -168,7 +152,12 @@ impl HandOver<'_> {
                     .await
             }
             Move::Follow(_) => self.tell(step).await,
-            Move::Lead => act::set_endpoint(self.material, Some(self.next.ip)).await,
+            Move::Lead => {
+                act::set_endpoint(self.material, Some(self.next.ip)).await?;
+                // Nobody tells when nodes have followed.
+                tokio::time::sleep(HEAD_START).await;
+                Ok(())
+            }
             Move::LeadBack => {
                 let old = site.primary().and_then(Member::ip);
                 act::set_endpoint(self.material, old).await
