@@ -5,7 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-3}
-scenarios="how_long_things_take a_flood_of_bad a_server_recovers idle_instances when_the_leader_dies an_author many_faults three_pods a_switchover a_roll_of pods_come a_killed_primary a_killed_pod a_stopped a_frozen a_partitioned a_failover"
+policies="how_long_things_take a_flood_of_bad a_server_recovers idle_instances when_the_leader_dies an_author many_faults"
+planned="three_pods a_switchover a_roll_of pods_come a_drained a_primary_whose a_version_of resources_of"
+faults="a_killed a_primary_out a_failover a_stopped a_frozen a_pod_deleted a_partitioned a_primary_that a_cut a_primary_on a_primary_serves a_leader all_pods a_lost a_stale an_empty exchanged"
+scenarios="$policies $planned $faults"
 out=docs/measurements.md
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -14,10 +17,10 @@ cargo bench --workspace --bench acl --profile "${BENCH_PROFILE:-release}" | tee 
 HERA_HISTORIES=${HERA_HISTORIES:-1000000} cargo test --workspace --profile "${BENCH_PROFILE:-release}" \
   --test histories ten_thousand -- --nocapture | tee "$work/histories"
 # The first run shows in full what make test shows in part.
-export HERA_E2E_FAULTS=10000 HERA_E2E_LIMIT=1800
+export HERA_E2E_FAULTS=10000 HERA_E2E_LIMIT=2400 HERA_E2E_BOTH=1
 for run in $(seq "$runs"); do
   cargo test --workspace --test scenarios -- $scenarios | tee "$work/e2e-$run"
-  unset HERA_E2E_FAULTS HERA_E2E_LIMIT
+  unset HERA_E2E_FAULTS HERA_E2E_LIMIT HERA_E2E_BOTH
 done
 
 {
