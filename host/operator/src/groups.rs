@@ -1,6 +1,7 @@
 //! What this process remembers of instances with several pods.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,20 +12,57 @@ use nix::time::{ClockId, clock_gettime};
 use crate::shared::InstanceRef;
 
 /// Memory of all instances.
-#[derive(Default)]
-pub struct Groups(Mutex<HashMap<InstanceRef, Group>>);
+pub struct Groups {
+    groups: Mutex<HashMap<InstanceRef, Group>>,
+    /// When this process was last seen to run.
+    beat: AtomicU64,
+}
 
 #[derive(Default)]
 struct Group {
     leader: Leader,
     /// When a Service of it moved last.
     moved: Option<Instant>,
+    /// Uids of pods that were leaving at the last look.
+    leaving: BTreeSet<String>,
 }
 
 /// kube-proxy takes in changes at most once in this time, unless it is told otherwise.
 const NODES_FOLLOW: Duration = Duration::from_millis(1_000);
+/// Between two signs of life of this process.
+const BEAT: Duration = Duration::from_millis(500);
+/// Without one for so many milliseconds it was stopped.
+const STOPPED_MS: u64 = 1_500;
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self {
+            groups: Mutex::default(),
+            beat: AtomicU64::new(boot_millis()),
+        }
+    }
+}
 
 impl Groups {
+    /// Notices when this process was stopped and goes on: until agents are heard again, silence says
+    /// nothing.
+    pub async fn keep_time(&self) {
+        loop {
+            tokio::time::sleep(BEAT).await;
+            self.beats(boot_millis());
+        }
+    }
+
+    fn beats(&self, now: u64) {
+        let mut groups = self.lock();
+        let before = self.beat.swap(now, Ordering::SeqCst);
+        if now.saturating_sub(before) > STOPPED_MS {
+            for group in groups.values_mut() {
+                group.leader.wakes(now);
+            }
+        }
+    }
+
     /// True if this leader confirms the primary that asks.
     pub fn confirm(&self, instance: &InstanceRef, term: u64, question: &Question) -> bool {
         self.with(instance, term, |leader, now| leader.confirm(question, now))
@@ -50,7 +88,8 @@ impl Groups {
         })
     }
 
-    /// Notes what was seen, and tells what is remembered: see [`Leader::remember`].
+    /// Notes what was seen, and tells what is remembered: see [`Leader::remember`]. Nodes also take in
+    /// that a pod begins to leave.
     pub fn remember(
         &self,
         instance: &InstanceRef,
@@ -58,8 +97,14 @@ impl Groups {
         seen: &Observation,
         fence_after_ms: u64,
     ) -> Remembered {
-        self.with(instance, term, |leader, now| {
-            leader.remember(seen, fence_after_ms, now)
+        let leaving = seen.members.iter().filter(|member| member.is_leaving());
+        let leaving: BTreeSet<String> = leaving.map(|member| member.uid().to_owned()).collect();
+        self.of(instance, term, |group, now| {
+            if !leaving.is_subset(&group.leaving) {
+                group.moved = Some(Instant::now());
+            }
+            group.leaving = leaving;
+            group.leader.remember(seen, fence_after_ms, now)
         })
     }
 
@@ -84,19 +129,21 @@ impl Groups {
         work: impl FnOnce(&mut Group, u64) -> T,
     ) -> T {
         let now = boot_millis();
+        // Nothing is decided before it is noticed.
+        self.beats(now);
         let mut groups = self.lock();
         let group = groups.entry(instance.clone()).or_default();
         if group.leader.term() != term {
             *group = Group {
                 leader: Leader::new(term, now),
-                moved: None,
+                ..Group::default()
             };
         }
         work(group, now)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceRef, Group>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,4 +154,37 @@ pub fn boot_millis() -> u64 {
         let millis = u64::try_from(time.tv_nsec()).unwrap_or(0) / 1_000_000;
         seconds.saturating_mul(1000).saturating_add(millis)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance() -> InstanceRef {
+        InstanceRef::new("shop").within("default")
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_notices_before_it_decides() {
+        let groups = Groups::default();
+        let seen = Observation::default();
+        let just_woke = || groups.remember(&instance(), 1, &seen, 0).just_woke;
+        assert!(!just_woke());
+        groups.beat.fetch_sub(STOPPED_MS + 1, Ordering::SeqCst);
+        assert!(just_woke());
+    }
+
+    #[test]
+    fn a_pod_that_begins_to_leave_is_a_move() {
+        let groups = Groups::default();
+        let mut seen = Observation::default();
+        groups.remember(&instance(), 1, &seen, 0);
+        assert_eq!(groups.until_nodes_follow(&instance()), Duration::ZERO);
+        seen.members.push(hera_core::instance::Member::default());
+        groups.remember(&instance(), 1, &seen, 0);
+        let first = groups.until_nodes_follow(&instance());
+        assert!(first > Duration::ZERO);
+        groups.remember(&instance(), 1, &seen, 0);
+        assert!(groups.until_nodes_follow(&instance()) <= first);
+    }
 }

@@ -127,12 +127,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let shared = shared.clone();
         tokio::spawn(async move { shared.policies.sweep(&shared.leadership).await })
     };
+    let timing = {
+        let shared = shared.clone();
+        tokio::spawn(async move { shared.groups.keep_time().await })
+    };
     info!(%identity, namespace = args.namespace, "operator starts");
     redis_instance::run(shared, &args.watch_namespaces, woken, &stop)
         .for_each(|()| std::future::ready(()))
         .await;
 
     sweeping.abort();
+    timing.abort();
     // The Lease is given up only when nothing writes any more.
     let _ = drained.send(true);
     election.await?;

@@ -226,6 +226,13 @@ impl Operator {
         asked.and_then(|asked| asked.done)
     }
 
+    /// It was stopped, and goes on where it was.
+    pub(crate) fn wakes(&mut self, time: u64) {
+        self.stopped = false;
+        let now = self.clock(time);
+        self.leader.wakes(now);
+    }
+
     fn lease(&mut self, api: &mut Api, now: u64, time: u64) {
         if now < self.next_renew {
             return;

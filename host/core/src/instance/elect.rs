@@ -14,7 +14,7 @@ pub(super) const ALL_HEARD: u64 = 20_000;
 /// Copies of an instance that never had a primary.
 const FIRST_HEARD: u64 = 5_000;
 /// Agents to which a new leader has just connected, and servers that were just asked, are heard after this.
-const SOON: u64 = 1_500;
+pub(super) const SOON: u64 = 1_500;
 /// Replicas have drained the sockets of a dead primary after this.
 const DRAINED: u64 = 300;
 
@@ -186,7 +186,8 @@ fn choose<'a>(
         return Err(format!("{name} may have later data and is not heard yet"));
     }
     let mut members = seen.members.iter();
-    let more_soon = waited < SOON && members.any(|member| is_about_to_be_heard(seen, member));
+    let more_soon = (waited < SOON || seen.remembered.just_woke)
+        && members.any(|member| is_about_to_be_heard(seen, member));
     // Replicas that went on running since they were in sync with the last primary.
     let alive: Vec<_> = copies
         .iter()
@@ -275,11 +276,15 @@ fn never_had(name: &str) -> String {
 }
 
 /// One that was never heard, or whose server runs and has not told where it stands, or was not told who
-/// the others are. A connection that broke is not waited for.
+/// the others are. A connection that broke is not waited for, unless it may have broken while nobody
+/// listened; the last primary's is proven dead or fenced by now.
 fn is_about_to_be_heard(seen: &Observation, member: &Member) -> bool {
     match &member.agent {
         AgentView::Absent => member.ip().is_some() && !member.is_leaving(),
-        AgentView::Unreachable(_) => false,
+        AgentView::Unreachable(_) => {
+            let led = seen.claims.iter().any(|claim| claim.uid == member.uid());
+            seen.remembered.just_woke && member.ip().is_some() && !member.is_leaving() && !led
+        }
         AgentView::Connected(_) => {
             let knows = member.position.is_some() && lists::is_known(seen, member);
             member.is_running() && !member.is_leaving() && !knows

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::claims::{last_claim, unproven};
+use super::elect::SOON;
 use super::{Claim, MemberList, Observation, Permit, Remembered};
 use crate::agent::Question;
 use crate::fence::{Desk, Wait};
@@ -16,6 +17,7 @@ pub struct Leader {
     leads_since: u64,
     desk: Desk,
     leaderless_since: Option<u64>,
+    woke_at: Option<u64>,
     proven: u64,
 }
 
@@ -32,6 +34,11 @@ impl Leader {
     /// Its term.
     pub fn term(&self) -> u64 {
         self.term
+    }
+
+    /// The process was stopped, and goes on.
+    pub fn wakes(&mut self, now: u64) {
+        self.woke_at = Some(now);
     }
 
     /// True if it confirms the primary that asks.
@@ -71,6 +78,7 @@ impl Leader {
             leaderless_ms: self
                 .leaderless_since
                 .map_or(0, |since| now.saturating_sub(since)),
+            just_woke: self.woke_at.is_some_and(|at| now < at + SOON),
             proven: self.proven,
             permit,
             forsworn: self.desk.forsworn(),

@@ -116,6 +116,8 @@ pub struct Member {
 pub struct Remembered {
     /// Milliseconds since it saw a primary; 0 while it sees one.
     pub leaderless_ms: u64,
+    /// It was stopped itself until a moment ago: a connection that broke says nothing yet.
+    pub just_woke: bool,
     /// Highest reign whose primary it knows to be dead.
     pub proven: u64,
     /// Whether another may be promoted without proof; none before that was asked.

@@ -259,8 +259,10 @@ fn a_copy_that_is_about_to_be_heard_is_waited_for_a_moment() {
         "it has not said where it stands"
     );
     assert_eq!(of(&heard(Some(AgentView::Absent), 2_000)), first());
-    let broken = AgentView::Unreachable("silence".into());
-    assert_eq!(of(&heard(Some(broken), 100)), first());
+    let broken = || AgentView::Unreachable("silence".into());
+    assert_eq!(of(&heard(Some(broken()), 100)), first());
+    let woke = heard(Some(broken()), 9_000).change(|_, seen| seen.remembered.just_woke = true);
+    assert_eq!(of(&woke), None, "it may have broken while nobody listened");
     // Nor is the last primary's volume, which may be a snapshot, taken before.
     let of_volume = |waited| of(&heard(Some(AgentView::Absent), waited).crash(1));
     assert_eq!(of_volume(100), None);

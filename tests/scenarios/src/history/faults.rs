@@ -205,7 +205,8 @@ impl World {
         if self.operators[operator].stopped {
             self.stirred_at = self.time;
             self.note(|_| format!("operator {operator} goes on"));
-            self.operators[operator].stopped = false;
+            let time = self.time;
+            self.operators[operator].wakes(time);
         }
     }
 
