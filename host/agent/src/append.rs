@@ -143,7 +143,10 @@ fn note(agent: &Agent, work: &mut Work, source: Source) -> Result<(), String> {
     info!(?source, "all data is in this file now");
     work.saving = Saving::Idle;
     agent
-        .note(|state| state.source = Some(source))
+        .note(|state| {
+            state.source = Some(source);
+            state.log_due = false;
+        })
         .map_err(|error| error.to_string())
 }
 

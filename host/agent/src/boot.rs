@@ -39,6 +39,7 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     agent.note(|state| {
         state.starts(&settings.object_uid);
         state.source = Some(source);
+        state.log_due = wanted && source == Source::Rdb;
     })?;
     directives.insert(
         APPEND_ONLY.to_owned(),

@@ -14,6 +14,8 @@ use crate::state::Following;
 
 /// Writes stay held back while a primary is told to follow: longer than an answer is waited for.
 const YIELDS: Duration = Duration::from_secs(5);
+/// What is left of that is enough for the orders to the server, each of which is given up after 2 s.
+const NOTED_MS: u64 = 500;
 
 /// Has the server follow as ordered; one that does not run follows once it does. A primary that
 /// serves follows only in the pause for this handover; the loser of two is fenced first.
@@ -93,28 +95,35 @@ async fn abdicate(
         server.end_pause().await?;
         return Err(ended.into());
     }
-    let before = agent.keeper.get();
+    let (before, yields) = (agent.keeper.get(), clock::now());
     note(agent, work, followed)?;
-    let Err(error) = lead(agent, work, server, info).await else {
-        return Ok(());
+    let refused = match clock::now() > yields + NOTED_MS {
+        // Writes that waited may have been answered by the time that the server follows.
+        true => Refused::later("the volume is too slow for a handover: the primary goes on"),
+        false => match lead(agent, work, server, info).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_answer() => error.into(),
+            // Whether it serves when the pause ends is not known. Another starts, and follows.
+            Err(error) => {
+                work.pauses.end();
+                agent.fence.kill();
+                return Err(error.into());
+            }
+        },
     };
-    warn!(%error, reign, "the primary does not follow");
-    let goes_on = error.is_answer()
-        && agent
-            .note(|state| {
-                state.primary = before.primary;
-                state.following = before.following;
-            })
-            .is_ok();
+    warn!(?refused, reign, "the primary does not follow");
     work.pauses.end();
-    if goes_on {
-        work.followed = None;
-        server.end_pause().await?;
-    } else {
-        // Whether it serves when the pause ends is not known. Another starts, and follows.
+    let noted = agent.note(|state| {
+        state.primary = before.primary;
+        state.following = before.following;
+    });
+    if let Err(error) = noted {
         agent.fence.kill();
+        return Err(error.into());
     }
-    Err(error.into())
+    work.followed = None;
+    server.end_pause().await?;
+    Err(refused)
 }
 
 /// Brings the server to whom it is to follow, if it does not do so already.

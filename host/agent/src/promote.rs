@@ -74,14 +74,7 @@ pub async fn crown(
     since: u64,
 ) -> Result<(), Refused> {
     let uid = &agent.settings.pod_uid;
-    agent.note(|state| {
-        state.reign = reign;
-        state.primary_uid.clone_from(uid);
-        state.primary = true;
-        state.promoted_term = state.term;
-        state.following = None;
-        state.fenced = false;
-    })?;
+    agent.note(|state| state.reigns(reign, uid))?;
     work.followed = None;
     work.pauses.end();
     // Before: a server that was promoted and did not say so is fenced as well.
@@ -90,8 +83,11 @@ pub async fn crown(
     agent.turn();
     if let Err(error) = promoted {
         warn!(%error, reign, "the server refuses the promotion");
-        if error.is_answer() && agent.board.status().role != Role::Primary {
-            agent.fence.disarm();
+        match error.is_answer() {
+            true if agent.board.status().role != Role::Primary => agent.fence.disarm(),
+            true => {}
+            // Whether the server carries it out when it answers again is not known. Another starts.
+            false => agent.fence.kill(),
         }
         return Err(error.into());
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -24,6 +24,9 @@ use crate::{
     caller, control, durable, files, leave, leftover, orders, peers, probes, push_config,
     supervise, tls,
 };
+
+/// What was said last reaches those who listen within this time.
+const LAST_WORD: Duration = Duration::from_millis(50);
 
 /// Copies this program into `folder`.
 ///
@@ -120,6 +123,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     }
     agent.stopping.send_replace(true);
     supervised.await?;
+    // Who listens has the last word by then.
+    tokio::time::sleep(LAST_WORD).await;
     Ok(())
 }
 

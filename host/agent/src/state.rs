@@ -77,6 +77,8 @@ pub struct State {
     pub pods: Vec<String>,
     /// Which file holds the data; unknown on a volume that no agent has seen.
     pub source: Option<Source>,
+    /// The server started from a snapshot, and its append-only file is not whole yet.
+    pub log_due: bool,
     /// What a later version wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -95,6 +97,7 @@ impl State {
                 [former @ .., _] => former.to_vec(),
                 [] => Vec::new(),
             },
+            unsaved: self.on_disk.is_some() || self.log_due,
         }
     }
 
@@ -128,6 +131,24 @@ impl State {
         }
         self.reign = whom.reign;
         self.primary_uid.clone_from(&whom.primary_uid);
+    }
+
+    /// The server is the primary of a reign from now on. Before its append-only file is whole the volume
+    /// has no more than the reign before.
+    pub fn reigns(&mut self, reign: u64, uid: &str) {
+        if self.log_due {
+            let before = Reign {
+                reign: self.reign,
+                primary_uid: self.primary_uid.clone(),
+            };
+            self.on_disk.get_or_insert(before);
+        }
+        self.reign = reign;
+        uid.clone_into(&mut self.primary_uid);
+        self.primary = true;
+        self.promoted_term = self.term;
+        self.following = None;
+        self.fenced = false;
     }
 
     /// A server of `object` starts. Of another object's volume only which file holds the data still

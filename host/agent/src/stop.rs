@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hera_core::agent::ServerState;
-use hera_redis::{Error, Probe, ServerInfo, Shutdown};
+use hera_redis::{Answer, Error, Probe, Server, ServerInfo, Shutdown};
 use nix::sys::signal::Signal;
 use tracing::{error, info, warn};
 
@@ -24,8 +24,8 @@ const SLOW_SAVE: u64 = 50_000_000;
 /// What is known of the way in which the server leaves.
 #[derive(Clone, Copy, Default)]
 struct Leave {
-    /// It was told by a signal, so nobody knows whether it saved what it had.
-    by_signal: bool,
+    /// It was told by a signal, or had not read its data: nobody knows what the volume has.
+    unknown: bool,
     /// It leaves only once all its data is in a snapshot, and writes no append-only file any more.
     snapshot: bool,
 }
@@ -34,6 +34,8 @@ struct Leave {
 enum Unasked {
     /// Nobody answers, or nobody is let in.
     Unreachable(Error),
+    /// It is busy with a script.
+    Busy(Answer),
     /// It will not.
     Refused(Error),
 }
@@ -50,9 +52,10 @@ pub async fn stop(agent: &Agent, process: &Process) -> Ended {
             match unasked {
                 Unasked::Unreachable(error) => {
                     warn!(%error, "the server cannot be asked to stop, it gets a signal");
-                    lock(&leave).by_signal = true;
+                    lock(&leave).unknown = true;
                     process.signal(Signal::SIGTERM);
                 }
+                Unasked::Busy(answer) => info!(?answer, "the server cannot stop yet"),
                 // One that writes its first append-only file refuses until that is done.
                 Unasked::Refused(error) => warn!(%error, "the server does not stop yet"),
             }
@@ -73,7 +76,7 @@ pub async fn stop(agent: &Agent, process: &Process) -> Ended {
         }
     };
     let leave = *lock(&leave);
-    let clean = ended == Ended::Code(0) && !leave.by_signal;
+    let clean = ended == Ended::Code(0) && !leave.unknown;
     let saved = clean && !agent.settings.volatile;
     let noted = agent.note(|state| {
         state.clean = clean;
@@ -96,21 +99,25 @@ fn lock(leave: &Mutex<Leave>) -> MutexGuard<'_, Leave> {
 
 async fn ask(agent: &Agent, leave: &Mutex<Leave>) -> Result<(), Unasked> {
     let server = agent.connect(short()).await.map_err(Unasked::Unreachable)?;
-    let Probe::Info(info) = server.probe().await.map_err(Unasked::Unreachable)? else {
-        return Ok(());
+    let info = match server.probe().await.map_err(Unasked::Unreachable)? {
+        Probe::Info(info) => info,
+        // It would not save either.
+        Probe::Refused(Answer::Loading) => return leave_unread(agent, &server, leave).await,
+        Probe::Refused(answer) => return Err(Unasked::Busy(answer)),
     };
+    if info.loading {
+        return leave_unread(agent, &server, leave).await;
+    }
     let source = {
         // A switch of the append-only file is not in the middle of a step.
         let _work = agent.work.lock().await;
-        if !info.loading {
-            note(agent, &info);
-        }
+        note(agent, &info);
         agent.keeper.get().source
     };
     let limit = agent.stop_limit();
     let how = how(agent.settings.volatile, source, &info, limit);
     if how == Shutdown::Save {
-        if info.append.enabled && !info.loading {
+        if info.append.enabled {
             server
                 .config_set(APPEND_ONLY, "no")
                 .await
@@ -125,6 +132,16 @@ async fn ask(agent: &Agent, leave: &Mutex<Leave>) -> Result<(), Unasked> {
     })
 }
 
+/// A server that still reads its data, or its primary's, has nothing to save: the volume stays as it is.
+async fn leave_unread(agent: &Agent, server: &Server, leave: &Mutex<Leave>) -> Result<(), Unasked> {
+    lock(leave).unknown = true;
+    let asked = server
+        .with_response_timeout(agent.stop_limit())
+        .shutdown(Shutdown::NoSave)
+        .await;
+    asked.map_err(Unasked::Refused)
+}
+
 /// An append-only file is complete by itself. Where the next start reads the snapshot, only a new
 /// one holds what was written since the last; and a server that still writes the first append-only
 /// file would not leave.
@@ -135,7 +152,7 @@ async fn ask(agent: &Agent, leave: &Mutex<Leave>) -> Result<(), Unasked> {
 /// next start would read the append-only file, which has all but what came in meanwhile.
 fn how(volatile: bool, source: Option<Source>, info: &ServerInfo, limit: Duration) -> Shutdown {
     let is_log = source == Some(Source::Aof) && info.append.enabled;
-    let follows = Seen::of(info).link_is_up() && !info.loading;
+    let follows = Seen::of(info).link_is_up();
     let in_time = Duration::from_secs(info.used_memory / SLOW_SAVE) <= limit / 2;
     match (volatile, is_log, follows && in_time) {
         (true, ..) => Shutdown::NoSave,
@@ -176,8 +193,6 @@ mod tests {
         assert_eq!(how(&format!("{LOG}role:master")), Shutdown::AsConfigured);
         let alone = "role:slave\nmaster_host:127.0.0.1\nmaster_port:1";
         assert_eq!(how(&format!("{LOG}{alone}")), Shutdown::AsConfigured);
-        let loading = format!("{LOG}loading:1\n{LINKED}");
-        assert_eq!(how(&loading), Shutdown::AsConfigured);
         // A log that is not whole yet is of no use.
         let off = format!("aof_enabled:0\nused_memory:1000\n{LINKED}");
         assert_eq!(how(&off), Shutdown::Save);

@@ -161,6 +161,11 @@ async fn attend(agent: &Agent, mut process: Process) -> After {
     agent.tickets().void();
     if agent.is_stopping() {
         info!(?ended, "the server stopped");
+        // Proof for the operator, also of a copy without a volume, which nobody will remember.
+        agent.board.change(|status| {
+            status.role = Role::Unknown;
+            status.link = None;
+        });
         return After::Failure;
     }
     warn!(?ended, "the server ended");

@@ -260,6 +260,10 @@ pub struct Memory {
     /// Uids of the pods that had this volume before, the last ones: their agents hold it no more.
     #[serde(default)]
     pub former: Vec<String>,
+    /// True while the volume lacks what the server has: the file that the next start reads is not
+    /// written to its end yet.
+    #[serde(default)]
+    pub unsaved: bool,
 }
 
 /// Body of an answer with a 4xx or 5xx status.

@@ -199,6 +199,12 @@ impl Desk {
         }
     }
 
+    /// Of several primaries or lists that are waited out, one lacks promises or cannot be: no time has
+    /// passed for any of them.
+    pub fn starts_anew(&mut self) {
+        self.promised = None;
+    }
+
     /// Whether another may be promoted although nothing proves that the primary of `reign` is dead.
     /// `promises` are those of agents of data pods that are `members` in number; `leads_since` is
     /// when this operator got the Lease.

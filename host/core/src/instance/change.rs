@@ -155,6 +155,8 @@ pub(super) fn successor<'a>(
             && (wanted.keeps(member.ordinal) || temporary == Some(member.ordinal))
             && !member.is_leaving()
             && member.is_in_sync(primary)
+            // Who waits for its end cannot wait for that.
+            && (member.is_saved() || primary.is_leaving())
             && lists::is_latest(seen, member)
             && !wanted.fenced.iter().any(|name| name == member.name())
     });

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Observation, PodView};
+use super::{Member, Observation, PodView};
 use crate::agent::Role;
+
+/// Who has a reign whose primary is known to be out of it.
+const NOBODY: &str = "nobody";
 
 /// A primary, or one that was to become it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,6 +77,29 @@ pub(super) fn with(seen: &Observation, next: Claim) -> Vec<Claim> {
     latest(with_primary(seen).chain([own, next]))
 }
 
+/// What stays written down: who may be the primary still, and the highest reign. Proof goes away with
+/// the pod that gives it, so that it is written down before: where there is a primary, and where all
+/// pods end.
+pub(super) fn kept(seen: &Observation) -> Vec<Claim> {
+    let primary = seen.primary().map(Member::uid);
+    if primary.is_none() && !seen.members.iter().all(Member::is_leaving) {
+        return seen.claims.clone();
+    }
+    let stays = |claim: &&Claim| primary == Some(&claim.uid) || !is_proven(seen, claim);
+    let mut kept: Vec<Claim> = seen.claims.iter().filter(stays).cloned().collect();
+    let last = seen.claims.iter().map(|claim| claim.reign).max();
+    if kept.is_empty()
+        && primary.is_none()
+        && let Some(reign) = last
+    {
+        kept.push(Claim {
+            reign,
+            uid: NOBODY.to_owned(),
+        });
+    }
+    kept
+}
+
 /// Those that may be the primary, or be promoted by an order that is on its way.
 pub(super) fn with_primary(seen: &Observation) -> impl Iterator<Item = Claim> {
     let claims = claims(seen).into_iter();
@@ -83,7 +109,7 @@ pub(super) fn with_primary(seen: &Observation) -> impl Iterator<Item = Claim> {
 /// Proof: its agent says so; the kubelet says so of its container; its node is out of service; or its
 /// volume is in the hands of another pod's agent, which holds the lock on it.
 fn is_proven(seen: &Observation, claim: &Claim) -> bool {
-    if seen.remembered.proven >= claim.reign {
+    if seen.remembered.proven >= claim.reign || claim.uid == NOBODY {
         return true;
     }
     seen.members.iter().any(|member| {

@@ -1,4 +1,4 @@
-use super::{Observation, Plan, Wanted, change, elect, endpoints, lead, pushes};
+use super::{Observation, Plan, Step, Wanted, change, claims, elect, endpoints, lead, pushes};
 
 /// The plan for one pass.
 ///
@@ -20,6 +20,12 @@ pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
             pushes::plan(wanted, seen, &mut plan);
             elect::plan(wanted, seen, &mut plan);
         }
+    }
+    // What is promoted, or handed over, is written down with it.
+    let kept = claims::kept(seen);
+    if kept != seen.claims && !plan.promotes() {
+        let words = "who led before is known to be out of it";
+        plan.push(Step::WriteClaims { claims: kept }, words);
     }
     lead::plan_fences(wanted, seen, &mut plan);
     // A handover names the reign and the claims that are there after another reign has begun.

@@ -39,6 +39,8 @@ pub enum Move {
     Follow(Target),
     /// Lead clients to the old primary again: it serves on.
     LeadBack,
+    /// Send away the clients that have come to the replica, once nodes lead to the old primary again.
+    Dismiss,
 }
 
 /// What follows a move that failed.
@@ -60,7 +62,7 @@ impl Otherwise {
         match self {
             Self::Stop | Self::GoOn => Vec::new(),
             Self::Release => vec![Move::Release],
-            Self::Undo => vec![Move::Release, Move::LeadBack],
+            Self::Undo => vec![Move::Release, Move::LeadBack, Move::Dismiss],
         }
     }
 }
@@ -88,7 +90,7 @@ impl Move {
             Self::Claim | Self::Ready => Otherwise::Stop,
             Self::Lead | Self::Pause | Self::Await | Self::Demote => Otherwise::Undo,
             Self::Promote => Otherwise::Release,
-            Self::Follow(_) | Self::LeadBack | Self::Release => Otherwise::GoOn,
+            Self::Follow(_) | Self::LeadBack | Self::Dismiss | Self::Release => Otherwise::GoOn,
         }
     }
 

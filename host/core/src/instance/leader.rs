@@ -70,6 +70,9 @@ impl Leader {
             self.proven = self.proven.max(claim);
         }
         let permit = permits.into_iter().max();
+        if matches!(permit, Some(Permit::Promises | Permit::Never)) {
+            self.desk.starts_anew();
+        }
         self.remembered(now, permit)
     }
 

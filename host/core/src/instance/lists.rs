@@ -36,6 +36,14 @@ impl MemberList {
         }
     }
 
+    /// True if an agent with these members goes by this list. One of an earlier release says nothing
+    /// of revisions.
+    fn is_held(&self, members: &Members) -> bool {
+        let held = Self::of(members);
+        let unnumbered = held.revision == 0 && !held.uids.is_empty();
+        *self == held || (unnumbered && self.is_like(&held))
+    }
+
     fn is_like(&self, other: &Self) -> bool {
         (&self.uids, self.fence_after_ms) == (&other.uids, other.fence_after_ms)
     }
@@ -49,6 +57,10 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
         return None;
     }
     let today = MemberList::of(&members(wanted, seen));
+    // Nobody is there to be told.
+    if today.uids.is_empty() {
+        return None;
+    }
     let primary = seen.primary();
     let Some(last) = seen.lists.last().filter(|last| last.is_like(&today)) else {
         let mut lists = seen.lists.clone();
@@ -70,7 +82,8 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
     let leads = |primary: &&Member| {
         // Another that may yet be promoted goes by a list, too.
         let alone = claims::with_primary(seen).all(|claim| claim.uid == primary.uid());
-        alone && held(primary) == *last
+        let members = primary.agent.status().map(|status| &status.members);
+        alone && members.is_some_and(|members| last.is_held(members))
     };
     match primary.filter(leads) {
         Some(_) => Some(vec![last.clone()]),
@@ -104,7 +117,7 @@ pub(super) fn is_known(seen: &Observation, member: &Member) -> bool {
     };
     match seen.lists.is_empty() {
         true => !status.members.pods.is_empty(),
-        false => seen.lists.contains(&MemberList::of(&status.members)),
+        false => seen.lists.iter().any(|list| list.is_held(&status.members)),
     }
 }
 
@@ -113,6 +126,6 @@ pub(super) fn is_latest(seen: &Observation, member: &Member) -> bool {
     let last = seen.lists.last();
     last.is_none_or(|last| {
         let status = member.agent.status();
-        status.is_some_and(|status| MemberList::of(&status.members) == *last)
+        status.is_some_and(|status| last.is_held(&status.members))
     })
 }

@@ -300,6 +300,12 @@ impl Member {
             })
     }
 
+    /// True if its volume has all that its server has, or will have once that stops.
+    pub fn is_saved(&self) -> bool {
+        let status = self.agent.status();
+        status.is_some_and(|status| !status.memory.unsaved)
+    }
+
     /// True unless it is `primary`, or in sync with it and stays.
     pub fn is_away(&self, primary: &Self) -> bool {
         self.ordinal != primary.ordinal && (self.is_leaving() || !self.is_in_sync(primary))

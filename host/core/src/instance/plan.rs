@@ -35,6 +35,11 @@ pub enum Step {
         /// Oldest first.
         lists: Vec<MemberList>,
     },
+    /// Write down who may be the primary still: the others are known to be out of it.
+    WriteClaims {
+        /// The latest first.
+        claims: Vec<Claim>,
+    },
     /// Tell the agent who the data pods are.
     PushMembers(Target),
     /// Make the server the primary.
@@ -111,7 +116,10 @@ impl Step {
 
     /// True if no later step of the plan may be taken unless this one was.
     pub fn is_first_of_all(&self) -> bool {
-        matches!(self, Self::Promote { .. } | Self::WriteLists { .. })
+        matches!(
+            self,
+            Self::Promote { .. } | Self::WriteLists { .. } | Self::WriteClaims { .. }
+        )
     }
 
     /// Its name in metrics.
@@ -122,6 +130,7 @@ impl Step {
             Self::PushConfig(_) => "push-config",
             Self::PushAcl(_) => "push-acl",
             Self::WriteLists { .. } => "write-lists",
+            Self::WriteClaims { .. } => "write-claims",
             Self::PushMembers(_) => "push-members",
             Self::Promote { .. } => "promote",
             Self::Follow { .. } => "follow",

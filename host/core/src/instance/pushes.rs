@@ -79,7 +79,12 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         }
         let Some(peers) = &peers else { continue };
         let counts = peers.pods.iter().any(|peer| peer.pod_uid == member.uid());
-        if counts && status.members != *peers {
+        // One of an earlier release keeps no revision.
+        let mut held = status.members.clone();
+        if held.revision == 0 && !held.pods.is_empty() {
+            held.revision = peers.revision;
+        }
+        if counts && held != *peers {
             let reason = format!("there are {} data pods", peers.pods.len());
             plan.push(Step::PushMembers(target(member)), reason);
         }

@@ -89,7 +89,9 @@ pub(super) fn holds_claim(member: &Member) -> bool {
 /// True if a temporary claim of this ordinal is to go when its pod does: a pod that stays leads, and
 /// has everything.
 pub fn claim_goes(wanted: &Wanted, seen: &Observation, ordinal: u32) -> bool {
-    let leads = |primary: &Member| wanted.keeps(primary.ordinal) && !primary.is_leaving();
+    let leads = |primary: &Member| {
+        wanted.keeps(primary.ordinal) && !primary.is_leaving() && primary.is_saved()
+    };
     !wanted.keeps(ordinal)
         && temporary(wanted, seen) != Some(ordinal)
         && seen.primary().is_some_and(leads)

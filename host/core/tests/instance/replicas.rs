@@ -645,6 +645,113 @@ fn a_primary_that_was_about_to_hand_over_is_not_forgotten() {
     assert_eq!(*claims, [of(REIGN + 2, 2)]);
 }
 
+/// Who led before would be waited for, once nothing is left that proves that it is gone.
+#[test]
+fn who_is_known_to_be_out_of_it_is_struck_off_before_the_proof_goes() {
+    let of = |reign, ordinal| Claim {
+        reign,
+        uid: uid(ordinal),
+    };
+    let written = |plan: &Plan| {
+        plan.steps.iter().find_map(|planned| match &planned.step {
+            Step::WriteClaims { claims } => Some(claims.clone()),
+            _ => None,
+        })
+    };
+    let handed_over = |claims: Vec<Claim>| group(3).change(move |_, seen| seen.claims = claims);
+    let both = handed_over(vec![of(REIGN, 0), of(REIGN - 1, 1)]);
+    assert_eq!(written(&plan(&both)), Some(vec![of(REIGN, 0)]));
+    assert_eq!(written(&plan(&handed_over(vec![of(REIGN, 0)]))), None);
+    // One that is not heard may serve on.
+    let silent = both.unheard(1);
+    assert_eq!(written(&plan(&silent)), None);
+
+    // Nor is a copy waited for that nobody will remember: of it the reign is kept.
+    let ended = group(1).crash(0).change(move |wanted, seen| {
+        wanted.hibernate = true;
+        wanted.replicas = 0;
+        status(&mut seen.members[0]).server = ServerState::Stopping;
+        status(&mut seen.members[0]).leaving = true;
+        seen.claims = vec![of(REIGN, 0)];
+    });
+    let left = written(&plan(&ended)).unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].reign, REIGN);
+    let resumed = group(3).crash(0).change(|_, seen| {
+        seen.claims = left;
+        for member in &mut seen.members {
+            let status = status(member);
+            (status.role, status.link) = (Role::Held, None);
+            status.memory = hera_core::agent::Memory::default();
+        }
+        seen.remembered.leaderless_ms = 30_000;
+    });
+    assert_eq!(unproven(&resumed.seen), []);
+}
+
+/// An agent of an earlier release says nothing of revisions.
+#[test]
+fn lists_without_a_revision_count_by_what_is_in_them() {
+    let old = group(3).change(|wanted, seen| {
+        wanted.promote = Some("shop-1".into());
+        for member in &mut seen.members {
+            status(member).members.revision = 0;
+        }
+    });
+    assert_eq!(names(&plan(&old)), ["hand-over"]);
+    let dead = old
+        .crash(0)
+        .links_down()
+        .at(0, 90, 9)
+        .at(1, 80, 9)
+        .at(2, 85, 9);
+    assert!(promoted(&plan(&dead)).is_some(), "{:?}", plan(&dead));
+}
+
+/// Promises of a short list are no reason to count for a longer one.
+#[test]
+fn time_counts_from_when_every_list_has_its_promises() {
+    let promised = |forsworn| {
+        group(3)
+            .unheard(0)
+            .links_down()
+            .at(1, 80, 9)
+            .at(2, 85, 9)
+            .change(move |_, seen| {
+                let mut short = seen.lists[0].clone();
+                short.revision += 1;
+                short.uids.retain(|of| *of != uid(2));
+                seen.lists.push(short);
+                status(&mut seen.members[1]).memory.forsworn = REIGN;
+                status(&mut seen.members[2]).memory.forsworn = forsworn;
+            })
+    };
+    let mut leader = Leader::new(1, 0);
+    let mut ask = |forsworn, now| {
+        let seen = promised(forsworn).seen;
+        leader.remember(&seen, 15_000, now).permit
+    };
+    assert_eq!(ask(0, 1_000), Some(Permit::Promises));
+    assert_eq!(ask(REIGN, 6_000), Some(Permit::Wait(17_000)));
+}
+
+#[test]
+fn a_copy_that_is_not_on_its_volume_yet_takes_over_only_from_one_that_ends() {
+    let unsaved = || {
+        group(2).change(|wanted, seen| {
+            wanted.replicas = 1;
+            seen.members[1].claim = None;
+            status(&mut seen.members[1]).memory.unsaved = true;
+        })
+    };
+    assert!(!names(&plan(&unsaved())).contains(&"hand-over"));
+    let leaves = unsaved().change(|wanted, seen| {
+        wanted.replicas = 2;
+        status(&mut seen.members[0]).leaving = true;
+    });
+    assert!(names(&plan(&leaves)).contains(&"hand-over"));
+}
+
 #[test]
 fn a_list_is_written_down_before_anybody_is_told_and_stays_until_the_primary_has_the_next() {
     let other = |name: &str| {

@@ -217,6 +217,7 @@ impl World {
                 let Some(at) = index(&pod.name) else { return };
                 status(&mut seen.members[at]).members = peers.clone();
             }
+            Step::WriteClaims { claims } => seen.claims = claims,
             Step::Follow { pod, reign, ip, .. } => {
                 let Some(at) = index(&pod.name) else { return };
                 follow(&mut seen.members[at], reign, ip);

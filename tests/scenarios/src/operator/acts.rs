@@ -187,6 +187,7 @@ fn acts_of(step: Step, members: Members, acts: &mut VecDeque<Act>) {
             Act::Replicas(pods.fold(0, |all, pod| all | 1 << pod))
         }
         Step::WriteLists { lists } => Act::Lists(lists.clone()),
+        Step::WriteClaims { claims } => Act::Claims(claims.clone()),
         Step::PushMembers(target) => ordered(target, Order::Members(members)),
         Step::Promote {
             pod: target,

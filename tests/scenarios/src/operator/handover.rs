@@ -126,6 +126,7 @@ impl Operator {
                 Order::Follow { reign, whom },
             ),
             Move::Release => (over.from, Order::Release),
+            Move::Dismiss => (over.to, Order::Release),
         };
         match over.awaited.first() {
             None if late(over) => Some(false),

@@ -335,6 +335,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         },
         link,
         memory: Memory {
+            unsaved: false,
             reign: status.reign,
             primary_uid: NAMES[status.primary].to_owned(),
             was_primary: status.was_primary,

@@ -171,6 +171,11 @@ async fn one(
         Step::PushConfig(pod) => push_config(material, pod).await,
         Step::PushAcl(pod) => push_acl(material, pod).await,
         Step::WriteLists { lists } => written::write_lists(material.site, lists).await,
+        Step::WriteClaims { claims } => match written::write_claims(material.site, claims).await {
+            // With the StatefulSet goes what is written on it.
+            Err(PassError::Kube(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+            written => written,
+        },
         Step::PushMembers(pod) => push_members(material, pod).await,
         Step::Promote { pod, reign, claims } => promote(material, pod, *reign, claims).await,
         Step::Follow {

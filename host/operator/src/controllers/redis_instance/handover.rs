@@ -129,6 +129,11 @@ impl HandOver<'_> {
         }
         let reign = self.next.reign;
         let site = self.material.site;
+        // Agents refuse a leader of the past; the API server does not.
+        let writes = matches!(step, Move::Claim | Move::Lead | Move::LeadBack);
+        if writes && site.shared.leadership.term() != Some(site.term) {
+            return Err(PassError::LeadershipLost);
+        }
         match step {
             Move::Claim => written::write_claims(site, self.next.claims).await,
             Move::Ready => {
@@ -163,6 +168,11 @@ impl HandOver<'_> {
                 act::set_endpoint(self.material, old).await
             }
             Move::Release => self.order(&self.old, Order::Release).await,
+            Move::Dismiss => {
+                let groups = &site.shared.groups;
+                tokio::time::sleep(groups.until_nodes_follow(&site.instance()) + HEAD_START).await;
+                self.order(&self.new, Order::Release).await
+            }
         }
     }
 

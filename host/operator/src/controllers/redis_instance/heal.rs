@@ -37,6 +37,7 @@ impl Site<'_> {
                 Step::SetReplicas { ips } => seen.replica_endpoints = ips,
                 Step::PushAcl(_) | Step::PushConfig(_) | Step::PushMembers(_) => {}
                 Step::WriteLists { lists } => seen.lists = lists,
+                Step::WriteClaims { claims } => seen.claims = claims,
                 // Nothing of it has a role, and a finalizer of somebody's may keep it.
                 Step::DeleteDeadPod(_) => {}
                 Step::Promote { .. }
