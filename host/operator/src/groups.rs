@@ -1,6 +1,6 @@
 //! What this process remembers of instances with several pods.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,8 +23,6 @@ struct Group {
     leader: Leader,
     /// When a Service of it moved last.
     moved: Option<Instant>,
-    /// Uids of pods that were leaving at the last look.
-    leaving: BTreeSet<String>,
 }
 
 /// kube-proxy takes in changes at most once in this time, unless it is told otherwise.
@@ -88,8 +86,7 @@ impl Groups {
         })
     }
 
-    /// Notes what was seen, and tells what is remembered: see [`Leader::remember`]. Nodes also take in
-    /// that a pod begins to leave.
+    /// Notes what was seen, and tells what is remembered: see [`Leader::remember`].
     pub fn remember(
         &self,
         instance: &InstanceRef,
@@ -97,14 +94,8 @@ impl Groups {
         seen: &Observation,
         fence_after_ms: u64,
     ) -> Remembered {
-        let leaving = seen.members.iter().filter(|member| member.is_leaving());
-        let leaving: BTreeSet<String> = leaving.map(|member| member.uid().to_owned()).collect();
-        self.of(instance, term, |group, now| {
-            if !leaving.is_subset(&group.leaving) {
-                group.moved = Some(Instant::now());
-            }
-            group.leaving = leaving;
-            group.leader.remember(seen, fence_after_ms, now)
+        self.with(instance, term, |leader, now| {
+            leader.remember(seen, fence_after_ms, now)
         })
     }
 
@@ -172,19 +163,5 @@ mod tests {
         assert!(!just_woke());
         groups.beat.fetch_sub(STOPPED_MS + 1, Ordering::SeqCst);
         assert!(just_woke());
-    }
-
-    #[test]
-    fn a_pod_that_begins_to_leave_is_a_move() {
-        let groups = Groups::default();
-        let mut seen = Observation::default();
-        groups.remember(&instance(), 1, &seen, 0);
-        assert_eq!(groups.until_nodes_follow(&instance()), Duration::ZERO);
-        seen.members.push(hera_core::instance::Member::default());
-        groups.remember(&instance(), 1, &seen, 0);
-        let first = groups.until_nodes_follow(&instance());
-        assert!(first > Duration::ZERO);
-        groups.remember(&instance(), 1, &seen, 0);
-        assert!(groups.until_nodes_follow(&instance()) <= first);
     }
 }

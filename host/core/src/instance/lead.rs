@@ -2,7 +2,7 @@
 
 use super::elect::{next_reign, promotion};
 use super::pushes::target;
-use super::{Member, Observation, Plan, Step, Wanted};
+use super::{Claim, Member, Observation, Plan, Step, Wanted, claims};
 use crate::agent::{Role, ServerState};
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut Plan) {
@@ -101,7 +101,24 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
     });
     let forsworn = promises.max().unwrap_or(0).max(seen.remembered.forsworn);
     // One that is to end takes no order to begin anything.
-    if seen.members.len() > 1 && !primary.is_leaving() && forsworn >= primary.reign() {
+    if seen.members.len() <= 1 || primary.is_leaving() || forsworn < primary.reign() {
+        return;
+    }
+    // What is seen of it may be old: nobody of a later reign may be the primary instead.
+    let later: Vec<Claim> = claims::with_primary(seen)
+        .filter(|claim| claim.reign > primary.reign() && claim.uid != primary.uid())
+        .collect();
+    for claim in &later {
+        let named = |member: &&Member| member.uid() == claim.uid;
+        if let Some(member) = seen.members.iter().find(named) {
+            let step = Step::Forswear {
+                pod: target(member),
+                reign: claim.reign,
+            };
+            plan.push(step, "it was to take over and did not");
+        }
+    }
+    if later.is_empty() {
         let step = promotion(seen, primary, next_reign(seen));
         plan.push(step, "the primary is heard again");
     }

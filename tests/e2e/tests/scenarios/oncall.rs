@@ -18,6 +18,7 @@ pub const ALL: &[Scenario] = scenarios![Few;
     somebody_fences_a_replica_and_lifts_the_fence,
     somebody_restarts_all_pods_and_nothing_is_lost,
     somebody_lets_an_instance_hibernate_and_resume,
+    without_volumes_an_instance_comes_back_empty,
     somebody_approves_the_step_that_touches_the_primary,
     a_replica_that_lags_is_promoted_once_it_is_in_sync,
     a_deleted_group_waits_for_no_handover,
@@ -250,6 +251,25 @@ async fn somebody_lets_an_instance_hibernate_and_resume(space: &Space<'_>) -> Re
     let size: i64 = app.ask(&["DBSIZE"]).await?;
     ensure!(size == 1000, "{size} keys");
     space.hera(&["status", "group"]).await?.with_code(0)?;
+    Ok(())
+}
+
+/// Nobody is left who remembers that the last primary has ended; it was written down before.
+async fn without_volumes_an_instance_comes_back_empty(space: &Space<'_>) -> Result<()> {
+    let instance = group(space, json!({"persistence": {"enabled": false}})).await?;
+    let app = instance.app().await?;
+    let _: String = app.ask(&["SET", "key", "value"]).await?;
+    ask(space, &["hibernate", "group"]).await?;
+    wait_for("no pods", SOME, async || {
+        let left = pods(space).await?.len();
+        ensure!(left == 0, "{left} pods");
+        Ok(())
+    })
+    .await?;
+    ask(space, &["resume", "group"]).await?;
+    wait_in_sync(&instance, 3).await?;
+    let size: i64 = app.ask(&["DBSIZE"]).await?;
+    ensure!(size == 0, "{size} keys");
     Ok(())
 }
 
