@@ -37,6 +37,11 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     if is_lone(wanted, seen) {
         return;
     }
+    // Nobody can be promoted; who asked agents that stop for promises would miss their last word.
+    if !seen.members.is_empty() && seen.members.iter().all(Member::is_leaving) {
+        plan.waiting_for = Some("all data pods end".to_owned());
+        return;
+    }
     start_fenced(wanted, seen, plan);
     let claim = last_claim(seen);
     let unproven = unproven(seen);

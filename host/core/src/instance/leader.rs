@@ -36,9 +36,10 @@ impl Leader {
         self.term
     }
 
-    /// The process was stopped, and goes on.
+    /// The process was stopped, and goes on: it waits for copies as a new leader does.
     pub fn wakes(&mut self, now: u64) {
         self.woke_at = Some(now);
+        self.leaderless_since = self.leaderless_since.map(|_| now);
     }
 
     /// True if it confirms the primary that asks.
