@@ -120,13 +120,6 @@ pub fn is_core_module(bytes: &[u8]) -> Result<bool, LoadError> {
     }
 }
 
-/// True if a core module carries the description of its world.
-pub fn names_a_world(bytes: &[u8]) -> bool {
-    Parser::new(0).parse_all(bytes).any(|payload| {
-        matches!(payload, Ok(Payload::CustomSection(section)) if section.name().starts_with("component-type"))
-    })
-}
-
 fn check_import(name: &str, versions: &[Version]) -> Result<(), LoadError> {
     let newest = versions.last().copied().unwrap_or_default();
     if name.starts_with("wasi:") {
@@ -157,7 +150,7 @@ fn newer_api(found: Version, newest: Version) -> LoadError {
     }
 }
 
-fn malformed(error: wasmparser::BinaryReaderError) -> LoadError {
+pub fn malformed(error: wasmparser::BinaryReaderError) -> LoadError {
     LoadError::Malformed(text(&error.to_string()))
 }
 

@@ -13,6 +13,7 @@ mod cases;
 mod check;
 mod conformance;
 mod decisions;
+mod description;
 mod engine;
 mod error;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod queue;
 mod record;
 mod registry;
 mod sandbox;
+mod stack;
 pub mod trial;
 mod v0_1;
 

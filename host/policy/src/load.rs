@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::check::{check_interfaces, check_size, is_core_module, names_a_world, text};
-use crate::{CallError, Decision, Limits, LoadError};
+use crate::check::{check_interfaces, check_size, is_core_module, text};
+use crate::{CallError, Decision, Limits, LoadError, description};
 
 /// Checks, encodes, compiles and links a module.
 pub fn compile<D: Decision>(
@@ -57,9 +57,7 @@ pub fn load<D: Decision>(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Resu
 ///
 /// [`LoadError::NoWorld`] without that section, [`LoadError::Malformed`] for what is no module.
 pub fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
-    if !names_a_world(module) {
-        return Err(LoadError::NoWorld);
-    }
+    description::check(module)?;
     let failed = |error: &dyn std::fmt::Display| LoadError::Malformed(text(&format!("{error:#}")));
     let mut encoder = wit_component::ComponentEncoder::default();
     encoder.validate(true);

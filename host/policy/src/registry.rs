@@ -7,7 +7,7 @@ use wasmtime::Engine;
 
 use crate::queue::FairQueue;
 use crate::trial::Trial;
-use crate::{Decision, Limits, LoadError, Policy, StartError, engine, load};
+use crate::{Decision, Limits, LoadError, Policy, StartError, engine, load, stack};
 
 /// Modules that are remembered, good and bad, and their size together; past either, good ones that
 /// nobody uses are forgotten, and past the number failures too.
@@ -140,7 +140,10 @@ impl Registry {
             trial.run(D::NAME, &bytes).await?;
         }
         let compile = move || {
-            let linked = load::load::<D>(&inner.engine, &inner.limits, &bytes);
+            let linked = stack::with(stack::PROVEN, || {
+                load::load::<D>(&inner.engine, &inner.limits, &bytes)
+            })
+            .unwrap_or_else(|error| Err(LoadError::Internal(error.to_string())));
             drop(turn);
             let calls = Arc::clone(&inner.calls);
             let policy = Policy::new(linked?, (digest, bytes), inner.limits.clone(), calls);

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::for_decision;
-use crate::{Limits, LoadError, engine, load};
+use crate::{Limits, LoadError, engine, load, stack};
 
 /// First word of a program that is to compile a module and end: see [`main`].
 pub const WORD: &str = "trial-compile";
@@ -76,7 +76,8 @@ impl Trial {
                 return Err(LoadError::TooCostly { what });
             }
             Some(_) => {
-                let what = format!("memory ({} MiB)", MEMORY >> 20);
+                let (memory, stack) = (MEMORY >> 20, stack::TRIAL >> 20);
+                let what = format!("memory ({memory} MiB) or stack ({stack} MiB)");
                 return Err(LoadError::TooCostly { what });
             }
         }
@@ -124,6 +125,9 @@ fn compile(decision: &str) -> Result<(), LoadError> {
         .read_to_end(&mut bytes)
         .map_err(|error| internal(&error))?;
     let engine = engine::compiler().map_err(|error| internal(&error))?;
-    for_decision!(decision, D => load::compile::<D>(&engine, &limits, &bytes).map(drop))
-        .unwrap_or_else(|| Err(LoadError::Internal(format!("no decision {decision}"))))
+    let compile = || {
+        for_decision!(decision, D => load::compile::<D>(&engine, &limits, &bytes).map(drop))
+            .unwrap_or_else(|| Err(LoadError::Internal(format!("no decision {decision}"))))
+    };
+    stack::with(stack::TRIAL, compile).map_err(|error| internal(&error))?
 }

@@ -10,6 +10,7 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use hera_core::acl::{
@@ -50,7 +51,9 @@ fn bound() -> (Duration, StdRng) {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => rand::random(),
     };
-    println!("HERA_FUZZ_SEED={seed}");
+    // Past the harness, which keeps what is printed to itself until a test has ended.
+    let mut out = std::io::stderr().lock();
+    writeln!(out, "HERA_FUZZ_SEED={seed}").unwrap();
     (Duration::from_secs(seconds), StdRng::seed_from_u64(seed))
 }
 

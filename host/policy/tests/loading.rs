@@ -73,6 +73,19 @@ async fn another_world_is_wrong() {
     assert_eq!(reason(corpus::wrong_world()).await, "WrongWorld");
 }
 
+/// Found by the fuzzer: the encoder's library never ends on it, and takes the process along.
+#[tokio::test]
+async fn packages_that_depend_on_each_other_are_refused() {
+    let module = corpus::circular().unwrap();
+    let error = registry().load::<Acl>(module, "tests").await.unwrap_err();
+    assert_eq!(error.reason(), "Malformed");
+    assert!(
+        error.to_string().contains("depend on each other"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("hera:policr@0.1.0"), "{error}");
+}
+
 #[tokio::test]
 async fn wasi_is_refused_by_name() {
     assert_eq!(reason(corpus::wasi()).await, "WasiImports");

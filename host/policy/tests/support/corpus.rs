@@ -42,6 +42,7 @@ pub fn all() -> Result<Vec<Module>, String> {
         ("truncated", truncated()),
         ("wrong-world", wrong_world()?),
         ("no-world", no_world()?),
+        ("circular", circular()?),
         ("wasi", wasi()?),
         ("wasi-core", wasi_core()?),
         ("newer-api", newer_api()?),
@@ -122,6 +123,22 @@ pub fn wrong_world() -> Result<Vec<u8>, String> {
 /// A core module without any word on its world.
 pub fn no_world() -> Result<Vec<u8>, String> {
     wat(r#"(module (func (export "decide") (result i32) i32.const 0))"#)
+}
+
+/// A core module whose world says that two packages depend on each other.
+pub fn circular() -> Result<Vec<u8>, String> {
+    let mut module = no_delete()?;
+    let name = b"hera:policy/acl@0.1.0";
+    let at = module.windows(name.len()).enumerate();
+    let at: Vec<usize> = at
+        .filter(|(_, bytes)| bytes == name)
+        .map(|found| found.0)
+        .collect();
+    for at in at {
+        let letter = module.get_mut(at + "hera:polic".len());
+        *letter.ok_or("a name that ends early")? = b'r';
+    }
+    Ok(module)
 }
 
 /// A component that wants a clock.
