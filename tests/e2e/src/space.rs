@@ -11,6 +11,9 @@ use serde_json::json;
 
 use crate::{Bed, Instance, Module, not_yet, wait_for};
 
+/// How long namespaces may take to go.
+const LEFT: Duration = Duration::from_secs(120);
+
 /// A namespace of a scenario's own, with restricted Pod Security enforced.
 pub struct Space<'b> {
     bed: &'b Bed,
@@ -50,6 +53,23 @@ impl<'b> Space<'b> {
     /// The namespace's name.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Waits until what earlier scenarios left is gone: it keeps kube-proxy and the operator busy,
+    /// which a measurement would show.
+    ///
+    /// # Errors
+    /// When their namespaces stay.
+    pub async fn wait_alone(&self) -> Result<()> {
+        wait_for("earlier namespaces are gone", LEFT, async || {
+            let ours = ListParams::default().labels("hera-e2e=true");
+            let spaces: Api<Namespace> = Api::all(self.bed.client.clone());
+            let spaces = spaces.list_metadata(&ours).await?;
+            let left: Vec<_> = spaces.iter().map(|space| space.name_any()).collect();
+            ensure!(left == [self.namespace()], "there are {left:?}");
+            Ok(())
+        })
+        .await
     }
 
     /// Objects of a kind in it.

@@ -166,6 +166,7 @@ async fn a_leader_that_slept_through_a_failover_changes_nothing(space: &Space<'_
 
 /// Row: planned: drain of the primary's node. Nothing is lost.
 async fn a_drained_node_hands_its_primary_over(space: &Space<'_>) -> Result<()> {
+    space.wait_alone().await?;
     for replicas in sizes(3) {
         let scene = Scene::new(space, replicas).await?;
         let (node, pod) = (node(&scene.primary)?, scene.primary.name_any());

@@ -28,6 +28,7 @@ async fn group<'a>(space: &'a Space<'_>, replicas: u32) -> Result<Instance<'a>> 
 }
 
 async fn group_of<'a>(space: &'a Space<'_>, name: &str, replicas: u32) -> Result<Instance<'a>> {
+    space.wait_alone().await?;
     let instance = space.ready(name, json!({"replicas": replicas})).await?;
     wait_in_sync(&instance, replicas).await?;
     Ok(instance)
@@ -228,6 +229,7 @@ async fn a_primary_whose_pod_is_deleted_hands_over(space: &Space<'_>) -> Result<
 
 /// Row: planned: 1 -> 3 -> 5 -> 2 -> 1. The first pod is not restarted.
 async fn pods_come_and_go_without_a_gap(space: &Space<'_>) -> Result<()> {
+    space.wait_alone().await?;
     let instance = space.ready("group", json!({})).await?;
     let first = instance.pod_of(0).await?;
     let run_id = instance.run_id().await?;

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hera_tests_e2e::{Scenario, Space, Writer, module, wait_for};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use hera_tests_e2e::{Bed, Request, Scenario, Space, Writer, module};
 use serde_json::json;
 
 use crate::policies::with_worker;
@@ -16,8 +13,46 @@ pub const ALL: &[Scenario] = scenarios![Alone;
     idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles,
 ];
 
-const LEFT: Duration = Duration::from_secs(120);
+const PASSES: &str = "hera_reconciles_total";
 const WATCHED: Duration = Duration::from_secs(60);
+
+/// What the operator did in a minute in which nobody wanted anything of it.
+struct Minute {
+    requests: Vec<Request>,
+    /// Name, resident memory in MiB, and seconds of processor time of each pod.
+    usage: Vec<(String, f64, f64)>,
+    passes: f64,
+    /// What clients wrote meanwhile.
+    written: usize,
+}
+
+impl Minute {
+    async fn watch(bed: &Bed, writers: &[Writer]) -> Result<Self> {
+        let operator = bed.operator();
+        let user = operator.user().await?;
+        let count = || writers.iter().map(Writer::count).sum::<usize>();
+        let (audit, before) = (bed.audit()?, operator.usage().await?);
+        let passes = operator.metric(PASSES).await?;
+        let written = count();
+        tokio::time::sleep(WATCHED).await;
+        let (requests, after) = (audit.requests_of(&user)?, operator.usage().await?);
+        let usage = before.iter().zip(after).map(|((_, was), (name, is))| {
+            let cpu_seconds = is.cpu_seconds - was.cpu_seconds;
+            (name, is.rss_mib, cpu_seconds)
+        });
+        Ok(Self {
+            requests,
+            usage: usage.collect(),
+            passes: operator.metric(PASSES).await? - passes,
+            written: count() - written,
+        })
+    }
+
+    /// The API server ended a watch and knew no more from where to go on.
+    fn watch_began_anew(&self) -> bool {
+        self.requests.iter().any(|request| request.verb == "list")
+    }
+}
 
 /// Row: steady state with client traffic: no API write but the lease, no reconcile loop,
 /// `resourceVersion` of every child unchanged. Also the operator's memory and CPU meanwhile.
@@ -25,20 +60,7 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     space: &Space<'_>,
 ) -> Result<()> {
     let bed = space.bed();
-    // What earlier scenarios leave is not idle.
-    wait_for("their namespaces are gone", LEFT, async || {
-        let ours = ListParams::default().labels("hera-e2e=true");
-        let spaces: Api<Namespace> = Api::all(bed.client.clone());
-        let left: Vec<_> = spaces
-            .list(&ours)
-            .await?
-            .iter()
-            .map(Namespace::name_any)
-            .collect();
-        ensure!(left == [space.namespace()], "there are {left:?}");
-        Ok(())
-    })
-    .await?;
+    space.wait_alone().await?;
     let (with_policy, _) = with_worker(space, &module("acl-no-delete").await?).await?;
     let other = space
         .ready("other", json!({"engine": "valkey", "version": "8.1"}))
@@ -52,18 +74,17 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     for instance in instances {
         before.push(instance.wait_quiet(Duration::from_secs(5)).await?);
     }
-    let operator = bed.operator();
-    let user = operator.user().await?;
-    let (audit, usage, reconciles, written) = (
-        bed.audit()?,
-        operator.usage().await?,
-        operator.metric("hera_reconciles_total").await?,
-        writers.iter().map(Writer::count).sum::<usize>(),
-    );
-    tokio::time::sleep(WATCHED).await;
-    let (requests, after) = (audit.requests_of(&user)?, operator.usage().await?);
-    let reconciles = operator.metric("hera_reconciles_total").await? - reconciles;
-    let written = writers.iter().map(Writer::count).sum::<usize>() - written;
+    let mut minute = Minute::watch(bed, &writers).await?;
+    if minute.watch_began_anew() {
+        // As each does now and then; twice in a row would be no coincidence.
+        minute = Minute::watch(bed, &writers).await?;
+    }
+    let Minute {
+        requests,
+        usage,
+        passes,
+        written,
+    } = minute;
 
     ensure!(written > 1000, "the clients wrote only {written} times");
     let leases = requests.iter().filter(|request| request.is_lease()).count();
@@ -89,7 +110,7 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
         .filter(|request| request.verb != "watch")
         .count();
     ensure!(reads == 0, "reads: {counted:?}");
-    ensure!(reconciles == 0.0, "{reconciles} passes");
+    ensure!(passes == 0.0, "{passes} passes");
     for (instance, before) in instances.iter().zip(&before) {
         before
             .ensure_untouched(&instance.children().await?)
@@ -98,13 +119,13 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     let figures = &bed.figures;
     figures.note(
         "idle for 60 s: passes, API requests beside the Lease and watches",
-        format!("{reconciles}, {reads}  (clients wrote {written} times)"),
+        format!("{passes}, {reads}  (clients wrote {written} times)"),
     );
-    for ((name, was), (_, is)) in usage.iter().zip(&after) {
-        let share = (is.cpu_seconds - was.cpu_seconds) / WATCHED.as_secs_f64() * 100.0;
+    for (name, rss_mib, cpu_seconds) in usage {
+        let share = cpu_seconds / WATCHED.as_secs_f64() * 100.0;
         figures.note(
             format!("operator {name}: resident memory, CPU while idle"),
-            format!("{:.0} MiB, {share:.1} % of a core", is.rss_mib),
+            format!("{rss_mib:.0} MiB, {share:.1} % of a core"),
         );
     }
     for (writer, instance) in writers.into_iter().zip(instances) {

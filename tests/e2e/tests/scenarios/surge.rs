@@ -101,6 +101,7 @@ async fn roll(
 async fn a_version_of_a_server_alone_changes_without_it_being_away(
     space: &Space<'_>,
 ) -> Result<()> {
+    space.wait_alone().await?;
     let instance = space.ready("cache", json!({"version": "7.0"})).await?;
     for (version, exact) in [("7.2", "7.2."), ("8.0", "8.")] {
         let what = format!("one pod with surge, to {version}");
@@ -117,6 +118,7 @@ async fn a_version_of_a_server_alone_changes_without_it_being_away(
 
 /// Row: planned: resources roll, of a single pod.
 async fn resources_of_a_server_alone_change_without_it_being_away(space: &Space<'_>) -> Result<()> {
+    space.wait_alone().await?;
     let instance = space.ready("cache", json!({})).await?;
     let claim = instance.claim().await?.uid();
     let more = json!({"resources": {"limits": {"memory": "160Mi"}}});
