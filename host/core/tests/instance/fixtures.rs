@@ -5,8 +5,8 @@ use hera_core::agent::{
     ServerState,
 };
 use hera_core::instance::{
-    AgentView, ClaimView, Member, MemberList, Observation, PodView, RevisionView, Wanted,
-    WantedStorage,
+    AgentView, ClaimView, Leader, Member, MemberList, Observation, Permit, Plan, PodView,
+    RevisionView, Step, Wanted, WantedStorage, decide,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -322,4 +322,32 @@ impl Group {
         change(&mut self.wanted, &mut self.seen);
         self
     }
+}
+
+pub fn plan(group: &Group) -> Plan {
+    decide(&group.wanted, &group.seen)
+}
+
+pub fn names(plan: &Plan) -> Vec<&'static str> {
+    plan.steps
+        .iter()
+        .map(|planned| planned.step.name())
+        .collect()
+}
+
+pub fn promoted(plan: &Plan) -> Option<(String, u64)> {
+    plan.steps.iter().find_map(|planned| match &planned.step {
+        Step::Promote { pod, reign, .. } => Some((pod.name.clone(), *reign)),
+        _ => None,
+    })
+}
+
+pub fn permit(group: &Group, now: u64) -> Option<Permit> {
+    let mut leader = Leader::new(1, 0);
+    let asked = |leader: &mut Leader, now| {
+        let limit = group.wanted.fence_after_ms;
+        leader.remember(&group.seen, limit, now).permit
+    };
+    asked(&mut leader, 0);
+    asked(&mut leader, now)
 }

@@ -6,10 +6,12 @@
     reason = "tests"
 )]
 
+mod failover;
 mod fixtures;
+mod handovers;
+mod lists;
 mod nodes;
 mod properties;
-mod replicas;
 mod surge;
 mod view;
 mod world;

@@ -1,0 +1,456 @@
+//! Several pods: who leads, who follows, and what happens when they do not. Rows of the incidents
+//! are named by their ID.
+
+use hera_core::agent::{Role, ServerState};
+use hera_core::instance::{
+    AgentView, Cause, Claim, Member, Permit, PodView, Step, unproven, verdict,
+};
+
+use crate::fixtures::{Group, REIGN, address, group, names, plan, promoted, status, uid};
+
+#[test]
+fn a_group_in_sync_asks_for_nothing() {
+    for replicas in [2, 3, 5] {
+        assert_eq!(plan(&group(replicas)).steps, vec![]);
+    }
+}
+
+#[test]
+fn the_best_copy_follows_a_dead_primary_and_all_others_follow_it() {
+    let group = group(3)
+        .crash(0)
+        .links_down()
+        .at(0, 90, 9)
+        .at(1, 80, 9)
+        .at(2, 85, 9);
+    let plan = plan(&group);
+    assert_eq!(promoted(&plan), Some(("shop-2".into(), REIGN + 1)));
+    assert_eq!(
+        names(&plan),
+        ["promote", "set-endpoint", "follow", "follow"],
+        "{plan:?}"
+    );
+    let Step::SetEndpoint { ip } = &plan.steps[1].step else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(ip.as_deref(), Some(address(2).as_str()));
+}
+
+#[test]
+fn p05_an_empty_restarted_primary_is_no_choice_while_a_replica_has_the_data() {
+    let emptied = |forsworn| {
+        group(2)
+            .crash(0)
+            .links_down()
+            .at(0, 0, 0)
+            .at(1, 80, 9)
+            .change(move |_, seen| {
+                let memory = &mut status(&mut seen.members[0]).memory;
+                *memory = Default::default();
+                memory.forsworn = forsworn;
+            })
+    };
+    // It remembers nothing, so it is asked to stay out of it first.
+    assert_eq!(names(&plan(&emptied(0))), ["forswear", "forswear"]);
+    let of_replica = promoted(&plan(&emptied(REIGN))).map(|(pod, _)| pod);
+    assert_eq!(of_replica.as_deref(), Some("shop-1"));
+}
+
+#[test]
+fn p27_servers_that_start_together_are_never_two_primaries() {
+    let all_held = group(3)
+        .crash(0)
+        .crash(1)
+        .crash(2)
+        .at(0, 10, 9)
+        .at(1, 20, 9)
+        .at(2, 30, 9);
+    // The volume of the last primary has every write.
+    assert_eq!(
+        promoted(&plan(&all_held)).map(|(pod, _)| pod).as_deref(),
+        Some("shop-0")
+    );
+}
+
+#[test]
+fn p08_after_a_full_restart_nobody_is_chosen_before_all_copies_were_heard() {
+    let lost = |waited| {
+        group(3)
+            .crash(0)
+            .crash(1)
+            .crash(2)
+            .at(1, 0, 9)
+            .at(2, 0, 12)
+            .unheard(0)
+            .change(move |_, seen| {
+                seen.remembered.leaderless_ms = waited;
+                seen.remembered.permit = Some(Permit::Granted);
+                for member in &mut seen.members[1..] {
+                    status(member).memory.forsworn = REIGN;
+                }
+            })
+    };
+    let early = plan(&lost(5_000));
+    assert_eq!(promoted(&early), None);
+    assert!(early.waiting_for.unwrap().contains("not every copy"));
+    assert_eq!(
+        promoted(&plan(&lost(20_000)))
+            .map(|(pod, _)| pod)
+            .as_deref(),
+        Some("shop-2")
+    );
+}
+
+#[test]
+fn p21_without_proof_nobody_is_promoted_before_the_old_primary_must_have_stopped() {
+    let silent = || group(3).unheard(0).links_down().at(1, 80, 9).at(2, 85, 9);
+    let asked = plan(&silent());
+    assert_eq!(names(&asked), ["forswear", "forswear"]);
+    assert!(asked.waiting_for.unwrap().contains("too few"));
+    let claim = unproven(&silent().seen).remove(0);
+    assert_eq!((claim.reign, claim.uid), (REIGN, uid(0)));
+
+    let promise = |permit| {
+        silent().change(move |_, seen| {
+            seen.remembered.permit = Some(permit);
+            seen.remembered.forsworn = REIGN;
+            for member in &mut seen.members[1..] {
+                status(member).memory.forsworn = REIGN;
+            }
+        })
+    };
+    assert_eq!(promoted(&plan(&promise(Permit::Wait(900)))), None);
+    assert_eq!(promoted(&plan(&promise(Permit::Never))), None);
+    assert_eq!(
+        promoted(&plan(&promise(Permit::Granted))),
+        Some(("shop-2".into(), REIGN + 1))
+    );
+}
+
+#[test]
+fn a_primary_that_is_heard_again_begins_another_reign() {
+    let group = group(3).change(|_, seen| {
+        status(&mut seen.members[1]).memory.forsworn = REIGN;
+    });
+    assert_eq!(promoted(&plan(&group)), Some(("shop-0".into(), REIGN + 1)));
+}
+
+#[test]
+fn a_primary_that_ends_is_not_asked_to_begin_another_reign() {
+    let group = group(1).change(|_, seen| {
+        let primary = status(&mut seen.members[0]);
+        primary.leaving = true;
+        seen.remembered.forsworn = REIGN;
+        // The other pod has gone before it.
+        seen.members.push(Member {
+            ordinal: 1,
+            ..Member::default()
+        });
+    });
+    assert_eq!(promoted(&plan(&group)), None);
+}
+
+#[test]
+fn one_reign_begins_in_a_plan() {
+    let group = group(3).change(|wanted, seen| {
+        wanted.promote = Some("shop-1".into());
+        status(&mut seen.members[1]).memory.forsworn = REIGN;
+    });
+    assert_eq!(names(&plan(&group)), ["promote"], "no handover beside it");
+}
+
+#[test]
+fn p14_of_two_that_serve_the_one_of_the_earlier_reign_is_fenced() {
+    let group = group(3).change(|_, seen| {
+        let other = status(&mut seen.members[1]);
+        (other.role, other.link) = (Role::Primary, None);
+        other.memory.reign = REIGN + 2;
+        other.memory.primary_uid = uid(1);
+    });
+    let plan = plan(&group);
+    let Some(Step::Fence { pod, reign }) = plan.steps.last().map(|planned| &planned.step) else {
+        panic!("{plan:?}")
+    };
+    assert_eq!((pod.name.as_str(), *reign), ("shop-0", REIGN));
+}
+
+#[test]
+fn a_server_that_became_a_primary_by_hand_yields_to_the_one_that_was_promoted() {
+    let group = group(3).change(|_, seen| {
+        // shop-1 leads; shop-0 was told REPLICAOF NO ONE by somebody.
+        status(&mut seen.members[0]).memory.was_primary = false;
+        let promoted = status(&mut seen.members[1]);
+        (promoted.role, promoted.link) = (Role::Primary, None);
+        promoted.memory.was_primary = true;
+    });
+    let plan = plan(&group);
+    let fenced = plan.steps.iter().find_map(|planned| match &planned.step {
+        Step::Fence { pod, .. } => Some(pod.name.as_str()),
+        _ => None,
+    });
+    assert_eq!(fenced, Some("shop-0"), "{plan:?}");
+}
+
+#[test]
+fn p17_a_replica_of_anybody_else_is_told_whom_to_follow() {
+    let group = group(3).change(|_, seen| {
+        let link = status(&mut seen.members[2]).link.as_mut().unwrap();
+        link.host = "10.9.9.9".into();
+    });
+    let plan = plan(&group);
+    assert_eq!(names(&plan), ["set-replicas", "follow"]);
+}
+
+#[test]
+fn p20_a_pod_that_is_not_heard_blocks_only_itself() {
+    let group = group(3)
+        .unheard(2)
+        .crash(0)
+        .links_down()
+        .at(0, 80, 9)
+        .at(1, 80, 9);
+    assert_eq!(
+        promoted(&plan(&group)).map(|(pod, _)| pod).as_deref(),
+        Some("shop-1")
+    );
+}
+
+/// A new leader has heard one of two replicas, and not yet the one that has more.
+#[test]
+fn a_copy_that_is_about_to_be_heard_is_waited_for_a_moment() {
+    let heard = |agent: Option<AgentView>, waited| {
+        group(3)
+            .crash(0)
+            .links_down()
+            .at(0, 90, 9)
+            .at(1, 80, 9)
+            .change(move |_, seen| {
+                if let Some(agent) = agent {
+                    seen.members[2].agent = agent;
+                }
+                seen.remembered.leaderless_ms = waited;
+            })
+    };
+    let of = |group: &Group| promoted(&plan(group)).map(|(pod, _)| pod);
+    let first = || Some("shop-1".to_owned());
+    assert_eq!(of(&heard(Some(AgentView::Absent), 100)), None);
+    assert_eq!(
+        of(&heard(None, 100)),
+        None,
+        "it has not said where it stands"
+    );
+    assert_eq!(of(&heard(Some(AgentView::Absent), 2_000)), first());
+    let broken = || AgentView::Unreachable("silence".into());
+    assert_eq!(of(&heard(Some(broken()), 100)), first());
+    let woke = heard(Some(broken()), 9_000).change(|_, seen| seen.remembered.just_woke = true);
+    assert_eq!(of(&woke), None, "it may have broken while nobody listened");
+    // Nor is the last primary's volume, which may be a snapshot, taken before.
+    let of_volume = |waited| of(&heard(Some(AgentView::Absent), waited).crash(1));
+    assert_eq!(of_volume(100), None);
+    assert_eq!(of_volume(2_000).as_deref(), Some("shop-0"));
+}
+
+#[test]
+fn p23_a_primary_that_comes_back_becomes_a_replica() {
+    let group = group(2).change(|_, seen| {
+        let other = status(&mut seen.members[1]);
+        (other.role, other.link) = (Role::Primary, None);
+        other.memory.reign = REIGN + 1;
+        let back = status(&mut seen.members[0]);
+        back.role = Role::Unknown;
+        back.server = ServerState::Fenced;
+        seen.endpoint = Some(address(1));
+        seen.replica_endpoints = vec![];
+    });
+    let plan = plan(&group);
+    assert_eq!(names(&plan), ["follow"], "{plan:?}");
+}
+
+#[test]
+fn a_server_that_somebody_fences_stays_down_and_the_primary_is_not_fenced() {
+    let replica = group(3).change(|wanted, _| wanted.fenced = vec!["shop-1".into()]);
+    assert_eq!(names(&plan(&replica)), ["fence"]);
+    let primary = plan(&group(3).change(|wanted, _| wanted.fenced = vec!["shop-0".into()]));
+    assert!(!primary.is_disruptive());
+    assert!(primary.refused.unwrap().contains("hand over first"));
+}
+
+#[test]
+fn a_primary_that_hangs_is_fenced_only_if_another_has_its_data() {
+    let hangs = || {
+        group(2).change(|_, seen| {
+            status(&mut seen.members[0]).hangs = true;
+        })
+    };
+    assert_eq!(names(&plan(&hangs())), ["fence"]);
+    let alone = plan(&hangs().links_down());
+    assert!(!alone.is_disruptive(), "{alone:?}");
+}
+
+#[test]
+fn p07_what_was_written_down_counts_although_nobody_remembers_it() {
+    let crowned = group(3)
+        .unheard(0)
+        .links_down()
+        .at(1, 80, 9)
+        .at(2, 85, 9)
+        .change(|_, seen| {
+            seen.claims = vec![Claim {
+                reign: REIGN + 3,
+                uid: uid(0),
+            }];
+        });
+    assert_eq!(unproven(&crowned.seen)[0].reign, REIGN + 3);
+    let asked = plan(&crowned);
+    assert_eq!(names(&asked), ["forswear", "forswear"]);
+    assert_eq!(promoted(&asked), None);
+}
+
+#[test]
+fn after_hibernation_the_copy_of_the_last_primary_leads_whatever_the_others_say() {
+    // It stopped last: the others lack what was written while they were stopping.
+    let back = group(3)
+        .crash(0)
+        .crash(1)
+        .crash(2)
+        .at(0, 0, 9)
+        .at(1, 70, 12)
+        .at(2, 60, 12);
+    let chosen = promoted(&plan(&back)).map(|(pod, _)| pod);
+    assert_eq!(chosen.as_deref(), Some("shop-0"));
+    let not_yet_heard = group(3)
+        .crash(1)
+        .crash(2)
+        .at(1, 70, 12)
+        .at(2, 60, 12)
+        .change(|_, seen| {
+            seen.members[0].agent = AgentView::Absent;
+            seen.remembered.leaderless_ms = 3_000;
+            seen.remembered.proven = REIGN;
+        });
+    let waits = plan(&not_yet_heard);
+    assert_eq!(promoted(&waits), None);
+    assert!(waits.waiting_for.unwrap().contains("not every copy"));
+}
+
+#[test]
+fn pods_that_cannot_start_are_made_anew_without_waiting_for_each_other() {
+    let stuck = |why: fn(&mut PodView)| {
+        group(3).outdated(&[0, 1, 2]).change(move |_, seen| {
+            for member in &mut seen.members {
+                member.agent = AgentView::Absent;
+                why(member.pod.as_mut().unwrap());
+            }
+        })
+    };
+    let nowhere = stuck(|pod| pod.unschedulable = Some("no node fits".into()));
+    assert_eq!(names(&plan(&nowhere)).last(), Some(&"delete-pod"));
+    let no_image = stuck(|pod| pod.waiting = Some(("ImagePullBackOff".into(), "no".into())));
+    assert_eq!(names(&plan(&no_image)).last(), Some(&"delete-pod"));
+    let current = nowhere.change(|_, seen| {
+        for member in &mut seen.members {
+            member.pod.as_mut().unwrap().revision = Some("new".into());
+        }
+    });
+    assert!(!plan(&current).is_disruptive(), "they wait for a node");
+    let starting = stuck(|pod| pod.waiting = Some(("ContainerCreating".into(), "".into())));
+    assert!(!plan(&starting).is_disruptive());
+}
+
+#[test]
+fn pods_that_no_node_takes_say_so_rather_than_that_nobody_leads() {
+    let nowhere = group(3).change(|_, seen| {
+        for member in &mut seen.members {
+            member.agent = AgentView::Absent;
+            member.pod.as_mut().unwrap().unschedulable = Some("no node fits".into());
+        }
+    });
+    let found = verdict(&nowhere.wanted, &nowhere.seen, &plan(&nowhere)).cause;
+    assert_eq!(found, Cause::Unschedulable("no node fits".into()));
+    let heard =
+        nowhere.change(|_, seen| seen.members[1] = group(3).crash(1).seen.members[1].clone());
+    let found = verdict(&heard.wanted, &heard.seen, &plan(&heard)).cause;
+    assert!(matches!(found, Cause::NoPrimary(_)), "{found:?}");
+}
+
+#[test]
+fn who_asks_for_a_fence_learns_what_is_not_done() {
+    let asks = |replicas, name: &'static str| {
+        plan(&group(replicas).change(move |wanted, _| wanted.fenced = vec![name.into()])).refused
+    };
+    assert!(asks(3, "shop-9").unwrap().contains("no data pod shop-9"));
+    assert!(asks(1, "shop-0").unwrap().contains("hibernate"));
+    // Its pod is being made anew.
+    let missing = group(3).change(|wanted, seen| {
+        wanted.fenced = vec!["shop-2".into()];
+        seen.members[2].pod = None;
+        seen.members[2].agent = AgentView::Absent;
+    });
+    assert_eq!(plan(&missing).refused, None);
+}
+
+/// Its server is down, and what its copy is worth is not known: unknown is not zero.
+#[test]
+fn a_primary_that_its_fence_stopped_starts_before_a_copy_without_its_data_is_promoted() {
+    let copy_of = |reign, server: ServerState, waited| {
+        group(2)
+            .crash(0)
+            .crash(1)
+            .at(1, 0, 0)
+            .change(move |_, seen| {
+                status(&mut seen.members[0]).server = server;
+                status(&mut seen.members[1]).memory.reign = reign;
+                seen.remembered.leaderless_ms = waited;
+            })
+    };
+    let fenced = |server, waited| copy_of(0, server, waited);
+    for waited in [100, 600_000] {
+        let first = plan(&fenced(ServerState::Fenced, waited));
+        assert_eq!(names(&first), ["set-endpoint", "start"], "{first:?}");
+    }
+    let gave_up = ServerState::BackOff { until_unix_ms: 1 };
+    let has_some = plan(&copy_of(REIGN - 1, gave_up.clone(), 20_000));
+    assert_eq!(
+        promoted(&has_some).map(|(pod, _)| pod).as_deref(),
+        Some("shop-1")
+    );
+    let never_had = plan(&fenced(gave_up, 600_000));
+    assert_eq!(promoted(&never_had), None, "it would replace the data");
+    let loading = plan(&fenced(ServerState::Loading { pid: 9 }, 600_000));
+    assert_eq!(names(&loading), Vec::<&str>::new());
+    let why = loading.waiting_for.unwrap();
+    assert!(why.contains("shop-0 has later data"), "{why}");
+    let asked =
+        fenced(ServerState::Fenced, 100).change(|wanted, _| wanted.fenced = vec!["shop-0".into()]);
+    assert!(!names(&plan(&asked)).contains(&"start"));
+}
+
+/// A handover that stopped after it was written down leaves a claim that never began.
+#[test]
+fn without_fences_a_claim_that_never_began_is_given_up_by_the_pod_that_has_it() {
+    let claimed = |forsworn| {
+        group(3)
+            .crash(0)
+            .links_down()
+            .at(0, 90, 9)
+            .at(1, 90, 9)
+            .at(2, 85, 9)
+            .change(move |wanted, seen| {
+                wanted.fence_after_ms = 0;
+                seen.lists[0].fence_after_ms = 0;
+                for member in &mut seen.members {
+                    status(member).members.fence_after_ms = 0;
+                }
+                seen.claims = vec![Claim {
+                    reign: REIGN + 1,
+                    uid: uid(1),
+                }];
+                status(&mut seen.members[1]).memory.forsworn = forsworn;
+                seen.remembered.permit = Some(Permit::Never);
+            })
+    };
+    let asked = plan(&claimed(0));
+    assert_eq!(names(&asked), ["forswear"], "of the one alone");
+    let next = promoted(&plan(&claimed(REIGN + 1)));
+    assert_eq!(next, Some(("shop-1".into(), REIGN + 2)));
+}

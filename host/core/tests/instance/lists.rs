@@ -1,0 +1,233 @@
+//! Which lists of data pods a primary may go by, and whose promises count.
+
+use hera_core::instance::{Leader, MemberList, Permit, Step, unproven};
+
+use crate::fixtures::{Group, REIGN, group, names, permit, plan, promoted, status, uid};
+
+/// An agent of an earlier release says nothing of revisions.
+#[test]
+fn lists_without_a_revision_count_by_what_is_in_them() {
+    let old = group(3).change(|wanted, seen| {
+        wanted.promote = Some("shop-1".into());
+        for member in &mut seen.members {
+            status(member).members.revision = 0;
+        }
+    });
+    assert_eq!(names(&plan(&old)), ["hand-over"]);
+    let dead = old
+        .crash(0)
+        .links_down()
+        .at(0, 90, 9)
+        .at(1, 80, 9)
+        .at(2, 85, 9);
+    assert!(promoted(&plan(&dead)).is_some(), "{:?}", plan(&dead));
+}
+
+/// Promises of a short list are no reason to count for a longer one.
+#[test]
+fn time_counts_from_when_every_list_has_its_promises() {
+    let promised = |forsworn| {
+        group(3)
+            .unheard(0)
+            .links_down()
+            .at(1, 80, 9)
+            .at(2, 85, 9)
+            .change(move |_, seen| {
+                let mut short = seen.lists[0].clone();
+                short.revision += 1;
+                short.uids.retain(|of| *of != uid(2));
+                seen.lists.push(short);
+                status(&mut seen.members[1]).memory.forsworn = REIGN;
+                status(&mut seen.members[2]).memory.forsworn = forsworn;
+            })
+    };
+    let mut leader = Leader::new(1, 0);
+    let mut ask = |forsworn, now| {
+        let seen = promised(forsworn).seen;
+        leader.remember(&seen, 15_000, now).permit
+    };
+    assert_eq!(ask(0, 1_000), Some(Permit::Promises));
+    assert_eq!(ask(REIGN, 6_000), Some(Permit::Wait(17_000)));
+}
+
+#[test]
+fn a_list_is_written_down_before_anybody_is_told_and_stays_until_the_primary_has_the_next() {
+    let other = |name: &str| {
+        let name = name.to_owned();
+        group(3).change(move |_, seen| {
+            seen.members[2].pod.as_mut().unwrap().uid = name;
+        })
+    };
+    let first = plan(&other("uid-9"));
+    let Step::WriteLists { lists } = &first.steps[0].step else {
+        panic!("{first:?}")
+    };
+    let pods = |list: &MemberList| (list.revision, list.uids.join(" "));
+    let told: Vec<_> = lists.iter().map(pods).collect();
+    let (before, after) = (
+        "uid-0 uid-1 uid-2".to_owned(),
+        "uid-0 uid-1 uid-9".to_owned(),
+    );
+    assert_eq!(told, [(1, before), (2, after)]);
+    assert_eq!(names(&first)[1..], ["push-members"; 3]);
+
+    // The primary does not take it: the former list stays, whoever else has the next.
+    let lists = lists.clone();
+    let half = other("uid-9").change(move |_, seen| {
+        let told = {
+            let members = &mut status(&mut seen.members[1]).members;
+            members.pods[2].pod_uid = "uid-9".into();
+            members.revision = 2;
+            members.clone()
+        };
+        status(&mut seen.members[2]).members = told;
+        seen.lists = lists;
+    });
+    assert_eq!(names(&plan(&half)), ["push-members"]);
+    let whole = half.change(|_, seen| {
+        status(&mut seen.members[0]).members = status(&mut seen.members[1]).members.clone();
+    });
+    let last = plan(&whole);
+    let [Step::WriteLists { lists }] = &last
+        .steps
+        .iter()
+        .map(|p| p.step.clone())
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{last:?}")
+    };
+    assert_eq!(
+        lists.iter().map(|list| list.revision).collect::<Vec<_>>(),
+        [2]
+    );
+}
+
+#[test]
+fn where_nobody_can_be_the_primary_lists_that_are_too_many_are_dropped() {
+    let changed_often = |heard: bool| {
+        let group = group(2).crash(0).at(0, 90, 9).at(1, 90, 9).links_down();
+        let group = if heard { group } else { group.unheard(0) };
+        group.change(|_, seen| {
+            let list = seen.lists[0].clone();
+            seen.lists = (1..=32)
+                .map(|revision| MemberList {
+                    revision,
+                    fence_after_ms: 1_000 + revision,
+                    ..list.clone()
+                })
+                .collect();
+        })
+    };
+    assert_eq!(
+        plan(&changed_often(false)).lists(),
+        None,
+        "it may go by any"
+    );
+    let dead = plan(&changed_often(true));
+    let revisions = dead.lists().unwrap().iter().map(|list| list.revision);
+    assert_eq!(revisions.collect::<Vec<_>>(), [33]);
+}
+
+#[test]
+fn nobody_is_promoted_who_goes_by_a_list_that_is_not_written_down() {
+    let unknown = group(3)
+        .crash(0)
+        .links_down()
+        .at(0, 90, 9)
+        .at(1, 80, 9)
+        .at(2, 85, 9)
+        .change(|_, seen| {
+            status(&mut seen.members[2]).members.revision = 9;
+        });
+    let first = plan(&unknown);
+    assert_eq!(names(&first), ["push-members"], "it is told first");
+    let late = unknown.change(|_, seen| seen.remembered.leaderless_ms = 2_000);
+    assert_eq!(promoted(&plan(&late)), Some(("shop-1".into(), REIGN + 1)));
+}
+
+/// The primary went away before it was told: a pod that it asks is not in the list of today.
+#[test]
+fn promises_count_over_every_list_that_the_primary_may_have() {
+    let away = |written: &[&str]| {
+        let written = written.iter().map(|uid| (*uid).to_owned()).collect();
+        group(3).unheard(0).links_down().change(move |_, seen| {
+            seen.members[2].pod.as_mut().unwrap().uid = "uid-9".into();
+            let today = MemberList {
+                revision: 2,
+                uids: vec![uid(0), uid(1), "uid-9".into()],
+                fence_after_ms: 15_000,
+            };
+            for member in &mut seen.members[1..] {
+                let members = &mut status(member).members;
+                members.pods[2].pod_uid = "uid-9".into();
+                members.revision = 2;
+                status(member).memory.forsworn = REIGN;
+            }
+            let before = MemberList {
+                revision: 1,
+                uids: written,
+                fence_after_ms: 15_000,
+            };
+            seen.lists = vec![before, today];
+        })
+    };
+    let uids = [uid(0), uid(1), uid(2)];
+    let of_three: Vec<&str> = uids.iter().map(String::as_str).collect();
+    assert_eq!(permit(&away(&of_three), 60_000), Some(Permit::Promises));
+    assert_eq!(
+        permit(&away(&["uid-0", "uid-1", "uid-9"]), 60_000),
+        Some(Permit::Granted)
+    );
+}
+
+/// A pod that was made anew has the volume, and with it the promise, of the one before.
+#[test]
+fn a_promise_goes_with_the_volume_and_a_volume_in_other_hands_is_proof() {
+    let anew = |ordinal: usize, former: &str| {
+        let former = former.to_owned();
+        group(3).unheard(0).links_down().change(move |_, seen| {
+            if ordinal == 0 {
+                seen.members[0].agent = seen.members[1].agent.clone();
+            }
+            let uid = format!("uid-{}", ordinal + 7);
+            seen.members[ordinal].pod.as_mut().unwrap().uid = uid;
+            status(&mut seen.members[ordinal]).memory.former = vec![former];
+            for member in &mut seen.members[1..] {
+                status(member).memory.forsworn = REIGN;
+            }
+        })
+    };
+    assert_eq!(permit(&anew(2, "uid-2"), 60_000), Some(Permit::Granted));
+    assert_eq!(permit(&anew(2, "uid-5"), 60_000), Some(Permit::Promises));
+    assert_eq!(unproven(&anew(0, "uid-0").seen), []);
+    assert!(!unproven(&anew(0, "uid-5").seen).is_empty());
+}
+
+/// It stops by the limit that it was told, whatever the spec says by now.
+#[test]
+fn a_primary_that_was_told_a_longer_limit_is_waited_for_as_long() {
+    let away = |limit| {
+        group(3)
+            .unheard(0)
+            .links_down()
+            .change(move |wanted, seen| {
+                wanted.fence_after_ms = 1_000;
+                seen.lists[0].fence_after_ms = limit;
+                let later = MemberList {
+                    revision: 2,
+                    fence_after_ms: 1_000,
+                    ..seen.lists[0].clone()
+                };
+                seen.lists.push(later);
+                for member in &mut seen.members[1..] {
+                    let status = status(member);
+                    status.memory.forsworn = REIGN;
+                    status.members.fence_after_ms = 1_000;
+                    status.members.revision = 2;
+                }
+            })
+    };
+    assert_eq!(permit(&away(15_000), 5_000), Some(Permit::Wait(12_000)));
+    assert_eq!(permit(&away(15_000), 17_000), Some(Permit::Granted));
+    assert_eq!(permit(&away(0), 90_000), Some(Permit::Never));
+}
