@@ -150,8 +150,8 @@ fn newer_api(found: Version, newest: Version) -> LoadError {
     }
 }
 
-pub fn malformed(error: wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::Malformed(text(&error.to_string()))
+pub fn malformed(error: impl std::fmt::Display) -> LoadError {
+    LoadError::Malformed(text(&format!("{error:#}")))
 }
 
 /// Text about or from a module, fit for a message.

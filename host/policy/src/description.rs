@@ -6,7 +6,7 @@ use wasmparser::{Parser, Payload};
 use wit_parser::decoding::decode_world;
 
 use crate::LoadError;
-use crate::check::{malformed, text};
+use crate::check::malformed;
 
 /// Custom sections that describe a world; one for each set of bindings that was linked in.
 const SECTIONS: &str = "component-type";
@@ -27,8 +27,7 @@ pub fn check(module: &[u8]) -> Result<(), LoadError> {
         if !section.name().starts_with(SECTIONS) {
             continue;
         }
-        let (resolve, _) = decode_world(section.data())
-            .map_err(|error| LoadError::Malformed(text(&format!("{error:#}"))))?;
+        let (resolve, _) = decode_world(section.data()).map_err(malformed)?;
         for (id, package) in resolve.packages.iter() {
             let needed = resolve.package_direct_deps(id);
             let needed = needed.filter_map(|id| resolve.packages.get(id));
@@ -42,9 +41,10 @@ pub fn check(module: &[u8]) -> Result<(), LoadError> {
     }
     match circle(packages) {
         None => Ok(()),
-        Some(names) => Err(LoadError::Malformed(text(&format!(
-            "packages of its world depend on each other: {names}"
-        )))),
+        Some(names) => {
+            let words = format!("packages of its world depend on each other: {names}");
+            Err(malformed(words))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::check::{check_interfaces, check_size, is_core_module, text};
+use crate::check::{check_interfaces, check_size, is_core_module, malformed, text};
 use crate::{CallError, Decision, Limits, LoadError, description};
 
 /// Checks, encodes, compiles and links a module.
@@ -58,9 +58,8 @@ pub fn load<D: Decision>(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Resu
 /// [`LoadError::NoWorld`] without that section, [`LoadError::Malformed`] for what is no module.
 pub fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
     description::check(module)?;
-    let failed = |error: &dyn std::fmt::Display| LoadError::Malformed(text(&format!("{error:#}")));
     let mut encoder = wit_component::ComponentEncoder::default();
     encoder.validate(true);
-    encoder.module(module).map_err(|error| failed(&error))?;
-    encoder.encode().map_err(|error| failed(&error))
+    encoder.module(module).map_err(malformed)?;
+    encoder.encode().map_err(malformed)
 }

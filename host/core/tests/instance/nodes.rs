@@ -4,7 +4,7 @@ use hera_core::instance::{
     AgentView, Cause, Claim, NodeState, Permit, Step, Verdict, decide, unproven, verdict,
 };
 
-use crate::fixtures::{self, Group, REIGN, group, status, uid};
+use crate::fixtures::{self, Group, REIGN, group, plan, status, uid};
 
 /// The pod is not heard, and its node is like this.
 fn on_node(group: Group, ordinal: usize, state: NodeState) -> Group {
@@ -16,13 +16,11 @@ fn on_node(group: Group, ordinal: usize, state: NodeState) -> Group {
 }
 
 fn names(group: &Group) -> Vec<&'static str> {
-    let steps = decide(&group.wanted, &group.seen).steps;
-    steps.iter().map(|planned| planned.step.name()).collect()
+    fixtures::names(&plan(group))
 }
 
 fn judged(group: &Group) -> Verdict {
-    let plan = decide(&group.wanted, &group.seen);
-    verdict(&group.wanted, &group.seen, &plan)
+    verdict(&group.wanted, &group.seen, &plan(group))
 }
 
 fn primary_lost(state: NodeState) -> Group {

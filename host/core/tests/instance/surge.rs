@@ -6,7 +6,7 @@ use hera_core::instance::{
     members, set_size, temporary, verdict,
 };
 
-use crate::fixtures::{Group, HOUR, REIGN, address, claim, group, member, status, uid};
+use crate::fixtures::{Group, HOUR, REIGN, address, claim, group, member, plan, status, uid};
 use crate::world::World;
 
 fn surging(replicas: u32) -> Group {
@@ -39,10 +39,6 @@ fn spare_link_down(group: Group) -> Group {
         status(spare).link.as_mut().unwrap().up = false;
         seen.replica_endpoints.pop();
     })
-}
-
-fn plan(group: &Group) -> Plan {
-    decide(&group.wanted, &group.seen)
 }
 
 fn disruptive(plan: &Plan) -> Option<&Step> {
