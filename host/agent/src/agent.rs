@@ -21,6 +21,7 @@ use crate::reaper::Reaper;
 use crate::settings::Settings;
 use crate::state::{Following, State};
 use crate::tickets::Tickets;
+use crate::vouched::Vouched;
 
 /// What the parts of the agent share.
 pub struct Agent {
@@ -30,6 +31,8 @@ pub struct Agent {
     pub board: Board,
     /// Its memory. A promise to peers waits for nobody who waits for the server.
     pub keeper: Keeper,
+    /// When it last vouched for another.
+    pub vouched: Vouched,
     /// Kills a primary that nobody confirms.
     pub fence: Arc<Fence>,
     /// See [`Self::tickets`].

@@ -145,7 +145,9 @@ async fn vouch(
     let is_meant = headers
         .get(ASKED_POD)
         .is_some_and(|pod| pod.as_bytes() == agent.settings.pod_uid.as_bytes());
-    // A promise that is being written down is waited for.
+    // Noted first: a promise that is written down from now on sees it, and one that is being written
+    // is waited for.
+    agent.vouched.note();
     let state = agent.keeper.get();
     let confirmed = is_meant && vouches(&question, state.forsworn, state.known());
     Json(Vouch { confirmed })

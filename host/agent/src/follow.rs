@@ -70,7 +70,7 @@ fn note(agent: &Agent, work: &mut Work, followed: Followed) -> Result<(), Refuse
         state.fenced = false;
         state.following = Some(whom.clone());
         // It vouches for none of them any more; told, so that the next reign is higher.
-        state.forsworn = state.forsworn.max(whom.reign.saturating_sub(1));
+        state.forswears(whom.reign.saturating_sub(1), 0);
     })?;
     let known = work.followed.replace(followed);
     let password = |followed: &Followed| followed.password.clone();

@@ -49,6 +49,7 @@ mod supervise;
 mod tickets;
 mod tls;
 mod trial;
+mod vouched;
 mod words;
 
 pub use run::{install, run};

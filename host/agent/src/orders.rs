@@ -51,7 +51,7 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
         Order::Fence { reign } => fence(agent, reign),
         Order::Start => start(agent),
         Order::Forswear { reign } => {
-            agent.note(|state| state.forsworn = state.forsworn.max(reign))?;
+            agent.note(|state| state.forswears(reign, agent.vouched.quiet_ms()))?;
             Ok(())
         }
         Order::Leave => leave::at_once(agent),

@@ -69,6 +69,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         keeper,
         fence,
         tickets: Default::default(),
+        vouched: Default::default(),
         turns: Default::default(),
         reaper: Reaper::start()?,
         work: Mutex::new(Work::new(held, acl)),

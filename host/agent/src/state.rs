@@ -61,6 +61,8 @@ pub struct State {
     pub following: Option<Following>,
     /// No primary of this reign or of an earlier one is vouched for.
     pub forsworn: u64,
+    /// When it promised that, it had vouched for nobody for so many milliseconds.
+    pub quiet_ms: u64,
     /// The server stays down until it is to follow or to be promoted.
     pub fenced: bool,
     /// The data pods, as the operator last told.
@@ -93,11 +95,21 @@ impl State {
             was_primary: self.primary,
             offset: self.offset,
             forsworn: self.forsworn,
+            quiet_ms: self.quiet_ms,
             former: match self.pods.as_slice() {
                 [former @ .., _] => former.to_vec(),
                 [] => Vec::new(),
             },
             unsaved: self.on_disk.is_some() || self.log_due,
+        }
+    }
+
+    /// Promises to vouch for nobody of this reign or an earlier one, having been quiet for so many
+    /// milliseconds, or 0 where that is not known. What was promised before stays.
+    pub fn forswears(&mut self, reign: u64, quiet_ms: u64) {
+        if reign > self.forsworn {
+            self.forsworn = reign;
+            self.quiet_ms = quiet_ms;
         }
     }
 
@@ -165,7 +177,7 @@ impl State {
         if let Some(on_disk) = self.on_disk.take() {
             if self.primary {
                 // Nobody else was of its reign, and none is to be again.
-                self.forsworn = self.forsworn.max(self.reign);
+                self.forswears(self.reign, 0);
             }
             self.primary = false;
             self.reign = on_disk.reign;

@@ -257,6 +257,9 @@ pub struct Memory {
     pub offset: u64,
     /// Highest reign for which it promised not to vouch.
     pub forsworn: u64,
+    /// When it promised that, it had vouched for nobody for so many milliseconds.
+    #[serde(default)]
+    pub quiet_ms: u64,
     /// Uids of the pods that had this volume before, the last ones: their agents hold it no more.
     #[serde(default)]
     pub former: Vec<String>,

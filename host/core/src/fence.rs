@@ -150,8 +150,15 @@ pub struct Desk {
     forsworn: u64,
     /// When it last confirmed a primary.
     answered: u64,
-    /// Since when the promises for `forsworn` suffice.
-    promised: Option<u64>,
+}
+
+/// What the agent of a data pod promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// It vouches for nobody of this reign or an earlier one.
+    pub forsworn: u64,
+    /// It did so last at this time, or earlier.
+    pub vouched: u64,
 }
 
 /// Why nobody may be promoted yet.
@@ -193,45 +200,40 @@ impl Desk {
 
     /// From now on nobody of this reign or an earlier one is confirmed.
     pub fn forswear(&mut self, reign: u64) {
-        if reign > self.forsworn {
-            self.forsworn = reign;
-            self.promised = None;
-        }
-    }
-
-    /// Of several primaries or lists that are waited out, one lacks promises or cannot be: no time has
-    /// passed for any of them.
-    pub fn starts_anew(&mut self) {
-        self.promised = None;
+        self.forsworn = self.forsworn.max(reign);
     }
 
     /// Whether another may be promoted although nothing proves that the primary of `reign` is dead.
-    /// `promises` are those of agents of data pods that are `members` in number; `leads_since` is
-    /// when this operator got the Lease.
+    /// `promises` are those of agents of data pods that are `members` in number. Before `since` it was
+    /// promoted, and whoever held the Lease before confirmed it last.
+    ///
+    /// No majority without one of half the data pods: what the primary was told last by its peers, they
+    /// said before the last of so many vouched last.
     ///
     /// # Errors
     /// What is waited for.
     pub fn may_promote(
         &mut self,
         reign: u64,
-        promises: &[u64],
+        promises: &[Promise],
         members: usize,
         fence_after: u64,
-        leads_since: u64,
+        since: u64,
         now: u64,
     ) -> Result<(), Wait> {
         if fence_after == 0 {
             return Err(Wait::Proof);
         }
         self.forswear(reign);
-        let given = promises.iter().filter(|promise| **promise >= reign).count();
-        let needed = members.div_ceil(2);
-        if given < needed {
-            self.promised = None;
+        let given = promises.iter().filter(|promise| promise.forsworn >= reign);
+        let mut vouched: Vec<u64> = given.map(|promise| promise.vouched).collect();
+        vouched.sort_unstable();
+        let needed = members.div_ceil(2).max(1);
+        let Some(vouched) = vouched.get(needed - 1) else {
+            let given = vouched.len();
             return Err(Wait::Promises { given, needed });
-        }
-        let promised = *self.promised.get_or_insert(now);
-        let since = promised.max(self.answered).max(leads_since);
+        };
+        let since = since.max(self.answered).max(*vouched);
         let until = since.saturating_add(fence_after).saturating_add(MARGIN_MS);
         match now >= until {
             true => Ok(()),
@@ -345,7 +347,8 @@ mod tests {
             reign: 7,
         };
         assert!(desk.confirm(&question, 10));
-        let few = desk.may_promote(7, &[7], 3, 1_000, 0, 20);
+        let promise = |forsworn, vouched| Promise { forsworn, vouched };
+        let few = desk.may_promote(7, &[promise(7, 0)], 3, 1_000, 0, 20);
         assert_eq!(
             few,
             Err(Wait::Promises {
@@ -354,24 +357,32 @@ mod tests {
             })
         );
         assert!(!desk.confirm(&question, 30), "it was forsworn");
+        let both = [promise(7, 5), promise(9, 40)];
         assert_eq!(
-            desk.may_promote(7, &[7, 9], 3, 1_000, 0, 40),
-            Err(Wait::Until(3_040))
+            desk.may_promote(7, &both, 3, 1_000, 0, 50),
+            Err(Wait::Until(3_040)),
+            "one of them vouched until then"
         );
-        assert_eq!(desk.may_promote(7, &[7, 9], 3, 1_000, 0, 3_040), Ok(()));
+        assert_eq!(desk.may_promote(7, &both, 3, 1_000, 0, 3_040), Ok(()));
         assert_eq!(
-            desk.may_promote(7, &[7, 9], 3, 1_000, 500, 3_040),
+            desk.may_promote(7, &both, 3, 1_000, 500, 3_040),
             Err(Wait::Until(3_500)),
             "another leader may have answered until then"
         );
+        let quiet = [promise(7, 5), promise(9, 40), promise(7, 0)];
+        assert_eq!(
+            desk.may_promote(7, &quiet, 3, 1_000, 0, 50),
+            Err(Wait::Until(3_010)),
+            "no majority without one of the two that were quiet; the operator itself said yes later"
+        );
         desk.note_change(4_000);
         assert_eq!(
-            desk.may_promote(7, &[7, 9], 3, 1_000, 500, 5_000),
+            desk.may_promote(7, &both, 3, 1_000, 500, 5_000),
             Err(Wait::Until(7_000)),
             "it got another limit and counts from there"
         );
         assert_eq!(
-            desk.may_promote(7, &[7, 9], 3, 0, 0, 90_000),
+            desk.may_promote(7, &both, 3, 0, 0, 90_000),
             Err(Wait::Proof)
         );
     }

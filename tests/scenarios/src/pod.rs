@@ -64,6 +64,7 @@ pub struct Status {
     pub primary: usize,
     pub was_primary: bool,
     pub forsworn: u64,
+    pub quiet: u64,
     /// Whom it follows now.
     pub following: Option<(u64, usize)>,
     pub link_up: bool,
@@ -94,6 +95,10 @@ pub struct Pod {
     pub(crate) was_primary: bool,
     pub(crate) following: Option<(u64, usize)>,
     pub(crate) forsworn: u64,
+    /// When it promised that, for how long it had vouched for nobody.
+    pub(crate) quiet: u64,
+    /// When it vouched last, by its clock.
+    pub(crate) vouched: u64,
     /// Down until it is to follow or to be promoted.
     pub fenced: bool,
     pub(crate) members: Members,
@@ -153,6 +158,8 @@ impl Pod {
             was_primary: false,
             following: None,
             forsworn: 0,
+            quiet: 0,
+            vouched: 0,
             fenced: false,
             members: Members::default(),
             former: 0,
@@ -231,6 +238,7 @@ impl Pod {
             primary: self.primary,
             was_primary: self.was_primary,
             forsworn: self.forsworn,
+            quiet: self.quiet,
             following: self.following.filter(|_| self.role == Role::Replica),
             link_up: self.link_up,
             members: self.members,
@@ -333,8 +341,24 @@ impl Pod {
         }
     }
 
+    /// Promises to vouch for nobody of that reign.
+    pub(crate) fn forswears(&mut self, reign: u64, quiet: u64) {
+        if reign > self.forsworn {
+            self.forsworn = reign;
+            self.quiet = quiet;
+        }
+    }
+
+    /// For how long it has vouched for nobody.
+    pub(crate) fn quiet(&self, now: u64) -> u64 {
+        self.clock(now).saturating_sub(self.vouched)
+    }
+
     /// True if it vouches for that primary.
-    pub(crate) fn vouches(&self, asker: &Question) -> bool {
+    pub(crate) fn vouches(&mut self, asker: &Question, now: u64, rules: Rules) -> bool {
+        if !rules.has(Fault::VouchUnnoted) {
+            self.vouched = self.clock(now);
+        }
         let (reign, whom) = self.known();
         vouches(asker, self.forsworn, (reign, NAMES[whom]))
     }
@@ -406,6 +430,7 @@ impl Pod {
         self.was_primary = from.was_primary;
         self.following = from.following;
         self.forsworn = from.forsworn;
+        self.quiet = from.quiet;
         self.former = from.former | 1 << from.index;
         self.copied_of = from.copied_of;
         self.disk = from.disk;

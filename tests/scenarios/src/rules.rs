@@ -45,6 +45,10 @@ pub enum Fault {
     FencedForgotten,
     /// A server starts as what it was before.
     NoBootGuard,
+    /// A peer does not note when it vouched.
+    VouchUnnoted,
+    /// A peer that starts does not count as one that vouched until then.
+    StartUnnoted,
 }
 
 /// The rules by which a world goes.

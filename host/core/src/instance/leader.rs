@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::claims::{last_claim, unproven};
+use super::claims::{claims, last_claim, unproven};
 use super::elect::SOON;
 use super::{Claim, MemberList, Observation, Permit, Remembered};
 use crate::agent::Question;
-use crate::fence::{Desk, Wait};
+use crate::fence::{Desk, Promise, Wait};
 
 /// What a leading operator remembers of one instance.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,10 @@ pub struct Leader {
     leaderless_since: Option<u64>,
     woke_at: Option<u64>,
     proven: u64,
+    /// By uid of the pod.
+    promises: BTreeMap<String, Promise>,
+    /// When each claim was first seen: whoever has it was promoted before, if ever.
+    claimed: BTreeMap<Claim, u64>,
 }
 
 impl Leader {
@@ -55,6 +59,7 @@ impl Leader {
     /// Notes what was seen, and tells what is remembered. Where nothing proves that the last primary
     /// is dead, it is confirmed no more from now on, unless fences are off.
     pub fn remember(&mut self, seen: &Observation, fence_after_ms: u64, now: u64) -> Remembered {
+        self.note(seen, now);
         if seen.primary().is_some() {
             self.leaderless_since = None;
             return self.remembered(now, None);
@@ -70,11 +75,30 @@ impl Leader {
             let claim = last_claim(seen).map_or(0, |claim| claim.reign);
             self.proven = self.proven.max(claim);
         }
-        let permit = permits.into_iter().max();
-        if matches!(permit, Some(Permit::Promises | Permit::Never)) {
-            self.desk.starts_anew();
+        self.remembered(now, permits.into_iter().max())
+    }
+
+    /// What it hears comes later than it was said: no time is taken for earlier than it was.
+    fn note(&mut self, seen: &Observation, now: u64) {
+        let is_there = |uid: &String| seen.members.iter().any(|member| member.uid() == uid);
+        self.promises.retain(|uid, _| is_there(uid));
+        for member in &seen.members {
+            let Some(status) = member.agent.status() else {
+                continue;
+            };
+            let (forsworn, quiet) = (status.memory.forsworn, status.memory.quiet_ms);
+            let known = self.promises.get(member.uid());
+            if known.is_none_or(|known| known.forsworn != forsworn) {
+                let vouched = now.saturating_sub(quiet);
+                let promise = Promise { forsworn, vouched };
+                self.promises.insert(member.uid().to_owned(), promise);
+            }
         }
-        self.remembered(now, permit)
+        let claims = claims(seen);
+        self.claimed.retain(|claim, _| claims.contains(claim));
+        for claim in claims {
+            self.claimed.entry(claim).or_insert(now);
+        }
     }
 
     fn remembered(&self, now: u64, permit: Option<Permit>) -> Remembered {
@@ -107,12 +131,15 @@ impl Leader {
             // A pod whose volume another has vouches for nobody any more, and its promises stay.
             let former = status.memory.former.iter().map(String::as_str);
             let uids = former.chain([member.uid()]);
-            promised.extend(uids.map(|uid| (uid, status.memory.forsworn)));
+            let Some(promise) = self.promises.get(member.uid()) else {
+                continue;
+            };
+            promised.extend(uids.map(|uid| (uid, *promise)));
         }
         let mut worst = Permit::Granted;
         for list in possible_lists(seen, claim, fence_after_ms) {
             let peers = list.uids.iter().filter(|uid| **uid != claim.uid);
-            let promises: Vec<u64> = peers
+            let promises: Vec<Promise> = peers
                 .filter_map(|uid| promised.get(uid.as_str()).copied())
                 .collect();
             // Alone it is never fenced.
@@ -120,7 +147,8 @@ impl Leader {
                 0 | 1 => 0,
                 _ => list.fence_after_ms,
             };
-            let (reign, since) = (claim.reign, self.leads_since);
+            let claimed = self.claimed.get(claim).copied().unwrap_or(now);
+            let (reign, since) = (claim.reign, claimed.max(self.leads_since));
             let asked =
                 self.desk
                     .may_promote(reign, &promises, list.uids.len(), fence_after, since, now);

@@ -231,3 +231,42 @@ fn a_primary_that_was_told_a_longer_limit_is_waited_for_as_long() {
     assert_eq!(permit(&away(15_000), 17_000), Some(Permit::Granted));
     assert_eq!(permit(&away(0), 90_000), Some(Permit::Never));
 }
+
+/// Both others promise at 10 s, and had vouched for nobody for nine.
+fn silent_and_promised() -> Group {
+    group(3).unheard(0).links_down().change(|_, seen| {
+        for member in &mut seen.members[1..] {
+            status(member).memory.forsworn = REIGN;
+            status(member).memory.quiet_ms = 9_000;
+        }
+    })
+}
+
+#[test]
+fn a_primary_is_waited_for_from_when_its_peers_vouched_for_it_last() {
+    let (whole, silent) = (group(3), silent_and_promised());
+    let mut leader = Leader::new(1, 0);
+    leader.remember(&whole.seen, 15_000, 500);
+    let mut permit = |now| leader.remember(&silent.seen, 15_000, now).permit;
+    assert_eq!(permit(10_000), Some(Permit::Wait(8_000)));
+    assert_eq!(permit(17_999), Some(Permit::Wait(1)), "told once");
+    assert_eq!(permit(18_000), Some(Permit::Granted));
+}
+
+/// What was promoted a moment ago nobody has vouched for yet, and it may serve all the same.
+#[test]
+fn a_primary_is_waited_for_from_when_its_claim_was_seen_first() {
+    let (whole, silent) = (group(3), silent_and_promised());
+    let mut leader = Leader::new(1, 0);
+    leader.remember(&whole.seen, 15_000, 9_500);
+    let mut permit = |now| leader.remember(&silent.seen, 15_000, now).permit;
+    assert_eq!(permit(10_000), Some(Permit::Wait(16_500)));
+}
+
+#[test]
+fn a_promise_to_a_new_leader_counts_from_when_it_leads() {
+    let silent = silent_and_promised();
+    let mut leader = Leader::new(2, 40_000);
+    let permit = leader.remember(&silent.seen, 15_000, 50_000).permit;
+    assert_eq!(permit, Some(Permit::Wait(17_000)));
+}

@@ -341,6 +341,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
             was_primary: status.was_primary,
             offset: 0,
             forsworn: status.forsworn,
+            quiet_ms: status.quiet,
             former: set(status.former)
                 .map(|pod| NAMES[pod].to_owned())
                 .collect(),

@@ -33,7 +33,7 @@ impl World {
                 let Ok([asker, peer]) = self.pods.get_disjoint_mut([from, to]) else {
                     return;
                 };
-                if peer.vouches(asker.question(number, reign)) {
+                if peer.vouches(asker.question(number, reign), now, rules) {
                     let boot = asker.boot;
                     self.send(to, from, Payload::Vouch { number, boot });
                 }
@@ -104,7 +104,7 @@ impl World {
                 true
             }
             Order::Forswear { reign } => {
-                pod.forsworn = pod.forsworn.max(reign);
+                pod.forswears(reign, pod.quiet(self.time));
                 true
             }
             Order::Members(members) => {
@@ -206,7 +206,7 @@ impl World {
         pod.was_primary = false;
         pod.following = Some((reign, whom));
         pod.followed = true;
-        pod.forsworn = pod.forsworn.max(reign - 1);
+        pod.forswears(reign - 1, 0);
         pod.watch = None;
         if pod.fenced {
             pod.fenced = false;
