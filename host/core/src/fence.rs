@@ -146,7 +146,7 @@ pub fn vouches(question: &Question, forsworn: u64, known: (u64, &str)) -> bool {
 /// The operator's side, for one instance. Kept in memory: a new leader waits anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desk {
-    /// Reigns up to here are confirmed no more.
+    /// Reigns up to here are confirmed no more: somebody may have been promoted since.
     forsworn: u64,
     /// When it last confirmed a primary.
     answered: u64,
@@ -224,7 +224,6 @@ impl Desk {
         if fence_after == 0 {
             return Err(Wait::Proof);
         }
-        self.forswear(reign);
         let given = promises.iter().filter(|promise| promise.forsworn >= reign);
         let mut vouched: Vec<u64> = given.map(|promise| promise.vouched).collect();
         vouched.sort_unstable();
@@ -356,7 +355,6 @@ mod tests {
                 needed: 2
             })
         );
-        assert!(!desk.confirm(&question, 30), "it was forsworn");
         let both = [promise(7, 5), promise(9, 40)];
         assert_eq!(
             desk.may_promote(7, &both, 3, 1_000, 0, 50),
@@ -375,6 +373,14 @@ mod tests {
             Err(Wait::Until(3_010)),
             "no majority without one of the two that were quiet; the operator itself said yes later"
         );
+        assert!(desk.confirm(&question, 3_100), "nobody is promoted yet");
+        assert_eq!(
+            desk.may_promote(7, &both, 3, 1_000, 500, 3_500),
+            Err(Wait::Until(6_100)),
+            "and it counts from there"
+        );
+        desk.forswear(7);
+        assert!(!desk.confirm(&question, 3_600), "somebody may be");
         desk.note_change(4_000);
         assert_eq!(
             desk.may_promote(7, &both, 3, 1_000, 500, 5_000),

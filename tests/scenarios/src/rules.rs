@@ -47,8 +47,6 @@ pub enum Fault {
     NoBootGuard,
     /// A peer does not note when it vouched.
     VouchUnnoted,
-    /// A peer that starts does not count as one that vouched until then.
-    StartUnnoted,
 }
 
 /// The rules by which a world goes.

@@ -376,10 +376,7 @@ impl World {
         }
         if !pod.up {
             pod.up = true;
-            pod.vouched = match self.rules.has(Fault::StartUnnoted) {
-                true => 0,
-                false => pod.clock(now),
-            };
+            pod.vouched = pod.clock(now);
             pod.process = Process::Loading(now + self.rng.random_range(50..800));
             pod.news = true;
         }

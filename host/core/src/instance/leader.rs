@@ -75,7 +75,13 @@ impl Leader {
             let claim = last_claim(seen).map_or(0, |claim| claim.reign);
             self.proven = self.proven.max(claim);
         }
-        self.remembered(now, permits.into_iter().max())
+        let permit = permits.into_iter().max();
+        if permit == Some(Permit::Granted) {
+            // Until then a primary that is heard again is confirmed again, and waited for anew.
+            let last = claims.iter().map(|claim| claim.reign).max();
+            self.desk.forswear(last.unwrap_or(0));
+        }
+        self.remembered(now, permit)
     }
 
     /// What it hears comes later than it was said: no time is taken for earlier than it was.
