@@ -2,8 +2,9 @@ use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use hera_api::RedisInstance;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod, Secret, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -11,8 +12,10 @@ use serde_json::json;
 
 use crate::{Bed, Instance, Module, not_yet, wait_for};
 
-/// How long namespaces may take to go.
+/// How long what a scenario leaves may take to go.
 const LEFT: Duration = Duration::from_secs(120);
+/// Of namespaces of scenarios.
+const PREFIX: &str = "e2e-";
 
 /// A namespace of a scenario's own, with restricted Pod Security enforced.
 pub struct Space<'b> {
@@ -32,7 +35,7 @@ impl<'b> Space<'b> {
             .map(|c| if c == '_' { '-' } else { c })
             .collect();
         let suffix = rand::random::<u16>();
-        let namespace = format!("e2e-{}-{suffix:04x}", short.trim_end_matches('-'));
+        let namespace = format!("{PREFIX}{}-{suffix:04x}", short.trim_end_matches('-'));
         let object: Namespace = serde_json::from_value(json!({
             "metadata": {"name": namespace, "labels": {
                 "hera-e2e": "true",
@@ -56,17 +59,35 @@ impl<'b> Space<'b> {
     }
 
     /// Waits until what earlier scenarios left is gone: it keeps kube-proxy and the operator busy,
-    /// which a measurement would show.
+    /// which a measurement would show. Empty namespaces stay for half of a pod's grace period more, and
+    /// keep nobody busy.
     ///
     /// # Errors
-    /// When their namespaces stay.
+    /// When it stays.
     pub async fn wait_alone(&self) -> Result<()> {
-        wait_for("earlier namespaces are gone", LEFT, async || {
-            let ours = ListParams::default().labels("hera-e2e=true");
-            let spaces: Api<Namespace> = Api::all(self.bed.client.clone());
-            let spaces = spaces.list_metadata(&ours).await?;
-            let left: Vec<_> = spaces.iter().map(|space| space.name_any()).collect();
-            ensure!(left == [self.namespace()], "there are {left:?}");
+        self.wait_for_no_other::<RedisInstance>().await?;
+        self.wait_for_no_other::<Pod>().await?;
+        self.wait_for_no_other::<Service>().await
+    }
+
+    async fn wait_for_no_other<K>(&self) -> Result<()>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.bed.client.clone());
+        wait_for("what was there before is gone", LEFT, async || {
+            let all = api.list_metadata(&ListParams::default()).await?;
+            let earlier =
+                |namespace: &String| namespace.starts_with(PREFIX) && *namespace != self.namespace;
+            let left: Vec<_> = all
+                .iter()
+                .filter(|one| one.namespace().as_ref().is_some_and(earlier))
+                .map(|one| one.name_any())
+                .collect();
+            ensure!(left.is_empty(), "there are {left:?}");
             Ok(())
         })
         .await

@@ -56,8 +56,8 @@ impl Leader {
         self.desk.note_change(now);
     }
 
-    /// Notes what was seen, and tells what is remembered. Where nothing proves that the last primary
-    /// is dead, it is confirmed no more from now on, unless fences are off.
+    /// Notes what was seen, and tells what is remembered. Where nothing proved that the last primary
+    /// is dead and another may be promoted all the same, it is confirmed no more from now on.
     pub fn remember(&mut self, seen: &Observation, fence_after_ms: u64, now: u64) -> Remembered {
         self.note(seen, now);
         if seen.primary().is_some() {
