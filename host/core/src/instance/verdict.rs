@@ -1,5 +1,5 @@
 use super::{AgentView, ClaimView, Member, NodeState, Observation, Plan, Wanted};
-use crate::agent::{AgentStatus, ServerState};
+use crate::agent::{AgentStatus, Role, ServerState};
 
 /// Why an instance serves or does not, in the order in which a person would ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,7 +180,7 @@ fn is_deposed(member: &Member, primary: &Member) -> bool {
         let down = matches!(status.server, ServerState::Fenced);
         memory.reign < primary.reign()
             && memory.primary_uid == member.uid()
-            && (down || link.is_some_and(|link| link.syncing))
+            && (down || status.role == Role::Primary || link.is_some_and(|link| link.syncing))
     })
 }
 
