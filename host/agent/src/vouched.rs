@@ -28,3 +28,22 @@ impl Vouched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_has_just_started_may_have_vouched_until_then() {
+        let start = clock::now();
+        assert!(Vouched::default().quiet_ms() < start);
+    }
+
+    #[test]
+    fn a_question_ends_the_quiet() {
+        let (vouched, start) = (Vouched(AtomicU64::new(0)), clock::now());
+        assert!(vouched.quiet_ms() >= start);
+        vouched.note();
+        assert!(vouched.quiet_ms() < start);
+    }
+}

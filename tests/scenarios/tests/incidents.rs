@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use hera_core::agent::Question;
-use hera_core::fence::{Desk, Wait, Watch, vouches};
+use hera_core::fence::{Desk, Promise, Wait, Watch, vouches};
 use hera_tests_scenarios::{Data, Persistence, Process, Role, Rules, Setup, World};
 
 /// Its primaries stop after this without a confirmation.
@@ -331,12 +331,18 @@ fn primary_of(pods: &[&str], since: u64) -> Watch {
     watch
 }
 
+/// A promise that was made at that time, by one that had vouched until then.
+fn promised_at(vouched: u64) -> Promise {
+    let forsworn = 7;
+    Promise { forsworn, vouched }
+}
+
 /// The desk of one who led before is as it was left; another has confirmed the primary since.
 #[test]
 fn a_leader_that_led_before_waits_anew() {
     let (mut first, mut second) = (Desk::default(), Desk::default());
     let mut watch = primary_of(&["a", "b", "c"], 0);
-    let promises = [7, 7];
+    let promises = [promised_at(0), promised_at(0)];
     assert!(first.may_promote(7, &promises, 3, FENCE, 0, 100).is_err());
     let asked = watch.ask(4_900).unwrap();
     assert!(second.confirm(&asked, 4_950));
@@ -359,7 +365,7 @@ fn a_leader_that_led_before_waits_anew() {
 fn the_promise_of_the_primary_itself_proves_nothing() {
     let mut watch = primary_of(&["a", "b"], 0);
     let mut desk = Desk::default();
-    let of_the_primary = [7];
+    let of_the_primary = [promised_at(0)];
     assert!(
         desk.may_promote(7, &of_the_primary, 2, FENCE, 0, 0)
             .is_err()

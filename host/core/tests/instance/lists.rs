@@ -2,7 +2,7 @@
 
 use hera_core::instance::{Leader, MemberList, Permit, Step, unproven};
 
-use crate::fixtures::{REIGN, group, names, permit, plan, promoted, status, uid};
+use crate::fixtures::{Group, REIGN, group, names, permit, plan, promoted, status, uid};
 
 /// An agent of an earlier release says nothing of revisions.
 #[test]
