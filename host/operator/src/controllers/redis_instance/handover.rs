@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hera_core::agent::{Order, Position, REDIS_PORT, Request};
 use hera_core::instance::handover::{
-    HEAD_START_MS, Move, Otherwise, PARITY_MS, PAUSE_MS, has_everything,
+    Calm, HEAD_START_MS, Move, Otherwise, PARITY_MS, PAUSE_MS, has_everything,
 };
 use hera_core::instance::{Claim, Member, Target};
 use tracing::{info, warn};
@@ -14,6 +14,8 @@ use super::{PassError, act, written};
 use crate::agents::{AgentClient, AgentError};
 
 const LOOK: Duration = Duration::from_millis(2);
+/// Between two looks at how busy the nodes are.
+const FEEL: Duration = Duration::from_millis(20);
 const HEAD_START: Duration = Duration::from_millis(HEAD_START_MS);
 const PARITY: Duration = Duration::from_millis(PARITY_MS);
 
@@ -123,8 +125,7 @@ impl HandOver<'_> {
     }
 
     async fn make(&mut self, step: &Move) -> Result<(), PassError> {
-        let since = self.paused.map_or(Duration::ZERO, |at| at.elapsed());
-        if step.is_too_late(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)) {
+        if step.is_too_late(self.paused.map_or(0, millis)) {
             return Err(PassError::HandOver("it took too long".to_owned()));
         }
         let reign = self.next.reign;
@@ -139,7 +140,8 @@ impl HandOver<'_> {
             Move::Ready => {
                 let groups = &site.shared.groups;
                 tokio::time::sleep(groups.until_nodes_follow(&site.instance())).await;
-                keeps_up(&self.old, &self.new).await
+                keeps_up(&self.old, &self.new).await?;
+                calm(Calm::BEGIN, &self.old, &self.new).await
             }
             Move::Pause => {
                 self.paused = Some(Instant::now());
@@ -161,7 +163,7 @@ impl HandOver<'_> {
                 act::set_endpoint(self.material, Some(self.next.ip)).await?;
                 // Nobody tells when nodes have followed.
                 tokio::time::sleep(HEAD_START).await;
-                Ok(())
+                calm(Calm::PAUSE, &self.old, &self.new).await
             }
             Move::LeadBack => {
                 let old = site.primary().and_then(Member::ip);
@@ -225,6 +227,23 @@ async fn keeps_up(old: &AgentClient, new: &AgentClient) -> Result<(), PassError>
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Waits for a moment in which nodes answer quickly.
+async fn calm(mut calm: Calm, old: &AgentClient, new: &AgentClient) -> Result<(), PassError> {
+    let since = Instant::now();
+    loop {
+        let asked = Instant::now();
+        tokio::try_join!(old.position(), new.position())?;
+        if calm.note(millis(asked), millis(since)) {
+            return Ok(());
+        }
+        tokio::time::sleep(FEEL).await;
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Waits until the replica has all that the paused primary wrote.
