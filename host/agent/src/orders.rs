@@ -12,7 +12,7 @@ use crate::clock;
 use crate::follow::follow;
 use crate::leave;
 use crate::promote::promote;
-use crate::state::Following;
+use crate::state::{Following, State};
 
 /// Why a server that was ordered down stays down.
 const FENCED: &str = "the operator fenced the server; it waits for whom to follow";
@@ -89,7 +89,7 @@ fn fence(agent: &Agent, reign: u64) -> Result<(), Refused> {
         let words = format!("the data is of reign {own}, which is later than {reign}");
         return Err(Refused::wrong(words));
     }
-    agent.note(|state| state.fenced = true)?;
+    agent.note(State::is_fenced)?;
     agent.fence.take_down(FENCED);
     Ok(())
 }

@@ -41,6 +41,16 @@ pub struct Reign {
     pub primary_uid: String,
 }
 
+/// For how long it had vouched for nobody when it promised something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Quiet {
+    /// The reign that it forswore then: an agent of an earlier release promises more without telling.
+    pub reign: u64,
+    /// Milliseconds.
+    pub millis: u64,
+}
+
 /// What is remembered over restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -61,10 +71,12 @@ pub struct State {
     pub following: Option<Following>,
     /// No primary of this reign or of an earlier one is vouched for.
     pub forsworn: u64,
-    /// When it promised that, it had vouched for nobody for so many milliseconds.
-    pub quiet_ms: u64,
+    /// How quiet it was when it promised that.
+    pub quiet: Quiet,
     /// The server stays down until it is to follow or to be promoted.
     pub fenced: bool,
+    /// It led when it was stopped, and is not in sync with who led next yet.
+    pub deposed: bool,
     /// The data pods, as the operator last told.
     pub members: Option<Members>,
     /// Replication id at the last clean stop.
@@ -95,7 +107,11 @@ impl State {
             was_primary: self.primary,
             offset: self.offset,
             forsworn: self.forsworn,
-            quiet_ms: self.quiet_ms,
+            deposed: self.deposed,
+            quiet_ms: match self.quiet.reign == self.forsworn {
+                true => self.quiet.millis,
+                false => 0,
+            },
             former: match self.pods.as_slice() {
                 [former @ .., _] => former.to_vec(),
                 [] => Vec::new(),
@@ -106,11 +122,17 @@ impl State {
 
     /// Promises to vouch for nobody of this reign or an earlier one, having been quiet for so many
     /// milliseconds, or 0 where that is not known. What was promised before stays.
-    pub fn forswears(&mut self, reign: u64, quiet_ms: u64) {
+    pub fn forswears(&mut self, reign: u64, millis: u64) {
         if reign > self.forsworn {
             self.forsworn = reign;
-            self.quiet_ms = quiet_ms;
+            self.quiet = Quiet { reign, millis };
         }
+    }
+
+    /// The server stays down from now on.
+    pub fn is_fenced(&mut self) {
+        self.fenced = true;
+        self.deposed |= self.primary;
     }
 
     /// The agent of this pod holds the lock on the volume now, and no other does.
@@ -143,6 +165,7 @@ impl State {
         }
         self.reign = whom.reign;
         self.primary_uid.clone_from(&whom.primary_uid);
+        self.deposed = false;
     }
 
     /// The server is the primary of a reign from now on. Before its append-only file is whole the volume
@@ -161,6 +184,7 @@ impl State {
         self.promoted_term = self.term;
         self.following = None;
         self.fenced = false;
+        self.deposed = false;
     }
 
     /// A server of `object` starts. Of another object's volume only which file holds the data still
@@ -236,6 +260,38 @@ mod tests {
             (promoted.reign, promoted.forsworn, promoted.primary),
             (7, 10, false)
         );
+    }
+
+    #[test]
+    fn how_quiet_it_was_counts_for_that_promise_alone() {
+        let mut state = State::default();
+        state.forswears(7, 9_000);
+        state.forswears(6, 1);
+        assert_eq!(state.memory().quiet_ms, 9_000);
+        let by_an_earlier_release = State {
+            forsworn: 8,
+            ..state.clone()
+        };
+        assert_eq!(by_an_earlier_release.memory().quiet_ms, 0);
+        state.forswears(8, 0);
+        assert_eq!(state.memory().quiet_ms, 0);
+    }
+
+    #[test]
+    fn a_primary_that_was_stopped_is_deposed_until_it_is_in_sync_with_the_next() {
+        let mut state = State::default();
+        state.is_fenced();
+        assert!(!state.memory().deposed, "a replica");
+        state.reigns(7, "a");
+        state.is_fenced();
+        state.primary = false;
+        state.following = Some(Following {
+            reign: 8,
+            ..Following::default()
+        });
+        assert!(state.memory().deposed);
+        state.in_sync(true);
+        assert!(!state.memory().deposed);
     }
 
     #[test]

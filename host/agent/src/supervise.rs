@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use crate::agent::Agent;
 use crate::process::Process;
 use crate::reaper::Ended;
+use crate::state::State;
 use crate::words::{refused_directive, summary};
 use crate::{boot, leftover, look, push_config, stop};
 
@@ -68,7 +69,7 @@ async fn stay_down(agent: &Agent) {
         let Some(why) = down.borrow_and_update().clone() else {
             return;
         };
-        if let Err(error) = agent.note(|state| state.fenced = true) {
+        if let Err(error) = agent.note(State::is_fenced) {
             error!(%error, "the fence cannot be noted");
         }
         agent.board.change(|status| {

@@ -260,6 +260,9 @@ pub struct Memory {
     /// When it promised that, it had vouched for nobody for so many milliseconds.
     #[serde(default)]
     pub quiet_ms: u64,
+    /// It led when it was stopped, and is not in sync with who led next yet.
+    #[serde(default)]
+    pub deposed: bool,
     /// Uids of the pods that had this volume before, the last ones: their agents hold it no more.
     #[serde(default)]
     pub former: Vec<String>,

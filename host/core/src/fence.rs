@@ -10,8 +10,10 @@ use crate::agent::Question;
 
 /// The operator waits this much longer than a primary may serve unconfirmed.
 pub const MARGIN_MS: u64 = 2_000;
-/// Questions of a primary in one `fenceAfter`.
+/// Questions of a primary in one `fenceAfter`, at least.
 const QUESTIONS: u64 = 15;
+/// And no less often than this: two missed ones are taken for silence.
+const ASKS_EVERY_MS: u64 = 1_000;
 /// Questions that may still be answered.
 const OPEN: usize = 16;
 
@@ -84,7 +86,8 @@ impl Watch {
         if !self.is_armed() || now < self.due {
             return None;
         }
-        self.due = now.saturating_add(self.fence_after / QUESTIONS);
+        let next = (self.fence_after / QUESTIONS).min(ASKS_EVERY_MS);
+        self.due = now.saturating_add(next);
         let number = self.next;
         self.next += 1;
         self.open.insert(number, (now, BTreeSet::new()));
@@ -213,7 +216,7 @@ impl Desk {
     /// # Errors
     /// What is waited for.
     pub fn may_promote(
-        &mut self,
+        &self,
         reign: u64,
         promises: &[Promise],
         members: usize,
@@ -259,6 +262,14 @@ mod tests {
         assert_eq!(watch.deadline(), Some(1_100));
         watch.confirmed_by_operator(question.number, 7);
         assert!(!watch.must_stop(1_099) && watch.must_stop(1_100));
+    }
+
+    #[test]
+    fn with_a_long_limit_it_asks_as_often() {
+        let mut watch = Watch::new(7, "a", 0);
+        watch.set_members(300_000, ["a", "b"].map(str::to_owned));
+        assert!(watch.ask(0).is_some());
+        assert!(watch.ask(999).is_none() && watch.ask(1_000).is_some());
     }
 
     #[test]

@@ -340,7 +340,7 @@ fn promised_at(vouched: u64) -> Promise {
 /// The desk of one who led before is as it was left; another has confirmed the primary since.
 #[test]
 fn a_leader_that_led_before_waits_anew() {
-    let (mut first, mut second) = (Desk::default(), Desk::default());
+    let (first, mut second) = (Desk::default(), Desk::default());
     let mut watch = primary_of(&["a", "b", "c"], 0);
     let promises = [promised_at(0), promised_at(0)];
     assert!(first.may_promote(7, &promises, 3, FENCE, 0, 100).is_err());
@@ -350,7 +350,7 @@ fn a_leader_that_led_before_waits_anew() {
     let back = 5_200;
     assert!(!watch.must_stop(back));
     assert_eq!(
-        first.clone().may_promote(7, &promises, 3, FENCE, 0, back),
+        first.may_promote(7, &promises, 3, FENCE, 0, back),
         Ok(()),
         "without the wait it would be sure"
     );
@@ -364,7 +364,7 @@ fn a_leader_that_led_before_waits_anew() {
 #[test]
 fn the_promise_of_the_primary_itself_proves_nothing() {
     let mut watch = primary_of(&["a", "b"], 0);
-    let mut desk = Desk::default();
+    let desk = Desk::default();
     let of_the_primary = [promised_at(0)];
     assert!(
         desk.may_promote(7, &of_the_primary, 2, FENCE, 0, 0)

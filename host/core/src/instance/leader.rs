@@ -21,7 +21,8 @@ pub struct Leader {
     proven: u64,
     /// By uid of the pod.
     promises: BTreeMap<String, Promise>,
-    /// When each claim was first seen: whoever has it was promoted before, if ever.
+    /// When each claim was first seen. Whoever has it was promoted with a ticket that was given before,
+    /// for no reign is given twice.
     claimed: BTreeMap<Claim, u64>,
 }
 
@@ -122,13 +123,7 @@ impl Leader {
 
     /// Every list of data pods that the old primary may go by must have promised, and every limit
     /// that it may go by must have passed. What it promises itself proves nothing.
-    fn permit(
-        &mut self,
-        seen: &Observation,
-        claim: &Claim,
-        fence_after_ms: u64,
-        now: u64,
-    ) -> Permit {
+    fn permit(&self, seen: &Observation, claim: &Claim, fence_after_ms: u64, now: u64) -> Permit {
         let mut promised = BTreeMap::new();
         for member in &seen.members {
             let Some(status) = member.agent.status() else {

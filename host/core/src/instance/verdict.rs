@@ -1,5 +1,5 @@
 use super::{AgentView, ClaimView, Member, NodeState, Observation, Plan, Wanted};
-use crate::agent::{AgentStatus, Role, ServerState};
+use crate::agent::{AgentStatus, ServerState};
 
 /// Why an instance serves or does not, in the order in which a person would ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,15 +172,11 @@ fn not_in_sync(wanted: &Wanted, seen: &Observation, primary: &Member) -> Vec<Lag
         .collect()
 }
 
-/// It was the primary of an earlier reign, and what it has is not part of today's data.
+/// It led an earlier reign and was stopped; what it had not sent is not part of today's data.
 fn is_deposed(member: &Member, primary: &Member) -> bool {
     member.agent.status().is_some_and(|status| {
         let memory = &status.memory;
-        let link = status.link.as_ref();
-        let down = matches!(status.server, ServerState::Fenced);
-        memory.reign < primary.reign()
-            && memory.primary_uid == member.uid()
-            && (down || status.role == Role::Primary || link.is_some_and(|link| link.syncing))
+        memory.deposed && memory.reign < primary.reign()
     })
 }
 

@@ -342,6 +342,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
             offset: 0,
             forsworn: status.forsworn,
             quiet_ms: status.quiet,
+            deposed: false,
             former: set(status.former)
                 .map(|pod| NAMES[pod].to_owned())
                 .collect(),

@@ -130,9 +130,12 @@ impl HandOver<'_> {
         }
         let reign = self.next.reign;
         let site = self.material.site;
-        // Agents refuse a leader of the past; the API server does not.
-        let writes = matches!(step, Move::Claim | Move::Lead | Move::LeadBack);
-        if writes && site.shared.leadership.term() != Some(site.term) {
+        // Agents refuse a leader of the past once they know the next; the API server does not.
+        let leads = matches!(
+            step,
+            Move::Claim | Move::Lead | Move::LeadBack | Move::Pause | Move::Promote
+        );
+        if leads && site.shared.leadership.term() != Some(site.term) {
             return Err(PassError::LeadershipLost);
         }
         match step {
@@ -140,8 +143,11 @@ impl HandOver<'_> {
             Move::Ready => {
                 let groups = &site.shared.groups;
                 tokio::time::sleep(groups.until_nodes_follow(&site.instance())).await;
-                keeps_up(&self.old, &self.new).await?;
-                calm(Calm::BEGIN, &self.old, &self.new).await
+                // A pod that ends waits for its handover, and so do others on its node.
+                if !site.primary().is_some_and(Member::is_leaving) {
+                    calm(Calm::BEGIN, &self.old, &self.new).await?;
+                }
+                keeps_up(&self.old, &self.new).await
             }
             Move::Pause => {
                 self.paused = Some(Instant::now());
@@ -231,14 +237,20 @@ async fn keeps_up(old: &AgentClient, new: &AgentClient) -> Result<(), PassError>
 
 /// Waits for a moment in which nodes answer quickly.
 async fn calm(mut calm: Calm, old: &AgentClient, new: &AgentClient) -> Result<(), PassError> {
-    let since = Instant::now();
-    loop {
-        let asked = Instant::now();
-        tokio::try_join!(old.position(), new.position())?;
-        if calm.note(millis(asked), millis(since)) {
-            return Ok(());
+    let limit = Duration::from_millis(calm.limit_ms());
+    let quick = async {
+        loop {
+            let asked = Instant::now();
+            tokio::try_join!(old.position(), new.position())?;
+            if calm.note(millis(asked)) {
+                return Ok(());
+            }
+            tokio::time::sleep(FEEL).await;
         }
-        tokio::time::sleep(FEEL).await;
+    };
+    match tokio::time::timeout(limit, quick).await {
+        Ok(Err(error)) => Err(PassError::HandOver(AgentError::to_string(&error))),
+        Ok(Ok(())) | Err(_) => Ok(()),
     }
 }
 
