@@ -454,3 +454,20 @@ fn without_fences_a_claim_that_never_began_is_given_up_by_the_pod_that_has_it() 
     let next = promoted(&plan(&claimed(REIGN + 1)));
     assert_eq!(next, Some(("shop-1".into(), REIGN + 2)));
 }
+
+/// While it starts, follows and takes in the data: whatever its server is doing.
+#[test]
+fn a_primary_that_was_stopped_is_told_of_until_it_is_in_sync() {
+    let stopped = |deposed| {
+        let group = group(3).change(|_, seen| {
+            let status = status(&mut seen.members[2]);
+            status.link = None;
+            status.memory.reign = REIGN - 1;
+            status.memory.deposed = deposed;
+        });
+        let lagging = verdict(&group.wanted, &group.seen, &plan(&group)).not_in_sync;
+        (lagging.len(), lagging[0].deposed)
+    };
+    assert_eq!(stopped(true), (1, true));
+    assert_eq!(stopped(false), (1, false));
+}
