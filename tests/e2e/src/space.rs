@@ -38,7 +38,6 @@ impl<'b> Space<'b> {
         let namespace = format!("{PREFIX}{}-{suffix:04x}", short.trim_end_matches('-'));
         let object: Namespace = serde_json::from_value(json!({
             "metadata": {"name": namespace, "labels": {
-                "hera-e2e": "true",
                 "pod-security.kubernetes.io/enforce": "restricted",
             }},
         }))?;

@@ -20,7 +20,8 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 pub const FIRST_WORD: Duration = Duration::from_secs(10);
 /// A stream that broke and comes back within this was only a moment's trouble.
 const BROKEN: Duration = Duration::from_secs(3);
-/// A primary with peers asks every second at least; one that is not heard for this long is cut off, or dead.
+/// A primary with peers asks every second at least; one that is not heard for this long is cut off, or
+/// dead.
 const SILENCE: Duration = Duration::from_millis(2_500);
 /// A status is a few kilobytes; more in one line is no status.
 const LINE_BYTES: usize = 256 * 1024;

@@ -135,7 +135,7 @@ fn change(planned: &PlannedStep, started: Instant, error: Option<&PassError>) ->
         from,
         to: to.name.clone(),
         at_unix_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0),
-        took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        took_ms: handover::elapsed_ms(started),
         reason: planned.reason.clone(),
         error: error.map(ToString::to_string),
     })

@@ -125,7 +125,7 @@ impl HandOver<'_> {
     }
 
     async fn make(&mut self, step: &Move) -> Result<(), PassError> {
-        if step.is_too_late(self.paused.map_or(0, millis)) {
+        if step.is_too_late(self.paused.map_or(0, elapsed_ms)) {
             return Err(PassError::HandOver("it took too long".to_owned()));
         }
         let reign = self.next.reign;
@@ -242,7 +242,7 @@ async fn calm(mut calm: Calm, old: &AgentClient, new: &AgentClient) -> Result<()
         loop {
             let asked = Instant::now();
             tokio::try_join!(old.position(), new.position())?;
-            if calm.note(millis(asked)) {
+            if calm.note(elapsed_ms(asked)) {
                 return Ok(());
             }
             tokio::time::sleep(FEEL).await;
@@ -254,7 +254,8 @@ async fn calm(mut calm: Calm, old: &AgentClient, new: &AgentClient) -> Result<()
     }
 }
 
-fn millis(since: Instant) -> u64 {
+/// Milliseconds since then.
+pub fn elapsed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
