@@ -55,6 +55,10 @@ impl<'a> Instance<'a> {
         &self.name
     }
 
+    pub(crate) fn space(&self) -> &'a Space<'a> {
+        self.space
+    }
+
     fn api(&self) -> Api<RedisInstance> {
         self.space.api()
     }

@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 
+use crate::http::http_get;
 use crate::{Bed, wait_for};
 
 const NAMESPACE: &str = "hera-system";
@@ -295,12 +296,4 @@ fn usage_of(pid: i32) -> Result<Usage> {
         rss_mib: kib / 1024.0,
         cpu_seconds: ticks / TICKS,
     })
-}
-
-async fn http_get(address: &str, path: &str) -> Result<String> {
-    let client = reqwest::Client::builder()
-        .timeout(Duration::from_secs(5))
-        .build()?;
-    let answer = client.get(format!("http://{address}{path}")).send().await?;
-    Ok(answer.error_for_status()?.text().await?)
 }

@@ -146,7 +146,7 @@ async fn show(bed: &Bed, scenario: Scenario) -> Option<Failure> {
 }
 
 async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {
-    let space = Space::create(bed, scenario.name)
+    let space = Space::create(bed, scenario.name, scenario.phase)
         .await
         .map_err(|error| format!("{error:#}"))?;
     let running = AssertUnwindSafe((scenario.run)(&space)).catch_unwind();

@@ -10,7 +10,7 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::{Bed, Instance, Module, not_yet, wait_for};
+use crate::{Bed, Instance, Module, Phase, not_yet, proxy, wait_for};
 
 /// How long what a scenario leaves may take to go.
 const LEFT: Duration = Duration::from_secs(120);
@@ -21,6 +21,7 @@ const PREFIX: &str = "e2e-";
 pub struct Space<'b> {
     bed: &'b Bed,
     namespace: String,
+    phase: Phase,
 }
 
 impl<'b> Space<'b> {
@@ -28,7 +29,7 @@ impl<'b> Space<'b> {
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn create(bed: &'b Bed, scenario: &str) -> Result<Self> {
+    pub async fn create(bed: &'b Bed, scenario: &str, phase: Phase) -> Result<Self> {
         let short: String = scenario
             .chars()
             .take(40)
@@ -44,7 +45,19 @@ impl<'b> Space<'b> {
         Api::all(bed.client.clone())
             .create(&PostParams::default(), &object)
             .await?;
-        Ok(Self { bed, namespace })
+        Ok(Self {
+            bed,
+            namespace,
+            phase,
+        })
+    }
+
+    /// Makes another beside it.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn beside(&self, name: &str) -> Result<Self> {
+        Self::create(self.bed, name, self.phase).await
     }
 
     /// The testbed.
@@ -67,6 +80,17 @@ impl<'b> Space<'b> {
         self.wait_for_no_other::<RedisInstance>().await?;
         self.wait_for_no_other::<Pod>().await?;
         self.wait_for_no_other::<Service>().await
+    }
+
+    /// Waits until kube-proxy is calm, where nothing else keeps it busy.
+    ///
+    /// # Errors
+    /// When it stays busy.
+    pub(crate) async fn wait_proxy(&self) -> Result<()> {
+        match self.phase {
+            Phase::Alone => proxy::wait_calm().await,
+            Phase::Together | Phase::Few => Ok(()),
+        }
     }
 
     async fn wait_for_no_other<K>(&self) -> Result<()>

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::{Instance, Login, Writer, figures::millis};
+use crate::settled::settled;
+use crate::{Instance, Login, Settled, Writer, figures::millis};
 
 /// Before and after, each client must have written this often, or nothing is proved.
 const AT_LEAST: usize = 100;
@@ -38,7 +39,7 @@ pub struct Report {
 }
 
 impl Verifier {
-    /// Starts the clients, and waits until each has written for a while.
+    /// Starts the clients, and waits until each has written for a while and kube-proxy is calm.
     ///
     /// # Errors
     /// When they cannot write.
@@ -53,12 +54,22 @@ impl Verifier {
         for writer in [&verifier.quick, &verifier.stubborn, &verifier.prober] {
             writer.wait_for_more(AT_LEAST, BOUND).await?;
         }
+        instance.space().wait_proxy().await?;
         Ok(verifier)
     }
 
-    /// From a moment to the first write that the client of the Service got through after it.
-    pub fn first_after(&self, moment: Instant) -> Option<Duration> {
-        self.quick.first_after(moment)
+    /// When one server alone acknowledged writes after a fault, and what two did.
+    pub fn settled(&self, fault: Instant) -> Option<Settled> {
+        let clients = [&self.quick, &self.stubborn, &self.prober];
+        let answers = clients.map(|client| client.answers_since(fault));
+        settled(&answers.concat())
+    }
+
+    /// Acknowledged writes a second of the client that connects anew: before a fault, and from some
+    /// time after it.
+    pub fn rates(&self, fault: Instant, after: Duration) -> (f64, f64) {
+        let before = self.quick.rate(self.begun, fault);
+        (before, self.quick.rate(fault + after, Instant::now()))
     }
 
     /// Writes of the clients of the Service that were acknowledged since a moment.

@@ -1,11 +1,14 @@
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use redis::aio::MultiplexedConnection;
 use tokio::task::JoinHandle;
 
 use crate::Login;
+use crate::settled::Answer;
 
 /// Between two writes: enough for hundreds a second, and cheap on a small machine.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -26,6 +29,8 @@ pub struct Writer {
 struct Acknowledged {
     number: u64,
     answered: Instant,
+    /// Where the server listens that answered; none if the user may not ask.
+    server: Option<SocketAddr>,
 }
 
 impl Writer {
@@ -102,6 +107,20 @@ impl Writer {
     pub fn since(&self, moment: Instant) -> usize {
         let log = self.lock();
         log.iter().filter(|w| w.answered >= moment).count()
+    }
+
+    /// Which server acknowledged a write when, counted from a moment.
+    pub(crate) fn answers_since(&self, moment: Instant) -> Vec<Answer> {
+        let log = self.lock();
+        let later = log.iter().filter(|w| w.answered >= moment);
+        later
+            .filter_map(|w| {
+                Some(Answer {
+                    after: w.answered.duration_since(moment),
+                    server: w.server?,
+                })
+            })
+            .collect()
     }
 
     /// From a moment to the first write acknowledged after it.
@@ -198,10 +217,13 @@ impl Client {
         let mut connection = None;
         let mut number = 0;
         while !self.stop.load(Ordering::Relaxed) {
-            let link = match connection.as_mut() {
+            let (link, server) = match connection.as_mut() {
                 Some(link) => link,
                 None => match self.login.connect_within(CONNECT_LIMIT, ANSWER_LIMIT).await {
-                    Ok(link) => connection.insert(link),
+                    Ok(mut link) => {
+                        let server = server(&mut link).await;
+                        connection.insert((link, server))
+                    }
                     Err(_) => {
                         tokio::time::sleep(RECONNECT).await;
                         continue;
@@ -215,7 +237,11 @@ impl Client {
             match command.query_async::<()>(link).await {
                 Ok(()) => {
                     let answered = Instant::now();
-                    let written = Acknowledged { number, answered };
+                    let written = Acknowledged {
+                        number,
+                        answered,
+                        server: *server,
+                    };
                     self.log
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -232,4 +258,12 @@ impl Client {
             }
         }
     }
+}
+
+/// The server's own address, which a client of a Service does not see.
+async fn server(link: &mut MultiplexedConnection) -> Option<SocketAddr> {
+    let mut command = redis::cmd("CLIENT");
+    let info: String = command.arg("INFO").query_async(link).await.ok()?;
+    let mut words = info.split_ascii_whitespace();
+    words.find_map(|word| word.strip_prefix("laddr=")?.parse().ok())
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -13,6 +13,9 @@ use crate::pki::file;
 use crate::run::wait;
 use crate::spawn::{Program, flags};
 use crate::{cgroup, control, network};
+
+/// Every kubelet makes this socket anew when it starts, wherever its own folder is.
+const DEVICES: &str = "/var/lib/kubelet/device-plugins/kubelet.sock";
 
 /// Makes all that a node's programs need to start.
 pub fn prepare(node: Node) -> Result<()> {
@@ -95,6 +98,27 @@ pub fn wait_containerd(layout: &Layout, node: Node) -> Result<()> {
         .map(|_| true)
     })
     .context("the container runtime does not start")
+}
+
+/// Waits until a kubelet that was started at `start` has made the socket that all of them share: of two
+/// that do it at once, one ends.
+pub fn wait_kubelet(
+    layout: &Layout,
+    node: Node,
+    start: SystemTime,
+    alive: impl Fn() -> bool,
+) -> Result<()> {
+    let log = layout.log_of(&format!("kubelet-{}", node.name()));
+    let what = format!("the socket of {}'s kubelet", node.name());
+    wait(&what, Duration::from_secs(30), || {
+        let made = fs::metadata(DEVICES).and_then(|socket| socket.modified());
+        Ok(!alive() || made.is_ok_and(|made| made >= start))
+    })
+    .and_then(|()| match alive() {
+        true => Ok(()),
+        false => bail!("it ended"),
+    })
+    .with_context(|| format!("the kubelet does not start, see {}", log.display()))
 }
 
 fn cni(node: Node) -> serde_json::Value {

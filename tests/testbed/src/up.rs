@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
@@ -98,14 +99,16 @@ impl<'a> Up<'a> {
         })
     }
 
-    /// Starts a program unless it runs.
-    fn ensure(&mut self, program: &Program) -> Result<()> {
+    /// Starts a program unless it runs. Tells when, if it did.
+    fn ensure(&mut self, program: &Program) -> Result<Option<SystemTime>> {
         if self.owner.runs(&program.name) {
-            return Ok(());
+            return Ok(None);
         }
+        let start = SystemTime::now();
         let process = program.spawn(self.layout)?;
         self.owner.programs.insert(program.name.clone(), process);
-        self.owner.save()
+        self.owner.save()?;
+        Ok(Some(start))
     }
 
     fn control_plane(&mut self) -> Result<()> {
@@ -126,7 +129,8 @@ impl<'a> Up<'a> {
             self.ensure(&control::scheduler(&self.kube))?;
             self.ensure(&control::proxy(&self.kube))?;
             let provisioner = own_copy()?;
-            self.ensure(&control::provisioner(&provisioner)?)
+            self.ensure(&control::provisioner(&provisioner)?)?;
+            Ok(())
         })
     }
 
@@ -141,7 +145,11 @@ impl<'a> Up<'a> {
             }
             load_missing(&self.first)?;
             for n in NODES {
-                self.ensure(&node::kubelet(n, &self.kube))?;
+                let kubelet = node::kubelet(n, &self.kube);
+                if let Some(start) = self.ensure(&kubelet)? {
+                    let alive = || self.owner.runs(&kubelet.name);
+                    node::wait_kubelet(self.layout, n, start, alive)?;
+                }
                 self.ensure(&node::proxy(n, &self.kube))?;
             }
             Ok(())

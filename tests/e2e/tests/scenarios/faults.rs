@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hera_tests_e2e::{Scenario, Signal, Space, wait_for};
+use hera_tests_e2e::{Instance, Scenario, Signal, Space, Writer, millis, wait_for};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -22,15 +23,34 @@ pub const ALL: &[Scenario] = scenarios![Alone;
 async fn a_killed_primary_is_followed_by_a_replica(space: &Space<'_>) -> Result<()> {
     for replicas in [3, 2] {
         let scene = Scene::new(space, replicas).await?;
+        let direct = at_each(&scene.instance, &scene.others().await?).await?;
         let pid = scene.server()?;
         let fault = Instant::now();
         space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
         scene.wait_other().await?;
+        scene.verifier.wait_for_more().await?;
+        let pods = direct.iter().filter_map(|writer| writer.first_after(fault));
+        let served = pods.min().context("no pod takes a write")?;
+        space.bed().figures.note(
+            format!("server killed, {replicas} pods: a write at a pod's address"),
+            millis(served),
+        );
+        drop(direct);
         let report = scene.finish(space, "server killed", fault).await?;
         ensure_gap(&report, Duration::from_secs(2))?;
         ensure!(report.lost_at_old_address == 0, "{}", report.line());
     }
     Ok(())
+}
+
+/// A client at each of these pods' own addresses: no Service is between them.
+async fn at_each(instance: &Instance<'_>, pods: &[Pod]) -> Result<Vec<Writer>> {
+    let app = instance.app().await?;
+    let start = |pod: &Pod| {
+        let name = format!("at-{}", pod.name_any());
+        Ok(Writer::start(&name, app.at(&address(pod)?)))
+    };
+    pods.iter().map(start).collect()
 }
 
 /// Agent and server killed together: the container ends, and the kubelet starts it again.

@@ -25,7 +25,7 @@ async fn a_flood_of_bad_modules_in_one_namespace_delays_no_other(space: &Space<'
     )?;
     let (_instance, login) = with_worker(space, &permissive).await?;
     let mut client = login.connect().await?;
-    let noisy = Space::create(space.bed(), "flood").await?;
+    let noisy = space.beside("flood").await?;
     let (flooded, _) = with_worker(&noisy, &permissive).await?;
     let stop = AtomicBool::new(false);
     let flood = async {
@@ -76,7 +76,7 @@ async fn modules_that_wear_the_compiler_out_delay_no_other_namespace(
     )?;
     let (_instance, login) = with_worker(space, &permissive).await?;
     let mut client = login.connect().await?;
-    let noisy = Space::create(space.bed(), "slow").await?;
+    let noisy = space.beside("slow").await?;
     let (worn, _) = with_worker(&noisy, &permissive).await?;
     let mut times = Vec::new();
     for round in 0..4_u32 {

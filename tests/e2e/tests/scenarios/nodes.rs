@@ -11,7 +11,7 @@ use kube::api::Api;
 use serde_json::json;
 
 use crate::replicas::{address, wait_in_sync, wait_other_primary};
-use crate::scene::sizes;
+use crate::scene::{note_settled, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     a_killed_node_is_reported_and_its_pod_made_anew_once_somebody_says_that_it_is_off,
@@ -119,11 +119,12 @@ async fn a_killed_node_is_reported_and_its_pod_made_anew_once_somebody_says_that
             })
             .await?;
             verifier.wait_for_more().await?;
-            let after = verifier.first_after(fault).context("no write")?;
-            figures.note(
-                format!("node killed, {replicas} pods: to the next write"),
-                millis(after),
-            );
+            note_settled(
+                space,
+                &format!("node killed, {replicas} pods"),
+                &verifier,
+                fault,
+            )?;
             wait_node_lost(&instance, &[&name, &node, TAINT]).await?;
             figures.note(
                 format!("node killed, {replicas} pods: until it is reported"),

@@ -109,15 +109,33 @@ impl<'a> Scene<'a> {
     /// All are in sync again, and this is what clients saw.
     pub async fn finish(self, space: &Space<'_>, what: &str, fault: Instant) -> Result<Report> {
         self.verifier.wait_for_more().await?;
-        let after = self.verifier.first_after(fault).context("no write")?;
         wait_in_sync(&self.instance, self.replicas).await?;
-        let report = self.verifier.finish(&self.instance.app().await?).await?;
         let what = format!("{what}, {} pods", self.replicas);
-        let figures = &space.bed().figures;
-        figures.note(format!("{what}: to the next write"), millis(after));
-        figures.note(what, report.line());
+        note_settled(space, &what, &self.verifier, fault)?;
+        let report = self.verifier.finish(&self.instance.app().await?).await?;
+        space.bed().figures.note(what, report.line());
         Ok(report)
     }
+}
+
+/// Since when after a fault one server alone serves, and how clients get on.
+pub fn note_settled(
+    space: &Space<'_>,
+    what: &str,
+    verifier: &Verifier,
+    fault: Instant,
+) -> Result<()> {
+    let settled = verifier.settled(fault).context("no write")?;
+    let (before, after) = verifier.rates(fault, settled.after);
+    space.bed().figures.note(
+        format!("{what}: one server alone"),
+        format!(
+            "after {}; by two {}; {before:.0} writes a second before, {after:.0} after",
+            millis(settled.after),
+            settled.by_two
+        ),
+    );
+    Ok(())
 }
 
 /// Clients had to wait no longer than this.
