@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hera_tests_e2e::{Instance, Scenario, Signal, Space, wait_for};
+use hera_tests_e2e::{Instance, Scenario, Signal, Space, millis, wait_for};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -94,8 +94,14 @@ async fn a_primary_serves_while_the_api_server_is_down(space: &Space<'_>) -> Res
         ensure!(written > 1000, "only {written} writes meanwhile");
         space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
         down.end()?;
-        space.bed().operator().wait_rolled_out(LONG).await?;
+        let back = Instant::now();
         scene.wait_other().await?;
+        // Clients of the Service wait longer: kube-proxy looks for the API server at its own pace.
+        space.bed().figures.note(
+            format!("API server back, {replicas} pods: until another leads"),
+            millis(back.elapsed()),
+        );
+        space.bed().operator().wait_rolled_out(LONG).await?;
         let report = scene.finish(space, "API server down", fault).await?;
         ensure!(report.lost_at_old_address == 0, "{}", report.line());
         ensure_gap(&report, LONG)?;
