@@ -166,7 +166,7 @@ async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {
     let keep = outcome.is_err() && std::env::var_os("HERA_E2E_KEEP").is_some();
     if !keep {
         // A scenario may have deleted it itself.
-        let _ = space.delete().await;
+        let _ = space.clear().await;
     }
     outcome
 }

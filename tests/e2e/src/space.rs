@@ -71,8 +71,7 @@ impl<'b> Space<'b> {
     }
 
     /// Waits until what earlier scenarios left is gone: it keeps kube-proxy and the operator busy,
-    /// which a measurement would show. Empty namespaces stay for half of a pod's grace period more, and
-    /// keep nobody busy.
+    /// which a measurement would show. Empty namespaces stay longer, and keep nobody busy.
     ///
     /// # Errors
     /// When it stays.
@@ -259,18 +258,27 @@ impl<'b> Space<'b> {
         .await
     }
 
-    /// Deletes it, without waiting.
+    /// Deletes its instances and then itself, without waiting. The Services of a namespace that is
+    /// deleted as it stands outlive its pods by half of their grace period, which who waits to be alone
+    /// would wait for.
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn delete(&self) -> Result<()> {
+    pub async fn clear(&self) -> Result<()> {
+        let instances = self.api::<RedisInstance>();
+        let (all, how) = (ListParams::default(), DeleteParams::default());
+        instances.delete_collection(&how, &all).await?;
+        self.delete().await
+    }
+
+    async fn delete(&self) -> Result<()> {
         let api: Api<Namespace> = Api::all(self.bed.client.clone());
         api.delete(&self.namespace, &DeleteParams::default())
             .await?;
         Ok(())
     }
 
-    /// Deletes it and waits until nothing of it is left.
+    /// Deletes it as it stands, and waits until nothing of it is left.
     ///
     /// # Errors
     /// After a while.

@@ -8,7 +8,6 @@ use redis::aio::MultiplexedConnection;
 use tokio::task::JoinHandle;
 
 use crate::Login;
-use crate::settled::Answer;
 
 /// Between two writes: enough for hundreds a second, and cheap on a small machine.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -25,12 +24,15 @@ pub struct Writer {
     task: JoinHandle<()>,
 }
 
-#[derive(Clone, Copy)]
-struct Acknowledged {
-    number: u64,
-    answered: Instant,
+/// A write that was acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged {
+    /// Its number: the writer's first has 1.
+    pub number: u64,
+    /// When the answer was there.
+    pub answered: Instant,
     /// Where the server listens that answered; none if the user may not ask.
-    server: Option<SocketAddr>,
+    pub server: Option<SocketAddr>,
 }
 
 impl Writer {
@@ -109,18 +111,11 @@ impl Writer {
         log.iter().filter(|w| w.answered >= moment).count()
     }
 
-    /// Which server acknowledged a write when, counted from a moment.
-    pub(crate) fn answers_since(&self, moment: Instant) -> Vec<Answer> {
+    /// The writes that were acknowledged since a moment.
+    pub(crate) fn acknowledged_since(&self, moment: Instant) -> Vec<Acknowledged> {
         let log = self.lock();
         let later = log.iter().filter(|w| w.answered >= moment);
-        later
-            .filter_map(|w| {
-                Some(Answer {
-                    after: w.answered.duration_since(moment),
-                    server: w.server?,
-                })
-            })
-            .collect()
+        later.copied().collect()
     }
 
     /// From a moment to the first write acknowledged after it.
@@ -141,31 +136,27 @@ impl Writer {
             lost.is_empty(),
             "{} of {count} acknowledged writes of {name} are lost, first {:?}, last {:?}",
             lost.len(),
-            lost.first(),
-            lost.last()
+            lost.first().map(|lost| lost.number),
+            lost.last().map(|lost| lost.number)
         );
         Ok(count)
     }
 
     /// Stops writing and reads everything acknowledged back, by content. Gives how many there were,
-    /// and the numbers of those that are missing or another than what was written.
+    /// and those that are missing or another than what was written.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn read_back(mut self, login: &Login) -> Result<(usize, Vec<u64>)> {
+    pub async fn read_back(mut self, login: &Login) -> Result<(usize, Vec<Acknowledged>)> {
         self.stop.store(true, Ordering::Relaxed);
         (&mut self.task).await.context("the writer")?;
-        let (name, log) = (self.name.clone(), self.log.clone());
-        let numbers: Vec<u64> = {
-            let log = log.lock().unwrap_or_else(PoisonError::into_inner);
-            log.iter().map(|written| written.number).collect()
-        };
+        let (name, log) = (self.name.clone(), self.lock().clone());
         let mut connection = login.connect().await.context("reading back")?;
         let mut lost = Vec::new();
-        for part in numbers.chunks(500) {
+        for part in log.chunks(500) {
             let mut command = redis::cmd("MGET");
-            for number in part {
-                command.arg(key(&name, *number));
+            for written in part {
+                command.arg(key(&name, written.number));
             }
             let values: Vec<Option<String>> = command
                 .query_async(&mut connection)
@@ -176,12 +167,12 @@ impl Writer {
                 "MGET answers {} values",
                 values.len()
             );
-            let wrong = part.iter().zip(values).filter(|(number, value)| {
-                value.as_deref() != Some(content(&name, **number).as_str())
+            let wrong = part.iter().zip(values).filter(|(written, value)| {
+                value.as_deref() != Some(content(&name, written.number).as_str())
             });
-            lost.extend(wrong.map(|(number, _)| *number));
+            lost.extend(wrong.map(|(written, _)| *written));
         }
-        Ok((numbers.len(), lost))
+        Ok((log.len(), lost))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Acknowledged>> {

@@ -52,7 +52,7 @@ async fn a_flood_of_bad_modules_in_one_namespace_delays_no_other(space: &Space<'
         anyhow::Ok(times)
     };
     let (sent, times) = tokio::try_join!(flood, swaps)?;
-    noisy.delete().await?;
+    noisy.clear().await?;
     let figures = &space.bed().figures;
     figures.note_times("policy swapped while another namespace floods", &times);
     figures.note("bad modules that it brought meanwhile", sent.to_string());
@@ -91,7 +91,7 @@ async fn modules_that_wear_the_compiler_out_delay_no_other_namespace(
     }
     worn.wait_condition(reason::TYPE, "False", reason::LOAD_FAILED)
         .await?;
-    noisy.delete().await?;
+    noisy.clear().await?;
     space.bed().figures.note_times(
         "policy swapped while another namespace's module wears the compiler out",
         &times,

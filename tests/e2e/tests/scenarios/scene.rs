@@ -118,7 +118,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Since when after a fault one server alone serves, and how clients get on.
+/// Since when after a fault one server alone serves, and how clients get on. No two may serve at a time.
 pub fn note_settled(
     space: &Space<'_>,
     what: &str,
@@ -134,6 +134,11 @@ pub fn note_settled(
             millis(settled.after),
             settled.by_two
         ),
+    );
+    ensure!(
+        settled.by_two == 0,
+        "{what}: two servers acknowledged, {} writes",
+        settled.by_two
     );
     Ok(())
 }

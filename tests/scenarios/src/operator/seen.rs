@@ -37,11 +37,9 @@ pub struct View {
     heard: u64,
 }
 
-/// What of the API server a decision goes by.
+/// What of the API server a decision goes by, beside what is written down there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
-    claims: u64,
-    lists: (usize, u64),
     endpoint: Option<usize>,
     replicas: u16,
     listed: u16,
@@ -138,11 +136,6 @@ impl Operator {
         self.name_a_pod(api);
         let terminated = set(api.listed).filter(|pod| api.terminated & (1 << pod) != 0);
         let print = Fingerprint {
-            claims: api.claims.iter().map(|claim| claim.reign).sum(),
-            lists: (
-                api.lists.len(),
-                api.lists.last().map_or(0, |list| list.revision),
-            ),
             endpoint: api.endpoint,
             replicas: api.replicas,
             listed: api.listed,
@@ -150,7 +143,8 @@ impl Operator {
             fence_after: api.fence_after,
             named: api.named,
         };
-        if print != self.api {
+        let is_read = self.seen.claims == api.claims && self.seen.lists == api.lists;
+        if print != self.api || !is_read {
             self.api = print;
             self.news = true;
             self.read(api, pods, now);
