@@ -154,6 +154,7 @@ pub async fn lead(
             port: whom.port,
             up: false,
             syncing: false,
+            quiet: false,
         };
         agent.board.change(|status| {
             status.role = Role::Replica;

@@ -59,7 +59,10 @@ fn is_live(status: &AgentStatus, silent_ms: u64) -> bool {
 fn is_ready(status: &AgentStatus) -> bool {
     let serves = match status.role {
         Role::Primary => true,
-        Role::Replica => status.link.as_ref().is_some_and(|link| link.up),
+        Role::Replica => status
+            .link
+            .as_ref()
+            .is_some_and(|link| link.up && !link.quiet),
         Role::Held | Role::Unknown => false,
     };
     serves && matches!(status.server, ServerState::Running { .. })
@@ -113,6 +116,7 @@ mod tests {
             port: 1,
             up,
             syncing: false,
+            quiet: false,
         };
         replica.link = Some(link(false));
         assert!(!is_ready(&replica));

@@ -10,6 +10,10 @@ use crate::agent::{Agent, Work};
 use crate::look::Watch;
 use crate::{clock, conf, follow, members, promote, push_acl, push_config};
 
+/// A primary with nothing to write pings its replicas every 10 s (`repl-ping-replica-period`,
+/// redis-facts §2.1), which is reserved: silence for longer than this is none of idleness.
+const QUIET_SECONDS: u64 = 15;
+
 /// The role of a server, and whom it follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -47,6 +51,9 @@ impl Seen {
                     port: link.port,
                     up: link.up,
                     syncing: link.syncing,
+                    quiet: link
+                        .quiet_seconds
+                        .is_some_and(|quiet| quiet > QUIET_SECONDS),
                 }),
             },
         }
@@ -61,6 +68,7 @@ impl Seen {
     fn lacks(&self) -> Option<&'static str> {
         let link = self.link.as_ref()?;
         match (link.up, link.syncing) {
+            (true, _) if link.quiet => Some("the replica hears nothing from its primary"),
             (true, _) => None,
             (false, true) => Some("the replica takes in the data of its primary"),
             (false, false) => Some("the replica has no link to its primary"),
@@ -207,5 +215,20 @@ mod tests {
         assert!(replica.lacks().is_some());
         let linked = "role:slave\nmaster_host:h\nmaster_port:2\nmaster_link_status:up";
         assert!(seen(linked).link_is_up() && seen(linked).lacks().is_none());
+    }
+
+    /// P04, P10 of a link that is cut without a word.
+    #[test]
+    fn a_link_on_which_the_primary_is_silent_is_quiet() {
+        let silent = |seconds: u64| {
+            seen(&format!(
+                "role:slave\nmaster_host:h\nmaster_port:2\nmaster_link_status:up\n\
+                 master_last_io_seconds_ago:{seconds}"
+            ))
+        };
+        let quiet = |seen: &Seen| seen.link.as_ref().is_some_and(|link| link.quiet);
+        assert!(!quiet(&silent(10)) && silent(10).lacks().is_none());
+        assert!(quiet(&silent(16)) && silent(16).link_is_up());
+        assert!(silent(16).lacks().is_some());
     }
 }

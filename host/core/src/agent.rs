@@ -241,6 +241,10 @@ pub struct Link {
     pub up: bool,
     /// True while it takes in the whole dataset.
     pub syncing: bool,
+    /// True when the primary was not heard for longer than it may be silent, though the link stands: a
+    /// server takes a link that is cut without a word for whole until `repl-timeout` (a minute).
+    #[serde(default)]
+    pub quiet: bool,
 }
 
 /// What an agent remembers, durably, about the reign of its data.

@@ -46,6 +46,8 @@ pub struct MasterLink {
     pub up: bool,
     /// True while it takes in a whole dataset.
     pub syncing: bool,
+    /// Seconds since the primary was heard; none while there is no link.
+    pub quiet_seconds: Option<u64>,
 }
 
 /// Role, histories and offsets.
@@ -255,6 +257,8 @@ fn read_replication(fields: &Fields<'_>) -> Result<Replication, InfoError> {
                 port: fields.number("master_port")?,
                 up: fields.is("master_link_status", "up"),
                 syncing: fields.flag("master_sync_in_progress"),
+                // -1 without a link.
+                quiet_seconds: fields.number("master_last_io_seconds_ago").ok(),
             };
             // -1 while it takes in a whole dataset: it has no place in the history yet.
             let offset: i64 = fields.number("slave_repl_offset")?;
@@ -356,6 +360,16 @@ mod tests {
             (link.host.as_str(), link.port, link.up),
             ("127.0.0.1", 1, false)
         );
+    }
+
+    #[test]
+    fn how_long_the_primary_is_quiet_is_known_while_there_is_a_link() {
+        let quiet = |seconds: &str| {
+            let held = format!("{HELD}\r\nmaster_last_io_seconds_ago:{seconds}");
+            let info = ServerInfo::parse(&text("redis_version:7.0.15", &held)).unwrap();
+            info.replication.master_link.unwrap().quiet_seconds
+        };
+        assert_eq!((quiet("12"), quiet("-1")), (Some(12), None));
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn a_claim_grows_and_never_shrinks() {
 }
 
 #[test]
-fn a_claim_goes_with_its_object_only_where_the_spec_says_delete() {
+fn p13_a_claim_goes_with_its_object_only_where_the_spec_says_delete() {
     let keep = validated(&sample());
     let patch = build_claim_patch(&keep, &context(&keep), &claim("1Gi"), ClaimFate::Stays).unwrap();
     assert_eq!(patch["metadata"].get("ownerReferences"), None);
@@ -254,7 +254,7 @@ fn without_a_volume_there_is_no_claim() {
 }
 
 #[test]
-fn pods_keep_apart_unless_the_spec_says_where_they_are_to_be() {
+fn p26_pods_keep_apart_unless_the_spec_says_where_they_are_to_be() {
     let spread = |manifest: &str| {
         let v = validated(manifest);
         let set = serde_json::to_value(build_stateful_set(&v, &context(&v))).unwrap();

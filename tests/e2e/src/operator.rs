@@ -150,6 +150,16 @@ impl<'b> Operator<'b> {
             .context("nobody leads")
     }
 
+    /// The term of the one that leads.
+    ///
+    /// # Errors
+    /// When there is no Lease.
+    pub async fn term(&self) -> Result<u64> {
+        let leases: Api<Lease> = Api::namespaced(self.bed.client.clone(), NAMESPACE);
+        let spec = leases.get(NAME).await?.spec.unwrap_or_default();
+        Ok(u64::try_from(spec.lease_transitions.unwrap_or(0))?)
+    }
+
     /// Kills all processes of a pod of it, by the pod's name.
     ///
     /// # Errors

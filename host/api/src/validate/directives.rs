@@ -72,6 +72,8 @@ pub const RESERVED: &[Reserved] = &[
             "slave-serve-stale-data",
             "replica-read-only",
             "slave-read-only",
+            "repl-ping-replica-period",
+            "repl-ping-slave-period",
             "rdb-version-check",
             "import-mode",
         ],

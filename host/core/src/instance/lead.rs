@@ -49,7 +49,10 @@ pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) 
     let primary = seen.primary();
     if let Some(primary) = primary
         && primary.agent.status().is_some_and(|status| status.hangs)
-        && seen.members.iter().any(|member| member.is_in_sync(primary))
+        && seen
+            .members
+            .iter()
+            .any(|member| member.has_copy_of(primary))
     {
         let words = "its server answers nothing, and a replica is in sync";
         plan.push(fence(primary), words);

@@ -290,8 +290,17 @@ impl Member {
             .is_some_and(|status| matches!(status.server, ServerState::Running { .. }))
     }
 
-    /// True if it receives all that `primary` writes.
+    /// True if it receives all that `primary` writes, and hears it.
     pub fn is_in_sync(&self, primary: &Self) -> bool {
+        self.has_copy_of(primary)
+            && self.agent.status().is_some_and(|status| {
+                let link = status.link.as_ref();
+                link.is_some_and(|link| !link.quiet)
+            })
+    }
+
+    /// True if it has what `primary` wrote as long as that was heard: it may be silent since.
+    pub fn has_copy_of(&self, primary: &Self) -> bool {
         self.is_running()
             && self.follows(primary)
             && self.agent.status().is_some_and(|status| {

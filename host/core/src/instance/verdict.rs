@@ -188,6 +188,7 @@ fn lagging(member: &Member) -> Lagging {
     let running = member.is_running() && !member.is_leaving();
     let (why, passing) = match link {
         Some(link) if running && link.syncing => ("takes in the data".to_owned(), true),
+        Some(link) if running && link.up => ("hears nothing from the primary".to_owned(), false),
         Some(_) if running => ("has no link to the primary".to_owned(), false),
         None if running => ("is about to follow the primary".to_owned(), true),
         _ => {

@@ -116,7 +116,7 @@ pub struct PodState {
 pub struct LinkView {
     /// The pod, or the address if it is none of the instance's.
     pub follows: String,
-    /// It receives what the primary writes.
+    /// It receives what the primary writes, and has heard it lately.
     pub up: bool,
     /// It takes in the whole dataset.
     pub syncing: bool,
@@ -222,7 +222,7 @@ impl Group<'_> {
             follows: followed
                 .map_or(link.host.as_str(), |(other, _)| other.name())
                 .to_owned(),
-            up: link.up,
+            up: link.up && !link.quiet,
             syncing: link.syncing,
             lag_bytes: lag(),
         })

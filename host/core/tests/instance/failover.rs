@@ -283,8 +283,49 @@ fn a_primary_that_hangs_is_fenced_only_if_another_has_its_data() {
         })
     };
     assert_eq!(names(&plan(&hangs())), ["fence"]);
+    // Its silence is long enough to be heard on the link too.
+    assert_eq!(names(&plan(&hangs().quiet(1))), ["set-replicas", "fence"]);
     let alone = plan(&hangs().links_down());
     assert!(!alone.is_disruptive(), "{alone:?}");
+}
+
+#[test]
+fn a_replica_that_hears_nothing_is_out_of_step_and_moves_no_primary() {
+    let plan = plan(&group(3).quiet(2));
+    let ips = vec![address(1)];
+    let only: Vec<&Step> = plan.steps.iter().map(|planned| &planned.step).collect();
+    assert_eq!(only, [&Step::SetReplicas { ips }]);
+}
+
+#[test]
+fn p01_after_all_pods_were_deleted_an_empty_copy_replaces_no_full_one() {
+    let restarted = |keys: [u64; 3]| {
+        let [first, second, third] = keys;
+        let group = group(3).crash(0).crash(1).crash(2);
+        group.at(0, 0, first).at(1, 0, second).at(2, 0, third)
+    };
+    for (keys, best) in [
+        ([10, 0, 0], "shop-0"),
+        ([0, 10, 0], "shop-1"),
+        ([0, 0, 10], "shop-2"),
+    ] {
+        let chosen = promoted(&plan(&restarted(keys))).map(|(pod, _)| pod);
+        assert_eq!(chosen.as_deref(), Some(best), "{keys:?}");
+    }
+}
+
+#[test]
+fn p02_a_copy_that_could_not_be_asked_is_not_an_empty_one() {
+    // Only the empty one answers where it stands; the others run, and may have everything.
+    let asked = group(3)
+        .crash(0)
+        .crash(1)
+        .crash(2)
+        .at(2, 0, 0)
+        .change(|_, seen| seen.remembered.leaderless_ms = 1_000);
+    let waits = plan(&asked);
+    assert_eq!(promoted(&waits), None, "{waits:?}");
+    assert!(waits.waiting_for.is_some());
 }
 
 #[test]

@@ -255,6 +255,7 @@ pub fn member(ordinal: u32) -> Member {
             port: 6379,
             up: true,
             syncing: false,
+            quiet: false,
         });
     }
     Member {
@@ -292,6 +293,13 @@ impl Group {
                 link.up = false;
             }
         }
+        self
+    }
+
+    /// A replica's link stands, and it hears nothing on it.
+    pub fn quiet(mut self, ordinal: usize) -> Self {
+        let link = status(&mut self.seen.members[ordinal]).link.as_mut();
+        link.unwrap().quiet = true;
         self
     }
 

@@ -266,5 +266,6 @@ fn follow(member: &mut hera_core::instance::Member, reign: u64, ip: String) {
         port: 6379,
         up,
         syncing: false,
+        quiet: false,
     });
 }

@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, ensure};
 use hera_api::conditions::degraded;
 use hera_core::agent::Order;
 use hera_tests_e2e::{Forger, Instance, Scenario, Signal, Space, millis, wait_for};
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -181,9 +180,7 @@ async fn an_empty_restart_empties_no_replica(space: &Space<'_>) -> Result<()> {
 async fn two_primaries_by_force_are_told_apart_by_their_reigns(space: &Space<'_>) -> Result<()> {
     let scene = Scene::new(space, 3).await?;
     let forger = Forger::new(space.bed()).await?;
-    let leases: Api<Lease> = Api::namespaced(space.bed().client.clone(), "hera-system");
-    let lease = leases.get("hera-operator").await?.spec.context("no spec")?;
-    let term = u64::try_from(lease.lease_transitions.unwrap_or(0))?;
+    let term = space.bed().operator().term().await?;
     let usurper = scene.others().await?.pop().context("no replica")?;
     let pid = scene.server()?;
 
@@ -245,7 +242,7 @@ async fn datasets(instance: &Instance<'_>, replicas: u32) -> Result<BTreeSet<Str
     Ok(ids)
 }
 
-/// Row: two instances whose pods exchange addresses. Whoever asks for the one reaches the other: no
+/// Row: two instances whose pods exchange addresses (P06). Whoever asks for the one reaches the other: no
 /// password, no certificate and no replication fits, so that nothing is taken over or over-written.
 async fn exchanged_addresses_mix_no_data(space: &Space<'_>) -> Result<()> {
     let (one, two) = (Scene::new(space, 2).await?, Scene::new(space, 3).await?);

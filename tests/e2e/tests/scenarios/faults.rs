@@ -57,9 +57,11 @@ async fn at_each(instance: &Instance<'_>, pods: &[Pod]) -> Result<Vec<Writer>> {
 async fn a_killed_pod_is_followed_by_a_replica(space: &Space<'_>) -> Result<()> {
     for replicas in sizes(2) {
         let scene = Scene::new(space, replicas).await?;
+        let pid = scene.server()?;
         let fault = Instant::now();
         space.bed().testbed.kill_pod(&scene.uid()?)?;
-        scene.verifier.wait_for_more().await?;
+        scene.wait_server_gone(pid, LONG).await?;
+        scene.wait_other().await?;
         let report = scene
             .finish(space, "agent and server killed", fault)
             .await?;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hera_tests_e2e::{Fault, Scenario, Signal, Space, millis};
+use hera_tests_e2e::{Fault, Patient, Scenario, Signal, Space, millis, wait_for};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
 use crate::replicas::address;
-use crate::scene::{FENCED, Scene, ensure_gap, ensure_nothing_lost, sizes};
+use crate::scene::{FENCED, LONG, Scene, ensure_gap, ensure_nothing_lost, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Few;
     a_stopped_server_is_given_up,
@@ -18,6 +18,9 @@ pub const ALL: &[Scenario] = scenarios![Few;
     a_primary_that_a_majority_confirms_goes_on_without_the_operator,
     a_cut_replica_link_moves_no_primary,
 ];
+
+/// Writes that wait for a server that sleeps.
+const LATE: usize = 100;
 
 /// A server that is stopped (SIGSTOP) answers nothing: after `hangAfter` its agent kills it.
 async fn a_stopped_server_is_given_up(space: &Space<'_>) -> Result<()> {
@@ -38,10 +41,19 @@ async fn a_stopped_server_is_given_up(space: &Space<'_>) -> Result<()> {
 async fn a_frozen_pod_is_fenced_and_comes_back_as_a_replica(space: &Space<'_>) -> Result<()> {
     let frozen = async |replicas| {
         let scene = Scene::new(space, replicas).await?;
+        let app = scene.instance.app().await?;
+        let mut patient = Patient::connect(&app.at(&address(&scene.primary)?)).await?;
         let fault = Instant::now();
         let frozen = space.bed().testbed.freeze_pod(&scene.uid()?)?;
+        // The kernel takes them for the server that sleeps.
+        patient.send("SET late yes", LATE).await?;
         scene.wait_other().await?;
         frozen.end()?;
+        let late = patient.answers(LONG).await?;
+        space.bed().figures.note(
+            format!("pod frozen, {replicas} pods: acknowledged after it woke"),
+            format!("{late} of {LATE} writes that waited for it"),
+        );
         let report = scene.finish(space, "pod frozen", fault).await?;
         ensure_gap(&report, FENCED)
     };
@@ -58,7 +70,7 @@ async fn a_pod_deleted_by_force_is_followed_by_a_replica(space: &Space<'_>) -> R
         let at_once = ["--grace-period=0", "--force", "--wait=false"];
         let words = [&words[..], &at_once[..]].concat();
         space.bed().kubectl(&words).await?;
-        scene.verifier.wait_for_more().await?;
+        scene.wait_other().await?;
         let report = scene.finish(space, "pod deleted by force", fault).await?;
         ensure_gap(&report, FENCED)
     };
@@ -143,9 +155,21 @@ async fn a_cut_replica_link_moves_no_primary(space: &Space<'_>) -> Result<()> {
         let replica = scene.others().await?.pop().context("no replica")?;
         let (from, to) = (address(&scene.primary)?, address(&replica)?);
         let fault = Instant::now();
-        let cut = space.bed().testbed.block(&from, &to)?;
+        let cuts = part(space, &[from], &[to]).await?;
+        // Its server takes the link for whole for a minute; it hears nothing, and is out of step.
+        wait_for("the cut replica is out of step", LONG, async || {
+            let ready = scene.instance.status().await?.ready_replicas;
+            let wanted = i32::try_from(replicas - 1)?;
+            ensure!(ready == Some(wanted), "{ready:?} are ready");
+            Ok(())
+        })
+        .await?;
+        space.bed().figures.note(
+            format!("replica's link cut, {replicas} pods: until it counts as out of step"),
+            millis(fault.elapsed()),
+        );
         scene.verifier.wait_for_more().await?;
-        cut.end()?;
+        heal(cuts)?;
         scene.ensure_same_primary().await?;
         let report = scene.finish(space, "replica's link cut", fault).await?;
         ensure!(report.lost == 0, "{}", report.line());

@@ -1,5 +1,5 @@
 //! Scenarios on the testbed, as a user meets them. Each says which row of "What it must show"
-//! (issue 3) it shows; those that disturb the operator run after all others, one at a time.
+//! (issues 3 to 5) it shows; those that disturb the operator run after all others, one at a time.
 
 use std::process::ExitCode;
 

@@ -159,7 +159,7 @@ async fn beside_an_unreadable(space: &Space<'_>, healthy: &Instance<'_>) -> Resu
 }
 
 /// Row: a newer operator build with a changed agent and a changed render default rolled out → zero
-/// data pods restarted, same volumes.
+/// data pods restarted, same volumes (P09, P45).
 ///
 /// What is shown: the agent is another program in another image. For the changed defaults the
 /// sides are exchanged, so that the product needs no hook: while no operator runs, the children of

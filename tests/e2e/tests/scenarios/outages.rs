@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hera_tests_e2e::{Instance, Scenario, Signal, Space, millis, wait_for};
+use hera_core::agent::Order;
+use hera_tests_e2e::{Forger, Instance, Scenario, Signal, Space, millis, wait_for};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -113,6 +114,7 @@ async fn a_primary_serves_while_the_api_server_is_down(space: &Space<'_>) -> Res
 /// refused by term, and it leads no more.
 async fn a_leader_that_slept_through_a_failover_changes_nothing(space: &Space<'_>) -> Result<()> {
     let operator = space.bed().operator();
+    let forger = Forger::new(space.bed()).await?;
     // Once it waits for a fence, and once it has just begun to promote.
     let sizes = sizes(3).into_iter();
     for (replicas, proof) in sizes.flat_map(|size| [(size, false), (size, true)]) {
@@ -141,6 +143,9 @@ async fn a_leader_that_slept_through_a_failover_changes_nothing(space: &Space<'_
             }
         };
         testbed.kill_process(asleep, Signal::SIGSTOP)?;
+        // It is in the middle of it: what it has done it would have told.
+        scene.ensure_same_primary().await?;
+        let term = operator.term().await?;
         let done = async {
             operator.wait_leader(&[&leader.name_any()], LONG).await?;
             scene.wait_other().await
@@ -151,8 +156,16 @@ async fn a_leader_that_slept_through_a_failover_changes_nothing(space: &Space<'_
         frozen.map_or(Ok(()), hera_tests_e2e::Fault::end)?;
         wait_in_sync(&scene.instance, replicas).await?;
         scene.verifier.wait_for_more().await?;
-        let primary = scene.instance.primary_pod().await?.name_any();
-        ensure!(primary == next, "{next} led, {primary} leads");
+        let primary = scene.instance.primary_pod().await?;
+        ensure!(
+            primary.name_any() == next,
+            "{next} led, {} leads",
+            primary.name_any()
+        );
+        // What it would order now.
+        let order = Order::Fence { reign: u64::MAX };
+        let (status, words) = forger.order(&primary, term, order).await?;
+        ensure!(status == 409, "its term is answered {status}: {words}");
         let what = match proof {
             true => "leader stopped while it promotes",
             false => "leader stopped while it waits for the fence",

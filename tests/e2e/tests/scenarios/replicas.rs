@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use crate::scene::{ensure_nothing_lost, sizes};
+use crate::scene::{ensure_gap, ensure_nothing_lost, note_settled, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     three_pods_come_up_as_a_primary_and_two_replicas,
@@ -18,10 +18,15 @@ pub const ALL: &[Scenario] = scenarios![Alone;
     a_primary_whose_pod_is_deleted_hands_over,
     pods_come_and_go_without_a_gap,
     all_pods_deleted_at_once_come_back_with_their_data,
+    all_pods_end_with_snapshots_or_with_nothing,
     a_request_that_cannot_be_met_is_said,
 ];
 
 const SOME: Duration = Duration::from_secs(60);
+/// A roll of all pods.
+const ROLL: Duration = Duration::from_secs(120);
+/// Between two looks at what goes on.
+const LOOK: Duration = Duration::from_millis(100);
 
 async fn group<'a>(space: &'a Space<'_>, replicas: u32) -> Result<Instance<'a>> {
     group_of(space, "group", replicas).await
@@ -169,21 +174,29 @@ async fn a_roll_of_all_pods_loses_nothing(space: &Space<'_>) -> Result<()> {
     }
     let verifier = Verifier::start(&instance, &address(&primary)?).await?;
     let start = Instant::now();
-    instance
-        .patch_spec(json!({"podTemplate": {"annotations": {"rolled": "yes"}}}))
-        .await?;
-    wait_for(
-        "all pods are others",
-        Duration::from_secs(120),
-        async || {
-            for (ordinal, uid) in (0..3).zip(&before) {
-                let now = instance.pod_of(ordinal).await?.uid();
-                ensure!(now != *uid, "group-{ordinal} is the old one");
+    let more = json!({"resources": {"limits": {"memory": "160Mi"}}});
+    instance.patch_spec(more).await?;
+    let mut replaced = Vec::new();
+    while replaced.len() < 3 {
+        ensure!(start.elapsed() < ROLL, "only {replaced:?} are others");
+        for (ordinal, uid) in (0..3).zip(&before) {
+            // It may be on its way: then it is no other yet.
+            let now = instance.pod_of(ordinal).await.ok();
+            let is_other = now.is_some_and(|pod| pod.uid() != *uid);
+            if is_other && !replaced.contains(&ordinal) {
+                let away = 3 - instance.status().await?.ready_replicas.unwrap_or(0);
+                ensure!(away <= 1, "{away} pods are away when {ordinal} is replaced");
+                replaced.push(ordinal);
             }
-            Ok(())
-        },
-    )
-    .await?;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let last = replaced.last().map(|ordinal| format!("group-{ordinal}"));
+    ensure!(
+        last == Some(primary.name_any()),
+        "{replaced:?} is the order, and {} led",
+        primary.name_any()
+    );
     wait_in_sync(&instance, 3).await?;
     let took = start.elapsed();
     verifier.wait_for_more().await?;
@@ -227,7 +240,8 @@ async fn a_primary_whose_pod_is_deleted_hands_over(space: &Space<'_>) -> Result<
     Ok(())
 }
 
-/// Row: planned: 1 -> 3 -> 5 -> 2 -> 1. The first pod is not restarted.
+/// Row: planned: 1 -> 3 -> 5 -> 2 -> 1. The first pod is not restarted; the primary leaves last, by a
+/// handover, where it is among those that go.
 async fn pods_come_and_go_without_a_gap(space: &Space<'_>) -> Result<()> {
     space.wait_alone().await?;
     let instance = space.ready("group", json!({})).await?;
@@ -235,6 +249,13 @@ async fn pods_come_and_go_without_a_gap(space: &Space<'_>) -> Result<()> {
     let run_id = instance.run_id().await?;
     let verifier = Verifier::start(&instance, &address(&first)?).await?;
     for replicas in [3, 5, 2, 1] {
+        if replicas == 2 {
+            instance
+                .annotate("cache.hera.io/promote", Some("group-4"))
+                .await?;
+            wait_other_primary(&instance, "group-0").await?;
+            wait_in_sync(&instance, 5).await?;
+        }
         instance.patch_spec(json!({"replicas": replicas})).await?;
         wait_in_sync(&instance, replicas)
             .await
@@ -265,44 +286,101 @@ async fn pods_come_and_go_without_a_gap(space: &Space<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Row: restart of everything (P01, P08).
+/// Row: restart of everything (P01, P08): every write is in the log.
 async fn all_pods_deleted_at_once_come_back_with_their_data(space: &Space<'_>) -> Result<()> {
     for replicas in sizes(3) {
         let instance = group_of(space, &format!("of-{replicas}"), replicas).await?;
-        let app = instance.app().await?;
-        for number in 0..1000 {
-            let key = format!("key:{number}");
-            let _: String = app.ask(&["SET", &key, "value"]).await?;
-        }
-        let namespace = space.namespace();
-        let start = Instant::now();
-        let words = [
-            "-n",
-            namespace,
-            "delete",
-            "pods",
-            "--all",
-            "--grace-period=0",
-            "--force",
-        ];
-        space.bed().kubectl(&words).await?;
-        wait_for("the data is back", Duration::from_secs(90), async || {
-            let size: i64 = app.ask(&["DBSIZE"]).await?;
-            ensure!(size == 1000, "{size} keys");
-            let _: String = app.ask(&["SET", "key:0", "value"]).await?;
-            Ok(())
-        })
-        .await?;
-        let took = start.elapsed();
+        fill(&instance).await?;
+        let verifier =
+            Verifier::start(&instance, &address(&instance.primary_pod().await?)?).await?;
+        let fault = Instant::now();
+        delete_all(space, &instance, replicas, &["--grace-period=0", "--force"]).await?;
+        verifier.wait_for_more().await?;
         wait_in_sync(&instance, replicas).await?;
-        space.bed().figures.note(
-            format!("all {replicas} pods deleted at once: to the next write"),
-            millis(took),
-        );
-        let size: i64 = app.ask(&["DBSIZE"]).await?;
-        ensure!(size == 1000, "{size} keys");
+        let what = format!("all {replicas} pods deleted at once");
+        note_settled(space, &what, &verifier, fault)?;
+        let report = verifier.finish(&instance.app().await?).await?;
+        space.bed().figures.note(what, report.line());
+        ensure_gap(&report, Duration::from_secs(30))?;
+        ensure_filled(&instance).await?;
     }
     Ok(())
+}
+
+/// Row: restart of everything, with snapshots and with neither: what the servers saved at their end is
+/// there again; without a volume nothing is, and the instance serves again all the same.
+async fn all_pods_end_with_snapshots_or_with_nothing(space: &Space<'_>) -> Result<()> {
+    let restarted = async |name, persistence: serde_json::Value| {
+        let spec = json!({"replicas": 2, "persistence": persistence});
+        let instance = space.ready(name, spec).await?;
+        wait_in_sync(&instance, 2).await?;
+        fill(&instance).await?;
+        delete_all(space, &instance, 2, &[]).await?;
+        wait_in_sync(&instance, 2).await?;
+        anyhow::Ok(instance)
+    };
+    let saved = async {
+        let snapshots = json!({"aof": {"enabled": false}});
+        ensure_filled(&restarted("saved", snapshots).await?).await
+    };
+    let volatile = async {
+        let instance = restarted("volatile", json!({"enabled": false})).await?;
+        let app = instance.app().await?;
+        let size: i64 = app.ask(&["DBSIZE"]).await?;
+        ensure!(size == 0, "{size} keys come from nowhere");
+        let _: String = app.ask(&["SET", "key:0", "value"]).await?;
+        Ok(())
+    };
+    tokio::try_join!(saved, volatile).map(drop)
+}
+
+/// A thousand keys.
+async fn fill(instance: &Instance<'_>) -> Result<()> {
+    let app = instance.app().await?;
+    for number in 0..1000 {
+        let key = format!("key:{number}");
+        let _: String = app.ask(&["SET", &key, "value"]).await?;
+    }
+    Ok(())
+}
+
+/// All of the thousand are there.
+async fn ensure_filled(instance: &Instance<'_>) -> Result<()> {
+    let app = instance.app().await?;
+    let mut ask = vec!["MGET".to_owned()];
+    ask.extend((0..1000).map(|number| format!("key:{number}")));
+    let ask: Vec<&str> = ask.iter().map(String::as_str).collect();
+    let values: Vec<Option<String>> = app.ask(&ask).await?;
+    let there = values.iter().flatten().filter(|value| *value == "value");
+    let there = there.count();
+    ensure!(there == 1000, "{there} keys of 1000");
+    Ok(())
+}
+
+/// Deletes all pods of an instance at once, and waits until others are in their places.
+async fn delete_all(
+    space: &Space<'_>,
+    instance: &Instance<'_>,
+    replicas: u32,
+    how: &[&str],
+) -> Result<()> {
+    let mut before = Vec::new();
+    for ordinal in 0..replicas {
+        before.push(instance.pod_of(ordinal).await?);
+    }
+    let names: Vec<String> = before.iter().map(kube::ResourceExt::name_any).collect();
+    let mut words = vec!["-n", space.namespace(), "delete", "pods", "--wait=false"];
+    words.extend(names.iter().map(String::as_str));
+    words.extend(how);
+    space.bed().kubectl(&words).await?;
+    wait_for("all pods are others", SOME, async || {
+        for (ordinal, old) in (0..replicas).zip(&before) {
+            let now = instance.pod_of(ordinal).await?.uid();
+            ensure!(now != old.uid(), "{} is the old one", old.name_any());
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Row: bad input: an annotation that names an unknown pod.

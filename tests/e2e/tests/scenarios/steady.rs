@@ -8,6 +8,7 @@ use hera_tests_e2e::{Bed, Request, Scenario, Space, Writer, module};
 use serde_json::json;
 
 use crate::policies::with_worker;
+use crate::replicas::wait_in_sync;
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles,
@@ -54,7 +55,7 @@ impl Minute {
     }
 }
 
-/// Row: steady state with client traffic: no API write but the lease, no reconcile loop,
+/// Row: steady state with client traffic, of servers alone and of one with replicas: no API write but the lease, no reconcile loop,
 /// `resourceVersion` of every child unchanged. Also the operator's memory and CPU meanwhile.
 async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     space: &Space<'_>,
@@ -65,7 +66,9 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     let other = space
         .ready("other", json!({"engine": "valkey", "version": "8.1"}))
         .await?;
-    let instances = [&with_policy, &other];
+    let group = space.ready("group", json!({"replicas": 3})).await?;
+    wait_in_sync(&group, 3).await?;
+    let instances = [&with_policy, &other, &group];
     let mut writers = Vec::new();
     for instance in instances {
         writers.push(Writer::start("traffic", instance.app().await?));

@@ -174,7 +174,26 @@ async fn of_two_pods_one_is_in_sync_all_along(space: &Space<'_>) -> Result<()> {
     let report = verifier.finish(&instance.app().await?).await?;
     let figures = &space.bed().figures;
     figures.note("two pods with surge, minReplicasToWrite 1", report.line());
-    ensure_seamless(&report)
+    ensure_seamless(&report)?;
+
+    // What nobody but the primary would have is refused, and taken again with a replica.
+    let name = match instance.primary_pod().await?.name_any().as_str() {
+        "cache-0" => "cache-1",
+        _ => "cache-0",
+    };
+    space.hera(&["fence", "cache", name]).await?;
+    let app = instance.app().await?;
+    wait_for("a write is refused", SOME, async || {
+        let answer = app.ask::<String>(&["SET", "alone", "yes"]).await;
+        let words = answer.err().context("it is taken")?;
+        ensure!(format!("{words:#}").contains("NOREPLICAS"), "{words:#}");
+        Ok(())
+    })
+    .await?;
+    space.hera(&["unfence", "cache", name]).await?;
+    wait_in_sync(&instance, 2).await?;
+    app.ask::<String>(&["SET", "alone", "no more"]).await?;
+    Ok(())
 }
 
 /// `surge: Off`: no second pod, and nothing acknowledged is lost either.

@@ -314,6 +314,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         port: REDIS_PORT,
         up: status.link_up,
         syncing: false,
+        quiet: false,
     });
     AgentStatus {
         protocol: PROTOCOL,
