@@ -1,5 +1,6 @@
 //! Several pods: faults and planned changes under clients that write all along (issue 5).
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -308,28 +309,38 @@ async fn all_pods_deleted_at_once_come_back_with_their_data(space: &Space<'_>) -
 }
 
 /// Row: restart of everything, with snapshots and with neither: what the servers saved at their end is
-/// there again; without a volume nothing is, and the instance serves again all the same.
+/// there again; where all are killed and none has a volume nothing is, and the instance serves again all
+/// the same.
 async fn all_pods_end_with_snapshots_or_with_nothing(space: &Space<'_>) -> Result<()> {
-    let restarted = async |name, persistence: serde_json::Value| {
+    let filled = async |name, persistence: serde_json::Value| {
         let spec = json!({"replicas": 2, "persistence": persistence});
         let instance = space.ready(name, spec).await?;
         wait_in_sync(&instance, 2).await?;
         fill(&instance).await?;
-        delete_all(space, &instance, 2, &[]).await?;
-        wait_in_sync(&instance, 2).await?;
         anyhow::Ok(instance)
     };
     let saved = async {
-        let snapshots = json!({"aof": {"enabled": false}});
-        ensure_filled(&restarted("saved", snapshots).await?).await
+        let instance = filled("saved", json!({"aof": {"enabled": false}})).await?;
+        delete_all(space, &instance, 2, &[]).await?;
+        wait_in_sync(&instance, 2).await?;
+        ensure_filled(&instance).await
     };
     let volatile = async {
-        let instance = restarted("volatile", json!({"enabled": false})).await?;
+        let instance = filled("volatile", json!({"enabled": false})).await?;
+        let testbed = &space.bed().testbed;
+        for ordinal in 0..2 {
+            let uid = instance.pod_of(ordinal).await?.uid();
+            testbed.kill_pod(&uid.context("no uid")?)?;
+        }
         let app = instance.app().await?;
-        let size: i64 = app.ask(&["DBSIZE"]).await?;
-        ensure!(size == 0, "{size} keys come from nowhere");
-        let _: String = app.ask(&["SET", "key:0", "value"]).await?;
-        Ok(())
+        wait_for("it is empty, and serves", SOME, async || {
+            let size: i64 = app.ask(&["DBSIZE"]).await?;
+            ensure!(size == 0, "{size} keys come from nowhere");
+            app.ask::<String>(&["SET", "key:0", "value"]).await?;
+            Ok(())
+        })
+        .await?;
+        wait_in_sync(&instance, 2).await
     };
     tokio::try_join!(saved, volatile).map(drop)
 }
@@ -357,16 +368,19 @@ async fn ensure_filled(instance: &Instance<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Deletes all pods of an instance at once, and waits until others are in their places.
+/// Deletes all pods of an instance at once, and waits until others are in their places and the old
+/// servers have ended.
 async fn delete_all(
     space: &Space<'_>,
     instance: &Instance<'_>,
     replicas: u32,
     how: &[&str],
 ) -> Result<()> {
-    let mut before = Vec::new();
+    let (mut before, mut pids) = (Vec::new(), Vec::new());
     for ordinal in 0..replicas {
-        before.push(instance.pod_of(ordinal).await?);
+        let pod = instance.pod_of(ordinal).await?;
+        pids.push(instance.pid_in(&pod, "redis-server")?);
+        before.push(pod);
     }
     let names: Vec<String> = before.iter().map(kube::ResourceExt::name_any).collect();
     let mut words = vec!["-n", space.namespace(), "delete", "pods", "--wait=false"];
@@ -378,6 +392,9 @@ async fn delete_all(
             let now = instance.pod_of(ordinal).await?.uid();
             ensure!(now != old.uid(), "{} is the old one", old.name_any());
         }
+        let mut pids = pids.iter();
+        let runs = pids.find(|pid| Path::new(&format!("/proc/{pid}")).exists());
+        ensure!(runs.is_none(), "server {runs:?} runs on");
         Ok(())
     })
     .await
