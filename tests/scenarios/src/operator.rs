@@ -51,6 +51,8 @@ struct Acting {
     /// The order whose answer is awaited, and since when.
     awaited: Option<(u64, u64)>,
     handover: Option<HandOver>,
+    /// When copies were asked where they stand, if they were.
+    positions_since: Option<u64>,
 }
 
 struct Asked {
@@ -278,7 +280,7 @@ impl Operator {
                     return;
                 }
                 self.note_positions(since);
-                self.decide(api, now, rules);
+                self.decide(Some(since), api, now, rules);
             }
             Work::None => {
                 self.observe(api, pods, now);
@@ -291,13 +293,13 @@ impl Operator {
                 if self.seen.primary().is_none() && self.ask_positions(now) {
                     self.work = Work::Looking { since: now };
                 } else {
-                    self.decide(api, now, rules);
+                    self.decide(None, api, now, rules);
                 }
             }
         }
     }
 
-    fn decide(&mut self, api: &mut Api, now: u64, rules: Rules) {
+    fn decide(&mut self, positions_since: Option<u64>, api: &mut Api, now: u64, rules: Rules) {
         self.work = Work::None;
         self.remember(now, rules);
         let plan = decide(&self.wanted, &self.to_decide(rules));
@@ -309,7 +311,7 @@ impl Operator {
         if plan.steps.is_empty() {
             return;
         }
-        self.work = Work::Acting(Box::new(self.acting(plan)));
+        self.work = Work::Acting(Box::new(self.acting(plan, positions_since)));
         self.act(api, now, rules);
     }
 

@@ -7,7 +7,8 @@ use super::{AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, 
 use crate::agent::{AgentStatus, Role, ServerState};
 
 /// Positions that were asked for longer ago say nothing: whoever asked was stopped meanwhile, and others
-/// may have been heard since. In milliseconds.
+/// may have been heard since. Nobody is promoted by them any more, also not in the middle of a plan. In
+/// milliseconds.
 pub const POSITIONS_GOOD_FOR_MS: u64 = 4_000;
 /// Every copy has had the chance to be heard after this, in milliseconds.
 pub(super) const ALL_HEARD: u64 = 20_000;

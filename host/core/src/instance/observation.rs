@@ -72,6 +72,9 @@ pub struct Observation {
     pub lists: Vec<MemberList>,
     /// When this was seen, in milliseconds since 1970.
     pub now_ms: u64,
+    /// When copies were asked where they stand, in milliseconds of a clock that never goes back; 0 if
+    /// they were not.
+    pub positions_since_ms: u64,
     /// What somebody is asked to approve, as the status has it.
     pub asked: Option<Asked>,
     /// Since when something is on its way, in milliseconds since 1970, as the status has it.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hera_core::instance::{Claim, MemberList, Plan, Step, Target, told};
+use hera_core::instance::{Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, Target, told};
 
 use super::handover::HandOver;
 use super::seen::{at, pod_of};
@@ -59,7 +59,7 @@ impl Act {
 }
 
 impl Operator {
-    pub(super) fn acting(&self, plan: Plan) -> Acting {
+    pub(super) fn acting(&self, plan: Plan, positions_since: Option<u64>) -> Acting {
         let lists = plan.lists().unwrap_or(&self.seen.lists);
         let members = told(&self.wanted, lists, &self.seen);
         let pods = members.pods.iter().filter_map(|pod| pod_of(&pod.pod_uid));
@@ -74,6 +74,7 @@ impl Operator {
         }
         Acting {
             acts,
+            positions_since,
             ..Acting::default()
         }
     }
@@ -136,6 +137,15 @@ impl Operator {
                 let known = self.positions[*pod];
                 let ticket = known.map_or(0, |known| known.position.ticket);
                 let reign = *reign;
+                let is_sent = acting.awaited.is_some();
+                let good_until = |since| since + POSITIONS_GOOD_FOR_MS;
+                if !is_sent
+                    && acting
+                        .positions_since
+                        .is_some_and(|at| now > good_until(at))
+                {
+                    return Came::Failed;
+                }
                 return self.ordered(acting, *pod, Order::Promote { reign, ticket }, now);
             }
             Act::Order(pod, order) => return self.ordered(acting, *pod, *order, now),

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use hera_core::acl::AclSet;
 use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
-use hera_core::instance::{Change, ChangeKind, Claim, Plan, PlannedStep, Step, Target};
+use hera_core::instance::{
+    Change, ChangeKind, Claim, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step, Target,
+};
 use hera_kube::Severity;
 use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
@@ -16,11 +18,14 @@ use tracing::{info, warn};
 use super::site::Site;
 use super::{PassError, events, handover, written};
 use crate::agents::{AgentClient, AgentError};
+use crate::groups::boot_millis;
 use crate::users;
 
 /// What the steps need.
 pub struct Material<'a> {
     pub site: &'a Site<'a>,
+    /// When copies were asked where they stand; 0 if they were not.
+    pub positions_since_ms: u64,
     pub about: &'a ObjectReference,
     pub config: Option<&'a ServerConfig>,
     pub acl: Option<&'a AclSet>,
@@ -319,6 +324,10 @@ async fn promote(
 ) -> Result<(), PassError> {
     written::write_claims(material.site, claims).await?;
     let ticket = material.agent(&pod.uid)?.position().await?.ticket;
+    let since = material.positions_since_ms;
+    if since > 0 && boot_millis().saturating_sub(since) > POSITIONS_GOOD_FOR_MS {
+        return Err(PassError::Overtaken);
+    }
     order(material, pod, Order::Promote { reign, ticket }).await
 }
 

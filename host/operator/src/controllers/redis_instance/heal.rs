@@ -24,6 +24,7 @@ impl Site<'_> {
         let about = self.object.object_ref(&());
         let material = act::Material {
             site: self,
+            positions_since_ms: seen.positions_since_ms,
             about: &about,
             config: None,
             acl: users,

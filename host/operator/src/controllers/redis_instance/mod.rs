@@ -70,6 +70,9 @@ pub enum PassError {
     /// The pass hung.
     #[error("the pass took more than {} s", PASS_LIMIT.as_secs())]
     Hung,
+    /// This process was stopped, or something took long, between a look at the copies and a promotion.
+    #[error("copies were looked at too long ago to promote one of them: they are looked at anew")]
+    Overtaken,
     /// Another replica leads now.
     #[error("another replica leads now")]
     LeadershipLost,

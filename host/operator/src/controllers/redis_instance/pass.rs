@@ -324,6 +324,7 @@ impl Pass<'_> {
         let peers = told(&wanted, lists, &seen);
         let material = act::Material {
             site,
+            positions_since_ms: seen.positions_since_ms,
             about: &about,
             config: Some(&config),
             acl: Some(&acl),

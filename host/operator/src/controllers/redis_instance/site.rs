@@ -157,6 +157,7 @@ impl Site<'_> {
         seen.remembered = groups.remember(&self.instance(), self.term, &seen, fence_after);
         if seen.primary().is_none() && seen.members.len() > 1 {
             let since = boot_millis();
+            seen.positions_since_ms = since;
             let asked = seen.members.iter().map(|member| self.position(member));
             let mut positions = futures::future::join_all(asked).await;
             if boot_millis().saturating_sub(since) > POSITIONS_GOOD_FOR_MS {
