@@ -204,6 +204,7 @@ async fn two_primaries_by_force_are_told_apart_by_their_reigns(space: &Space<'_>
     let position = forger.position(&usurper).await?;
     let reign = (term << 24) + (1 << 20);
     let ticket = position.ticket;
+    let fault = Instant::now();
     let (status, words) = forger
         .order(&usurper, term, Order::Promote { reign, ticket })
         .await?;
@@ -219,7 +220,20 @@ async fn two_primaries_by_force_are_told_apart_by_their_reigns(space: &Space<'_>
     space.wait_event("of-3", "Fenced").await?;
     scene.verifier.wait_for_more().await?;
     wait_one_dataset(&scene.instance, 3).await?;
-    wait_in_sync(&scene.instance, 3).await
+    wait_in_sync(&scene.instance, 3).await?;
+    // What the loser acknowledged beside the other is lost, and counted.
+    let settled = scene.verifier.settled(fault).context("no write")?;
+    let report = scene.verifier.finish(&app).await?;
+    space.bed().figures.note(
+        "two primaries by force, 3 pods",
+        format!(
+            "{}; one alone after {}, by two {}",
+            report.line(),
+            millis(settled.after),
+            settled.by_two
+        ),
+    );
+    ensure_gap(&report, FENCED)
 }
 
 /// Waits until all pods have one replication id; gives it.
