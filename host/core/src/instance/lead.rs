@@ -107,7 +107,16 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
     if seen.members.len() <= 1 || primary.is_leaving() || forsworn < primary.reign() {
         return;
     }
-    // What is seen of it may be old: nobody of a later reign may be the primary instead.
+    // What is seen of it may be old. Where somebody has data of a later reign, it is: that began, and
+    // its copies count, though its primary is out of it by now.
+    if seen
+        .members
+        .iter()
+        .any(|member| member.reign() > primary.reign())
+    {
+        return;
+    }
+    // Nobody of a later reign may be the primary instead.
     let later: Vec<Claim> = claims::with_primary(seen)
         .filter(|claim| claim.reign > primary.reign() && claim.uid != primary.uid())
         .collect();

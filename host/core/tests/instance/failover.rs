@@ -290,6 +290,19 @@ fn a_primary_that_hangs_is_fenced_only_if_another_has_its_data() {
 }
 
 #[test]
+fn a_primary_is_not_crowned_again_once_somebody_has_data_of_a_later_reign() {
+    let heard_again = |later: u64| {
+        group(3).change(|_, seen| {
+            seen.remembered.forsworn = REIGN;
+            status(&mut seen.members[2]).memory.reign = later;
+        })
+    };
+    let crowned = promoted(&plan(&heard_again(REIGN))).map(|(pod, _)| pod);
+    assert_eq!(crowned.as_deref(), Some("shop-0"));
+    assert_eq!(promoted(&plan(&heard_again(REIGN + 1))), None);
+}
+
+#[test]
 fn a_replica_that_hears_nothing_is_out_of_step_and_moves_no_primary() {
     let plan = plan(&group(3).quiet(2));
     let ips = vec![address(1)];
