@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures, and writes docs/measurements.md: the measured scenarios on the testbed, which must be up
-# with the operator's image loaded (make report sees to it), a million simulated histories, and benches
-# of the sandbox. What the page says below its line "kept" stays.
+# with the operator's image loaded (make report sees to it), a million simulated histories, stories told
+# by the model and by real servers, and benches of the sandbox. What the page says below its line "kept" stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${RUNS:-3}
@@ -24,6 +24,8 @@ for run in $(seq "$runs"); do
 done
 HERA_HISTORIES=${HERA_HISTORIES:-1000000} cargo test --workspace --profile "$profile" \
   --test histories ten_thousand -- --nocapture | tee "$work/histories" || failed=1
+HERA_STORIES=${HERA_STORIES:-20} cargo test --workspace --test servers story:: -- --nocapture \
+  | tee "$work/stories" || failed=1
 cargo bench --workspace --bench acl --profile "$profile" | tee "$work/bench" || failed=1
 
 {
@@ -48,6 +50,7 @@ cargo bench --workspace --bench acl --profile "$profile" | tee "$work/bench" || 
   echo
   echo '```text'
   sed -n 's/^figures: //p' "$work/histories"
+  sed -n 's/^FIGURE \(.*stories.*\)/\1/p' "$work/stories"
   echo '```'
   echo
   echo "## Scenarios (\`cargo test --workspace --test scenarios -- $scenarios\`, $runs runs)"

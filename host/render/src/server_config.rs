@@ -73,6 +73,11 @@ fn decided(v: &Validated) -> BTreeMap<String, String> {
             &v.persistence.save
         },
     );
+    // What a replica received would be read as its data after a crash, however old it is by then.
+    set(
+        "rdb-del-sync-files",
+        if v.persistence.is_on() { "no" } else { "yes" },
+    );
     // Said even where it is 0: a directive that is left out stays as it was on a running server.
     set(
         "min-replicas-to-write",

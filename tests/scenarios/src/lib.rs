@@ -17,6 +17,7 @@ mod net;
 mod operator;
 mod pod;
 mod rules;
+mod story;
 mod world;
 
 pub use data::Data;
@@ -24,4 +25,5 @@ pub use history::{Outcome, Tally, run};
 pub use operator::Operator;
 pub use pod::{Persistence, Pod, Process, Role};
 pub use rules::{Fault, Rules};
+pub use story::{NEVER_MS, SHORT_MS, Seen, Step, Story, TERM};
 pub use world::{Api, Breach, Guarantee, Setup, World};

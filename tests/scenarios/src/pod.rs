@@ -140,6 +140,8 @@ pub struct Pod {
     pub(crate) sync_done: Option<u64>,
     /// Its copy.
     pub data: Data,
+    /// What it was called before it was called so.
+    pub(crate) second: Option<Data>,
     pub(crate) counted: bool,
     /// The reign of the primary that wrote it; nobody in the model knows.
     pub(crate) copied_of: u64,
@@ -192,9 +194,18 @@ impl Pod {
             link_up: false,
             sync_done: None,
             data: Data::default(),
+            second: None,
             counted: true,
             copied_of: 0,
         }
+    }
+
+    /// True if a replica that asks for what comes after `has` gets just that: it has a name, which is
+    /// this one's or the one before.
+    pub(crate) fn continues(&self, has: Data) -> bool {
+        let names = [Some(self.data), self.second].into_iter().flatten();
+        let mut names = names.filter(|name| name.branch == has.branch);
+        has.branch != 0 && names.any(|name| has.len <= name.len)
     }
 
     /// What its own clock says.
@@ -209,6 +220,11 @@ impl Pod {
     /// True if it acknowledges writes when asked now.
     pub fn serves(&self) -> bool {
         self.role == Role::Primary && self.runs() && !self.frozen
+    }
+
+    /// Its server holds writes back.
+    pub(crate) fn is_paused(&self, now: u64) -> bool {
+        self.pause.is_some_and(|(until, _)| self.clock(now) < until)
     }
 
     /// True if it serves, or would if it woke now.
@@ -390,6 +406,7 @@ impl Pod {
         self.process = Process::Running;
         self.runs_since = now;
         self.data = self.disk;
+        self.second = None;
         self.counted = persistence == Persistence::Snapshots || self.data.len == 0;
         self.role = if self.followed {
             Role::Replica

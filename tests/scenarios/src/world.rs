@@ -134,6 +134,8 @@ pub struct World {
     pub(crate) stirred_at: u64,
     pub(crate) stubborn: usize,
     pub(crate) writing: bool,
+    /// They are made from time to time.
+    pub(crate) snapshots: bool,
     /// What the demoted primary had, when, and for which reign.
     pub(crate) demoted: Option<(Data, u64, u64)>,
     /// Chance in ten that a replica catches up in a step.
@@ -183,6 +185,7 @@ impl World {
             stirred_at: 0,
             stubborn: 0,
             writing: true,
+            snapshots: true,
             demoted: None,
             drain: 8,
             weights: Vec::new(),
@@ -284,7 +287,7 @@ impl World {
         }
     }
 
-    fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.time += TICK;
         self.deliver();
         let first = self.rng.random_range(0..self.pods.len());
@@ -416,20 +419,26 @@ impl World {
         }
         let led = self.api.endpoint;
         for pod in [led, Some(self.stubborn)].into_iter().flatten() {
-            let now = self.time;
-            let pod = &mut self.pods[pod];
-            if !pod.serves() || pod.pause.is_some_and(|(until, _)| pod.clock(now) < until) {
-                continue;
-            }
-            pod.data.len += 1;
-            self.writes += 1;
-            if pod.thawing {
-                self.after_thaw += 1;
-            }
-            if self.persistence == Persistence::Appends {
-                pod.disk = pod.data;
-            }
+            self.acknowledges(pod);
         }
+    }
+
+    /// A client writes to that server. True if it is acknowledged.
+    pub(crate) fn acknowledges(&mut self, pod: usize) -> bool {
+        let now = self.time;
+        let pod = &mut self.pods[pod];
+        if !pod.serves() || pod.is_paused(now) {
+            return false;
+        }
+        pod.data.len += 1;
+        self.writes += 1;
+        if pod.thawing {
+            self.after_thaw += 1;
+        }
+        if self.persistence == Persistence::Appends {
+            pod.disk = pod.data;
+        }
+        true
     }
 
     fn operate(&mut self) {

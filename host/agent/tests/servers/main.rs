@@ -30,5 +30,6 @@ mod identity;
 mod probes;
 mod promises;
 mod restarts;
+mod story;
 mod switch;
 mod users;

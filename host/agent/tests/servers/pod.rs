@@ -269,7 +269,7 @@ impl Pod {
     pub async fn kill_server(&self) -> u32 {
         let status = self.status().await.unwrap();
         let pid = server_pid(&status).expect("a server runs");
-        kill(to_pid(pid), Signal::SIGKILL).unwrap();
+        end(pid);
         pid
     }
 
@@ -371,6 +371,11 @@ pub fn lives(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")
         .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// Kills a process.
+pub fn end(pid: u32) {
+    kill(to_pid(pid), Signal::SIGKILL).unwrap();
 }
 
 pub fn to_pid(pid: u32) -> Pid {

@@ -19,6 +19,11 @@ pub const RESERVED: &[Reserved] = &[
         instead: "set persistence.aof.enabled, persistence.aof.fsync and persistence.rdb.save",
     },
     Reserved {
+        names: &["repl-diskless-load", "rdb-del-sync-files"],
+        prefixes: &[],
+        instead: "a replica receives its primary's data whole before it gives up its own",
+    },
+    Reserved {
         names: &[
             "dir",
             "dbfilename",

@@ -19,7 +19,8 @@ pub(super) const SOON: u64 = 1_500;
 /// Replicas have drained the sockets of a dead primary after this.
 const DRAINED: u64 = 300;
 
-/// The reign of the next primary: higher than any, and no two leaders give the same.
+/// The reign of the next primary: higher than any, and no two leaders give the same. Nor does one leader
+/// twice: what is known of a reign, such as that its primary is dead, would be taken for the next one's.
 pub(super) fn next_reign(seen: &Observation) -> u64 {
     let known = seen.members.iter().filter_map(|member| {
         let memory = &member.agent.status()?.memory;
@@ -30,6 +31,7 @@ pub(super) fn next_reign(seen: &Observation) -> u64 {
         .max()
         .unwrap_or(0)
         .max(seen.remembered.forsworn)
+        .max(seen.remembered.highest)
         .max(claimed.unwrap_or(0));
     (last + 1).max(seen.remembered.term << 24)
 }

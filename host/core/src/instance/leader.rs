@@ -19,6 +19,7 @@ pub struct Leader {
     leaderless_since: Option<u64>,
     woke_at: Option<u64>,
     proven: u64,
+    highest: u64,
     /// By uid of the pod.
     promises: BTreeMap<String, Promise>,
     /// When each claim was first seen. Whoever has it was promoted with a ticket that was given before,
@@ -102,6 +103,8 @@ impl Leader {
             }
         }
         let claims = claims(seen);
+        let last = claims.first().map_or(0, |claim| claim.reign);
+        self.highest = self.highest.max(last);
         self.claimed.retain(|claim, _| claims.contains(claim));
         for claim in claims {
             self.claimed.entry(claim).or_insert(now);
@@ -117,6 +120,7 @@ impl Leader {
             proven: self.proven,
             permit,
             forsworn: self.desk.forsworn(),
+            highest: self.highest,
             term: self.term,
         }
     }

@@ -127,6 +127,9 @@ pub struct Remembered {
     pub permit: Option<Permit>,
     /// Highest reign that it confirms no more.
     pub forsworn: u64,
+    /// Highest reign that it ever saw, also of one that is forgotten since.
+    #[serde(default)]
+    pub highest: u64,
     /// Term of the leader.
     pub term: u64,
 }

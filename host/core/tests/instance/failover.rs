@@ -3,7 +3,7 @@
 
 use hera_core::agent::{Role, ServerState};
 use hera_core::instance::{
-    AgentView, Cause, Claim, Member, Permit, PodView, Step, unproven, verdict,
+    AgentView, Cause, Claim, Leader, Member, Permit, PodView, Step, unproven, verdict,
 };
 
 use crate::fixtures::{Group, REIGN, address, group, names, plan, promoted, status, uid};
@@ -300,6 +300,25 @@ fn a_primary_is_not_crowned_again_once_somebody_has_data_of_a_later_reign() {
     let crowned = promoted(&plan(&heard_again(REIGN))).map(|(pod, _)| pod);
     assert_eq!(crowned.as_deref(), Some("shop-0"));
     assert_eq!(promoted(&plan(&heard_again(REIGN + 1))), None);
+}
+
+/// What proved the first primary of it dead would be taken for proof of the second's death.
+#[test]
+fn a_reign_is_not_given_twice_though_nobody_is_left_who_had_it() {
+    let mut leader = Leader::new(0, 0);
+    let claimed = group(2).change(|_, seen| {
+        seen.claims = vec![Claim {
+            reign: REIGN + 1,
+            uid: "gone".to_owned(),
+        }];
+    });
+    leader.remember(&claimed.seen, 15_000, 0);
+    let forgotten = group(2).crash(0).links_down().change(|_, seen| {
+        seen.remembered.highest = leader.remember(&group(2).seen, 15_000, 100).highest;
+    });
+    let forgotten = forgotten.at(0, 80, 9).at(1, 80, 9);
+    let reign = promoted(&plan(&forgotten)).map(|(_, reign)| reign);
+    assert_eq!(reign, Some(REIGN + 2));
 }
 
 #[test]

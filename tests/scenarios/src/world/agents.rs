@@ -60,7 +60,12 @@ impl World {
     }
 
     /// Carries out an order, or does not.
-    fn obey(&mut self, index: usize, term: u64, order: Order) -> (bool, Option<Position>) {
+    pub(crate) fn obey(
+        &mut self,
+        index: usize,
+        term: u64,
+        order: Order,
+    ) -> (bool, Option<Position>) {
         let pod = &mut self.pods[index];
         let seen = pod.term;
         if order == Order::Position {
@@ -78,7 +83,8 @@ impl World {
             Order::Follow { reign, whom } => self.follow(index, reign, whom),
             Order::Pause { millis, reign } => {
                 let until = pod.clock(self.time) + millis;
-                let can = pod.role == Role::Primary && pod.runs() && reign > pod.paused_for;
+                let known = pod.paused_for.max(pod.reign);
+                let can = pod.role == Role::Primary && pod.runs() && reign > known;
                 if can {
                     pod.paused_for = reign;
                     pod.pause = Some((until, reign));
@@ -87,7 +93,7 @@ impl World {
             }
             Order::Release => {
                 pod.pause = None;
-                true
+                pod.runs()
             }
             Order::Fence { reign } => {
                 let can = pod.reign <= reign;
@@ -174,8 +180,10 @@ impl World {
             pod.role = Role::Primary;
             pod.link_up = false;
             pod.sync_done = None;
+            pod.second = Some(pod.data);
             pod.data = self.branches.fork(pod.data);
             pod.counted = true;
+            self.drop_followers(index);
         }
         true
     }
@@ -190,8 +198,7 @@ impl World {
             return false;
         }
         if serves {
-            let pause = pod.pause.filter(|(until, _)| pod.clock(now) < *until);
-            let paused = match pause {
+            let paused = match pod.pause.filter(|_| pod.is_paused(now)) {
                 Some((_, bound)) => bound == reign || rules.has(Fault::AnyPause),
                 None => false,
             };
@@ -199,7 +206,6 @@ impl World {
                 return false;
             }
             self.check_demotion(index, whom, reign);
-            self.drop_followers(index);
         }
         let pod = &mut self.pods[index];
         let same = pod.role == Role::Replica && pod.known().1 == whom;

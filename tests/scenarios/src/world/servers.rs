@@ -43,7 +43,7 @@ impl World {
                 }
             }
             Persistence::Snapshots => {
-                if (self.time / 50 + index as u64).is_multiple_of(600) {
+                if self.snapshots && (self.time / 50 + index as u64).is_multiple_of(600) {
                     pod.disk = pod.data;
                     pod.synced = pod.data;
                 }
@@ -68,10 +68,12 @@ impl World {
         let gives = there.role == Role::Primary || (there.role == Role::Replica && there.link_up);
         let (has, data) = (pod.data, there.data);
         let sync_done = pod.sync_done;
+        // What holds clients back holds back what comes from the primary too.
+        let paused = pod.is_paused(self.time);
         if pod.link_up {
             if !reaches {
                 self.link(index, false);
-            } else if has != data && self.rng.random_range(0..10) < self.drain {
+            } else if has != data && !paused && self.rng.random_range(0..10) < self.drain {
                 self.take(index, master, data);
             }
             return;
@@ -85,14 +87,17 @@ impl World {
                 self.take(index, master, data);
                 self.drop_followers(index);
                 let pod = &mut self.pods[index];
+                pod.second = None;
                 pod.sync_done = None;
                 pod.disk = data;
                 pod.synced = data;
                 self.link(index, true);
             }
             Some(_) => {}
-            None if self.branches.contains(data, has) && self.pods[index].counted => {
+            None if pod.counted && there.continues(has) => {
                 if self.rng.random_range(0..4) == 0 {
+                    let branch = data.branch;
+                    let data = if paused { Data { branch, ..has } } else { data };
                     self.take(index, master, data);
                     self.link(index, true);
                 }
@@ -144,6 +149,10 @@ impl World {
                     )
                 });
             }
+        }
+        if data.branch != had.branch {
+            self.drop_followers(index);
+            self.pods[index].second = Some(had);
         }
         let pod = &mut self.pods[index];
         pod.data = data;
