@@ -18,3 +18,10 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 pub fn of(bytes: &[u8]) -> String {
     format!("sha256:{}", sha256_hex(bytes))
 }
+
+/// Its first 16 digits: for people to type.
+pub fn short_hex(bytes: &[u8]) -> String {
+    let mut digest = sha256_hex(bytes);
+    digest.truncate(16);
+    digest
+}

@@ -11,8 +11,6 @@ use crate::pod::Persistence;
 use crate::rules::{Fault, Rules};
 use crate::world::{Breach, Guarantee, Setup, World};
 
-/// Pods that there may be in one history.
-const PODS: usize = 12;
 /// No message comes later than this.
 const LATEST: u64 = 20_000;
 /// Once faults have ended everything is well after this, and for the longest fence.
@@ -38,11 +36,14 @@ enum Step {
     Limit,
     Stubborn,
     Drain,
+    Roll,
+    Scale,
+    Evict,
 }
 
 /// How often each is taken. A history has factors of its own, so that some faults are left out and
 /// others come thick; what mends is never left out.
-const STEPS: [(Step, u32, bool); 18] = [
+const STEPS: [(Step, u32, bool); 21] = [
     (Step::Nothing, 18, true),
     (Step::Cut, 12, false),
     (Step::HealNetwork, 10, true),
@@ -61,6 +62,9 @@ const STEPS: [(Step, u32, bool); 18] = [
     (Step::Limit, 2, false),
     (Step::Stubborn, 2, true),
     (Step::Drain, 2, true),
+    (Step::Roll, 3, false),
+    (Step::Scale, 3, false),
+    (Step::Evict, 3, false),
 ];
 
 /// What comes thick in a history with a broken rule that little else brings out.
@@ -107,10 +111,14 @@ pub struct Tally {
     pub fenced: u64,
     /// Times that an operator became sure without proof.
     pub granted: u64,
+    /// Pods that there were.
+    pub pods: u64,
     /// Copies of another history that were replaced.
     pub replaced: u64,
     /// Copies that went back a little, to another replica's.
     pub shortened: u64,
+    /// Histories that needed more pods than the model has names for.
+    pub cut_short: u64,
     /// Ends without fences at which a person had to say that the last primary is dead.
     pub stuck: u64,
 }
@@ -129,6 +137,8 @@ impl Tally {
         self.granted += other.granted;
         self.replaced += other.replaced;
         self.shortened += other.shortened;
+        self.cut_short += other.cut_short;
+        self.pods += other.pods;
         self.stuck += other.stuck;
     }
 }
@@ -160,6 +170,8 @@ pub fn run(seed: u64, rules: Rules, journal: bool) -> Outcome {
             granted: world.granted,
             replaced: world.replaced,
             shortened: world.shortened,
+            cut_short: world.cut_short,
+            pods: world.pods.len() as u64,
             stuck: world.stuck,
         },
         breach: world.breach,
@@ -181,6 +193,8 @@ fn begin(seed: u64, rules: Rules, journal: bool) -> World {
         pods: 2 + (bits % 4) as usize,
         fence_after: fences[(bits >> 8) as usize % fences.len()],
         persistence: kept[(bits >> 16) as usize % kept.len()],
+        surge: !(bits >> 26).is_multiple_of(4),
+        min_replicas: u32::from((bits >> 28).is_multiple_of(4)),
         // A connection whose other end is cut off may look whole for long.
         hears_for: match rules.fault() {
             Some(Fault::PromiseForgotten) => 30_000,
@@ -216,11 +230,18 @@ fn settle(world: &mut World) {
         |world: &World| world.is_settled() && world.operators.iter().all(Operator::is_idle);
     // What was under way ends: late messages, fences that were about to strike.
     world.pass_time((longest + 8_000).max(LATEST + 1_000));
-    let mut settles = world.until(BOUND, at_rest);
-    if !settles && world.breach.is_none() && world.waits_for_a_person() {
-        world.stuck += 1;
-        world.a_person_says();
-        settles = world.until(BOUND, at_rest);
+    // One pod after the other.
+    let bound = BOUND + 20_000 * u64::from(world.api.spec.pods + world.api.size);
+    let mut settles = world.until(bound, at_rest);
+    let mut said = false;
+    while !settles && world.breach.is_none() && world.a_person_says() {
+        said = true;
+        settles = world.until(bound, at_rest);
+    }
+    world.stuck += u64::from(said);
+    if world.out_of_names {
+        world.cut_short += 1;
+        return;
     }
     if !settles {
         world.broken(Guarantee::Settles, |world| {
@@ -282,7 +303,13 @@ impl World {
                 pod.data
             )
         });
-        format!("{:?}{}", self.api.claims, words.collect::<String>())
+        let api = &self.api;
+        let (spec, size, claims) = (api.spec, api.size, &api.claims);
+        let (deleted, temporary) = (api.deleted, api.temporary);
+        format!(
+            "{claims:?} {spec:?} size {size} deleted {deleted:b} temporary {temporary:b}{}",
+            words.collect::<String>()
+        )
     }
 
     fn any_pod(&mut self) -> usize {
@@ -324,11 +351,22 @@ impl World {
                 let power = self.rng.random_range(0..3) == 0;
                 self.restart_pod(pod, power);
             }
-            Step::ReplacePod if self.pods.len() < PODS => {
+            Step::ReplacePod => {
                 let force = self.rng.random_range(0..2) == 0;
-                self.replace_pod(pod, force);
+                if self.names_left() > 1 {
+                    self.replace_pod(pod, force);
+                }
             }
-            Step::ReplacePod => {}
+            Step::Evict if self.names_left() > 1 => self.evict(pod),
+            Step::Roll if self.names_left() > self.api.spec.pods as usize => self.roll(),
+            Step::Scale => {
+                let pods: u32 = self.rng.random_range(2..=5);
+                let more = pods.saturating_sub(self.api.spec.pods) as usize;
+                if self.names_left() > more {
+                    self.scale(pods);
+                }
+            }
+            Step::Evict | Step::Roll => {}
             Step::StopOperator => {
                 let busy = (0..2).find(|operator| self.operators[*operator].is_busy());
                 self.stop_operator(busy.unwrap_or(operator));

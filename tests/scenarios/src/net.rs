@@ -54,6 +54,8 @@ pub enum Order {
     Members(Members),
     /// Tell the position.
     Position,
+    /// End now: nobody is left who could take over.
+    Leave,
 }
 
 /// The data pods, as a set of indices.

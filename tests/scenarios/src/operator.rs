@@ -107,8 +107,8 @@ pub struct Operator {
     pub(crate) outbox: Vec<(usize, Payload)>,
     /// Without proof it is sure that these serve no more.
     pub(crate) granted: u16,
-    /// It has neither proof nor enough promises.
-    pub(crate) waits_for_proof: bool,
+    /// What it asks somebody to approve.
+    pub(crate) to_approve: Option<String>,
 }
 
 impl Operator {
@@ -141,7 +141,7 @@ impl Operator {
             work: Work::None,
             outbox: Vec::new(),
             granted: 0,
-            waits_for_proof: false,
+            to_approve: None,
         }
     }
 
@@ -304,11 +304,12 @@ impl Operator {
         self.remember(now, rules);
         let plan = decide(&self.wanted, &self.to_decide(rules));
         let plan = self.broken_plan(plan, rules);
+        self.to_approve.clone_from(&plan.to_approve);
         if self.seen.primary().is_none() {
             // What is waited for may be over.
             self.next_pass = now + AGAIN;
         }
-        if plan.steps.is_empty() {
+        if plan.steps.is_empty() && self.sizing().is_empty() {
             return;
         }
         self.work = Work::Acting(Box::new(self.acting(plan, positions_since)));
@@ -323,7 +324,6 @@ impl Operator {
         };
         self.seen.remembered = remembered;
         let permit = self.seen.remembered.permit;
-        self.waits_for_proof = matches!(permit, Some(Permit::Never | Permit::Promises));
         if permit == Some(Permit::Granted) {
             self.granted = self.unproven();
         }

@@ -70,6 +70,8 @@ pub struct Status {
     pub link_up: bool,
     pub members: Members,
     pub former: u16,
+    /// It is the primary, its pod is to end, and it waits for another to take over.
+    pub leaving: bool,
 }
 
 /// What the agent is to do about a primary.
@@ -86,6 +88,12 @@ pub struct Pod {
     pub(crate) ordinal: usize,
     /// It is gone for good.
     pub gone: bool,
+    /// Of the pod's template.
+    pub(crate) revision: u32,
+    /// Since when it is asked to end.
+    pub(crate) leaving: Option<u64>,
+    /// Nobody is left who could take over.
+    pub(crate) alone: bool,
     pub(crate) offset: u64,
 
     pub(crate) term: u64,
@@ -153,6 +161,9 @@ impl Pod {
             index,
             ordinal,
             gone: false,
+            revision: 0,
+            leaving: None,
+            alone: false,
             offset,
             term: 0,
             reign: 0,
@@ -259,7 +270,15 @@ impl Pod {
             link_up: self.link_up,
             members: self.members,
             former: self.former,
+            leaving: self.leaving.is_some() && self.role == Role::Primary,
         }
+    }
+
+    /// Nothing of it runs before that.
+    pub(crate) fn is_to_start(&mut self, at: u64) {
+        self.up = false;
+        self.process = Process::Down(at);
+        self.next_look = at;
     }
 
     pub(crate) fn position(&mut self, now: u64) -> Position {

@@ -92,6 +92,8 @@ impl Story {
             pods,
             fence_after: NEVER_MS,
             persistence,
+            surge: false,
+            min_replicas: 0,
             hears_for: NEVER_MS,
             rules: Rules::default(),
             journal: false,

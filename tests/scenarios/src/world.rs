@@ -1,6 +1,7 @@
 //! Everything together, in steps of a twentieth of a second, and what must hold at each.
 
 mod agents;
+mod pods;
 mod servers;
 
 use hera_core::instance::{Claim, MemberList};
@@ -12,6 +13,7 @@ use crate::net::{API, Message, Net, OPERATORS, Payload, set};
 use crate::operator::Operator;
 use crate::pod::{Look, Persistence, Pod, Process, Role};
 use crate::rules::Rules;
+pub use pods::Spec;
 
 /// Milliseconds of one step.
 pub const TICK: u64 = 50;
@@ -70,6 +72,19 @@ pub struct Api {
     pub wish: bool,
     /// This one.
     pub(crate) named: Option<usize>,
+    /// What somebody approved.
+    pub(crate) approved: Option<String>,
+    /// What the spec asks for.
+    pub(crate) spec: Spec,
+    /// There are volumes.
+    pub(crate) persistent: bool,
+    /// Pods of the StatefulSet.
+    pub(crate) size: u32,
+    /// Pods that somebody deleted.
+    pub(crate) deleted: u16,
+    /// Ordinals of temporary claims, and of those that go with their pods.
+    pub(crate) temporary: u16,
+    pub(crate) tied: u16,
 }
 
 /// How a world begins.
@@ -83,6 +98,10 @@ pub struct Setup {
     pub fence_after: u64,
     /// What servers keep.
     pub persistence: Persistence,
+    /// A temporary pod may be added while others are replaced.
+    pub surge: bool,
+    /// The primary refuses writes below so many linked replicas.
+    pub min_replicas: u32,
     /// Milliseconds after which an operator notices that a stream is broken.
     pub hears_for: u64,
     /// The rules.
@@ -123,6 +142,8 @@ pub struct World {
     pub granted: u64,
     /// Ends at which a person had to say that the last primary is dead.
     pub stuck: u64,
+    /// Ends at which the model had no names left for pods.
+    pub cut_short: u64,
     pub(crate) net: Net,
     pub(crate) rng: SmallRng,
     pub(crate) rules: Rules,
@@ -140,6 +161,10 @@ pub struct World {
     pub(crate) demoted: Option<(Data, u64, u64)>,
     /// Chance in ten that a replica catches up in a step.
     pub(crate) drain: u32,
+    /// Of each ordinal, the pod that had its volume last, while none has it.
+    volumes: [Option<usize>; 16],
+    /// More pods would have been made than the model has names for.
+    pub(crate) out_of_names: bool,
     /// Of the steps of a history.
     pub(crate) weights: Vec<u32>,
     keeps_journal: bool,
@@ -156,6 +181,14 @@ impl World {
         let api = Api {
             listed: (1 << setup.pods) - 1,
             fence_after: setup.fence_after,
+            spec: Spec {
+                pods: setup.pods as u32,
+                revision: 0,
+                surge: setup.surge,
+                min_replicas: setup.min_replicas,
+            },
+            persistent: setup.persistence != Persistence::None,
+            size: setup.pods as u32,
             ..Api::default()
         };
         let operators = [1, 2]
@@ -176,6 +209,7 @@ impl World {
             shortened: 0,
             granted: 0,
             stuck: 0,
+            cut_short: 0,
             net: Net::new(),
             rng,
             rules: setup.rules,
@@ -188,6 +222,8 @@ impl World {
             snapshots: true,
             demoted: None,
             drain: 8,
+            volumes: [None; 16],
+            out_of_names: false,
             weights: Vec::new(),
             keeps_journal: setup.journal,
             processes: 2,
@@ -234,22 +270,14 @@ impl World {
             .position(|operator| operator.up && !operator.stopped && operator.leads(self.time))
     }
 
-    /// True if the last primary is gone for good and nothing proves it: neither its volume, nor the
-    /// promises of those that it could ask. Then a person has to say so.
-    pub(crate) fn waits_for_a_person(&self) -> bool {
-        self.leader().is_some_and(|leader| {
-            let leader = &self.operators[leader];
-            leader.waits_for_proof && set(leader.unproven()).any(|pod| self.pods[pod].gone)
-        })
-    }
-
     /// True if one serves, clients are led to it, and all others follow it.
     pub fn is_settled(&self) -> bool {
         let Some(primary) = self.primary() else {
             return false;
         };
         let reign = self.pods[primary].reign;
-        self.api.endpoint == Some(primary)
+        self.is_as_asked()
+            && self.api.endpoint == Some(primary)
             && self.api.listed & (1 << primary) != 0
             && self.pods.iter().filter(|pod| pod.serves()).count() == 1
             && set(self.api.listed).all(|other| {
@@ -299,6 +327,7 @@ impl World {
             }
         }
         self.write();
+        self.run_stateful_set();
         self.operate();
         self.look();
     }
@@ -426,8 +455,12 @@ impl World {
     /// A client writes to that server. True if it is acknowledged.
     pub(crate) fn acknowledges(&mut self, pod: usize) -> bool {
         let now = self.time;
+        let linked = self.pods.iter().filter(|other| {
+            other.runs() && other.link_up && other.following.is_some_and(|(_, whom)| whom == pod)
+        });
+        let enough = linked.count() >= self.api.spec.min_replicas as usize;
         let pod = &mut self.pods[pod];
-        if !pod.serves() || pod.is_paused(now) {
+        if !pod.serves() || !enough || pod.is_paused(now) {
             return false;
         }
         pod.data.len += 1;

@@ -81,7 +81,8 @@ fn ten_thousand_random_histories_break_no_guarantee() {
     println!(
         "figures: {} histories, {} steps, {} hours in the model, {:.0} s: {} writes acknowledged, {} \
          promotions ({} without proof), {} handovers, {} primaries stopped by their fence, {} copies \
-         replaced, {} shortened, {} writes acknowledged between waking and the fence, {} that wait for a person because nothing proves \
+         replaced, {} shortened, {} pods made ({} histories ran out of names for them), {} writes \
+         acknowledged between waking and the fence, {} that wait for a person because nothing proves \
          that the last primary is gone",
         tally.histories,
         tally.steps,
@@ -94,6 +95,8 @@ fn ten_thousand_random_histories_break_no_guarantee() {
         tally.fenced,
         tally.replaced,
         tally.shortened,
+        tally.pods,
+        tally.cut_short,
         tally.after_thaw,
         tally.stuck,
     );

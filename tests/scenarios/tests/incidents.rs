@@ -19,6 +19,8 @@ fn instance(pods: usize, persistence: Persistence) -> World {
         pods,
         fence_after: FENCE,
         persistence,
+        surge: true,
+        min_replicas: 0,
         hears_for: 1_600,
         rules: Rules::default(),
         journal: true,

@@ -1,10 +1,13 @@
 //! No primary is there: whether another may be promoted, and which (design §5, §6).
 
+use std::fmt::Write as _;
+
 use super::pushes::target;
 
 use super::claims::{Claim, last_claim, unproven};
 use super::{AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists};
 use crate::agent::{AgentStatus, Role, ServerState};
+use crate::digest::short_hex;
 
 /// Positions that were asked for longer ago say nothing: whoever asked was stopped meanwhile, and others
 /// may have been heard since. Nobody is promoted by them any more, also not in the middle of a plan. In
@@ -12,6 +15,8 @@ use crate::agent::{AgentStatus, Role, ServerState};
 pub const POSITIONS_GOOD_FOR_MS: u64 = 4_000;
 /// Every copy has had the chance to be heard after this, in milliseconds.
 pub(super) const ALL_HEARD: u64 = 20_000;
+/// Nobody is asked to say that a primary is dead before it was missed for so long: most come back.
+const FOR_A_PERSON: u64 = 60_000;
 /// Copies of an instance that never had a primary.
 const FIRST_HEARD: u64 = 5_000;
 /// Agents to which a new leader has just connected, and servers that were just asked, are heard after this.
@@ -50,8 +55,8 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     let unproven = unproven(seen);
     if !unproven.is_empty()
         && let Err(words) = wait_for_fence(seen, &unproven, plan)
+        && !is_dead_by_word(wanted, seen, &unproven, words, plan)
     {
-        plan.waiting_for = Some(words);
         return;
     }
     match choose(wanted, seen, claim.as_ref()) {
@@ -127,6 +132,40 @@ fn wait_for_fence(seen: &Observation, unproven: &[Claim], plan: &mut Plan) -> Re
                 .to_owned(),
         ),
     }
+}
+
+/// Whether somebody has approved that those who may be the primary are dead; if not, what is waited for
+/// is said, and once no time will bring it, what there is to approve.
+fn is_dead_by_word(
+    wanted: &Wanted,
+    seen: &Observation,
+    unproven: &[Claim],
+    words: String,
+    plan: &mut Plan,
+) -> bool {
+    let mut said = "dead".to_owned();
+    for claim in unproven {
+        let _ = write!(said, " {} {}", claim.reign, claim.uid);
+    }
+    let digest = short_hex(said.as_bytes());
+    if wanted.approved.as_deref() == Some(digest.as_str()) {
+        return true;
+    }
+    let passes = matches!(seen.remembered.permit, Some(Permit::Wait(_)));
+    plan.waiting_for = Some(
+        match passes || seen.remembered.leaderless_ms < FOR_A_PERSON {
+            true => words,
+            false => {
+                let asks = format!(
+                    "{words}. To approve {digest} says that it is dead for good: another leads then, and if it \
+                 lives, what it takes in is lost"
+                );
+                plan.to_approve = Some(digest);
+                asks
+            }
+        },
+    );
+    false
 }
 
 /// A copy that could be promoted.
@@ -272,9 +311,14 @@ fn silent_holder(seen: &Observation, copies: &[Copy<'_>]) -> Option<String> {
             .iter()
             .any(|copy| copy.member.ordinal == member.ordinal)
     };
+    // One beyond the wanted number is told no list, and is no copy that could lead.
+    let says_it_has_none = |member: &Member| {
+        let never = member.agent.status().is_some_and(|s| s.memory.reign == 0);
+        never && member.position.as_ref().is_some_and(|at| at.keys == 0)
+    };
     let may_hold = |member: &&Member| {
         let ran = member.pod.as_ref().is_some_and(|pod| pod.ip.is_some());
-        !is_heard(member) && (member.claim.is_some() || ran)
+        !is_heard(member) && !says_it_has_none(member) && (member.claim.is_some() || ran)
     };
     seen.members.iter().find(may_hold).map(Member::label)
 }

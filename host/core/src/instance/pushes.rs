@@ -12,8 +12,8 @@ pub(super) fn target(member: &Member) -> Target {
     }
 }
 
-/// Who the data pods are: those that the spec wants and that have a pod, and a temporary one. Other
-/// pods beyond leave, and what they say counts no more.
+/// Who the data pods are: those that the spec wants and that have a pod, and a temporary one. Where there
+/// is a primary other pods beyond leave, and what they say counts no more.
 pub fn members(wanted: &Wanted, seen: &Observation) -> Members {
     let counted = seen
         .members
@@ -40,13 +40,18 @@ pub fn told(wanted: &Wanted, lists: &[MemberList], seen: &Observation) -> Member
     }
 }
 
-/// A pod beyond the wanted number counts as long as it is the primary, or the temporary pod.
+/// A pod beyond the wanted number counts as long as it is the primary, or the temporary pod. Where there
+/// is no primary it may have the best copy, or the only one.
 fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
-    let is_primary = seen
-        .primary()
-        .is_some_and(|primary| primary.ordinal == member.ordinal);
+    let counts_beyond = match seen.primary() {
+        Some(primary) => primary.ordinal == member.ordinal,
+        None => {
+            let heard = member.agent.status().is_some();
+            !member.is_leaving() && (heard || surge::is_listed(seen, member))
+        }
+    };
     member.pod.is_some()
-        && (wanted.keeps(member.ordinal) || is_primary || surge::counts(wanted, seen, member))
+        && (wanted.keeps(member.ordinal) || counts_beyond || surge::counts(wanted, seen, member))
 }
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {

@@ -5,7 +5,7 @@ use super::plan::Stall;
 use super::verdict::why_not_in_sync;
 use super::{AgentView, Member, Observation, Plan, Wanted, surge};
 use crate::agent::Role;
-use crate::digest::sha256_hex;
+use crate::digest::short_hex;
 
 /// A pod that is not in sync after this, in milliseconds, needs attention.
 pub const PROGRESS_DEADLINE: u64 = 600_000;
@@ -72,8 +72,7 @@ pub(super) fn is_approved(
     if !wanted.supervised {
         return true;
     }
-    let digest = sha256_hex(format!("{} {}", wanted.pod_revision, primary.uid()).as_bytes());
-    let digest = digest.chars().take(16).collect::<String>();
+    let digest = short_hex(format!("{} {}", wanted.pod_revision, primary.uid()).as_bytes());
     if wanted.approved.as_deref() == Some(digest.as_str()) {
         return true;
     }

@@ -104,18 +104,21 @@ pub(super) fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bo
     if !is_spare(wanted, member) || member.is_leaving() {
         return false;
     }
+    let is_due = temporary(wanted, seen) == Some(member.ordinal);
+    is_listed(seen, member) || (is_due && member.agent.status().is_some())
+}
+
+/// True if another data pod was told that this is one.
+pub(super) fn is_listed(seen: &Observation, member: &Member) -> bool {
     let lists = |status: &AgentStatus| {
         let mut pods = status.members.pods.iter();
         pods.any(|pod| pod.pod_uid == member.uid())
     };
-    let known = seen
-        .members
+    seen.members
         .iter()
         .filter(|other| other.ordinal != member.ordinal)
         .filter_map(|other| other.agent.status())
-        .any(lists);
-    let is_due = temporary(wanted, seen) == Some(member.ordinal);
-    known || (is_due && member.agent.status().is_some())
+        .any(lists)
 }
 
 fn at(seen: &Observation, ordinal: u32) -> Option<&Member> {

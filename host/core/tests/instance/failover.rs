@@ -128,6 +128,43 @@ fn p21_without_proof_nobody_is_promoted_before_the_old_primary_must_have_stopped
 }
 
 #[test]
+fn whoever_is_sure_that_a_lost_primary_is_dead_approves_it() {
+    let lost = |permit, missed| {
+        group(3)
+            .unheard(0)
+            .links_down()
+            .at(1, 80, 9)
+            .at(2, 85, 9)
+            .change(move |_, seen| {
+                seen.remembered.permit = Some(permit);
+                seen.remembered.leaderless_ms = missed;
+            })
+    };
+    for permit in [Permit::Never, Permit::Promises] {
+        assert_eq!(plan(&lost(permit, 59_000)).to_approve, None);
+        let asks = plan(&lost(permit, 60_000));
+        assert_eq!(promoted(&asks), None);
+        let digest = asks.to_approve.expect("it asks");
+        assert!(asks.waiting_for.unwrap().contains(&digest));
+
+        let approved = |digest: &str| {
+            let approved = Some(digest.to_owned());
+            // A new leader has missed nobody for long.
+            plan(&lost(permit, 5_000).change(|wanted, _| wanted.approved = approved))
+        };
+        let (pod, _) = promoted(&approved(&digest)).expect("another leads");
+        assert_eq!(pod, "shop-2");
+        assert_eq!(promoted(&approved("0123456789abcdef")), None);
+        // It says nothing of who leads next.
+        let next = lost(permit, 60_000).change(|_, seen| {
+            status(&mut seen.members[1]).memory.reign = REIGN + 1;
+        });
+        assert_ne!(plan(&next).to_approve, Some(digest));
+    }
+    assert_eq!(plan(&lost(Permit::Wait(900), 60_000)).to_approve, None);
+}
+
+#[test]
 fn a_primary_that_is_heard_again_begins_another_reign() {
     let group = group(3).change(|_, seen| {
         status(&mut seen.members[1]).memory.forsworn = REIGN;

@@ -2,7 +2,7 @@
 
 use rand::Rng as _;
 
-use crate::net::{API, OPERATORS, Weather};
+use crate::net::{API, OPERATORS, Weather, set};
 use crate::pod::{Persistence, Pod, Process, Role};
 use crate::world::World;
 
@@ -176,9 +176,9 @@ impl World {
         let clock = self.rng.random_range(0..1 << 30);
         let start = self.time + self.rng.random_range(500..8_000);
         let mut pod = Pod::new(new, self.pods[old].ordinal, clock, self.time);
-        pod.up = false;
-        pod.process = Process::Down(start);
-        pod.next_look = start;
+        pod.is_to_start(start);
+        pod.revision = self.api.spec.revision;
+        self.api.deleted &= !(1 << old);
         self.api.listed &= !(1 << old);
         self.api.listed |= 1 << new;
         if !force {
@@ -191,6 +191,24 @@ impl World {
             }
         }
         self.pods.push(pod);
+    }
+
+    /// The spec asks for other pods.
+    pub fn roll(&mut self) {
+        self.api.spec.revision += 1;
+        self.note(|world| format!("revision {} is wanted", world.api.spec.revision));
+    }
+
+    /// The spec asks for so many pods.
+    pub fn scale(&mut self, pods: u32) {
+        self.api.spec.pods = pods;
+        self.note(|_| format!("{pods} data pods are wanted"));
+    }
+
+    /// A pod is deleted, and has time to end well.
+    pub fn evict(&mut self, pod: usize) {
+        self.note(|_| format!("pod {pod} is deleted"));
+        self.api.deleted |= self.api.listed & (1 << pod);
     }
 
     /// An operator stops where it is.
@@ -231,23 +249,21 @@ impl World {
         }
     }
 
-    /// Somebody says of the pods that are gone that they are, and their agents hold no volume any more.
-    pub(crate) fn a_person_says(&mut self) {
-        self.note(|_| "a person says who is dead".to_owned());
-        for gone in (0..self.pods.len())
-            .filter(|pod| self.pods[*pod].gone)
-            .collect::<Vec<_>>()
-        {
-            let ordinal = self.pods[gone].ordinal;
-            for pod in self
-                .pods
-                .iter_mut()
-                .filter(|pod| !pod.gone && pod.ordinal == ordinal)
-            {
-                pod.former |= 1 << gone;
-                pod.news = true;
-            }
+    /// Somebody says that those who may be the primary are dead. True if they are all gone, and somebody
+    /// is asked to say so.
+    pub(crate) fn a_person_says(&mut self) -> bool {
+        let Some(leader) = self.leader() else {
+            return false;
+        };
+        let leader = &self.operators[leader];
+        let gone = set(leader.unproven()).all(|pod| self.pods[pod].gone);
+        let asked = leader.to_approve.clone().filter(|_| gone);
+        let says = asked.is_some() && asked != self.api.approved;
+        if says {
+            self.note(|_| "a person says that the last primary is dead".to_owned());
+            self.api.approved = asked;
         }
+        says
     }
 
     /// No fault is left.

@@ -2,18 +2,25 @@
 
 use std::collections::VecDeque;
 
-use hera_core::instance::{Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, Target, told};
+use hera_core::instance::{
+    Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, Target, claim_goes, set_size, told,
+};
 
 use super::handover::HandOver;
 use super::seen::{at, pod_of};
 use super::{AGAIN, Acting, Operator, PATIENCE, Work};
-use crate::net::{Members, Order};
+use crate::net::{Members, Order, set};
 use crate::rules::{Fault, Rules};
 use crate::world::Api;
 
 /// One thing that is done at once, or whose answer is awaited.
 #[derive(Clone, Debug)]
 pub enum Act {
+    /// Notes of claims, by ordinal, which are temporary, and which of these go with their pods.
+    Volumes(u16, u16),
+    /// Pods of the StatefulSet.
+    Size(u32),
+    Delete(usize),
     Endpoint(Option<usize>),
     Replicas(u16),
     Lists(Vec<MemberList>),
@@ -53,7 +60,9 @@ impl Act {
     fn is_disruptive(&self) -> bool {
         matches!(
             self,
-            Self::HandOver(_) | Self::Order(_, Order::Fence { .. })
+            Self::HandOver(_)
+                | Self::Delete(_)
+                | Self::Order(_, Order::Fence { .. } | Order::Leave)
         )
     }
 }
@@ -68,7 +77,7 @@ impl Operator {
             fence_after: members.fence_after_ms,
             revision: members.revision,
         };
-        let mut acts = VecDeque::new();
+        let mut acts = self.sizing();
         for planned in plan.steps {
             acts_of(planned.step, members, &mut acts);
         }
@@ -77,6 +86,26 @@ impl Operator {
             positions_since,
             ..Acting::default()
         }
+    }
+
+    /// What is done to the StatefulSet and to claims before anything else.
+    pub(super) fn sizing(&self) -> VecDeque<Act> {
+        let mut acts = VecDeque::new();
+        let all = self.api.temporary;
+        // One that is wanted now stays.
+        let temporary = set(all).filter(|ordinal| *ordinal >= self.wanted.replicas as usize);
+        let temporary = temporary.fold(0, |all, ordinal| all | 1 << ordinal);
+        let goes = |ordinal: &usize| claim_goes(&self.wanted, &self.seen, *ordinal as u32);
+        let tied = set(temporary).filter(goes);
+        let tied = tied.fold(0, |all, ordinal| all | 1 << ordinal);
+        if (temporary, tied) != (all, self.api.tied) {
+            acts.push_back(Act::Volumes(temporary, tied));
+        }
+        let size = set_size(&self.wanted, &self.seen);
+        if size != self.api.size {
+            acts.push_back(Act::Size(size));
+        }
+        acts
     }
 
     /// Goes on with what it is in the middle of.
@@ -128,6 +157,9 @@ impl Operator {
         rules: Rules,
     ) -> Came {
         match act {
+            Act::Volumes(temporary, tied) => (api.temporary, api.tied) = (*temporary, *tied),
+            Act::Size(pods) => api.size = *pods,
+            Act::Delete(pod) => api.deleted |= api.listed & (1 << pod),
             Act::Endpoint(pod) => api.endpoint = *pod,
             Act::Replicas(pods) => api.replicas = *pods,
             Act::Lists(lists) => self.write_lists(api, lists, now, rules),
@@ -186,7 +218,7 @@ impl Operator {
     }
 }
 
-/// What a step comes to. Configuration, users and pods are as they should be in the model.
+/// What a step comes to.
 fn acts_of(step: Step, members: Members, acts: &mut VecDeque<Act>) {
     let pod = |target: &Target| pod_of(&target.uid).unwrap_or_default();
     let ordered = |target: &Target, order| Act::Order(pod(target), order);
@@ -236,12 +268,11 @@ fn acts_of(step: Step, members: Members, acts: &mut VecDeque<Act>) {
             let (from, to) = (pod(from), pod(to));
             Act::HandOver(HandOver::new(from, to, *reign, claims.clone(), members))
         }
-        // The model ends and makes pods itself, and no node of it is out of service.
-        Step::PushConfig(_)
-        | Step::PushAcl(_)
-        | Step::Leave(_)
-        | Step::DeletePod(_)
-        | Step::DeleteDeadPod(_) => return,
+        Step::Leave(target) => ordered(target, Order::Leave),
+        Step::DeletePod(target) => Act::Delete(pod(target)),
+        // Configuration and users are as they should be in the model, and no node of it is out of
+        // service.
+        Step::PushConfig(_) | Step::PushAcl(_) | Step::DeleteDeadPod(_) => return,
     };
     acts.push_back(act);
 }

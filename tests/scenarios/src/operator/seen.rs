@@ -3,12 +3,12 @@
 use hera_core::agent::{
     self, AclState, AgentStatus, ConfigState, Link, Memory, PROTOCOL, Peer, REDIS_PORT, ServerState,
 };
-use hera_core::instance::{AgentView, Claim, Member, PodView, Wanted, claims, unproven};
+use hera_core::instance::{AgentView, Claim, ClaimView, Member, PodView, Wanted, claims, unproven};
 
 use super::{FIRST_WORD, Known, Operator};
 use crate::net::{Members, Order, set};
 use crate::pod::{NAMES, Pod, Role, Status};
-use crate::world::Api;
+use crate::world::{Api, Spec};
 
 /// Addresses of pods.
 const ADDRESSES: [&str; 16] = [
@@ -29,7 +29,6 @@ const ADDRESSES: [&str; 16] = [
     "10.0.0.15",
     "10.0.0.16",
 ];
-const REVISION: &str = "r";
 
 /// The last that was heard of a pod.
 pub struct View {
@@ -46,12 +45,18 @@ pub struct Fingerprint {
     terminated: u16,
     fence_after: u64,
     named: Option<usize>,
+    spec: Spec,
+    persistent: bool,
+    pub(super) size: u32,
+    deleted: u16,
+    pub(super) temporary: u16,
+    pub(super) tied: u16,
 }
 
-/// An instance without a change of its pods.
+/// Before the spec is read.
 pub fn wanted() -> Wanted {
     Wanted {
-        pod_revision: REVISION.to_owned(),
+        pod_revision: String::new(),
         storage: None,
         paused: false,
         replicas: 0,
@@ -142,8 +147,16 @@ impl Operator {
             terminated: terminated.fold(0, |all, pod| all | 1 << pod),
             fence_after: api.fence_after,
             named: api.named,
+            spec: api.spec,
+            persistent: api.persistent,
+            size: api.size,
+            deleted: api.deleted,
+            temporary: api.temporary,
+            tied: api.tied,
         };
-        let is_read = self.seen.claims == api.claims && self.seen.lists == api.lists;
+        let is_read = self.seen.claims == api.claims
+            && self.seen.lists == api.lists
+            && self.wanted.approved == api.approved;
         if print != self.api || !is_read {
             self.api = print;
             self.news = true;
@@ -197,9 +210,31 @@ impl Operator {
                 self.show(pod);
             }
         }
+        // What is left of a temporary pod.
+        self.seen.members.truncate(self.pods.len());
+        let alone = set(api.temporary)
+            .filter(|ordinal| !self.pods.iter().any(|pod| self.ordinals[*pod] == *ordinal));
+        self.seen.members.extend(alone.map(|ordinal| Member {
+            ordinal: ordinal as u32,
+            ..Member::default()
+        }));
+        for member in &mut self.seen.members {
+            let of = |ordinals: u16| ordinals & (1 << member.ordinal) != 0;
+            member.claim = api.persistent.then(|| ClaimView {
+                name: String::new(),
+                requested: 1,
+                capacity: Some(1),
+                missing_class: None,
+                deleting: false,
+                temporary: of(api.temporary),
+                goes_with_pod: of(api.tied),
+            });
+        }
         for (pod, member) in self.pods.iter().zip(&mut self.seen.members) {
             if let Some(view) = &mut member.pod {
                 view.terminated = self.api.terminated & (1 << pod) != 0;
+                view.deleting = self.api.deleted & (1 << pod) != 0;
+                view.revision = Some(pods[*pod].revision.to_string());
             }
         }
         self.seen.claims.clone_from(&api.claims);
@@ -208,7 +243,11 @@ impl Operator {
         let mut replicas: Vec<String> = set(api.replicas).map(address).collect();
         replicas.sort();
         self.seen.replica_endpoints = replicas;
-        self.wanted.replicas = api.listed.count_ones();
+        self.wanted.replicas = api.spec.pods;
+        self.wanted.pod_revision = api.spec.revision.to_string();
+        self.wanted.surge = api.spec.surge;
+        self.wanted.approved.clone_from(&api.approved);
+        self.wanted.min_replicas_to_write = api.spec.min_replicas;
         self.wanted.fence_after_ms = api.fence_after;
         self.wanted.promote = api.named.map(|pod| NAMES[pod].to_owned());
     }
@@ -290,7 +329,6 @@ fn member(pod: usize, ordinal: usize) -> Member {
             name: NAMES[pod].to_owned(),
             uid: NAMES[pod].to_owned(),
             ip: Some(address(pod)),
-            revision: Some(REVISION.to_owned()),
             ..PodView::default()
         }),
         server_name: NAMES[pod].to_owned(),
@@ -343,7 +381,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
                 .collect(),
         },
         members: members(status.members, ordinals),
-        leaving: false,
+        leaving: status.leaving,
         hangs: status.hangs,
         engine: None,
         version: None,

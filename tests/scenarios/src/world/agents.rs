@@ -122,6 +122,11 @@ impl World {
                 }
                 can
             }
+            Order::Leave => {
+                let can = pod.leaving.is_some();
+                pod.alone |= can;
+                can
+            }
             Order::Position => false,
         };
         if done && term < seen {
@@ -136,6 +141,9 @@ impl World {
         let now = self.time;
         let load = self.rng.random_range(50..500);
         let pod = &mut self.pods[index];
+        if pod.leaving.is_some() {
+            return false;
+        }
         if pod.fenced {
             pod.fenced = false;
             pod.process = Process::Loading(now + load);
