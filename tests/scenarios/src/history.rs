@@ -75,6 +75,7 @@ fn focus(rules: Rules) -> &'static [Step] {
         Some(Fault::ChangeUnnoted) => &[Step::Limit, Step::Cut],
         Some(Fault::ListsUnordered) => &[Step::Limit, Step::ReplacePod, Step::Weather],
         Some(Fault::AnyPause) => &[Step::Wish, Step::Weather],
+        Some(Fault::ClaimGoesEarly) => &[Step::Roll],
         _ => &[],
     }
 }

@@ -309,10 +309,10 @@ impl Operator {
             // What is waited for may be over.
             self.next_pass = now + AGAIN;
         }
-        if plan.steps.is_empty() && self.sizing().is_empty() {
+        if plan.steps.is_empty() && self.sizing(rules).is_empty() {
             return;
         }
-        self.work = Work::Acting(Box::new(self.acting(plan, positions_since)));
+        self.work = Work::Acting(Box::new(self.acting(plan, positions_since, rules)));
         self.act(api, now, rules);
     }
 

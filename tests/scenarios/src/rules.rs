@@ -47,6 +47,8 @@ pub enum Fault {
     NoBootGuard,
     /// A peer does not note when it vouched.
     VouchUnnoted,
+    /// A temporary claim goes with its pod, whoever leads.
+    ClaimGoesEarly,
 }
 
 /// The rules by which a world goes.

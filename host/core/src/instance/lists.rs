@@ -62,8 +62,16 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
         return None;
     }
     let primary = seen.primary();
+    // Another that may yet be promoted goes by a list, too.
+    let alone =
+        |primary: &Member| claims::with_primary(seen).all(|claim| claim.uid == primary.uid());
     let Some(last) = seen.lists.last().filter(|last| last.is_like(&today)) else {
         let mut lists = seen.lists.clone();
+        // An earlier one than it has a primary does not take any more.
+        if let Some(primary) = primary.filter(|primary| alone(primary)) {
+            let has = held(primary).revision;
+            lists.retain(|list| list.revision >= has);
+        }
         lists.extend(primary.map(held).filter(|held| !lists.contains(held)));
         let told = seen.members.iter().filter_map(|m| m.agent.status());
         let known = told.map(|status| status.members.revision);
@@ -80,10 +88,8 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
         return Some(lists);
     };
     let leads = |primary: &&Member| {
-        // Another that may yet be promoted goes by a list, too.
-        let alone = claims::with_primary(seen).all(|claim| claim.uid == primary.uid());
         let members = primary.agent.status().map(|status| &status.members);
-        alone && members.is_some_and(|members| last.is_held(members))
+        alone(primary) && members.is_some_and(|members| last.is_held(members))
     };
     match primary.filter(leads) {
         Some(_) => Some(vec![last.clone()]),
@@ -119,6 +125,18 @@ pub(super) fn is_known(seen: &Observation, member: &Member) -> bool {
         true => !status.members.pods.is_empty(),
         false => seen.lists.iter().any(|list| list.is_held(&status.members)),
     }
+}
+
+/// True if a list that was written down is not any more: the primary goes by a later one, from a moment
+/// that is not known.
+pub fn drop_any(before: &[MemberList], now: &[MemberList]) -> bool {
+    before.iter().any(|list| !now.contains(list))
+}
+
+/// True if the last list has it.
+pub(super) fn is_in_last(seen: &Observation, member: &Member) -> bool {
+    let has = |list: &MemberList| list.uids.iter().any(|uid| uid == member.uid());
+    seen.lists.last().is_some_and(has)
 }
 
 /// True if it goes by the last list.

@@ -24,7 +24,7 @@ pub use claims::{Claim, claims, last_claim, unproven};
 pub use decide::decide;
 pub use elect::POSITIONS_GOOD_FOR_MS;
 pub use leader::Leader;
-pub use lists::MemberList;
+pub use lists::{MemberList, drop_any};
 pub use observation::{
     AgentView, Asked, ClaimView, Member, NodeState, Observation, Permit, PodView, Remembered,
     RevisionView, Wanted, WantedStorage, primary,

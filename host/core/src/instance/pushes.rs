@@ -47,7 +47,9 @@ fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
         Some(primary) => primary.ordinal == member.ordinal,
         None => {
             let heard = member.agent.status().is_some();
-            !member.is_leaving() && (heard || surge::is_listed(seen, member))
+            // Once it counts it does, heard or not: else lists would change with every broken stream.
+            let counted = lists::is_in_last(seen, member) || surge::is_listed(seen, member);
+            !member.is_leaving() && (heard || counted)
         }
     };
     member.pod.is_some()

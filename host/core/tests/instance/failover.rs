@@ -1,7 +1,7 @@
 //! Several pods: who leads, who follows, and what happens when they do not. Rows of the incidents
 //! are named by their ID.
 
-use hera_core::agent::{Role, ServerState};
+use hera_core::agent::{Members, Memory, Role, ServerState};
 use hera_core::instance::{
     AgentView, Cause, Claim, Leader, Member, Permit, PodView, Step, unproven, verdict,
 };
@@ -337,6 +337,76 @@ fn a_primary_is_not_crowned_again_once_somebody_has_data_of_a_later_reign() {
     let crowned = promoted(&plan(&heard_again(REIGN))).map(|(pod, _)| pod);
     assert_eq!(crowned.as_deref(), Some("shop-0"));
     assert_eq!(promoted(&plan(&heard_again(REIGN + 1))), None);
+}
+
+/// Found by the simulation: the spec was scaled down while nobody led, and only those beyond had the data.
+#[test]
+fn the_only_copy_leads_though_its_pod_is_one_too_many() {
+    let scaled_down = || {
+        group(3)
+            .crash(0)
+            .crash(1)
+            .crash(2)
+            .at(0, 0, 0)
+            .at(1, 0, 0)
+            .at(2, 0, 9)
+            .change(|wanted, seen| {
+                wanted.replicas = 2;
+                seen.remembered.leaderless_ms = 30_000;
+                for member in &mut seen.members[..2] {
+                    status(member).memory = Memory::default();
+                }
+                seen.members[2]
+                    .agent
+                    .clone_from(&group(3).seen.members[2].agent);
+                status(&mut seen.members[2]).link = None;
+                seen.claims.clear();
+                for member in &mut seen.members {
+                    status(member).memory.forsworn = REIGN;
+                }
+            })
+    };
+    let counted = plan(&scaled_down());
+    let writes = counted
+        .lists()
+        .map(|lists| lists.last().map(|list| list.uids.len()));
+    assert_eq!(writes, None, "the list of three stays as it is");
+    assert_eq!(promoted(&counted), Some(("shop-2".into(), REIGN + 1)));
+    // Once there is a primary, who is beyond leaves.
+    let led = group(3).change(|wanted, _| wanted.replicas = 2);
+    let uids = plan(&led)
+        .lists()
+        .and_then(|lists| Some(lists.last()?.uids.clone()));
+    assert_eq!(uids, Some(vec![uid(0), uid(1)]));
+}
+
+/// Found by the simulation.
+#[test]
+fn one_that_is_heard_and_never_had_data_is_waited_for_by_nobody() {
+    let empty = |keys| {
+        group(3)
+            .crash(0)
+            .crash(1)
+            .crash(2)
+            .at(0, 0, 0)
+            .at(1, 0, 0)
+            .at(2, 0, keys)
+            .change(|wanted, seen| {
+                wanted.replicas = 2;
+                seen.served = true;
+                seen.claims.clear();
+                seen.remembered.leaderless_ms = 30_000;
+                for member in &mut seen.members {
+                    let status = status(member);
+                    status.memory = Memory::default();
+                }
+                // It was told no list that is written down.
+                status(&mut seen.members[2]).members = Members::default();
+            })
+    };
+    let chosen = promoted(&plan(&empty(0))).map(|(pod, _)| pod);
+    assert_eq!(chosen.as_deref(), Some("shop-0"));
+    assert_eq!(promoted(&plan(&empty(9))), None);
 }
 
 /// What proved the first primary of it dead would be taken for proof of the second's death.

@@ -1,6 +1,6 @@
 //! Which lists of data pods a primary may go by, and whose promises count.
 
-use hera_core::instance::{Leader, MemberList, Permit, Step, unproven};
+use hera_core::instance::{Claim, Leader, MemberList, Permit, Step, drop_any, unproven};
 
 use crate::fixtures::{Group, REIGN, group, names, permit, plan, promoted, status, uid};
 
@@ -126,6 +126,46 @@ fn where_nobody_can_be_the_primary_lists_that_are_too_many_are_dropped() {
     let dead = plan(&changed_often(true));
     let revisions = dead.lists().unwrap().iter().map(|list| list.revision);
     assert_eq!(revisions.collect::<Vec<_>>(), [33]);
+}
+
+/// Found by the simulation: with too many lists written down nobody was told another any more, also once the
+/// primary was back.
+#[test]
+fn lists_before_that_of_a_primary_that_is_heard_are_dropped() {
+    let changed_often = |claims: &[u64]| {
+        let claims = claims.to_vec();
+        group(3).change(move |wanted, seen| {
+            wanted.fence_after_ms = 9_000;
+            let list = seen.lists[0].clone();
+            seen.lists = (1..=32)
+                .map(|revision| MemberList {
+                    revision,
+                    fence_after_ms: 1_000 + revision,
+                    ..list.clone()
+                })
+                .collect();
+            let held = status(&mut seen.members[0]);
+            held.members.revision = 31;
+            held.members.fence_after_ms = 1_031;
+            seen.claims = claims
+                .into_iter()
+                .map(|reign| Claim {
+                    reign,
+                    uid: "another".to_owned(),
+                })
+                .collect();
+        })
+    };
+    let plan_of = |claims: &[u64]| {
+        let group = changed_often(claims);
+        let plan = plan(&group);
+        let lists = plan.lists()?.to_vec();
+        assert!(drop_any(&group.seen.lists, &lists) && !drop_any(&lists, &lists));
+        Some(lists.iter().map(|list| list.revision).collect::<Vec<_>>())
+    };
+    assert_eq!(plan_of(&[]), Some(vec![31, 32, 33]));
+    // Another may yet be promoted, and go by any.
+    assert_eq!(plan_of(&[REIGN + 1]), None);
 }
 
 #[test]

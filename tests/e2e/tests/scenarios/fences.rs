@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use hera_api::conditions::progressing;
 use hera_tests_e2e::{Fault, Patient, Scenario, Signal, Space, millis, wait_for};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use serde_json::json;
 
-use crate::replicas::address;
+use crate::replicas::{address, wait_in_sync, wait_other_primary};
 use crate::scene::{FENCED, LONG, Scene, ensure_gap, ensure_nothing_lost, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Few;
@@ -17,6 +19,7 @@ pub const ALL: &[Scenario] = scenarios![Few;
     a_partitioned_primary_stops_by_itself,
     a_primary_that_a_majority_confirms_goes_on_without_the_operator,
     a_cut_replica_link_moves_no_primary,
+    where_fences_are_off_whoever_says_that_a_lost_primary_is_dead_is_believed,
 ];
 
 /// Writes that wait for a server that sleeps.
@@ -176,4 +179,42 @@ async fn a_cut_replica_link_moves_no_primary(space: &Space<'_>) -> Result<()> {
         ensure_gap(&report, Duration::from_secs(1))?;
     }
     Ok(())
+}
+
+/// The operator cannot reach the primary, and without fences no time makes it sure. Here the primary
+/// lives, as the person was warned: it gives way once it is heard.
+async fn where_fences_are_off_whoever_says_that_a_lost_primary_is_dead_is_believed(
+    space: &Space<'_>,
+) -> Result<()> {
+    let spec = json!({"replicas": 3, "failover": {"fenceAfter": "0s"}});
+    let instance = space.ready("group", spec).await?;
+    wait_in_sync(&instance, 3).await?;
+    let primary = instance.primary_pod().await?;
+    let operators = addresses(&space.bed().operator().pods().await?)?;
+    let cuts = part(space, &[address(&primary)?], &operators).await?;
+    let digest = wait_for("somebody is asked", LONG, async || {
+        let approval = instance.status().await?.approval;
+        Ok(approval.context("nothing to approve")?.digest)
+    })
+    .await?;
+    let leads = instance.status().await?.primary;
+    ensure!(leads.is_none(), "{leads:?} leads");
+    let condition = instance.condition(progressing::TYPE).await?;
+    ensure!(
+        condition.reason == progressing::WAITING_FOR_APPROVAL
+            && condition.message.contains("dead for good")
+            && condition.message.contains(&digest),
+        "{condition:?}"
+    );
+    let said = space.hera(&["approve", "group", &digest]).await?;
+    ensure!(said.code == 0, "{said:?}");
+    wait_other_primary(&instance, &primary.name_any()).await?;
+    heal(cuts)?;
+    wait_in_sync(&instance, 3).await?;
+    wait_for("nothing is left to approve", LONG, async || {
+        let left = instance.status().await?.approval;
+        ensure!(left.is_none(), "{left:?}");
+        Ok(())
+    })
+    .await
 }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use hera_core::instance::{
-    Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, Target, claim_goes, set_size, told,
+    Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, Target, claim_goes, drop_any, set_size,
+    told,
 };
 
 use super::handover::HandOver;
@@ -68,7 +69,7 @@ impl Act {
 }
 
 impl Operator {
-    pub(super) fn acting(&self, plan: Plan, positions_since: Option<u64>) -> Acting {
+    pub(super) fn acting(&self, plan: Plan, positions_since: Option<u64>, rules: Rules) -> Acting {
         let lists = plan.lists().unwrap_or(&self.seen.lists);
         let members = told(&self.wanted, lists, &self.seen);
         let pods = members.pods.iter().filter_map(|pod| pod_of(&pod.pod_uid));
@@ -77,7 +78,7 @@ impl Operator {
             fence_after: members.fence_after_ms,
             revision: members.revision,
         };
-        let mut acts = self.sizing();
+        let mut acts = self.sizing(rules);
         for planned in plan.steps {
             acts_of(planned.step, members, &mut acts);
         }
@@ -89,13 +90,16 @@ impl Operator {
     }
 
     /// What is done to the StatefulSet and to claims before anything else.
-    pub(super) fn sizing(&self) -> VecDeque<Act> {
+    pub(super) fn sizing(&self, rules: Rules) -> VecDeque<Act> {
         let mut acts = VecDeque::new();
         let all = self.api.temporary;
         // One that is wanted now stays.
         let temporary = set(all).filter(|ordinal| *ordinal >= self.wanted.replicas as usize);
         let temporary = temporary.fold(0, |all, ordinal| all | 1 << ordinal);
-        let goes = |ordinal: &usize| claim_goes(&self.wanted, &self.seen, *ordinal as u32);
+        let goes = |ordinal: &usize| {
+            rules.has(Fault::ClaimGoesEarly)
+                || claim_goes(&self.wanted, &self.seen, *ordinal as u32)
+        };
         let tied = set(temporary).filter(goes);
         let tied = tied.fold(0, |all, ordinal| all | 1 << ordinal);
         if (temporary, tied) != (all, self.api.tied) {
@@ -211,7 +215,7 @@ impl Operator {
     }
 
     fn write_lists(&mut self, api: &mut Api, lists: &[MemberList], now: u64, rules: Rules) {
-        if lists.len() < api.lists.len() && !rules.has(Fault::ChangeUnnoted) {
+        if drop_any(&api.lists, lists) && !rules.has(Fault::ChangeUnnoted) {
             self.leader.note_change(now);
         }
         api.lists = lists.to_vec();

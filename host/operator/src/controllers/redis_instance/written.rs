@@ -2,7 +2,7 @@
 //! remembers (design §6): who is to be promoted, and which lists of data pods agents are told. It
 //! stands on the StatefulSet, which nobody else has a reason to write.
 
-use hera_core::instance::{Claim, MemberList};
+use hera_core::instance::{Claim, MemberList, drop_any};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
@@ -69,8 +69,7 @@ pub async fn write_claims(site: &Site<'_>, claims: &[Claim]) -> Result<(), PassE
 pub async fn write_lists(site: &Site<'_>, lists: &[MemberList]) -> Result<(), PassError> {
     let before = self::lists(site.live);
     write(site, MEMBERS, json!(lists).to_string()).await?;
-    if lists.len() < before.len() {
-        // The primary goes by the last one, from a moment that is not known.
+    if drop_any(&before, lists) {
         let groups = &site.shared.groups;
         groups.note_change(&site.instance(), site.term);
     }
