@@ -20,6 +20,9 @@ use crate::state::Source;
 pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     let settings = &agent.settings;
     leftover::remove_unfinished(&settings.data);
+    if settings.volatile {
+        leftover::remove_received(&settings.data);
+    }
     let remembered = agent.keeper.get().source;
     let wanted = work.held.wants_append() == Some(true);
     let source = source(&settings.data, remembered, wanted);

@@ -100,12 +100,25 @@ pub fn remove_unfinished(data: &Path) {
     for folder in [data.to_owned(), data.join("appendonlydir")] {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             if is_unfinished(&entry.file_name().to_string_lossy()) {
-                match fs::remove_file(entry.path()) {
-                    Ok(()) => warn!(path = %entry.path().display(), "unfinished file removed"),
-                    Err(error) => warn!(path = %entry.path().display(), %error, "file stays"),
-                }
+                remove(&entry.path());
             }
         }
+    }
+}
+
+/// Removes what a server without persistence once received as a replica: the next would read it as its
+/// data, however old it is. Call it while no server runs.
+pub fn remove_received(data: &Path) {
+    let path = data.join("dump.rdb");
+    if path.exists() {
+        remove(&path);
+    }
+}
+
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Ok(()) => warn!(path = %path.display(), "file removed that nobody is to read"),
+        Err(error) => warn!(path = %path.display(), %error, "file stays"),
     }
 }
 

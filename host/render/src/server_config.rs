@@ -73,6 +73,7 @@ fn decided(v: &Validated) -> BTreeMap<String, String> {
             &v.persistence.save
         },
     );
+    set("repl-diskless-load", "disabled");
     // What a replica received would be read as its data after a crash, however old it is by then.
     set(
         "rdb-del-sync-files",

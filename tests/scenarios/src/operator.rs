@@ -302,6 +302,11 @@ impl Operator {
     fn decide(&mut self, positions_since: Option<u64>, api: &mut Api, now: u64, rules: Rules) {
         self.work = Work::None;
         self.remember(now, rules);
+        api.lost_since = match self.seen.primary() {
+            Some(_) => None,
+            None => api.lost_since.or(Some(now.saturating_sub(self.offset))),
+        };
+        self.seen.lost_since_ms = api.lost_since;
         let plan = decide(&self.wanted, &self.to_decide(rules));
         let plan = self.broken_plan(plan, rules);
         self.to_approve.clone_from(&plan.to_approve);

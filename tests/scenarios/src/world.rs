@@ -72,6 +72,8 @@ pub struct Api {
     pub wish: bool,
     /// This one.
     pub(crate) named: Option<usize>,
+    /// Since when nobody is seen to lead, as the status has it.
+    pub(crate) lost_since: Option<u64>,
     /// What somebody approved.
     pub(crate) approved: Option<String>,
     /// What the spec asks for.

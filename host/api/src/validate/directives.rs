@@ -19,9 +19,14 @@ pub const RESERVED: &[Reserved] = &[
         instead: "set persistence.aof.enabled, persistence.aof.fsync and persistence.rdb.save",
     },
     Reserved {
-        names: &["repl-diskless-load", "rdb-del-sync-files"],
+        names: &["repl-diskless-load"],
         prefixes: &[],
         instead: "a replica receives its primary's data whole before it gives up its own",
+    },
+    Reserved {
+        names: &["rdb-del-sync-files"],
+        prefixes: &[],
+        instead: "a server without persistence removes what it received as a replica, others keep it",
     },
     Reserved {
         names: &[

@@ -6,7 +6,8 @@ use super::{Observation, Plan, Step, Wanted, change, claims, elect, endpoints, l
 /// At most one disruptive step, always the last. While `paused`, nothing that carries a spec
 /// change to a pod; endpoints, confirmations and failover go on. What is unknown is never acted
 /// upon: a broken stream neither moves the endpoint nor deletes a pod, and nobody is promoted while
-/// another may serve. One reign begins in a plan. No pod is deleted whose volume would go with it.
+/// another may serve, unless a person says that it is dead. One reign begins in a plan. No pod is
+/// deleted whose volume would go with it.
 pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
     let mut plan = Plan::default();
     endpoints::plan(seen, &mut plan);

@@ -16,7 +16,7 @@ pub const POSITIONS_GOOD_FOR_MS: u64 = 4_000;
 /// Every copy has had the chance to be heard after this, in milliseconds.
 pub(super) const ALL_HEARD: u64 = 20_000;
 /// Nobody is asked to say that a primary is dead before it was missed for so long: most come back.
-const FOR_A_PERSON: u64 = 60_000;
+pub(super) const FOR_A_PERSON: u64 = 60_000;
 /// Copies of an instance that never had a primary.
 const FIRST_HEARD: u64 = 5_000;
 /// Agents to which a new leader has just connected, and servers that were just asked, are heard after this.
@@ -53,13 +53,20 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     start_fenced(wanted, seen, plan);
     let claim = last_claim(seen);
     let unproven = unproven(seen);
-    if !unproven.is_empty()
-        && let Err(words) = wait_for_fence(seen, &unproven, plan)
-        && !is_dead_by_word(wanted, seen, &unproven, words, plan)
-    {
-        return;
-    }
-    match choose(wanted, seen, claim.as_ref()) {
+    let fence = match unproven.is_empty() {
+        true => Ok(()),
+        false => wait_for_fence(seen, &unproven, plan),
+    };
+    let chosen = match fence {
+        Ok(()) => choose(wanted, seen, claim.as_ref()),
+        // What somebody says helps only where another can lead.
+        Err(words) => match choose(wanted, seen, claim.as_ref()) {
+            Ok(chosen) if is_dead_by_word(wanted, seen, &unproven, &words, plan) => Ok(chosen),
+            _ if plan.to_approve.is_some() => return,
+            _ => Err(words),
+        },
+    };
+    match chosen {
         Ok(chosen) => promote(seen, chosen, plan),
         Err(words) => plan.waiting_for = Some(words),
     }
@@ -134,16 +141,29 @@ fn wait_for_fence(seen: &Observation, unproven: &[Claim], plan: &mut Plan) -> Re
     }
 }
 
-/// Whether somebody has approved that those who may be the primary are dead; if not, what is waited for
-/// is said, and once no time will bring it, what there is to approve.
+/// Whether somebody has approved that those who may be the primary are dead. If not, that is asked for
+/// once no time will make it sure. The digest is of this very loss: for one that comes back and is lost
+/// again it says nothing.
 fn is_dead_by_word(
     wanted: &Wanted,
     seen: &Observation,
     unproven: &[Claim],
-    words: String,
+    words: &str,
     plan: &mut Plan,
 ) -> bool {
-    let mut said = "dead".to_owned();
+    let passes = !matches!(
+        seen.remembered.permit,
+        Some(Permit::Never | Permit::Promises)
+    );
+    let member = |claim: &Claim| {
+        let mut members = seen.members.iter();
+        members.find(|member| member.uid() == claim.uid)
+    };
+    let is_heard = |claim: &Claim| member(claim).is_some_and(|m| m.agent.status().is_some());
+    let (Some(since), false) = (seen.lost_since_ms, passes || unproven.iter().any(is_heard)) else {
+        return false;
+    };
+    let mut said = format!("dead since {since}");
     for claim in unproven {
         let _ = write!(said, " {} {}", claim.reign, claim.uid);
     }
@@ -151,20 +171,23 @@ fn is_dead_by_word(
     if wanted.approved.as_deref() == Some(digest.as_str()) {
         return true;
     }
-    let passes = matches!(seen.remembered.permit, Some(Permit::Wait(_)));
-    plan.waiting_for = Some(
-        match passes || seen.remembered.leaderless_ms < FOR_A_PERSON {
-            true => words,
-            false => {
-                let asks = format!(
-                    "{words}. To approve {digest} says that it is dead for good: another leads then, and if it \
-                 lives, what it takes in is lost"
-                );
-                plan.to_approve = Some(digest);
-                asks
-            }
-        },
-    );
+    let is_asked = seen
+        .asked
+        .as_ref()
+        .is_some_and(|asked| asked.digest == digest);
+    if is_asked || seen.remembered.leaderless_ms >= FOR_A_PERSON {
+        let name = |claim: &Claim| match member(claim) {
+            Some(member) => member.name().to_owned(),
+            None => format!("a pod that is gone (uid {})", claim.uid),
+        };
+        let names: Vec<String> = unproven.iter().map(name).collect();
+        plan.waiting_for = Some(format!(
+            "{words}. To approve {digest} says that {} is dead for good: another leads then, and if it \
+             lives, what it takes in is lost",
+            names.join(", and so ")
+        ));
+        plan.to_approve = Some(digest);
+    }
     false
 }
 
@@ -311,7 +334,7 @@ fn silent_holder(seen: &Observation, copies: &[Copy<'_>]) -> Option<String> {
             .iter()
             .any(|copy| copy.member.ordinal == member.ordinal)
     };
-    // One beyond the wanted number is told no list, and is no copy that could lead.
+    // One beyond the wanted number may have been told no list, and is no copy that could lead.
     let says_it_has_none = |member: &Member| {
         let never = member.agent.status().is_some_and(|s| s.memory.reign == 0);
         never && member.position.as_ref().is_some_and(|at| at.keys == 0)

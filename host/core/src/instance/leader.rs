@@ -62,8 +62,13 @@ impl Leader {
     /// is dead and another may be promoted all the same, it is confirmed no more from now on.
     pub fn remember(&mut self, seen: &Observation, fence_after_ms: u64, now: u64) -> Remembered {
         self.note(seen, now);
-        if seen.primary().is_some() {
+        if let Some(primary) = seen.primary() {
             self.leaderless_since = None;
+            // A lone server that was dead leads in the same reign again.
+            let before = primary.reign().saturating_sub(1);
+            self.proven = self.proven.min(before);
+            // Whoever led before is confirmed no more, also one that only a person called dead.
+            self.desk.forswear(before);
             return self.remembered(now, None);
         }
         self.leaderless_since.get_or_insert(now);

@@ -98,7 +98,7 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
 }
 
 /// True if there is no primary, and all that may have been it are out of it.
-fn is_over(seen: &Observation) -> bool {
+pub(super) fn is_over(seen: &Observation) -> bool {
     let granted = seen.remembered.permit == Some(Permit::Granted);
     seen.primary().is_none() && (granted || claims::unproven(seen).is_empty())
 }

@@ -79,6 +79,9 @@ pub struct Observation {
     pub asked: Option<Asked>,
     /// Since when something is on its way, in milliseconds since 1970, as the status has it.
     pub changing_since_ms: Option<u64>,
+    /// Since when it is not ready, in milliseconds since 1970, as the status has it.
+    #[serde(default)]
+    pub lost_since_ms: Option<u64>,
     /// A server of this instance has served before, as the status has it.
     pub served: bool,
     /// What the operator remembers; nothing of it outlives the operator.

@@ -1,5 +1,6 @@
 //! What agents are to hold.
 
+use super::elect::FOR_A_PERSON;
 use super::plan::Target;
 use super::{Member, MemberList, Observation, Plan, Step, Wanted, lists, surge};
 use crate::agent::{Members, Peer, ServerState};
@@ -40,16 +41,20 @@ pub fn told(wanted: &Wanted, lists: &[MemberList], seen: &Observation) -> Member
     }
 }
 
-/// A pod beyond the wanted number counts as long as it is the primary, or the temporary pod. Where there
-/// is no primary it may have the best copy, or the only one.
+/// A pod beyond the wanted number counts as long as it is the primary, or the temporary pod. Where nobody
+/// leads it may have the best copy, or the only one: it counts once nobody else can be the primary any
+/// more, or was missed for long. Beside a pod that was told that it is alone it does not, as that
+/// promotes itself.
 fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
     let counts_beyond = match seen.primary() {
         Some(primary) => primary.ordinal == member.ordinal,
+        None if wanted.replicas <= 1 || member.is_leaving() => false,
         None => {
-            let heard = member.agent.status().is_some();
-            // Once it counts it does, heard or not: else lists would change with every broken stream.
+            // Once it counts it does: else lists would change with every broken stream.
             let counted = lists::is_in_last(seen, member) || surge::is_listed(seen, member);
-            !member.is_leaving() && (heard || counted)
+            let missed = seen.remembered.leaderless_ms >= FOR_A_PERSON;
+            let heard = member.agent.status().is_some();
+            counted || (heard && (missed || lists::is_over(seen)))
         }
     };
     member.pod.is_some()

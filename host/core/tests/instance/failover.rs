@@ -3,7 +3,7 @@
 
 use hera_core::agent::{Members, Memory, Role, ServerState};
 use hera_core::instance::{
-    AgentView, Cause, Claim, Leader, Member, Permit, PodView, Step, unproven, verdict,
+    AgentView, Asked, Cause, Claim, Leader, Member, Permit, PodView, Step, unproven, verdict,
 };
 
 use crate::fixtures::{Group, REIGN, address, group, names, plan, promoted, status, uid};
@@ -127,41 +127,80 @@ fn p21_without_proof_nobody_is_promoted_before_the_old_primary_must_have_stopped
     );
 }
 
+/// A primary that is lost for so long, without a proof.
+fn lost(permit: Permit, missed: u64) -> Group {
+    group(3)
+        .unheard(0)
+        .links_down()
+        .at(1, 80, 9)
+        .at(2, 85, 9)
+        .change(move |_, seen| {
+            seen.remembered.permit = Some(permit);
+            seen.remembered.leaderless_ms = missed;
+            seen.lost_since_ms = Some(7_000);
+        })
+}
+
 #[test]
 fn whoever_is_sure_that_a_lost_primary_is_dead_approves_it() {
-    let lost = |permit, missed| {
-        group(3)
-            .unheard(0)
-            .links_down()
-            .at(1, 80, 9)
-            .at(2, 85, 9)
-            .change(move |_, seen| {
-                seen.remembered.permit = Some(permit);
-                seen.remembered.leaderless_ms = missed;
-            })
-    };
     for permit in [Permit::Never, Permit::Promises] {
         assert_eq!(plan(&lost(permit, 59_000)).to_approve, None);
         let asks = plan(&lost(permit, 60_000));
         assert_eq!(promoted(&asks), None);
         let digest = asks.to_approve.expect("it asks");
-        assert!(asks.waiting_for.unwrap().contains(&digest));
+        let words = asks.waiting_for.expect("it says what");
+        assert!(words.contains(&digest) && words.contains("shop-0 is dead"));
 
-        let approved = |digest: &str| {
+        let approved = |digest: &str, group: Group| {
             let approved = Some(digest.to_owned());
-            // A new leader has missed nobody for long.
-            plan(&lost(permit, 5_000).change(|wanted, _| wanted.approved = approved))
+            promoted(&plan(&group.change(|wanted, _| wanted.approved = approved)))
         };
-        let (pod, _) = promoted(&approved(&digest)).expect("another leads");
+        // A new leader has missed nobody for long.
+        let (pod, _) = approved(&digest, lost(permit, 5_000)).expect("another leads");
         assert_eq!(pod, "shop-2");
-        assert_eq!(promoted(&approved("0123456789abcdef")), None);
-        // It says nothing of who leads next.
-        let next = lost(permit, 60_000).change(|_, seen| {
-            status(&mut seen.members[1]).memory.reign = REIGN + 1;
-        });
-        assert_ne!(plan(&next).to_approve, Some(digest));
+        assert_eq!(approved("0123456789abcdef", lost(permit, 60_000)), None);
+        // It came back, and is lost again.
+        let again = lost(permit, 60_000).change(|_, seen| seen.lost_since_ms = Some(8_000));
+        assert_eq!(approved(&digest, again), None);
+        // Time will make it sure.
+        assert_eq!(approved(&digest, lost(Permit::Wait(900), 60_000)), None);
     }
-    assert_eq!(plan(&lost(Permit::Wait(900), 60_000)).to_approve, None);
+}
+
+#[test]
+fn nobody_is_asked_to_say_that_a_primary_is_dead_where_that_helps_nobody() {
+    let asked = |group: Group| plan(&group).to_approve;
+    assert_eq!(asked(lost(Permit::Wait(900), 60_000)), None);
+    let nobody = lost(Permit::Never, 60_000).unheard(1).unheard(2);
+    assert_eq!(asked(nobody), None, "nobody could lead");
+    let empty = lost(Permit::Never, 60_000).change(|_, seen| {
+        for member in &mut seen.members[1..] {
+            status(member).memory = Memory::default();
+        }
+    });
+    assert_eq!(asked(empty), None, "shop-0 has the data");
+    let unknown = lost(Permit::Never, 60_000).change(|_, seen| seen.lost_since_ms = None);
+    assert_eq!(asked(unknown), None, "nothing tells this loss from another");
+    // Once asked it stays so, also over a restart of the operator.
+    let digest = asked(lost(Permit::Never, 60_000)).expect("it asks");
+    let restarted = lost(Permit::Never, 0).change(|_, seen| {
+        seen.asked = Some(Asked {
+            digest: digest.clone(),
+            since_ms: 0,
+        });
+    });
+    assert_eq!(asked(restarted), Some(digest));
+}
+
+/// A lone server leads in the same reign again after it crashed.
+#[test]
+fn what_proved_a_server_dead_says_nothing_once_it_leads_again() {
+    let mut leader = Leader::new(0, 0);
+    let crashed = leader.remember(&group(3).crash(0).seen, 15_000, 0);
+    assert_eq!(crashed.proven, REIGN);
+    let leads = leader.remember(&group(3).seen, 15_000, 100);
+    assert_eq!(leads.proven, REIGN - 1);
+    assert_eq!(leads.forsworn, REIGN - 1, "nor is who led before confirmed");
 }
 
 #[test]

@@ -208,6 +208,10 @@ impl World {
     /// A pod is deleted, and has time to end well.
     pub fn evict(&mut self, pod: usize) {
         self.note(|_| format!("pod {pod} is deleted"));
+        // Two at once are no planned change.
+        if self.api.deleted != 0 {
+            self.disturb();
+        }
         self.api.deleted |= self.api.listed & (1 << pod);
     }
 

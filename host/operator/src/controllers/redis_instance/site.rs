@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hera_api::RedisInstance;
-use hera_api::conditions::progressing;
+use hera_api::conditions::{progressing, ready};
 use hera_api::meta::{
     ANNOTATION_APPROVE, ANNOTATION_FENCE, ANNOTATION_HIBERNATE, ANNOTATION_PROMOTE,
 };
@@ -176,14 +176,18 @@ impl Site<'_> {
         let Some(status) = &self.object.status else {
             return Observation::default();
         };
-        let mut conditions = status.conditions.iter();
-        let changes = conditions.find(|c| c.type_ == progressing::TYPE && c.status == "True");
+        let since = |name: &str, state: &str| {
+            let mut conditions = status.conditions.iter();
+            let found = conditions.find(|c| c.type_ == name && c.status == state)?;
+            Some(observe::millis(found.last_transition_time.0))
+        };
         Observation {
             asked: status.approval.as_ref().map(|approval| Asked {
                 digest: approval.digest.clone(),
                 since_ms: observe::millis(approval.since.0),
             }),
-            changing_since_ms: changes.map(|c| observe::millis(c.last_transition_time.0)),
+            changing_since_ms: since(progressing::TYPE, "True"),
+            lost_since_ms: since(ready::TYPE, "False"),
             served: status.version.is_some(),
             ..Observation::default()
         }

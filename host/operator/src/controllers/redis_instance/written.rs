@@ -67,12 +67,17 @@ pub async fn write_claims(site: &Site<'_>, claims: &[Claim]) -> Result<(), PassE
 /// # Errors
 /// When the API server does not take it: then nobody is told.
 pub async fn write_lists(site: &Site<'_>, lists: &[MemberList]) -> Result<(), PassError> {
-    let before = self::lists(site.live);
+    let drops = drop_any(&self::lists(site.live), lists);
+    let note = || {
+        if drops {
+            let groups = &site.shared.groups;
+            groups.note_change(&site.instance(), site.term);
+        }
+    };
+    // Also before: it may be written though no answer comes.
+    note();
     write(site, MEMBERS, json!(lists).to_string()).await?;
-    if drop_any(&before, lists) {
-        let groups = &site.shared.groups;
-        groups.note_change(&site.instance(), site.term);
-    }
+    note();
     Ok(())
 }
 
