@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::pushes::target;
+use super::pushes::{self, target};
 
 use super::claims::{Claim, last_claim, unproven};
 use super::{AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists};
@@ -221,6 +221,44 @@ fn copies<'a>(wanted: &'a Wanted, seen: &'a Observation) -> Vec<Copy<'a>> {
 
 /// The best copy, or what is waited for.
 fn choose<'a>(
+    wanted: &'a Wanted,
+    seen: &'a Observation,
+    claim: Option<&Claim>,
+) -> Result<&'a Member, String> {
+    let chosen = best(wanted, seen, claim)?;
+    let counts = pushes::members(wanted, seen);
+    let is_told_now = |member: &Member| {
+        let mut pods = counts.pods.iter();
+        !lists::is_known(seen, member) && pods.any(|peer| peer.pod_uid == member.uid())
+    };
+    let better = seen.members.iter().find(|member| {
+        member.is_running()
+            && !member.is_leaving()
+            && !asked_down(wanted, member)
+            && is_told_now(member)
+            && is_ahead(member, chosen)
+    });
+    match better.filter(|_| seen.remembered.leaderless_ms < ALL_HEARD) {
+        Some(better) => {
+            let words = "has more of the data and is about to be told who the others are";
+            Err(format!("{} {words}", better.name()))
+        }
+        None => Ok(chosen),
+    }
+}
+
+/// True if a copy has what another lacks.
+fn is_ahead(member: &Member, other: &Member) -> bool {
+    match (&member.position, &other.position) {
+        (Some(has), Some(lacks)) if member.reign() == other.reign() => {
+            has.replication_id == lacks.replication_id && has.offset > lacks.offset
+        }
+        _ => member.reign() > other.reign(),
+    }
+}
+
+/// The best of the copies that could be promoted now, or what is waited for.
+fn best<'a>(
     wanted: &'a Wanted,
     seen: &'a Observation,
     claim: Option<&Claim>,

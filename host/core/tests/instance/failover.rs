@@ -419,6 +419,33 @@ fn the_only_copy_leads_though_its_pod_is_one_too_many() {
     assert_eq!(uids, Some(vec![uid(0), uid(1)]));
 }
 
+/// Found by the simulation: it was told in the very plan that promoted another.
+#[test]
+fn the_best_copy_is_told_who_the_others_are_before_anybody_is_promoted() {
+    let untold = |waited| {
+        group(3)
+            .crash(0)
+            .links_down()
+            .at(0, 90, 9)
+            .at(1, 80, 9)
+            .at(2, 85, 9)
+            .change(move |wanted, seen| {
+                wanted.replicas = 2;
+                seen.remembered.leaderless_ms = waited;
+                status(&mut seen.members[2]).members.revision = 7;
+            })
+    };
+    let tells = plan(&untold(2_000));
+    assert_eq!(names(&tells), ["push-members"]);
+    assert!(
+        tells
+            .waiting_for
+            .is_some_and(|words| words.contains("shop-2"))
+    );
+    let in_vain = promoted(&plan(&untold(20_000))).map(|(pod, _)| pod);
+    assert_eq!(in_vain.as_deref(), Some("shop-1"));
+}
+
 /// Found by the simulation.
 #[test]
 fn one_that_is_heard_and_never_had_data_is_waited_for_by_nobody() {
