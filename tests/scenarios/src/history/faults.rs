@@ -208,8 +208,8 @@ impl World {
     /// A pod is deleted, and has time to end well.
     pub fn evict(&mut self, pod: usize) {
         self.note(|_| format!("pod {pod} is deleted"));
-        // Two at once are no planned change.
-        if self.api.deleted != 0 {
+        // An eviction waits until all are in sync (the disruption budget); who deletes does not.
+        if !self.is_settled() {
             self.disturb();
         }
         self.api.deleted |= self.api.listed & (1 << pod);
