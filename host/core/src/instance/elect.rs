@@ -1,13 +1,9 @@
 //! No primary is there: whether another may be promoted, and which (design §5, §6).
 
-use std::fmt::Write as _;
-
-use super::pushes::{self, target};
-
 use super::claims::{Claim, last_claim, unproven};
-use super::{AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists};
+use super::pushes::{self, target};
+use super::{AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists, word};
 use crate::agent::{AgentStatus, Role, ServerState};
-use crate::digest::short_hex;
 
 /// Positions that were asked for longer ago say nothing: whoever asked was stopped meanwhile, and others
 /// may have been heard since. Nobody is promoted by them any more, also not in the middle of a plan. In
@@ -15,8 +11,6 @@ use crate::digest::short_hex;
 pub const POSITIONS_GOOD_FOR_MS: u64 = 4_000;
 /// Every copy has had the chance to be heard after this, in milliseconds.
 pub(super) const ALL_HEARD: u64 = 20_000;
-/// Nobody is asked to say that a primary is dead before it was missed for so long: most come back.
-pub(super) const FOR_A_PERSON: u64 = 60_000;
 /// Copies of an instance that never had a primary.
 const FIRST_HEARD: u64 = 5_000;
 /// Agents to which a new leader has just connected, and servers that were just asked, are heard after this.
@@ -61,7 +55,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         Ok(()) => choose(wanted, seen, claim.as_ref()),
         // What somebody says helps only where another can lead.
         Err(words) => match choose(wanted, seen, claim.as_ref()) {
-            Ok(chosen) if is_dead_by_word(wanted, seen, &unproven, &words, plan) => Ok(chosen),
+            Ok(chosen) if word::is_dead(wanted, seen, &unproven, &words, plan) => Ok(chosen),
             _ if plan.to_approve.is_some() => return,
             _ => Err(words),
         },
@@ -139,56 +133,6 @@ fn wait_for_fence(seen: &Observation, unproven: &[Claim], plan: &mut Plan) -> Re
                 .to_owned(),
         ),
     }
-}
-
-/// Whether somebody has approved that those who may be the primary are dead. If not, that is asked for
-/// once no time will make it sure. The digest is of this very loss: for one that comes back and is lost
-/// again it says nothing.
-fn is_dead_by_word(
-    wanted: &Wanted,
-    seen: &Observation,
-    unproven: &[Claim],
-    words: &str,
-    plan: &mut Plan,
-) -> bool {
-    let passes = !matches!(
-        seen.remembered.permit,
-        Some(Permit::Never | Permit::Promises)
-    );
-    let member = |claim: &Claim| {
-        let mut members = seen.members.iter();
-        members.find(|member| member.uid() == claim.uid)
-    };
-    let is_heard = |claim: &Claim| member(claim).is_some_and(|m| m.agent.status().is_some());
-    let (Some(since), false) = (seen.lost_since_ms, passes || unproven.iter().any(is_heard)) else {
-        return false;
-    };
-    let mut said = format!("dead since {since}");
-    for claim in unproven {
-        let _ = write!(said, " {} {}", claim.reign, claim.uid);
-    }
-    let digest = short_hex(said.as_bytes());
-    if wanted.approved.as_deref() == Some(digest.as_str()) {
-        return true;
-    }
-    let is_asked = seen
-        .asked
-        .as_ref()
-        .is_some_and(|asked| asked.digest == digest);
-    if is_asked || seen.remembered.leaderless_ms >= FOR_A_PERSON {
-        let name = |claim: &Claim| match member(claim) {
-            Some(member) => member.name().to_owned(),
-            None => format!("a pod that is gone (uid {})", claim.uid),
-        };
-        let names: Vec<String> = unproven.iter().map(name).collect();
-        plan.waiting_for = Some(format!(
-            "{words}. To approve {digest} says that {} is dead for good: another leads then, and if it \
-             lives, what it takes in is lost",
-            names.join(", and so ")
-        ));
-        plan.to_approve = Some(digest);
-    }
-    false
 }
 
 /// A copy that could be promoted.

@@ -18,6 +18,7 @@ mod roll;
 mod surge;
 mod verdict;
 mod view;
+mod word;
 
 pub use change::set_size;
 pub use claims::{Claim, claims, last_claim, unproven};

@@ -1,7 +1,7 @@
 //! What agents are to hold.
 
-use super::elect::FOR_A_PERSON;
 use super::plan::Target;
+use super::word::FOR_A_PERSON;
 use super::{Member, MemberList, Observation, Plan, Step, Wanted, lists, surge};
 use crate::agent::{Members, Peer, ServerState};
 

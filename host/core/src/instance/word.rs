@@ -1,0 +1,60 @@
+//! A person's word that a lost primary is dead, where no time makes the operator sure (decision 012).
+
+use std::fmt::Write as _;
+
+use super::claims::Claim;
+use super::{Observation, Permit, Plan, Wanted};
+use crate::digest::short_hex;
+
+/// Nobody is asked to say that a primary is dead before it was missed for so long: most come back.
+pub(super) const FOR_A_PERSON: u64 = 60_000;
+
+/// Whether somebody has approved that those who may be the primary are dead. If not, that is asked for
+/// once no time will make it sure. The digest is of this very loss: for one that comes back and is lost
+/// again it says nothing.
+pub(super) fn is_dead(
+    wanted: &Wanted,
+    seen: &Observation,
+    unproven: &[Claim],
+    words: &str,
+    plan: &mut Plan,
+) -> bool {
+    let passes = !matches!(
+        seen.remembered.permit,
+        Some(Permit::Never | Permit::Promises)
+    );
+    let member = |claim: &Claim| {
+        let mut members = seen.members.iter();
+        members.find(|member| member.uid() == claim.uid)
+    };
+    let is_heard = |claim: &Claim| member(claim).is_some_and(|m| m.agent.status().is_some());
+    let (Some(since), false) = (seen.lost_since_ms, passes || unproven.iter().any(is_heard)) else {
+        return false;
+    };
+    let mut said = format!("dead since {since}");
+    for claim in unproven {
+        let _ = write!(said, " {} {}", claim.reign, claim.uid);
+    }
+    let digest = short_hex(said.as_bytes());
+    if wanted.approved.as_deref() == Some(digest.as_str()) {
+        return true;
+    }
+    let is_asked = seen
+        .asked
+        .as_ref()
+        .is_some_and(|asked| asked.digest == digest);
+    if is_asked || seen.remembered.leaderless_ms >= FOR_A_PERSON {
+        let name = |claim: &Claim| match member(claim) {
+            Some(member) => member.name().to_owned(),
+            None => format!("a pod that is gone (uid {})", claim.uid),
+        };
+        let names: Vec<String> = unproven.iter().map(name).collect();
+        plan.waiting_for = Some(format!(
+            "{words}. To approve {digest} says that {} is dead for good: another leads then, and if it \
+             lives, what it takes in is lost",
+            names.join(", and so ")
+        ));
+        plan.to_approve = Some(digest);
+    }
+    false
+}
