@@ -100,6 +100,13 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
     if let Some(name) = asked {
         match seen.members.iter().find(|member| member.is_called(name)) {
             None => plan.refused = Some(format!("there is no data pod {name} to promote")),
+            Some(member)
+                if !wanted.keeps(member.ordinal)
+                    && (surge::temporary(wanted, seen) != Some(member.ordinal)
+                        || goes_with_its_claim(member)) =>
+            {
+                plan.refused = Some(format!("{name} is one too many, and about to go"));
+            }
             Some(member) if !member.is_in_sync(primary) || !lists::is_latest(seen, member) => {
                 plan.refused = Some(format!("{name} is not in sync, and is promoted once it is"));
             }
@@ -156,12 +163,20 @@ pub(super) fn successor<'a>(
             && !member.is_leaving()
             && member.is_in_sync(primary)
             // Who waits for its end cannot wait for that.
-            && (member.is_saved() || primary.is_leaving())
+            && ((member.is_saved() && !goes_with_its_claim(member)) || primary.is_leaving())
             && lists::is_latest(seen, member)
             && !wanted.fenced.iter().any(|name| name == member.name())
     });
     // The temporary pod has the highest ordinal.
     able.min_by_key(|member| (is_outdated(wanted, member).is_some(), member.ordinal))
+}
+
+/// What it has goes with its pod as long as its claim says so.
+fn goes_with_its_claim(member: &Member) -> bool {
+    member
+        .claim
+        .as_ref()
+        .is_some_and(|claim| claim.goes_with_pod)
 }
 
 pub(super) fn begin(

@@ -320,6 +320,31 @@ fn a_claim_is_tied_to_its_pod_only_once_a_pod_that_stays_leads() {
     );
 }
 
+/// Found by the simulation: its claim, and what it took in as the primary, went with it.
+#[test]
+fn a_temporary_pod_that_is_about_to_go_is_promoted_for_nobody() {
+    let asked = |group: Group| {
+        let plan = plan(&group.change(|wanted, _| wanted.promote = Some("shop-2".to_owned())));
+        (plan.is_disruptive(), plan.refused)
+    };
+    let needed = joined(2);
+    assert!(asked(needed).0, "it may lead meanwhile");
+    let over = || {
+        joined(2).change(|wanted, seen| {
+            for member in &mut seen.members {
+                member.pod.as_mut().unwrap().revision = Some(wanted.pod_revision.clone());
+            }
+        })
+    };
+    let is_refused = |(_, refused): (bool, Option<String>)| {
+        refused.is_some_and(|words| words.contains("about to go"))
+    };
+    assert!(is_refused(asked(over())));
+    let tied =
+        joined(2).change(|_, seen| seen.members[2].claim.as_mut().unwrap().goes_with_pod = true);
+    assert!(is_refused(asked(tied)), "its claim says that it goes");
+}
+
 #[test]
 fn none_comes_while_the_claim_of_the_last_one_goes() {
     let going = surging(1).outdated(&[0]).change(|_, seen| {
