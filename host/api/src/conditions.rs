@@ -128,6 +128,8 @@ reasons! {
         FENCED_PRIMARY = "FencedPrimary",
         /// True: a roll waits for longer than it should; the message says for what and since when.
         ROLL_STOPPED = "RollStopped",
+        /// True: a roll failed, and its pods went back to what they were before.
+        ROLLED_BACK = "RolledBack",
         /// True: an annotation asks for what cannot be done; the message says why.
         REQUEST_REFUSED = "RequestRefused",
         /// True: the primary could not hand over, so what needed it waits.

@@ -19,8 +19,8 @@ pub mod validate;
 pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
 pub use spec::{
-    Aof, Auth, ConfigMapKeyRef, Durability, Failover, Fsync, Persistence, PodTemplate, Policies,
-    PolicySource, Preset, Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef, ShadowSource,
-    Surge, UpdateMode, UpdateStrategy, UserSpec,
+    Aof, Auth, ConfigMapKeyRef, Durability, Failover, Fsync, OnFailure, Persistence, PodTemplate,
+    Policies, PolicySource, Preset, Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef,
+    ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
 };
 pub use status::{Approval, Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict};

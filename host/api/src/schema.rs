@@ -32,6 +32,9 @@ pub(crate) const HANG_AFTER: &str = "self.matches('^[0-9]{1,6}(ms|s|m)$') && dur
 /// What `updateStrategy.maxWait` may be.
 pub(crate) const MAX_WAIT: &str = "self.matches('^[0-9]{1,6}(s|m|h)$') && duration(self) >= duration('1m') && \
     duration(self) <= duration('8760h')";
+/// What `updateStrategy.progressDeadline` may be.
+pub(crate) const PROGRESS_DEADLINE: &str = "self.matches('^[0-9]{1,6}(s|m|h)$') && duration(self) >= duration('1m') && \
+    duration(self) <= duration('24h')";
 
 /// Most directives in `config`.
 pub(crate) const MAX_DIRECTIVES: usize = 128;

@@ -1,4 +1,4 @@
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 
 /// What rendering needs beside the spec.
 #[derive(Clone, Debug)]
@@ -18,6 +18,9 @@ pub struct Context {
     pub image: String,
     /// The image that brings the agent.
     pub agent_image: String,
+    /// The template that pods go back to, while a roll to what the spec says has failed: what of it
+    /// decides about the revision.
+    pub way_back: Option<PodTemplateSpec>,
     /// The StatefulSet, if it is there already.
     pub live: Option<LiveStatefulSet>,
 }

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::{Context, metadata, pod_revision};
+use crate::{Context, former, metadata, pod_revision};
 
 /// Where the data is.
 pub const MOUNT_DATA: &str = "/data";
@@ -29,6 +29,8 @@ pub const MOUNT_ACL: &str = "/etc/hera/acl";
 /// Where the agents' certificate is.
 pub const MOUNT_TLS: &str = "/etc/hera/tls";
 
+/// Variable that tells the agent which server it starts.
+pub(crate) const ENGINE: &str = "HERA_ENGINE";
 /// The user as which all runs: that of the stock images of both engines.
 const USER: i64 = 999;
 /// Time for a handover, for waiting on replicas, and for writing little data.
@@ -49,14 +51,18 @@ pub(crate) fn build_template(v: &Validated, ctx: &Context, has_claim: bool) -> P
     labels.extend(metadata::selector_labels(v));
     let mut annotations = v.pod.annotations.clone();
     annotations.insert(ANNOTATION_REVISION.to_owned(), pod_revision(v, ctx));
-    PodTemplateSpec {
+    let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
             annotations: Some(annotations),
             ..ObjectMeta::default()
         }),
         spec: Some(build_spec(v, ctx, has_claim)),
+    };
+    if let Some(former) = &ctx.way_back {
+        former::restore(&mut template, former);
     }
+    template
 }
 
 fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
@@ -213,7 +219,7 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
         downward("POD_NAMESPACE", "metadata.namespace"),
         downward("POD_UID", "metadata.uid"),
         downward("POD_IP", "status.podIP"),
-        plain("HERA_ENGINE", v.engine.as_str()),
+        plain(ENGINE, v.engine.as_str()),
         plain("HERA_OBJECT_UID", &ctx.uid),
         truth("HERA_LONE", ctx.replicas == 1),
         truth("HERA_VOLATILE", !v.persistence.is_on()),

@@ -1,7 +1,9 @@
 use std::fmt::Write as _;
 
+use hera_api::meta::ANNOTATION_REVISION;
 use hera_api::validate::Validated;
 use hera_core::digest;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Value, json};
 
 use crate::Context;
@@ -39,8 +41,12 @@ pub fn roll_hash(v: &Validated, image: &str) -> String {
         .collect()
 }
 
-/// The revision of a pod: [`roll_hash`], and the restart that somebody asked for.
+/// The revision of a pod: [`roll_hash`], and the restart that somebody asked for; or that of the
+/// template that pods go back to.
 pub fn pod_revision(v: &Validated, ctx: &Context) -> String {
+    if let Some(revision) = ctx.way_back.as_ref().and_then(template_revision) {
+        return revision.to_owned();
+    }
     let hash = roll_hash(v, &ctx.image);
     match &ctx.restart {
         None => hash,
@@ -50,6 +56,12 @@ pub fn pod_revision(v: &Validated, ctx: &Context) -> String {
             format!("{hash}-{short}")
         }
     }
+}
+
+/// The revision of the pods that are made from a template.
+pub fn template_revision(template: &PodTemplateSpec) -> Option<&str> {
+    let annotations = template.metadata.as_ref()?.annotations.as_ref()?;
+    annotations.get(ANNOTATION_REVISION).map(String::as_str)
 }
 
 /// JSON with sorted keys and without nulls, so that neither a feature of the JSON library nor a

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hera_api::Engine;
-use hera_api::validate::Validated;
+use hera_api::validate::{Validated, parse_memory_size};
 use hera_core::agent::ServerConfig;
 
 use crate::Context;
@@ -12,6 +12,8 @@ use crate::Context;
 const BACKLOG: u64 = 64 << 20;
 /// Most that is taken for it unasked.
 const MAX_BACKLOG: u64 = 512 << 20;
+/// What a container must have the memory for.
+const TAKES_MEMORY: [&str; 2] = ["maxmemory", "repl-backlog-size"];
 /// Seconds since a replica's last word after which it does not count for `min-replicas-to-write`.
 const MAX_LAG: &str = "10";
 
@@ -32,6 +34,29 @@ pub fn directives(v: &Validated) -> BTreeMap<String, String> {
     all.extend(v.config.clone());
     all.extend(decided(v));
     all
+}
+
+/// Gives no server more memory to fill than it has in `known`, the configuration before: for as long
+/// as a pod is left whose container was made with less memory than the spec has by now. It would be
+/// killed for it (P51), and in a roll that waits for an approval it is left for days.
+pub fn hold_back(wanted: &mut ServerConfig, known: &ServerConfig) {
+    for name in TAKES_MEMORY {
+        let Some(before) = known.directives.get(name) else {
+            continue;
+        };
+        let after = wanted.directives.get(name).map(String::as_str);
+        if size(before) < after.map_or(u64::MAX, size) {
+            wanted.directives.insert(name.to_owned(), before.clone());
+        }
+    }
+}
+
+/// In bytes; 0, and what the server would not read, is no bound.
+fn size(text: &str) -> u64 {
+    match parse_memory_size(text) {
+        Ok(0) | Err(_) => u64::MAX,
+        Ok(bytes) => bytes,
+    }
 }
 
 fn defaults(v: &Validated) -> BTreeMap<String, String> {
@@ -102,4 +127,50 @@ fn backlog(v: &Validated) -> u64 {
 /// Valkey began at 7.2.
 fn since_7_0(v: &Validated) -> bool {
     v.engine == Engine::Valkey || v.version.major >= 7
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> ServerConfig {
+        let pairs = pairs.iter();
+        ServerConfig {
+            owner: "uid".to_owned(),
+            revision: 1,
+            directives: pairs
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            from_spec: Default::default(),
+        }
+    }
+
+    fn held_back(wanted: &[(&str, &str)], known: &[(&str, &str)]) -> ServerConfig {
+        let mut wanted = config(wanted);
+        hold_back(&mut wanted, &config(known));
+        wanted
+    }
+
+    #[test]
+    fn more_memory_waits_for_the_containers_and_less_does_not() {
+        let small = [("maxmemory", "100mb"), ("repl-backlog-size", "1048576")];
+        let large = [("maxmemory", "209715200"), ("repl-backlog-size", "4mb")];
+        assert_eq!(held_back(&large, &small), config(&small));
+        assert_eq!(held_back(&small, &large), config(&small));
+    }
+
+    #[test]
+    fn no_bound_is_more_than_any() {
+        let bound = [("maxmemory", "100mb")];
+        assert_eq!(held_back(&[], &bound), config(&bound));
+        assert_eq!(held_back(&[("maxmemory", "0")], &bound), config(&bound));
+        assert_eq!(held_back(&bound, &[]), config(&bound));
+        assert_eq!(held_back(&bound, &[("maxmemory", "0")]), config(&bound));
+    }
+
+    #[test]
+    fn everything_else_changes_at_once() {
+        let (before, after) = ([("hz", "10")], [("hz", "20")]);
+        assert_eq!(held_back(&after, &before), config(&after));
+    }
 }

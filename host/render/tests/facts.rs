@@ -15,9 +15,10 @@ use hera_render::{
     AddressFamily, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner, PodEndpoint, build_claim,
     build_claim_patch, build_client_service, build_disruption_budget, build_endpoint_slice,
     build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, goes_with,
-    pod_selector, selector_labels, server_config,
+    pod_revision, pod_selector, selector_labels, server_config, template_revision,
 };
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PodTemplateSpec};
 use serde_json::{Value, json};
 
 use support::{REPLICAS, context, sample, validated};
@@ -438,5 +439,51 @@ fn the_catalog_that_is_shipped_has_an_image_for_the_sample() {
     assert_eq!(
         catalog.resolve(v.engine, v.version).map(|(image, _)| image),
         Ok("docker.io/library/redis:7.2")
+    );
+}
+
+#[test]
+fn on_the_way_back_a_pod_is_what_it_was_and_is_told_what_holds_today() {
+    let former = validated(&sample());
+    let before = build_stateful_set(&former, &context(&former));
+    let changed = sample()
+        .replace("version: \"7.2\"", "engine: valkey\n  version: \"8.1\"")
+        .replace("memory: \"512Mi\"", "memory: \"2Gi\"");
+    let v = validated(&changed);
+    let ctx = |template: Option<PodTemplateSpec>| Context {
+        replicas: 3,
+        agent_image: "registry.example/hera-operator:0.2.0".into(),
+        way_back: template,
+        ..context(&v)
+    };
+    let template = |set: StatefulSet| set.spec.unwrap().template;
+    let forward = template(build_stateful_set(&v, &ctx(None)));
+    let before = template(before);
+    let back = template(build_stateful_set(&v, &ctx(Some(before.clone()))));
+    let look = |template: &PodTemplateSpec| {
+        let spec = template.spec.clone().unwrap();
+        let server = spec.containers.into_iter().next().unwrap();
+        let agent = spec.init_containers.unwrap().into_iter().next().unwrap();
+        let told = |name: &str| {
+            let mut env = server.env.iter().flatten();
+            env.find(|v| v.name == name).and_then(|v| v.value.clone())
+        };
+        let revision = template_revision(template).map(str::to_owned);
+        let was = (revision, server.image.clone(), told("HERA_ENGINE"));
+        let resources = (server.resources.clone(), agent.resources.clone());
+        let today = (agent.image.clone(), told("HERA_LONE"));
+        ((was, resources), today)
+    };
+    assert_eq!(look(&back).0, look(&before).0);
+    assert_ne!(look(&back).0.0, look(&forward).0.0);
+    assert_ne!(look(&back).0.1, look(&forward).0.1);
+    assert_eq!(look(&back).1, look(&forward).1);
+    assert_ne!(look(&back).1, look(&before).1);
+    // The next pass takes what it finds in the live object.
+    let again = template(build_stateful_set(&v, &ctx(Some(back.clone()))));
+    assert_eq!(again, back);
+    assert_eq!(
+        pod_revision(&v, &ctx(Some(back.clone()))),
+        pod_revision(&former, &context(&former))
     );
 }

@@ -116,6 +116,7 @@ fn a_new_operator_or_agent_rolls_no_pod() {
     let old = context(&v);
     let new = Context {
         restart: None,
+        way_back: None,
         agent_image: "registry.example/hera-operator:0.2.0".into(),
         generation: 8,
         ..old.clone()
@@ -162,6 +163,10 @@ fn what_is_applied_live_rolls_no_pod_and_what_needs_one_does() {
         ),
         ("paused: true", "updateStrategy: {mode: Supervised}"),
         ("paused: true", "updateStrategy: {surge: Off, maxWait: 1h}"),
+        (
+            "paused: true",
+            "updateStrategy: {onFailure: Rollback, progressDeadline: 1h}",
+        ),
     ] {
         assert!(EVERYTHING.contains(from), "{from}");
         assert_eq!(

@@ -11,7 +11,7 @@ pub use access::{Auth, Preset, SecretKeyRef, SecretRef, UserSpec};
 pub use persistence::{Aof, Fsync, Persistence, Rdb, ReclaimPolicy};
 pub use pod::PodTemplate;
 pub use policies::{ConfigMapKeyRef, Policies, PolicySource, ShadowSource};
-pub use replication::{Durability, Failover, Surge, UpdateMode, UpdateStrategy};
+pub use replication::{Durability, Failover, OnFailure, Surge, UpdateMode, UpdateStrategy};
 pub use resources::Resources;
 
 pub(crate) fn yes() -> bool {

@@ -87,6 +87,19 @@ pub struct UpdateStrategy {
     #[schemars(length(max = duration::MAX_LENGTH))]
     #[x_kube(validation = Rule::new(schema::MAX_WAIT).message(messages::MAX_WAIT))]
     pub max_wait: String,
+
+    /// How long a pod may take until it is in sync before the roll counts as stopped (condition
+    /// Degraded) and onFailure applies. From 1m to 24h.
+    #[serde(default = "default_progress_deadline")]
+    #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::PROGRESS_DEADLINE).message(messages::PROGRESS_DEADLINE))]
+    pub progress_deadline: String,
+
+    /// Stop: a roll that does not get on stands still, and says why. Rollback: if the server of a new
+    /// pod does not even run by then, the pods go back to what they were before, unless one of the
+    /// new ones leads, or the former version could not read what the new one wrote.
+    #[serde(default)]
+    pub on_failure: OnFailure,
 }
 
 impl Default for UpdateStrategy {
@@ -95,12 +108,18 @@ impl Default for UpdateStrategy {
             mode: UpdateMode::default(),
             surge: Surge::default(),
             max_wait: default_max_wait(),
+            progress_deadline: default_progress_deadline(),
+            on_failure: OnFailure::default(),
         }
     }
 }
 
 fn default_max_wait() -> String {
     "168h".to_owned()
+}
+
+fn default_progress_deadline() -> String {
+    "10m".to_owned()
 }
 
 impl UpdateStrategy {
@@ -127,4 +146,14 @@ pub enum Surge {
     Auto,
     /// No temporary pod.
     Off,
+}
+
+/// What becomes of a roll that does not get on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnFailure {
+    /// It stands still until what it waits for comes, or the spec changes.
+    #[default]
+    Stop,
+    /// The pods go back to what they were before, until the spec changes.
+    Rollback,
 }

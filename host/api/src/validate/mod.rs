@@ -15,7 +15,7 @@ mod users;
 use std::collections::BTreeMap;
 
 use crate::names::{InstanceName, NameError};
-use crate::spec::{PodTemplate, PolicySource, Resources, Surge, UpdateMode};
+use crate::spec::{OnFailure, PodTemplate, PolicySource, Resources, Surge, UpdateMode};
 use crate::{Engine, RedisInstanceSpec, ServerVersion};
 
 pub use error::{Invalid, InvalidSpec};
@@ -54,6 +54,10 @@ pub struct Validated {
     pub surge: Surge,
     /// Milliseconds that a step may wait for an approval.
     pub max_wait_ms: u64,
+    /// Milliseconds that a pod of a new revision may take until it is in sync.
+    pub progress_deadline_ms: u64,
+    /// What becomes of a roll that does not get on.
+    pub on_failure: OnFailure,
     /// What the server's container asks for and may use.
     pub resources: Resources,
     /// What is known about memory.
@@ -108,6 +112,8 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
         update_mode: replication.update_mode,
         surge: replication.surge,
         max_wait_ms: replication.max_wait_ms,
+        progress_deadline_ms: replication.progress_deadline_ms,
+        on_failure: replication.on_failure,
         resources: spec.resources.clone(),
         memory,
         persistence,

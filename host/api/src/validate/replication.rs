@@ -1,11 +1,12 @@
 use super::error::Problems;
 use super::messages;
-use crate::spec::{Surge, UpdateMode};
+use crate::spec::{OnFailure, Surge, UpdateMode};
 use crate::{RedisInstanceSpec, duration};
 
 const SECOND: u64 = 1000;
 const LONGEST: u64 = 300 * SECOND;
 const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 24 * 60 * MINUTE;
 const YEAR: u64 = 8760 * 60 * MINUTE;
 const DEFAULT_FENCE_AFTER: u64 = 15 * SECOND;
 /// Most data pods of an instance.
@@ -29,6 +30,8 @@ pub(super) struct Replication {
     pub(super) update_mode: UpdateMode,
     pub(super) surge: Surge,
     pub(super) max_wait_ms: u64,
+    pub(super) progress_deadline_ms: u64,
+    pub(super) on_failure: OnFailure,
 }
 
 pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Replication {
@@ -76,6 +79,13 @@ pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Repl
             |millis| (MINUTE..=YEAR).contains(&millis),
             messages::MAX_WAIT,
         ),
+        progress_deadline_ms: millis(
+            "spec.updateStrategy.progressDeadline",
+            &spec.update_strategy.progress_deadline,
+            |millis| (MINUTE..=DAY).contains(&millis),
+            messages::PROGRESS_DEADLINE,
+        ),
+        on_failure: spec.update_strategy.on_failure,
     }
 }
 

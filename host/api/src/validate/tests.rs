@@ -47,7 +47,8 @@ fn a_spec_as_the_api_server_stores_it_is_the_same_as_the_users() {
         "persistence": {"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"},
         "auth": {"defaultUser": false}, "durability": {"minReplicasToWrite": 0},
         "failover": {"fenceAfter": "15s", "hangAfter": "10s"},
-        "updateStrategy": {"mode": "Unsupervised", "surge": "Auto", "maxWait": "168h"},
+        "updateStrategy": {"mode": "Unsupervised", "surge": "Auto", "maxWait": "168h",
+            "progressDeadline": "10m", "onFailure": "Stop"},
     });
     assert_eq!(good(stored), good(json!({})));
 }
@@ -426,6 +427,25 @@ fn a_wait_for_approval_is_bounded_between_a_minute_and_a_year() {
             format!("spec.updateStrategy.maxWait: {}", messages::MAX_WAIT)
         );
     }
+}
+
+#[test]
+fn a_pod_of_a_new_revision_has_between_a_minute_and_a_day_and_nothing_goes_back_unasked() {
+    let deadline = |text: &str| json!({"updateStrategy": {"progressDeadline": text}});
+    assert_eq!(good(json!({})).progress_deadline_ms, 600_000);
+    assert_eq!(good(deadline("24h")).progress_deadline_ms, 86_400_000);
+    for text in ["", "0s", "59s", "25h", "1d"] {
+        assert_eq!(
+            words(deadline(text)),
+            format!(
+                "spec.updateStrategy.progressDeadline: {}",
+                messages::PROGRESS_DEADLINE
+            )
+        );
+    }
+    assert_eq!(good(json!({})).on_failure, OnFailure::Stop);
+    let back = json!({"updateStrategy": {"onFailure": "Rollback"}});
+    assert_eq!(good(back).on_failure, OnFailure::Rollback);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod observation;
 mod plan;
 mod pushes;
 mod roll;
+mod rollback;
 mod surge;
 mod verdict;
 mod view;
@@ -32,7 +33,7 @@ pub use observation::{
 };
 pub use plan::{Plan, PlannedStep, Stall, Step, Target};
 pub use pushes::{members, told};
-pub use roll::PROGRESS_DEADLINE;
+pub use rollback::{is_of, is_proven, why_failed};
 pub use surge::{claim_goes, temporary};
 pub use verdict::{Cause, Lagging, Stranded, Verdict, verdict};
 pub use view::{

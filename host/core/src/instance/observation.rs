@@ -27,6 +27,8 @@ pub struct Wanted {
     pub approved: Option<String>,
     /// Milliseconds that a step may wait for an approval.
     pub max_wait_ms: u64,
+    /// Milliseconds that a pod of a new revision may take until it is in sync.
+    pub progress_deadline_ms: u64,
     /// A temporary pod may be added while others are replaced.
     pub surge: bool,
     /// Below how many replicas in sync the primary refuses writes.
@@ -197,6 +199,8 @@ pub struct PodView {
     pub deleting: bool,
     /// Finished for good (phase Failed or Succeeded), as after an eviction.
     pub finished: bool,
+    /// The kubelet says that it is ready.
+    pub ready: bool,
     /// The kubelet says that the server's container is terminated, and it is not started again yet.
     pub terminated: bool,
     /// The node that it runs on.

@@ -7,9 +7,6 @@ use super::{AgentView, Member, Observation, Plan, Wanted, surge};
 use crate::agent::Role;
 use crate::digest::short_hex;
 
-/// A pod that is not in sync after this, in milliseconds, needs attention.
-pub const PROGRESS_DEADLINE: u64 = 600_000;
-
 /// Replaces the next outdated pod, if all others are as they should be.
 pub(super) fn replace(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     let temporary = surge::temporary(wanted, seen);
@@ -39,6 +36,7 @@ pub(super) fn replace(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     };
     if let Some(other) = waits_for(wanted, seen, member) {
         wait(
+            wanted,
             seen,
             format!("{reason}; it waits until {}", other.what),
             other.since_ms,
@@ -177,8 +175,14 @@ fn in_sync(wanted: &Wanted, seen: &Observation, member: &Member) -> Other {
     }
 }
 
-fn wait(seen: &Observation, words: String, since_ms: Option<u64>, plan: &mut Plan) {
-    let late = |since: &u64| seen.now_ms.saturating_sub(*since) > PROGRESS_DEADLINE;
+fn wait(
+    wanted: &Wanted,
+    seen: &Observation,
+    words: String,
+    since_ms: Option<u64>,
+    plan: &mut Plan,
+) {
+    let late = |since: &u64| seen.now_ms.saturating_sub(*since) > wanted.progress_deadline_ms;
     plan.stalled = since_ms.filter(late).map(|since_ms| Stall {
         step: words.clone(),
         since_ms,
@@ -191,7 +195,7 @@ fn wait_for_last(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &m
     if let Some(away) = away(wanted, seen, primary) {
         let other = in_sync(wanted, seen, away);
         let words = format!("there is one pod more than wanted until {}", other.what);
-        wait(seen, words, other.since_ms, plan);
+        wait(wanted, seen, words, other.since_ms, plan);
     }
 }
 
@@ -209,7 +213,7 @@ pub(super) fn wait_for_heir(
             "{name} leads and is one too many: it hands over once {}",
             other.what
         );
-        wait(seen, words, other.since_ms, plan);
+        wait(wanted, seen, words, other.since_ms, plan);
     }
 }
 
@@ -223,7 +227,7 @@ fn away<'a>(wanted: &Wanted, seen: &'a Observation, primary: &Member) -> Option<
 }
 
 /// True if its server may serve although nobody hears it: what is unknown is not acted upon.
-fn may_serve(member: &Member) -> bool {
+pub(super) fn may_serve(member: &Member) -> bool {
     let Some(pod) = &member.pod else {
         return false;
     };

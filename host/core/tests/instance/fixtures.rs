@@ -11,6 +11,7 @@ use hera_core::instance::{
 
 pub const GIB: u64 = 1 << 30;
 pub const HOUR: u64 = 3_600_000;
+pub const PROGRESS_DEADLINE: u64 = 600_000;
 
 pub fn wanted() -> Wanted {
     Wanted {
@@ -24,6 +25,7 @@ pub fn wanted() -> Wanted {
         supervised: false,
         approved: None,
         max_wait_ms: 168 * HOUR,
+        progress_deadline_ms: PROGRESS_DEADLINE,
         // The stories about temporary pods turn it on.
         surge: false,
         min_replicas_to_write: 0,

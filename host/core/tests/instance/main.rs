@@ -12,6 +12,7 @@ mod handovers;
 mod lists;
 mod nodes;
 mod properties;
+mod rollback;
 mod surge;
 mod view;
 mod world;

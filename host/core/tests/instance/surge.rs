@@ -2,11 +2,13 @@
 
 use hera_core::agent::Role;
 use hera_core::instance::{
-    AgentView, Asked, MemberList, PROGRESS_DEADLINE, Permit, Plan, Step, claim_goes, decide,
-    members, set_size, temporary, verdict,
+    AgentView, Asked, MemberList, Permit, Plan, Step, claim_goes, decide, members, set_size,
+    temporary, verdict,
 };
 
-use crate::fixtures::{Group, HOUR, REIGN, address, claim, group, member, plan, status, uid};
+use crate::fixtures::{
+    Group, HOUR, PROGRESS_DEADLINE, REIGN, address, claim, group, member, plan, status, uid,
+};
 use crate::world::World;
 
 fn surging(replicas: u32) -> Group {

@@ -35,6 +35,7 @@ mod operator;
 mod outages;
 mod policies;
 mod replicas;
+mod rollback;
 mod scene;
 mod shadows;
 mod sources;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let all = [
         changes::ALL,
         bad_policies::ALL,
+        rollback::ALL,
         lifecycle::ALL,
         policies::ALL,
         oncall::ALL,

@@ -273,13 +273,19 @@ async fn without_volumes_an_instance_comes_back_empty(space: &Space<'_>) -> Resu
     Ok(())
 }
 
-/// Replicas are replaced at once; the primary only after exactly this step was approved.
+/// Replicas are replaced at once; the primary only after exactly this step was approved. Until its
+/// container has more memory, its server takes no more (P51).
 async fn somebody_approves_the_step_that_touches_the_primary(space: &Space<'_>) -> Result<()> {
     let spec = json!({"updateStrategy": {"mode": "Supervised"}});
     let instance = group(space, spec).await?;
     let primary = instance.primary_pod().await?;
+    let takes = async || -> Result<u64> {
+        let primary = instance.primary_pod().await?;
+        Ok(instance.info_at(&primary, "maxmemory").await?.parse()?)
+    };
+    let before = takes().await?;
     instance
-        .patch_spec(json!({"podTemplate": {"annotations": {"rolled": "yes"}}}))
+        .patch_spec(json!({"resources": {"limits": {"memory": "192Mi"}}}))
         .await?;
     let what = "it waits for an approval";
     let words = wait_for(what, 2 * SOME, async || {
@@ -304,6 +310,8 @@ async fn somebody_approves_the_step_that_touches_the_primary(space: &Space<'_>) 
     wait_shown(space, &["waits", &command]).await?;
     let same = instance.primary_pod().await?;
     ensure!(same.uid() == primary.uid(), "the primary was touched");
+    let now = takes().await?;
+    ensure!(now == before, "it takes {now} bytes instead of {before}");
 
     ask(space, &["approve", "group", "0123456789abcdef"]).await?;
     wait_shown(space, &[&command]).await?;
@@ -312,6 +320,12 @@ async fn somebody_approves_the_step_that_touches_the_primary(space: &Space<'_>) 
     wait_in_sync(&instance, 3).await?;
     let tree = wait_shown(space, &["handed over to"]).await?;
     ensure!(!tree.contains("hera approve"), "{tree}");
+    wait_for("it takes more memory", SOME, async || {
+        let now = takes().await?;
+        ensure!(now > before, "it takes {now} bytes, as before");
+        Ok(())
+    })
+    .await?;
     Ok(())
 }
 

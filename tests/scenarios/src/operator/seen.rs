@@ -66,6 +66,7 @@ pub fn wanted() -> Wanted {
         supervised: false,
         approved: None,
         max_wait_ms: 0,
+        progress_deadline_ms: 0,
         surge: false,
         min_replicas_to_write: 0,
         hibernate: false,

@@ -1,7 +1,8 @@
 //! Makes the child objects be as the spec wants them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use hera_api::meta::ANNOTATION_REVISION;
 use hera_api::validate::Validated;
 use hera_core::acl::AclSet;
 use hera_core::agent::ServerConfig;
@@ -11,21 +12,22 @@ use hera_render::{
     TlsFiles, build_acl_secret, build_app_secret, build_claim, build_claim_patch,
     build_client_service, build_config_map, build_disruption_budget, build_headless_service,
     build_replicas_service, build_stateful_set, build_system_secret, build_tls_secret, goes_with,
+    pod_revision, server_config,
 };
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::api::{Api, PostParams};
 
-use super::image::SOURCE_ANNOTATION;
-use super::observe::Live;
+use super::observe::{Live, memory_limit};
 use crate::shared::Shared;
 
 /// What the children are made from.
 pub struct Inputs<'a> {
     pub v: &'a Validated,
     pub ctx: &'a Context,
-    pub image_source: &'a str,
+    /// Annotations of the StatefulSet.
+    pub annotations: &'a BTreeMap<String, String>,
     pub config: &'a ServerConfig,
     pub acl: &'a AclSet,
     pub app: Option<&'a AppCredentials>,
@@ -48,7 +50,7 @@ pub async fn apply(
     let Inputs {
         v,
         ctx,
-        image_source,
+        annotations,
         config,
         acl,
         app,
@@ -96,8 +98,7 @@ pub async fn apply(
     apply_budget(shared, inputs).await?;
     apply_claims(shared, inputs, live).await?;
     let mut set = build_stateful_set(v, ctx);
-    set.annotations_mut()
-        .insert(SOURCE_ANNOTATION.to_owned(), image_source.to_owned());
+    set.annotations_mut().extend(annotations.clone());
     applier.apply(namespace, &ctx.uid, &set).await?;
     grow_claims(shared, inputs, live).await
 }
@@ -204,10 +205,28 @@ pub fn live_stateful_set(live: &Live) -> Option<LiveStatefulSet> {
     Some(LiveStatefulSet { claim_templates })
 }
 
+/// True while the container of a server may have less memory than the spec says: one that was made of
+/// another revision, or is to be made of the former one, or that nobody has seen at work yet.
+pub fn lacks_memory(live: &Live, v: &Validated, ctx: &Context, serves: bool) -> bool {
+    let revision = pod_revision(v, ctx);
+    let other = |pod: &&Pod| pod.annotations().get(ANNOTATION_REVISION) != Some(&revision);
+    let outdated = live.pods.values().filter(other);
+    let outdated = outdated.filter_map(|pod| pod.spec.as_ref());
+    let former = ctx
+        .way_back
+        .iter()
+        .filter_map(|former| former.spec.as_ref());
+    let mut limits = outdated.chain(former).filter_map(memory_limit);
+    let has_less = |limit| v.memory.limit.is_none_or(|wanted| limit < wanted);
+    !serves || limits.any(has_less)
+}
+
 /// The configuration to be in force: a new revision if its content is new, above what the agent holds.
+/// While a server `lacks_memory` none gets more to fill than before.
 pub fn next_config(
     live: &Live,
     mut wanted: ServerConfig,
+    lacks_memory: bool,
     at_agent: u64,
     first: u64,
 ) -> ServerConfig {
@@ -217,6 +236,9 @@ pub fn next_config(
         .and_then(|map| map.data.as_ref()?.get(CONFIG_KEY))
         .and_then(|text| serde_json::from_str::<ServerConfig>(text).ok())
         .filter(|config| config.owner == wanted.owner);
+    if let Some(known) = known.as_ref().filter(|_| lacks_memory) {
+        server_config::hold_back(&mut wanted, known);
+    }
     wanted.revision = match known {
         Some(known) if known.directives == wanted.directives && known.revision >= at_agent => {
             known.revision

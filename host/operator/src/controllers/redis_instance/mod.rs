@@ -14,6 +14,7 @@ mod pass;
 mod rights;
 mod site;
 mod status;
+mod way_back;
 mod written;
 
 use std::sync::Arc;

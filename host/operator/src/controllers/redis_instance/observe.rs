@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hera_api::meta::LABEL_INSTANCE;
 use hera_api::names::{InstanceName, SERVER_CONTAINER};
-use hera_api::quantity;
+use hera_api::quantity::{self, units};
 use hera_core::instance::{ClaimView, NodeState, PodView};
 use hera_render::{goes_with, is_temporary};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ContainerStatus, Event, PersistentVolumeClaim, Pod, Secret,
+    ConfigMap, ContainerStatus, Event, PersistentVolumeClaim, Pod, PodSpec, PodTemplateSpec, Secret,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -159,6 +159,11 @@ pub fn pod_view(pod: &Pod) -> PodView {
         uid: pod.uid().unwrap_or_default(),
         ip: status.pod_ip.clone().filter(|ip| !ip.is_empty()),
         since_ms: unready_since(pod),
+        ready: status
+            .conditions
+            .iter()
+            .flatten()
+            .any(|c| c.type_ == "Ready" && c.status == "True"),
         revision: pod
             .annotations()
             .get(hera_api::meta::ANNOTATION_REVISION)
@@ -180,6 +185,14 @@ pub fn pod_view(pod: &Pod) -> PodView {
             .flatten()
             .find_map(waiting),
     }
+}
+
+/// What its server's container may use, in bytes; none without a limit.
+pub fn memory_limit(spec: &PodSpec) -> Option<u64> {
+    let mut containers = spec.containers.iter();
+    let server = containers.find(|c| c.name == SERVER_CONTAINER)?;
+    let limits = server.resources.as_ref()?.limits.as_ref()?;
+    units(limits.get("memory")?).ok()
 }
 
 /// When it was made, or ceased to be ready.
@@ -252,7 +265,11 @@ fn addresses(slice: Option<&EndpointSlice>) -> Vec<String> {
 
 /// The server's image in the live StatefulSet.
 pub fn live_image(live: &Live) -> Option<String> {
-    let template = &live.stateful_set.as_ref()?.spec.as_ref()?.template;
+    template_image(&live.stateful_set.as_ref()?.spec.as_ref()?.template)
+}
+
+/// The server's image in a template.
+pub fn template_image(template: &PodTemplateSpec) -> Option<String> {
     let containers = &template.spec.as_ref()?.containers;
     containers
         .iter()

@@ -1,6 +1,6 @@
 //! One pass over one instance.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::debug;
 
-use super::observe::{self, Live};
+use super::observe::{self, Live, template_image};
 use super::site::{self, Site};
+use super::way_back::{self, Way};
 use super::{Outcome, PassError, act, children, events, farewell, image, labels, nodes, status};
 use crate::agents::{AgentClient, Target};
 use crate::authority::Authority;
@@ -132,12 +133,21 @@ async fn carry_on(
         generation: object.metadata.generation.unwrap_or_default(),
         image: resolved.image.clone(),
         agent_image: shared.agent_image.clone(),
+        way_back: None,
         live: children::live_stateful_set(live),
         restart: object.annotations().get(ANNOTATION_RESTART).cloned(),
         replicas: validated.replicas,
     };
-    let wanted = wanted_of(site, &validated, &ctx, resolved.problem.is_some());
+    let waits = resolved.problem.is_some();
+    let mut wanted = wanted_of(site, &validated, &ctx, waits);
+    let way = way_back::find(site, &validated, &resolved, &wanted, &seen).await?;
+    if let Way::Back { template, .. } = &way {
+        ctx.image = template_image(template).unwrap_or(ctx.image);
+        ctx.way_back = Some((**template).clone());
+        wanted = wanted_of(site, &validated, &ctx, waits);
+    }
     ctx.replicas = set_size(&wanted, &seen);
+    let annotations = way_back::annotations(site, &wanted, &seen, &way, &resolved.source);
     let claims = live.claims.keys().copied();
     let pass = Pass {
         site,
@@ -146,8 +156,10 @@ async fn carry_on(
         going_claims: claims
             .filter(|ordinal| claim_goes(&wanted, &seen, *ordinal))
             .collect(),
+        way,
+        annotations,
     };
-    pass.go(authority, resolved, seen).await
+    pass.go(authority, resolved.problem, seen).await
 }
 
 /// A name from which no child can be named. The API server refuses it, where it enforces rules.
@@ -246,13 +258,17 @@ pub struct Pass<'a> {
     pub ctx: &'a Context,
     /// Ordinals whose claims go with their pods, if they are those of temporary pods.
     pub going_claims: BTreeSet<u32>,
+    /// To what the pods are taken.
+    pub way: Way,
+    /// Annotations of the StatefulSet.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Pass<'_> {
     async fn go(
         &self,
         authority: &Authority,
-        resolved: image::Image,
+        mut refused: Option<(&'static str, String)>,
         seen: Observation,
     ) -> Result<Outcome, PassError> {
         let Self { site, v, ctx, .. } = *self;
@@ -287,13 +303,13 @@ impl Pass<'_> {
         };
         let at_agent = highest(&seen, |status| status.config.revision);
         let wanted = server_config::build(v, ctx);
-        let config = children::next_config(live, wanted, at_agent, first_revision);
+        let lacks_memory = children::lacks_memory(live, v, ctx, seen.primary().is_some());
+        let config = children::next_config(live, wanted, lacks_memory, at_agent, first_revision);
 
-        let mut refused = resolved.problem;
         let mut growth_refused = None;
         if !v.paused {
             let applied = self
-                .apply_children(authority, &resolved.source, &config, &acl, &passwords, &app)
+                .apply_children(authority, &config, &acl, &passwords, &app)
                 .await;
             match applied {
                 Ok(claim_refused) => growth_refused = claim_refused,
@@ -353,6 +369,7 @@ impl Pass<'_> {
             },
             app_user,
             app_name: &passwords.app_name,
+            way: Some(&self.way),
             no_pod: observe::why_no_pod(&shared.client, live).await,
             policy: decision.as_ref().map(|decision| &decision.made),
         };
@@ -406,7 +423,6 @@ impl Pass<'_> {
     async fn apply_children(
         &self,
         authority: &Authority,
-        image_source: &str,
         config: &ServerConfig,
         acl: &AclSet,
         passwords: &Passwords,
@@ -426,7 +442,7 @@ impl Pass<'_> {
         let inputs = children::Inputs {
             v,
             ctx,
-            image_source,
+            annotations: &self.annotations,
             config,
             acl,
             app: v.auth.secret.is_none().then_some(app),
@@ -450,6 +466,7 @@ fn wanted_of(site: &Site<'_>, v: &Validated, ctx: &Context, waits: bool) -> Want
         replicas: v.replicas,
         supervised: v.update_mode == UpdateMode::Supervised,
         max_wait_ms: v.max_wait_ms,
+        progress_deadline_ms: v.progress_deadline_ms,
         surge: v.surge == Surge::Auto,
         min_replicas_to_write: v.min_replicas_to_write,
         ..site.requests()

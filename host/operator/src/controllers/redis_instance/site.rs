@@ -228,6 +228,7 @@ impl Site<'_> {
             fenced,
             supervised: false,
             max_wait_ms: 0,
+            progress_deadline_ms: 0,
             surge: false,
             min_replicas_to_write: 0,
             approved: annotation(ANNOTATION_APPROVE),

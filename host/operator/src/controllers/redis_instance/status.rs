@@ -18,6 +18,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::nodes::OUT_OF_SERVICE;
+use super::way_back::Way;
 use crate::policies::Made;
 
 /// Messages of conditions are for people and stay short.
@@ -49,6 +50,8 @@ pub struct Found<'a> {
     pub app_name: &'a str,
     /// Why the pod cannot be made, in the words of who should.
     pub no_pod: Option<String>,
+    /// To what the pods are taken, if the spec can be carried out.
+    pub way: Option<&'a Way>,
     /// Who decides about rights.
     pub policy: Option<&'a Made<AclAnswer>>,
 }
@@ -71,6 +74,7 @@ impl<'a> Found<'a> {
             app_user: false,
             app_name: "",
             no_pod: None,
+            way: None,
             policy: None,
         }
     }
@@ -165,7 +169,8 @@ fn approval(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Op
     }
 }
 
-fn engine(text: &str) -> Option<Engine> {
+/// The engine of this name.
+pub fn engine(text: &str) -> Option<Engine> {
     [Engine::Redis, Engine::Valkey]
         .into_iter()
         .find(|engine| engine.as_str() == text)
@@ -241,6 +246,13 @@ fn readiness(found: &Found<'_>) -> (bool, &'static str, String) {
 
 fn progress(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
     let quiet = String::new;
+    // Who leads is decided whatever becomes of the spec.
+    if (found.validated.is_some_and(|v| v.paused) || found.refused.is_some())
+        && let Some(plan) = found.plan.filter(|plan| plan.to_approve.is_some())
+    {
+        let words = plan.waiting_for.clone().unwrap_or_default();
+        return (true, progressing::WAITING_FOR_APPROVAL, words);
+    }
     if found.validated.is_some_and(|v| v.paused) {
         return (
             false,
@@ -273,6 +285,10 @@ fn progress(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
         .and_then(|plan| change(plan, verdict, found.pods))
     {
         return change;
+    }
+    if let Some(Way::Back { .. }) = found.way {
+        let words = "the condition Degraded says why";
+        return (false, progressing::BLOCKED, words.to_owned());
     }
     let first = found
         .object
@@ -382,6 +398,14 @@ fn degradation(
     if let Some(stall) = found.plan.and_then(|plan| plan.stalled.as_ref()) {
         return (true, degraded::ROLL_STOPPED, stopped(stall, found));
     }
+    if let Some(Way::Back { left, .. }) = found.way {
+        let why = &left.why;
+        let words = format!(
+            "the roll to what the spec says failed, and the pods are as they were before: {why}; change the \
+             spec, or kubectl hera restart to try again"
+        );
+        return (true, degraded::ROLLED_BACK, words);
+    }
     if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
         return (true, degraded::REQUEST_REFUSED, words);
     }
@@ -451,8 +475,12 @@ fn stopped(stall: &Stall, found: &Found<'_>) -> String {
              a temporary pod"
         }
     };
+    let barred = match found.way {
+        Some(Way::Barred(words)) => format!("; it does not go back: {words}"),
+        _ => String::new(),
+    };
     format!(
-        "the roll stands still since {since}: {}{why}; {advice}",
+        "the roll stands still since {since}: {}{why}{barred}; {advice}",
         stall.step
     )
 }

@@ -1,0 +1,213 @@
+//! The way back from a roll that failed, where `updateStrategy.onFailure` asks for it.
+//!
+//! The former template of the pods is in the StatefulSet's history. Which one they were last fine
+//! with, and from which revision they went back, annotations of the StatefulSet say; the latter is
+//! written together with the template, so a crash leaves both or none.
+
+use std::collections::BTreeMap;
+
+use hera_api::validate::Validated;
+use hera_api::{OnFailure, ServerVersion};
+use hera_core::instance::{Observation, Wanted, is_of, is_proven, why_failed};
+use hera_render::template_revision;
+use hera_render::versions::can_load;
+use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use kube::ResourceExt as _;
+use kube::api::Api;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::image::{Image, SOURCE_ANNOTATION};
+use super::observe::template_image;
+use super::site::Site;
+use super::status::engine;
+
+/// Annotation on the StatefulSet: the template with which all pods were in sync last.
+const PROVEN: &str = "cache.hera.io/proven-template";
+/// Annotation on the StatefulSet: the revision that pods went back from, while the spec asks for it.
+const LEFT: &str = "cache.hera.io/went-back-from";
+/// Label of Kubernetes on a pod: the ControllerRevision with the template that it was made from.
+const MADE_FROM: &str = "controller-revision-hash";
+
+#[derive(Serialize, Deserialize)]
+struct Proven {
+    revision: String,
+    /// Name of the ControllerRevision.
+    template: String,
+    /// The wish that its image answers.
+    source: String,
+    engine: String,
+    version: String,
+}
+
+/// A revision to which the roll failed, and why.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Left {
+    revision: String,
+    pub why: String,
+}
+
+/// Where a roll may go.
+pub enum Way {
+    /// To what the spec says.
+    Forward,
+    /// To what the pods were before.
+    Back {
+        template: Box<PodTemplateSpec>,
+        left: Left,
+    },
+    /// It failed, and there is no way back: why.
+    Barred(String),
+}
+
+/// Where the roll to `wanted` may go, with the image that answers the spec.
+///
+/// # Errors
+/// The StatefulSet's history cannot be read.
+pub async fn find(
+    site: &Site<'_>,
+    v: &Validated,
+    image: &Image,
+    wanted: &Wanted,
+    seen: &Observation,
+) -> kube::Result<Way> {
+    let asked = v.on_failure == OnFailure::Rollback;
+    let Some(set) = site.live.stateful_set.as_ref().filter(|_| asked) else {
+        return Ok(Way::Forward);
+    };
+    let leads_of = |revision: &str| seen.primary().is_some_and(|p| is_of(p, revision));
+    let left: Option<Left> = read(set, LEFT);
+    if let (Some(left), Some(spec)) = (left, &set.spec) {
+        // An image that cannot be told now is no other wish.
+        let same = left.revision == wanted.pod_revision || image.problem.is_some();
+        if same && !leads_of(&left.revision) {
+            let template = Box::new(spec.template.clone());
+            return Ok(Way::Back { template, left });
+        }
+    }
+    let Some(why) = why_failed(wanted, seen) else {
+        return Ok(Way::Forward);
+    };
+    let Some(proven) = read::<Proven>(set, PROVEN) else {
+        let words = "no revision before was in sync in all pods";
+        return Ok(Way::Barred(words.to_owned()));
+    };
+    if proven.revision == wanted.pod_revision {
+        // It was fine in all pods: what is wrong now is not the revision.
+        return Ok(Way::Forward);
+    }
+    if seen.primary().is_some() && !leads_of(&proven.revision) {
+        let words = "the primary is of neither revision";
+        return Ok(Way::Barred(words.to_owned()));
+    }
+    let template = match former(site, set, &proven).await {
+        Ok(Some(template)) => template,
+        Ok(None) => {
+            let words = format!("the StatefulSet's revision {} is gone", proven.template);
+            return Ok(Way::Barred(words));
+        }
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            return Ok(Way::Barred(status.message.clone()));
+        }
+        Err(error) => return Err(error),
+    };
+    let same_image = template_image(&template).as_ref() == Some(&image.image);
+    if v.persistence.volume.is_some() && !same_image && !reads(&proven, v) {
+        let (was, version) = (&proven.engine, &proven.version);
+        let (engine, now) = (v.engine, v.version);
+        let words = format!("{was} {version} could not read what {engine} {now} wrote");
+        return Ok(Way::Barred(words));
+    }
+    let revision = wanted.pod_revision.clone();
+    Ok(Way::Back {
+        template: Box::new(template),
+        left: Left { revision, why },
+    })
+}
+
+/// True if the former server reads what that of the spec may have written.
+fn reads(former: &Proven, v: &Validated) -> bool {
+    let newest = ServerVersion {
+        // Any branch of it may be the one that wrote.
+        minor: v.version.minor.or(Some(u16::MAX)),
+        ..v.version
+    };
+    let former = engine(&former.engine).zip(former.version.parse().ok());
+    former.is_some_and(|former| can_load((v.engine, newest), former))
+}
+
+/// The template that proved itself, as the history of the StatefulSet has it.
+async fn former(
+    site: &Site<'_>,
+    set: &StatefulSet,
+    proven: &Proven,
+) -> kube::Result<Option<PodTemplateSpec>> {
+    let namespace = site.owner.namespace;
+    let history: Api<ControllerRevision> = Api::namespaced(site.shared.client.clone(), namespace);
+    let found = history.get_opt(&proven.template).await?;
+    let ours = found.filter(|revision| {
+        let mut owners = revision.owner_references().iter();
+        owners.any(|owner| Some(&owner.uid) == set.uid().as_ref())
+    });
+    let data = ours.and_then(|revision| revision.data);
+    let template = data.and_then(|data| {
+        let template = data.0.pointer("/spec/template")?;
+        PodTemplateSpec::deserialize(template).ok()
+    });
+    Ok(template.filter(|template| template_revision(template) == Some(proven.revision.as_str())))
+}
+
+/// The annotations of the StatefulSet: which wish its image answers, and by what the next pass knows
+/// its way. `wanted` is of the revision that pods are to have now, `source` the spec's wish.
+pub fn annotations(
+    site: &Site<'_>,
+    wanted: &Wanted,
+    seen: &Observation,
+    way: &Way,
+    source: &str,
+) -> BTreeMap<String, String> {
+    let known = site.live.stateful_set.as_ref();
+    let known: Option<Proven> = known.and_then(|set| read(set, PROVEN));
+    let is_known = known
+        .as_ref()
+        .is_some_and(|proven| proven.revision == wanted.pod_revision);
+    let proven = match !is_known && is_proven(wanted, seen) {
+        true => prove(site, wanted, seen, source).or(known),
+        false => known,
+    };
+    let (left, answered) = match way {
+        Way::Back { left, .. } => (Some(left), proven.as_ref().map(|p| p.source.clone())),
+        Way::Forward | Way::Barred(_) => (None, Some(source.to_owned())),
+    };
+    let texts = [
+        (SOURCE_ANNOTATION, answered),
+        (PROVEN, write(proven.as_ref())),
+        (LEFT, write(left)),
+    ];
+    let texts = texts.into_iter();
+    texts
+        .filter_map(|(name, text)| Some((name.to_owned(), text?)))
+        .collect()
+}
+
+fn prove(site: &Site<'_>, wanted: &Wanted, seen: &Observation, source: &str) -> Option<Proven> {
+    let status = seen.primary()?.agent.status()?;
+    // One that stays: a temporary pod may lead, and be of another revision.
+    let pod = site.live.pods.get(&0)?;
+    Some(Proven {
+        revision: wanted.pod_revision.clone(),
+        template: pod.labels().get(MADE_FROM)?.clone(),
+        source: source.to_owned(),
+        engine: status.engine.clone()?,
+        version: status.version.clone()?,
+    })
+}
+
+fn read<T: DeserializeOwned>(set: &StatefulSet, name: &str) -> Option<T> {
+    serde_json::from_str(set.annotations().get(name)?).ok()
+}
+
+fn write<T: Serialize>(value: Option<&T>) -> Option<String> {
+    serde_json::to_string(value?).ok()
+}
