@@ -8,6 +8,9 @@ use std::time::Instant;
 
 use hera_tests_scenarios::{Fault, Guarantee, Outcome, Rules, Tally, run};
 
+/// A search of hours says how far it is.
+const TOLD_EVERY: u64 = 10_000;
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -30,6 +33,9 @@ fn search(
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end || seed > worst.load(Ordering::Relaxed) {
                         break;
+                    }
+                    if seed != seeds.start && (seed - seeds.start).is_multiple_of(TOLD_EVERY) {
+                        println!("begins seed {seed}");
                     }
                     let outcome = run(seed, rules, false);
                     tally.add(&outcome.tally);
@@ -70,16 +76,17 @@ fn ten_thousand_random_histories_break_no_guarantee() {
         assert!(outcome.breach.is_none(), "{:?}", outcome.breach);
         return;
     }
+    let first = number("HERA_FIRST").unwrap_or(1);
     let histories = number("HERA_HISTORIES").unwrap_or(10_000);
     let started = Instant::now();
-    let (tally, broken) = search(1..histories + 1, Rules::default(), |_| true);
+    let (tally, broken) = search(first..first + histories, Rules::default(), |_| true);
     if let Some(seed) = broken {
         let outcome = run(seed, Rules::default(), true);
         tell(&outcome);
         panic!("HERA_SEED={seed} breaks a guarantee: {:?}", outcome.breach);
     }
     println!(
-        "figures: {} histories, {} steps, {} hours in the model, {:.0} s: {} writes acknowledged, {} \
+        "figures: {} histories from seed {first}, {} steps, {} hours in the model, {:.0} s: {} writes acknowledged, {} \
          promotions ({} without proof), {} handovers, {} primaries stopped by their fence, {} copies \
          replaced, {} shortened, {} pods made ({} histories ran out of names for them), {} writes \
          acknowledged between waking and the fence, {} that wait for a person because nothing proves \

@@ -74,6 +74,19 @@ fn a_server_that_runs_or_reads_its_data_has_not_failed_however_long_it_takes() {
     }
 }
 
+/// The operator remembers nothing of the roll: what it sees must not look like a failure.
+#[test]
+fn a_roll_that_waits_for_a_persons_word_has_not_failed() {
+    let replicas_done = group(3).outdated(&[0]);
+    let waits = replicas_done.change(|_, seen| {
+        seen.now_ms = HOUR;
+        for member in &mut seen.members {
+            member.pod.as_mut().unwrap().since_ms = 0;
+        }
+    });
+    assert!(!failed(&waits));
+}
+
 #[test]
 fn what_is_not_the_revisions_fault_fails_no_roll() {
     // It was ready until a moment ago.

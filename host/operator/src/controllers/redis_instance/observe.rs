@@ -9,7 +9,8 @@ use hera_core::instance::{ClaimView, NodeState, PodView};
 use hera_render::{goes_with, is_temporary};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ContainerStatus, Event, PersistentVolumeClaim, Pod, PodSpec, PodTemplateSpec, Secret,
+    ConfigMap, Container, ContainerStatus, Event, PersistentVolumeClaim, Pod, PodSpec,
+    PodTemplateSpec, Secret,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -189,10 +190,13 @@ pub fn pod_view(pod: &Pod) -> PodView {
 
 /// What its server's container may use, in bytes; none without a limit.
 pub fn memory_limit(spec: &PodSpec) -> Option<u64> {
-    let mut containers = spec.containers.iter();
-    let server = containers.find(|c| c.name == SERVER_CONTAINER)?;
-    let limits = server.resources.as_ref()?.limits.as_ref()?;
+    let limits = server(spec)?.resources.as_ref()?.limits.as_ref()?;
     units(limits.get("memory")?).ok()
+}
+
+fn server(spec: &PodSpec) -> Option<&Container> {
+    let mut containers = spec.containers.iter();
+    containers.find(|container| container.name == SERVER_CONTAINER)
 }
 
 /// When it was made, or ceased to be ready.
@@ -270,10 +274,5 @@ pub fn live_image(live: &Live) -> Option<String> {
 
 /// The server's image in a template.
 pub fn template_image(template: &PodTemplateSpec) -> Option<String> {
-    let containers = &template.spec.as_ref()?.containers;
-    containers
-        .iter()
-        .find(|c| c.name == SERVER_CONTAINER)?
-        .image
-        .clone()
+    server(template.spec.as_ref()?)?.image.clone()
 }

@@ -1,0 +1,159 @@
+//! The condition `Degraded`: what needs somebody, the gravest first.
+
+use hera_api::RedisInstanceStatus;
+use hera_api::conditions::degraded;
+use hera_api::validate::Maxmemory;
+use hera_core::instance::{Stall, Stranded, Verdict};
+use k8s_openapi::jiff::Timestamp;
+
+use super::Found;
+use crate::controllers::redis_instance::nodes::OUT_OF_SERVICE;
+use crate::controllers::redis_instance::way_back::Way;
+
+/// Truth, reason and words.
+pub fn of(
+    found: &Found<'_>,
+    is_ready: bool,
+    last: &RedisInstanceStatus,
+) -> (bool, &'static str, String) {
+    if let Some((reason, words)) = &found.refused {
+        return (true, reason, words.clone());
+    }
+    let Some(verdict) = found.verdict else {
+        return (false, degraded::AS_EXPECTED, String::new());
+    };
+    let listed = |pairs: &[(String, String)]| {
+        pairs
+            .iter()
+            .map(|(name, why)| format!("{name}: {why}"))
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    if !verdict.rejected_config.is_empty() {
+        return (
+            true,
+            degraded::CONFIG_REJECTED,
+            listed(&verdict.rejected_config),
+        );
+    }
+    if let Some(claim) = &verdict.claim_lost_with_pod {
+        let words = format!(
+            "somebody deleted the claim {claim}: it and its data go when the pod does, so the pod is not \
+             replaced. Back the data up, then delete the pod, or this object, to start empty"
+        );
+        return (true, degraded::VOLUME_DELETED, words);
+    }
+    if verdict.shrink_refused {
+        let words = "the volume is larger than spec.persistence.size and cannot shrink: set the \
+                     size to what it was, or move the data to a new object";
+        return (true, degraded::VOLUME_SHRINK_REFUSED, words.to_owned());
+    }
+    if !verdict.rejected_users.is_empty() {
+        return (
+            true,
+            degraded::USER_REJECTED,
+            listed(&verdict.rejected_users),
+        );
+    }
+    if let Some((reason, words)) = &found.attention {
+        return (true, reason, words.clone());
+    }
+    if let Some(words) = node_lost(verdict) {
+        return (true, degraded::NODE_LOST, words);
+    }
+    if let Some(stall) = found.plan.and_then(|plan| plan.stalled.as_ref()) {
+        return (true, degraded::ROLL_STOPPED, stopped(stall, found));
+    }
+    if let Some(Way::Back { left, .. }) = found.way {
+        let why = &left.why;
+        let words = format!(
+            "the roll to what the spec says failed, and the pods are as they were before: {why}; change the \
+             spec, or kubectl hera restart to try again"
+        );
+        return (true, degraded::ROLLED_BACK, words);
+    }
+    if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
+        return (true, degraded::REQUEST_REFUSED, words);
+    }
+    if let Some(deposed) = verdict.not_in_sync.iter().find(|lagging| lagging.deposed) {
+        let words = format!(
+            "{} led before and was stopped; it takes over the data of the primary, and what it had not \
+             sent is lost",
+            deposed.name
+        );
+        return (true, degraded::FENCED_PRIMARY, words);
+    }
+    if let Some(lagging) = verdict.not_in_sync.iter().find(|lagging| !lagging.passing) {
+        let reason = match lagging.running {
+            true => degraded::REPLICA_NOT_IN_SYNC,
+            false => degraded::REPLICA_MISSING,
+        };
+        return (true, reason, format!("{}: {}", lagging.name, lagging.why));
+    }
+    if !is_ready && last.version.is_some() && !found.hibernates {
+        return (
+            true,
+            degraded::NOT_SERVING,
+            "the condition Ready says why".to_owned(),
+        );
+    }
+    match found.validated.map(|v| v.memory.maxmemory) {
+        Some(Maxmemory::Unset) => (
+            false,
+            degraded::MAXMEMORY_UNSET,
+            "no memory limit is set, so the server has no maxmemory".to_owned(),
+        ),
+        _ => (false, degraded::AS_EXPECTED, String::new()),
+    }
+}
+
+/// Reason and words for a handover that did not succeed. Nothing in them changes while it is tried again.
+pub fn handover_failed() -> (&'static str, String) {
+    let words = "the primary did not hand over in time and serves on: the replica that is to take over does \
+                 not keep up with it. It is tried again; kubectl hera status shows how far it is behind";
+    (degraded::HANDOVER_FAILED, words.to_owned())
+}
+
+/// Which pods are lost with their nodes, and what to do.
+fn node_lost(verdict: &Verdict) -> Option<String> {
+    let say = |stranded: &Stranded| {
+        let Stranded { pod, node, dead } = stranded;
+        match dead {
+            true => format!(
+                "pod {pod}: its node {node} is out of service, and the pod is made anew elsewhere, if its \
+                 volume can go there"
+            ),
+            false => format!(
+                "pod {pod} does not answer, and its node {node} is not ready: bring the node back. If it is \
+                 off for good, kubectl taint nodes {node} {OUT_OF_SERVICE}=nodeshutdown:NoExecute lets the \
+                 pod be made anew elsewhere"
+            ),
+        }
+    };
+    let words: Vec<_> = verdict.stranded.iter().map(say).collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// What a roll waits for, since when, and what to do.
+fn stopped(stall: &Stall, found: &Found<'_>) -> String {
+    let since = i64::try_from(stall.since_ms).unwrap_or(0);
+    let since = Timestamp::from_second(since / 1000).map_or(String::new(), |at| at.to_string());
+    let why = found.no_pod.iter().map(|words| format!(" ({words})"));
+    let why: String = why.collect();
+    let approves = found.plan.is_some_and(|plan| plan.to_approve.is_some());
+    let advice = match approves {
+        true => "approve it, or change the spec",
+        false => {
+            "mend the pod, change the spec, or set spec.updateStrategy.surge to \"Off\" to do without \
+             a temporary pod"
+        }
+    };
+    let barred = match found.way {
+        Some(Way::Barred(words)) => format!("; it does not go back: {words}"),
+        _ => String::new(),
+    };
+    format!(
+        "the roll stands still since {since}: {}{why}{barred}; {advice}",
+        stall.step
+    )
+}

@@ -1,0 +1,195 @@
+//! What a pass found, as status.
+
+mod degradation;
+mod policy;
+mod progress;
+mod readiness;
+
+use hera_api::conditions::{condition, degraded, progressing, ready};
+use hera_api::meta::ANNOTATION_APPROVE;
+use hera_api::names::InstanceName;
+use hera_api::validate::Validated;
+use hera_api::{Approval, Engine, Phase, RedisInstance, RedisInstanceStatus};
+use hera_core::acl::AclAnswer;
+use hera_core::agent::AgentStatus;
+use hera_core::instance::{Plan, Verdict};
+use hera_kube::merge_conditions;
+use hera_render::pod_selector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::way_back::Way;
+use crate::policies::Made;
+
+pub use degradation::handover_failed;
+
+/// Messages of conditions are for people and stay short.
+const MESSAGE_CHARS: usize = 1000;
+
+/// Everything that the status is made from.
+pub struct Found<'a> {
+    pub object: &'a RedisInstance,
+    pub validated: Option<&'a Validated>,
+    pub verdict: Option<&'a Verdict>,
+    pub agent: Option<&'a AgentStatus>,
+    /// The pod that is the primary.
+    pub primary: Option<&'a str>,
+    /// How many data pods there are.
+    pub pods: usize,
+    /// Somebody asked that there be no pods.
+    pub hibernates: bool,
+    /// What is done, if the spec can be carried out.
+    pub plan: Option<&'a Plan>,
+    pub image: Option<&'a str>,
+    /// The spec, or part of it, cannot be carried out: a reason of `Ready` or `Degraded` of the
+    /// same name, and words.
+    pub refused: Option<(&'static str, String)>,
+    /// Something else that needs attention: a reason of `Degraded`, and words.
+    pub attention: Option<(&'static str, String)>,
+    /// The set of users has the application user.
+    pub app_user: bool,
+    /// Its name.
+    pub app_name: &'a str,
+    /// Why the pod cannot be made, in the words of who should.
+    pub no_pod: Option<String>,
+    /// To what the pods are taken, if the spec can be carried out.
+    pub way: Option<&'a Way>,
+    /// Who decides about rights.
+    pub policy: Option<&'a Made<AclAnswer>>,
+}
+
+impl<'a> Found<'a> {
+    /// Nothing but an object that cannot be carried out.
+    pub fn of(object: &'a RedisInstance, reason: &'static str, words: String) -> Self {
+        Self {
+            object,
+            validated: None,
+            verdict: None,
+            agent: None,
+            primary: None,
+            pods: 0,
+            hibernates: false,
+            plan: None,
+            image: None,
+            refused: Some((reason, words)),
+            attention: None,
+            app_user: false,
+            app_name: "",
+            no_pod: None,
+            way: None,
+            policy: None,
+        }
+    }
+
+    /// The server took the application user.
+    fn lets_app_in(&self) -> bool {
+        let refused = |agent: &AgentStatus| {
+            self.validated.is_some() && agent.acl.rejected.contains_key(self.app_name)
+        };
+        self.app_user && !self.agent.is_some_and(refused)
+    }
+}
+
+/// The status to write.
+pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
+    let last = found.object.status.clone().unwrap_or_default();
+    let generation = found.object.metadata.generation;
+    let say = |type_: &str, truth: bool, reason: &str, message: String| {
+        let message = message.chars().take(MESSAGE_CHARS).collect::<String>();
+        condition(type_, truth, reason, message, generation, now)
+    };
+    let (is_ready, reason, message) = readiness::of(found);
+    let ready = say(ready::TYPE, is_ready, reason, message);
+    let (is_progressing, reason, message) = progress::of(found, is_ready);
+    let progressing = say(progressing::TYPE, is_progressing, reason, message);
+    let (is_degraded, reason, message) = degradation::of(found, is_ready, &last);
+    let degraded = say(degraded::TYPE, is_degraded, reason, message);
+    let policy = policy::condition(found, &last, &say);
+    let phase = phase(found, &ready, is_progressing, is_degraded, &last);
+    let conditions: Vec<Condition> = [Some(ready), Some(progressing), Some(degraded), policy]
+        .into_iter()
+        .flatten()
+        .collect();
+    RedisInstanceStatus {
+        observed_generation: generation,
+        phase: Some(phase),
+        conditions: merge_conditions(&last.conditions, conditions),
+        primary: found.primary.filter(|_| is_ready).map(str::to_owned),
+        ready_replicas: Some(match found.verdict {
+            Some(verdict) if is_ready => i32::try_from(verdict.ready).unwrap_or(i32::MAX),
+            _ => 0,
+        }),
+        replicas: i32::try_from(found.pods).ok(),
+        approval: approval(found, &last, now),
+        selector: InstanceName::new(&found.object.name_any())
+            .ok()
+            .map(|name| pod_selector(&name)),
+        image: found
+            .image
+            .map(str::to_owned)
+            .or_else(|| last.image.clone()),
+        engine: found
+            .agent
+            .and_then(|a| engine(a.engine.as_deref()?))
+            .or(last.engine),
+        version: found
+            .agent
+            .and_then(|agent| agent.version.clone())
+            .or_else(|| last.version.clone()),
+        policies: policy::policies(found, &last, now),
+    }
+}
+
+/// What waits for an approval. While a roll is under way it is kept, also if its step cannot be told
+/// for a moment: how long it waits counts.
+fn approval(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Option<Approval> {
+    let known = last.approval.as_ref();
+    match found.plan.and_then(|plan| plan.to_approve.as_ref()) {
+        Some(digest) => Some(
+            known
+                .filter(|known| known.digest == *digest)
+                .cloned()
+                .unwrap_or_else(|| Approval {
+                    digest: digest.clone(),
+                    since: Time(now),
+                }),
+        ),
+        None => {
+            let given = found.object.annotations().get(ANNOTATION_APPROVE);
+            let over = found.verdict.is_some_and(|verdict| verdict.settled);
+            known
+                .filter(|known| !over && given != Some(&known.digest))
+                .cloned()
+        }
+    }
+}
+
+/// The engine of this name.
+pub fn engine(text: &str) -> Option<Engine> {
+    [Engine::Redis, Engine::Valkey]
+        .into_iter()
+        .find(|engine| engine.as_str() == text)
+}
+
+fn phase(
+    found: &Found<'_>,
+    ready: &Condition,
+    is_progressing: bool,
+    is_degraded: bool,
+    last: &RedisInstanceStatus,
+) -> Phase {
+    let is_ready = ready.status == "True";
+    if found.object.metadata.deletion_timestamp.is_some() {
+        return Phase::Deleting;
+    }
+    match (is_ready, last.version.is_some()) {
+        (true, _) if found.validated.is_some_and(|v| v.paused) => Phase::Paused,
+        (true, _) if is_degraded => Phase::Degraded,
+        (true, _) if is_progressing => Phase::Updating,
+        (true, _) => Phase::Ready,
+        (false, true) => Phase::Unavailable,
+        (false, false) if found.refused.is_some() => Phase::Blocked,
+        (false, false) => Phase::Creating,
+    }
+}

@@ -1,0 +1,100 @@
+//! What the status says of who decides about rights.
+
+use hera_api::conditions::policy_healthy;
+use hera_api::{PolicyStatus, RedisInstanceStatus, ShadowStatus};
+use hera_policy::{Acl, Decision as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Found, MESSAGE_CHARS};
+
+/// The condition `PolicyHealthy`; the last one while nobody was asked.
+pub fn condition(
+    found: &Found<'_>,
+    last: &RedisInstanceStatus,
+    say: &impl Fn(&str, bool, &str, String) -> Condition,
+) -> Option<Condition> {
+    let Some(policy) = found.policy else {
+        return last
+            .conditions
+            .iter()
+            .find(|c| c.type_ == policy_healthy::TYPE)
+            .cloned();
+    };
+    Some(match (&policy.problem, &policy.active) {
+        (Some(problem), _) => say(
+            policy_healthy::TYPE,
+            problem.reason == policy_healthy::LOADING,
+            problem.reason,
+            problem.message.clone(),
+        ),
+        (None, Some(choice)) if choice.source == "builtin" => say(
+            policy_healthy::TYPE,
+            true,
+            policy_healthy::BUILTIN,
+            String::new(),
+        ),
+        (None, _) => say(
+            policy_healthy::TYPE,
+            true,
+            policy_healthy::AS_EXPECTED,
+            String::new(),
+        ),
+    })
+}
+
+/// Who decides, by which module, since when.
+pub fn policies(
+    found: &Found<'_>,
+    last: &RedisInstanceStatus,
+    now: Timestamp,
+) -> Vec<PolicyStatus> {
+    let Some(policy) = found.policy else {
+        return last.policies.clone();
+    };
+    let known = last.policies.iter().find(|p| p.decision == Acl::NAME);
+    let error = policy.problem.as_ref().map(|problem| {
+        format!("{}: {}", problem.reason, problem.message)
+            .chars()
+            .take(MESSAGE_CHARS)
+            .collect()
+    });
+    let shadow = policy.shadow.as_ref().map(|compared| ShadowStatus {
+        source: compared.source.clone(),
+        digest: compared.digest.clone(),
+        verdict: compared.verdict,
+        message: compared
+            .message
+            .as_ref()
+            .map(|words| words.chars().take(MESSAGE_CHARS).collect()),
+    });
+    let status = match &policy.active {
+        Some(active) => {
+            let since = known
+                .filter(|p| p.digest.as_deref() == Some(active.digest.as_str()))
+                .and_then(|p| p.loaded_at.clone());
+            PolicyStatus {
+                decision: Acl::NAME.to_owned(),
+                source: active.source.clone(),
+                api: Some(active.api.to_owned()),
+                digest: Some(active.digest.clone()),
+                loaded_at: since.or(Some(Time(now))),
+                error,
+                shadow,
+            }
+        }
+        // The rules last applied stay, so what they came from stays in the status.
+        None => PolicyStatus {
+            decision: Acl::NAME.to_owned(),
+            source: known
+                .map(|p| p.source.clone())
+                .unwrap_or_else(|| "none".to_owned()),
+            digest: known.and_then(|p| p.digest.clone()),
+            api: known.and_then(|p| p.api.clone()),
+            loaded_at: known.and_then(|p| p.loaded_at.clone()),
+            error,
+            shadow,
+        },
+    };
+    vec![status]
+}

@@ -1,0 +1,109 @@
+//! The condition `Progressing`: what is being changed.
+
+use hera_api::conditions::progressing;
+use hera_core::instance::{Cause, Plan, Step, Verdict};
+
+use super::Found;
+use crate::controllers::redis_instance::way_back::Way;
+
+/// Truth, reason and words.
+pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
+    let quiet = String::new;
+    // Who leads is decided whatever becomes of the spec.
+    if (found.validated.is_some_and(|v| v.paused) || found.refused.is_some())
+        && let Some(plan) = found.plan.filter(|plan| plan.to_approve.is_some())
+    {
+        let words = plan.waiting_for.clone().unwrap_or_default();
+        return (true, progressing::WAITING_FOR_APPROVAL, words);
+    }
+    if found.validated.is_some_and(|v| v.paused) {
+        return (
+            false,
+            progressing::PAUSED,
+            "spec.paused is set: changes wait".to_owned(),
+        );
+    }
+    let Some(verdict) = found.verdict else {
+        return (false, progressing::BLOCKED, quiet());
+    };
+    if found.hibernates && found.pods == 0 {
+        return (false, progressing::SETTLED, quiet());
+    }
+    if found.refused.is_some() {
+        return (
+            false,
+            progressing::BLOCKED,
+            "the condition Degraded says why".to_owned(),
+        );
+    }
+    if verdict.growing {
+        return (
+            true,
+            progressing::VOLUME_GROWING,
+            "the volume grows".to_owned(),
+        );
+    }
+    if let Some(change) = found
+        .plan
+        .and_then(|plan| change(plan, verdict, found.pods))
+    {
+        return change;
+    }
+    if let Some(Way::Back { .. }) = found.way {
+        let words = "the condition Degraded says why";
+        return (false, progressing::BLOCKED, words.to_owned());
+    }
+    let first = found
+        .object
+        .status
+        .as_ref()
+        .is_none_or(|status| status.version.is_none());
+    match &verdict.cause {
+        Cause::Serving if verdict.settled || !verdict.rejected_config.is_empty() => {
+            (false, progressing::SETTLED, quiet())
+        }
+        Cause::Serving => (true, progressing::CONFIG_APPLYING, quiet()),
+        Cause::PodReplaced => (true, progressing::ROLLING_OUT, quiet()),
+        _ if first => (true, progressing::CREATING, quiet()),
+        _ if is_ready => (false, progressing::SETTLED, quiet()),
+        _ => (true, progressing::RECOVERING, quiet()),
+    }
+}
+
+/// What is done to a group of pods, if anything is.
+fn change(plan: &Plan, verdict: &Verdict, pods: usize) -> Option<(bool, &'static str, String)> {
+    let (mut promotes, mut hands_over, mut replaces) = (None, None, None);
+    for planned in &plan.steps {
+        match &planned.step {
+            Step::Promote { .. } => promotes = Some(&planned.reason),
+            Step::HandOver { .. } => hands_over = Some(&planned.reason),
+            Step::DeletePod(_) => replaces = Some(&planned.reason),
+            _ => {}
+        }
+    }
+    let say = |reason, words: &String| Some((true, reason, words.clone()));
+    if let Some(words) = promotes {
+        return say(progressing::FAILING_OVER, words);
+    }
+    if let Some(words) = hands_over {
+        return say(progressing::SWITCHING_OVER, words);
+    }
+    if let Some(words) = replaces {
+        return say(progressing::ROLLING_OUT, words);
+    }
+    match &plan.waiting_for {
+        Some(words) if plan.to_approve.is_some() => {
+            return say(progressing::WAITING_FOR_APPROVAL, words);
+        }
+        Some(words) if verdict.cause == Cause::Serving => {
+            return say(progressing::ROLLING_OUT, words);
+        }
+        _ => {}
+    }
+    if pods > 1 && verdict.surplus {
+        return Some((true, progressing::SCALING, "pods are taken away".to_owned()));
+    }
+    let comes = verdict.not_in_sync.iter().find(|lagging| lagging.passing)?;
+    let words = format!("{}: {}", comes.name, comes.why);
+    Some((true, progressing::SCALING, words))
+}

@@ -1,0 +1,75 @@
+//! The condition `Ready`: whether writes are accepted, and what is in the way.
+
+use hera_api::conditions::{degraded, ready};
+use hera_core::instance::Cause;
+
+use super::Found;
+
+/// Truth, reason and words.
+pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
+    let no = |reason: &'static str, words: &str| (false, reason, words.to_owned());
+    let Some(verdict) = found.verdict else {
+        let (reason, words) = found
+            .refused
+            .clone()
+            .unwrap_or((ready::CREATING, "nothing is made yet".to_owned()));
+        return (false, reason, words);
+    };
+    if found.hibernates && found.pods == 0 {
+        return no(
+            ready::HIBERNATED,
+            "there are no pods, and the data stays: kubectl hera resume brings them back",
+        );
+    }
+    match &verdict.cause {
+        Cause::NoPod if found.validated.is_none() => {
+            let refused = found.refused.clone();
+            let (reason, words) = refused.unwrap_or((ready::CREATING, String::new()));
+            (false, reason, words)
+        }
+        Cause::Serving if !found.lets_app_in() => {
+            let why = found.attention.as_ref().map(|(_, words)| words.as_str());
+            if let Some((degraded::SECRET_MISSING, words)) = &found.attention {
+                return no(ready::SECRET_MISSING, words);
+            }
+            no(
+                ready::WAITING_FOR_USERS,
+                why.unwrap_or("the application user is not in force yet"),
+            )
+        }
+        Cause::Serving => (true, ready::SERVING, "writes are accepted".to_owned()),
+        Cause::StorageClassMissing(class) => no(
+            ready::STORAGE_CLASS_MISSING,
+            &format!(
+                "there is no StorageClass {class}: create it, or delete the object and name another"
+            ),
+        ),
+        Cause::NoPod if found.validated.is_some_and(|v| v.paused) => {
+            no(ready::PAUSED, "spec.paused is set: nothing is made")
+        }
+        Cause::NoPod => match &found.no_pod {
+            Some(words) => no(ready::CREATING, words),
+            None => no(ready::CREATING, "the pod is being made"),
+        },
+        Cause::NoPrimary(words) => no(ready::NO_PRIMARY, words),
+        Cause::Unschedulable(words) => no(ready::UNSCHEDULABLE, words),
+        Cause::ImagePull(words) => no(ready::IMAGE_PULL_FAILED, words),
+        Cause::ContainerWaiting(words) => no(ready::WAITING_FOR_POD, words),
+        Cause::PodStarting => no(ready::WAITING_FOR_POD, "the pod starts"),
+        Cause::PodReplaced => no(ready::SERVER_STOPPING, "the pod is being replaced"),
+        Cause::ConfigRejected(words) => no(
+            ready::SERVER_CRASHING,
+            &format!("the server refuses its configuration: {words}"),
+        ),
+        Cause::ServerCrashing(words) => no(
+            ready::SERVER_CRASHING,
+            &format!("the server stopped and is started again: {words}"),
+        ),
+        Cause::ServerLoading => no(ready::SERVER_LOADING, "the server reads its data"),
+        Cause::ServerStarting(words) => no(ready::SERVER_STARTING, words),
+        Cause::AgentUnreachable(words) => no(
+            ready::AGENT_UNREACHABLE,
+            &format!("the agent does not answer: {words}"),
+        ),
+    }
+}
