@@ -86,11 +86,11 @@ fn ten_thousand_random_histories_break_no_guarantee() {
         panic!("HERA_SEED={seed} breaks a guarantee: {:?}", outcome.breach);
     }
     println!(
-        "figures: {} histories from seed {first}, {} steps, {} hours in the model, {:.0} s: {} writes acknowledged, {} \
-         promotions ({} without proof), {} handovers, {} primaries stopped by their fence, {} copies \
-         replaced, {} shortened, {} pods made ({} histories ran out of names for them), {} writes \
-         acknowledged between waking and the fence, {} that wait for a person because nothing proves \
-         that the last primary is gone",
+        "figures: {} histories from seed {first}, {} steps, {} hours in the model, {:.0} s: {} writes \
+         acknowledged, {} promotions ({} without proof), {} handovers, {} primaries stopped by their \
+         fence, {} copies replaced, {} shortened, {} pods made ({} histories ran out of names for them), \
+         {} writes acknowledged between waking and the fence, {} that wait for a person because nothing \
+         proves that the last primary is gone",
         tally.histories,
         tally.steps,
         tally.millis / 3_600_000,
