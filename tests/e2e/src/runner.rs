@@ -7,16 +7,21 @@ use anyhow::{Result, anyhow};
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 
-use crate::{Bed, Space};
+use crate::pace::is_slow;
+use crate::{Bed, Space, pace, paced};
 
 /// Two cores carry this many at a time.
 const THREADS: usize = 4;
+/// Two slow ones this many: with more, waiting for each other is all they do.
+const SLOW_THREADS: usize = 2;
 /// Scenarios that mostly wait, and measure while they do.
 const FEW: usize = 3;
 /// A scenario that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(300);
 /// Seconds for each scenario instead, where one is asked for more than usual (tests/report.sh).
 const LIMIT_VARIABLE: &str = "HERA_E2E_LIMIT";
+/// Set where time is bounded (.ci/run): a slow machine then runs only what is meant for one.
+const BOUNDED_VARIABLE: &str = "HERA_E2E_BOUNDED";
 
 /// When a scenario may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,17 +50,22 @@ struct Options {
     skip: Vec<String>,
     exact: bool,
     list: bool,
-    threads: usize,
+    threads: Option<usize>,
 }
 
-/// Runs the scenarios that the command line picks, as a test program does.
-pub fn run(scenarios: &[Scenario]) -> ExitCode {
+/// Runs the scenarios that the command line picks, as a test program does. `on_slow` names those
+/// for a machine that is too slow to run all in a bounded time; it then says which it left out.
+pub fn run(scenarios: &[Scenario], on_slow: &[&str]) -> ExitCode {
     let options = options(std::env::args().skip(1));
-    let picked: Vec<_> = scenarios
+    let (slow, bounded) = (
+        is_slow(pace()),
+        std::env::var_os(BOUNDED_VARIABLE).is_some(),
+    );
+    let (picked, left_out): (Vec<_>, Vec<_>) = scenarios
         .iter()
         .copied()
         .filter(|scenario| options.picks(scenario.name))
-        .collect();
+        .partition(|scenario| !(slow && bounded) || on_slow.contains(&scenario.name));
     if options.list {
         picked
             .iter()
@@ -63,9 +73,15 @@ pub fn run(scenarios: &[Scenario]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let names: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.name).collect();
-    if names.len() != scenarios.len() {
-        eprintln!("error: two scenarios have one name");
+    if names.len() != scenarios.len() || !on_slow.iter().all(|name| names.contains(name)) {
+        eprintln!("error: two scenarios have one name, or one for slow machines is unknown");
         return ExitCode::FAILURE;
+    }
+    if slow {
+        println!("\nthis machine is {:.1} times slower than usual", pace());
+    }
+    for scenario in &left_out {
+        println!("test {} ... ignored, too slow a machine", scenario.name);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -77,10 +93,20 @@ pub fn run(scenarios: &[Scenario]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(run_picked(&picked, &options, scenarios.len()))
+    runtime.block_on(run_picked(
+        &picked,
+        &options,
+        left_out.len(),
+        scenarios.len(),
+    ))
 }
 
-async fn run_picked(picked: &[Scenario], options: &Options, all: usize) -> ExitCode {
+async fn run_picked(
+    picked: &[Scenario],
+    options: &Options,
+    ignored: usize,
+    all: usize,
+) -> ExitCode {
     let start = Instant::now();
     println!("\nrunning {} tests", picked.len());
     let bed = async {
@@ -103,9 +129,15 @@ async fn run_picked(picked: &[Scenario], options: &Options, all: usize) -> ExitC
             .filter(move |scenario| scenario.phase == phase)
     };
     let mut results = Vec::new();
+    let usual = if is_slow(pace()) {
+        SLOW_THREADS
+    } else {
+        THREADS
+    };
+    let threads = options.threads.unwrap_or(usual);
     let phases = [
-        (Phase::Together, options.threads),
-        (Phase::Few, options.threads.min(FEW)),
+        (Phase::Together, threads),
+        (Phase::Few, threads.min(FEW)),
         (Phase::Alone, 1),
     ];
     for (phase, threads) in phases {
@@ -118,10 +150,10 @@ async fn run_picked(picked: &[Scenario], options: &Options, all: usize) -> ExitC
     }
     let failures: Vec<_> = results.into_iter().flatten().collect();
     report(&bed, &failures);
-    let (passed, filtered) = (picked.len() - failures.len(), all - picked.len());
+    let (passed, filtered) = (picked.len() - failures.len(), all - picked.len() - ignored);
     let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
     println!(
-        "test result: {verdict}. {passed} passed; {} failed; 0 ignored; 0 measured; {filtered} \
+        "test result: {verdict}. {passed} passed; {} failed; {ignored} ignored; 0 measured; {filtered} \
          filtered out; finished in {:.2}s\n",
         failures.len(),
         start.elapsed().as_secs_f64()
@@ -153,7 +185,7 @@ async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {
     let limit = std::env::var(LIMIT_VARIABLE)
         .ok()
         .and_then(|seconds| seconds.parse().ok())
-        .map_or(LIMIT, Duration::from_secs);
+        .map_or_else(|| paced(LIMIT), Duration::from_secs);
     let outcome = match tokio::time::timeout(limit, running).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(anyhow!("it panicked")),
@@ -195,7 +227,7 @@ fn options(args: impl Iterator<Item = String>) -> Options {
         skip: Vec::new(),
         exact: false,
         list: false,
-        threads: THREADS,
+        threads: None,
     };
     let mut args = args.peekable();
     while let Some(arg) = args.next() {
@@ -208,7 +240,7 @@ fn options(args: impl Iterator<Item = String>) -> Options {
             "--exact" => options.exact = true,
             "--list" => options.list = true,
             "--skip" => options.skip.push(value()),
-            "--test-threads" => options.threads = value().parse().unwrap_or(THREADS).max(1),
+            "--test-threads" => options.threads = value().parse().ok().filter(|count| *count > 0),
             "--format" | "--color" | "--logfile" | "-Z" => drop(value()),
             other if other.starts_with('-') => {}
             _ => options.filters.push(arg),
@@ -246,7 +278,7 @@ mod tests {
             "volume",
         ];
         let options = options(words.map(str::to_owned).into_iter());
-        assert_eq!(options.threads, 2);
+        assert_eq!(options.threads, Some(2));
         assert!(options.picks("a_policy_decides") && options.picks("a_volume_grows"));
         assert!(!options.picks("a_slow_policy") && !options.picks("an_operator"));
     }
