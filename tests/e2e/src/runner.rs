@@ -153,8 +153,8 @@ async fn run_picked(
     let (passed, filtered) = (picked.len() - failures.len(), all - picked.len() - ignored);
     let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
     println!(
-        "test result: {verdict}. {passed} passed; {} failed; {ignored} ignored; 0 measured; {filtered} \
-         filtered out; finished in {:.2}s\n",
+        "test result: {verdict}. {passed} passed; {} failed; {ignored} ignored; 0 measured; \
+         {filtered} filtered out; finished in {:.2}s\n",
         failures.len(),
         start.elapsed().as_secs_f64()
     );
