@@ -44,7 +44,7 @@ mod surge;
 mod users;
 
 /// What a machine shows in a bounded time that is too slow for all: facts that do not depend on how
-/// fast it is, and of each part of the operator one (docs/decisions/014-slow-machines.md).
+/// fast it is (docs/decisions/014-slow-machines.md).
 const ON_A_SLOW_MACHINE: &[&str] = &[
     "an_applied_instance_becomes_ready_and_takes_writes",
     "the_sample_works_as_it_stands",
@@ -60,7 +60,6 @@ const ON_A_SLOW_MACHINE: &[&str] = &[
     "a_kept_volume_is_taken_over_by_an_instance_of_the_same_name",
     "a_deleted_namespace_ends",
     "without_surge_a_server_alone_is_restarted_where_it_is",
-    "somebody_sees_who_leads_and_promotes_another",
     "somebody_fences_a_replica_and_lifts_the_fence",
     "somebody_lets_an_instance_hibernate_and_resume",
     "a_deleted_pod_comes_back_with_every_acknowledged_write",
