@@ -1,5 +1,4 @@
 use std::hint::black_box;
-use std::num::NonZero;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ const SLOW: f64 = 3.0;
 pub fn pace() -> f64 {
     static PACE: OnceLock<f64> = OnceLock::new();
     *PACE.get_or_init(|| {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let mut looks = std::thread::scope(|scope| {
             let each = |_| scope.spawn(|| [(); LOOKS].map(|()| look()));
             let threads: Vec<_> = (0..processors).map(each).collect();
@@ -36,9 +35,9 @@ pub fn paced(bound: Duration) -> Duration {
     bound.mul_f64(pace().min(MOST))
 }
 
-/// Whether a machine of this pace is too slow for all scenarios in the time that CI has.
-pub fn is_slow(pace: f64) -> bool {
-    pace >= SLOW
+/// Whether this machine is too slow for all scenarios in the time that CI has.
+pub fn is_slow() -> bool {
+    pace() >= SLOW
 }
 
 fn look() -> Duration {

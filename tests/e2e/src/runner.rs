@@ -7,8 +7,8 @@ use anyhow::{Result, anyhow};
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 
-use crate::pace::is_slow;
-use crate::{Bed, Space, pace, paced};
+use crate::pace::{is_slow, pace, paced};
+use crate::{Bed, Space};
 
 /// Two cores carry this many at a time.
 const THREADS: usize = 4;
@@ -57,15 +57,12 @@ struct Options {
 /// for a machine that is too slow to run all in a bounded time; it then says which it left out.
 pub fn run(scenarios: &[Scenario], on_slow: &[&str]) -> ExitCode {
     let options = options(std::env::args().skip(1));
-    let (slow, bounded) = (
-        is_slow(pace()),
-        std::env::var_os(BOUNDED_VARIABLE).is_some(),
-    );
+    let partly = std::env::var_os(BOUNDED_VARIABLE).is_some() && is_slow();
     let (picked, left_out): (Vec<_>, Vec<_>) = scenarios
         .iter()
         .copied()
         .filter(|scenario| options.picks(scenario.name))
-        .partition(|scenario| !(slow && bounded) || on_slow.contains(&scenario.name));
+        .partition(|scenario| !partly || on_slow.contains(&scenario.name));
     if options.list {
         picked
             .iter()
@@ -77,7 +74,7 @@ pub fn run(scenarios: &[Scenario], on_slow: &[&str]) -> ExitCode {
         eprintln!("error: two scenarios have one name, or one for slow machines is unknown");
         return ExitCode::FAILURE;
     }
-    if slow {
+    if is_slow() {
         println!("\nthis machine is {:.1} times slower than usual", pace());
     }
     for scenario in &left_out {
@@ -129,11 +126,7 @@ async fn run_picked(
             .filter(move |scenario| scenario.phase == phase)
     };
     let mut results = Vec::new();
-    let usual = if is_slow(pace()) {
-        SLOW_THREADS
-    } else {
-        THREADS
-    };
+    let usual = if is_slow() { SLOW_THREADS } else { THREADS };
     let threads = options.threads.unwrap_or(usual);
     let phases = [
         (Phase::Together, threads),

@@ -61,7 +61,6 @@ const ON_A_SLOW_MACHINE: &[&str] = &[
     "a_deleted_namespace_ends",
     "without_surge_a_server_alone_is_restarted_where_it_is",
     "somebody_fences_a_replica_and_lifts_the_fence",
-    "a_deleted_pod_comes_back_with_every_acknowledged_write",
     "a_redis_7_2_becomes_a_valkey",
 ];
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hera_tests_e2e::{Instance, Report, Space, Verifier, millis, wait_for};
+use hera_tests_e2e::{Instance, Report, Space, Verifier, millis, wait_within};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
@@ -90,7 +90,7 @@ impl<'a> Scene<'a> {
 
     /// Waits until the server that was the primary has ended.
     pub async fn wait_server_gone(&self, pid: i32, bound: Duration) -> Result<()> {
-        wait_for("the old server has ended", bound, async || {
+        wait_within("the old server has ended", bound, async || {
             let now = self.instance.pid_in(&self.primary, "redis-server");
             ensure!(now.map_or(true, |now| now != pid), "it runs");
             Ok(())
