@@ -14,9 +14,11 @@
 
 mod decide;
 mod elector;
+mod tenure;
 
 pub use decide::{Record, Verdict, evaluate};
-pub use elector::{Elector, Leadership, LeaseName};
+pub use elector::{Elector, LeaseName};
+pub use tenure::Leadership;
 
 use std::time::Duration;
 

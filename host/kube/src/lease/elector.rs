@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,6 +8,7 @@ use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::tenure::{Leadership, Seat};
 use super::{DURATION, LOOK_EVERY, RENEW_EVERY, Record, Verdict, evaluate};
 
 /// Where the Lease lies.
@@ -20,61 +20,12 @@ pub struct LeaseName {
     pub name: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tenure {
-    term: u64,
-    until: Instant,
-}
-
-/// Tells whether this process leads, and under which term.
-#[derive(Clone, Debug)]
-pub struct Leadership {
-    tenure: watch::Receiver<Option<Tenure>>,
-    at_least: Arc<watch::Sender<u64>>,
-}
-
-impl Leadership {
-    /// The term under which this process leads now; none if it does not.
-    pub fn term(&self) -> Option<u64> {
-        self.tenure
-            .borrow()
-            .filter(|tenure| Instant::now() < tenure.until)
-            .map(|t| t.term)
-    }
-
-    /// Completes when leadership is gained or lost; never after the elector ended.
-    pub async fn changed(&mut self) {
-        let before = self.tenure.borrow_and_update().map(|t| t.term);
-        loop {
-            if self.tenure.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-            if self.tenure.borrow_and_update().map(|t| t.term) != before {
-                return;
-            }
-        }
-    }
-
-    /// Asks for a term above `seen`: an agent knows a higher one than the Lease, which happens
-    /// when somebody deleted the Lease.
-    pub fn raise_above(&self, seen: u64) {
-        self.at_least.send_if_modified(|term| {
-            let raised = seen.saturating_add(1);
-            let higher = raised > *term;
-            if higher {
-                *term = raised;
-            }
-            higher
-        });
-    }
-}
-
 /// Takes part in the election.
 pub struct Elector {
     api: Api<Lease>,
     name: LeaseName,
     me: String,
-    tenure: watch::Sender<Option<Tenure>>,
+    seat: Seat,
     at_least: watch::Receiver<u64>,
     observed: Option<(Record, Instant)>,
 }
@@ -82,24 +33,17 @@ pub struct Elector {
 impl Elector {
     /// A candidate called `me`, which must be different for each replica.
     pub fn new(client: Client, name: LeaseName, me: String) -> (Self, Leadership) {
-        let (tenure, tenure_seen) = watch::channel(None);
-        let (raise, at_least) = watch::channel(0);
+        let (seat, leadership, at_least) = Seat::new();
         let api = Api::namespaced(client, &name.namespace);
         let elector = Self {
             api,
             name,
             me,
-            tenure,
+            seat,
             at_least,
             observed: None,
         };
-        (
-            elector,
-            Leadership {
-                tenure: tenure_seen,
-                at_least: Arc::new(raise),
-            },
-        )
+        (elector, leadership)
     }
 
     /// Holds, renews or waits for the Lease until `shutdown` completes, then releases it.
@@ -107,18 +51,20 @@ impl Elector {
         tokio::pin!(shutdown);
         loop {
             let attempt = tokio::time::timeout(RENEW_EVERY, self.step());
-            tokio::select! {
-                result = attempt => match result {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => warn!(%error, "the Lease could not be read or written"),
-                    Err(_) => warn!("the API server did not answer about the Lease in time"),
-                },
+            let answer = tokio::select! {
+                answer = attempt => answer,
                 () = &mut shutdown => break,
+            };
+            match &answer {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(%error, "the Lease could not be read or written"),
+                Err(_) => warn!("the API server did not answer about the Lease in time"),
             }
-            self.expire();
-            let pause = match *self.tenure.borrow() {
-                Some(_) => RENEW_EVERY,
-                None => LOOK_EVERY,
+            self.seat.expire();
+            // A leader that was not answered asks again soon: one late answer must not end its term.
+            let pause = match answer {
+                Ok(Ok(())) if self.seat.is_taken() => RENEW_EVERY,
+                _ => LOOK_EVERY,
             };
             let raised = self.at_least.changed();
             tokio::select! {
@@ -137,21 +83,13 @@ impl Elector {
         let unchanged_for = self.observe(record.as_ref(), sent);
         match evaluate(&self.me, record.as_ref(), unchanged_for) {
             Verdict::Yield => {
-                self.tenure
-                    .send_if_modified(|tenure| tenure.take().is_some());
+                self.seat.leave();
                 Ok(())
             }
             Verdict::Renew { term } | Verdict::Acquire { term } => {
                 let term = term.max(*self.at_least.borrow_and_update());
                 self.write(live, &self.me.clone(), term).await?;
-                let gained = self.tenure.borrow().is_none_or(|t| t.term != term);
-                if gained {
-                    info!(term, "this replica leads");
-                }
-                self.tenure.send_replace(Some(Tenure {
-                    term,
-                    until: sent + DURATION,
-                }));
+                self.seat.lead(term, sent + DURATION);
                 Ok(())
             }
         }
@@ -170,17 +108,6 @@ impl Elector {
                 Duration::ZERO
             }
         }
-    }
-
-    fn expire(&self) {
-        self.tenure.send_if_modified(|tenure| {
-            let expired = tenure.is_some_and(|t| Instant::now() >= t.until);
-            if expired {
-                warn!("leadership lost: the Lease could not be renewed in time");
-                *tenure = None;
-            }
-            expired
-        });
     }
 
     /// Writes on top of exactly the Lease that was read: its `resourceVersion` goes along.
@@ -219,10 +146,9 @@ impl Elector {
     }
 
     async fn release(&self) {
-        let Some(tenure) = *self.tenure.borrow() else {
+        let Some(term) = self.seat.leave() else {
             return;
         };
-        self.tenure.send_replace(None);
         let released = async {
             let live = self.api.get_opt(&self.name.name).await?;
             if live
@@ -230,7 +156,7 @@ impl Elector {
                 .map(record_of)
                 .is_some_and(|r| r.holder == self.me)
             {
-                self.write(live, "", tenure.term).await?;
+                self.write(live, "", term).await?;
             }
             Ok::<(), kube::Error>(())
         };
