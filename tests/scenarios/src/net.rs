@@ -119,7 +119,6 @@ pub enum Payload {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Message {
-    pub at: u64,
     /// It was sent into a cut, and arrives only if that has healed by then.
     pub held: bool,
     pub from: usize,
@@ -151,7 +150,9 @@ pub struct Net {
     /// For each sender, those it does not reach.
     cuts: [u32; NODES],
     pub weather: Weather,
-    pub messages: Vec<Message>,
+    messages: Vec<Message>,
+    /// When each arrives: most looks at the messages go by this alone.
+    arrivals: Vec<u64>,
 }
 
 impl Net {
@@ -160,6 +161,7 @@ impl Net {
             cuts: [0; NODES],
             weather: Weather::CALM,
             messages: Vec::with_capacity(64),
+            arrivals: Vec::with_capacity(64),
         }
     }
 
@@ -193,8 +195,8 @@ impl Net {
     pub fn send(&mut self, now: u64, from: usize, to: usize, payload: Payload, rng: &mut SmallRng) {
         let weather = self.weather;
         let held = !self.reaches(from, to);
-        let mut message = Message {
-            at: now + HOP,
+        let mut at = now + HOP;
+        let message = Message {
             held,
             from,
             to,
@@ -208,13 +210,26 @@ impl Net {
                 return;
             }
             if rng.random_range(0..1000) < weather.twice {
-                let at = message.at + rng.random_range(0..late);
-                self.messages.push(Message { at, ..message });
+                let again = at + rng.random_range(0..late);
+                self.arrives(again, message);
             }
             if held || dice < lost + weather.slow {
-                message.at += rng.random_range(0..late);
+                at += rng.random_range(0..late);
             }
         }
+        self.arrives(at, message);
+    }
+
+    pub fn arrives(&mut self, at: u64, message: Message) {
+        self.arrivals.push(at);
         self.messages.push(message);
+    }
+
+    /// A message that has arrived, of those from `index` on; `index` is where to look for the next.
+    pub fn next(&mut self, index: &mut usize, now: u64) -> Option<Message> {
+        let ahead = self.arrivals.get(*index..)?;
+        *index += ahead.iter().position(|at| *at <= now)?;
+        self.arrivals.swap_remove(*index);
+        Some(self.messages.swap_remove(*index))
     }
 }

@@ -321,8 +321,7 @@ impl World {
         self.time += TICK;
         self.deliver();
         let first = self.rng.random_range(0..self.pods.len());
-        for index in 0..self.pods.len() {
-            let pod = (first + index) % self.pods.len();
+        for pod in (first..self.pods.len()).chain(0..first) {
             if !self.pods[pod].gone {
                 self.run_server(pod);
                 self.run_agent(pod);
@@ -336,12 +335,7 @@ impl World {
 
     fn deliver(&mut self) {
         let mut index = 0;
-        while let Some(message) = self.net.messages.get(index) {
-            if message.at > self.time {
-                index += 1;
-                continue;
-            }
-            let message = self.net.messages.swap_remove(index);
+        while let Some(message) = self.net.next(&mut index, self.time) {
             self.receive(message);
         }
     }
@@ -363,10 +357,7 @@ impl World {
         };
         if sleeps {
             // It is read when the receiver wakes.
-            self.net.messages.push(Message {
-                at: self.time + TICK * 4,
-                ..message
-            });
+            self.net.arrives(self.time + TICK * 4, message);
             return;
         }
         let now = self.time;
@@ -501,13 +492,13 @@ impl World {
             }
             self.operators[index].next_tick = now + self.rng.random_range(50..250);
             if self.net.both_ways(sender, API) {
-                let before = self.api.claims.clone();
+                let before = self.keeps_journal.then(|| self.api.claims.clone());
                 let operator = &mut self.operators[index];
                 operator.pass(&mut self.api, &self.pods, now, self.rules);
                 for pod in set(std::mem::take(&mut operator.granted)) {
                     self.is_sure(pod);
                 }
-                if self.api.claims != before {
+                if before.is_some_and(|before| self.api.claims != before) {
                     self.note(|world| {
                         format!("operator {index} writes down {:?}", world.api.claims)
                     });

@@ -8,6 +8,10 @@ use std::time::Instant;
 
 use hera_tests_scenarios::{Fault, Guarantee, Outcome, Rules, Tally, run};
 
+/// Much of a search is making and dropping small things.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A search of hours says how far it is.
 const TOLD_EVERY: u64 = 10_000;
 

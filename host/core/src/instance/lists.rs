@@ -39,9 +39,11 @@ impl MemberList {
     /// True if an agent with these members goes by this list. One of an earlier release says nothing
     /// of revisions.
     fn is_held(&self, members: &Members) -> bool {
-        let held = Self::of(members);
-        let unnumbered = held.revision == 0 && !held.uids.is_empty();
-        *self == held || (unnumbered && self.is_like(&held))
+        let unnumbered = members.revision == 0 && !members.pods.is_empty();
+        let pods = members.pods.iter().map(|pod| &pod.pod_uid);
+        (self.revision == members.revision || unnumbered)
+            && self.fence_after_ms == members.fence_after_ms
+            && self.uids.iter().eq(pods)
     }
 
     fn is_like(&self, other: &Self) -> bool {

@@ -91,12 +91,13 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         }
         let Some(peers) = &peers else { continue };
         let counts = peers.pods.iter().any(|peer| peer.pod_uid == member.uid());
+        let held = &status.members;
         // One of an earlier release keeps no revision.
-        let mut held = status.members.clone();
-        if held.revision == 0 && !held.pods.is_empty() {
-            held.revision = peers.revision;
-        }
-        if counts && held != *peers {
+        let unnumbered = held.revision == 0 && !held.pods.is_empty();
+        let is_told = (held.revision == peers.revision || unnumbered)
+            && held.fence_after_ms == peers.fence_after_ms
+            && held.pods == peers.pods;
+        if counts && !is_told {
             let reason = format!("there are {} data pods", peers.pods.len());
             plan.push(Step::PushMembers(target(member)), reason);
         }
