@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use hera_api::conditions::{degraded, progressing, ready};
 use hera_tests_e2e::{Instance, Scenario, Space, Writer, wait_for};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use crate::replicas::wait_in_sync;
 pub const ALL: &[Scenario] = scenarios![Few;
     a_roll_that_fails_goes_back_where_that_is_asked_for,
     a_server_alone_that_does_not_come_back_goes_back,
+    a_server_alone_goes_back_with_the_memory_that_it_had,
     a_roll_does_not_go_back_to_a_version_that_could_not_read_the_data,
 ];
 
@@ -50,10 +51,20 @@ async fn pods(space: &Space<'_>) -> Result<Vec<Pod>> {
     Ok(space.api().list(&ListParams::default()).await?.items)
 }
 
+fn server(pod: &Pod) -> Option<&Container> {
+    let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    containers.find(|c| c.name == "redis")
+}
+
 /// The image that the server of a pod has.
 fn image(pod: &Pod) -> Option<&str> {
-    let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    containers.find(|c| c.name == "redis")?.image.as_deref()
+    server(pod)?.image.as_deref()
+}
+
+/// The memory that the server of a pod may take.
+fn memory(pod: &Pod) -> Option<&str> {
+    let limits = server(pod)?.resources.as_ref()?.limits.as_ref()?;
+    Some(&limits.get("memory")?.0)
 }
 
 async fn a_roll_that_fails_goes_back_where_that_is_asked_for(space: &Space<'_>) -> Result<()> {
@@ -131,6 +142,46 @@ async fn a_server_alone_that_does_not_come_back_goes_back(space: &Space<'_>) -> 
     wait_degraded(&instance, degraded::ROLLED_BACK, "cache-0").await?;
     let value: String =
         wait_for("it serves", SOME, async || app.ask(&["GET", "key"]).await).await?;
+    ensure!(value == "value", "{value}");
+    Ok(())
+}
+
+/// Row: P51, on the way back: the spec asks for more memory than the container has again.
+async fn a_server_alone_goes_back_with_the_memory_that_it_had(space: &Space<'_>) -> Result<()> {
+    let instance = space.ready("cache", with_way_back(json!({}))).await?;
+    let app = instance.app().await?;
+    let _: String = app.ask(&["SET", "key", "value"]).await?;
+    let before = instance.config("maxmemory").await?;
+    let more = json!({
+        "image": NO_SUCH_IMAGE,
+        "resources": {"limits": {"memory": "192Mi"}},
+    });
+    instance.patch_spec(more).await?;
+    wait_degraded(&instance, degraded::ROLLED_BACK, "cache-0").await?;
+    instance
+        .wait_condition(ready::TYPE, "True", ready::SERVING)
+        .await?;
+    instance.wait_settled().await?;
+    let pod = instance.primary_pod().await?;
+    ensure!(memory(&pod) == Some("128Mi"), "{:?}", memory(&pod));
+    let now = instance.config("maxmemory").await?;
+    ensure!(now == before, "it takes {now} bytes instead of {before}");
+    let value: String = app.ask(&["GET", "key"]).await?;
+    ensure!(value == "value", "{value}");
+
+    // With an image that there is, it gets what was asked for.
+    instance.patch_spec(json!({"image": null})).await?;
+    let (before, what) = (before.parse::<u64>()?, "it takes more memory");
+    wait_for(what, BACK, async || {
+        let now: u64 = instance.config("maxmemory").await?.parse()?;
+        ensure!(now > before, "it takes {now} bytes, as before");
+        Ok(())
+    })
+    .await?;
+    instance.wait_settled().await?;
+    let pod = instance.primary_pod().await?;
+    ensure!(memory(&pod) == Some("192Mi"), "{:?}", memory(&pod));
+    let value: String = app.ask(&["GET", "key"]).await?;
     ensure!(value == "value", "{value}");
     Ok(())
 }
