@@ -51,7 +51,7 @@ pub struct Breach {
 }
 
 /// What the API server holds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Api {
     pub(crate) holder: Option<u32>,
     pub(crate) renewed_at: u64,
@@ -155,6 +155,10 @@ pub struct World {
     pub(crate) disturbed_at: u64,
     /// The last fault of an operator.
     pub(crate) stirred_at: u64,
+    /// When an operator wrote last which temporary claims go with their pods.
+    pub(crate) tied_at: u64,
+    /// When a server ended last that had more than its volume.
+    pub(crate) lost_at: u64,
     pub(crate) stubborn: usize,
     pub(crate) writing: bool,
     /// They are made from time to time.
@@ -219,6 +223,8 @@ impl World {
             branches: Branches::new(),
             disturbed_at: 0,
             stirred_at: 0,
+            tied_at: 0,
+            lost_at: 0,
             stubborn: 0,
             writing: true,
             snapshots: true,
@@ -492,18 +498,37 @@ impl World {
             }
             self.operators[index].next_tick = now + self.rng.random_range(50..250);
             if self.net.both_ways(sender, API) {
-                let before = self.keeps_journal.then(|| self.api.claims.clone());
+                let before = self.keeps_journal.then(|| self.api.clone());
+                let tied = self.api.tied;
                 let operator = &mut self.operators[index];
                 operator.pass(&mut self.api, &self.pods, now, self.rules);
+                if self.api.tied != tied {
+                    self.tied_at = now;
+                }
                 for pod in set(std::mem::take(&mut operator.granted)) {
                     self.is_sure(pod);
                 }
-                if before.is_some_and(|before| self.api.claims != before) {
-                    self.note(|world| {
-                        format!("operator {index} writes down {:?}", world.api.claims)
-                    });
+                if let Some(before) = before {
+                    self.note_written(index, &before);
                 }
             }
+        }
+    }
+
+    /// What an operator changed, for the journal.
+    fn note_written(&mut self, operator: usize, before: &Api) {
+        let volumes = |api: &Api| (api.size, api.temporary, api.tied);
+        if self.api.claims != before.claims {
+            self.note(|world| format!("operator {operator} writes down {:?}", world.api.claims));
+        }
+        if volumes(&self.api) != volumes(before) {
+            self.note(|world| {
+                let (size, temporary, tied) = volumes(&world.api);
+                format!(
+                    "operator {operator} wants {size} pods, claims {temporary:b} are temporary, \
+                     {tied:b} go with their pods"
+                )
+            });
         }
     }
 

@@ -63,16 +63,20 @@ pub(super) fn is_spare(wanted: &Wanted, member: &Member) -> bool {
     wanted.surges() && member.ordinal == wanted.replicas
 }
 
-/// How many pods there must be at least for temporary ones. One whose claim is not tied to it yet
-/// stays: nobody would take the claim away.
+/// How many pods there must be at least for temporary ones. One whose claim is not tied to it yet, or
+/// is about to be untied, stays: nobody would take the claim away, and it may have the best copy.
 pub(super) fn size(wanted: &Wanted, seen: &Observation) -> u32 {
     let due = temporary(wanted, seen).map_or(0, |ordinal| ordinal + 1);
-    let untied = seen
+    let is_kept = |member: &Member| {
+        let temporary = member.claim.as_ref().is_some_and(|claim| claim.temporary);
+        temporary && is_here(member) && !claim_goes(wanted, seen, member.ordinal)
+    };
+    let stay = seen
         .members
         .iter()
-        .filter(|member| !wanted.keeps(member.ordinal) && holds_claim(member));
-    untied
-        .map(|member| member.ordinal + 1)
+        .filter(|member| !wanted.keeps(member.ordinal))
+        .filter(|member| holds_claim(member) || is_kept(member));
+    stay.map(|member| member.ordinal + 1)
         .max()
         .unwrap_or(0)
         .max(due)
@@ -87,10 +91,18 @@ pub(super) fn holds_claim(member: &Member) -> bool {
 }
 
 /// True if a temporary claim of this ordinal is to go when its pod does: a pod that stays leads, and
-/// has everything.
+/// it and all others that stay have everything. Also once the temporary pod itself is leaving: what
+/// is lost of the primary may be nowhere else (simulation, seed 242817).
 pub fn claim_goes(wanted: &Wanted, seen: &Observation, ordinal: u32) -> bool {
     let leads = |primary: &Member| {
-        wanted.keeps(primary.ordinal) && !primary.is_leaving() && primary.is_saved()
+        let mut stay = seen
+            .members
+            .iter()
+            .filter(|member| wanted.keeps(member.ordinal));
+        wanted.keeps(primary.ordinal)
+            && !primary.is_leaving()
+            && primary.is_saved()
+            && !stay.any(|member| member.is_away(primary))
     };
     !wanted.keeps(ordinal)
         && temporary(wanted, seen) != Some(ordinal)

@@ -322,6 +322,36 @@ fn a_claim_is_tied_to_its_pod_only_once_a_pod_that_stays_leads() {
     );
 }
 
+/// Found by the simulation (seed 242817): what the primary had lost was nowhere but on the claim of a
+/// pod that somebody had deleted.
+#[test]
+fn one_that_leaves_takes_its_claim_along_only_once_all_that_stay_are_in_sync() {
+    let over = || {
+        joined(2).change(|wanted, seen| {
+            for member in &mut seen.members {
+                member.pod.as_mut().unwrap().revision = Some(wanted.pod_revision.clone());
+            }
+        })
+    };
+    let behind = || {
+        over().change(|_, seen| {
+            status(&mut seen.members[1]).link.as_mut().unwrap().up = false;
+        })
+    };
+    let deleted = |group: Group| {
+        group.change(|_, seen| seen.members[2].pod.as_mut().unwrap().deleting = true)
+    };
+    let goes = |group: Group| claim_goes(&group.wanted, &group.seen, 2);
+    assert!(goes(over()) && goes(deleted(over())));
+    assert!(!goes(behind()) && !goes(deleted(behind())));
+    // Tied, and not needed for the roll, it stays until it may be untied.
+    let tied = behind().change(|wanted, seen| {
+        wanted.surge = false;
+        seen.members[2].claim.as_mut().unwrap().goes_with_pod = true;
+    });
+    assert_eq!(set_size(&tied.wanted, &tied.seen), 3);
+}
+
 /// Found by the simulation: its claim, and what it took in as the primary, went with it.
 #[test]
 fn a_temporary_pod_that_is_about_to_go_is_promoted_for_nobody() {

@@ -161,6 +161,9 @@ impl World {
         let longest = if self.rng.random() { 300 } else { 5_000 };
         let start = self.time + self.rng.random_range(100..longest);
         self.stop_server(pod, 0);
+        if power && self.pods[pod].disk != self.pods[pod].synced {
+            self.lost_at = self.time;
+        }
         self.pods[pod].container_ends(power, start, self.rules);
     }
 

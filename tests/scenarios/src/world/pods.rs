@@ -81,7 +81,9 @@ impl World {
         let goes = self.api.temporary & self.api.tied & bit != 0;
         let calm = now - self.disturbed_at.max(self.stirred_at);
         let lasts = self.persistence != Persistence::None;
-        if goes || (!lasts && calm > 45_000 && self.net.is_whole()) {
+        // What a server that stays lost since cannot be known to who decided before.
+        let was_decided = goes && self.tied_at > self.lost_at;
+        if was_decided || (!lasts && calm > 45_000 && self.net.is_whole()) {
             self.check_end(index);
         }
         self.stop_server(index, 0);

@@ -175,6 +175,9 @@ impl World {
         }
         let until = self.time + pause;
         let pod = &mut self.pods[index];
+        if pod.data != pod.disk {
+            self.lost_at = self.time;
+        }
         pod.server_ends(until, self.rules);
         if self.persistence == Persistence::None {
             pod.disk = Data::default();
