@@ -16,7 +16,6 @@ mod decide;
 mod elector;
 mod tenure;
 
-pub use decide::{Record, Verdict, evaluate};
 pub use elector::{Elector, LeaseName};
 pub use tenure::Leadership;
 

@@ -1,15 +1,17 @@
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
+use thiserror::Error;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::decide::{Record, Sight, Verdict};
 use super::tenure::{Leadership, Seat};
-use super::{DURATION, LOOK_EVERY, RENEW_EVERY, Record, Verdict, evaluate};
+use super::{DURATION, LOOK_EVERY, RENEW_EVERY};
 
 /// Where the Lease lies.
 #[derive(Clone, Debug)]
@@ -27,7 +29,7 @@ pub struct Elector {
     me: String,
     seat: Seat,
     at_least: watch::Receiver<u64>,
-    observed: Option<(Record, Instant)>,
+    sight: Sight,
 }
 
 impl Elector {
@@ -41,7 +43,7 @@ impl Elector {
             me,
             seat,
             at_least,
-            observed: None,
+            sight: Sight::default(),
         };
         (elector, leadership)
     }
@@ -50,20 +52,18 @@ impl Elector {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         loop {
-            let attempt = tokio::time::timeout(RENEW_EVERY, self.step());
+            let began = Instant::now();
             let answer = tokio::select! {
-                answer = attempt => answer,
+                answer = self.step() => answer,
                 () = &mut shutdown => break,
             };
-            match &answer {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(%error, "the Lease could not be read or written"),
-                Err(_) => warn!("the API server did not answer about the Lease in time"),
+            if let Err(error) = &answer {
+                warn!(%error, "the Lease could not be read or written");
             }
             self.seat.expire();
             // A leader that was not answered asks again soon: one late answer must not end its term.
             let pause = match answer {
-                Ok(Ok(())) if self.seat.is_taken() => RENEW_EVERY,
+                Ok(()) if self.seat.is_taken() => RENEW_EVERY.saturating_sub(began.elapsed()),
                 _ => LOOK_EVERY,
             };
             let raised = self.at_least.changed();
@@ -76,36 +76,20 @@ impl Elector {
         self.release().await;
     }
 
-    async fn step(&mut self) -> kube::Result<()> {
-        let sent = Instant::now();
-        let live = self.api.get_opt(&self.name.name).await?;
+    async fn step(&mut self) -> Result<(), Unanswered> {
+        let live = answered(self.api.get_opt(&self.name.name)).await?;
         let record = live.as_ref().map(record_of);
-        let unchanged_for = self.observe(record.as_ref(), sent);
-        match evaluate(&self.me, record.as_ref(), unchanged_for) {
+        match self.sight.look(&self.me, record, Instant::now()) {
             Verdict::Yield => {
                 self.seat.leave();
                 Ok(())
             }
             Verdict::Renew { term } | Verdict::Acquire { term } => {
                 let term = term.max(*self.at_least.borrow_and_update());
-                self.write(live, &self.me.clone(), term).await?;
+                let sent = Instant::now();
+                answered(self.write(live, &self.me, term)).await?;
                 self.seat.lead(term, sent + DURATION);
                 Ok(())
-            }
-        }
-    }
-
-    /// Notes the record and answers for how long it has been the same.
-    fn observe(&mut self, record: Option<&Record>, now: Instant) -> Duration {
-        match (&self.observed, record) {
-            (Some((known, since)), Some(seen)) if known == seen => now.duration_since(*since),
-            (_, Some(seen)) => {
-                self.observed = Some((seen.clone(), now));
-                Duration::ZERO
-            }
-            (_, None) => {
-                self.observed = None;
-                Duration::ZERO
             }
         }
     }
@@ -150,21 +134,37 @@ impl Elector {
             return;
         };
         let released = async {
-            let live = self.api.get_opt(&self.name.name).await?;
+            let live = answered(self.api.get_opt(&self.name.name)).await?;
             if live
                 .as_ref()
                 .map(record_of)
                 .is_some_and(|r| r.holder == self.me)
             {
-                self.write(live, "", term).await?;
+                answered(self.write(live, "", term)).await?;
             }
-            Ok::<(), kube::Error>(())
+            Ok::<(), Unanswered>(())
         };
-        match tokio::time::timeout(RENEW_EVERY, released).await {
-            Ok(Ok(())) => info!("Lease released"),
-            Ok(Err(error)) => warn!(%error, "the Lease could not be released"),
-            Err(_) => warn!("the API server did not answer; the Lease runs out by itself"),
+        match released.await {
+            Ok(()) => info!("Lease released"),
+            Err(error) => warn!(%error, "the Lease could not be released; it runs out by itself"),
         }
+    }
+}
+
+/// Why the Lease was not read or written.
+#[derive(Debug, Error)]
+enum Unanswered {
+    #[error(transparent)]
+    Refused(#[from] kube::Error),
+    #[error("the API server did not answer within {} s", RENEW_EVERY.as_secs())]
+    Late,
+}
+
+/// Waits for one answer. A request that is given up may be carried out all the same.
+async fn answered<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Unanswered> {
+    match tokio::time::timeout(RENEW_EVERY, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Unanswered::Late),
     }
 }
 
