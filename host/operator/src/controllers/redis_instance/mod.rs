@@ -74,6 +74,14 @@ pub enum PassError {
     /// This process was stopped, or something took long, between a look at the copies and a promotion.
     #[error("copies were looked at too long ago to promote one of them: they are looked at anew")]
     Overtaken,
+    /// Another leader, or somebody by hand, wrote what this pass had read.
+    #[error(
+        "the annotation {annotation} of the StatefulSet was written by another meanwhile: it is read anew"
+    )]
+    WrittenMeanwhile {
+        /// Which.
+        annotation: &'static str,
+    },
     /// Another replica leads now.
     #[error("another replica leads now")]
     LeadershipLost,

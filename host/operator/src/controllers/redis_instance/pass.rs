@@ -24,6 +24,7 @@ use tracing::debug;
 use super::observe::{self, Live, template_image};
 use super::site::{self, Site};
 use super::way_back::{self, Way};
+use super::written::Notes;
 use super::{Outcome, PassError, act, children, events, farewell, image, labels, nodes, status};
 use crate::agents::{AgentClient, Target};
 use crate::authority::Authority;
@@ -74,6 +75,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         members,
         term,
         handover_failed: false,
+        notes: Notes::default(),
     };
     if site.is_too_early() {
         // Nothing is known yet, and nothing is what a restarted operator says then.

@@ -33,6 +33,8 @@ pub struct Site<'a> {
     pub term: u64,
     /// The primary was to hand over in this pass, and could not.
     pub handover_failed: bool,
+    /// What it wrote down itself.
+    pub notes: written::Notes,
 }
 
 /// The data pods: as many as the spec wants, and those that are there beyond, if only with the claim
@@ -115,7 +117,7 @@ impl Site<'_> {
             .any(|s| s.ready_replicas > Some(0));
         let seen = Observation {
             members: self.members.clone(),
-            claims: written::claims(self.live),
+            claims: written::claims(self),
             ..Observation::default()
         };
         let claims = claims(&seen);
@@ -145,8 +147,8 @@ impl Site<'_> {
             members: self.members.clone(),
             endpoint: observe::endpoint(self.live),
             replica_endpoints: observe::replica_endpoints(self.live),
-            claims: written::claims(self.live),
-            lists: written::lists(self.live),
+            claims: written::claims(self),
+            lists: written::lists(self),
             config: RevisionView { revision: config },
             acl: RevisionView { revision: acl },
             now_ms: observe::millis(Timestamp::now()),

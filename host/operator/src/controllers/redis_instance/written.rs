@@ -2,14 +2,18 @@
 //! remembers (design §6): who is to be promoted, and which lists of data pods agents are told. It
 //! stands on the StatefulSet, which nobody else has a reason to write.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use hera_core::instance::{Claim, MemberList, drop_any};
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, PatchOperation, TestOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use super::PassError;
-use super::observe::Live;
 use super::site::Site;
 
 /// Annotation: reign and uid of the pod, of each that may be the primary.
@@ -17,15 +21,38 @@ const CROWN: &str = "cache.hera.io/crown";
 /// Annotation: the lists as JSON.
 const MEMBERS: &str = "cache.hera.io/members";
 
+/// What this pass wrote, by annotation: it is read only once, at the beginning.
+#[derive(Debug, Default)]
+pub struct Notes(Mutex<BTreeMap<&'static str, String>>);
+
+impl Notes {
+    fn get(&self, annotation: &str) -> Option<String> {
+        let notes = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        notes.get(annotation).cloned()
+    }
+
+    fn put(&self, annotation: &'static str, text: String) {
+        let mut notes = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        notes.insert(annotation, text);
+    }
+}
+
+/// What stands there, for all that this pass knows.
+fn known(site: &Site<'_>, annotation: &str) -> Option<String> {
+    let live = |set: &StatefulSet| set.annotations().get(annotation).cloned();
+    let written = site.notes.get(annotation);
+    written.or_else(|| site.live.stateful_set.as_ref().and_then(live))
+}
+
 /// Who may be the primary.
-pub fn claims(live: &Live) -> Vec<Claim> {
-    let text = |set: &StatefulSet| set.annotations().get(CROWN).cloned();
-    let text = live
-        .stateful_set
-        .as_ref()
-        .and_then(text)
-        .unwrap_or_default();
-    read_claims(&text)
+pub fn claims(site: &Site<'_>) -> Vec<Claim> {
+    read_claims(&known(site, CROWN).unwrap_or_default())
 }
 
 fn read_claims(text: &str) -> Vec<Claim> {
@@ -47,9 +74,8 @@ fn show_claims(claims: &[Claim]) -> String {
 }
 
 /// The lists that the primary may go by. Lists that cannot be read count as none.
-pub fn lists(live: &Live) -> Vec<MemberList> {
-    let text = |set: &StatefulSet| set.annotations().get(MEMBERS).cloned();
-    let text = live.stateful_set.as_ref().and_then(text);
+pub fn lists(site: &Site<'_>) -> Vec<MemberList> {
+    let text = known(site, MEMBERS);
     text.and_then(|text| serde_json::from_str(&text).ok())
         .unwrap_or_default()
 }
@@ -67,7 +93,7 @@ pub async fn write_claims(site: &Site<'_>, claims: &[Claim]) -> Result<(), PassE
 /// # Errors
 /// When the API server does not take it: then nobody is told.
 pub async fn write_lists(site: &Site<'_>, lists: &[MemberList]) -> Result<(), PassError> {
-    let drops = drop_any(&self::lists(site.live), lists);
+    let drops = drop_any(&self::lists(site), lists);
     let note = || {
         if drops {
             let groups = &site.shared.groups;
@@ -81,13 +107,36 @@ pub async fn write_lists(site: &Site<'_>, lists: &[MemberList]) -> Result<(), Pa
     Ok(())
 }
 
-async fn write(site: &Site<'_>, annotation: &str, text: String) -> Result<(), PassError> {
+/// Only in place of what was read: what a leader of the past sent and the network delivers late must
+/// not undo what its successor wrote down.
+async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Result<(), PassError> {
     let sets: Api<StatefulSet> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
-    let patch = json!({"metadata": {"annotations": {annotation: text}}});
+    let path = PointerBuf::from_tokens(["metadata", "annotations", annotation]);
+    let patch = json_patch::Patch(vec![
+        // Null is what is not there.
+        PatchOperation::Test(TestOperation {
+            path: path.clone(),
+            value: json!(known(site, annotation)),
+        }),
+        PatchOperation::Add(AddOperation {
+            path,
+            value: json!(text),
+        }),
+    ]);
     let name = site.owner.name.stateful_set();
-    sets.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    Ok(())
+    let written = sets
+        .patch(&name, &PatchParams::default(), &Patch::Json::<()>(patch))
+        .await;
+    match written {
+        Ok(_) => {
+            site.notes.put(annotation, text);
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.code == 422 => {
+            Err(PassError::WrittenMeanwhile { annotation })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]
