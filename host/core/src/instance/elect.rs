@@ -41,7 +41,9 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     }
     // Nobody can be promoted; who asked agents that stop for promises would miss their last word.
     if !seen.members.is_empty() && seen.members.iter().all(Member::is_leaving) {
-        plan.waiting_for = Some("all data pods end".to_owned());
+        if seen.members.iter().any(|member| member.pod.is_some()) {
+            plan.waiting_for = Some("all data pods end".to_owned());
+        }
         return;
     }
     start_fenced(wanted, seen, plan);

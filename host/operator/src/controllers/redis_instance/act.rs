@@ -80,7 +80,7 @@ pub async fn carry_out(plan: &Plan, material: &Material<'_>) -> Result<(), PassE
     for (severity, reason, note) in notes {
         let events = &material.site.shared.events;
         events
-            .publish(material.about, severity, reason, &note)
+            .publish_deed(material.about, severity, reason, &note)
             .await;
     }
     done

@@ -41,7 +41,7 @@ pub async fn publish_changes(
             };
             shared
                 .events
-                .publish(about, severity, &condition.reason, &note)
+                .publish_state(about, severity, &condition.reason, &note)
                 .await;
         }
     }
@@ -57,7 +57,7 @@ pub async fn publish_changes(
             );
             shared
                 .events
-                .publish(about, Severity::Normal, POLICY_CHANGED, &note)
+                .publish_deed(about, Severity::Normal, POLICY_CHANGED, &note)
                 .await;
         }
     }

@@ -231,7 +231,7 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
                     let about = object.object_ref(&());
                     shared
                         .events
-                        .publish(&about, Severity::Warning, "SpecInvalid", &note)
+                        .publish_state(&about, Severity::Warning, "SpecInvalid", &note)
                         .await;
                 }
                 Ok(Outcome::Standby)
