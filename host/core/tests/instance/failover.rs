@@ -620,6 +620,39 @@ fn pods_that_no_node_takes_say_so_rather_than_that_nobody_leads() {
 }
 
 #[test]
+fn pods_that_are_not_made_yet_are_none_that_end() {
+    let cause = |change: fn(&mut Member)| {
+        let found = group(3).change(|_, seen| seen.members.iter_mut().for_each(change));
+        verdict(&found.wanted, &found.seen, &plan(&found)).cause
+    };
+    let made = cause(|member| {
+        member.agent = AgentView::Absent;
+        member.pod = None;
+    });
+    assert_eq!(made, Cause::NoPod);
+    let ended = cause(|member| {
+        member.agent = AgentView::Absent;
+        member.pod.as_mut().unwrap().deleting = true;
+    });
+    assert_eq!(ended, Cause::NoPrimary("all data pods end".into()));
+}
+
+#[test]
+fn p15_a_primary_that_is_not_heard_is_shown_as_nothing() {
+    let shown = |group: &Group| [0, 1, 2].map(|pod| group.seen.shown_role(&uid(pod)));
+    let (primary, replica) = (Some(Role::Primary), Some(Role::Replica));
+    assert_eq!(shown(&group(3)), [primary, replica, replica]);
+    let unheard = group(3).change(|_, seen| seen.members[0].agent = AgentView::Absent);
+    assert_eq!(shown(&unheard), [None, replica, replica]);
+    let ends = group(3).change(|_, seen| seen.members[2].pod.as_mut().unwrap().deleting = true);
+    assert_eq!(shown(&ends), [primary, replica, None]);
+    let hands_over = group(3).change(|_, seen| {
+        seen.members[0].pod.as_mut().unwrap().deleting = true;
+    });
+    assert_eq!(shown(&hands_over), [primary, replica, replica]);
+}
+
+#[test]
 fn who_asks_for_a_fence_learns_what_is_not_done() {
     let asks = |replicas, name: &'static str| {
         plan(&group(replicas).change(move |wanted, _| wanted.fenced = vec![name.into()])).refused

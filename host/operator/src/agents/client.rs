@@ -22,6 +22,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// An order is carried out at once, or not at all.
 const ORDER_LIMIT: Duration = Duration::from_secs(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// A stream of news begins at once. One asked for over a kept connection to a pod that is cut off would
+/// otherwise not break before the silence of a whole stream has passed, once more.
+const FIRST_LINE_LIMIT: Duration = Duration::from_secs(5);
 /// Half the life of the certificate that the client shows (see `authority`).
 const CLIENT_LIFE: Duration = Duration::from_secs(45 * 24 * 3600);
 
@@ -31,6 +34,9 @@ pub enum AgentError {
     /// It did not answer.
     #[error("the agent does not answer: {0}")]
     Http(#[from] reqwest::Error),
+    /// It takes connections and says nothing.
+    #[error("the agent does not answer in time")]
+    Late(#[from] tokio::time::error::Elapsed),
     /// It refused.
     #[error("the agent refused: {0}")]
     Refused(String),
@@ -85,11 +91,8 @@ impl AgentClient {
     /// # Errors
     /// When the agent does not answer or refuses.
     pub async fn events(&self) -> Result<reqwest::Response, AgentError> {
-        let response = self
-            .http
-            .get(format!("{}{PATH_EVENTS}", self.base))
-            .send()
-            .await?;
+        let asked = self.http.get(format!("{}{PATH_EVENTS}", self.base)).send();
+        let response = tokio::time::timeout(FIRST_LINE_LIMIT, asked).await??;
         Ok(response.error_for_status()?)
     }
 

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use hera_tests_e2e::{Instance, Scenario, Signal, Space, Writer, millis, wait_for};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -14,6 +15,7 @@ use crate::scene::{FENCED, LONG, Scene, ensure_gap, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     a_killed_primary_is_followed_by_a_replica,
+    a_killed_primary_that_needs_a_replica_is_followed_by_one,
     a_killed_pod_is_followed_by_a_replica,
     a_primary_out_of_memory_is_followed_by_a_replica,
     a_failover_is_finished_by_the_next_leader,
@@ -36,11 +38,54 @@ async fn a_killed_primary_is_followed_by_a_replica(space: &Space<'_>) -> Result<
             millis(served),
         );
         drop(direct);
+        if replicas == 3 {
+            ensure_one_resumes(&scene.instance).await?;
+        }
         let report = scene.finish(space, "server killed", fault).await?;
         ensure_gap(&report, Duration::from_secs(2))?;
         ensure!(report.lost_at_old_address == 0, "{}", report.line());
     }
     Ok(())
+}
+
+/// With `minReplicasToWrite` the next primary takes writes as soon as the other replica follows it.
+async fn a_killed_primary_that_needs_a_replica_is_followed_by_one(space: &Space<'_>) -> Result<()> {
+    let durable = json!({"durability": {"minReplicasToWrite": 1}});
+    let scene = Scene::with(space, 3, durable).await?;
+    let pid = scene.server()?;
+    let fault = Instant::now();
+    space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
+    scene.wait_other().await?;
+    wait_for(
+        "the next primary has the replica it needs",
+        LONG,
+        async || {
+            let pod = scene.instance.primary_pod().await?;
+            // Servers that need none do not have this field.
+            let good = scene.instance.info_at(&pod, "min_slaves_good_slaves");
+            let good = good.await?;
+            ensure!(good != "0", "it has none");
+            Ok(())
+        },
+    )
+    .await?;
+    let report = scene
+        .finish(space, "server killed, minReplicasToWrite 1", fault)
+        .await?;
+    ensure_gap(&report, Duration::from_secs(3))?;
+    ensure!(report.lost_at_old_address == 0, "{}", report.line());
+    Ok(())
+}
+
+/// The other replica goes on with the stream of the next primary.
+async fn ensure_one_resumes(instance: &Instance<'_>) -> Result<()> {
+    wait_for("the other replica resumes", LONG, async || {
+        let pod = instance.primary_pod().await?;
+        let resumed = instance.info_at(&pod, "sync_partial_ok").await?;
+        ensure!(resumed != "0", "nobody went on with its stream");
+        Ok(())
+    })
+    .await
 }
 
 /// A client at each of these pods' own addresses: no Service is between them.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hera_api::conditions::progressing;
+use hera_api::conditions::{progressing, ready};
 use hera_tests_e2e::{Fault, Patient, Scenario, Signal, Space, millis, wait_for};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -192,6 +192,15 @@ async fn where_fences_are_off_whoever_says_that_a_lost_primary_is_dead_is_believ
     let primary = instance.primary_pod().await?;
     let operators = addresses(&space.bed().operator().pods().await?)?;
     let cuts = part(space, &[address(&primary)?], &operators).await?;
+    let fault = Instant::now();
+    instance
+        .wait_condition(ready::TYPE, "False", ready::NO_PRIMARY)
+        .await?;
+    // One that nothing fences asks nothing, so that only the silence of its stream tells.
+    space.bed().figures.note(
+        "fences off, the operator's link to the primary cut: until it is said",
+        millis(fault.elapsed()),
+    );
     let digest = wait_for("somebody is asked", LONG, async || {
         let approval = instance.status().await?.approval;
         Ok(approval.context("nothing to approve")?.digest)

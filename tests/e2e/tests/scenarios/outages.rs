@@ -16,6 +16,7 @@ use crate::scene::{FENCED, LONG, Scene, ensure_gap, ensure_nothing_lost, sizes};
 pub const ALL: &[Scenario] = scenarios![Alone;
     a_primary_on_a_partitioned_node_is_followed_by_a_replica,
     a_primary_serves_while_the_api_server_is_down,
+    a_killed_operator_interrupts_no_client,
     a_leader_that_slept_through_a_failover_changes_nothing,
     a_drained_node_hands_its_primary_over,
 ];
@@ -106,6 +107,26 @@ async fn a_primary_serves_while_the_api_server_is_down(space: &Space<'_>) -> Res
         let report = scene.finish(space, "API server down", fault).await?;
         ensure!(report.lost_at_old_address == 0, "{}", report.line());
         ensure_gap(&report, LONG)?;
+    }
+    Ok(())
+}
+
+/// Row: operator killed: no client waits, and whoever leads then finds everything as it was.
+async fn a_killed_operator_interrupts_no_client(space: &Space<'_>) -> Result<()> {
+    for replicas in sizes(2) {
+        let scene = Scene::new(space, replicas).await?;
+        let operator = space.bed().operator();
+        let leader = operator.leader().await?;
+        let fault = Instant::now();
+        operator.kill(&leader).await?;
+        operator.delete_pod(&leader).await?;
+        operator.wait_leader(&[&leader], LONG).await?;
+        operator.wait_rolled_out(LONG).await?;
+        scene.verifier.wait_for_more().await?;
+        scene.ensure_same_primary().await?;
+        let report = scene.finish(space, "operator killed", fault).await?;
+        ensure_nothing_lost(&report)?;
+        ensure_gap(&report, Duration::from_secs(1))?;
     }
     Ok(())
 }

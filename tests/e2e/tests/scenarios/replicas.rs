@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use hera_api::conditions::{degraded, progressing, ready};
 use hera_tests_e2e::{Instance, Scenario, Space, Verifier, millis, wait_for};
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
+use kube::api::ListParams;
 use serde_json::json;
 
 use crate::scene::{ensure_gap, ensure_nothing_lost, note_settled, sizes};
@@ -67,6 +68,31 @@ pub async fn wait_other_primary(instance: &Instance<'_>, old: &str) -> Result<St
     .await
 }
 
+/// The label that shows people the primary is on this pod, and on no other.
+async fn wait_labelled(space: &Space<'_>, primary: &str) -> Result<()> {
+    let params = ListParams::default().labels("cache.hera.io/role=primary");
+    wait_for("the label shows the primary", SOME, async || {
+        let shown = space.api::<Pod>().list(&params).await?;
+        let names: Vec<String> = shown.iter().map(ResourceExt::name_any).collect();
+        ensure!(names == [primary], "it is on {names:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// Replicas that went on with the stream of a new primary, and none that took its data whole.
+async fn ensure_resumed(instance: &Instance<'_>, primary: &str, replicas: u32) -> Result<()> {
+    let pod = instance.primary_pod().await?;
+    ensure!(pod.name_any() == primary, "{} leads", pod.name_any());
+    let whole = instance.info_at(&pod, "sync_full").await?;
+    let resumed = instance.info_at(&pod, "sync_partial_ok").await?;
+    ensure!(
+        whole == "0" && resumed.parse::<u32>()? >= replicas,
+        "{whole} took the data whole, {resumed} went on with the stream"
+    );
+    Ok(())
+}
+
 /// Row: replication: Services, roles, reads at replicas.
 async fn three_pods_come_up_as_a_primary_and_two_replicas(space: &Space<'_>) -> Result<()> {
     let start = Instant::now();
@@ -105,21 +131,7 @@ async fn three_pods_come_up_as_a_primary_and_two_replicas(space: &Space<'_>) -> 
         "a replica that is written to says {refused:?}"
     );
     let primary = instance.primary_pod().await?;
-    let words = [
-        "-n",
-        namespace,
-        "get",
-        "pods",
-        "-l",
-        "cache.hera.io/role=primary",
-        "-o",
-        "name",
-    ];
-    let shown = space.bed().kubectl(&words).await?;
-    ensure!(
-        shown.trim() == format!("pod/{}", primary.name_any()),
-        "the label says {shown}"
-    );
+    wait_labelled(space, &primary.name_any()).await?;
     let budget = [
         "-n",
         namespace,
@@ -150,6 +162,8 @@ async fn a_switchover_on_request_loses_nothing(space: &Space<'_>) -> Result<()> 
     ensure!(next == other, "{next} leads");
     verifier.wait_for_more().await?;
     wait_in_sync(&instance, 3).await?;
+    ensure_resumed(&instance, other, 2).await?;
+    wait_labelled(space, other).await?;
     let report = verifier.finish(&instance.app().await?).await?;
     space
         .bed()

@@ -2,6 +2,7 @@
 
 use hera_api::RedisInstance;
 use hera_api::meta::{ANNOTATION_PROMOTE, LABEL_ROLE};
+use hera_core::agent::Role;
 use hera_core::instance::Observation;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -14,16 +15,14 @@ use crate::shared::Shared;
 
 /// Puts the role that each server has on its pod, for people: nothing decides by it. What fails is tried in the next pass.
 pub async fn show_roles(shared: &Shared, site: &Site<'_>, seen: &Observation) {
-    let Some(primary) = seen.primary() else {
-        return;
-    };
     let pods: Api<Pod> = Api::namespaced(shared.client.clone(), site.owner.namespace);
     for pod in site.live.pods.values() {
-        let is = match pod.uid().as_deref() == Some(primary.uid()) {
-            true => "primary",
-            false => "replica",
+        let is = match seen.shown_role(&pod.uid().unwrap_or_default()) {
+            Some(Role::Primary) => Some("primary"),
+            Some(Role::Replica) => Some("replica"),
+            Some(Role::Held | Role::Unknown) | None => None,
         };
-        if pod.labels().get(LABEL_ROLE).map(String::as_str) == Some(is) {
+        if pod.labels().get(LABEL_ROLE).map(String::as_str) == is {
             continue;
         }
         let patch = json!({"metadata": {"uid": pod.uid(), "labels": {LABEL_ROLE: is}}});
