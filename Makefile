@@ -38,6 +38,7 @@ demo: prepare ## A cluster, the operator, a Redis, and a policy swapped under it
 check: prepare ## Format, lints, docs, unit, golden and property tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --test scenarios -- -D warnings
 	cargo doc --workspace --no-deps
 	cargo build --workspace --bins
 	$(TARGET)/debug/hera-xtask crds --check

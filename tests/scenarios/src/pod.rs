@@ -88,6 +88,8 @@ pub struct Pod {
     pub(crate) ordinal: usize,
     /// It is gone for good.
     pub gone: bool,
+    /// When its server ended last with more than its volume; 0 if it never did.
+    pub(crate) lost_at: u64,
     /// Of the pod's template.
     pub(crate) revision: u32,
     /// Since when it is asked to end.
@@ -161,6 +163,7 @@ impl Pod {
             index,
             ordinal,
             gone: false,
+            lost_at: 0,
             revision: 0,
             leaving: None,
             alone: false,

@@ -155,10 +155,9 @@ pub struct World {
     pub(crate) disturbed_at: u64,
     /// The last fault of an operator.
     pub(crate) stirred_at: u64,
-    /// When an operator wrote last which temporary claims go with their pods.
-    pub(crate) tied_at: u64,
-    /// When a server ended last that had more than its volume.
-    pub(crate) lost_at: u64,
+    /// Who wrote last which temporary claims go with their pods knew of every server that had ended with
+    /// more than its volume, and none did since.
+    pub(crate) tied_with_all_known: bool,
     pub(crate) stubborn: usize,
     pub(crate) writing: bool,
     /// They are made from time to time.
@@ -223,8 +222,7 @@ impl World {
             branches: Branches::new(),
             disturbed_at: 0,
             stirred_at: 0,
-            tied_at: 0,
-            lost_at: 0,
+            tied_with_all_known: true,
             stubborn: 0,
             writing: true,
             snapshots: true,
@@ -503,7 +501,7 @@ impl World {
                 let operator = &mut self.operators[index];
                 operator.pass(&mut self.api, &self.pods, now, self.rules);
                 if self.api.tied != tied {
-                    self.tied_at = now;
+                    self.tied_with_all_known = operator.knows_of_losses(&self.pods);
                 }
                 for pod in set(std::mem::take(&mut operator.granted)) {
                     self.is_sure(pod);

@@ -79,7 +79,8 @@ impl Elector {
     async fn step(&mut self) -> Result<(), Unanswered> {
         let live = answered(self.api.get_opt(&self.name.name)).await?;
         let record = live.as_ref().map(record_of);
-        match self.sight.look(&self.me, record, Instant::now()) {
+        let leads = self.seat.is_taken();
+        match self.sight.look(&self.me, record, leads, Instant::now()) {
             Verdict::Yield => {
                 self.seat.leave();
                 Ok(())

@@ -94,6 +94,15 @@ impl AgentPool {
         })
     }
 
+    /// True while this process has only just begun to listen to an instance's agents, and has not heard
+    /// all of them: what is not heard is no news then.
+    pub fn is_new_to(&self, instance: &InstanceRef) -> bool {
+        let streams = self.lock();
+        let of_instance = || streams.values().filter(|s| s.target.instance == *instance);
+        of_instance().any(|s| matches!(s.view(), AgentView::Absent))
+            && of_instance().all(|s| s.since.elapsed() < stream::FIRST_ROUND)
+    }
+
     /// The client of an agent that is listened to.
     pub fn client(&self, pod_uid: &str) -> Option<AgentClient> {
         self.lock().get(pod_uid).map(|stream| stream.client.clone())

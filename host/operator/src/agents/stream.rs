@@ -18,6 +18,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// An agent that was not heard at all for this long does not answer.
 pub const FIRST_WORD: Duration = Duration::from_secs(10);
+/// Agents that answer are all heard within this once a process begins to listen to them.
+pub const FIRST_ROUND: Duration = Duration::from_secs(2);
 /// A stream that broke and comes back within this was only a moment's trouble.
 const BROKEN: Duration = Duration::from_secs(3);
 /// A primary with peers asks every second at least; one that is not heard for this long is cut off, or

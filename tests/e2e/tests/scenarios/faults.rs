@@ -27,9 +27,11 @@ async fn a_killed_primary_is_followed_by_a_replica(space: &Space<'_>) -> Result<
         let scene = Scene::new(space, replicas).await?;
         let direct = at_each(&scene.instance, &scene.others().await?).await?;
         let pid = scene.server()?;
+        let stream = scene.instance.info_at(&scene.primary, "master_replid");
+        let stream = stream.await?;
         let fault = Instant::now();
         space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
-        scene.wait_other().await?;
+        let next = scene.wait_other().await?;
         scene.verifier.wait_for_more().await?;
         let pods = direct.iter().filter_map(|writer| writer.first_after(fault));
         let served = pods.min().context("no pod takes a write")?;
@@ -38,8 +40,9 @@ async fn a_killed_primary_is_followed_by_a_replica(space: &Space<'_>) -> Result<
             millis(served),
         );
         drop(direct);
-        if replicas == 3 {
-            ensure_one_resumes(&scene.instance).await?;
+        let others = scene.others().await?;
+        for other in others.iter().filter(|pod| pod.name_any() != next) {
+            wait_resumed(&scene.instance, other, &stream).await?;
         }
         let report = scene.finish(space, "server killed", fault).await?;
         ensure_gap(&report, Duration::from_secs(2))?;
@@ -77,12 +80,12 @@ async fn a_killed_primary_that_needs_a_replica_is_followed_by_one(space: &Space<
     Ok(())
 }
 
-/// The other replica goes on with the stream of the next primary.
-async fn ensure_one_resumes(instance: &Instance<'_>) -> Result<()> {
+/// A replica goes on where the stream of the dead primary ended: one that took all data anew would
+/// know of that stream no more.
+async fn wait_resumed(instance: &Instance<'_>, replica: &Pod, stream: &str) -> Result<()> {
     wait_for("the other replica resumes", LONG, async || {
-        let pod = instance.primary_pod().await?;
-        let resumed = instance.info_at(&pod, "sync_partial_ok").await?;
-        ensure!(resumed != "0", "nobody went on with its stream");
+        let before = instance.info_at(replica, "master_replid2").await?;
+        ensure!(before == stream, "it went on from {before}, not {stream}");
         Ok(())
     })
     .await

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use crate::replicas::{address, wait_in_sync, wait_other_primary};
+use crate::replicas::{address, wait_in_sync, wait_labelled, wait_other_primary};
 use crate::scene::{FENCED, LONG, Scene, ensure_gap, ensure_nothing_lost, sizes};
 
 pub const ALL: &[Scenario] = scenarios![Few;
@@ -201,6 +201,7 @@ async fn where_fences_are_off_whoever_says_that_a_lost_primary_is_dead_is_believ
         "fences off, the operator's link to the primary cut: until it is said",
         millis(fault.elapsed()),
     );
+    wait_labelled(space, &[]).await?;
     let digest = wait_for("somebody is asked", LONG, async || {
         let approval = instance.status().await?.approval;
         Ok(approval.context("nothing to approve")?.digest)

@@ -68,13 +68,13 @@ pub async fn wait_other_primary(instance: &Instance<'_>, old: &str) -> Result<St
     .await
 }
 
-/// The label that shows people the primary is on this pod, and on no other.
-async fn wait_labelled(space: &Space<'_>, primary: &str) -> Result<()> {
+/// The label that shows people the primary is on these pods, and on no other.
+pub async fn wait_labelled(space: &Space<'_>, primaries: &[&str]) -> Result<()> {
     let params = ListParams::default().labels("cache.hera.io/role=primary");
     wait_for("the label shows the primary", SOME, async || {
         let shown = space.api::<Pod>().list(&params).await?;
         let names: Vec<String> = shown.iter().map(ResourceExt::name_any).collect();
-        ensure!(names == [primary], "it is on {names:?}");
+        ensure!(names == primaries, "it is on {names:?}");
         Ok(())
     })
     .await
@@ -131,7 +131,7 @@ async fn three_pods_come_up_as_a_primary_and_two_replicas(space: &Space<'_>) -> 
         "a replica that is written to says {refused:?}"
     );
     let primary = instance.primary_pod().await?;
-    wait_labelled(space, &primary.name_any()).await?;
+    wait_labelled(space, &[&primary.name_any()]).await?;
     let budget = [
         "-n",
         namespace,
@@ -163,7 +163,7 @@ async fn a_switchover_on_request_loses_nothing(space: &Space<'_>) -> Result<()> 
     verifier.wait_for_more().await?;
     wait_in_sync(&instance, 3).await?;
     ensure_resumed(&instance, other, 2).await?;
-    wait_labelled(space, other).await?;
+    wait_labelled(space, &[other]).await?;
     let report = verifier.finish(&instance.app().await?).await?;
     space
         .bed()

@@ -93,7 +93,7 @@ async fn roll(
     let report = verifier.finish(&instance.app().await?).await?;
     let figures = &space.bed().figures;
     figures.note(what, report.line());
-    figures.note(&format!("{what}: in all"), millis(took));
+    figures.note(format!("{what}: in all"), millis(took));
     ensure_seamless(&report)
 }
 

@@ -162,7 +162,7 @@ impl World {
         let start = self.time + self.rng.random_range(100..longest);
         self.stop_server(pod, 0);
         if power && self.pods[pod].disk != self.pods[pod].synced {
-            self.lost_at = self.time;
+            self.note_loss(pod);
         }
         self.pods[pod].container_ends(power, start, self.rules);
     }

@@ -111,6 +111,16 @@ impl Operator {
         self.show(status.pod);
     }
 
+    /// True if each pod was heard since what it has became less, or is gone.
+    pub(crate) fn knows_of_losses(&self, pods: &[Pod]) -> bool {
+        let heard = |pod: &Pod| {
+            let view = self.views[pod.index].as_ref();
+            view.is_some_and(|view| view.status.at > pod.lost_at)
+        };
+        let mut lost = pods.iter().filter(|pod| pod.lost_at > 0);
+        lost.all(|pod| pod.gone || heard(pod))
+    }
+
     fn is_connected(&self, pod: usize) -> bool {
         let Some(at) = self.pods.iter().position(|known| *known == pod) else {
             return true;

@@ -81,8 +81,7 @@ impl World {
         let goes = self.api.temporary & self.api.tied & bit != 0;
         let calm = now - self.disturbed_at.max(self.stirred_at);
         let lasts = self.persistence != Persistence::None;
-        // What a server that stays lost since cannot be known to who decided before.
-        let was_decided = goes && self.tied_at > self.lost_at;
+        let was_decided = goes && self.tied_with_all_known;
         if was_decided || (!lasts && calm > 45_000 && self.net.is_whole()) {
             self.check_end(index);
         }

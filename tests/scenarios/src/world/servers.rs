@@ -168,16 +168,22 @@ impl World {
         }
     }
 
+    /// What this pod has left is less than what its server had.
+    pub(crate) fn note_loss(&mut self, index: usize) {
+        self.pods[index].lost_at = self.time;
+        self.tied_with_all_known = false;
+    }
+
     /// The server's process ends; the next starts after `pause` at the earliest.
     pub(crate) fn stop_server(&mut self, index: usize, pause: u64) {
         if self.pods[index].process == Process::Running {
             self.drop_followers(index);
         }
         let until = self.time + pause;
-        let pod = &mut self.pods[index];
-        if pod.data != pod.disk {
-            self.lost_at = self.time;
+        if self.pods[index].data != self.pods[index].disk {
+            self.note_loss(index);
         }
+        let pod = &mut self.pods[index];
         pod.server_ends(until, self.rules);
         if self.persistence == Persistence::None {
             pod.disk = Data::default();

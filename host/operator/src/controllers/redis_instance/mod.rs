@@ -74,13 +74,16 @@ pub enum PassError {
     /// This process was stopped, or something took long, between a look at the copies and a promotion.
     #[error("copies were looked at too long ago to promote one of them: they are looked at anew")]
     Overtaken,
-    /// Another leader, or somebody by hand, wrote what this pass had read.
+    /// Another leader, or somebody by hand, wrote what this pass had read; or a rule forbids to write it.
     #[error(
-        "the annotation {annotation} of the StatefulSet was written by another meanwhile: it is read anew"
+        "the annotation {annotation} of the StatefulSet is not what it was, or may not be written, and is \
+         read anew: {words}"
     )]
     WrittenMeanwhile {
         /// Which.
         annotation: &'static str,
+        /// Those of the API server.
+        words: String,
     },
     /// Another replica leads now.
     #[error("another replica leads now")]

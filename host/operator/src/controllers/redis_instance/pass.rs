@@ -94,6 +94,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         }
         Err(error) => return Err(error),
     };
+    labels::show_roles(shared, &site, &seen).await;
     let done = carry_on(&site, &authority, seen).await;
     if done.is_err() {
         let known = children::known_acl(&live, &uid);
@@ -349,7 +350,6 @@ impl Pass<'_> {
             members: Some(&peers),
         };
         let carried_out = act::carry_out(&plan, &material).await;
-        labels::show_roles(shared, site, &seen).await;
         labels::clear_request(shared, site, &seen).await;
         let result = verdict(&wanted, &seen, &plan);
         let app_user = acl.users.iter().any(|user| user.name == passwords.app_name);

@@ -104,9 +104,13 @@ impl Site<'_> {
         InstanceRef::new(self.owner.name.as_str()).within(self.owner.namespace)
     }
 
-    /// True while the last primary may be one of those that this operator began to listen to a moment
-    /// ago and has not heard yet.
+    /// True while this operator has only just begun to listen to the pods, as after its start: replicas
+    /// that it has not heard yet would be taken from clients. And while the last primary may be one of
+    /// those that it began to listen to a moment ago and has not heard yet.
     pub fn is_too_early(&self) -> bool {
+        if self.shared.agents.is_new_to(&self.instance()) {
+            return true;
+        }
         if self.primary().is_some() {
             return false;
         }

@@ -111,18 +111,7 @@ pub async fn write_lists(site: &Site<'_>, lists: &[MemberList]) -> Result<(), Pa
 /// not undo what its successor wrote down.
 async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Result<(), PassError> {
     let sets: Api<StatefulSet> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
-    let path = PointerBuf::from_tokens(["metadata", "annotations", annotation]);
-    let patch = json_patch::Patch(vec![
-        // Null is what is not there.
-        PatchOperation::Test(TestOperation {
-            path: path.clone(),
-            value: json!(known(site, annotation)),
-        }),
-        PatchOperation::Add(AddOperation {
-            path,
-            value: json!(text),
-        }),
-    ]);
+    let patch = in_place_of(annotation, known(site, annotation).as_deref(), &text);
     let name = site.owner.name.stateful_set();
     let written = sets
         .patch(&name, &PatchParams::default(), &Patch::Json::<()>(patch))
@@ -133,10 +122,26 @@ async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Resul
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.code == 422 => {
-            Err(PassError::WrittenMeanwhile { annotation })
+            let words = status.message;
+            Err(PassError::WrittenMeanwhile { annotation, words })
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn in_place_of(annotation: &str, known: Option<&str>, text: &str) -> json_patch::Patch {
+    let path = PointerBuf::from_tokens(["metadata", "annotations", annotation]);
+    json_patch::Patch(vec![
+        // For the API server null is what is not there.
+        PatchOperation::Test(TestOperation {
+            path: path.clone(),
+            value: json!(known),
+        }),
+        PatchOperation::Add(AddOperation {
+            path,
+            value: json!(text),
+        }),
+    ])
 }
 
 #[cfg(test)]
@@ -153,5 +158,28 @@ mod tests {
         assert_eq!(read_claims(&show_claims(&both)), both);
         assert_eq!(read_claims("7 a"), [claim(7, "a")]);
         assert_eq!(read_claims(""), []);
+    }
+
+    #[test]
+    fn what_another_wrote_meanwhile_stays() {
+        let written = |there: &str| {
+            let mut set = json!({"metadata": {"annotations": {CROWN: there, "other": "stays"}}});
+            let patch = in_place_of(CROWN, Some("7 a"), "8 b");
+            json_patch::patch(&mut set, &patch).map(|()| set)
+        };
+        let expected = json!({"metadata": {"annotations": {CROWN: "8 b", "other": "stays"}}});
+        assert_eq!(written("7 a").ok(), Some(expected));
+        assert!(written("9 c").is_err());
+    }
+
+    #[test]
+    fn where_nothing_was_read_nothing_may_be_there() {
+        let patch = serde_json::to_value(in_place_of(CROWN, None, "8 b")).ok();
+        let path = "/metadata/annotations/cache.hera.io~1crown";
+        let expected = json!([
+            {"op": "test", "path": path, "value": null},
+            {"op": "add", "path": path, "value": "8 b"},
+        ]);
+        assert_eq!(patch, Some(expected));
     }
 }
