@@ -12,6 +12,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use crate::replicas::wait_in_sync;
+
 pub const ALL: &[Scenario] = scenarios![Alone;
     a_killed_operator_comes_back_and_touches_nothing,
     when_the_leader_dies_the_other_operator_takes_over,
@@ -25,8 +27,11 @@ const SOME: Duration = Duration::from_secs(30);
 async fn a_killed_operator_comes_back_and_touches_nothing(space: &Space<'_>) -> Result<()> {
     let operator = space.bed().operator();
     let instance = space.ready("cache", json!({})).await?;
+    let group = space.ready("group", json!({"replicas": 3})).await?;
+    wait_in_sync(&group, 3).await?;
     let writer = Writer::start("along", instance.app().await?);
     let before = instance.wait_quiet(Duration::from_secs(2)).await?;
+    let whole = group.wait_quiet(Duration::from_secs(2)).await?;
     let (run_id, container) = tokio::try_join!(instance.run_id(), instance.container())?;
     let pods = operator.pods().await?;
     ensure!(pods.len() == 2, "the operator has {} pods", pods.len());
@@ -46,6 +51,8 @@ async fn a_killed_operator_comes_back_and_touches_nothing(space: &Space<'_>) -> 
     // It works again, for another instance, and has then seen this one too.
     space.ready("other", json!({})).await?;
     before.ensure_untouched(&instance.children().await?)?;
+    // Replicas that are not heard yet go on serving.
+    whole.ensure_untouched(&group.children().await?)?;
     let now = (instance.run_id().await?, instance.container().await?);
     ensure!(now == (run_id, container), "the server was started again");
     let app = instance.app().await?;
