@@ -10,8 +10,8 @@ use super::pushes::members;
 use super::{Member, Observation, Permit, Wanted, claims};
 use crate::agent::Members;
 
-/// More than these are not written: the primary has been away for so many changes, and nobody is told
-/// another list before it is back or is known to have stopped.
+/// More than these are not written: the primary has been away for so many changes of lists with it, and
+/// nobody is told another before it is back or is known to have stopped.
 const MOST: usize = 32;
 
 /// A list of data pods.
@@ -83,11 +83,9 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
             ..today
         });
         if lists.len() > MOST {
-            // Where nobody can be the primary, nobody goes by the former ones.
-            lists.drain(..MOST);
-            return is_over(seen).then_some(lists);
+            drop_needless(seen, &mut lists);
         }
-        return Some(lists);
+        return (lists.len() <= MOST).then_some(lists);
     };
     let leads = |primary: &&Member| {
         let members = primary.agent.status().map(|status| &status.members);
@@ -97,6 +95,21 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
         Some(_) => Some(vec![last.clone()]),
         None => Some(seen.lists.clone()),
     }
+}
+
+/// Drops what nobody goes by who is, or may be, the primary: pods are told only lists that they are in.
+/// The last stays.
+fn drop_needless(seen: &Observation, lists: &mut Vec<MemberList>) {
+    let last = lists.last().map(|list| list.revision);
+    let primary = seen.primary().map(|primary| primary.uid().to_owned());
+    let claimed = claims::with_primary(seen).map(|claim| claim.uid);
+    let may_lead: Vec<String> = match is_over(seen) {
+        true => Vec::new(),
+        false => claimed.chain(primary).collect(),
+    };
+    lists.retain(|list| {
+        Some(list.revision) == last || may_lead.iter().any(|uid| list.uids.contains(uid))
+    });
 }
 
 /// True if there is no primary, and all that may have been it are out of it.

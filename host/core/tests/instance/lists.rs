@@ -128,6 +128,29 @@ fn where_nobody_can_be_the_primary_lists_that_are_too_many_are_dropped() {
     assert_eq!(revisions.collect::<Vec<_>>(), [33]);
 }
 
+/// Found by the long search: a lost primary, and 32 lists without it: whoever came then was told none, and
+/// nobody could be promoted, nor could anybody say that the primary is dead.
+#[test]
+fn lists_that_no_lost_primary_was_in_are_dropped_when_they_are_too_many() {
+    let lost = group(2).unheard(0).change(|_, seen| {
+        let list = seen.lists[0].clone();
+        assert_eq!(list.uids, [uid(0), uid(1)]);
+        seen.lists = (1..=32)
+            .map(|revision| MemberList {
+                revision,
+                uids: match revision {
+                    1..=3 => list.uids.clone(),
+                    _ => vec!["gone".to_owned(), uid(1)],
+                },
+                ..list.clone()
+            })
+            .collect();
+    });
+    let plan = plan(&lost);
+    let revisions = plan.lists().unwrap().iter().map(|list| list.revision);
+    assert_eq!(revisions.collect::<Vec<_>>(), [1, 2, 3, 33]);
+}
+
 /// Found by the simulation: with too many lists written down nobody was told another any more, also once the
 /// primary was back.
 #[test]
