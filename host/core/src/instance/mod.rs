@@ -29,7 +29,7 @@ pub use leader::Leader;
 pub use lists::{MemberList, drop_any};
 pub use observation::{
     AgentView, Asked, ClaimView, Member, NodeState, Observation, Permit, PodView, Remembered,
-    RevisionView, Wanted, WantedStorage, primary,
+    RevisionView, Wanted, WantedStorage, primary, shown_role,
 };
 pub use plan::{Plan, PlannedStep, Stall, Step, Target};
 pub use pushes::{members, told};

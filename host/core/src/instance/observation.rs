@@ -353,20 +353,6 @@ impl Observation {
     pub fn primary(&self) -> Option<&Member> {
         primary(&self.members)
     }
-
-    /// The role that people are shown of a pod: primary of the one that leads, replica of those that are
-    /// heard as such, none of any other (P15: a label that goes on to name a dead primary).
-    pub fn shown_role(&self, pod_uid: &str) -> Option<Role> {
-        if self
-            .primary()
-            .is_some_and(|primary| primary.uid() == pod_uid)
-        {
-            return Some(Role::Primary);
-        }
-        let member = self.members.iter().find(|member| member.uid() == pod_uid)?;
-        let role = member.agent.status()?.role;
-        (role == Role::Replica && !member.is_leaving()).then_some(role)
-    }
 }
 
 /// The member that serves as the primary: of several, that of the highest reign, and of one reign
@@ -380,6 +366,17 @@ pub fn primary(members: &[Member]) -> Option<&Member> {
         (member.reign(), *promoted, std::cmp::Reverse(member.ordinal))
     });
     best.map(|(member, _)| member)
+}
+
+/// The role that people are shown of a pod: primary of the one that leads, replica of those that are
+/// heard as such, none of any other (P15: a label that goes on to name a dead primary).
+pub fn shown_role(members: &[Member], pod_uid: &str) -> Option<Role> {
+    if primary(members).is_some_and(|primary| primary.uid() == pod_uid) {
+        return Some(Role::Primary);
+    }
+    let member = members.iter().find(|member| member.uid() == pod_uid)?;
+    let role = member.agent.status()?.role;
+    (role == Role::Replica).then_some(role)
 }
 
 impl Member {

@@ -3,7 +3,8 @@
 
 use hera_core::agent::{Members, Memory, Role, ServerState};
 use hera_core::instance::{
-    AgentView, Asked, Cause, Claim, Leader, Member, Permit, PodView, Step, unproven, verdict,
+    AgentView, Asked, Cause, Claim, Leader, Member, Permit, PodView, Step, shown_role, unproven,
+    verdict,
 };
 
 use crate::fixtures::{Group, REIGN, address, group, names, plan, promoted, status, uid};
@@ -639,13 +640,13 @@ fn pods_that_are_not_made_yet_are_none_that_end() {
 
 #[test]
 fn p15_a_primary_that_is_not_heard_is_shown_as_nothing() {
-    let shown = |group: &Group| [0, 1, 2].map(|pod| group.seen.shown_role(&uid(pod)));
+    let shown = |group: &Group| [0, 1, 2].map(|pod| shown_role(&group.seen.members, &uid(pod)));
     let (primary, replica) = (Some(Role::Primary), Some(Role::Replica));
     assert_eq!(shown(&group(3)), [primary, replica, replica]);
     let unheard = group(3).change(|_, seen| seen.members[0].agent = AgentView::Absent);
     assert_eq!(shown(&unheard), [None, replica, replica]);
-    let ends = group(3).change(|_, seen| seen.members[2].pod.as_mut().unwrap().deleting = true);
-    assert_eq!(shown(&ends), [primary, replica, None]);
+    let starts = group(3).change(|_, seen| status(&mut seen.members[2]).role = Role::Held);
+    assert_eq!(shown(&starts), [primary, replica, None]);
     let hands_over = group(3).change(|_, seen| {
         seen.members[0].pod.as_mut().unwrap().deleting = true;
     });

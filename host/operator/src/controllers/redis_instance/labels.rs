@@ -3,7 +3,7 @@
 use hera_api::RedisInstance;
 use hera_api::meta::{ANNOTATION_PROMOTE, LABEL_ROLE};
 use hera_core::agent::Role;
-use hera_core::instance::Observation;
+use hera_core::instance::{Observation, shown_role};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
@@ -14,10 +14,10 @@ use super::site::Site;
 use crate::shared::Shared;
 
 /// Puts the role that each server has on its pod, for people: nothing decides by it. What fails is tried in the next pass.
-pub async fn show_roles(shared: &Shared, site: &Site<'_>, seen: &Observation) {
+pub async fn show_roles(shared: &Shared, site: &Site<'_>) {
     let pods: Api<Pod> = Api::namespaced(shared.client.clone(), site.owner.namespace);
     for pod in site.live.pods.values() {
-        let is = match seen.shown_role(&pod.uid().unwrap_or_default()) {
+        let is = match shown_role(&site.members, &pod.uid().unwrap_or_default()) {
             Some(Role::Primary) => Some("primary"),
             Some(Role::Replica) => Some("replica"),
             Some(Role::Held | Role::Unknown) | None => None,

@@ -94,7 +94,6 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         }
         Err(error) => return Err(error),
     };
-    labels::show_roles(shared, &site, &seen).await;
     let done = carry_on(&site, &authority, seen).await;
     if done.is_err() {
         let known = children::known_acl(&live, &uid);
@@ -102,6 +101,8 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
             debug!(%error, "known users are not confirmed either");
         }
     }
+    // Last: a pod that is written to keeps its node busy for a moment, and a handover may have begun.
+    labels::show_roles(shared, &site).await;
     match failed {
         Some(error) => done.and(Err(error)),
         None => done,
