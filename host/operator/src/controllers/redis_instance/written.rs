@@ -3,7 +3,7 @@
 //! stands on the StatefulSet, which nobody else has a reason to write.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_core::instance::{Claim, MemberList, drop_any};
 use json_patch::jsonptr::PointerBuf;
@@ -26,27 +26,15 @@ const MEMBERS: &str = "cache.hera.io/members";
 pub struct Notes(Mutex<BTreeMap<&'static str, String>>);
 
 impl Notes {
-    fn get(&self, annotation: &str) -> Option<String> {
-        let notes = self
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        notes.get(annotation).cloned()
-    }
-
-    fn put(&self, annotation: &'static str, text: String) {
-        let mut notes = self
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        notes.insert(annotation, text);
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What stands there, for all that this pass knows.
 fn known(site: &Site<'_>, annotation: &str) -> Option<String> {
     let live = |set: &StatefulSet| set.annotations().get(annotation).cloned();
-    let written = site.notes.get(annotation);
+    let written = site.notes.lock().get(annotation).cloned();
     written.or_else(|| site.live.stateful_set.as_ref().and_then(live))
 }
 
@@ -118,7 +106,7 @@ async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Resul
         .await;
     match written {
         Ok(_) => {
-            site.notes.put(annotation, text);
+            site.notes.lock().insert(annotation, text);
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.code == 422 => {
