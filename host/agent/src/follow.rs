@@ -160,10 +160,12 @@ pub async fn lead(
             status.role = Role::Replica;
             status.link = Some(link);
         });
+        // Not where it follows already: each look leads, and one after the other without a pause
+        // costs most of a core.
+        agent.look.notify_one();
     }
     work.login_known = true;
     agent.fence.disarm();
-    agent.look.notify_one();
     Ok(())
 }
 

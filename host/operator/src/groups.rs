@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hera_core::agent::Question;
-use hera_core::instance::{Leader, Observation, Remembered};
+use hera_core::instance::{Intake, Leader, Observation, Remembered};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::shared::InstanceRef;
@@ -21,12 +21,9 @@ pub struct Groups {
 #[derive(Default)]
 struct Group {
     leader: Leader,
-    /// When a Service of it moved last.
-    moved: Option<Instant>,
+    intake: Intake,
 }
 
-/// kube-proxy takes in changes at most once in this time, unless it is told otherwise.
-const NODES_FOLLOW: Duration = Duration::from_millis(1_000);
 /// Between two signs of life of this process.
 const BEAT: Duration = Duration::from_millis(500);
 /// Without one for so many milliseconds it was stopped.
@@ -73,17 +70,25 @@ impl Groups {
 
     /// A Service of it moves: nodes take in the next move later.
     pub fn note_move(&self, instance: &InstanceRef, term: u64) {
-        self.of(instance, term, |group, _| {
-            group.moved = Some(Instant::now())
-        });
+        self.of(instance, term, |group, now| group.intake.note(now));
+    }
+
+    /// Until nodes have taken in all moves.
+    pub fn until_taken_in(&self, instance: &InstanceRef) -> Duration {
+        Duration::from_millis(self.intake(instance).until_taken_in(boot_millis()))
     }
 
     /// Until nodes take in a move at once.
-    pub fn until_nodes_follow(&self, instance: &InstanceRef) -> Duration {
-        let moved = self.lock().get(instance).and_then(|group| group.moved);
-        moved.map_or(Duration::ZERO, |moved| {
-            NODES_FOLLOW.saturating_sub(moved.elapsed())
-        })
+    pub fn until_taken_in_at_once(&self, instance: &InstanceRef) -> Duration {
+        Duration::from_millis(self.intake(instance).until_at_once(boot_millis()))
+    }
+
+    fn intake(&self, instance: &InstanceRef) -> Intake {
+        let groups = self.lock();
+        groups
+            .get(instance)
+            .map(|group| group.intake)
+            .unwrap_or_default()
     }
 
     /// Notes what was seen, and tells what is remembered: see [`Leader::remember`].

@@ -8,6 +8,7 @@ mod decide;
 mod elect;
 mod endpoints;
 pub mod handover;
+mod intake;
 mod lead;
 mod leader;
 mod lists;
@@ -25,6 +26,7 @@ pub use change::set_size;
 pub use claims::{Claim, claims, last_claim, unproven};
 pub use decide::decide;
 pub use elect::POSITIONS_GOOD_FOR_MS;
+pub use intake::Intake;
 pub use leader::Leader;
 pub use lists::{MemberList, drop_any};
 pub use observation::{

@@ -36,6 +36,8 @@ struct HandOver<'a> {
     new: AgentClient,
     /// When the pause was ordered.
     paused: Option<Instant>,
+    /// What it has done so far, and how long each took.
+    made: Vec<(Move, Duration)>,
     /// Of the position at which the new one has everything.
     ticket: u64,
     /// The first that failed of those without which it goes on.
@@ -61,6 +63,7 @@ pub async fn carry_out(
         old: material.agent(&from.uid)?,
         new: material.agent(&to.uid)?,
         paused: None,
+        made: Vec::new(),
         ticket: 0,
         failed: None,
     };
@@ -85,7 +88,8 @@ pub async fn carry_out(
         return Err(error);
     }
     if let Some(paused) = over.paused {
-        info!(from = from.name, to = to.name, took = ?paused.elapsed(), "handed over");
+        let took = paused.elapsed();
+        info!(from = from.name, to = to.name, ?took, made = ?over.made, "handed over");
     }
     over.failed.map_or(Ok(()), Err)
 }
@@ -106,7 +110,9 @@ impl HandOver<'_> {
                 futures::future::join_all(told).await;
                 continue;
             }
+            let begun = Instant::now();
             let done = self.make(step).await;
+            self.made.push((step.clone(), begun.elapsed()));
             self.note(step, done)?;
         }
         Ok(())
@@ -142,7 +148,7 @@ impl HandOver<'_> {
             Move::Claim => written::write_claims(site, self.next.claims).await,
             Move::Ready => {
                 let groups = &site.shared.groups;
-                tokio::time::sleep(groups.until_nodes_follow(&site.instance())).await;
+                tokio::time::sleep(groups.until_taken_in_at_once(&site.instance())).await;
                 // A pod that ends waits for its handover, and so do others on its node.
                 if !site.primary().is_some_and(Member::is_leaving) {
                     calm(Calm::BEGIN, &self.old, &self.new).await?;
@@ -178,7 +184,7 @@ impl HandOver<'_> {
             Move::Release => self.order(&self.old, Order::Release).await,
             Move::Dismiss => {
                 let groups = &site.shared.groups;
-                tokio::time::sleep(groups.until_nodes_follow(&site.instance()) + HEAD_START).await;
+                tokio::time::sleep(groups.until_taken_in(&site.instance())).await;
                 self.order(&self.new, Order::Release).await
             }
         }
