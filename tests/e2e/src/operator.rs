@@ -9,25 +9,15 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::http::http_get;
+use crate::usage::Usage;
 use crate::{Bed, wait_for};
 
 const NAMESPACE: &str = "hera-system";
 const NAME: &str = "hera-operator";
-/// Clock ticks a second in /proc, on every Linux that there is.
-const TICKS: f64 = 100.0;
 
 /// The operator in the cluster.
 pub struct Operator<'b> {
     bed: &'b Bed,
-}
-
-/// What a process has taken.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
-    /// Resident memory, in MiB.
-    pub rss_mib: f64,
-    /// CPU since its start, in seconds.
-    pub cpu_seconds: f64,
 }
 
 impl<'b> Operator<'b> {
@@ -219,17 +209,8 @@ impl<'b> Operator<'b> {
     pub async fn usage(&self) -> Result<Vec<(String, Usage)>> {
         let mut all = Vec::new();
         for pod in self.pods().await? {
-            let mut sum = Usage::default();
-            for process in self
-                .bed
-                .testbed
-                .pod_processes(&pod.uid().unwrap_or_default())?
-            {
-                let usage = usage_of(process.pid).with_context(|| process.cmdline.clone())?;
-                sum.rss_mib += usage.rss_mib;
-                sum.cpu_seconds += usage.cpu_seconds;
-            }
-            all.push((pod.name_any(), sum));
+            let taken = self.bed.usage(&pod, "")?;
+            all.push((pod.name_any(), taken));
         }
         Ok(all)
     }
@@ -288,22 +269,4 @@ impl<'b> Operator<'b> {
         let skip = lines.len().saturating_sub(60);
         lines.split_off(skip).join("\n")
     }
-}
-
-fn usage_of(pid: i32) -> Result<Usage> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = rss
-        .and_then(|v| v.split_whitespace().next())
-        .context("no VmRSS")?
-        .parse()?;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // Fields after the name, which may hold anything; user and system time are the 14th and 15th.
-    let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
-    let times = fields.split_whitespace().skip(11).take(2);
-    let ticks: f64 = times.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
-    Ok(Usage {
-        rss_mib: kib / 1024.0,
-        cpu_seconds: ticks / TICKS,
-    })
 }

@@ -2,10 +2,12 @@
 
 use hera_core::agent::{Members, Order, Role};
 use reqwest::StatusCode;
+use tokio::time::Duration;
 
 use crate::client::{Client as _, app, replication};
 use crate::engine::Engine;
 use crate::group::{Group, is_linked};
+use crate::info::{info, with_looks};
 use crate::pod::{Pod, is_running, server_pid};
 
 on_both!(
@@ -18,6 +20,7 @@ on_both!(
     a_list_of_members_that_was_overtaken_is_refused,
     a_lone_primary_gets_replicas,
     an_only_member_promotes_itself,
+    agents_of_pods_in_sync_look_at_their_servers_a_few_times_a_second,
 );
 
 async fn replicas_have_what_is_written_to_the_primary(engine: Engine) {
@@ -221,5 +224,33 @@ async fn a_list_of_members_that_was_overtaken_is_refused(engine: Engine) {
     assert_eq!(
         group[0].push_members(1, &moved).await.unwrap().members,
         moved
+    );
+}
+
+/// They once asked without a pause as long as they followed, which took half a core for each.
+async fn agents_of_pods_in_sync_look_at_their_servers_a_few_times_a_second(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    for pod in &group.pods {
+        with_looks(pod).await;
+    }
+    group[0].app().await.set("a", "1").await.unwrap();
+    group.until_has(1, "a", "1").await;
+    let asked = async |at: usize| -> u32 {
+        let calls = info(&group[at], "commandstats", "cmdstat_info").await;
+        let calls = calls.strip_prefix("calls=").unwrap();
+        calls.split(',').next().unwrap().parse().unwrap()
+    };
+    let before = [asked(0).await, asked(1).await];
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = [asked(0).await, asked(1).await];
+    let [primary, replica] = [after[0] - before[0], after[1] - before[1]];
+    assert!(
+        (2..10).contains(&primary),
+        "the primary: {primary} times in 2 s"
+    );
+    assert!(
+        (5..50).contains(&replica),
+        "the replica: {replica} times in 2 s"
     );
 }

@@ -13,6 +13,7 @@ mod engine;
 mod certificates;
 mod client;
 mod group;
+mod info;
 mod news;
 mod pod;
 mod wait;

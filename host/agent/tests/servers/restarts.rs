@@ -3,9 +3,10 @@
 use hera_core::agent::Role;
 use nix::sys::signal::{Signal, kill};
 
-use crate::client::{Client as _, app, replication, user};
+use crate::client::Client as _;
 use crate::engine::Engine;
 use crate::group::{Group, is_linked};
+use crate::info::{info, with_looks};
 use crate::pod::{Pod, server_pid, to_pid};
 use crate::wait::until;
 
@@ -15,24 +16,6 @@ on_all!(
     a_replica_that_crashes_after_a_planned_restart_reads_all_it_had,
     a_replica_whose_snapshot_fails_reads_its_log,
 );
-
-/// Brings a user to a pod that may look at statistics.
-async fn with_looks(pod: &Pod) {
-    let users = [app(), replication(), user("looks", &["+info"])];
-    pod.push_users(2, &users).await.unwrap();
-}
-
-/// A line of INFO.
-async fn info(pod: &Pod, section: &str, field: &str) -> String {
-    let server = crate::client::login(pod.port, "looks").await.unwrap();
-    let text = server.say(&["INFO", section]).await.unwrap();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("no {field} in {text}"))
-        .trim()
-        .to_owned()
-}
 
 /// How often replicas took in everything, as this primary counts.
 async fn full_syncs(pod: &Pod) -> String {

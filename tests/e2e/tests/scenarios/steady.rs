@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use hera_tests_e2e::{Bed, Request, Scenario, Space, Writer, module};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
 use serde_json::json;
 
 use crate::policies::with_worker;
@@ -16,26 +19,42 @@ pub const ALL: &[Scenario] = scenarios![Alone;
 
 const PASSES: &str = "hera_reconciles_total";
 const WATCHED: Duration = Duration::from_secs(60);
+/// In the command line of agents.
+const AGENT: &str = "hera-agent run";
+/// An agent that does nothing takes less of a core than this: about a hundredth, unoptimised; one that
+/// looks at its server without a pause takes a quarter or more.
+const BUSY: f64 = 0.1;
 
 /// What the operator did in a minute in which nobody wanted anything of it.
 struct Minute {
     requests: Vec<Request>,
     /// Name, resident memory in MiB, and seconds of processor time of each pod.
     usage: Vec<(String, f64, f64)>,
+    /// The data pod whose agent took most of a core, and how much of it.
+    busiest: (String, f64),
     passes: f64,
     /// What clients wrote meanwhile.
     written: usize,
 }
 
 impl Minute {
-    async fn watch(bed: &Bed, writers: &[Writer]) -> Result<Self> {
+    async fn watch(bed: &Bed, writers: &[Writer], pods: &[Pod]) -> Result<Self> {
         let operator = bed.operator();
         let user = operator.user().await?;
         let count = || writers.iter().map(Writer::count).sum::<usize>();
         let (audit, before) = (bed.audit()?, operator.usage().await?);
         let passes = operator.metric(PASSES).await?;
         let written = count();
+        let agents = || pods.iter().map(|pod| bed.usage(pod, AGENT));
+        let agents_before: Vec<_> = agents().collect::<Result<_>>()?;
         tokio::time::sleep(WATCHED).await;
+        let mut busiest = (String::new(), 0.0);
+        for ((pod, was), is) in pods.iter().zip(agents_before).zip(agents()) {
+            let share = (is?.cpu_seconds - was.cpu_seconds) / WATCHED.as_secs_f64();
+            if share >= busiest.1 {
+                busiest = (pod.name_any(), share);
+            }
+        }
         let (requests, after) = (audit.requests_of(&user)?, operator.usage().await?);
         let usage = before.iter().zip(after).map(|((_, was), (name, is))| {
             let cpu_seconds = is.cpu_seconds - was.cpu_seconds;
@@ -44,6 +63,7 @@ impl Minute {
         Ok(Self {
             requests,
             usage: usage.collect(),
+            busiest,
             passes: operator.metric(PASSES).await? - passes,
             written: count() - written,
         })
@@ -77,14 +97,17 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     for instance in instances {
         before.push(instance.wait_quiet(Duration::from_secs(5)).await?);
     }
-    let mut minute = Minute::watch(bed, &writers).await?;
+    let pods = space.api::<Pod>().list(&ListParams::default()).await?.items;
+    ensure!(pods.len() == 5, "{} pods", pods.len());
+    let mut minute = Minute::watch(bed, &writers, &pods).await?;
     if minute.watch_began_anew() {
         // As each does now and then; twice in a row would be no coincidence.
-        minute = Minute::watch(bed, &writers).await?;
+        minute = Minute::watch(bed, &writers, &pods).await?;
     }
     let Minute {
         requests,
         usage,
+        busiest: (pod, share),
         passes,
         written,
     } = minute;
@@ -123,6 +146,14 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     figures.note(
         "idle for 60 s: passes, API requests beside the Lease and watches",
         format!("{passes}, {reads}  (clients wrote {written} times)"),
+    );
+    figures.note(
+        "agents: CPU while idle, the busiest of five",
+        format!("{:.1} % of a core ({pod})", share * 100.0),
+    );
+    ensure!(
+        share < BUSY,
+        "the agent of {pod} takes {share:.2} of a core"
     );
     for (name, rss_mib, cpu_seconds) in usage {
         let share = cpu_seconds / WATCHED.as_secs_f64() * 100.0;
