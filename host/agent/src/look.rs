@@ -74,14 +74,11 @@ impl Watch {
         }
     }
 
-    fn sees(&mut self, agent: &Agent, seen: Seen) {
+    fn sees(&mut self, seen: Seen, led: bool) {
         if self.seen != seen {
             match (seen.role, self.seen.role) {
                 (Role::Replica, Role::Replica) => {}
-                (Role::Replica, _) => {
-                    let led = agent.keeper.get().primary_uid == agent.settings.pod_uid;
-                    self.strays.begin(Instant::now(), led);
-                }
+                (Role::Replica, _) => self.strays.begin(Instant::now(), led),
                 _ => self.strays.end(),
             }
             self.seen = seen;
@@ -140,8 +137,10 @@ async fn look(agent: &Agent, watch: &mut Watch) {
     match server.probe().await {
         Ok(Probe::Info(info)) if !info.loading => {
             watch.heard(agent);
+            // Before: its data is of another's reign as soon as the link to that one is seen.
+            let led = agent.keeper.get().primary_uid == agent.settings.pod_uid;
             if let Some(seen) = role::attend(agent, watch, &server, &info, turns).await {
-                watch.sees(agent, seen);
+                watch.sees(seen, led);
             }
             if watch.strays.are_here(Instant::now(), info.turned_away)
                 && let Err(error) = server.close_clients().await
