@@ -51,6 +51,17 @@ pub enum AgentError {
     Pem(#[from] rustls::pki_types::pem::Error),
 }
 
+impl AgentError {
+    /// The cause alone, for words that say already that the agent does not answer.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Http(error) => error.to_string(),
+            Self::Late(_) => "it says nothing in time".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+}
+
 /// Speaks to one agent. Cheap to clone.
 #[derive(Clone)]
 pub struct AgentClient {

@@ -49,7 +49,7 @@ impl Listener {
         loop {
             let mut heard = false;
             let why = match self.client.events().await {
-                Err(error) => error.to_string(),
+                Err(error) => error.cause(),
                 Ok(response) => self.read(response, &mut heard, &mut broken).await,
             };
             if heard {
