@@ -72,6 +72,8 @@ fn note(agent: &Agent, work: &mut Work, followed: Followed) -> Result<(), Refuse
         // It vouches for none of them any more; told, so that the next reign is higher.
         state.forswears(whom.reign.saturating_sub(1), 0);
     })?;
+    // A link that was seen up before is none to a primary of this reign.
+    agent.turn();
     let known = work.followed.replace(followed);
     let password = |followed: &Followed| followed.password.clone();
     work.login_known &= known.as_ref().map(password) == work.followed.as_ref().map(password);

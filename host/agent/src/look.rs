@@ -23,6 +23,8 @@ const SERVING: Duration = Duration::from_secs(1);
 const FOLLOWING: Duration = Duration::from_millis(100);
 const LINKING: Duration = Duration::from_millis(25);
 const LINK_FIRST: Duration = Duration::from_secs(5);
+/// Between two attempts at something that fails.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Time limits of the agent's own calls.
 pub fn short() -> Timeouts {
@@ -46,6 +48,8 @@ pub struct Watch {
     /// Since when it is seen so.
     since: Instant,
     strays: Strays,
+    /// When what was due at a look last failed, if it did: a note to a full volume, above all.
+    failed: Option<Instant>,
 }
 
 impl Watch {
@@ -61,7 +65,19 @@ impl Watch {
             seen: Seen::default(),
             since: now,
             strays: Strays::default(),
+            failed: None,
         }
+    }
+
+    /// True while it is too early to try again what failed: looks come far more often than a full
+    /// volume is mended.
+    pub fn has_just_failed(&self) -> bool {
+        self.failed.is_some_and(|at| at.elapsed() < TRY_AGAIN)
+    }
+
+    /// What was due at a look was done, or failed.
+    pub fn tried(&mut self, done: bool) {
+        self.failed = (!done).then(Instant::now);
     }
 
     fn pause(&self) -> Duration {
@@ -141,11 +157,13 @@ async fn look(agent: &Agent, watch: &mut Watch) {
             let led = agent.keeper.get().primary_uid == agent.settings.pod_uid;
             if let Some(seen) = role::attend(agent, watch, &server, &info, turns).await {
                 watch.sees(seen, led);
-            }
-            if watch.strays.are_here(Instant::now(), info.turned_away)
-                && let Err(error) = server.close_clients().await
-            {
-                warn!(%error, "clients that look for the primary stay connected");
+                // Not if an order came meanwhile: they may be those of a primary by now.
+                if watch.strays.are_here(Instant::now(), info.turned_away)
+                    && agent.turns() == turns
+                    && let Err(error) = server.close_clients().await
+                {
+                    warn!(%error, "clients that look for the primary stay connected");
+                }
             }
         }
         Ok(Probe::Info(_) | Probe::Refused(Answer::Loading)) => {

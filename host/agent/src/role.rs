@@ -1,6 +1,6 @@
 //! Brings the server that answers to what it is to be.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hera_core::agent::{Link, Role, ServerState};
 use hera_redis::{Server, ServerInfo};
@@ -95,13 +95,13 @@ pub async fn attend(
     if work.acl_due {
         push_acl::apply_due(agent, &mut work).await;
     }
-    let ready = *watch.ready.get_or_insert_with(Instant::now);
+    watch.ready.get_or_insert_with(Instant::now);
     if agent.turns() != turns {
         agent.look.notify_one();
         return None;
     }
     let seen = Seen::of(info);
-    note_reign(agent, &seen, info);
+    note_reign(agent, watch, &seen, info);
     agent.board.change(|status| {
         status.engine = Some(info.engine.as_str().to_owned());
         status.version = Some(info.version.clone());
@@ -115,13 +115,16 @@ pub async fn attend(
             status.waiting_for = seen.lacks().map(str::to_owned);
         }
     });
-    do_what_is_due(agent, &mut work, server, info, &seen, ready).await;
+    do_what_is_due(agent, watch, &mut work, server, info, &seen).await;
     Some(seen)
 }
 
 /// The data is of another's reign once the link to it was seen up; after a full sync the volume has
 /// it later than the server.
-fn note_reign(agent: &Agent, seen: &Seen, info: &ServerInfo) {
+fn note_reign(agent: &Agent, watch: &mut Watch, seen: &Seen, info: &ServerInfo) {
+    if watch.has_just_failed() {
+        return;
+    }
     let state = agent.keeper.get();
     let append = info.append;
     let saved = !append.enabled || (!append.rewriting && append.last_rewrite_ok);
@@ -138,6 +141,7 @@ fn note_reign(agent: &Agent, seen: &Seen, info: &ServerInfo) {
         (false, true) => agent.note(|state| state.on_disk = None),
         (false, false) => return,
     };
+    watch.tried(noted.is_ok());
     match noted {
         Ok(()) => info!(saved, "in sync with the primary of the reign"),
         Err(error) => error!(%error, "the reign cannot be noted"),
@@ -146,11 +150,11 @@ fn note_reign(agent: &Agent, seen: &Seen, info: &ServerInfo) {
 
 async fn do_what_is_due(
     agent: &Agent,
+    watch: &mut Watch,
     work: &mut Work,
     server: &Server,
     info: &ServerInfo,
     seen: &Seen,
-    ready: Instant,
 ) {
     if work.followed.is_some() {
         // Also a server that was started again, and one that could not be told before.
@@ -160,12 +164,12 @@ async fn do_what_is_due(
         return;
     }
     if seen.role == Role::Held {
-        promote_if_alone(agent, work, server, ready).await;
+        promote_if_alone(agent, watch, work, server).await;
     }
 }
 
 /// A lone pod promotes itself once the operator confirmed the users, or has not for a while.
-async fn promote_if_alone(agent: &Agent, work: &mut Work, server: &Server, ready: Instant) {
+async fn promote_if_alone(agent: &Agent, watch: &mut Watch, work: &mut Work, server: &Server) {
     if work.acl_due {
         return wait_for(agent, "the users are brought to the server");
     }
@@ -174,14 +178,20 @@ async fn promote_if_alone(agent: &Agent, work: &mut Work, server: &Server, ready
         return wait_for(agent, "the operator promotes a server");
     }
     let confirmed = work.acl_confirmed;
-    if !confirmed && ready.elapsed() < agent.settings.confirm_limit() {
+    let waited = watch.ready.map_or(Duration::ZERO, |ready| ready.elapsed());
+    if !confirmed && waited < agent.settings.confirm_limit() {
         return wait_for(agent, "the operator confirms the users");
+    }
+    if watch.has_just_failed() {
+        return;
     }
     if !confirmed {
         warn!("the operator did not confirm the users in time: serving with those that are known");
     }
     let reign = state.reign.max(state.forsworn.saturating_add(1));
-    if let Err(refused) = promote::crown(agent, work, server, reign, clock::now()).await {
+    let crowned = promote::crown(agent, work, server, reign, clock::now()).await;
+    watch.tried(crowned.is_ok());
+    if let Err(refused) = crowned {
         error!(?refused, "a lone server cannot be promoted");
     }
 }

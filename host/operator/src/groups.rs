@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hera_core::agent::Question;
@@ -13,15 +13,10 @@ use crate::shared::InstanceRef;
 
 /// Memory of all instances.
 pub struct Groups {
-    groups: Mutex<HashMap<InstanceRef, Group>>,
+    leaders: Mutex<HashMap<InstanceRef, Leader>>,
+    intake: Mutex<Intake>,
     /// When this process was last seen to run.
     beat: AtomicU64,
-}
-
-#[derive(Default)]
-struct Group {
-    leader: Leader,
-    intake: Intake,
 }
 
 /// Between two signs of life of this process.
@@ -32,7 +27,8 @@ const STOPPED_MS: u64 = 1_500;
 impl Default for Groups {
     fn default() -> Self {
         Self {
-            groups: Mutex::default(),
+            leaders: Mutex::default(),
+            intake: Mutex::default(),
             beat: AtomicU64::new(boot_millis()),
         }
     }
@@ -49,11 +45,11 @@ impl Groups {
     }
 
     fn beats(&self, now: u64) {
-        let mut groups = self.lock();
+        let mut leaders = self.lock();
         let before = self.beat.swap(now, Ordering::SeqCst);
         if now.saturating_sub(before) > STOPPED_MS {
-            for group in groups.values_mut() {
-                group.leader.wakes(now);
+            for leader in leaders.values_mut() {
+                leader.wakes(now);
             }
         }
     }
@@ -68,27 +64,23 @@ impl Groups {
         self.with(instance, term, Leader::note_change);
     }
 
-    /// A Service of it moves: nodes take in the next move later.
-    pub fn note_move(&self, instance: &InstanceRef, term: u64) {
-        self.of(instance, term, |group, now| group.intake.note(now));
+    /// A Service has moved: nodes take in the next move later, also that of another instance.
+    pub fn note_move(&self) {
+        self.intake().note(boot_millis());
     }
 
     /// Until nodes have taken in all moves.
-    pub fn until_taken_in(&self, instance: &InstanceRef) -> Duration {
-        Duration::from_millis(self.intake(instance).until_taken_in(boot_millis()))
+    pub fn until_taken_in(&self) -> Duration {
+        Duration::from_millis(self.intake().until_taken_in(boot_millis()))
     }
 
     /// Until nodes take in a move at once.
-    pub fn until_taken_in_at_once(&self, instance: &InstanceRef) -> Duration {
-        Duration::from_millis(self.intake(instance).until_at_once(boot_millis()))
+    pub fn until_taken_in_at_once(&self) -> Duration {
+        Duration::from_millis(self.intake().until_at_once(boot_millis()))
     }
 
-    fn intake(&self, instance: &InstanceRef) -> Intake {
-        let groups = self.lock();
-        groups
-            .get(instance)
-            .map(|group| group.intake)
-            .unwrap_or_default()
+    fn intake(&self) -> MutexGuard<'_, Intake> {
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what was seen, and tells what is remembered: see [`Leader::remember`].
@@ -115,31 +107,19 @@ impl Groups {
         term: u64,
         work: impl FnOnce(&mut Leader, u64) -> T,
     ) -> T {
-        self.of(instance, term, |group, now| work(&mut group.leader, now))
-    }
-
-    fn of<T>(
-        &self,
-        instance: &InstanceRef,
-        term: u64,
-        work: impl FnOnce(&mut Group, u64) -> T,
-    ) -> T {
         let now = boot_millis();
         // Nothing is decided before it is noticed.
         self.beats(now);
-        let mut groups = self.lock();
-        let group = groups.entry(instance.clone()).or_default();
-        if group.leader.term() != term {
-            *group = Group {
-                leader: Leader::new(term, now),
-                ..Group::default()
-            };
+        let mut leaders = self.lock();
+        let leader = leaders.entry(instance.clone()).or_default();
+        if leader.term() != term {
+            *leader = Leader::new(term, now);
         }
-        work(group, now)
+        work(leader, now)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceRef, Group>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceRef, Leader>> {
+        self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod run;
 pub mod telemetry;
 
 mod agents;
+mod attempts;
 mod authority;
 mod controllers;
 mod crd;

@@ -16,6 +16,7 @@ use tracing::info;
 
 use crate::agents::AgentPool;
 use crate::args::Args;
+use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
 use crate::controllers::redis_instance;
 use crate::groups::Groups;
@@ -23,7 +24,7 @@ use crate::inspect::Inspected;
 use crate::looks::Looks;
 use crate::metrics::Metrics;
 use crate::policies::{Journal, Policies};
-use crate::shared::{Attempts, Shared};
+use crate::shared::Shared;
 use crate::watches::ReferenceWatches;
 use crate::{crd, http, inspect};
 
@@ -120,6 +121,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         agent_image,
         categories: std::sync::Mutex::default(),
         attempts: Attempts::default(),
+        handovers: Attempts::default(),
+        reigns: Attempts::default(),
     });
 
     let _ = inspected.shared.set(shared.clone());

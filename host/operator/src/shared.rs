@@ -1,8 +1,7 @@
 //! What every reconcile shares.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use hera_api::RedisInstance;
 use hera_core::acl::Categories;
@@ -12,6 +11,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::agents::AgentPool;
+use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
 use crate::groups::Groups;
 use crate::looks::Looks;
@@ -56,8 +56,12 @@ pub struct Shared {
     pub agent_image: String,
     /// Command tables of servers, by run id.
     pub categories: Mutex<HashMap<String, Arc<Categories>>>,
-    /// Failed passes in a row.
+    /// Passes.
     pub attempts: Attempts,
+    /// Handovers.
+    pub handovers: Attempts,
+    /// New reigns of a primary that is there.
+    pub reigns: Attempts,
 }
 
 impl Shared {
@@ -70,29 +74,8 @@ impl Shared {
         self.policies.forget(instance);
         self.groups.forget(instance);
         self.looks.forget(instance);
-        self.attempts.reset(instance);
-    }
-}
-
-/// Counts failed passes in a row, for back-off: the controller itself does not (kube#1916).
-#[derive(Default)]
-pub struct Attempts(Mutex<HashMap<InstanceRef, u32>>);
-
-impl Attempts {
-    /// A pass succeeded.
-    pub fn reset(&self, instance: &InstanceRef) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(instance);
-    }
-
-    /// A pass failed; how long to wait: 0.5 s, doubled each time, at most 30 s.
-    pub fn failed(&self, instance: &InstanceRef) -> Duration {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = map.entry(instance.clone()).or_default();
-        let delay = Duration::from_millis(500).saturating_mul(1 << (*count).min(6));
-        *count = count.saturating_add(1);
-        delay.min(Duration::from_secs(30))
+        for attempts in [&self.attempts, &self.handovers, &self.reigns] {
+            attempts.reset(instance);
+        }
     }
 }

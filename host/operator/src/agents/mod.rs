@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 pub use client::{AgentClient, AgentError};
+pub use stream::FIRST_ROUND;
 
 use crate::groups::Groups;
 use crate::shared::InstanceRef;

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use hera_core::agent::{Confirmation, News, Question, Request, Role};
+use hera_core::agent::{AgentStatus, Confirmation, News, Question, Request, Role};
 use hera_core::instance::AgentView;
 use hera_kube::Leadership;
 use tokio::sync::mpsc::UnboundedSender;
@@ -100,7 +100,7 @@ impl Listener {
                 *broken = None;
                 match news {
                     News::Status(status) => {
-                        asks = status.role == Role::Primary && asks;
+                        asks &= has_to_ask(&status);
                         self.tell(AgentView::Connected(status));
                     }
                     News::Question { question } => {
@@ -156,6 +156,12 @@ fn stable(why: &str) -> String {
         .chars()
         .take(200)
         .collect()
+}
+
+/// A primary asks again and again as long as it has peers and a limit.
+fn has_to_ask(status: &AgentStatus) -> bool {
+    let members = &status.members;
+    status.role == Role::Primary && members.pods.len() > 1 && members.fence_after_ms > 0
 }
 
 /// Cuts a byte stream into lines and reads them.

@@ -108,6 +108,7 @@ async fn steps(
         let name = planned.step.name();
         let started = Instant::now();
         let done = one(&planned.step, &planned.reason, material).await;
+        count(&planned.step, done.is_ok(), material.site);
         if let Some(change) = change(planned, started, done.as_ref().err()) {
             shared.looks.moved(&material.site.instance(), change);
         }
@@ -126,6 +127,19 @@ async fn steps(
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Notes what is not tried again at once if it fails.
+fn count(step: &Step, done: bool, site: &Site<'_>) {
+    let attempts = match step {
+        Step::HandOver { .. } => &site.shared.handovers,
+        step if site.begins_reign(step) => &site.shared.reigns,
+        _ => return,
+    };
+    match done {
+        true => attempts.reset(&site.instance()),
+        false => drop(attempts.failed(&site.instance())),
+    }
 }
 
 /// What people are told later of a step that moved the primary.
@@ -259,11 +273,14 @@ pub async fn set_endpoint(material: &Material<'_>, ip: Option<&str>) -> Result<(
     };
     let primary = ip.and_then(|ip| endpoint(material, ip));
     let slice = build_endpoint_slice(&site.owner, family, primary.as_ref());
-    site.shared.groups.note_move(&site.instance(), site.term);
-    let applier = &site.shared.applier;
-    applier
+    let applied = site
+        .shared
+        .applier
         .apply(site.owner.namespace, site.owner.uid, &slice)
-        .await?;
+        .await;
+    // Also where no answer came: it may have moved. Not before: nodes cannot know of it sooner.
+    site.shared.groups.note_move();
+    applied?;
     Ok(())
 }
 
@@ -275,11 +292,14 @@ async fn set_replicas(material: &Material<'_>, ips: &[String]) -> Result<(), Pas
     };
     let replicas: Vec<_> = ips.iter().filter_map(|ip| endpoint(material, ip)).collect();
     let slice = build_replicas_slice(&site.owner, family, &replicas);
-    site.shared.groups.note_move(&site.instance(), site.term);
-    let applier = &site.shared.applier;
-    applier
+    let applied = site
+        .shared
+        .applier
         .apply(site.owner.namespace, site.owner.uid, &slice)
-        .await?;
+        .await;
+    // Also where no answer came: it may have moved. Not before: nodes cannot know of it sooner.
+    site.shared.groups.note_move();
+    applied?;
     Ok(())
 }
 

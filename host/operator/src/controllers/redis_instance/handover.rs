@@ -68,7 +68,8 @@ pub async fn carry_out(
         failed: None,
     };
     // Before anything: clients wait neither for agents that do not answer nor for new connections.
-    tokio::try_join!(over.old.position(), over.new.position())?;
+    let answers = tokio::try_join!(over.old.position(), over.new.position());
+    answers.map_err(|error| PassError::HandOver(error.to_string()))?;
     let others = material
         .site
         .members
@@ -85,7 +86,15 @@ pub async fn carry_out(
                 warn!(?step, %error, "a handover is not undone");
             }
         }
-        return Err(error);
+        return Err(match (otherwise, error) {
+            // The primary serves on.
+            (Otherwise::Stop | Otherwise::Undo, PassError::Agent(error))
+                if !matches!(error, AgentError::OldTerm(_)) =>
+            {
+                PassError::HandOver(error.to_string())
+            }
+            (_, error) => error,
+        });
     }
     if let Some(paused) = over.paused {
         let took = paused.elapsed();
@@ -148,7 +157,7 @@ impl HandOver<'_> {
             Move::Claim => written::write_claims(site, self.next.claims).await,
             Move::Ready => {
                 let groups = &site.shared.groups;
-                tokio::time::sleep(groups.until_taken_in_at_once(&site.instance())).await;
+                tokio::time::sleep(groups.until_taken_in_at_once()).await;
                 // A pod that ends waits for its handover, and so do others on its node.
                 if !site.primary().is_some_and(Member::is_leaving) {
                     calm(Calm::BEGIN, &self.old, &self.new).await?;
@@ -184,7 +193,7 @@ impl HandOver<'_> {
             Move::Release => self.order(&self.old, Order::Release).await,
             Move::Dismiss => {
                 let groups = &site.shared.groups;
-                tokio::time::sleep(groups.until_taken_in(&site.instance())).await;
+                tokio::time::sleep(groups.until_taken_in()).await;
                 self.order(&self.new, Order::Release).await
             }
         }

@@ -2,11 +2,39 @@
 //! the primary, another is promoted in place of a dead one, users that are known are confirmed.
 
 use hera_core::acl::AclSet;
-use hera_core::instance::{Observation, Plan, Step, Verdict, Wanted, decide, verdict};
+use hera_core::instance::{Member, Observation, Plan, Step, Verdict, Wanted, decide, verdict};
 use kube::Resource as _;
 
 use super::site::Site;
 use super::{PassError, act};
+use crate::agents::AgentError;
+
+/// Why healing was not done in full.
+pub enum HealError {
+    /// The rest of the pass can be carried out all the same: who leads is as it was. What one agent
+    /// refuses, for its volume is full, keeps no revoked right alive on the others.
+    GoesOn(PassError),
+    /// Everything is to be looked at anew.
+    Ends(PassError),
+}
+
+impl From<PassError> for HealError {
+    fn from(error: PassError) -> Self {
+        match error {
+            PassError::Agent(AgentError::OldTerm(_)) => Self::Ends(error),
+            PassError::HandOver(_) | PassError::Agent(_) => Self::GoesOn(error),
+            _ => Self::Ends(error),
+        }
+    }
+}
+
+impl From<HealError> for PassError {
+    fn from(error: HealError) -> Self {
+        match error {
+            HealError::GoesOn(error) | HealError::Ends(error) => error,
+        }
+    }
+}
 
 impl Site<'_> {
     /// Leads clients, and confirms `users` if there are any. Answers what is seen after it; none if
@@ -14,7 +42,7 @@ impl Site<'_> {
     ///
     /// # Errors
     /// The first step that failed.
-    pub async fn heal(&self, users: Option<&AclSet>) -> Result<Option<Observation>, PassError> {
+    pub async fn heal(&self, users: Option<&AclSet>) -> Result<Option<Observation>, HealError> {
         let mut seen = self.seen(0, users.map_or(0, |set| set.revision)).await;
         let requests = self.requests();
         let plan = self.plan(&requests, &seen);
@@ -30,38 +58,42 @@ impl Site<'_> {
             acl: users,
             members: None,
         };
-        act::carry_out(&plan, &material).await?;
+        if let Err(error) = act::carry_out(&plan, &material).await {
+            // Whom it makes the primary is to be seen before anything else is done.
+            return Err(match plan.promotes() {
+                true => HealError::Ends(error),
+                false => HealError::from(error),
+            });
+        }
         let mut same_roles = true;
         for planned in plan.steps {
+            same_roles &= !changes_roles(&planned.step, &seen);
             match planned.step {
                 Step::SetEndpoint { ip } => seen.endpoint = ip,
                 Step::SetReplicas { ips } => seen.replica_endpoints = ips,
-                Step::PushAcl(_) | Step::PushConfig(_) | Step::PushMembers(_) => {}
                 Step::WriteLists { lists } => seen.lists = lists,
                 Step::WriteClaims { claims } => seen.claims = claims,
-                // Nothing of it has a role, and a finalizer of somebody's may keep it.
-                Step::DeleteDeadPod(_) => {}
-                Step::Promote { .. }
-                | Step::Follow { .. }
-                | Step::Fence { .. }
-                | Step::Start(_)
-                | Step::Forswear { .. }
-                | Step::HandOver { .. }
-                | Step::Leave(_)
-                | Step::DeletePod(_) => same_roles = false,
+                _ => {}
             }
         }
         Ok(same_roles.then_some(seen))
     }
 
-    /// What to do. A handover is not tried twice in one pass: clients feel each.
+    /// What to do. A handover is not tried twice in one pass, nor soon after one that failed: clients
+    /// feel each. Nor is a new reign of the primary: each attempt writes to the API server.
     pub fn plan(&self, wanted: &Wanted, seen: &Observation) -> Plan {
         let mut plan = decide(wanted, seen);
-        if self.handover_failed {
-            let is_handover = |step: &Step| matches!(step, Step::HandOver { .. });
-            plan.steps.retain(|planned| !is_handover(&planned.step));
-        }
+        plan.steps.retain(|planned| match &planned.step {
+            Step::HandOver { .. } => !self.handover_failed,
+            step => !(self.reign_failed && self.begins_reign(step)),
+        });
         plan
+    }
+
+    /// True for another reign of the primary that is there.
+    pub fn begins_reign(&self, step: &Step) -> bool {
+        let primary = self.primary().map(Member::uid);
+        matches!(step, Step::Promote { pod, .. } if Some(pod.uid.as_str()) == primary)
     }
 
     /// What people are told who ask what this pass sees.
@@ -76,5 +108,34 @@ impl Site<'_> {
         let plan = self.plan(&wanted, &seen);
         self.tell(&seen, &wanted, &plan);
         verdict(&wanted, &seen, &plan)
+    }
+}
+
+/// True if a step changes who has which role, or which pods there are, so that everything is to be looked at
+/// anew after it.
+pub fn changes_roles(step: &Step, seen: &Observation) -> bool {
+    match step {
+        Step::SetEndpoint { .. }
+        | Step::SetReplicas { .. }
+        | Step::PushAcl(_)
+        | Step::PushConfig(_)
+        | Step::PushMembers(_)
+        | Step::WriteLists { .. }
+        | Step::WriteClaims { .. } => false,
+        // Nothing of it has a role, and a finalizer of somebody's may keep it.
+        Step::DeleteDeadPod(_) => false,
+        // One that follows already is told the reign, which its volume may not take.
+        Step::Follow { pod, .. } => {
+            let told = seen.members.iter().find(|member| member.uid() == pod.uid);
+            let primary = seen.primary();
+            !told.is_some_and(|told| primary.is_some_and(|primary| told.follows(primary)))
+        }
+        Step::Promote { .. }
+        | Step::Fence { .. }
+        | Step::Start(_)
+        | Step::Forswear { .. }
+        | Step::HandOver { .. }
+        | Step::Leave(_)
+        | Step::DeletePod(_) => true,
     }
 }

@@ -1,6 +1,7 @@
 //! The controller of RedisInstance: observe → decide → apply → status.
 
 mod act;
+mod carry;
 mod children;
 mod events;
 mod farewell;
@@ -45,7 +46,8 @@ const NET: Duration = Duration::from_secs(900);
 const WAITING: Duration = Duration::from_secs(15);
 /// Agents tell of roles that changed sooner than this; it is for those that cannot.
 const AGAIN: Duration = Duration::from_millis(200);
-/// Between two passes of a settled object that something is due for.
+/// Between two passes of a settled object that something is due for, and of one that nobody leads, when they
+/// fail.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// A pass that takes longer hangs.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
@@ -88,6 +90,9 @@ pub enum PassError {
     /// Another replica leads now.
     #[error("another replica leads now")]
     LeadershipLost,
+    /// In a pass that found no primary: the next one comes soon, whatever has failed how often.
+    #[error("nobody leads, and {0}")]
+    NobodyLeads(Box<Self>),
 }
 
 /// What a pass came to.
@@ -100,10 +105,21 @@ pub enum Outcome {
     Waiting,
     /// Roles changed: what follows from that is to be done now.
     Again,
-    /// Nobody leads, and somebody may be promoted after this.
-    Leaderless(Duration),
+    /// Something may be done after this that no news tells of.
+    After(Duration),
     /// This replica does not lead.
     Standby,
+}
+
+impl Outcome {
+    /// The same, and another look after `limit` at the latest.
+    fn within(self, limit: Duration) -> Self {
+        match self {
+            Self::Settled | Self::SettledUntil(_) | Self::Waiting => Self::After(limit),
+            Self::After(wait) => Self::After(wait.min(limit)),
+            soon @ (Self::Again | Self::Standby) => soon,
+        }
+    }
 }
 
 /// Runs a controller for each of the namespaces, or one for all, until `stop` is true; an item for
@@ -255,7 +271,7 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
         .set(i64::try_from(shared.agents.connected()).unwrap_or(0));
     let outcome = match &result {
         Ok(Outcome::Settled | Outcome::SettledUntil(_) | Outcome::Standby) => "ok",
-        Ok(Outcome::Waiting | Outcome::Again | Outcome::Leaderless(_)) => "waiting",
+        Ok(Outcome::Waiting | Outcome::Again | Outcome::After(_)) => "waiting",
         Err(_) => "failed",
     };
     shared
@@ -274,13 +290,16 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
         }
         Outcome::Waiting => Action::requeue(WAITING),
         Outcome::Again => Action::requeue(AGAIN),
-        Outcome::Leaderless(wait) => Action::requeue(wait.clamp(AGAIN, WAITING)),
+        Outcome::After(wait) => Action::requeue(wait.clamp(AGAIN, WAITING)),
         Outcome::Standby => Action::await_change(),
     })
 }
 
 fn on_error(object: Arc<Guarded>, error: &PassError, shared: Arc<Shared>) -> Action {
-    let delay = shared.attempts.failed(&InstanceRef::from_obj(&object));
+    let mut delay = shared.attempts.failed(&InstanceRef::from_obj(&object));
+    if matches!(error, PassError::NobodyLeads(_)) {
+        delay = delay.min(AT_ONCE);
+    }
     warn!(name = %object.name_any(), namespace = ?object.namespace(), %error, ?delay, "pass failed");
     Action::requeue(delay)
 }

@@ -1,38 +1,28 @@
 //! One pass over one instance.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
-use hera_api::conditions::{degraded, ready};
+use hera_api::RedisInstance;
+use hera_api::conditions::ready;
 use hera_api::meta::ANNOTATION_RESTART;
 use hera_api::names::InstanceName;
-use hera_api::validate::{Validated, validate};
-use hera_api::{RedisInstance, Surge, UpdateMode};
-use hera_core::acl::AclSet;
-use hera_core::agent::{AgentStatus, ServerConfig};
-use hera_core::instance::{
-    Member, Observation, Permit, RevisionView, Step, Wanted, WantedStorage, claim_goes, set_size,
-    told, verdict,
-};
-use hera_kube::ApplyError;
-use hera_render::{Context, Owner, pod_revision, server_config};
+use hera_api::validate::validate;
+use hera_core::instance::{Member, Observation, claim_goes, set_size};
+use hera_render::{Context, Owner};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::debug;
 
+use super::carry::{Pass, leaderless, wanted_of};
+use super::heal::HealError;
 use super::observe::{self, Live, template_image};
 use super::site::{self, Site};
 use super::way_back::{self, Way};
 use super::written::Notes;
-use super::{Outcome, PassError, act, children, events, farewell, image, labels, nodes, status};
-use crate::agents::{AgentClient, Target};
+use super::{Outcome, PassError, children, events, farewell, image, labels, nodes, status};
+use crate::agents::{AgentClient, FIRST_ROUND, Target};
 use crate::authority::Authority;
 use crate::shared::{InstanceRef, Shared};
-use crate::users::{self, Decision, Passwords};
-
-/// Longer than any wait for copies of the data that may still be heard; in milliseconds.
-const LEADERLESS: u64 = 30_000;
 
 /// Runs one pass.
 ///
@@ -75,34 +65,52 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         members,
         term,
         handover_failed: false,
+        reign_failed: false,
         notes: Notes::default(),
     };
     if site.is_too_early() {
         // Nothing is known yet, and nothing is what a restarted operator says then.
-        return Ok(Outcome::Waiting);
+        return Ok(Outcome::After(FIRST_ROUND));
     }
+    let instance = site.instance();
+    let held = [&shared.handovers, &shared.reigns].map(|attempts| attempts.held_back(&instance));
+    [site.handover_failed, site.reign_failed] = held.map(|left| left.is_some());
+    let has_pods = site.members.iter().any(|member| member.pod.is_some());
+    let nobody_leads = has_pods && site.primary().is_none() && site.members.len() > 1;
+    let done = look_after(&mut site, &authority).await;
+    let left = held.into_iter().flatten().min();
+    match done {
+        Ok(outcome) => Ok(match left {
+            Some(left) => outcome.within(left),
+            None => outcome,
+        }),
+        Err(error) if nobody_leads => Err(PassError::NobodyLeads(Box::new(error))),
+        Err(error) => Err(error),
+    }
+}
+
+async fn look_after(site: &mut Site<'_>, authority: &Authority) -> Result<Outcome, PassError> {
     // Before anything that may fail or take its time.
     let mut failed = None;
     let seen = match site.heal(None).await {
         Ok(Some(seen)) => seen,
         Ok(None) => return Ok(Outcome::Again),
-        // The primary serves on, and everything else goes on with it.
-        Err(error @ PassError::HandOver(_)) => {
+        Err(HealError::GoesOn(error)) => {
+            site.handover_failed |= matches!(error, PassError::HandOver(_));
             failed = Some(error);
-            site.handover_failed = true;
             site.seen(0, 0).await
         }
-        Err(error) => return Err(error),
+        Err(HealError::Ends(error)) => return Err(error),
     };
-    let done = carry_on(&site, &authority, seen).await;
+    let done = carry_on(site, authority, seen).await;
     if done.is_err() {
-        let known = children::known_acl(&live, &uid);
-        if let Err(error) = site.heal(known.as_ref()).await {
+        let known = children::known_acl(site.live, site.owner.uid);
+        if let Err(error) = site.heal(known.as_ref()).await.map_err(PassError::from) {
             debug!(%error, "known users are not confirmed either");
         }
     }
     // Last: a pod that is written to keeps its node busy for a moment, and a handover may have begun.
-    labels::show_roles(shared, &site).await;
+    labels::show_roles(site.shared, site).await;
     match failed {
         Some(error) => done.and(Err(error)),
         None => done,
@@ -196,10 +204,13 @@ async fn refuse(
     };
     let wanted = status::build(&found, Timestamp::now());
     write_status(site.object, site.shared, &wanted).await?;
-    healed.map(|_| Outcome::Waiting)
+    Ok(match healed? {
+        Some(seen) => leaderless(&seen).map_or(Outcome::Waiting, Outcome::After),
+        None => Outcome::Again,
+    })
 }
 
-async fn write_status(
+pub(super) async fn write_status(
     object: &RedisInstance,
     shared: &Shared,
     wanted: &hera_api::RedisInstanceStatus,
@@ -217,7 +228,7 @@ async fn write_status(
 }
 
 /// How many data pods there are.
-fn live_pods(site: &Site<'_>) -> usize {
+pub(super) fn live_pods(site: &Site<'_>) -> usize {
     site.live.pods.len()
 }
 
@@ -253,281 +264,4 @@ fn listen(
         }
     }
     Ok(())
-}
-
-/// A pass over an instance whose spec can be carried out.
-pub struct Pass<'a> {
-    pub site: &'a Site<'a>,
-    pub v: &'a Validated,
-    pub ctx: &'a Context,
-    /// Ordinals whose claims go with their pods, if they are those of temporary pods.
-    pub going_claims: BTreeSet<u32>,
-    /// To what the pods are taken.
-    pub way: Way,
-    /// Annotations of the StatefulSet.
-    pub annotations: BTreeMap<String, String>,
-}
-
-impl Pass<'_> {
-    async fn go(
-        &self,
-        authority: &Authority,
-        mut refused: Option<(&'static str, String)>,
-        seen: Observation,
-    ) -> Result<Outcome, PassError> {
-        let Self { site, v, ctx, .. } = *self;
-        let Site {
-            object,
-            shared,
-            live,
-            ..
-        } = *site;
-        let system = users::system_passwords(live.system.as_ref());
-        let app = users::app_credentials(live.app.as_ref());
-        let known = children::known_acl(live, &ctx.uid);
-        let passwords = Passwords::read(
-            &shared.client,
-            &ctx.namespace,
-            v,
-            system,
-            &app,
-            known.as_ref(),
-        )
-        .await?;
-        let first_revision = self.first_revision();
-        let before = users::Before {
-            set: known.as_ref(),
-            at_agent: highest(&seen, |status| status.acl.revision),
-            first_revision,
-        };
-        let decision = self.decide_users(&passwords, &before).await?;
-        let acl = match &decision {
-            Some(decision) => decision.set.clone(),
-            None => users::undecided(v, &ctx.uid, &passwords, &before),
-        };
-        let at_agent = highest(&seen, |status| status.config.revision);
-        let wanted = server_config::build(v, ctx);
-        let lacks_memory = children::lacks_memory(live, v, ctx, seen.primary().is_some());
-        let config = children::next_config(live, wanted, lacks_memory, at_agent, first_revision);
-
-        let mut growth_refused = None;
-        if !v.paused {
-            let applied = self
-                .apply_children(authority, &config, &acl, &passwords, &app)
-                .await;
-            match applied {
-                Ok(claim_refused) => growth_refused = claim_refused,
-                Err(PassError::Apply(ApplyError::Taken(words))) => {
-                    refused = Some((ready::NAME_TAKEN, words));
-                }
-                Err(PassError::Apply(ApplyError::Refused(words))) => {
-                    refused = Some((degraded::APPLY_FAILED, words));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-
-        let seen = Observation {
-            config: RevisionView {
-                revision: config.revision,
-            },
-            acl: RevisionView {
-                revision: acl.revision,
-            },
-            ..seen
-        };
-        let wanted = wanted_of(site, v, ctx, refused.is_some());
-        let plan = site.plan(&wanted, &seen);
-        site.tell(&seen, &wanted, &plan);
-        let about = object.object_ref(&());
-        let lists = plan.lists().unwrap_or(&seen.lists);
-        let peers = told(&wanted, lists, &seen);
-        let material = act::Material {
-            site,
-            positions_since_ms: seen.positions_since_ms,
-            about: &about,
-            config: Some(&config),
-            acl: Some(&acl),
-            members: Some(&peers),
-        };
-        let carried_out = act::carry_out(&plan, &material).await;
-        labels::clear_request(shared, site, &seen).await;
-        let result = verdict(&wanted, &seen, &plan);
-        let app_user = acl.users.iter().any(|user| user.name == passwords.app_name);
-        let found = status::Found {
-            object,
-            validated: Some(v),
-            verdict: Some(&result),
-            agent: site.running().and_then(|member| member.agent.status()),
-            primary: seen.primary().map(Member::name),
-            pods: live_pods(site),
-            hibernates: wanted.hibernate,
-            plan: Some(&plan),
-            image: Some(&ctx.image),
-            refused,
-            attention: match &carried_out {
-                Err(PassError::HandOver(_)) => Some(status::handover_failed()),
-                _ if site.handover_failed => Some(status::handover_failed()),
-                _ => self.attention(&passwords, decision.as_ref(), growth_refused),
-            },
-            app_user,
-            app_name: &passwords.app_name,
-            way: Some(&self.way),
-            no_pod: observe::why_no_pod(&shared.client, live).await,
-            policy: decision.as_ref().map(|decision| &decision.made),
-        };
-        write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
-        carried_out?;
-        let undecided = decision.is_none() && site.primary().is_some() && !v.paused;
-        let again = decision.and_then(|decision| decision.made.again_unix_ms);
-        if let Some(wait) = leaderless(&seen) {
-            return Ok(Outcome::Leaderless(wait));
-        }
-        if plan
-            .steps
-            .iter()
-            .any(|planned| changes_roles(&planned.step))
-        {
-            return Ok(Outcome::Again);
-        }
-        Ok(match (result.settled, again) {
-            (true, _) if undecided => Outcome::Waiting,
-            (true, None) => Outcome::Settled,
-            (true, Some(at)) => Outcome::SettledUntil(at),
-            (false, _) => Outcome::Waiting,
-        })
-    }
-
-    fn attention(
-        &self,
-        passwords: &Passwords,
-        decision: Option<&Decision>,
-        growth_refused: Option<String>,
-    ) -> Option<(&'static str, String)> {
-        let site = self.site;
-        if decision.is_none() && site.primary().is_some() && !self.v.paused {
-            let words = "the operator cannot ask the server on port 6379 of the pod, so no change of users \
-                         or their policy reaches it: check network policies";
-            return Some((degraded::SERVER_UNREACHABLE, words.to_owned()));
-        }
-        if !passwords.missing.is_empty() {
-            return Some((degraded::SECRET_MISSING, passwords.missing.join("; ")));
-        }
-        if let Some(refused) = decision.map(|d| &d.refused_rules).filter(|r| !r.is_empty()) {
-            return Some((degraded::USER_REJECTED, refused.join("; ")));
-        }
-        if let Some(words) = growth_refused {
-            return Some((degraded::VOLUME_GROWTH_REFUSED, words));
-        }
-        persistence_change(self.v, site.live)
-            .map(|words| (degraded::PERSISTENCE_CHANGE_REFUSED, words))
-    }
-
-    async fn apply_children(
-        &self,
-        authority: &Authority,
-        config: &ServerConfig,
-        acl: &AclSet,
-        passwords: &Passwords,
-        app: &hera_render::AppCredentials,
-    ) -> Result<Option<String>, PassError> {
-        let Self { site, v, ctx, .. } = *self;
-        let Site { shared, live, .. } = *site;
-        let known = live.tls.as_ref().and_then(children::known_tls);
-        let tls = match known.filter(|files| authority.is_fresh(files)) {
-            Some(files) => files,
-            None => authority.sign_agent(vec![format!(
-                "*.{}.{}.svc",
-                v.name.headless_service(),
-                ctx.namespace
-            )])?,
-        };
-        let inputs = children::Inputs {
-            v,
-            ctx,
-            annotations: &self.annotations,
-            config,
-            acl,
-            app: v.auth.secret.is_none().then_some(app),
-            system: &passwords.system,
-            tls: &tls,
-            going_claims: &self.going_claims,
-        };
-        Ok(children::apply(shared, &inputs, live).await?)
-    }
-}
-
-/// What the spec wants. Changes of it wait if something must be mended first.
-fn wanted_of(site: &Site<'_>, v: &Validated, ctx: &Context, waits: bool) -> Wanted {
-    let volume = v.persistence.volume.as_ref();
-    Wanted {
-        pod_revision: pod_revision(v, ctx),
-        storage: volume.map(|volume| WantedStorage {
-            bytes: volume.bytes,
-        }),
-        paused: v.paused || waits,
-        replicas: v.replicas,
-        supervised: v.update_mode == UpdateMode::Supervised,
-        max_wait_ms: v.max_wait_ms,
-        progress_deadline_ms: v.progress_deadline_ms,
-        surge: v.surge == Surge::Auto,
-        min_replicas_to_write: v.min_replicas_to_write,
-        ..site.requests()
-    }
-}
-
-/// The highest revision that an agent holds.
-fn highest(seen: &Observation, revision: impl Fn(&AgentStatus) -> u64) -> u64 {
-    let statuses = seen
-        .members
-        .iter()
-        .filter_map(|member| member.agent.status());
-    statuses.map(revision).max().unwrap_or(0)
-}
-
-/// How long nothing changes by itself, while several pods have no primary.
-fn leaderless(seen: &Observation) -> Option<Duration> {
-    if seen.primary().is_some() || seen.members.len() < 2 {
-        return None;
-    }
-    match seen.remembered.permit {
-        Some(Permit::Wait(millis)) => Some(Duration::from_millis(millis)),
-        _ if seen.remembered.leaderless_ms < LEADERLESS => Some(Duration::ZERO),
-        _ => None,
-    }
-}
-
-fn changes_roles(step: &Step) -> bool {
-    matches!(
-        step,
-        Step::Promote { .. } | Step::Follow { .. } | Step::HandOver { .. } | Step::Fence { .. }
-    )
-}
-
-/// What a live object cannot change, for API servers that do not enforce the schema's rules.
-fn persistence_change(v: &Validated, live: &Live) -> Option<String> {
-    let template = children::live_stateful_set(live)?
-        .claim_templates
-        .into_iter()
-        .next();
-    match (&template, &v.persistence.volume) {
-        (Some(_), None) | (None, Some(_)) => Some(
-            "spec.persistence.enabled cannot change on a live object: set it back, or make a new \
-             object and copy the data"
-                .to_owned(),
-        ),
-        (Some(template), Some(volume)) => {
-            let class = template
-                .spec
-                .as_ref()
-                .and_then(|spec| spec.storage_class_name.clone());
-            let changed = volume.storage_class.is_some() && class != volume.storage_class;
-            changed.then(|| {
-                "spec.persistence.storageClassName cannot change on a live object: set it back, or \
-                 make a new object and copy the data"
-                    .to_owned()
-            })
-        }
-        (None, None) => None,
-    }
 }

@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use tracing::warn;
 
 use super::PassError;
-use super::pass::Pass;
+use super::carry::Pass;
 use crate::shared::InstanceRef;
 use crate::users::{self, Decision, Passwords, ServerFacts, Subject};
 

@@ -109,8 +109,9 @@ pub fn of(
 
 /// Reason and words for a handover that did not succeed. Nothing in them changes while it is tried again.
 pub fn handover_failed() -> (&'static str, String) {
-    let words = "the primary did not hand over in time and serves on: the replica that is to take over does \
-                 not keep up with it. It is tried again; kubectl hera status shows how far it is behind";
+    let words = "the primary did not hand over and serves on, as a rule because the replica that is to take over \
+                 does not keep up with it. It is tried again; kubectl hera status shows why, and how far it is \
+                 behind";
     (degraded::HANDOVER_FAILED, words.to_owned())
 }
 
