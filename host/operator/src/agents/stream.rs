@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use hera_core::agent::{AgentStatus, Confirmation, News, Question, Request, Role};
+use hera_core::agent::{Confirmation, Members, News, Question, Request, Role};
 use hera_core::instance::AgentView;
 use hera_kube::Leadership;
 use tokio::sync::mpsc::UnboundedSender;
@@ -100,7 +100,7 @@ impl Listener {
                 *broken = None;
                 match news {
                     News::Status(status) => {
-                        asks &= has_to_ask(&status);
+                        asks &= has_to_ask(status.role, &status.members);
                         self.tell(AgentView::Connected(status));
                     }
                     News::Question { question } => {
@@ -159,9 +159,8 @@ fn stable(why: &str) -> String {
 }
 
 /// A primary asks again and again as long as it has peers and a limit.
-fn has_to_ask(status: &AgentStatus) -> bool {
-    let members = &status.members;
-    status.role == Role::Primary && members.pods.len() > 1 && members.fence_after_ms > 0
+fn has_to_ask(role: Role, members: &Members) -> bool {
+    role == Role::Primary && members.pods.len() > 1 && members.fence_after_ms > 0
 }
 
 /// Cuts a byte stream into lines and reads them.
@@ -188,5 +187,25 @@ impl Lines {
             self.rest.clear();
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hera_core::agent::Peer;
+
+    use super::*;
+
+    #[test]
+    fn only_a_primary_that_may_be_fenced_is_silent_when_it_asks_nothing() {
+        let list = |pods, fence_after_ms| Members {
+            pods: vec![Peer::default(); pods],
+            fence_after_ms,
+            revision: 1,
+        };
+        assert!(has_to_ask(Role::Primary, &list(2, 15_000)));
+        assert!(!has_to_ask(Role::Replica, &list(2, 15_000)));
+        assert!(!has_to_ask(Role::Primary, &list(1, 15_000)), "it is alone");
+        assert!(!has_to_ask(Role::Primary, &list(2, 0)), "fences are off");
     }
 }

@@ -26,7 +26,7 @@ pub const ALL: &[Scenario] = scenarios![Few;
 ];
 
 /// The folder on this machine that a pod's volume is.
-async fn volume(space: &Space<'_>, pod: &Pod) -> Result<std::path::PathBuf> {
+pub async fn volume(space: &Space<'_>, pod: &Pod) -> Result<std::path::PathBuf> {
     let claims: Api<PersistentVolumeClaim> = space.api();
     let claim = claims.get(&format!("data-{}", pod.name_any())).await?;
     let name = claim.spec.and_then(|spec| spec.volume_name);

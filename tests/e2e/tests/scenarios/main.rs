@@ -39,6 +39,7 @@ mod oncall;
 mod operator;
 mod outages;
 mod policies;
+mod refusals;
 mod replicas;
 mod rollback;
 mod scene;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         replicas::ALL,
         fences::ALL,
         copies::ALL,
+        refusals::ALL,
         surge::ALL,
         surge::ALONE,
         faults::ALL,

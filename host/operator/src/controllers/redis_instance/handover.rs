@@ -16,6 +16,8 @@ use crate::agents::{AgentClient, AgentError};
 const LOOK: Duration = Duration::from_millis(2);
 /// Between two looks at how busy the nodes are.
 const FEEL: Duration = Duration::from_millis(20);
+/// For its turn at kube-proxy a handover waits this long at most.
+const TURN: Duration = Duration::from_secs(5);
 const HEAD_START: Duration = Duration::from_millis(HEAD_START_MS);
 const PARITY: Duration = Duration::from_millis(PARITY_MS);
 
@@ -157,7 +159,15 @@ impl HandOver<'_> {
             Move::Claim => written::write_claims(site, self.next.claims).await,
             Move::Ready => {
                 let groups = &site.shared.groups;
-                tokio::time::sleep(groups.until_taken_in_at_once()).await;
+                let limit = Instant::now() + TURN;
+                loop {
+                    let left = groups.until_taken_in_at_once();
+                    // Others move their Services meanwhile: it is not waited for that for ever.
+                    if left.is_zero() || Instant::now() + left > limit {
+                        break;
+                    }
+                    tokio::time::sleep(left).await;
+                }
                 // A pod that ends waits for its handover, and so do others on its node.
                 if !site.primary().is_some_and(Member::is_leaving) {
                     calm(Calm::BEGIN, &self.old, &self.new).await?;

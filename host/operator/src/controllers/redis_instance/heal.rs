@@ -139,3 +139,81 @@ pub fn changes_roles(step: &Step, seen: &Observation) -> bool {
         | Step::DeletePod(_) => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hera_core::agent::{
+        AclState, AgentStatus, ConfigState, Link, Members, Memory, REDIS_PORT, Role, ServerState,
+    };
+    use hera_core::instance::{AgentView, PodView, Target};
+
+    use super::*;
+
+    fn member(ordinal: u32, role: Role, follows: Option<&str>) -> Member {
+        let link = follows.map(|host| Link {
+            host: host.to_owned(),
+            port: REDIS_PORT,
+            up: true,
+            syncing: false,
+            quiet: false,
+        });
+        let status = AgentStatus {
+            protocol: 1,
+            agent_version: String::new(),
+            boot_id: String::new(),
+            pod_uid: format!("uid-{ordinal}"),
+            server: ServerState::Running {
+                pid: 1,
+                run_id: "r".to_owned(),
+            },
+            role,
+            link,
+            memory: Memory::default(),
+            members: Members::default(),
+            leaving: false,
+            hangs: false,
+            engine: None,
+            version: None,
+            term: 1,
+            config: ConfigState::default(),
+            acl: AclState::default(),
+            restarts: 0,
+            last_exit: None,
+            waiting_for: None,
+        };
+        Member {
+            ordinal,
+            agent: AgentView::Connected(Box::new(status)),
+            pod: Some(PodView {
+                uid: format!("uid-{ordinal}"),
+                ip: Some(format!("10.0.0.{ordinal}")),
+                ..PodView::default()
+            }),
+            ..Member::default()
+        }
+    }
+
+    #[test]
+    fn an_order_to_go_on_following_changes_no_roles() {
+        let seen = Observation {
+            members: vec![
+                member(0, Role::Primary, None),
+                member(1, Role::Replica, Some("10.0.0.0")),
+                member(2, Role::Replica, Some("10.0.0.1")),
+            ],
+            ..Observation::default()
+        };
+        let told = |ordinal: u32| Step::Follow {
+            pod: Target {
+                name: String::new(),
+                uid: format!("uid-{ordinal}"),
+            },
+            reign: 2,
+            primary_uid: "uid-0".to_owned(),
+            ip: "10.0.0.0".to_owned(),
+        };
+        assert!(!changes_roles(&told(1), &seen), "it would be told for ever");
+        assert!(changes_roles(&told(2), &seen));
+        assert!(changes_roles(&told(3), &seen), "nobody knows what it does");
+    }
+}

@@ -73,7 +73,12 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         return Ok(Outcome::After(FIRST_ROUND));
     }
     let instance = site.instance();
-    let held = [&shared.handovers, &shared.reigns].map(|attempts| attempts.held_back(&instance));
+    let mut held =
+        [&shared.handovers, &shared.reigns].map(|attempts| attempts.held_back(&instance));
+    // One that is to end waits for its handover, and not for long.
+    if site.primary().is_some_and(Member::is_leaving) {
+        held[0] = None;
+    }
     [site.handover_failed, site.reign_failed] = held.map(|left| left.is_some());
     let has_pods = site.members.iter().any(|member| member.pod.is_some());
     let nobody_leads = has_pods && site.primary().is_none() && site.members.len() > 1;
