@@ -73,19 +73,17 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         return Ok(Outcome::After(FIRST_ROUND));
     }
     let instance = site.instance();
-    let mut held =
-        [&shared.handovers, &shared.reigns].map(|attempts| attempts.held_back(&instance));
     // One that is to end waits for its handover, and not for long.
-    if site.primary().is_some_and(Member::is_leaving) {
-        held[0] = None;
-    }
-    [site.handover_failed, site.reign_failed] = held.map(|left| left.is_some());
+    let leaves = site.primary().is_some_and(Member::is_leaving);
+    let handover = shared.handovers.held_back(&instance).filter(|_| !leaves);
+    let reign = shared.reigns.held_back(&instance);
+    site.handover_failed = handover.is_some();
+    site.reign_failed = reign.is_some();
     let has_pods = site.members.iter().any(|member| member.pod.is_some());
     let nobody_leads = has_pods && site.primary().is_none() && site.members.len() > 1;
     let done = look_after(&mut site, &authority).await;
-    let left = held.into_iter().flatten().min();
     match done {
-        Ok(outcome) => Ok(match left {
+        Ok(outcome) => Ok(match [handover, reign].into_iter().flatten().min() {
             Some(left) => outcome.within(left),
             None => outcome,
         }),
