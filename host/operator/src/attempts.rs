@@ -18,6 +18,7 @@ const ROW: Duration = Duration::from_secs(120);
 pub struct Attempts(Mutex<HashMap<InstanceRef, Failures>>);
 
 struct Failures {
+    about: String,
     count: u32,
     until: Instant,
 }
@@ -28,16 +29,19 @@ impl Attempts {
         self.lock().remove(instance);
     }
 
-    /// It failed; how long to wait: 0.5 s, doubled each time, at most 30 s.
-    pub fn failed(&self, instance: &InstanceRef) -> Duration {
+    /// It failed; how long to wait: 0.5 s, doubled each time, at most 30 s. `about` says what was tried:
+    /// something else begins anew.
+    pub fn failed(&self, instance: &InstanceRef, about: &str) -> Duration {
         let now = Instant::now();
         let mut map = self.lock();
         let failures = map.entry(instance.clone()).or_insert(Failures {
+            about: String::new(),
             count: 0,
             until: now,
         });
-        if now.saturating_duration_since(failures.until) > ROW {
+        if failures.about != about || now.saturating_duration_since(failures.until) > ROW {
             failures.count = 0;
+            about.clone_into(&mut failures.about);
         }
         let delay = FIRST
             .saturating_mul(1 << failures.count.min(6))
@@ -47,8 +51,14 @@ impl Attempts {
         delay
     }
 
-    /// How long it is not to be tried again, however often passes are woken meanwhile.
-    pub fn held_back(&self, instance: &InstanceRef) -> Option<Duration> {
+    /// True if this is not to be tried again yet, however often passes are woken meanwhile.
+    pub fn holds_back(&self, instance: &InstanceRef, about: &str) -> bool {
+        let is_it = |failures: &Failures| failures.about == about;
+        self.lock().get(instance).is_some_and(is_it) && self.left(instance).is_some()
+    }
+
+    /// Until what failed last is tried again.
+    pub fn left(&self, instance: &InstanceRef) -> Option<Duration> {
         let map = self.lock();
         let left = map
             .get(instance)?
@@ -69,13 +79,17 @@ mod tests {
     #[test]
     fn each_failure_in_a_row_is_waited_for_twice_as_long_and_none_after_success() {
         let (attempts, shop) = (Attempts::default(), InstanceRef::new("shop"));
-        assert_eq!(attempts.held_back(&shop), None);
-        let delays = (0..8).map(|_| attempts.failed(&shop).as_millis());
+        let same = "from a to b";
+        assert!(!attempts.holds_back(&shop, same));
+        let delays = (0..8).map(|_| attempts.failed(&shop, same).as_millis());
         let expected = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000];
         assert!(delays.eq(expected));
-        assert!(attempts.held_back(&shop) > Some(Duration::from_secs(20)));
+        assert!(attempts.left(&shop) > Some(Duration::from_secs(20)));
+        assert!(attempts.holds_back(&shop, same));
+        assert!(!attempts.holds_back(&shop, "from a to c"));
+        assert_eq!(attempts.failed(&shop, "from a to c"), FIRST);
         attempts.reset(&shop);
-        assert_eq!(attempts.held_back(&shop), None);
-        assert_eq!(attempts.failed(&shop), FIRST);
+        assert_eq!(attempts.left(&shop), None);
+        assert_eq!(attempts.failed(&shop, same), FIRST);
     }
 }

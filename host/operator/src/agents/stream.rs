@@ -82,7 +82,8 @@ impl Listener {
     ) -> String {
         let mut lines = Lines::default();
         let mut chunks = response.bytes_stream();
-        let mut asks = false;
+        // Also one that was asked before the last peer had gone says nothing of what comes.
+        let (mut asks, mut has_to) = (false, true);
         loop {
             // A primary with peers asks again and again; its silence is news.
             let limit = if asks { SILENCE } else { Duration::MAX };
@@ -100,11 +101,12 @@ impl Listener {
                 *broken = None;
                 match news {
                     News::Status(status) => {
-                        asks &= has_to_ask(status.role, &status.members);
+                        has_to = has_to_ask(status.role, &status.members);
+                        asks &= has_to;
                         self.tell(AgentView::Connected(status));
                     }
                     News::Question { question } => {
-                        asks = true;
+                        asks = has_to;
                         self.answer(&question);
                     }
                 }

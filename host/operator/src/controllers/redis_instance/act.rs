@@ -64,7 +64,7 @@ impl Material<'_> {
 }
 
 /// Carries out the steps in order. One that fails holds back no other, but for what a role change
-/// must precede, and for the disruptive one: no pod is deleted after something did not reach it.
+/// must precede, and for the disruptive one: see [`Failures::hold_back`].
 ///
 /// # Errors
 /// The first that failed; every step can be carried out again.
@@ -95,10 +95,10 @@ async fn steps(
     notes: &mut Vec<Note>,
 ) -> Result<(), PassError> {
     let shared = material.site.shared;
-    let mut failed = None;
+    let mut failures = Failures::default();
     for planned in &plan.steps {
-        if failed.is_some() && planned.step.is_disruptive() {
-            break;
+        if failures.hold_back(&planned.step) {
+            continue;
         }
         // Leadership may have been lost while the steps before were under way.
         if shared.leadership.term() != Some(material.site.term) {
@@ -108,6 +108,7 @@ async fn steps(
         let name = planned.step.name();
         let started = Instant::now();
         let done = one(&planned.step, &planned.reason, material).await;
+        let done = done.map_err(|error| midway(&planned.step, error));
         count(&planned.step, done.is_ok(), material.site);
         if let Some(change) = change(planned, started, done.as_ref().err()) {
             shared.looks.moved(&material.site.instance(), change);
@@ -122,24 +123,93 @@ async fn steps(
             Err(error) if planned.step.is_first_of_all() => return Err(error),
             Err(error) => {
                 warn!(step = name, %error, "the step failed");
-                failed.get_or_insert(error);
+                failures.note(&planned.step, error);
             }
         }
     }
-    failed.map_or(Ok(()), Err)
+    failures.first.map_or(Ok(()), Err)
 }
 
-/// Notes what is not tried again at once if it fails.
-fn count(step: &Step, done: bool, site: &Site<'_>) {
-    let attempts = match step {
-        Step::HandOver { .. } => &site.shared.handovers,
-        step if site.begins_reign(step) => &site.shared.reigns,
-        _ => return,
-    };
-    match done {
-        true => attempts.reset(&site.instance()),
-        false => drop(attempts.failed(&site.instance())),
+/// What failed so far in a plan.
+#[derive(Default)]
+struct Failures {
+    first: Option<PassError>,
+    /// Pods that refused something, by uid.
+    pods: Vec<String>,
+    /// The API server did.
+    others: bool,
+}
+
+impl Failures {
+    fn note(&mut self, step: &Step, error: PassError) {
+        match &error {
+            PassError::Agent(_) => self.pods.extend(pods(step).map(|pod| pod.uid.clone())),
+            _ => self.others = true,
+        }
+        // After it nobody goes by what was seen before.
+        if self.first.is_none() || matches!(error, PassError::Midway(_)) {
+            self.first = Some(error);
+        }
     }
+
+    /// No pod is deleted after something did not reach another, and nothing disruptive is done with
+    /// one that refused something. But a full volume somewhere else keeps no primary from a handover.
+    fn hold_back(&self, step: &Step) -> bool {
+        let deletes = matches!(step, Step::DeletePod(_));
+        let refused = || pods(step).any(|pod| self.pods.contains(&pod.uid));
+        let harmed = self.others || (deletes && self.first.is_some());
+        step.is_disruptive() && (harmed || refused())
+    }
+}
+
+/// Notes what is not tried again at once if it fails. With another primary, what failed before says
+/// nothing.
+fn count(step: &Step, done: bool, site: &Site<'_>) {
+    let instance = site.instance();
+    match site.attempts_at(step) {
+        Some((attempts, about)) if !done => drop(attempts.failed(&instance, &about)),
+        _ if done && matches!(step, Step::HandOver { .. } | Step::Promote { .. }) => {
+            site.shared.handovers.reset(&instance);
+            site.shared.reigns.reset(&instance);
+        }
+        _ => {}
+    }
+}
+
+/// What a step failed of, where it changes who leads: unless the primary is known to serve on, that is to
+/// be seen anew.
+fn midway(step: &Step, error: PassError) -> PassError {
+    let moves = matches!(
+        step,
+        Step::Promote { .. } | Step::HandOver { .. } | Step::Fence { .. } | Step::Leave(_)
+    );
+    match error {
+        PassError::Agent(_) if moves => PassError::Midway(Box::new(error)),
+        error => error,
+    }
+}
+
+/// The pods that a step has to do with.
+fn pods(step: &Step) -> impl Iterator<Item = &Target> {
+    let (one, other) = match step {
+        Step::SetEndpoint { .. }
+        | Step::SetReplicas { .. }
+        | Step::WriteLists { .. }
+        | Step::WriteClaims { .. } => (None, None),
+        Step::PushConfig(pod)
+        | Step::PushAcl(pod)
+        | Step::PushMembers(pod)
+        | Step::Start(pod)
+        | Step::Leave(pod)
+        | Step::DeletePod(pod)
+        | Step::DeleteDeadPod(pod)
+        | Step::Promote { pod, .. }
+        | Step::Follow { pod, .. }
+        | Step::Fence { pod, .. }
+        | Step::Forswear { pod, .. } => (Some(pod), None),
+        Step::HandOver { from, to, .. } => (Some(from), Some(to)),
+    };
+    one.into_iter().chain(other)
 }
 
 /// What people are told later of a step that moved the primary.
@@ -371,5 +441,60 @@ async fn delete_pod(
         Ok(_) => Ok(()),
         Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str) -> Target {
+        Target {
+            name: name.to_owned(),
+            uid: format!("uid of {name}"),
+        }
+    }
+
+    fn handover(from: &str, to: &str) -> Step {
+        Step::HandOver {
+            from: pod(from),
+            to: pod(to),
+            ip: String::new(),
+            reign: 2,
+            claims: Vec::new(),
+        }
+    }
+
+    fn refusal() -> PassError {
+        AgentError::Refused("the volume is full".to_owned()).into()
+    }
+
+    #[test]
+    fn what_one_pod_refuses_keeps_no_other_from_a_handover() {
+        let mut failures = Failures::default();
+        failures.note(&Step::PushAcl(pod("c")), refusal());
+        assert!(!failures.hold_back(&handover("a", "b")));
+        assert!(failures.hold_back(&handover("a", "c")));
+        assert!(failures.hold_back(&Step::Leave(pod("c"))));
+        assert!(failures.hold_back(&Step::DeletePod(pod("b"))));
+        assert!(!failures.hold_back(&Step::PushAcl(pod("c"))));
+    }
+
+    #[test]
+    fn nothing_disruptive_is_done_while_the_api_server_refuses() {
+        let mut failures = Failures::default();
+        failures.note(&Step::SetReplicas { ips: Vec::new() }, PassError::Hung);
+        assert!(failures.hold_back(&handover("a", "b")));
+    }
+
+    #[test]
+    fn after_a_step_that_may_have_changed_who_leads_everything_is_seen_anew() {
+        let mut failures = Failures::default();
+        failures.note(&Step::PushAcl(pod("c")), refusal());
+        let step = handover("a", "b");
+        failures.note(&step, midway(&step, refusal()));
+        assert!(matches!(failures.first, Some(PassError::Midway(_))));
+        let serves_on = PassError::HandOver(String::new());
+        assert!(matches!(midway(&step, serves_on), PassError::HandOver(_)));
     }
 }

@@ -128,6 +128,7 @@ impl Pass<'_> {
         labels::clear_request(shared, site, &seen).await;
         let result = verdict(&wanted, &seen, &plan);
         let app_user = acl.users.iter().any(|user| user.name == passwords.app_name);
+        let handover_waits = shared.handovers.left(&site.instance()).is_some();
         let found = status::Found {
             object,
             validated: Some(v),
@@ -141,7 +142,7 @@ impl Pass<'_> {
             refused,
             attention: match &carried_out {
                 Err(PassError::HandOver(_)) => Some(status::handover_failed()),
-                _ if site.handover_failed => Some(status::handover_failed()),
+                _ if site.handover_failed || handover_waits => Some(status::handover_failed()),
                 _ => self.attention(&passwords, decision.as_ref(), growth_refused),
             },
             app_user,

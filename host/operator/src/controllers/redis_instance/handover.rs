@@ -16,8 +16,10 @@ use crate::agents::{AgentClient, AgentError};
 const LOOK: Duration = Duration::from_millis(2);
 /// Between two looks at how busy the nodes are.
 const FEEL: Duration = Duration::from_millis(20);
-/// For its turn at kube-proxy a handover waits this long at most.
-const TURN: Duration = Duration::from_secs(5);
+/// For its turn at kube-proxy a handover waits this long at most, whatever others move.
+const TURN: Duration = Duration::from_millis(2_500);
+/// The same where the old primary's pod ends.
+const SHORT_TURN: Duration = Duration::from_secs(1);
 const HEAD_START: Duration = Duration::from_millis(HEAD_START_MS);
 const PARITY: Duration = Duration::from_millis(PARITY_MS);
 
@@ -42,8 +44,6 @@ struct HandOver<'a> {
     made: Vec<(Move, Duration)>,
     /// Of the position at which the new one has everything.
     ticket: u64,
-    /// The first that failed of those without which it goes on.
-    failed: Option<PassError>,
 }
 
 /// A move without which it does not go on.
@@ -67,7 +67,6 @@ pub async fn carry_out(
         paused: None,
         made: Vec::new(),
         ticket: 0,
-        failed: None,
     };
     // Before anything: clients wait neither for agents that do not answer nor for new connections.
     let answers = tokio::try_join!(over.old.position(), over.new.position());
@@ -88,21 +87,21 @@ pub async fn carry_out(
                 warn!(?step, %error, "a handover is not undone");
             }
         }
-        return Err(match (otherwise, error) {
-            // The primary serves on.
-            (Otherwise::Stop | Otherwise::Undo, PassError::Agent(error))
-                if !matches!(error, AgentError::OldTerm(_)) =>
-            {
+        // Whether it follows after an order to do so that was not answered, nobody knows.
+        let serves_on = over.made.iter().all(|(step, _)| *step != Move::Demote);
+        return Err(match error {
+            PassError::Agent(error) if serves_on && !matches!(error, AgentError::OldTerm(_)) => {
                 PassError::HandOver(error.to_string())
             }
-            (_, error) => error,
+            error => error,
         });
     }
     if let Some(paused) = over.paused {
         let took = paused.elapsed();
         info!(from = from.name, to = to.name, ?took, made = ?over.made, "handed over");
     }
-    over.failed.map_or(Ok(()), Err)
+    // What failed after that, the next pass sees to.
+    Ok(())
 }
 
 impl HandOver<'_> {
@@ -133,10 +132,7 @@ impl HandOver<'_> {
         let Err(error) = done else { return Ok(()) };
         warn!(?step, %error, "a handover's step failed");
         match step.otherwise() {
-            Otherwise::GoOn => {
-                self.failed.get_or_insert(error);
-                Ok(())
-            }
+            Otherwise::GoOn => Ok(()),
             otherwise => Err((otherwise, error)),
         }
     }
@@ -159,17 +155,11 @@ impl HandOver<'_> {
             Move::Claim => written::write_claims(site, self.next.claims).await,
             Move::Ready => {
                 let groups = &site.shared.groups;
-                let limit = Instant::now() + TURN;
-                loop {
-                    let left = groups.until_taken_in_at_once();
-                    // Others move their Services meanwhile: it is not waited for that for ever.
-                    if left.is_zero() || Instant::now() + left > limit {
-                        break;
-                    }
-                    tokio::time::sleep(left).await;
-                }
+                let leaves = site.primary().is_some_and(Member::is_leaving);
+                let limit = if leaves { SHORT_TURN } else { TURN };
+                tokio::time::sleep(groups.until_taken_in_at_once().min(limit)).await;
                 // A pod that ends waits for its handover, and so do others on its node.
-                if !site.primary().is_some_and(Member::is_leaving) {
+                if !leaves {
                     calm(Calm::BEGIN, &self.old, &self.new).await?;
                 }
                 keeps_up(&self.old, &self.new).await

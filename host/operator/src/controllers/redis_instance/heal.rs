@@ -8,6 +8,7 @@ use kube::Resource as _;
 use super::site::Site;
 use super::{PassError, act};
 use crate::agents::AgentError;
+use crate::attempts::Attempts;
 
 /// Why healing was not done in full.
 pub enum HealError {
@@ -18,11 +19,13 @@ pub enum HealError {
     Ends(PassError),
 }
 
-impl From<PassError> for HealError {
-    fn from(error: PassError) -> Self {
+impl HealError {
+    /// Where nobody leads, the next pass comes soon, and knows what agents have told meanwhile.
+    fn of(error: PassError, somebody_leads: bool) -> Self {
         match error {
             PassError::Agent(AgentError::OldTerm(_)) => Self::Ends(error),
-            PassError::HandOver(_) | PassError::Agent(_) => Self::GoesOn(error),
+            PassError::HandOver(_) => Self::GoesOn(error),
+            PassError::Agent(_) if somebody_leads => Self::GoesOn(error),
             _ => Self::Ends(error),
         }
     }
@@ -59,11 +62,7 @@ impl Site<'_> {
             members: None,
         };
         if let Err(error) = act::carry_out(&plan, &material).await {
-            // Whom it makes the primary is to be seen before anything else is done.
-            return Err(match plan.promotes() {
-                true => HealError::Ends(error),
-                false => HealError::from(error),
-            });
+            return Err(HealError::of(error, seen.primary().is_some()));
         }
         let mut same_roles = true;
         for planned in plan.steps {
@@ -83,17 +82,40 @@ impl Site<'_> {
     /// feel each. Nor is a new reign of the primary: each attempt writes to the API server.
     pub fn plan(&self, wanted: &Wanted, seen: &Observation) -> Plan {
         let mut plan = decide(wanted, seen);
-        plan.steps.retain(|planned| match &planned.step {
-            Step::HandOver { .. } => !self.handover_failed,
-            step => !(self.reign_failed && self.begins_reign(step)),
-        });
+        let before = plan.steps.len();
+        plan.steps
+            .retain(|planned| !self.is_held_back(&planned.step));
+        if plan.steps.len() < before {
+            let words = "what failed a moment ago is tried again soon";
+            plan.waiting_for.get_or_insert_with(|| words.to_owned());
+        }
         plan
     }
 
-    /// True for another reign of the primary that is there.
-    pub fn begins_reign(&self, step: &Step) -> bool {
+    fn is_held_back(&self, step: &Step) -> bool {
+        // One that is to end waits for its handover, and not for long.
+        let leaves = self.primary().is_some_and(Member::is_leaving);
+        let failed_now = self.handover_failed && matches!(step, Step::HandOver { .. });
+        let failed_lately = || {
+            let counted = self.attempts_at(step);
+            counted.is_some_and(|(attempts, about)| attempts.holds_back(&self.instance(), &about))
+        };
+        failed_now || (!leaves && failed_lately())
+    }
+
+    /// Where failures of a step are counted that is not to be tried again at once, and as what: a
+    /// handover, and another reign of the primary that is there.
+    pub fn attempts_at(&self, step: &Step) -> Option<(&Attempts, String)> {
         let primary = self.primary().map(Member::uid);
-        matches!(step, Step::Promote { pod, .. } if Some(pod.uid.as_str()) == primary)
+        match step {
+            Step::HandOver { from, to, .. } => {
+                Some((&self.shared.handovers, format!("{} {}", from.uid, to.uid)))
+            }
+            Step::Promote { pod, .. } if Some(pod.uid.as_str()) == primary => {
+                Some((&self.shared.reigns, pod.uid.clone()))
+            }
+            _ => None,
+        }
     }
 
     /// What people are told who ask what this pass sees.

@@ -90,6 +90,9 @@ pub enum PassError {
     /// Another replica leads now.
     #[error("another replica leads now")]
     LeadershipLost,
+    /// A step that changes who leads failed in the middle: who does is to be seen anew.
+    #[error("{0}")]
+    Midway(Box<Self>),
     /// In a pass that found no primary: the next one comes soon, whatever has failed how often.
     #[error("nobody leads, and {0}")]
     NobodyLeads(Box<Self>),
@@ -296,7 +299,9 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
 }
 
 fn on_error(object: Arc<Guarded>, error: &PassError, shared: Arc<Shared>) -> Action {
-    let mut delay = shared.attempts.failed(&InstanceRef::from_obj(&object));
+    let mut delay = shared
+        .attempts
+        .failed(&InstanceRef::from_obj(&object), KIND);
     if matches!(error, PassError::NobodyLeads(_)) {
         delay = delay.min(AT_ONCE);
     }

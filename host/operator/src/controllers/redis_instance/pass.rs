@@ -65,7 +65,6 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         members,
         term,
         handover_failed: false,
-        reign_failed: false,
         notes: Notes::default(),
     };
     if site.is_too_early() {
@@ -73,17 +72,12 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         return Ok(Outcome::After(FIRST_ROUND));
     }
     let instance = site.instance();
-    // One that is to end waits for its handover, and not for long.
-    let leaves = site.primary().is_some_and(Member::is_leaving);
-    let handover = shared.handovers.held_back(&instance).filter(|_| !leaves);
-    let reign = shared.reigns.held_back(&instance);
-    site.handover_failed = handover.is_some();
-    site.reign_failed = reign.is_some();
+    let held = [&shared.handovers, &shared.reigns].map(|attempts| attempts.left(&instance));
     let has_pods = site.members.iter().any(|member| member.pod.is_some());
     let nobody_leads = has_pods && site.primary().is_none() && site.members.len() > 1;
     let done = look_after(&mut site, &authority).await;
     match done {
-        Ok(outcome) => Ok(match [handover, reign].into_iter().flatten().min() {
+        Ok(outcome) => Ok(match held.into_iter().flatten().min() {
             Some(left) => outcome.within(left),
             None => outcome,
         }),
@@ -106,7 +100,11 @@ async fn look_after(site: &mut Site<'_>, authority: &Authority) -> Result<Outcom
         Err(HealError::Ends(error)) => return Err(error),
     };
     let done = carry_on(site, authority, seen).await;
-    if done.is_err() {
+    if let Err(error) = &done
+        && failed.is_none()
+        && !matches!(error, PassError::Midway(_))
+    {
+        site.handover_failed |= matches!(error, PassError::HandOver(_));
         let known = children::known_acl(site.live, site.owner.uid);
         if let Err(error) = site.heal(known.as_ref()).await.map_err(PassError::from) {
             debug!(%error, "known users are not confirmed either");

@@ -31,10 +31,8 @@ pub struct Site<'a> {
     pub live: &'a Live,
     pub members: Vec<Member>,
     pub term: u64,
-    /// The primary was to hand over, in this pass or a moment ago, and could not.
+    /// The primary was to hand over in this pass, and could not.
     pub handover_failed: bool,
-    /// The primary was to begin another reign a moment ago, and could not.
-    pub reign_failed: bool,
     /// What it wrote down itself.
     pub notes: written::Notes,
 }
