@@ -23,6 +23,13 @@ struct Failures {
     until: Instant,
 }
 
+impl Failures {
+    fn left(&self) -> Option<Duration> {
+        let left = self.until.checked_duration_since(Instant::now())?;
+        (!left.is_zero()).then_some(left)
+    }
+}
+
 impl Attempts {
     /// It was done.
     pub fn reset(&self, instance: &InstanceRef) {
@@ -53,18 +60,14 @@ impl Attempts {
 
     /// True if this is not to be tried again yet, however often passes are woken meanwhile.
     pub fn holds_back(&self, instance: &InstanceRef, about: &str) -> bool {
-        let is_it = |failures: &Failures| failures.about == about;
-        self.lock().get(instance).is_some_and(is_it) && self.left(instance).is_some()
+        let map = self.lock();
+        map.get(instance)
+            .is_some_and(|failures| failures.about == about && failures.left().is_some())
     }
 
     /// Until what failed last is tried again.
     pub fn left(&self, instance: &InstanceRef) -> Option<Duration> {
-        let map = self.lock();
-        let left = map
-            .get(instance)?
-            .until
-            .checked_duration_since(Instant::now())?;
-        (!left.is_zero()).then_some(left)
+        self.lock().get(instance)?.left()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceRef, Failures>> {

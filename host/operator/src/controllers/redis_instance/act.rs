@@ -11,6 +11,7 @@ use hera_core::instance::{
 use hera_kube::Severity;
 use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Preconditions};
 use tracing::{info, warn};
@@ -331,6 +332,18 @@ fn family(material: &Material<'_>, known: Option<String>) -> Option<AddressFamil
     ip.parse::<IpAddr>().ok().map(AddressFamily::of)
 }
 
+async fn move_service(site: &Site<'_>, slice: &EndpointSlice) -> Result<(), PassError> {
+    let applied = site
+        .shared
+        .applier
+        .apply(site.owner.namespace, site.owner.uid, slice)
+        .await;
+    // Also where no answer came: it may have moved. Not before: nodes cannot know of it sooner.
+    site.shared.groups.note_move();
+    applied?;
+    Ok(())
+}
+
 /// Leads clients to an address, or nowhere.
 ///
 /// # Errors
@@ -343,15 +356,7 @@ pub async fn set_endpoint(material: &Material<'_>, ip: Option<&str>) -> Result<(
     };
     let primary = ip.and_then(|ip| endpoint(material, ip));
     let slice = build_endpoint_slice(&site.owner, family, primary.as_ref());
-    let applied = site
-        .shared
-        .applier
-        .apply(site.owner.namespace, site.owner.uid, &slice)
-        .await;
-    // Also where no answer came: it may have moved. Not before: nodes cannot know of it sooner.
-    site.shared.groups.note_move();
-    applied?;
-    Ok(())
+    move_service(site, &slice).await
 }
 
 async fn set_replicas(material: &Material<'_>, ips: &[String]) -> Result<(), PassError> {
@@ -362,15 +367,7 @@ async fn set_replicas(material: &Material<'_>, ips: &[String]) -> Result<(), Pas
     };
     let replicas: Vec<_> = ips.iter().filter_map(|ip| endpoint(material, ip)).collect();
     let slice = build_replicas_slice(&site.owner, family, &replicas);
-    let applied = site
-        .shared
-        .applier
-        .apply(site.owner.namespace, site.owner.uid, &slice)
-        .await;
-    // Also where no answer came: it may have moved. Not before: nodes cannot know of it sooner.
-    site.shared.groups.note_move();
-    applied?;
-    Ok(())
+    move_service(site, &slice).await
 }
 
 async fn push_config(material: &Material<'_>, pod: &Target) -> Result<(), PassError> {

@@ -40,7 +40,7 @@ struct HandOver<'a> {
     new: AgentClient,
     /// When the pause was ordered.
     paused: Option<Instant>,
-    /// What it has done so far, and how long each took.
+    /// What it has tried so far, in order, and how long each took.
     made: Vec<(Move, Duration)>,
     /// Of the position at which the new one has everything.
     ticket: u64,
