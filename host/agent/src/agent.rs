@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, Notify, watch};
 
 use crate::append::Saving;
 use crate::board::Board;
+use crate::boot::DataFiles;
 use crate::durable::FileError;
 use crate::fence::Fence;
 use crate::held::Held;
@@ -77,6 +78,8 @@ pub struct Work {
     pub held: Held,
     /// Counts servers: what was found out about one says nothing of the next.
     pub run: u64,
+    /// What the running server read at its start.
+    pub files: DataFiles,
     /// Directives in force on the running server.
     pub in_force: BTreeMap<String, String>,
     /// Directives that the next start brings, tried on another server.
@@ -110,6 +113,7 @@ impl Work {
         Self {
             held,
             run: 0,
+            files: DataFiles::default(),
             in_force: BTreeMap::new(),
             at_start: BTreeMap::new(),
             from_spec: BTreeSet::new(),

@@ -1,7 +1,7 @@
 //! Writes what the server reads at its start.
 
-use std::path::Path;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hera_core::digest::sha256_hex;
 
@@ -12,6 +12,39 @@ use crate::durable::{self, FileError};
 use crate::held::APPEND_ONLY;
 use crate::leftover;
 use crate::state::Source;
+
+/// The files that a server reads at its start: what a person goes by who has to choose between copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataFiles {
+    /// Bytes in all.
+    pub bytes: u64,
+    /// When one of them was last written, in milliseconds since 1970; 0 if there are none.
+    pub written_unix_ms: u64,
+}
+
+impl DataFiles {
+    /// Those of a server that starts from `source`.
+    fn of(data: &Path, source: Source) -> Self {
+        let files = match source {
+            Source::Rdb => vec![data.join("dump.rdb")],
+            Source::Aof => {
+                let mut files = within(&data.join("appendonlydir"));
+                files.push(data.join("appendonly.aof"));
+                files
+            }
+        };
+        let found = files.iter().filter_map(|path| path.metadata().ok());
+        found.fold(Self::default(), |all, file| {
+            let written = file.modified().ok();
+            let since_1970 = written.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            let millis = since_1970.map_or(0, |since| since.as_millis());
+            Self {
+                bytes: all.bytes.saturating_add(file.len()),
+                written_unix_ms: all.written_unix_ms.max(u64::try_from(millis).unwrap_or(0)),
+            }
+        })
+    }
+}
 
 /// Writes configuration and ACL file. What the agent knows of the server starts anew.
 ///
@@ -49,6 +82,7 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
         if append { "yes" } else { "no" }.to_owned(),
     );
     work.run += 1;
+    work.files = DataFiles::of(&settings.data, source);
     work.in_force = directives;
     work.at_start.clear();
     work.from_spec = work.held.config.from_spec.clone();
@@ -86,13 +120,7 @@ fn source(data: &Path, remembered: Option<Source>, wants_append: bool) -> Source
 
 /// When the append-only file last changed, if there is a whole one.
 fn append_changed(data: &Path) -> Option<SystemTime> {
-    let names = data
-        .join("appendonlydir")
-        .read_dir()
-        .into_iter()
-        .flatten()
-        .flatten();
-    let paths: Vec<_> = names.map(|entry| entry.path()).collect();
+    let paths = within(&data.join("appendonlydir"));
     let manifest = |path: &&std::path::PathBuf| path.extension().is_some_and(|e| e == "manifest");
     // Before 7.0 it is one file.
     paths
@@ -100,6 +128,11 @@ fn append_changed(data: &Path) -> Option<SystemTime> {
         .find(manifest)
         .and_then(|_| paths.iter().filter_map(|path| changed(path)).max())
         .or_else(|| changed(&data.join("appendonly.aof")))
+}
+
+fn within(folder: &Path) -> Vec<PathBuf> {
+    let names = folder.read_dir().into_iter().flatten().flatten();
+    names.map(|entry| entry.path()).collect()
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
@@ -126,6 +159,26 @@ mod tests {
         std::fs::write(data.join("appendonlydir/appendonly.aof.manifest"), b"x").unwrap();
         assert_eq!(source(data, None, false), Source::Aof);
         assert_eq!(source(data, Some(Source::Rdb), true), Source::Rdb);
+    }
+
+    #[test]
+    fn a_copy_is_as_large_and_as_old_as_the_files_that_its_server_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        assert_eq!(DataFiles::of(data, Source::Aof), DataFiles::default());
+        std::fs::write(data.join("dump.rdb"), b"older").unwrap();
+        std::fs::create_dir(data.join("appendonlydir")).unwrap();
+        let at = |name: &str, seconds| {
+            let file = std::fs::File::create(data.join("appendonlydir").join(name)).unwrap();
+            file.set_len(7).unwrap();
+            let at = UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            file.set_modified(at).unwrap();
+        };
+        at("appendonly.aof.1.base.rdb", 50);
+        at("appendonly.aof.1.incr.aof", 60);
+        let files = DataFiles::of(data, Source::Aof);
+        assert_eq!((files.bytes, files.written_unix_ms), (14, 60_000));
+        assert_eq!(DataFiles::of(data, Source::Rdb).bytes, 5);
     }
 
     #[test]

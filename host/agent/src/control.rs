@@ -110,7 +110,10 @@ async fn order(State(agent): State<Arc<Agent>>, Json(request): Json<Request<Orde
 
 async fn position(State(agent): State<Arc<Agent>>) -> Answer<Position> {
     let ticket = agent.tickets().give(clock::now());
-    let server = agent.work.lock().await.server.clone();
+    let (server, files) = {
+        let work = agent.work.lock().await;
+        (work.server.clone(), work.files)
+    };
     let silent = || Refused::later("the server does not tell its position now");
     match server.ok_or_else(silent)?.probe().await? {
         Probe::Info(info) if !info.loading => Ok(Json(Position {
@@ -118,6 +121,8 @@ async fn position(State(agent): State<Arc<Agent>>) -> Answer<Position> {
             replication_id: info.replication.replid.clone(),
             offset: info.replication.offset,
             keys: info.keys,
+            bytes: files.bytes,
+            written_unix_ms: files.written_unix_ms,
         })),
         _ => Err(silent()),
     }

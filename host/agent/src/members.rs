@@ -7,11 +7,12 @@ use crate::agent::Agent;
 use crate::answer::Refused;
 use crate::state::State;
 
-/// True if this pod is the only one: it promotes itself. Before any were told, its settings say.
+/// True if this pod is the only one: it promotes itself. Before any were told, its settings say; but not
+/// over data from before this object: a volume that no pod has may hold later data.
 pub fn is_lone(agent: &Agent, state: &State) -> bool {
     match &state.members {
         Some(members) => members.pods.len() <= 1,
-        None => agent.settings.lone,
+        None => agent.settings.lone && !state.inherited,
     }
 }
 

@@ -36,6 +36,7 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
             primary_uid,
             host,
             port,
+            lineage,
             password,
         } => {
             let whom = Following {
@@ -43,6 +44,7 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
                 primary_uid,
                 host,
                 port,
+                lineage,
             };
             follow(agent, work, Followed { whom, password }).await
         }
@@ -55,6 +57,7 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
             Ok(())
         }
         Order::Leave => leave::at_once(agent),
+        Order::MarkLeft { left } => mark_left(agent, left),
     }
 }
 
@@ -91,6 +94,15 @@ fn fence(agent: &Agent, reign: u64) -> Result<(), Refused> {
     }
     agent.note(State::is_fenced)?;
     agent.fence.take_down(FENCED);
+    Ok(())
+}
+
+fn mark_left(agent: &Agent, left: bool) -> Result<(), Refused> {
+    if left && (agent.board.status().role == Role::Primary || agent.keeper.get().primary) {
+        let words = "the primary's copy is the data: it is not left behind before it handed over";
+        return Err(Refused::wrong(words));
+    }
+    agent.note(|state| state.left = left)?;
     Ok(())
 }
 

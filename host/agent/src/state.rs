@@ -29,9 +29,11 @@ pub struct Following {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Lineage of its data; empty if nobody said.
+    pub lineage: String,
 }
 
-/// A reign and who was its primary.
+/// A reign, who was its primary, and what else says which history a copy is of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Reign {
@@ -39,6 +41,12 @@ pub struct Reign {
     pub reign: u64,
     /// Uid of the primary's pod.
     pub primary_uid: String,
+    /// [`State::lineage`].
+    pub lineage: String,
+    /// [`State::inherited`].
+    pub inherited: bool,
+    /// [`State::left`].
+    pub left: bool,
 }
 
 /// For how long it had vouched for nobody when it promised something.
@@ -65,6 +73,12 @@ pub struct State {
     pub primary_uid: String,
     /// True if the server was promoted in that reign and not demoted since.
     pub primary: bool,
+    /// Uid of the object under which the history of this data began; empty before it did.
+    pub lineage: String,
+    /// The data is from before this object: it was promoted, and in sync with a primary, only before.
+    pub inherited: bool,
+    /// A scale-down left this copy behind.
+    pub left: bool,
     /// What the volume has, while that is not what the server has.
     pub on_disk: Option<Reign>,
     /// Whom it was last told to follow, unless it was promoted since.
@@ -106,6 +120,13 @@ impl State {
             primary_uid: self.primary_uid.clone(),
             was_primary: self.primary,
             offset: self.offset,
+            replication_id: match self.offset {
+                0 => String::new(),
+                _ => self.replication_id.clone(),
+            },
+            lineage: self.lineage.clone(),
+            inherited: self.inherited,
+            left: Some(self.left),
             forsworn: self.forsworn,
             deposed: self.deposed,
             quiet_ms: match self.quiet.reign == self.forsworn {
@@ -144,6 +165,17 @@ impl State {
         }
     }
 
+    /// What the volume has, as long as the server has no more.
+    fn on_volume(&self) -> Reign {
+        Reign {
+            reign: self.reign,
+            primary_uid: self.primary_uid.clone(),
+            lineage: self.lineage.clone(),
+            inherited: self.inherited,
+            left: self.left,
+        }
+    }
+
     /// The primary that it knows of: reign and uid of the pod.
     pub fn known(&self) -> (u64, &str) {
         match &self.following {
@@ -156,15 +188,19 @@ impl State {
     /// volume has that data too.
     pub fn in_sync(&mut self, saved: bool) {
         let Some(whom) = &self.following else { return };
-        let before = Reign {
-            reign: self.reign,
-            primary_uid: std::mem::take(&mut self.primary_uid),
-        };
         if !saved {
+            let before = self.on_volume();
             self.on_disk.get_or_insert(before);
         }
         self.reign = whom.reign;
         self.primary_uid.clone_from(&whom.primary_uid);
+        // A primary that does not say began its history under this object.
+        match whom.lineage.is_empty() {
+            true => self.lineage.clone_from(&self.owner),
+            false => self.lineage.clone_from(&whom.lineage),
+        }
+        self.inherited = false;
+        self.left = false;
         self.deposed = false;
     }
 
@@ -172,32 +208,28 @@ impl State {
     /// has no more than the reign before.
     pub fn reigns(&mut self, reign: u64, uid: &str) {
         if self.log_due {
-            let before = Reign {
-                reign: self.reign,
-                primary_uid: self.primary_uid.clone(),
-            };
+            let before = self.on_volume();
             self.on_disk.get_or_insert(before);
         }
         self.reign = reign;
         uid.clone_into(&mut self.primary_uid);
         self.primary = true;
         self.promoted_term = self.term;
+        if self.lineage.is_empty() {
+            self.lineage.clone_from(&self.owner);
+        }
+        self.inherited = false;
+        self.left = false;
         self.following = None;
         self.fenced = false;
         self.deposed = false;
     }
 
-    /// A server of `object` starts. Of another object's volume only which file holds the data still
-    /// counts; an offset that no clean stop followed says nothing.
+    /// A server of `object` starts. An offset that no clean stop followed says nothing.
+    ///
+    /// Whose copy is the latest counts for an object that is made anew over old volumes, too; who the
+    /// data pods were and whom to follow does not.
     pub fn starts(&mut self, object: &str) {
-        if self.owner != object && !self.owner.is_empty() {
-            *self = Self {
-                term: self.term,
-                source: self.source,
-                ..Self::default()
-            };
-        }
-        object.clone_into(&mut self.owner);
         if let Some(on_disk) = self.on_disk.take() {
             if self.primary {
                 // Nobody else was of its reign, and none is to be again.
@@ -206,7 +238,21 @@ impl State {
             self.primary = false;
             self.reign = on_disk.reign;
             self.primary_uid = on_disk.primary_uid;
+            self.lineage = on_disk.lineage;
+            (self.inherited, self.left) = (on_disk.inherited, on_disk.left);
         }
+        if self.owner != object && !self.owner.is_empty() {
+            // 1259106 named no lineage.
+            if self.lineage.is_empty() && self.reign > 0 {
+                self.lineage.clone_from(&self.owner);
+            }
+            self.inherited = self.reign > 0;
+            self.following = None;
+            self.members = None;
+            self.fenced = false;
+            self.deposed = false;
+        }
+        object.clone_into(&mut self.owner);
         if !self.clean {
             self.replication_id.clear();
             self.offset = 0;
@@ -307,17 +353,52 @@ mod tests {
         assert_eq!((former.len(), former[7].as_str()), (8, "pod-18"));
     }
 
+    /// Otherwise the number of keys decided whose data an object got that was made anew.
     #[test]
-    fn a_volume_of_another_object_knows_no_reign() {
+    fn a_volume_of_another_object_keeps_its_lineage_and_forgets_whom_it_followed() {
         let mut state = State {
             reign: 7,
+            primary_uid: "a".to_owned(),
+            primary: true,
+            pods: vec!["a".to_owned()],
             owner: "o".to_owned(),
+            following: Some(Following::default()),
+            members: Some(Members::default()),
+            left: true,
             ..State::default()
         };
         state.starts("o");
-        assert_eq!(state.reign, 7);
+        assert!(!state.memory().inherited);
         state.starts("p");
-        assert_eq!((state.reign, state.owner.as_str()), (0, "p"));
+        let memory = state.memory();
+        assert_eq!((memory.reign, memory.lineage.as_str()), (7, "o"));
+        assert!(memory.was_primary && memory.inherited && memory.left == Some(true));
+        assert_eq!((&state.following, &state.members), (&None, &None));
+        state.reigns(8, "b");
+        let memory = state.memory();
+        assert_eq!((memory.lineage.as_str(), memory.inherited), ("o", false));
+        assert_eq!(memory.left, Some(false));
+    }
+
+    #[test]
+    fn a_copy_is_of_the_lineage_of_the_primary_that_it_is_in_sync_with() {
+        let mut state = State {
+            owner: "p".to_owned(),
+            left: true,
+            following: Some(Following {
+                reign: 8,
+                lineage: "o".to_owned(),
+                ..Following::default()
+            }),
+            ..State::default()
+        };
+        state.in_sync(true);
+        let memory = state.memory();
+        assert_eq!((memory.lineage.as_str(), memory.left), ("o", Some(false)));
+        let mut first = State::default();
+        first.starts("p");
+        first.reigns(1, "a");
+        assert_eq!(first.memory().lineage, "p", "a history begins");
     }
 
     #[test]

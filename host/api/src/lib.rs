@@ -23,4 +23,4 @@ pub use spec::{
     Policies, PolicySource, Preset, Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef,
     ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
 };
-pub use status::{Approval, Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict};
+pub use status::{Approval, CopyStatus, Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict};

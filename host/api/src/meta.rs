@@ -33,6 +33,9 @@ pub const ANNOTATION_OWNER_UID: &str = "cache.hera.io/owner-uid";
 /// Annotation on a claim: `true` if it is that of a temporary pod; the pod's uid once the claim is
 /// to go with it; `false` once the pod is to stay.
 pub const ANNOTATION_TEMPORARY: &str = "cache.hera.io/temporary";
+/// Annotation on a claim: `new` until an agent was heard on its volume; then which history its data is of,
+/// as JSON. It stays when the object goes, and says whose copy is the latest to one of the same name.
+pub const ANNOTATION_LINEAGE: &str = "cache.hera.io/lineage";
 
 /// Annotation on an object, a request: name of the pod that is to become the primary.
 pub const ANNOTATION_PROMOTE: &str = "cache.hera.io/promote";

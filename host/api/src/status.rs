@@ -71,6 +71,7 @@ pub struct RedisInstanceStatus {
 
 /// A step that waits for an approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Approval {
     /// What an approval must name: the value for the annotation cache.hera.io/approve.
     #[schemars(length(max = 64))]
@@ -78,6 +79,44 @@ pub struct Approval {
 
     /// Since when it waits.
     pub since: Time,
+
+    /// The copies of the data of which one is to be chosen, where nothing recorded says which is right:
+    /// the approval names the digest of that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub copies: Vec<CopyStatus>,
+}
+
+/// A copy of the data that somebody may choose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyStatus {
+    /// The pod that has it.
+    #[schemars(length(max = 253))]
+    pub pod: String,
+
+    /// What an approval of this copy must name.
+    #[schemars(length(max = 64))]
+    pub digest: String,
+
+    /// Keys in all databases.
+    #[schemars(range(min = 0))]
+    pub keys: i64,
+
+    /// Bytes of its files.
+    #[schemars(range(min = 0))]
+    pub bytes: i64,
+
+    /// When its files were last written, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_write: Option<Time>,
+
+    /// The epoch of its data; 0 if none is recorded.
+    #[schemars(range(min = 0))]
+    pub epoch: i64,
+
+    /// A scale-down left it behind.
+    pub left: bool,
 }
 
 /// The conditions in one word, for people. Nothing decides by it.

@@ -125,12 +125,17 @@ pub enum Request {
         /// The RedisInstance.
         name: String,
     },
-    /// Let a step be taken that waits for somebody to approve it.
+    /// Let a step be taken that waits for somebody to approve it, or choose a copy of the data.
     Approve {
         /// The RedisInstance.
         name: String,
         /// The digest that the condition Progressing names.
-        digest: String,
+        #[arg(required_unless_present = "copy")]
+        digest: Option<String>,
+        /// The pod whose copy is the right one, where nothing recorded says which is: the others are
+        /// overwritten.
+        #[arg(long, value_name = "POD", conflicts_with = "digest")]
+        copy: Option<String>,
     },
 }
 

@@ -118,12 +118,37 @@ fn annotation(
             "the pods go, the data stays".to_owned(),
         ),
         Request::Resume { .. } => (ANNOTATION_HIBERNATE, None, "the pods come back".to_owned()),
-        Request::Approve { digest, .. } => (
+        Request::Approve {
+            digest: Some(digest),
+            ..
+        } => (
             ANNOTATION_APPROVE,
             Some(digest.clone()),
             format!("the step {digest} may be taken"),
         ),
+        Request::Approve { copy, .. } => {
+            let pod = copy.as_deref().unwrap_or_default();
+            let what = format!("the data is that of {pod}, and the other copies are overwritten");
+            (ANNOTATION_APPROVE, Some(digest_of(pod, object)?), what)
+        }
     })
+}
+
+/// What names the copy of a pod, as the status asks for it.
+fn digest_of(pod: &str, object: &RedisInstance) -> anyhow::Result<String> {
+    let approval = object.status.as_ref().and_then(|s| s.approval.as_ref());
+    let copies = approval.map(|approval| approval.copies.as_slice());
+    let copies = copies.unwrap_or_default();
+    if copies.is_empty() {
+        bail!("nobody is asked to choose a copy: status.approval has none");
+    }
+    let found = copies.iter().find(|copy| copy.pod == pod);
+    let pods = || {
+        let pods: Vec<&str> = copies.iter().map(|copy| copy.pod.as_str()).collect();
+        pods.join(", ")
+    };
+    let found = found.with_context(|| format!("{pod} is none of those to choose from: {}", pods()))?;
+    Ok(found.digest.clone())
 }
 
 #[cfg(test)]
@@ -140,6 +165,28 @@ mod tests {
             annotations.insert(ANNOTATION_FENCE.to_owned(), names.to_owned());
         }
         object
+    }
+
+    #[test]
+    fn a_copy_is_chosen_by_its_pod_and_approved_by_its_digest() {
+        let choose = |pod: &str| Request::Approve {
+            name: "shop".into(),
+            digest: None,
+            copy: Some(pod.into()),
+        };
+        let mut object = object(None);
+        assert!(annotation(&choose("shop-1"), &object).is_err(), "not asked");
+        let copy = |pod, digest| {
+            json!({"pod": pod, "digest": digest, "keys": 7, "bytes": 9, "epoch": 3, "left": false})
+        };
+        object.status = serde_json::from_value(json!({"approval": {
+            "digest": "question", "since": "2026-11-28T00:00:00Z",
+            "copies": [copy("shop-0", "aa"), copy("shop-1", "bb")]
+        }}))
+        .unwrap();
+        let chosen = annotation(&choose("shop-1"), &object).unwrap();
+        assert_eq!(chosen.1.as_deref(), Some("bb"));
+        assert!(annotation(&choose("shop-2"), &object).is_err());
     }
 
     fn value(request: &Request, fenced: Option<&str>) -> Option<String> {

@@ -79,6 +79,9 @@ pub enum Order {
         host: String,
         /// Its port.
         port: u16,
+        /// [`Memory::lineage`] of its data; empty if it has not said.
+        #[serde(default)]
+        lineage: String,
         /// Password of [`REPLICATION_USER`](crate::acl::REPLICATION_USER); kept in memory only.
         password: String,
     },
@@ -111,6 +114,12 @@ pub enum Order {
     },
     /// Stop now: the pod is asked to end, and nobody is left who could take over.
     Leave,
+    /// Note, durably, whether a scale-down leaves this copy behind: the data lives on elsewhere. It holds
+    /// until the copy is in sync with another primary, promoted, or told otherwise.
+    MarkLeft {
+        /// It is left behind.
+        left: bool,
+    },
 }
 
 /// An operator that names no reign means whatever runs.
@@ -132,6 +141,7 @@ impl std::fmt::Debug for Order {
             Self::Start => f.write_str("Start"),
             Self::Forswear { reign } => write!(f, "Forswear(reign {reign})"),
             Self::Leave => f.write_str("Leave"),
+            Self::MarkLeft { left } => write!(f, "MarkLeft({left})"),
         }
     }
 }
@@ -218,6 +228,13 @@ pub struct Position {
     pub offset: u64,
     /// Keys in all databases.
     pub keys: u64,
+    /// Bytes of the files that the server read when it started; 0 of an earlier release.
+    #[serde(default)]
+    pub bytes: u64,
+    /// When those files were last written, in milliseconds since 1970; 0 if there were none, or of an
+    /// earlier release.
+    #[serde(default)]
+    pub written_unix_ms: u64,
 }
 
 /// When a server stops by itself. It changes with every confirmation, so it is told on request only.
@@ -259,6 +276,20 @@ pub struct Memory {
     pub was_primary: bool,
     /// Replication offset at the last clean stop; 0 if it was not clean.
     pub offset: u64,
+    /// Replication id at the last clean stop; empty if it was not clean.
+    #[serde(default)]
+    pub replication_id: String,
+    /// Names the history that the data belongs to: epochs are comparable within one. It is the uid of
+    /// the object under which that history began; empty before any did, and of an earlier release.
+    #[serde(default)]
+    pub lineage: String,
+    /// The data is from before this object: its pods have led, and followed, nothing since.
+    #[serde(default)]
+    pub inherited: bool,
+    /// A scale-down left this copy behind ([`Order::MarkLeft`]). None of an earlier release, which knows
+    /// no such order.
+    #[serde(default)]
+    pub left: Option<bool>,
     /// Highest reign for which it promised not to vouch.
     pub forsworn: u64,
     /// When it promised that, it had vouched for nobody for so many milliseconds.

@@ -1,5 +1,5 @@
 use hera_api::ReclaimPolicy;
-use hera_api::meta::{ANNOTATION_OWNER_UID, ANNOTATION_TEMPORARY};
+use hera_api::meta::{ANNOTATION_LINEAGE, ANNOTATION_OWNER_UID, ANNOTATION_TEMPORARY};
 use hera_api::names::DATA_VOLUME;
 use hera_api::quantity;
 use hera_api::validate::{Validated, Volume};
@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use hera_core::instance::Record;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -158,6 +159,28 @@ pub fn build_claim_patch(
     Some(patch)
 }
 
+/// What stands on a claim of which no agent was heard.
+fn new_record() -> Option<(String, String)> {
+    let text = Record::New.text()?;
+    Some((ANNOTATION_LINEAGE.to_owned(), text))
+}
+
+/// What stands on a claim about its data.
+pub fn claim_record(claim: &PersistentVolumeClaim) -> Record {
+    let annotations = claim.metadata.annotations.as_ref();
+    let text = annotations.and_then(|all| all.get(ANNOTATION_LINEAGE));
+    match claim.spec.as_ref() {
+        // It was filled from elsewhere before any agent saw it.
+        Some(spec)
+            if text.map(String::as_str) == Record::New.text().as_deref()
+                && (spec.data_source.is_some() || spec.data_source_ref.is_some()) =>
+        {
+            Record::Unknown
+        }
+        _ => Record::read(text.map(String::as_str)),
+    }
+}
+
 fn claim_labels(v: &Validated) -> BTreeMap<String, String> {
     let mut labels = metadata::common_labels(&v.name);
     labels.extend(metadata::selector_labels(v));
@@ -195,8 +218,9 @@ pub fn build_claim<'a>(
     let mut labels = template.metadata.labels.unwrap_or_default();
     labels.extend(metadata::selector_labels(v));
     let mut annotations = template.metadata.annotations;
+    let all = annotations.get_or_insert_default();
+    all.extend(new_record());
     if ordinal >= v.replicas {
-        let all = annotations.get_or_insert_default();
         all.insert(ANNOTATION_TEMPORARY.to_owned(), NEEDED.to_owned());
     }
     let mut spec = template.spec.unwrap_or_default();
@@ -225,6 +249,7 @@ pub(crate) fn claim_template(v: &Validated, volume: &Volume) -> PersistentVolume
         metadata: ObjectMeta {
             name: Some(DATA_VOLUME.to_owned()),
             labels: Some(claim_labels(v)),
+            annotations: Some(new_record().into_iter().collect()),
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeClaimSpec {

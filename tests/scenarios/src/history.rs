@@ -39,11 +39,12 @@ enum Step {
     Roll,
     Scale,
     Evict,
+    Remake,
 }
 
 /// How often each is taken. A history has factors of its own, so that some faults are left out and
 /// others come thick; what mends is never left out.
-const STEPS: [(Step, u32, bool); 21] = [
+const STEPS: [(Step, u32, bool); 22] = [
     (Step::Nothing, 18, true),
     (Step::Cut, 12, false),
     (Step::HealNetwork, 10, true),
@@ -65,6 +66,7 @@ const STEPS: [(Step, u32, bool); 21] = [
     (Step::Roll, 3, false),
     (Step::Scale, 3, false),
     (Step::Evict, 3, false),
+    (Step::Remake, 1, false),
 ];
 
 /// What comes thick in a history with a broken rule that little else brings out.
@@ -76,6 +78,7 @@ fn focus(rules: Rules) -> &'static [Step] {
         Some(Fault::ListsUnordered) => &[Step::Limit, Step::ReplacePod, Step::Weather],
         Some(Fault::AnyPause) => &[Step::Wish, Step::Weather],
         Some(Fault::ClaimGoesEarly) => &[Step::Roll],
+        Some(Fault::LineageForgotten) => &[Step::Remake, Step::Scale],
         _ => &[],
     }
 }
@@ -338,6 +341,10 @@ impl World {
             dice = dice.saturating_sub(*weight);
             here
         });
+        // Just after the object was made anew.
+        if self.pods.iter().all(|pod| pod.gone) {
+            return;
+        }
         let pod = self.any_pod();
         let operator = self.rng.random_range(0..2);
         match STEPS[chosen.unwrap_or(0)].0 {
@@ -365,6 +372,14 @@ impl World {
                 let more = pods.saturating_sub(self.api.spec.pods) as usize;
                 if self.names_left() > more {
                     self.scale(pods);
+                }
+            }
+            Step::Remake => {
+                let pods: u32 = self.rng.random_range(2..=5);
+                // With what a surplus of claims may bring.
+                if self.names_left() > 7 {
+                    let power = self.rng.random_range(0..4) == 0;
+                    self.remake(pods, power);
                 }
             }
             Step::Evict | Step::Roll => {}

@@ -56,6 +56,8 @@ pub enum Order {
     Position,
     /// End now: nobody is left who could take over.
     Leave,
+    /// A scale-down leaves this copy behind, or does not.
+    MarkLeft(bool),
 }
 
 /// The data pods, as a set of indices.

@@ -10,7 +10,9 @@ mod seen;
 use std::collections::VecDeque;
 
 use hera_core::agent::Question;
-use hera_core::instance::{Leader, Observation, POSITIONS_GOOD_FOR_MS, Permit, Wanted, decide};
+use hera_core::instance::{
+    Leader, Observation, POSITIONS_GOOD_FOR_MS, Permit, Record, Wanted, decide,
+};
 
 use crate::net::{Order, Payload, Position};
 use crate::pod::{Pod, Status};
@@ -109,6 +111,8 @@ pub struct Operator {
     pub(crate) granted: u16,
     /// What it asks somebody to approve.
     pub(crate) to_approve: Option<String>,
+    /// What stands on the claims, as it was read.
+    records: Vec<Record>,
 }
 
 impl Operator {
@@ -142,6 +146,7 @@ impl Operator {
             outbox: Vec::new(),
             granted: 0,
             to_approve: None,
+            records: Vec::new(),
         }
     }
 
@@ -309,7 +314,10 @@ impl Operator {
         self.seen.lost_since_ms = api.lost_since;
         let plan = decide(&self.wanted, &self.to_decide(rules));
         let plan = self.broken_plan(plan, rules);
-        self.to_approve.clone_from(&plan.to_approve);
+        // Of several copies a person takes the latest, and of one epoch that with the most.
+        let latest = plan.choices.iter().max_by_key(|c| (c.epoch, c.keys));
+        let chosen = latest.map(|choice| choice.digest.clone());
+        self.to_approve = chosen.or_else(|| plan.to_approve.clone());
         if self.seen.primary().is_none() {
             // What is waited for may be over.
             self.next_pass = now + AGAIN;

@@ -63,6 +63,9 @@ pub struct Status {
     pub reign: u64,
     pub primary: usize,
     pub was_primary: bool,
+    pub lineage: u8,
+    pub inherited: bool,
+    pub left: bool,
     pub forsworn: u64,
     pub quiet: u64,
     /// Whom it follows now.
@@ -103,6 +106,14 @@ pub struct Pod {
     pub reign: u64,
     pub(crate) primary: usize,
     pub(crate) was_primary: bool,
+    /// The object that it belongs to, counted from 1.
+    pub(crate) object: u8,
+    /// The object under which the history of the data began; 0 before it did.
+    pub(crate) lineage: u8,
+    /// The data is from before its object.
+    pub(crate) inherited: bool,
+    /// A scale-down left the copy behind.
+    pub(crate) left: bool,
     pub(crate) following: Option<(u64, usize)>,
     pub(crate) forsworn: u64,
     /// When it promised that, for how long it had vouched for nobody.
@@ -172,6 +183,10 @@ impl Pod {
             reign: 0,
             primary: index,
             was_primary: false,
+            object: 1,
+            lineage: 0,
+            inherited: false,
+            left: false,
             following: None,
             forsworn: 0,
             quiet: 0,
@@ -267,6 +282,9 @@ impl Pod {
             reign: self.reign,
             primary: self.primary,
             was_primary: self.was_primary,
+            lineage: self.lineage,
+            inherited: self.inherited,
+            left: self.left,
             forsworn: self.forsworn,
             quiet: self.quiet,
             following: self.following.filter(|_| self.role == Role::Replica),
@@ -462,12 +480,34 @@ impl Pod {
 
 impl Pod {
     /// The volume of another.
+    /// Its data is today's: it leads, or is in sync with who does.
+    pub(crate) fn is_of_object(&mut self) {
+        if self.lineage == 0 {
+            self.lineage = self.object;
+        }
+        self.inherited = false;
+        self.left = false;
+    }
+
+    /// As agents did before there was a lineage.
+    pub(crate) fn forgets_lineage(&mut self) {
+        (self.reign, self.forsworn, self.lineage) = (0, 0, 0);
+        (self.was_primary, self.inherited, self.left) = (false, false, false);
+    }
+
     pub(crate) fn inherit(&mut self, from: &Self) {
         self.term = from.term;
         self.reign = from.reign;
         self.primary = from.primary;
         self.was_primary = from.was_primary;
-        self.following = from.following;
+        self.lineage = from.lineage;
+        self.left = from.left;
+        self.inherited = match self.object == from.object {
+            true => from.inherited,
+            false => from.reign > 0,
+        };
+        // Whom the pods of another object followed says nothing.
+        self.following = from.following.filter(|_| self.object == from.object);
         self.forsworn = from.forsworn;
         self.quiet = from.quiet;
         self.former = from.former | 1 << from.index;

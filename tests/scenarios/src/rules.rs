@@ -49,6 +49,8 @@ pub enum Fault {
     VouchUnnoted,
     /// A temporary claim goes with its pod, whoever leads.
     ClaimGoesEarly,
+    /// Volumes of another object know no epoch.
+    LineageForgotten,
 }
 
 /// The rules by which a world goes.

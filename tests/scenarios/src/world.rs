@@ -4,7 +4,7 @@ mod agents;
 mod pods;
 mod servers;
 
-use hera_core::instance::{Claim, MemberList};
+use hera_core::instance::{Claim, MemberList, Record};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -37,6 +37,8 @@ pub enum Guarantee {
     Fence,
     /// A copy is replaced only by that of a primary of a later reign.
     NothingWiped,
+    /// An object that is made anew over old volumes goes on with the data of the last primary.
+    Remade,
 }
 
 /// A broken promise.
@@ -87,6 +89,20 @@ pub struct Api {
     /// Ordinals of temporary claims, and of those that go with their pods.
     pub(crate) temporary: u16,
     pub(crate) tied: u16,
+    /// What stands on the claims, by ordinal.
+    pub(crate) records: Vec<Record>,
+    /// Counts objects: each is made anew over the volumes of the one before.
+    pub(crate) object: u8,
+}
+
+/// What the last primary of an object had that was deleted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buried {
+    pub(crate) had: Data,
+    /// Its reign.
+    pub(crate) last: u64,
+    /// When the object was made anew.
+    pub(crate) at: u64,
 }
 
 /// How a world begins.
@@ -164,10 +180,12 @@ pub struct World {
     pub(crate) snapshots: bool,
     /// What the demoted primary had, when, and for which reign.
     pub(crate) demoted: Option<(Data, u64, u64)>,
+    /// Of the object before, until somebody is promoted or a volume is lost.
+    pub(crate) buried: Option<Buried>,
     /// Chance in ten that a replica catches up in a step.
     pub(crate) drain: u32,
     /// Of each ordinal, the pod that had its volume last, while none has it.
-    volumes: [Option<usize>; 16],
+    pub(crate) volumes: [Option<usize>; 16],
     /// More pods would have been made than the model has names for.
     pub(crate) out_of_names: bool,
     /// Of the steps of a history.
@@ -194,6 +212,8 @@ impl World {
             },
             persistent: setup.persistence != Persistence::None,
             size: setup.pods as u32,
+            records: vec![Record::New; 16],
+            object: 1,
             ..Api::default()
         };
         let operators = [1, 2]
@@ -227,6 +247,7 @@ impl World {
             writing: true,
             snapshots: true,
             demoted: None,
+            buried: None,
             drain: 8,
             volumes: [None; 16],
             out_of_names: false,

@@ -82,8 +82,15 @@ fn waits(object: &RedisInstance, operator: Option<&InstanceView>) -> Vec<String>
     let waits = &view.waits;
     let mut lines = Vec::new();
     lines.extend(waits.waiting_for.as_deref().map(odd));
-    if let Some(digest) = &waits.to_approve {
-        let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    let approval = object.status.as_ref().and_then(|s| s.approval.as_ref());
+    let copies = approval.map(|approval| approval.copies.as_slice());
+    if let Some(copies) = copies.filter(|copies| !copies.is_empty()) {
+        lines.extend(copies.iter().map(|copy| {
+            let choose = format!("kubectl hera approve -n {namespace} {name} --copy {}", copy.pod);
+            format!("choose {} ({} keys): {}", copy.pod, copy.keys, strong(&choose))
+        }));
+    } else if let Some(digest) = &waits.to_approve {
         lines.push(format!(
             "let it go on: {}",
             strong(&format!(

@@ -4,7 +4,7 @@ use super::claims::{self, Claim, claims};
 use super::elect::{ALL_HEARD, next_reign};
 use super::pushes::target;
 use super::roll::{is_approved, is_outdated, replace, wait_for_heir};
-use super::{Member, Observation, Plan, PodView, Step, Wanted, lists, surge};
+use super::{Member, Observation, Plan, PodView, Step, Wanted, lists, record, surge};
 
 /// How many pods the StatefulSet is to have: a primary beyond the wanted number stays until another
 /// has taken over, and a temporary pod while pods are replaced.
@@ -12,14 +12,19 @@ pub fn set_size(wanted: &Wanted, seen: &Observation) -> u32 {
     if wanted.hibernate {
         return 0;
     }
-    let is_there = |member: &&Member| member.pod.is_some() || surge::holds_claim(member);
+    let is_there = |member: &&Member| {
+        member.pod.is_some()
+            || surge::holds_claim(member)
+            || record::is_needed(wanted, seen, member)
+    };
     let present = seen.members.iter().filter(is_there);
     let present = present.map(|member| member.ordinal + 1).max().unwrap_or(0);
     match seen.primary() {
         Some(primary) => wanted
             .replicas
             .max(primary.ordinal + 1)
-            .max(surge::size(wanted, seen)),
+            .max(surge::size(wanted, seen))
+            .max(record::unmarked_size(wanted, seen)),
         // Any of them may have been the primary.
         None if seen.members.len() > 1 => wanted.replicas.max(present),
         None => wanted.replicas,
@@ -111,7 +116,7 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
                 plan.refused = Some(format!("{name} is not in sync, and is promoted once it is"));
             }
             Some(member) => {
-                return begin(seen, primary, member, "somebody asked for it", plan);
+                return begin(wanted, seen, primary, member, "somebody asked for it", plan);
             }
         }
     }
@@ -133,7 +138,7 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
             match outdated {
                 // The spec changed since somebody approved.
                 Some(words) if !is_approved(wanted, seen, primary, &words, plan) => true,
-                _ => begin(seen, primary, next, reason, plan),
+                _ => begin(wanted, seen, primary, next, reason, plan),
             }
         }
         None if leaves => {
@@ -180,6 +185,7 @@ fn goes_with_its_claim(member: &Member) -> bool {
 }
 
 pub(super) fn begin(
+    wanted: &Wanted,
     seen: &Observation,
     primary: &Member,
     next: &Member,
@@ -189,6 +195,7 @@ pub(super) fn begin(
     let Some(ip) = next.ip() else { return false };
     let reign = next_reign(seen);
     let uid = next.uid().to_owned();
+    record::note_before(wanted, next, reign, plan);
     let step = Step::HandOver {
         from: target(primary),
         to: target(next),

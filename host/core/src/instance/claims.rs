@@ -21,9 +21,10 @@ pub struct Claim {
 /// All that may be the primary, the latest first: what was written down before they were promoted, and
 /// the last that the agents that are heard remember.
 pub fn claims(seen: &Observation) -> Vec<Claim> {
+    // A primary of before this object is none of its: the pods of that are gone.
     let memories = seen.members.iter().filter_map(|member| {
         let memory = &member.agent.status()?.memory;
-        (memory.reign > 0).then_some(memory)
+        (memory.reign > 0 && !memory.inherited).then_some(memory)
     });
     let remembered = memories
         .max_by_key(|memory| memory.reign)

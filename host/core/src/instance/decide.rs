@@ -1,4 +1,6 @@
-use super::{Observation, Plan, Step, Wanted, change, claims, elect, endpoints, lead, pushes};
+use super::{
+    Observation, Plan, Step, Wanted, change, claims, elect, endpoints, lead, pushes, record,
+};
 
 /// The plan for one pass.
 ///
@@ -10,6 +12,7 @@ use super::{Observation, Plan, Step, Wanted, change, claims, elect, endpoints, l
 /// deleted whose volume would go with it.
 pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
     let mut plan = Plan::default();
+    record::plan_first(wanted, seen, &mut plan);
     endpoints::plan(seen, &mut plan);
     match seen.primary() {
         Some(primary) => {
@@ -27,6 +30,10 @@ pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
     if kept != seen.claims && !plan.promotes() {
         let words = "who led before is known to be out of it";
         plan.push(Step::WriteClaims { claims: kept }, words);
+    }
+    if !plan.promotes() {
+        record::plan(wanted, seen, &mut plan);
+        record::mark(wanted, seen, &mut plan);
     }
     lead::plan_fences(wanted, seen, &mut plan);
     // A handover names the reign and the claims that are there after another reign has begun.

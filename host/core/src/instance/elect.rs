@@ -1,9 +1,13 @@
 //! No primary is there: whether another may be promoted, and which (design §5, §6).
 
+use super::choice::{self, Question};
 use super::claims::{Claim, last_claim, unproven};
+use super::copies::{Copy, Judgement, judge};
 use super::pushes::{self, target};
-use super::{AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists, word};
-use crate::agent::{AgentStatus, Role, ServerState};
+use super::{
+    AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists, record, word,
+};
+use crate::agent::{Role, ServerState};
 
 /// Positions that were asked for longer ago say nothing: whoever asked was stopped meanwhile, and others
 /// may have been heard since. Nobody is promoted by them any more, also not in the middle of a plan. In
@@ -26,9 +30,16 @@ pub(super) fn next_reign(seen: &Observation) -> u64 {
         Some(memory.reign.max(memory.forsworn))
     });
     let claimed = seen.claims.iter().map(|claim| claim.reign).max();
+    // Of a pod that is not heard, or is gone: once it comes back it is to follow.
+    let recorded = seen.members.iter().filter_map(|member| {
+        let claim = member.claim.as_ref()?;
+        Some(claim.record.rank().0)
+    });
     let last = known
+        .chain(recorded)
         .max()
         .unwrap_or(0)
+        .max(seen.spare_epoch)
         .max(seen.remembered.forsworn)
         .max(seen.remembered.highest)
         .max(claimed.unwrap_or(0));
@@ -59,12 +70,47 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         Err(words) => match choose(wanted, seen, claim.as_ref()) {
             Ok(chosen) if word::is_dead(wanted, seen, &unproven, &words, plan) => Ok(chosen),
             _ if plan.to_approve.is_some() => return,
-            _ => Err(words),
+            // Who chooses a copy says with it that the lost primary is dead.
+            Err(Hold::Ask(question)) if word::is_up_to_a_person(seen, &unproven) => {
+                Err(Hold::Ask(Question {
+                    words: format!("{words}; {}", question.words),
+                    after_ms: word::FOR_A_PERSON,
+                    ..question
+                }))
+            }
+            _ => Err(Hold::Wait(words)),
         },
     };
-    match chosen {
-        Ok(chosen) => promote(seen, chosen, plan),
-        Err(words) => plan.waiting_for = Some(words),
+    let chosen = match chosen {
+        Err(Hold::Ask(question)) => choice::chosen(wanted, seen, &question, plan),
+        Err(Hold::Wait(words)) => {
+            plan.waiting_for = Some(words);
+            None
+        }
+        Ok(chosen) => Some(chosen),
+    };
+    if let Some(chosen) = chosen {
+        promote(wanted, seen, chosen, plan);
+    }
+}
+
+/// Why nobody is promoted yet.
+enum Hold<'a> {
+    /// What is waited for, for people.
+    Wait(String),
+    /// A person may choose.
+    Ask(Question<'a>),
+}
+
+impl From<&str> for Hold<'_> {
+    fn from(words: &str) -> Self {
+        Self::Wait(words.to_owned())
+    }
+}
+
+impl From<String> for Hold<'_> {
+    fn from(words: String) -> Self {
+        Self::Wait(words)
     }
 }
 
@@ -137,15 +183,8 @@ fn wait_for_fence(seen: &Observation, unproven: &[Claim], plan: &mut Plan) -> Re
     }
 }
 
-/// A copy that could be promoted.
-struct Copy<'a> {
-    member: &'a Member,
-    status: &'a AgentStatus,
-    offset: u64,
-    keys: u64,
-}
-
-fn copies<'a>(wanted: &'a Wanted, seen: &'a Observation) -> Vec<Copy<'a>> {
+/// The copies that could be promoted.
+fn copies<'a>(wanted: &Wanted, seen: &'a Observation) -> Vec<Copy<'a>> {
     let able = seen.members.iter().filter(|member| {
         member.is_running()
             && !member.is_leaving()
@@ -153,24 +192,15 @@ fn copies<'a>(wanted: &'a Wanted, seen: &'a Observation) -> Vec<Copy<'a>> {
             // As a primary that goes by a list that is not written down it could not be waited out.
             && lists::is_known(seen, member)
     });
-    able.filter_map(|member| {
-        let position = member.position.as_ref()?;
-        Some(Copy {
-            member,
-            status: member.agent.status()?,
-            offset: position.offset,
-            keys: position.keys,
-        })
-    })
-    .collect()
+    able.filter_map(Copy::of).collect()
 }
 
 /// The best copy, or what is waited for.
 fn choose<'a>(
-    wanted: &'a Wanted,
+    wanted: &Wanted,
     seen: &'a Observation,
     claim: Option<&Claim>,
-) -> Result<&'a Member, String> {
+) -> Result<&'a Member, Hold<'a>> {
     let chosen = best(wanted, seen, claim)?;
     let counts = pushes::members(wanted, seen);
     let is_told_now = |member: &Member| {
@@ -181,13 +211,14 @@ fn choose<'a>(
         member.is_running()
             && !member.is_leaving()
             && !asked_down(wanted, member)
+            && !member.is_left()
             && is_told_now(member)
             && is_ahead(member, chosen)
     });
     match better.filter(|_| seen.remembered.leaderless_ms < ALL_HEARD) {
         Some(better) => {
             let words = "has more of the data and is about to be told who the others are";
-            Err(format!("{} {words}", better.name()))
+            Err(format!("{} {words}", better.name()).into())
         }
         None => Ok(chosen),
     }
@@ -205,96 +236,169 @@ fn is_ahead(member: &Member, other: &Member) -> bool {
 
 /// The best of the copies that could be promoted now, or what is waited for.
 fn best<'a>(
-    wanted: &'a Wanted,
+    wanted: &Wanted,
     seen: &'a Observation,
     claim: Option<&Claim>,
-) -> Result<&'a Member, String> {
+) -> Result<&'a Member, Hold<'a>> {
     let copies = copies(wanted, seen);
     let told = |member: &Member| !member.is_running() || lists::is_known(seen, member);
     if copies.is_empty() && !seen.members.iter().all(told) {
-        return Err("no data pod knows who the others are yet".to_owned());
+        return Err("no data pod knows who the others are yet".into());
     }
-    let waited = seen.remembered.leaderless_ms;
-    let expected = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
-    let complete = copies.len() >= expected.max(seen.members.len());
-    let lowest = |copy: &Copy<'_>| std::cmp::Reverse(copy.member.ordinal);
-    // One that never had data is no choice while another that may have it is not heard.
-    let silent = silent_holder(seen, &copies);
-    let Some(claim) = claim else {
-        if let Some(name) = silent.filter(|_| seen.served) {
-            return Err(never_had(&name));
-        }
-        if !complete && waited < FIRST_HEARD {
-            return Err("the data pods start".to_owned());
-        }
-        let best = copies.iter().max_by_key(|copy| (copy.keys, lowest(copy)));
-        return best
-            .map(|copy| copy.member)
-            .ok_or_else(|| "no data pod runs yet".to_owned());
-    };
-    // The reign of the data; one that was written down may never have begun.
-    let reign = last_reign(seen).unwrap_or(claim.reign);
-    if let Some(name) = silent.as_ref().filter(|_| may_have_led(seen, reign))
-        && waited < ALL_HEARD
+    let silent: Vec<&Member> = silent_holders(seen, &copies).collect();
+    if let Some(claim) = claim
+        && let Some(alive) = of_those_that_ran_on(seen, claim, &copies, &silent)?
     {
-        return Err(format!("{name} may have later data and is not heard yet"));
+        return Ok(alive);
     }
-    let mut members = seen.members.iter();
-    let more_soon = (waited < SOON || seen.remembered.just_woke)
-        && members.any(|member| is_about_to_be_heard(seen, member));
-    // Replicas that went on running since they were in sync with the last primary.
-    let alive: Vec<_> = copies
-        .iter()
-        .filter(|copy| copy.status.memory.reign == reign && copy.status.role == Role::Replica)
-        .collect();
-    if !alive.is_empty() {
-        let draining = alive
-            .iter()
-            .any(|copy| copy.status.link.as_ref().is_some_and(|link| link.up));
-        if draining && waited < DRAINED {
-            return Err("replicas take in the last writes of the dead primary".to_owned());
-        }
-        if more_soon {
-            return Err("other copies of the data are about to be heard".to_owned());
-        }
-        let best = alive.iter().max_by_key(|copy| (copy.offset, lowest(copy)));
-        return best
-            .map(|copy| copy.member)
-            .ok_or_else(|| "no replica runs".to_owned());
-    }
-    // All have been started again. The last primary's volume has every write.
-    let last = copies.iter().find(|copy| {
-        let memory = &copy.status.memory;
-        memory.was_primary && memory.reign == reign && copy.keys > 0
-    });
-    if let Some(last) = last {
+    let judged = judge(&copies);
+    // What is known of the right copy whatever a person says.
+    let known = match &judged {
+        Judgement::Nobody => None,
+        Judgement::Best(best) => copies.iter().find(|copy| copy.member.ordinal == best.ordinal),
+        Judgement::Doubt { .. } => copies.iter().max_by_key(|copy| copy.epoch()),
+    };
+    let epoch = known.map_or(0, Copy::epoch);
+    let later = silent.iter().find(|member| record::is_later(member, epoch));
+    // Of a volume of which nothing stands written only its agent could tell.
+    let unrecorded = claim.is_none() && silent.iter().any(|member| record::is_unknown(member));
+    // The last primary's volume has every write.
+    if let (Judgement::Best(best), Some(copy), None) = (&judged, known, later)
+        && copy.led()
+        && copy.position.keys > 0
+        && last_reign(seen).is_none_or(|last| last <= epoch)
+        && !unrecorded
+    {
         // A replica that ran on has more than a snapshot.
-        return match more_soon {
-            true => Err("other copies of the data are about to be heard".to_owned()),
-            false => Ok(last.member),
+        return match is_more_about_to_be_heard(seen) {
+            true => Err("other copies of the data are about to be heard".into()),
+            false => Ok(best),
         };
     }
-    if !complete && waited < ALL_HEARD {
-        return Err("not every copy of the data was heard yet".to_owned());
-    }
-    let best = copies.iter().max_by_key(|copy| {
-        let memory = &copy.status.memory;
-        (memory.reign, memory.offset, copy.keys, lowest(copy))
-    });
+    wait_for_others(wanted, seen, claim, &copies, &silent)?;
     // As long as it takes: what would be promoted meanwhile would replace it.
-    let behind = |reign: u64| best.is_none_or(|best| best.status.memory.reign < reign);
     let loading = seen
         .members
         .iter()
-        .find(|member| is_on_its_way(wanted, member) && behind(member.reign()));
+        .find(|member| is_on_its_way(wanted, member) && is_worth_waiting(member, &judged, epoch));
     if let Some(member) = loading {
         let words = "has later data, and its server starts or reads it";
-        return Err(format!("{} {words}", member.name()));
+        return Err(format!("{} {words}", member.name()).into());
     }
-    match (best, silent) {
-        (None, _) => Err("no data pod runs".to_owned()),
-        (Some(best), Some(name)) if best.status.memory.reign == 0 => Err(never_had(&name)),
-        (Some(best), _) => Ok(best.member),
+    let holders = |question: String| {
+        let held = copies.iter().filter(|copy| copy.has_data());
+        Hold::Ask(Question {
+            words: question,
+            among: held.map(|copy| copy.member).collect(),
+            after_ms: word::FOR_A_PERSON,
+        })
+    };
+    if let Some(later) = later {
+        let words = "has data of a later epoch on its volume than any that is heard";
+        return Err(holders(format!("{} {words}", later.label())));
+    }
+    match judged {
+        Judgement::Nobody => Err("no data pod runs".into()),
+        Judgement::Doubt { why, among } => Err(Hold::Ask(Question {
+            words: why.to_owned(),
+            among,
+            after_ms: 0,
+        })),
+        Judgement::Best(best) if !known.is_some_and(Copy::has_data) => {
+            let left = seen.members.iter().find(|m| record::is_silent_left(m));
+            match silent.first().copied().or(left) {
+                Some(silent) => Err(never_had(&silent.label()).into()),
+                None => Ok(best),
+            }
+        }
+        // A copy that no epoch is known of is no choice while another may have the data.
+        Judgement::Best(_) if epoch == 0 && !silent.is_empty() => {
+            Err(holders(never_had(&silent.first().map_or_else(String::new, |m| m.label()))))
+        }
+        Judgement::Best(best) => Ok(best),
+    }
+}
+
+/// The best of the replicas that went on running since they were in sync with the last primary, if there
+/// are any, or what is waited for.
+fn of_those_that_ran_on<'a>(
+    seen: &Observation,
+    claim: &Claim,
+    copies: &[Copy<'a>],
+    silent: &[&Member],
+) -> Result<Option<&'a Member>, Hold<'a>> {
+    let waited = seen.remembered.leaderless_ms;
+    // The reign of the data; one that was written down may never have begun.
+    let reign = last_reign(seen).unwrap_or(claim.reign);
+    if let Some(member) = silent.first().filter(|_| may_have_led(seen, reign))
+        && waited < ALL_HEARD
+    {
+        let words = "may have later data and is not heard yet";
+        return Err(format!("{} {words}", member.label()).into());
+    }
+    let ran_on = |copy: &&Copy<'a>| copy.epoch() == reign && copy.status.role == Role::Replica;
+    let (left, mut alive): (Vec<_>, Vec<_>) = copies
+        .iter()
+        .filter(ran_on)
+        .partition(|copy| copy.member.is_left());
+    let Some(stayed) = alive.iter().max_by_key(|copy| copy.position.offset) else {
+        return Ok(None);
+    };
+    // One that is left behind and has more of the same stream has it all.
+    let stream = stayed.position.replication_id.clone();
+    alive.extend(left.into_iter().filter(|copy| copy.position.replication_id == stream));
+    let draining = alive
+        .iter()
+        .any(|copy| copy.status.link.as_ref().is_some_and(|link| link.up));
+    if draining && waited < DRAINED {
+        return Err("replicas take in the last writes of the dead primary".into());
+    }
+    if is_more_about_to_be_heard(seen) {
+        return Err("other copies of the data are about to be heard".into());
+    }
+    let lowest = |copy: &Copy<'_>| std::cmp::Reverse(copy.member.ordinal);
+    let best = alive
+        .iter()
+        .max_by_key(|copy| (copy.position.offset, lowest(copy)));
+    Ok(best.map(|copy| copy.member))
+}
+
+fn is_more_about_to_be_heard(seen: &Observation) -> bool {
+    let mut members = seen.members.iter();
+    (seen.remembered.leaderless_ms < SOON || seen.remembered.just_woke)
+        && members.any(|member| is_about_to_be_heard(seen, member))
+}
+
+/// Every copy has the chance to be heard: for a moment where there is no data yet, longer where there is.
+fn wait_for_others<'a>(
+    wanted: &Wanted,
+    seen: &Observation,
+    claim: Option<&Claim>,
+    copies: &[Copy<'_>],
+    silent: &[&Member],
+) -> Result<(), Hold<'a>> {
+    let waited = seen.remembered.leaderless_ms;
+    let expected = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
+    if copies.len() >= expected.max(seen.members.len()) {
+        return Ok(());
+    }
+    let any_data = claim.is_some() || copies.iter().any(Copy::has_data);
+    if waited < FIRST_HEARD && !any_data {
+        return Err("the data pods start".into());
+    }
+    if waited < ALL_HEARD && any_data && (claim.is_some() || !silent.is_empty()) {
+        return Err("not every copy of the data was heard yet".into());
+    }
+    Ok(())
+}
+
+/// True if its data, once it is read, may be what is to be promoted instead.
+fn is_worth_waiting(member: &Member, judged: &Judgement<'_>, epoch: u64) -> bool {
+    match judged {
+        Judgement::Nobody => true,
+        Judgement::Best(_) | Judgement::Doubt { .. } => {
+            member.reign() > epoch && !member.is_left()
+        }
     }
 }
 
@@ -311,23 +415,23 @@ fn may_have_led(seen: &Observation, reign: u64) -> bool {
     claims.any(|claim| claim.reign > reign && !is_heard(&claim))
 }
 
-/// A data pod that may have data, and is not among the copies.
-fn silent_holder(seen: &Observation, copies: &[Copy<'_>]) -> Option<String> {
-    let is_heard = |member: &Member| {
-        copies
-            .iter()
-            .any(|copy| copy.member.ordinal == member.ordinal)
-    };
+/// Data pods that may have data, and are not among the copies.
+fn silent_holders<'a>(
+    seen: &'a Observation,
+    copies: &[Copy<'_>],
+) -> impl Iterator<Item = &'a Member> {
+    let heard: Vec<u32> = copies.iter().map(|copy| copy.member.ordinal).collect();
     // One beyond the wanted number may have been told no list, and is no copy that could lead.
     let says_it_has_none = |member: &Member| {
         let never = member.agent.status().is_some_and(|s| s.memory.reign == 0);
         never && member.position.as_ref().is_some_and(|at| at.keys == 0)
     };
-    let may_hold = |member: &&Member| {
-        let ran = member.pod.as_ref().is_some_and(|pod| pod.ip.is_some());
-        !is_heard(member) && !says_it_has_none(member) && (member.claim.is_some() || ran)
-    };
-    seen.members.iter().find(may_hold).map(Member::label)
+    seen.members.iter().filter(move |member| {
+        !heard.contains(&member.ordinal)
+            && !says_it_has_none(member)
+            && !member.is_left()
+            && record::may_hold_data(seen, member)
+    })
 }
 
 fn never_had(name: &str) -> String {
@@ -361,9 +465,10 @@ fn is_on_its_way(wanted: &Wanted, member: &Member) -> bool {
     })
 }
 
-/// The latest reign that an agent remembers.
+/// The latest reign that an agent remembers of a copy that counts.
 fn last_reign(seen: &Observation) -> Option<u64> {
-    let reigns = seen.members.iter().map(Member::reign);
+    let counts = seen.members.iter().filter(|member| !member.is_left());
+    let reigns = counts.map(Member::reign);
     reigns.max().filter(|reign| *reign > 0)
 }
 
@@ -377,9 +482,10 @@ pub(super) fn promotion(seen: &Observation, member: &Member, reign: u64) -> Step
     }
 }
 
-fn promote(seen: &Observation, chosen: &Member, plan: &mut Plan) {
+fn promote(wanted: &Wanted, seen: &Observation, chosen: &Member, plan: &mut Plan) {
     let reign = next_reign(seen);
     let reason = format!("{} has the best copy of the data", chosen.name());
+    record::note_before(wanted, chosen, reign, plan);
     let step = promotion(seen, chosen, reign);
     plan.push(step, &reason);
     let Some(ip) = chosen.ip() else { return };
@@ -398,7 +504,14 @@ fn promote(seen: &Observation, chosen: &Member, plan: &mut Plan) {
             reign,
             primary_uid: chosen.uid().to_owned(),
             ip: ip.to_owned(),
+            lineage: lineage_of(chosen),
         };
         plan.push(step, &reason);
     }
+}
+
+/// The lineage of its data; empty if it has not told one.
+pub(super) fn lineage_of(member: &Member) -> String {
+    let status = member.agent.status();
+    status.map_or_else(String::new, |status| status.memory.lineage.clone())
 }

@@ -1,6 +1,6 @@
 //! A primary is there: all others follow it.
 
-use super::elect::{next_reign, promotion};
+use super::elect::{lineage_of, next_reign, promotion};
 use super::pushes::target;
 use super::{Claim, Member, Observation, Plan, Step, Wanted, claims};
 use crate::agent::{Role, ServerState};
@@ -33,6 +33,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
                 reign,
                 primary_uid: primary.uid().to_owned(),
                 ip: ip.to_owned(),
+                lineage: lineage_of(primary),
             };
             plan.push(step, format!("{} is the primary", primary.name()));
         }
@@ -102,7 +103,19 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
         let status = member.agent.status()?;
         Some(status.memory.forsworn)
     });
-    let forsworn = promises.max().unwrap_or(0).max(seen.remembered.forsworn);
+    // A copy of no account may be of a later epoch, and follows none of an earlier one.
+    let is_of_no_account = |member: &Member| {
+        let status = member.agent.status();
+        member.is_left() || status.is_some_and(|status| status.memory.inherited)
+    };
+    let no_account = seen.members.iter().filter(|m| is_of_no_account(m));
+    let outranks = no_account.map(Member::reign).max().unwrap_or(0);
+    let forsworn = promises
+        .max()
+        .unwrap_or(0)
+        .max(seen.remembered.forsworn)
+        // Its own epoch is what it was promoted in.
+        .max(if outranks > primary.reign() { outranks } else { 0 });
     // One that is to end takes no order to begin anything.
     if seen.members.len() <= 1 || primary.is_leaving() || forsworn < primary.reign() {
         return;
@@ -112,7 +125,7 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
     if seen
         .members
         .iter()
-        .any(|member| member.reign() > primary.reign())
+        .any(|member| member.reign() > primary.reign() && !is_of_no_account(member))
     {
         return;
     }

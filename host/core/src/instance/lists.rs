@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::pushes::members;
-use super::{Member, Observation, Permit, Wanted, claims};
+use super::{Member, Observation, Permit, Wanted, claims, record};
 use crate::agent::Members;
 
 /// More than these are not written: the primary has been away for so many changes of lists with it, and
@@ -56,6 +56,11 @@ impl MemberList {
 pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList>> {
     // With replicas 0 nothing is known of the spec.
     if wanted.replicas == 0 {
+        return None;
+    }
+    // Beside one that is about to come with the latest data nobody is told that it is alone.
+    let comes = |member: &Member| member.pod.is_none() && record::is_needed(wanted, seen, member);
+    if seen.members.iter().any(comes) {
         return None;
     }
     let today = MemberList::of(&members(wanted, seen));

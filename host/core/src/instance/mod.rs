@@ -3,7 +3,9 @@
 //! No stored phase is read: the plan is right after a crash at any line.
 
 mod change;
+mod choice;
 mod claims;
+mod copies;
 mod decide;
 mod elect;
 mod endpoints;
@@ -15,6 +17,7 @@ mod lists;
 mod observation;
 mod plan;
 mod pushes;
+mod record;
 mod roll;
 mod rollback;
 mod surge;
@@ -33,8 +36,9 @@ pub use observation::{
     AgentView, Asked, ClaimView, Member, NodeState, Observation, Permit, PodView, Remembered,
     RevisionView, Wanted, WantedStorage, primary, shown_role,
 };
-pub use plan::{Plan, PlannedStep, Stall, Step, Target};
+pub use plan::{Choice, Plan, PlannedStep, Stall, Step, Target};
 pub use pushes::{members, told};
+pub use record::{Lineage, Record, needed};
 pub use rollback::{is_of, is_proven, why_failed};
 pub use surge::{claim_goes, temporary};
 pub use verdict::{Cause, Lagging, Stranded, Verdict, verdict};

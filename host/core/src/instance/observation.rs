@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, MemberList};
+use super::{Claim, MemberList, Record};
 use crate::agent::{AgentStatus, Position, REDIS_PORT, Role, ServerState};
 
 /// What the spec wants, as far as the decision needs it.
@@ -72,6 +72,9 @@ pub struct Observation {
     /// The lists of data pods that the primary may go by, as they were written down before; oldest
     /// first.
     pub lists: Vec<MemberList>,
+    /// The highest epoch that stands on a claim that no member has; 0 without one.
+    #[serde(default)]
+    pub spare_epoch: u64,
     /// When this was seen, in milliseconds since 1970.
     pub now_ms: u64,
     /// When copies were asked where they stand, in milliseconds of a clock that never goes back; 0 if
@@ -84,7 +87,7 @@ pub struct Observation {
     /// Since when it is not ready, in milliseconds since 1970, as the status has it.
     #[serde(default)]
     pub lost_since_ms: Option<u64>,
-    /// A server of this instance has served before, as the status has it.
+    /// A primary of this instance was promoted before, by what is written down anywhere.
     pub served: bool,
     /// What the operator remembers; nothing of it outlives the operator.
     pub remembered: Remembered,
@@ -179,6 +182,9 @@ pub struct ClaimView {
     pub temporary: bool,
     /// Goes when its pod does.
     pub goes_with_pod: bool,
+    /// What stands on it about its data.
+    #[serde(default)]
+    pub record: Record,
 }
 
 /// A pod.

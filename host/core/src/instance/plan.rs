@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, MemberList};
+use super::{Claim, MemberList, Record};
 
 /// A data pod that a step is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,20 @@ pub enum Step {
         /// The latest first.
         claims: Vec<Claim>,
     },
+    /// Write on a volume claim what is known of its data.
+    WriteRecord {
+        /// Name of the claim.
+        claim: String,
+        /// What is to stand there.
+        record: Record,
+    },
+    /// Have the agent note on the volume whether a scale-down leaves its copy behind.
+    MarkLeft {
+        /// The pod.
+        pod: Target,
+        /// It is left behind.
+        left: bool,
+    },
     /// Tell the agent who the data pods are.
     PushMembers(Target),
     /// Make the server the primary.
@@ -61,6 +75,8 @@ pub enum Step {
         primary_uid: String,
         /// Address of the primary.
         ip: String,
+        /// Lineage of the primary's data; empty if it begins with the primary.
+        lineage: String,
     },
     /// Have the agent kill its server and keep it down.
     Fence {
@@ -116,10 +132,14 @@ impl Step {
 
     /// True if no later step of the plan may be taken unless this one was.
     pub fn is_first_of_all(&self) -> bool {
-        matches!(
-            self,
-            Self::Promote { .. } | Self::WriteLists { .. } | Self::WriteClaims { .. }
-        )
+        match self {
+            Self::Promote { .. } | Self::WriteLists { .. } | Self::WriteClaims { .. } => true,
+            // Once data may be there, its claim is not taken for an empty one.
+            Self::WriteRecord { record, .. } => {
+                matches!(record, Record::Data(lineage) if lineage.epoch == 0)
+            }
+            _ => false,
+        }
     }
 
     /// Its name in metrics.
@@ -131,6 +151,8 @@ impl Step {
             Self::PushAcl(_) => "push-acl",
             Self::WriteLists { .. } => "write-lists",
             Self::WriteClaims { .. } => "write-claims",
+            Self::WriteRecord { .. } => "write-record",
+            Self::MarkLeft { .. } => "mark-left",
             Self::PushMembers(_) => "push-members",
             Self::Promote { .. } => "promote",
             Self::Follow { .. } => "follow",
@@ -165,6 +187,26 @@ pub struct Stall {
     pub since_ms: u64,
 }
 
+/// A copy of the data that a person may choose, where nothing recorded says which is right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Choice {
+    /// Its pod.
+    pub pod: String,
+    /// What an approval of this copy names.
+    pub digest: String,
+    /// Keys in all databases.
+    pub keys: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When its files were last written, in milliseconds since 1970; 0 if that is not known.
+    pub written_unix_ms: u64,
+    /// The epoch of its data; 0 if none is recorded.
+    pub epoch: u64,
+    /// A scale-down left it behind.
+    pub left: bool,
+}
+
 /// What to do now, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -174,8 +216,12 @@ pub struct Plan {
     /// What nothing can be done about yet, for people: why there is no primary, or what a change of
     /// the spec waits for.
     pub waiting_for: Option<String>,
-    /// Digest of the step that waits for somebody to approve it.
+    /// Digest of the step that waits for somebody to approve it; of the question, where there are
+    /// `choices`.
     pub to_approve: Option<String>,
+    /// The copies of which somebody is asked to choose one. None is promoted, and none overwritten, before.
+    #[serde(default)]
+    pub choices: Vec<Choice>,
     /// A step that waits for longer than it should.
     pub stalled: Option<Stall>,
     /// Why what somebody asks for by annotation is not done.

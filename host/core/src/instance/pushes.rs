@@ -2,7 +2,7 @@
 
 use super::plan::Target;
 use super::word::FOR_A_PERSON;
-use super::{Member, MemberList, Observation, Plan, Step, Wanted, lists, surge};
+use super::{Member, MemberList, Observation, Plan, Step, Wanted, lists, record, surge};
 use crate::agent::{Members, Peer, ServerState};
 
 /// A step's target.
@@ -48,6 +48,7 @@ pub fn told(wanted: &Wanted, lists: &[MemberList], seen: &Observation) -> Member
 fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
     let counts_beyond = match seen.primary() {
         Some(primary) => primary.ordinal == member.ordinal,
+        None if record::is_needed(wanted, seen, member) => true,
         None if wanted.replicas <= 1 || member.is_leaving() => false,
         None => {
             // Once it counts it does: else lists would change with every broken stream.
@@ -80,7 +81,9 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         // Rights first: a revocation waits for no configuration.
         let answers = matches!(status.server, ServerState::Running { .. });
         let acl = seen.acl.revision;
-        if answers && acl != 0 && (status.acl.revision != acl || !status.acl.confirmed) {
+        // Confirmed, a pod that takes itself for alone promotes itself.
+        let waits = status.members.pods.len() <= 1 && record::holds_back(wanted, seen);
+        if answers && !waits && acl != 0 && (status.acl.revision != acl || !status.acl.confirmed) {
             let reason = format!("revision {acl} is wanted");
             plan.push(Step::PushAcl(target(member)), reason);
         }

@@ -52,7 +52,7 @@ pub(super) fn replace(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     }
     match successor(wanted, seen, member) {
         Some(successor) => {
-            begin(seen, member, successor, reason, plan);
+            begin(wanted, seen, member, successor, reason, plan);
         }
         None if wanted.replicas <= 1 && !wanted.surges() => delete(member, reason, plan),
         None => plan.waiting_for = Some(format!("{reason}; no replica is in sync")),

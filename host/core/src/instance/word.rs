@@ -3,11 +3,26 @@
 use std::fmt::Write as _;
 
 use super::claims::Claim;
-use super::{Observation, Permit, Plan, Wanted};
+use super::{Member, Observation, Permit, Plan, Wanted};
 use crate::digest::short_hex;
 
 /// Nobody is asked to say that a primary is dead before it was missed for so long: most come back.
 pub(super) const FOR_A_PERSON: u64 = 60_000;
+
+fn member<'a>(seen: &'a Observation, claim: &Claim) -> Option<&'a Member> {
+    let mut members = seen.members.iter();
+    members.find(|member| member.uid() == claim.uid)
+}
+
+/// True if no time will make it sure that those who may be the primary are dead, and none is heard.
+pub(super) fn is_up_to_a_person(seen: &Observation, unproven: &[Claim]) -> bool {
+    let never = matches!(
+        seen.remembered.permit,
+        Some(Permit::Never | Permit::Promises)
+    );
+    let is_heard = |claim: &Claim| member(seen, claim).is_some_and(|m| m.agent.status().is_some());
+    never && !unproven.iter().any(is_heard)
+}
 
 /// Whether somebody has approved that those who may be the primary are dead. If not, that is asked for
 /// once no time will make it sure. The digest is of this very loss: for one that comes back and is lost
@@ -19,18 +34,10 @@ pub(super) fn is_dead(
     words: &str,
     plan: &mut Plan,
 ) -> bool {
-    let passes = !matches!(
-        seen.remembered.permit,
-        Some(Permit::Never | Permit::Promises)
-    );
-    let member = |claim: &Claim| {
-        let mut members = seen.members.iter();
-        members.find(|member| member.uid() == claim.uid)
-    };
-    let is_heard = |claim: &Claim| member(claim).is_some_and(|m| m.agent.status().is_some());
-    let (Some(since), false) = (seen.lost_since_ms, passes || unproven.iter().any(is_heard)) else {
+    let (Some(since), true) = (seen.lost_since_ms, is_up_to_a_person(seen, unproven)) else {
         return false;
     };
+    let member = |claim: &Claim| member(seen, claim);
     let mut said = format!("dead since {since}");
     for claim in unproven {
         let _ = write!(said, " {} {}", claim.reign, claim.uid);

@@ -174,11 +174,14 @@ fn nobody_is_asked_to_say_that_a_primary_is_dead_where_that_helps_nobody() {
     assert_eq!(asked(lost(Permit::Wait(900), 60_000)), None);
     let nobody = lost(Permit::Never, 60_000).unheard(1).unheard(2);
     assert_eq!(asked(nobody), None, "nobody could lead");
-    let empty = lost(Permit::Never, 60_000).change(|_, seen| {
-        for member in &mut seen.members[1..] {
-            status(member).memory = Memory::default();
-        }
-    });
+    let empty = lost(Permit::Never, 60_000)
+        .at(1, 0, 0)
+        .at(2, 0, 0)
+        .change(|_, seen| {
+            for member in &mut seen.members[1..] {
+                status(member).memory = Memory::default();
+            }
+        });
     assert_eq!(asked(empty), None, "shop-0 has the data");
     let unknown = lost(Permit::Never, 60_000).change(|_, seen| seen.lost_since_ms = None);
     assert_eq!(asked(unknown), None, "nothing tells this loss from another");
@@ -689,9 +692,15 @@ fn a_primary_that_its_fence_stopped_starts_before_a_copy_without_its_data_is_pro
         assert_eq!(names(&first), ["set-endpoint", "start"], "{first:?}");
     }
     let gave_up = ServerState::BackOff { until_unix_ms: 1 };
-    let has_some = plan(&copy_of(REIGN - 1, gave_up.clone(), 20_000));
+    // All that was written in the last epoch would be gone: only a person takes the earlier copy.
+    let earlier = || copy_of(REIGN - 1, gave_up.clone(), 60_000);
+    let asks = plan(&earlier());
+    assert_eq!((promoted(&asks), asks.choices.len()), (None, 1));
+    assert!(asks.waiting_for.unwrap().contains("shop-0 has data of a later epoch"));
+    let digest = asks.choices[0].digest.clone();
+    let chosen = earlier().change(|wanted, _| wanted.approved = Some(digest));
     assert_eq!(
-        promoted(&has_some).map(|(pod, _)| pod).as_deref(),
+        promoted(&plan(&chosen)).map(|(pod, _)| pod).as_deref(),
         Some("shop-1")
     );
     let never_had = plan(&fenced(gave_up, 600_000));

@@ -5,8 +5,8 @@ use hera_core::agent::{
     ServerState,
 };
 use hera_core::instance::{
-    AgentView, ClaimView, Leader, Member, MemberList, Observation, Permit, Plan, PodView,
-    RevisionView, Step, Wanted, WantedStorage, decide,
+    AgentView, ClaimView, Leader, Lineage, Member, MemberList, Observation, Permit, Plan, PodView,
+    Record, RevisionView, Step, Wanted, WantedStorage, decide,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -97,7 +97,18 @@ pub fn claim() -> ClaimView {
         deleting: false,
         temporary: false,
         goes_with_pod: false,
+        record: recorded(1, "", true),
     }
+}
+
+/// What stands on a claim.
+pub fn recorded(epoch: u64, primary_uid: &str, led: bool) -> Record {
+    Record::Data(Lineage {
+        epoch,
+        primary_uid: primary_uid.to_owned(),
+        led,
+        ..Lineage::default()
+    })
 }
 
 pub trait ClaimExt {
@@ -264,6 +275,7 @@ pub fn member(ordinal: u32) -> Member {
         ordinal,
         claim: Some(ClaimView {
             name: format!("data-shop-{ordinal}"),
+            record: recorded(REIGN, &uid(0), ordinal == 0),
             ..claim()
         }),
         pod: Some(PodView {
@@ -338,9 +350,11 @@ pub fn plan(group: &Group) -> Plan {
     decide(&group.wanted, &group.seen)
 }
 
+/// The steps by name, but for what is written on claims.
 pub fn names(plan: &Plan) -> Vec<&'static str> {
     plan.steps
         .iter()
+        .filter(|planned| !matches!(planned.step, Step::WriteRecord { .. }))
         .map(|planned| planned.step.name())
         .collect()
 }

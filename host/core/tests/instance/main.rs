@@ -9,6 +9,7 @@
 mod failover;
 mod fixtures;
 mod handovers;
+mod lineage;
 mod lists;
 mod nodes;
 mod properties;

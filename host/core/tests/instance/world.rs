@@ -2,7 +2,9 @@
 //! out at once, and nothing is remembered between two passes.
 
 use hera_core::agent::{Link, Members, Role};
-use hera_core::instance::{AgentView, Plan, PodView, Step, claim_goes, decide, set_size, told};
+use hera_core::instance::{
+    AgentView, ClaimView, Plan, PodView, Record, Step, claim_goes, decide, set_size, told,
+};
 
 use crate::fixtures::{Group, address, claim, group, member, pod, status};
 
@@ -157,7 +159,11 @@ impl World {
             if self.group.seen.members.len() == at {
                 let mut new = member(ordinal);
                 (new.pod, new.agent) = (None, AgentView::Absent);
-                let mut claim = claim();
+                let mut claim = ClaimView {
+                    name: format!("data-shop-{ordinal}"),
+                    record: Record::New,
+                    ..claim()
+                };
                 claim.temporary = ordinal >= wanted.replicas;
                 new.claim = wanted.storage.as_ref().map(|_| claim);
                 self.group.seen.members.push(new);
@@ -218,6 +224,11 @@ impl World {
                 status(&mut seen.members[at]).members = peers.clone();
             }
             Step::WriteClaims { claims } => seen.claims = claims,
+            Step::WriteRecord { claim, record } => {
+                let claims = seen.members.iter_mut().filter_map(|m| m.claim.as_mut());
+                let found = claims.filter(|live| live.name == claim);
+                found.for_each(|live| live.record = record.clone());
+            }
             Step::Follow { pod, reign, ip, .. } => {
                 let Some(at) = index(&pod.name) else { return };
                 follow(&mut seen.members[at], reign, ip);

@@ -2,9 +2,12 @@
 
 use rand::Rng as _;
 
+use hera_core::instance::Record;
+
 use crate::net::{API, OPERATORS, Weather, set};
+use crate::rules::Fault;
 use crate::pod::{Persistence, Pod, Process, Role};
-use crate::world::World;
+use crate::world::{Buried, World};
 
 impl World {
     pub(crate) fn disturb(&mut self) {
@@ -181,6 +184,12 @@ impl World {
         let mut pod = Pod::new(new, self.pods[old].ordinal, clock, self.time);
         pod.is_to_start(start);
         pod.revision = self.api.spec.revision;
+        pod.object = self.api.object;
+        if force {
+            // The old volume stays with who runs on.
+            self.buried = None;
+            self.api.records[pod.ordinal] = Record::New;
+        }
         self.api.deleted &= !(1 << old);
         self.api.listed &= !(1 << old);
         self.api.listed |= 1 << new;
@@ -206,6 +215,59 @@ impl World {
     pub fn scale(&mut self, pods: u32) {
         self.api.spec.pods = pods;
         self.note(|_| format!("{pods} data pods are wanted"));
+    }
+
+    /// The object is deleted, and made anew with so many pods over the volumes that it left. The pods end
+    /// well, the primary last, or all lose power at once.
+    pub fn remake(&mut self, pods: u32, power: bool) {
+        let calm = self.is_settled();
+        let primary = self.primary();
+        self.disturb();
+        self.note(|_| format!("the object is made anew with {pods} pods, power lost: {power}"));
+        for pod in 0..self.pods.len() {
+            if self.pods[pod].gone {
+                continue;
+            }
+            let it = &mut self.pods[pod];
+            let ends_well = it.runs() && !it.frozen && !power;
+            if ends_well {
+                it.disk = it.data;
+                it.synced = it.data;
+            }
+            self.stop_server(pod, 0);
+            let it = &mut self.pods[pod];
+            it.disk = it.synced;
+            it.gone = true;
+            it.role = Role::Held;
+            let (ordinal, listed) = (it.ordinal, self.api.listed & (1 << pod) != 0);
+            if listed && self.persistence != Persistence::None {
+                self.volumes[ordinal] = Some(pod);
+            }
+        }
+        for ordinal in set(self.api.temporary & self.api.tied) {
+            self.volumes[ordinal] = None;
+            self.api.records[ordinal] = Record::New;
+        }
+        if self.rules.has(Fault::LineageForgotten) {
+            self.api.records.fill(Record::Unknown);
+        }
+        let last = primary.filter(|_| calm && !power);
+        let lasts = self.persistence != Persistence::None;
+        self.buried = last.filter(|_| lasts).map(|pod| Buried {
+            had: self.pods[pod].data,
+            last: self.pods[pod].reign,
+            at: self.time,
+        });
+        let api = &mut self.api;
+        api.temporary &= !api.tied;
+        (api.listed, api.deleted, api.tied, api.size) = (0, 0, 0, 0);
+        (api.endpoint, api.replicas, api.terminated) = (None, 0, 0);
+        api.claims.clear();
+        api.lists.clear();
+        (api.approved, api.named, api.lost_since) = (None, None, None);
+        api.object += 1;
+        api.spec.pods = pods;
+        self.demoted = None;
     }
 
     /// A pod is deleted, and has time to end well.

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use hera_core::instance::{
-    Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, Target, claim_goes, drop_any, set_size,
-    told,
+    Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Record, Step, Target, claim_goes, drop_any,
+    set_size, told,
 };
 
 use super::handover::HandOver;
@@ -26,6 +26,8 @@ pub enum Act {
     Replicas(u16),
     Lists(Vec<MemberList>),
     Claims(Vec<Claim>),
+    /// On the claim of this ordinal.
+    Record(usize, Record),
     /// Asks for the ticket of a promotion.
     Ticket(usize),
     Promote(usize, u64),
@@ -52,10 +54,11 @@ impl Act {
 
     /// Nothing follows if it fails.
     fn is_first_of_all(&self) -> bool {
-        matches!(
-            self,
-            Self::Lists(_) | Self::Claims(_) | Self::Ticket(_) | Self::Promote(..)
-        )
+        match self {
+            Self::Lists(_) | Self::Claims(_) | Self::Ticket(_) | Self::Promote(..) => true,
+            Self::Record(_, Record::Data(lineage)) => lineage.epoch == 0,
+            _ => false,
+        }
     }
 
     fn is_disruptive(&self) -> bool {
@@ -168,6 +171,7 @@ impl Operator {
             Act::Replicas(pods) => api.replicas = *pods,
             Act::Lists(lists) => self.write_lists(api, lists, now, rules),
             Act::Claims(claims) => api.claims.clone_from(claims),
+            Act::Record(ordinal, record) => api.records[*ordinal] = record.clone(),
             Act::Ticket(pod) => return self.ordered(acting, *pod, Order::Position, now),
             Act::Promote(pod, reign) => {
                 let known = self.positions[*pod];
@@ -234,6 +238,11 @@ fn acts_of(step: Step, members: Members, acts: &mut VecDeque<Act>) {
         }
         Step::WriteLists { lists } => Act::Lists(lists.clone()),
         Step::WriteClaims { claims } => Act::Claims(claims.clone()),
+        Step::WriteRecord { claim, record } => match claim.parse() {
+            Ok(ordinal) => Act::Record(ordinal, record.clone()),
+            Err(_) => return,
+        },
+        Step::MarkLeft { pod, left } => ordered(pod, Order::MarkLeft(*left)),
         Step::PushMembers(target) => ordered(target, Order::Members(members)),
         Step::Promote {
             pod: target,

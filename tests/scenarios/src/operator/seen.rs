@@ -3,7 +3,11 @@
 use hera_core::agent::{
     self, AclState, AgentStatus, ConfigState, Link, Memory, PROTOCOL, Peer, REDIS_PORT, ServerState,
 };
-use hera_core::instance::{AgentView, Claim, ClaimView, Member, PodView, Wanted, claims, unproven};
+use hera_core::instance::{
+    AgentView, Claim, ClaimView, Member, PodView, Record, Wanted, claims, needed, unproven,
+};
+
+use std::collections::BTreeSet;
 
 use super::{FIRST_WORD, Known, Operator};
 use crate::net::{Members, Order, set};
@@ -165,7 +169,8 @@ impl Operator {
             temporary: api.temporary,
             tied: api.tied,
         };
-        let is_read = self.seen.claims == api.claims
+        let is_read = self.records == api.records
+            && self.seen.claims == api.claims
             && self.seen.lists == api.lists
             && self.wanted.approved == api.approved;
         if print != self.api || !is_read {
@@ -223,22 +228,34 @@ impl Operator {
         }
         // What is left of a temporary pod.
         self.seen.members.truncate(self.pods.len());
-        let alone = set(api.temporary)
-            .filter(|ordinal| !self.pods.iter().any(|pod| self.ordinals[*pod] == *ordinal));
-        self.seen.members.extend(alone.map(|ordinal| Member {
+        let records = api.records.iter().enumerate().filter(|_| api.persistent);
+        let claims: Vec<(u32, &Record)> = records.map(|(at, record)| (at as u32, record)).collect();
+        let mut alone: BTreeSet<usize> = set(api.temporary).collect();
+        alone.extend(needed(api.spec.pods, &claims).into_iter().map(|at| at as usize));
+        // Not made yet.
+        alone.extend((0..api.spec.pods as usize).filter(|_| api.size == 0));
+        alone.retain(|ordinal| !self.pods.iter().any(|pod| self.ordinals[*pod] == *ordinal));
+        self.seen.members.extend(alone.into_iter().map(|ordinal| Member {
             ordinal: ordinal as u32,
             ..Member::default()
         }));
+        let here: Vec<usize> = self.seen.members.iter().map(|m| m.ordinal as usize).collect();
+        let spare = claims.iter().filter(|(at, _)| !here.contains(&(*at as usize)));
+        self.seen.spare_epoch = spare.map(|(_, record)| record.rank().0).max().unwrap_or(0);
+        let recorded = claims.iter().any(|(_, record)| record.rank().0 > 0);
+        self.seen.served = !api.claims.is_empty() || recorded;
+        self.records.clone_from(&api.records);
         for member in &mut self.seen.members {
             let of = |ordinals: u16| ordinals & (1 << member.ordinal) != 0;
             member.claim = api.persistent.then(|| ClaimView {
-                name: String::new(),
+                name: member.ordinal.to_string(),
                 requested: 1,
                 capacity: Some(1),
                 missing_class: None,
                 deleting: false,
                 temporary: of(api.temporary),
                 goes_with_pod: of(api.tied),
+                record: api.records[member.ordinal as usize].clone(),
             });
         }
         for (pod, member) in self.pods.iter().zip(&mut self.seen.members) {
@@ -321,6 +338,8 @@ impl Operator {
 pub fn position(known: &Known) -> agent::Position {
     let position = &known.position;
     agent::Position {
+        bytes: 0,
+        written_unix_ms: 0,
         ticket: position.ticket,
         replication_id: position.branch.to_string(),
         offset: u64::from(position.offset),
@@ -383,6 +402,13 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
             reign: status.reign,
             primary_uid: NAMES[status.primary].to_owned(),
             was_primary: status.was_primary,
+            lineage: match status.lineage {
+                0 => String::new(),
+                object => object.to_string(),
+            },
+            inherited: status.inherited,
+            left: Some(status.left),
+            replication_id: String::new(),
             offset: 0,
             forsworn: status.forsworn,
             quiet_ms: status.quiet,

@@ -2,7 +2,7 @@
 
 use rand::Rng as _;
 
-use super::{Guarantee, World};
+use super::{Buried, Guarantee, World};
 use crate::net::{OPERATORS, Order, Payload, Position};
 use crate::pod::{Process, Role};
 use crate::rules::Fault;
@@ -127,6 +127,13 @@ impl World {
                 pod.alone |= can;
                 can
             }
+            Order::MarkLeft(left) => {
+                let can = !(left && (pod.role == Role::Primary || pod.was_primary));
+                if can {
+                    pod.left = left;
+                }
+                can
+            }
             Order::Position => false,
         };
         if done && term < seen {
@@ -181,6 +188,7 @@ impl World {
         pod.copied_of = reign;
         pod.primary = index;
         pod.was_primary = true;
+        pod.is_of_object();
         pod.following = None;
         pod.followed = false;
         pod.pause = None;
@@ -262,6 +270,22 @@ impl World {
                 format!("pod {index} is promoted while pod {other} of reign {reign} may serve")
             });
         }
+        // As long as it takes: a copy of the last epoch, and all of it if nothing fails.
+        if let Some(Buried { had, last, at }) = self.buried.take() {
+            let chosen = &self.pods[index];
+            let whole = self.branches.contains(chosen.data, had);
+            let calm = self.disturbed_at <= at && self.net.is_whole();
+            if chosen.reign < last || (calm && !whole) {
+                self.broken(Guarantee::Remade, |world| {
+                    let pod = &world.pods[index];
+                    let (reign, has) = (pod.reign, pod.data);
+                    format!(
+                        "the last primary had {had:?} of reign {last}, pod {index} of reign {reign} \
+                         has {has:?}"
+                    )
+                });
+            }
+        }
         // When nothing fails the next primary has it all, and the one of the handover in any case.
         if let Some((had, at, planned)) = self.demoted.take()
             && ((now - at + 2_000 < calm && self.net.is_whole()) || planned == reign)
@@ -284,6 +308,7 @@ impl World {
                 && other.up
                 && !other.frozen
                 && (other.fenced || matches!(other.process, Process::Loading(_)))
+                && !other.left
                 && other.reign > reign
                 && self.api.listed & (1 << other.index) != 0
                 && self.net.both_ways(other.index, leader)
@@ -296,6 +321,8 @@ impl World {
                 && !other.frozen
                 && other.runs_since + 5_000 < now
                 && other.role == Role::Replica
+                // One that was left behind never wins against one that stayed.
+                && !other.left
                 && other.counted
                 && counted
                 && self.api.listed & (1 << other.index) != 0

@@ -1,9 +1,11 @@
 //! Who makes and ends pods: the StatefulSet's controller, kubelets, and the garbage collector for claims.
 
+use hera_core::instance::Record;
 use rand::Rng as _;
 
 use super::{Guarantee, World};
 use crate::net::{API, set};
+use crate::rules::Fault;
 use crate::pod::{NAMES, Persistence, Pod, Process, Role};
 
 /// A primary among several whose pod is to end waits for another to take over, this long at most.
@@ -93,6 +95,9 @@ impl World {
             self.api.temporary &= !bit;
             self.api.tied &= !bit;
         }
+        if goes {
+            self.api.records[ordinal] = Record::New;
+        }
         // Without a volume nothing outlives the pod.
         self.volumes[ordinal] = (lasts && !goes).then_some(index);
     }
@@ -128,9 +133,13 @@ impl World {
         let mut pod = Pod::new(new, ordinal, clock, self.time);
         pod.is_to_start(start);
         pod.revision = self.api.spec.revision;
+        pod.object = self.api.object;
         let volume = self.volumes[ordinal].take();
         if let Some(volume) = volume {
             pod.inherit(&self.pods[volume]);
+            if pod.inherited && self.rules.has(Fault::LineageForgotten) {
+                pod.forgets_lineage();
+            }
         }
         let beyond = ordinal >= self.api.spec.pods as usize;
         if beyond && volume.is_none() && self.persistence != Persistence::None {

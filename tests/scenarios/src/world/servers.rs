@@ -119,11 +119,17 @@ impl World {
 
     /// In sync with a primary, the copy is of its reign.
     pub(super) fn note_reign(&mut self, index: usize) {
-        let pod = &mut self.pods[index];
+        let pod = &self.pods[index];
         if let Some((reign, primary)) = pod.following
             && pod.link_up
             && reign >= pod.reign
         {
+            let lineage = self.pods[primary].lineage;
+            let pod = &mut self.pods[index];
+            if (pod.reign, pod.primary) != (reign, primary) {
+                pod.lineage = lineage;
+                pod.is_of_object();
+            }
             pod.reign = reign;
             pod.primary = primary;
             pod.was_primary = false;

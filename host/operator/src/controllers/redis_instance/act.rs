@@ -196,7 +196,8 @@ fn pods(step: &Step) -> impl Iterator<Item = &Target> {
         Step::SetEndpoint { .. }
         | Step::SetReplicas { .. }
         | Step::WriteLists { .. }
-        | Step::WriteClaims { .. } => (None, None),
+        | Step::WriteClaims { .. }
+        | Step::WriteRecord { .. } => (None, None),
         Step::PushConfig(pod)
         | Step::PushAcl(pod)
         | Step::PushMembers(pod)
@@ -204,6 +205,7 @@ fn pods(step: &Step) -> impl Iterator<Item = &Target> {
         | Step::Leave(pod)
         | Step::DeletePod(pod)
         | Step::DeleteDeadPod(pod)
+        | Step::MarkLeft { pod, .. }
         | Step::Promote { pod, .. }
         | Step::Follow { pod, .. }
         | Step::Fence { pod, .. }
@@ -266,6 +268,16 @@ async fn one(
             Err(PassError::Kube(kube::Error::Api(status))) if status.code == 404 => Ok(()),
             written => written,
         },
+        // A claim that is gone has nothing to tell.
+        Step::WriteRecord { claim, record } => {
+            match written::write_record(material.site, claim, record).await {
+                Err(PassError::Kube(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+                written => written,
+            }
+        }
+        Step::MarkLeft { pod, left } => {
+            order(material, pod, Order::MarkLeft { left: *left }).await
+        }
         Step::PushMembers(pod) => push_members(material, pod).await,
         Step::Promote { pod, reign, claims } => promote(material, pod, *reign, claims).await,
         Step::Follow {
@@ -273,12 +285,14 @@ async fn one(
             reign,
             primary_uid,
             ip,
+            lineage,
         } => {
             let follow = Order::Follow {
                 reign: *reign,
                 primary_uid: primary_uid.clone(),
                 host: ip.clone(),
                 port: REDIS_PORT,
+                lineage: lineage.clone(),
                 password: material.replication_password(),
             };
             order(material, pod, follow).await

@@ -208,11 +208,15 @@ impl HandOver<'_> {
     }
 
     fn follow(&self) -> Order {
+        let mut members = self.material.site.members.iter();
+        let next = members.find(|member| member.uid() == self.next.pod.uid);
+        let memory = next.and_then(|next| Some(&next.agent.status()?.memory));
         Order::Follow {
             reign: self.next.reign,
             primary_uid: self.next.pod.uid.clone(),
             host: self.next.ip.to_owned(),
             port: REDIS_PORT,
+            lineage: memory.map_or_else(String::new, |memory| memory.lineage.clone()),
             password: self.material.replication_password(),
         }
     }

@@ -72,6 +72,12 @@ impl Site<'_> {
                 Step::SetReplicas { ips } => seen.replica_endpoints = ips,
                 Step::WriteLists { lists } => seen.lists = lists,
                 Step::WriteClaims { claims } => seen.claims = claims,
+                Step::WriteRecord { claim, record } => {
+                    let claims = seen.members.iter_mut().filter_map(|m| m.claim.as_mut());
+                    claims
+                        .filter(|live| live.name == claim)
+                        .for_each(|live| live.record.clone_from(&record));
+                }
                 _ => {}
             }
         }
@@ -143,7 +149,9 @@ pub fn changes_roles(step: &Step, seen: &Observation) -> bool {
         | Step::PushConfig(_)
         | Step::PushMembers(_)
         | Step::WriteLists { .. }
-        | Step::WriteClaims { .. } => false,
+        | Step::WriteClaims { .. }
+        | Step::WriteRecord { .. }
+        | Step::MarkLeft { .. } => false,
         // Nothing of it has a role, and a finalizer of somebody's may keep it.
         Step::DeleteDeadPod(_) => false,
         // One that follows already is told the reign, which its volume may not take.
@@ -233,6 +241,7 @@ mod tests {
             reign: 2,
             primary_uid: "uid-0".to_owned(),
             ip: "10.0.0.0".to_owned(),
+            lineage: String::new(),
         };
         assert!(!changes_roles(&told(1), &seen), "it would be told for ever");
         assert!(changes_roles(&told(2), &seen));

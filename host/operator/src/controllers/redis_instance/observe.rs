@@ -6,7 +6,7 @@ use hera_api::meta::LABEL_INSTANCE;
 use hera_api::names::{InstanceName, SERVER_CONTAINER};
 use hera_api::quantity::{self, units};
 use hera_core::instance::{ClaimView, NodeState, PodView};
-use hera_render::{goes_with, is_temporary};
+use hera_render::{claim_record, goes_with, is_temporary};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, ContainerStatus, Event, PersistentVolumeClaim, Pod, PodSpec,
@@ -38,14 +38,20 @@ pub struct Live {
     pub missing_classes: BTreeSet<String>,
 }
 
-/// Reads them from the API server, not from a cache.
+/// Reads them from the API server, not from a cache. Of claims that somebody made in advance, without our
+/// labels, those of the first `volumes` pods count as well: StatefulSets go by names.
 ///
 /// # Errors
 /// When one of them cannot be read: unknown is not absent.
-pub async fn read(client: &Client, namespace: &str, name: &InstanceName) -> kube::Result<Live> {
+pub async fn read(
+    client: &Client,
+    namespace: &str,
+    name: &InstanceName,
+    volumes: u32,
+) -> kube::Result<Live> {
     let sets: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+    let claims = claims_of(client, namespace);
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
@@ -74,7 +80,18 @@ pub async fn read(client: &Client, namespace: &str, name: &InstanceName) -> kube
         slices.get_opt(replicas_slice),
     )?;
     let pods = by_ordinal(pods.items, &name.pod(0));
-    let claims = by_ordinal(claims.items, &name.claim(0));
+    let labelled = by_ordinal(claims.items, &name.claim(0));
+    let named = (0..volumes).filter(|ordinal| !labelled.contains_key(ordinal));
+    let named = named.map(|ordinal| {
+        let api = claims_of(client, namespace);
+        let name = name.claim(ordinal);
+        async move { kube::Result::Ok(api.get_opt(&name).await?.map(|claim| (ordinal, claim))) }
+    });
+    let named = futures::future::try_join_all(named).await?;
+    let claims: BTreeMap<u32, _> = labelled
+        .into_iter()
+        .chain(named.into_iter().flatten())
+        .collect();
     let missing_classes = missing_classes(client, claims.values()).await;
     Ok(Live {
         stateful_set,
@@ -89,6 +106,10 @@ pub async fn read(client: &Client, namespace: &str, name: &InstanceName) -> kube
         replicas_slice,
         missing_classes,
     })
+}
+
+fn claims_of(client: &Client, namespace: &str) -> Api<PersistentVolumeClaim> {
+    Api::namespaced(client.clone(), namespace)
 }
 
 /// Those that are called as `first`, but for the number at its end.
@@ -245,6 +266,7 @@ pub fn claim_view(claim: &PersistentVolumeClaim, live: &Live) -> Option<ClaimVie
         deleting: claim.metadata.deletion_timestamp.is_some(),
         temporary: is_temporary(claim),
         goes_with_pod: goes_with(claim).is_some(),
+        record: claim_record(claim),
     })
 }
 

@@ -43,7 +43,12 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
     let Ok(name) = InstanceName::new(&object.name_any()) else {
         return refuse_name(object, shared).await;
     };
-    let live = observe::read(&shared.client, &namespace, &name).await?;
+    let wanted = u32::try_from(object.spec.replicas).unwrap_or(1).max(1);
+    let volumes = match object.spec.persistence.enabled {
+        true => wanted,
+        false => 0,
+    };
+    let live = observe::read(&shared.client, &namespace, &name, volumes).await?;
     let uid = object.uid().unwrap_or_default();
     let owner = Owner {
         name: &name,
@@ -54,7 +59,6 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
     let Some(term) = term else {
         return Ok(Outcome::Standby);
     };
-    let wanted = u32::try_from(object.spec.replicas).unwrap_or(1).max(1);
     let mut members = site::members(shared, &owner, wanted, &live);
     nodes::look(&shared.client, &mut members).await;
     let mut site = Site {

@@ -10,10 +10,10 @@ use hera_api::meta::{
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
 use hera_core::instance::{
-    AgentView, Asked, Member, Observation, POSITIONS_GOOD_FOR_MS, PodView, RevisionView, Wanted,
-    claims, primary,
+    AgentView, Asked, Member, Observation, POSITIONS_GOOD_FOR_MS, PodView, Record, RevisionView,
+    Wanted, claims, needed, primary,
 };
-use hera_render::{Owner, is_temporary};
+use hera_render::{Owner, claim_record, is_temporary};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -38,13 +38,40 @@ pub struct Site<'a> {
 }
 
 /// The data pods: as many as the spec wants, and those that are there beyond, if only with the claim
-/// of a temporary pod. Where a pod object was deleted by force and its agent is heard, that is the pod
-/// until it is silent.
+/// of a temporary pod; and where nobody leads, those whose claims have later data than all of them. Where
+/// a pod object was deleted by force and its agent is heard, that is the pod until it is silent.
 pub fn members(shared: &Shared, owner: &Owner<'_>, wanted: u32, live: &Live) -> Vec<Member> {
-    let leftover = leftover(shared, owner, live);
     let claims = live.claims.iter().filter(|(_, c)| is_temporary(c));
+    let temporary: Vec<u32> = claims.map(|(ordinal, _)| *ordinal).collect();
+    let members = members_with(shared, owner, wanted, live, &temporary);
+    if primary(&members).is_some() {
+        return members;
+    }
+    let records: Vec<(u32, Record)> = live
+        .claims
+        .iter()
+        .map(|(ordinal, claim)| (*ordinal, claim_record(claim)))
+        .collect();
+    let spare: Vec<(u32, &Record)> = records.iter().map(|(at, record)| (*at, record)).collect();
+    let needed = needed(wanted, &spare);
+    if needed.is_empty() {
+        return members;
+    }
+    let beyond: Vec<u32> = temporary.into_iter().chain(needed).collect();
+    members_with(shared, owner, wanted, live, &beyond)
+}
+
+/// Those that the spec wants, those that are there, and those of these ordinals.
+fn members_with(
+    shared: &Shared,
+    owner: &Owner<'_>,
+    wanted: u32,
+    live: &Live,
+    beyond: &[u32],
+) -> Vec<Member> {
+    let leftover = leftover(shared, owner, live);
     let there = live.pods.keys().chain(leftover.keys());
-    let beyond = there.chain(claims.map(|(ordinal, _)| ordinal));
+    let beyond = there.chain(beyond);
     let ordinals: BTreeSet<u32> = (0..wanted).chain(beyond.copied()).collect();
     ordinals
         .into_iter()
@@ -158,6 +185,18 @@ impl Site<'_> {
             now_ms: observe::millis(Timestamp::now()),
             ..self.told()
         };
+        for claim in seen.members.iter_mut().filter_map(|m| m.claim.as_mut()) {
+            if let Some(record) = written::record(self, &claim.name) {
+                claim.record = record;
+            }
+        }
+        let spare = self.live.claims.iter().filter(|(ordinal, _)| {
+            let mut members = self.members.iter();
+            !members.any(|member| member.ordinal == **ordinal)
+        });
+        let epochs = spare.map(|(_, claim)| claim_record(claim).rank().0);
+        seen.spare_epoch = epochs.max().unwrap_or(0);
+        seen.served = self.has_served(&seen);
         let fence_after = fence_after_ms(&self.object.spec);
         let groups = &self.shared.groups;
         seen.remembered = groups.remember(&self.instance(), self.term, &seen, fence_after);
@@ -194,9 +233,19 @@ impl Site<'_> {
             }),
             changing_since_ms: since(progressing::TYPE, "True"),
             lost_since_ms: since(ready::TYPE, "False"),
-            served: status.version.is_some(),
             ..Observation::default()
         }
+    }
+
+    /// Whether a primary was promoted before: that is written down before it happens, but for a pod that
+    /// was alone, which promotes itself.
+    fn has_served(&self, seen: &Observation) -> bool {
+        let recorded = seen.members.iter().filter_map(|m| m.claim.as_ref());
+        let recorded = recorded.map(|claim| claim.record.rank().0).max();
+        let was_lone = self.object.status.iter().any(|status| {
+            status.version.is_some() && status.replicas.is_none_or(|pods| pods <= 1)
+        });
+        !seen.claims.is_empty() || recorded > Some(0) || was_lone
     }
 
     /// Where a copy stands; none if its server does not run or answer.

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hera_core::instance::{Claim, MemberList, drop_any};
+use hera_api::meta::ANNOTATION_LINEAGE;
+use hera_core::instance::{Claim, MemberList, Record, drop_any};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, TestOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
@@ -21,20 +23,86 @@ const CROWN: &str = "cache.hera.io/crown";
 /// Annotation: the lists as JSON.
 const MEMBERS: &str = "cache.hera.io/members";
 
-/// What this pass wrote, by annotation: it is read only once, at the beginning.
+/// What this pass wrote: it is read only once, at the beginning.
 #[derive(Debug, Default)]
-pub struct Notes(Mutex<BTreeMap<&'static str, String>>);
+pub struct Notes(Mutex<Written>);
+
+#[derive(Debug, Default)]
+struct Written {
+    /// On the StatefulSet, by annotation.
+    on_set: BTreeMap<&'static str, String>,
+    /// On claims, by name.
+    on_claims: BTreeMap<String, Record>,
+}
 
 impl Notes {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+    fn lock(&self) -> MutexGuard<'_, Written> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What this pass wrote on a claim, if it did.
+pub fn record(site: &Site<'_>, claim: &str) -> Option<Record> {
+    site.notes.lock().on_claims.get(claim).cloned()
+}
+
+/// Writes down on a claim what is known of its data, in place of what was read.
+///
+/// # Errors
+/// When the API server does not take it, or somebody wrote something else meanwhile.
+pub async fn write_record(
+    site: &Site<'_>,
+    claim: &str,
+    record: &Record,
+) -> Result<(), PassError> {
+    let Some(text) = record.text() else {
+        return Ok(());
+    };
+    let mut live = site.live.claims.values();
+    let live = live.find(|live| live.name_any() == claim);
+    let read = live.and_then(|live| live.annotations().get(ANNOTATION_LINEAGE).cloned());
+    let known = self::record(site, claim).map_or(read, |record| record.text());
+    let mut patch = in_place_of(ANNOTATION_LINEAGE, known.as_deref(), &text);
+    if let Some(live) = live {
+        // Of a claim that is another by now nothing is known.
+        let uid = PatchOperation::Test(TestOperation {
+            path: PointerBuf::from_tokens(["metadata", "uid"]),
+            value: json!(live.uid()),
+        });
+        patch.0.insert(0, uid);
+        if live.metadata.annotations.is_none() && known.is_none() {
+            let path = PointerBuf::from_tokens(["metadata", "annotations"]);
+            let add = AddOperation { path, value: json!({}) };
+            patch.0.insert(1, PatchOperation::Add(add));
+        }
+    }
+    let claims: Api<PersistentVolumeClaim> =
+        Api::namespaced(site.shared.client.clone(), site.owner.namespace);
+    let patched = claims
+        .patch(claim, &PatchParams::default(), &Patch::Json::<()>(patch))
+        .await;
+    taken(patched, ANNOTATION_LINEAGE)?;
+    let mut notes = site.notes.lock();
+    notes.on_claims.insert(claim.to_owned(), record.clone());
+    Ok(())
+}
+
+/// What somebody wrote meanwhile is not written over.
+fn taken<T>(written: kube::Result<T>, annotation: &'static str) -> Result<(), PassError> {
+    match written {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 422 => {
+            let words = status.message;
+            Err(PassError::WrittenMeanwhile { annotation, words })
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
 /// What stands there, for all that this pass knows.
 fn known(site: &Site<'_>, annotation: &str) -> Option<String> {
     let live = |set: &StatefulSet| set.annotations().get(annotation).cloned();
-    let written = site.notes.lock().get(annotation).cloned();
+    let written = site.notes.lock().on_set.get(annotation).cloned();
     written.or_else(|| site.live.stateful_set.as_ref().and_then(live))
 }
 
@@ -104,17 +172,9 @@ async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Resul
     let written = sets
         .patch(&name, &PatchParams::default(), &Patch::Json::<()>(patch))
         .await;
-    match written {
-        Ok(_) => {
-            site.notes.lock().insert(annotation, text);
-            Ok(())
-        }
-        Err(kube::Error::Api(status)) if status.code == 422 => {
-            let words = status.message;
-            Err(PassError::WrittenMeanwhile { annotation, words })
-        }
-        Err(error) => Err(error.into()),
-    }
+    taken(written, annotation)?;
+    site.notes.lock().on_set.insert(annotation, text);
+    Ok(())
 }
 
 fn in_place_of(annotation: &str, known: Option<&str>, text: &str) -> json_patch::Patch {

@@ -9,10 +9,10 @@ use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::InstanceName;
 use hera_api::validate::Validated;
-use hera_api::{Approval, Engine, Phase, RedisInstance, RedisInstanceStatus};
+use hera_api::{Approval, CopyStatus, Engine, Phase, RedisInstance, RedisInstanceStatus};
 use hera_core::acl::AclAnswer;
 use hera_core::agent::AgentStatus;
-use hera_core::instance::{Plan, Verdict};
+use hera_core::instance::{Choice, Plan, Verdict};
 use hera_kube::merge_conditions;
 use hera_render::pod_selector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -145,24 +145,57 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
 /// for a moment: how long it waits counts.
 fn approval(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Option<Approval> {
     let known = last.approval.as_ref();
-    match found.plan.and_then(|plan| plan.to_approve.as_ref()) {
-        Some(digest) => Some(
-            known
-                .filter(|known| known.digest == *digest)
-                .cloned()
-                .unwrap_or_else(|| Approval {
-                    digest: digest.clone(),
-                    since: Time(now),
-                }),
-        ),
+    let asked = found.plan.and_then(|plan| Some((plan, plan.to_approve.as_ref()?)));
+    match asked {
+        Some((plan, digest)) => {
+            let before = known.filter(|known| known.digest == *digest);
+            Some(Approval {
+                digest: digest.clone(),
+                since: before.map_or(Time(now), |known| known.since.clone()),
+                copies: plan.choices.iter().map(copy).collect(),
+            })
+        }
         None => {
             let given = found.object.annotations().get(ANNOTATION_APPROVE);
             let over = found.verdict.is_some_and(|verdict| verdict.settled);
-            known
-                .filter(|known| !over && given != Some(&known.digest))
-                .cloned()
+            let is_given = |known: &&Approval| {
+                let mut digests = known.copies.iter().map(|copy| &copy.digest);
+                given == Some(&known.digest) || digests.any(|digest| given == Some(digest))
+            };
+            known.filter(|known| !over && !is_given(known)).cloned()
         }
     }
+}
+
+fn copy(choice: &Choice) -> CopyStatus {
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let written = Timestamp::from_second(count(choice.written_unix_ms / 1000)).ok();
+    CopyStatus {
+        pod: choice.pod.clone(),
+        digest: choice.digest.clone(),
+        keys: count(choice.keys),
+        bytes: count(choice.bytes),
+        last_write: written.filter(|_| choice.written_unix_ms > 0).map(Time),
+        epoch: count(choice.epoch),
+        left: choice.left,
+    }
+}
+
+/// Copies of the data, for people.
+fn tell_copies(choices: &[Choice]) -> String {
+    let told = choices.iter().map(copy).map(|copy| {
+        let written = copy.last_write.map_or_else(
+            || "at an unknown time".to_owned(),
+            |Time(at)| at.to_string(),
+        );
+        let left = match copy.left {
+            true => ", left behind by a scale-down",
+            false => "",
+        };
+        let CopyStatus { pod, digest, keys, bytes, .. } = copy;
+        format!("{pod}: {keys} keys, {bytes} bytes, last written {written}{left} (digest {digest})")
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// The engine of this name.

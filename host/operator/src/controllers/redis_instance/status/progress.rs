@@ -3,7 +3,7 @@
 use hera_api::conditions::progressing;
 use hera_core::instance::{Cause, Plan, Step, Verdict};
 
-use super::Found;
+use super::{Found, tell_copies};
 use crate::controllers::redis_instance::way_back::Way;
 
 /// Truth, reason and words.
@@ -13,8 +13,7 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
     if (found.validated.is_some_and(|v| v.paused) || found.refused.is_some())
         && let Some(plan) = found.plan.filter(|plan| plan.to_approve.is_some())
     {
-        let words = plan.waiting_for.clone().unwrap_or_default();
-        return (true, progressing::WAITING_FOR_APPROVAL, words);
+        return (true, progressing::WAITING_FOR_APPROVAL, to_approve(plan));
     }
     if found.validated.is_some_and(|v| v.paused) {
         return (
@@ -70,6 +69,15 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
     }
 }
 
+/// What waits for an approval, and what there is to choose between.
+fn to_approve(plan: &Plan) -> String {
+    let words = plan.waiting_for.clone().unwrap_or_default();
+    match plan.choices.is_empty() {
+        true => words,
+        false => format!("{words}. {}", tell_copies(&plan.choices)),
+    }
+}
+
 /// What is done to a group of pods, if anything is.
 fn change(plan: &Plan, verdict: &Verdict, pods: usize) -> Option<(bool, &'static str, String)> {
     let (mut promotes, mut hands_over, mut replaces) = (None, None, None);
@@ -92,8 +100,8 @@ fn change(plan: &Plan, verdict: &Verdict, pods: usize) -> Option<(bool, &'static
         return say(progressing::ROLLING_OUT, words);
     }
     match &plan.waiting_for {
-        Some(words) if plan.to_approve.is_some() => {
-            return say(progressing::WAITING_FOR_APPROVAL, words);
+        Some(_) if plan.to_approve.is_some() => {
+            return say(progressing::WAITING_FOR_APPROVAL, &to_approve(plan));
         }
         Some(words) if verdict.cause == Cause::Serving => {
             return say(progressing::ROLLING_OUT, words);
