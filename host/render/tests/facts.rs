@@ -240,7 +240,8 @@ fn only_the_claim_of_a_temporary_pod_goes_with_its_pod() {
     assert_eq!(owners(&spare("false"), with(true)), stays);
     let wanted = validated(REPLICAS);
     let stays = build_claim(&wanted, &context(&wanted), 1, []).unwrap();
-    assert_eq!(stays.metadata.annotations, None);
+    let new = stays.metadata.annotations.unwrap();
+    assert_eq!(json!(new), json!({"cache.hera.io/lineage": "new"}));
 }
 
 #[test]

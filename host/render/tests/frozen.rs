@@ -56,6 +56,8 @@ fn what_a_stateful_set_cannot_change_is_what_it_was_in_the_first_release() {
             "kind": "PersistentVolumeClaim",
             "metadata": {
                 "name": "data",
+                // Of a StatefulSet that is made now; that of one that is there stays as it is.
+                "annotations": {"cache.hera.io/lineage": "new"},
                 "labels": {
                     "app.kubernetes.io/name": "redis-instance",
                     "app.kubernetes.io/instance": "my-redis",

@@ -193,7 +193,8 @@ async fn who_follows_another_does_not_vouch(engine: Engine) {
         primary_uid: "another".to_owned(),
         host: "127.0.0.1".to_owned(),
         port: 2,
-        password: String::new(),
+        lineage: String::new(),
+            password: String::new(),
     };
     group[1].order(1, other).await.unwrap();
     group[0].until("it is fenced", is_fenced).await;

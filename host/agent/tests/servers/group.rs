@@ -128,6 +128,7 @@ impl Group {
             primary_uid: self[primary].uid.clone(),
             host: "127.0.0.1".to_owned(),
             port: self[primary].port,
+            lineage: String::new(),
             password: REPLICATION_USER.to_owned(),
         }
     }

@@ -34,6 +34,7 @@ mod healing;
 mod hostile;
 mod install;
 mod lifecycle;
+mod lineage;
 mod nodes;
 mod oncall;
 mod operator;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         replicas::ALL,
         fences::ALL,
         copies::ALL,
+        lineage::ALL,
         refusals::ALL,
         surge::ALL,
         surge::ALONE,

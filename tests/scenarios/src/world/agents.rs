@@ -322,7 +322,7 @@ impl World {
                 && other.runs_since + 5_000 < now
                 && other.role == Role::Replica
                 // One that was left behind never wins against one that stayed.
-                && !other.left
+                && !(other.left || self.api.records[other.ordinal].is_left())
                 && other.counted
                 && counted
                 && self.api.listed & (1 << other.index) != 0

@@ -85,7 +85,10 @@ pub async fn read(
     let named = named.map(|ordinal| {
         let api = claims_of(client, namespace);
         let name = name.claim(ordinal);
-        async move { kube::Result::Ok(api.get_opt(&name).await?.map(|claim| (ordinal, claim))) }
+        async move {
+            let found = api.get_opt(&name).await;
+            found.map(|claim| claim.map(|claim| (ordinal, claim)))
+        }
     });
     let named = futures::future::try_join_all(named).await?;
     let claims: BTreeMap<u32, _> = labelled
