@@ -18,6 +18,7 @@ use crate::keeper::Keeper;
 use crate::pauses::Pauses;
 use crate::push_acl::Applied;
 use crate::reaper::Reaper;
+use crate::room::{Gauge, Room};
 use crate::settings::Settings;
 use crate::state::{Following, State};
 use crate::tickets::Tickets;
@@ -41,6 +42,10 @@ pub struct Agent {
     pub turns: AtomicU64,
     /// Reaps children.
     pub reaper: Reaper,
+    /// Measures the data volume.
+    pub gauge: Arc<Gauge>,
+    /// What the data volume takes.
+    pub room: std::sync::Mutex<Room>,
     /// What is known. Held for short calls of the server only: neither a promotion nor a revoked
     /// right waits behind what takes as long as it likes.
     pub work: Mutex<Work>,
@@ -142,8 +147,20 @@ impl Agent {
     /// # Errors
     /// All is as before.
     pub fn note(&self, change: impl FnOnce(&mut State)) -> Result<(), FileError> {
-        self.keeper
-            .change(change, |state| self.board.remembers(state))
+        let noted = self
+            .keeper
+            .change(change, |state| self.board.remembers(state));
+        match noted {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                self.board.writes_state(None);
+                Ok(())
+            }
+            Err(error) => {
+                self.board.writes_state(Some(&error));
+                Err(error)
+            }
+        }
     }
 
     /// The tickets of promotions.

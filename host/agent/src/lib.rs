@@ -41,6 +41,7 @@ mod push_acl;
 mod push_config;
 mod reaper;
 mod role;
+mod room;
 mod run;
 mod state;
 mod stop;

@@ -110,12 +110,29 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
             Some(member) if !member.is_in_sync(primary) || !lists::is_latest(seen, member) => {
                 plan.refused = Some(format!("{name} is not in sync, and is promoted once it is"));
             }
+            // Asked for once more after each time that it gave way, it would change for ever.
+            Some(member) if !member.can_write() && primary.can_write() => {
+                plan.refused = Some(format!(
+                    "the volume of {name} takes no writes, and it is promoted once it does"
+                ));
+            }
             Some(member) => {
                 return begin(seen, primary, member, "somebody asked for it", plan);
             }
         }
     }
     let leaves = primary.is_leaving();
+    if !leaves
+        && primary.refuses_writes()
+        && let Some(next) = first(wanted, able(wanted, seen, primary).filter(|m| m.has_room()))
+    {
+        let reason = format!(
+            "the volume of {} takes no writes, that of {} does",
+            primary.name(),
+            next.name()
+        );
+        return begin(seen, primary, next, &reason, plan);
+    }
     let beyond = !wanted.paused && !wanted.keeps(primary.ordinal);
     if !leaves && !beyond {
         return false;
@@ -149,26 +166,42 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
     }
 }
 
-/// The replica to take over: one of the wanted revision if there is one, rather one that stays than
-/// the temporary pod.
+/// The replica to take over: one that can write if there is one, rather one of the wanted revision,
+/// rather one that stays than the temporary pod.
 pub(super) fn successor<'a>(
-    wanted: &Wanted,
+    wanted: &'a Wanted,
     seen: &'a Observation,
-    primary: &Member,
+    primary: &'a Member,
 ) -> Option<&'a Member> {
+    first(wanted, able(wanted, seen, primary))
+}
+
+/// The temporary pod has the highest ordinal.
+fn first<'a>(wanted: &Wanted, able: impl Iterator<Item = &'a Member>) -> Option<&'a Member> {
+    able.min_by_key(|member| {
+        let outdated = is_outdated(wanted, member).is_some();
+        (!member.can_write(), outdated, member.ordinal)
+    })
+}
+
+/// The replicas that could take over. No planned change leads from one that can write to one that cannot.
+fn able<'a>(
+    wanted: &'a Wanted,
+    seen: &'a Observation,
+    primary: &'a Member,
+) -> impl Iterator<Item = &'a Member> {
     let temporary = surge::temporary(wanted, seen);
-    let able = seen.members.iter().filter(|member| {
+    seen.members.iter().filter(move |member| {
         member.ordinal != primary.ordinal
             && (wanted.keeps(member.ordinal) || temporary == Some(member.ordinal))
             && !member.is_leaving()
             && member.is_in_sync(primary)
             // Who waits for its end cannot wait for that.
             && ((member.is_saved() && !goes_with_its_claim(member)) || primary.is_leaving())
+            && (member.can_write() || !primary.can_write() || primary.is_leaving())
             && lists::is_latest(seen, member)
             && !wanted.fenced.iter().any(|name| name == member.name())
-    });
-    // The temporary pod has the highest ordinal.
-    able.min_by_key(|member| (is_outdated(wanted, member).is_some(), member.ordinal))
+    })
 }
 
 /// What it has goes with its pod as long as its claim says so.

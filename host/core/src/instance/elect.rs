@@ -217,7 +217,12 @@ fn best<'a>(
     let waited = seen.remembered.leaderless_ms;
     let expected = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
     let complete = copies.len() >= expected.max(seen.members.len());
-    let lowest = |copy: &Copy<'_>| std::cmp::Reverse(copy.member.ordinal);
+    // Of copies that have the same, one that can write comes first. One that lacks something does not:
+    // the full one leads until that has it too, and hands over (`change`).
+    let lowest = |copy: &Copy<'_>| {
+        let ordinal = std::cmp::Reverse(copy.member.ordinal);
+        (copy.member.can_write(), ordinal)
+    };
     // One that never had data is no choice while another that may have it is not heard.
     let silent = silent_holder(seen, &copies);
     let Some(claim) = claim else {

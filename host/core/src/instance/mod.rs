@@ -37,7 +37,7 @@ pub use plan::{Plan, PlannedStep, Stall, Step, Target};
 pub use pushes::{members, told};
 pub use rollback::{is_of, is_proven, why_failed};
 pub use surge::{claim_goes, temporary};
-pub use verdict::{Cause, Lagging, Stranded, Verdict, verdict};
+pub use verdict::{Cause, Lagging, ShortOfSpace, Stranded, Verdict, verdict};
 pub use view::{
     Change, ChangeKind, FenceView, Fresh, InstanceView, LinkView, PodState, Waits, pod_states,
 };

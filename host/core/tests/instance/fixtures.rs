@@ -157,6 +157,7 @@ pub fn agent() -> Agent {
         restarts: 0,
         last_exit: None,
         waiting_for: None,
+        volume: Default::default(),
     })
 }
 

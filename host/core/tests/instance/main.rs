@@ -13,6 +13,7 @@ mod lists;
 mod nodes;
 mod properties;
 mod rollback;
+mod space;
 mod surge;
 mod view;
 mod world;

@@ -402,6 +402,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         restarts: 0,
         last_exit: None,
         waiting_for: None,
+        volume: Default::default(),
     }
 }
 
