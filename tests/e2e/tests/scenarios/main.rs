@@ -45,6 +45,7 @@ mod rollback;
 mod scene;
 mod shadows;
 mod sources;
+mod space;
 mod steady;
 mod surge;
 mod users;
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
         fences::ALL,
         copies::ALL,
         refusals::ALL,
+        space::ALL,
         surge::ALL,
         surge::ALONE,
         faults::ALL,
