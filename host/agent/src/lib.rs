@@ -24,6 +24,7 @@ mod expiry;
 mod fence;
 mod files;
 mod follow;
+mod gauge;
 mod hang;
 mod held;
 mod keeper;

@@ -148,7 +148,10 @@ fn note_reign(agent: &Agent, watch: &mut Watch, seen: &Seen, info: &ServerInfo) 
     };
     watch.tried(noted.is_ok());
     match noted {
-        Ok(()) => info!(saved, is_new, "what the volume has of the reign's data was noted"),
+        Ok(()) => info!(
+            saved,
+            is_new, "what the volume has of the reign's data was noted"
+        ),
         Err(error) => error!(%error, "the reign cannot be noted"),
     }
 }

@@ -1,15 +1,12 @@
 //! Whether the data volume takes what is written. What is told changes when a threshold is passed, and
 //! no sooner: traffic drives how much is free.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hera_core::agent::{RefusedWrites, Space, Volume};
 use hera_redis::{Answer, Server, ServerInfo};
-use nix::sys::statvfs::statvfs;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::agent::Agent;
 
@@ -19,70 +16,20 @@ const FULL_BELOW: u64 = MIB;
 /// Another verdict about the space counts once it has held for so long: files that are removed go a
 /// moment after those that replace them have come.
 const HOLDS: Duration = Duration::from_secs(2);
-/// Between two measurements.
-const MEASURE: Duration = Duration::from_secs(1);
 /// Between two attempts to write the agent's state where it could not be written.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 /// A message of a condition is short.
 const WORDS: usize = 200;
 
 /// What a server says that ends because it cannot write.
-const NO_WRITE: [&str; 3] = ["AOF write error", "No space left", "unable to write command"];
+const NO_WRITE: [&str; 3] = [
+    "AOF write error",
+    "No space left",
+    "unable to write command",
+];
 /// What says that a volume is full, and that something else is wrong with it.
 const NO_SPACE: [&str; 2] = ["No space left", "quota exceeded"];
 const DEFECT: [&str; 2] = ["Read-only file system", "Input/output error"];
-
-/// A volume, measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measured {
-    /// Bytes that are free.
-    pub free: u64,
-    /// Bytes of the snapshot.
-    pub snapshot: u64,
-}
-
-/// Measures the volume beside all else: one that hangs holds nobody up.
-#[derive(Default)]
-pub struct Gauge {
-    last: Mutex<Option<(Measured, Instant)>>,
-    busy: AtomicBool,
-}
-
-impl Gauge {
-    /// What was measured last, if anything was.
-    pub fn last(&self) -> Option<Measured> {
-        self.lock().map(|(measured, _)| measured)
-    }
-
-    /// Measures it, unless that was just done or is under way.
-    pub fn measure(self: &Arc<Self>, data: &Path) {
-        let is_fresh = |(_, at): (Measured, Instant)| at.elapsed() < MEASURE;
-        if self.lock().is_some_and(is_fresh) || self.busy.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let (gauge, data) = (self.clone(), data.to_owned());
-        tokio::task::spawn_blocking(move || {
-            match measured(&data) {
-                Ok(measured) => *gauge.lock() = Some((measured, Instant::now())),
-                Err(error) => warn!(%error, "the volume cannot be measured"),
-            }
-            gauge.busy.store(false, Ordering::SeqCst);
-        });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<(Measured, Instant)>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn measured(data: &Path) -> nix::Result<Measured> {
-    let volume = statvfs(data)?;
-    let snapshot = data.join("dump.rdb").metadata();
-    Ok(Measured {
-        free: volume.blocks_available() * volume.fragment_size(),
-        snapshot: snapshot.map_or(0, |file| file.len()),
-    })
-}
 
 /// What is seen at one look.
 #[derive(Clone, Debug, Default)]
@@ -352,7 +299,18 @@ mod tests {
         };
         assert_eq!(story.looks(9, &rewriting).space, Space::Enough);
         assert_eq!(story.looks(9, &look(5, 24)).space, Space::Low);
-        assert_eq!(story.looks(9, &Look { free: 9, ..rewriting }).space, Space::Full);
+        assert_eq!(
+            story
+                .looks(
+                    9,
+                    &Look {
+                        free: 9,
+                        ..rewriting
+                    }
+                )
+                .space,
+            Space::Full
+        );
     }
 
     #[test]
@@ -380,8 +338,14 @@ mod tests {
             volume.refused_writes.unwrap().full
         };
         assert!(of(16, words) && !of(500, words));
-        assert!(!of(1, "MISCONF Errors writing to the AOF file: Input/output error"));
-        assert!(of(500, "MISCONF Errors writing to the AOF file: Disk quota exceeded"));
+        assert!(!of(
+            1,
+            "MISCONF Errors writing to the AOF file: Input/output error"
+        ));
+        assert!(of(
+            500,
+            "MISCONF Errors writing to the AOF file: Disk quota exceeded"
+        ));
     }
 
     /// With `appendfsync always` a server does not refuse: it ends, and the next ends at its first write.
@@ -396,7 +360,10 @@ mod tests {
             String::new(),
         ]);
         let told = story.looks(9, &look(2, 60)).refused_writes.unwrap();
-        assert!(told.full && told.words.contains("ended: Can't recover"), "{told:?}");
+        assert!(
+            told.full && told.words.contains("ended: Can't recover"),
+            "{told:?}"
+        );
         assert_eq!(story.looks(0, &look(3, 60)).refused_writes, None);
     }
 
@@ -407,7 +374,9 @@ mod tests {
         story.room.server_ended(&[]);
         assert_eq!(story.looks(9, &look(0, 60)).refused_writes, told);
         assert_eq!(story.looks(0, &look(60, 60)).refused_writes, None);
-        story.room.server_ended(&["8:M 1 Jan # Guru Meditation".to_owned()]);
+        story
+            .room
+            .server_ended(&["8:M 1 Jan # Guru Meditation".to_owned()]);
         assert_eq!(story.looks(0, &look(60, 60)).refused_writes, None);
     }
 }

@@ -49,6 +49,8 @@ pub enum Fault {
     VouchUnnoted,
     /// A temporary claim goes with its pod, whoever leads.
     ClaimGoesEarly,
+    /// Nobody looks at whether a volume is full.
+    FullLeads,
 }
 
 /// The rules by which a world goes.

@@ -46,8 +46,14 @@ impl Volume {
 
     fn mount(&self, mib: u32, flags: MsFlags) {
         let size = format!("size={mib}m");
-        mount(Some("tmpfs"), &self.0, Some("tmpfs"), flags, Some(size.as_str()))
-            .expect("these tests mount file systems, which takes root");
+        mount(
+            Some("tmpfs"),
+            &self.0,
+            Some("tmpfs"),
+            flags,
+            Some(size.as_str()),
+        )
+        .expect("these tests mount file systems, which takes root");
     }
 
     /// Takes all that is free.
@@ -111,7 +117,10 @@ async fn a_full_append_only_file_is_told_with_the_servers_words_and_growing_heal
     pod.serve().await;
     let server = pod.app().await;
     for number in 0..9 {
-        server.set(&format!("key:{number}"), &value()).await.unwrap();
+        server
+            .set(&format!("key:{number}"), &value())
+            .await
+            .unwrap();
     }
     let warned = pod
         .until("it is warned of", |s| s.volume.space == Space::Low)
@@ -121,10 +130,16 @@ async fn a_full_append_only_file_is_told_with_the_servers_words_and_growing_heal
     let words = write_until_refused(&server).await;
     assert!(words.contains("MISCONF"), "{words}");
     let told = until_refused(&pod).await;
-    assert!(told.full && told.words.contains("No space left"), "{told:?}");
+    assert!(
+        told.full && told.words.contains("No space left"),
+        "{told:?}"
+    );
     assert!(told.free_below_mib.is_some_and(|mib| mib <= 2), "{told:?}");
     let status = pod.status().await.unwrap();
-    assert_eq!((status.role, pod.probe("/readyz").await), (Role::Primary, 200));
+    assert_eq!(
+        (status.role, pod.probe("/readyz").await),
+        (Role::Primary, 200)
+    );
     assert!(server.get("key:0").await.unwrap().is_some(), "reads work");
 
     volume.grow(64);
@@ -179,7 +194,10 @@ async fn a_replica_whose_volume_is_full_says_so_and_goes_on(engine: Engine) {
     group.reign().await;
     let server = group[0].app().await;
     for number in 0..20 {
-        server.set(&format!("key:{number}"), &value()).await.unwrap();
+        server
+            .set(&format!("key:{number}"), &value())
+            .await
+            .unwrap();
     }
     server.set("last", "1").await.unwrap();
     let told = until_refused(&group[1]).await;
@@ -233,7 +251,10 @@ async fn an_agent_that_cannot_write_its_state_says_so_until_it_can(engine: Engin
     // As the agents of earlier releases leave it.
     fs::remove_file(pod.path("data/.hera/state.spare")).unwrap();
     let filler = volume.fill();
-    let refused = pod.order(1, Order::Forswear { reign: 7 }).await.unwrap_err();
+    let refused = pod
+        .order(1, Order::Forswear { reign: 7 })
+        .await
+        .unwrap_err();
     assert!(refused.1.message.contains("No space left"), "{refused:?}");
     let status = pod
         .until("it says so", |s| s.volume.state_error.is_some())

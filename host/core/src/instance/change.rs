@@ -122,16 +122,8 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
         }
     }
     let leaves = primary.is_leaving();
-    if !leaves
-        && primary.refuses_writes()
-        && let Some(next) = first(wanted, able(wanted, seen, primary).filter(|m| m.has_room()))
-    {
-        let reason = format!(
-            "the volume of {} takes no writes, that of {} does",
-            primary.name(),
-            next.name()
-        );
-        return begin(seen, primary, next, &reason, plan);
+    if !leaves && primary.refuses_writes() && give_way(wanted, seen, primary, plan) {
+        return true;
     }
     let beyond = !wanted.paused && !wanted.keeps(primary.ordinal);
     if !leaves && !beyond {
@@ -164,6 +156,21 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
             false
         }
     }
+}
+
+/// The primary refuses writes: one that has everything, and room for it once more, takes them. Each of
+/// these handovers is to a volume with more room, so nothing goes back and forth.
+fn give_way(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut Plan) -> bool {
+    let roomy = able(wanted, seen, primary).filter(|member| member.has_room());
+    let Some(next) = first(wanted, roomy) else {
+        return false;
+    };
+    let reason = format!(
+        "the volume of {} takes no writes, that of {} does",
+        primary.name(),
+        next.name()
+    );
+    begin(seen, primary, next, &reason, plan)
 }
 
 /// The replica to take over: one that can write if there is one, rather one of the wanted revision,

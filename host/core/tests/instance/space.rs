@@ -49,8 +49,16 @@ fn of_copies_with_the_same_data_one_that_can_write_is_promoted() {
     assert_eq!(leader(&equal(&[])).as_deref(), Some("shop-1"));
     assert_eq!(leader(&equal(&[1])).as_deref(), Some("shop-2"));
     assert_eq!(leader(&equal(&[2])).as_deref(), Some("shop-1"));
-    let nearly = space(dead().at(0, 90, 9).at(1, 80, 9).at(2, 80, 9), 1, Space::Full);
-    assert_eq!(leader(&nearly).as_deref(), Some("shop-2"), "next to nothing");
+    let nearly = space(
+        dead().at(0, 90, 9).at(1, 80, 9).at(2, 80, 9),
+        1,
+        Space::Full,
+    );
+    assert_eq!(
+        leader(&nearly).as_deref(),
+        Some("shop-2"),
+        "next to nothing"
+    );
 }
 
 #[test]
@@ -71,11 +79,15 @@ fn a_copy_that_can_write_and_lacks_data_leads_after_the_full_one_that_has_it() {
 fn a_full_primary_hands_over_only_to_a_copy_in_sync_with_room_for_its_data_once_more() {
     assert_eq!(successor(&plan(&full(group(3), &[0, 1]))), Some("shop-2"));
     let low = space(full(group(2), &[0]), 1, Space::Low);
-    assert_eq!(successor(&plan(&low)), None, "it would be full soon as well");
+    assert_eq!(
+        successor(&plan(&low)),
+        None,
+        "it would be full soon as well"
+    );
     assert_eq!(successor(&plan(&full(group(3), &[0, 1, 2]))), None);
     assert_eq!(successor(&plan(&full(group(2), &[0]).quiet(1))), None);
-    let unsaved = full(group(2), &[0])
-        .change(|_, seen| status(&mut seen.members[1]).memory.unsaved = true);
+    let unsaved =
+        full(group(2), &[0]).change(|_, seen| status(&mut seen.members[1]).memory.unsaved = true);
     assert_eq!(successor(&plan(&unsaved)), None);
     let nearly = space(group(3), 0, Space::Low);
     assert_eq!(plan(&nearly).steps, vec![], "it takes writes still");
@@ -88,9 +100,15 @@ fn a_planned_change_leads_to_a_copy_that_can_write_and_else_waits() {
     let ends = |group: Group| {
         group.change(|_, seen| seen.members[0].pod.as_mut().unwrap().deleting = true)
     };
-    assert_eq!(successor(&plan(&ends(full(group(3), &[1])))), Some("shop-2"));
+    assert_eq!(
+        successor(&plan(&ends(full(group(3), &[1])))),
+        Some("shop-2")
+    );
     // Its pod is to end: reads go on at least.
-    assert_eq!(successor(&plan(&ends(full(group(2), &[1])))), Some("shop-1"));
+    assert_eq!(
+        successor(&plan(&ends(full(group(2), &[1])))),
+        Some("shop-1")
+    );
     let roll = |ordinals: &[usize]| full(group(3).outdated(&[0]), ordinals);
     assert_eq!(successor(&plan(&roll(&[1]))), Some("shop-2"));
     let stuck = plan(&roll(&[1, 2]));

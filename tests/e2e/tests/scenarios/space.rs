@@ -35,11 +35,17 @@ async fn a_full_volume_is_told_and_growing_it_heals_everything(space: &Space<'_>
         }
     }
     let refused = refused.context("all writes were taken")?;
-    ensure!(refused.contains("MISCONF"), "refused for another reason: {refused}");
+    ensure!(
+        refused.contains("MISCONF"),
+        "refused for another reason: {refused}"
+    );
     let words = instance
         .wait_condition(ready::TYPE, "False", ready::VOLUME_FULL)
         .await?;
-    ensure!(words.contains("MISCONF") && words.contains("MiB free"), "{words}");
+    ensure!(
+        words.contains("MISCONF") && words.contains("MiB free"),
+        "{words}"
+    );
     instance
         .wait_condition(degraded::TYPE, "True", degraded::VOLUME_FULL)
         .await?;

@@ -196,6 +196,28 @@ impl World {
         self.pods.push(pod);
     }
 
+    /// The volume of a pod is full.
+    pub fn fill_volume(&mut self, pod: usize) {
+        if self.persistence == Persistence::None || self.pods[pod].full {
+            return;
+        }
+        self.disturb();
+        self.note(|_| format!("the volume of pod {pod} is full"));
+        self.pods[pod].full = true;
+        self.pods[pod].news = true;
+    }
+
+    /// All volumes have room again.
+    pub fn grow_volumes(&mut self) {
+        for pod in 0..self.pods.len() {
+            if std::mem::take(&mut self.pods[pod].full) {
+                self.disturb();
+                self.note(|_| format!("the volume of pod {pod} has room"));
+                self.pods[pod].news = true;
+            }
+        }
+    }
+
     /// The spec asks for other pods.
     pub fn roll(&mut self) {
         self.api.spec.revision += 1;

@@ -36,14 +36,20 @@ impl World {
         let pod = &mut self.pods[index];
         match self.persistence {
             Persistence::None => {}
+            Persistence::Appends if pod.full => {
+                if pod.role == Role::Replica {
+                    pod.falls_behind();
+                }
+            }
             Persistence::Appends => {
-                pod.disk = pod.data;
+                pod.is_saved();
                 if self.time.is_multiple_of(1_000) {
                     pod.synced = pod.data;
                 }
             }
             Persistence::Snapshots => {
-                if self.snapshots && (self.time / 50 + index as u64).is_multiple_of(600) {
+                let due = (self.time / 50 + index as u64).is_multiple_of(600);
+                if self.snapshots && due && !pod.full {
                     pod.disk = pod.data;
                     pod.synced = pod.data;
                 }
@@ -83,13 +89,15 @@ impl World {
             return;
         }
         match sync_done {
+            // What it receives goes to its volume first.
+            Some(_) if self.pods[index].full => self.pods[index].sync_done = None,
             Some(at) if self.time >= at => {
                 self.take(index, master, data);
                 self.drop_followers(index);
                 let pod = &mut self.pods[index];
                 pod.second = None;
                 pod.sync_done = None;
-                pod.disk = data;
+                pod.is_saved();
                 pod.synced = data;
                 self.link(index, true);
             }
@@ -124,6 +132,9 @@ impl World {
             && pod.link_up
             && reign >= pod.reign
         {
+            if pod.full && pod.reign != reign && self.persistence == Persistence::Appends {
+                pod.on_disk.get_or_insert(pod.reign);
+            }
             pod.reign = reign;
             pod.primary = primary;
             pod.was_primary = false;

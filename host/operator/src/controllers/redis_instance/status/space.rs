@@ -52,7 +52,10 @@ pub fn full(verdict: &Verdict) -> Option<(&'static str, String)> {
     let full = each(all, |short| match &short.volume.refused_writes {
         Some(refused) if refused.full => {
             let (pod, free) = (&short.pod, free(refused));
-            Some(format!("the volume of {pod} is full{free}: {}", refused.words))
+            Some(format!(
+                "the volume of {pod} is full{free}: {}",
+                refused.words
+            ))
         }
         None if short.volume.space == Space::Full => {
             Some(format!("the volume of {} is full", short.pod))
@@ -83,10 +86,7 @@ pub fn nearly_full(verdict: &Verdict) -> Option<(&'static str, String)> {
     Some((degraded::VOLUME_NEARLY_FULL, words))
 }
 
-fn each(
-    all: &[ShortOfSpace],
-    say: impl Fn(&ShortOfSpace) -> Option<String>,
-) -> Option<String> {
+fn each(all: &[ShortOfSpace], say: impl Fn(&ShortOfSpace) -> Option<String>) -> Option<String> {
     let words: Vec<_> = all.iter().filter_map(say).collect();
     (!words.is_empty()).then(|| words.join("; "))
 }
