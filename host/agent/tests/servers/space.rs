@@ -13,15 +13,19 @@ use crate::engine::Engine;
 use crate::group::{Group, is_linked};
 use crate::pod::{Pod, is_running, server_pid};
 
-on_all!(
-    a_full_append_only_file_is_told_with_the_servers_words_and_growing_heals_it,
-    a_replica_whose_volume_is_full_says_so_and_goes_on,
-);
 on_both!(
+    a_full_append_only_file_is_told_with_the_servers_words_and_growing_heals_it,
     a_snapshot_that_does_not_fit_is_told_and_growing_heals_it,
     a_server_that_ends_at_a_full_volume_is_told_as_one_that_refuses,
+    a_replica_whose_volume_is_full_says_so_and_goes_on,
     an_agent_keeps_what_it_promises_on_a_volume_without_a_byte_left,
     an_agent_that_cannot_write_its_state_says_so_until_it_can,
+);
+facts_on!(
+    redis_8_0,
+    REDIS_8_0,
+    a_full_append_only_file_is_told_with_the_servers_words_and_growing_heals_it,
+    a_replica_whose_volume_is_full_says_so_and_goes_on
 );
 
 const EVERY_SECOND: [(&str, &str); 3] = [
