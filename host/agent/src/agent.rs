@@ -14,11 +14,13 @@ use crate::board::Board;
 use crate::boot::DataFiles;
 use crate::durable::FileError;
 use crate::fence::Fence;
+use crate::gauge::Gauge;
 use crate::held::Held;
 use crate::keeper::Keeper;
 use crate::pauses::Pauses;
 use crate::push_acl::Applied;
 use crate::reaper::Reaper;
+use crate::room::Room;
 use crate::settings::Settings;
 use crate::state::{Following, State};
 use crate::tickets::Tickets;
@@ -42,6 +44,10 @@ pub struct Agent {
     pub turns: AtomicU64,
     /// Reaps children.
     pub reaper: Reaper,
+    /// Measures the data volume.
+    pub gauge: Arc<Gauge>,
+    /// What the data volume takes.
+    pub room: std::sync::Mutex<Room>,
     /// What is known. Held for short calls of the server only: neither a promotion nor a revoked
     /// right waits behind what takes as long as it likes.
     pub work: Mutex<Work>,
@@ -146,8 +152,20 @@ impl Agent {
     /// # Errors
     /// All is as before.
     pub fn note(&self, change: impl FnOnce(&mut State)) -> Result<(), FileError> {
-        self.keeper
-            .change(change, |state| self.board.remembers(state))
+        let noted = self
+            .keeper
+            .change(change, |state| self.board.remembers(state));
+        match noted {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                self.board.writes_state(None);
+                Ok(())
+            }
+            Err(error) => {
+                self.board.writes_state(Some(&error));
+                Err(error)
+            }
+        }
     }
 
     /// The tickets of promotions.

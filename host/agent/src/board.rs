@@ -6,6 +6,7 @@ use std::time::Instant;
 use hera_core::agent::{AclState, AgentStatus, ConfigState, PROTOCOL, Role, ServerState};
 use tokio::sync::watch;
 
+use crate::durable::FileError;
 use crate::settings::Settings;
 use crate::state::State;
 
@@ -39,6 +40,7 @@ impl Board {
             restarts: 0,
             last_exit: None,
             waiting_for: Some("the server starts".to_owned()),
+            volume: Default::default(),
         };
         Self {
             status: watch::channel(status).0,
@@ -73,6 +75,11 @@ impl Board {
             status.memory = state.memory();
             status.members = state.members.clone().unwrap_or_default();
         });
+    }
+
+    /// The agent wrote its state, or could not.
+    pub fn writes_state(&self, error: Option<&FileError>) {
+        self.change(|status| status.volume.state_error = error.map(ToString::to_string));
     }
 
     /// The server answered just now.

@@ -73,6 +73,7 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     let users = conf::acl_file(&sha256_hex(agent.password.as_bytes()));
     durable::write(&settings.run.join("users.acl"), users.as_bytes())?;
     agent.note(|state| {
+        state.is_held_by(&settings.pod_uid);
         state.starts(&settings.object_uid);
         state.source = Some(source);
         state.log_due = wanted && source == Source::Rdb;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -10,6 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tracing::warn;
+
+/// Files that are written in place are padded to whole blocks of this many bytes.
+const BLOCK: usize = 4096;
 
 /// Why a file could not be kept.
 #[derive(Debug, Error)]
@@ -76,6 +79,47 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), FileError>
     write(path, &text)
 }
 
+/// [`write_json`] that goes on where the volume has no space left: the file before the last one is
+/// kept beside it, and its blocks are written anew. The first two writes need space.
+///
+/// # Errors
+/// The old file stays.
+pub fn keep_json<T: Serialize>(path: &Path, value: &T) -> Result<(), FileError> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| FileError::Json {
+        path: path.to_owned(),
+        source,
+    })?;
+    // So that a somewhat longer one fits into the same blocks.
+    text.resize(text.len().next_multiple_of(BLOCK), b'\n');
+    keep(path, &text).map_err(io_at(path))
+}
+
+fn keep(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (aside, spare) = (path.with_extension("new"), path.with_extension("spare"));
+    // After a crash in the middle both names may be one file: that is not written to.
+    match fs::metadata(&spare) {
+        Ok(kept) if kept.nlink() == 1 => fs::rename(&spare, &aside)?,
+        Ok(_) => fs::remove_file(&spare)?,
+        Err(_) => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&aside)?;
+    file.write_all(content)?;
+    file.set_len(u64::try_from(content.len()).unwrap_or(u64::MAX))?;
+    file.sync_all()?;
+    // Without links, or without a file yet, none is kept.
+    let _ = fs::hard_link(path, &spare);
+    fs::rename(&aside, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 /// Reads JSON; a file that is missing or damaged counts as absent, the latter is logged.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let text = match fs::read(path) {
@@ -125,6 +169,47 @@ pub fn lock(folder: &Path) -> Result<Flock<File>, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_kept_is_whole_whatever_a_crash_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        for number in 0..4 {
+            keep_json(&path, &number).unwrap();
+            assert_eq!(read_json::<u32>(&path), Some(number));
+        }
+        let spare = path.with_extension("spare");
+        // Before the new one took the name.
+        fs::remove_file(&spare).unwrap();
+        fs::hard_link(&path, &spare).unwrap();
+        fs::write(path.with_extension("new"), "half").unwrap();
+        keep_json(&path, &7).unwrap();
+        assert_eq!(read_json::<u32>(&path), Some(7));
+        assert_ne!(
+            fs::metadata(&path).unwrap().ino(),
+            fs::metadata(&spare).unwrap().ino()
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_kept_needs_no_more_space_from_the_third_time_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let inodes = |names: &[&str]| {
+            let mut all: Vec<_> = names
+                .iter()
+                .map(|name| fs::metadata(path.with_extension(name)).unwrap().ino())
+                .collect();
+            all.sort_unstable();
+            all
+        };
+        keep_json(&path, &1).unwrap();
+        keep_json(&path, &2).unwrap();
+        let before = inodes(&["", "spare"]);
+        keep_json(&path, &"a longer one".repeat(100)).unwrap();
+        assert_eq!(inodes(&["", "spare"]), before);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 4096);
+    }
 
     #[test]
     fn a_damaged_file_counts_as_absent() {

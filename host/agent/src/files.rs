@@ -36,7 +36,7 @@ pub fn best_config(settings: &Settings) -> Held {
 /// # Errors
 /// The one kept before stays.
 pub fn keep_config(settings: &Settings, held: &Held) -> Result<(), FileError> {
-    durable::write_json(&settings.own().join("config.json"), held)
+    durable::keep_json(&settings.own().join("config.json"), held)
 }
 
 /// The users with the highest revision for this object: the cached push, or the mounted.

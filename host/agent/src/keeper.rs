@@ -25,7 +25,8 @@ impl Keeper {
         self.lock().clone()
     }
 
-    /// Changes the state, durably, before anything is done that it tells about; then `tell`s it.
+    /// Changes the state, durably, before anything is done that it tells about; then `tell`s it. True if
+    /// it was written for that.
     ///
     /// # Errors
     /// The state is as before.
@@ -33,16 +34,25 @@ impl Keeper {
         &self,
         change: impl FnOnce(&mut State),
         tell: impl FnOnce(&State),
-    ) -> Result<(), FileError> {
+    ) -> Result<bool, FileError> {
         let mut state = self.lock();
         let mut next = state.clone();
         change(&mut next);
-        if next != *state {
-            durable::write_json(&self.path, &next)?;
+        let changes = next != *state;
+        if changes {
+            durable::keep_json(&self.path, &next)?;
             *state = next;
         }
         tell(&state);
-        Ok(())
+        Ok(changes)
+    }
+
+    /// Writes the state as it is: whether that works is seen.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn write_again(&self) -> Result<(), FileError> {
+        durable::keep_json(&self.path, &*self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

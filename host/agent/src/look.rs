@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::agent::Agent;
 use crate::hang::{Silence, is_stopped};
 use crate::role::{self, Seen};
+use crate::room;
 use crate::strays::Strays;
 
 /// Between looks at a server that just started, and at one that takes longer.
@@ -155,6 +156,7 @@ async fn look(agent: &Agent, watch: &mut Watch) {
             watch.heard(agent);
             // Before: its data is of another's reign as soon as the link to that one is seen.
             let led = agent.keeper.get().primary_uid == agent.settings.pod_uid;
+            room::attend(agent, &server, &info).await;
             if let Some(seen) = role::attend(agent, watch, &server, &info, turns).await {
                 watch.sees(seen, led);
                 // Not if an order came meanwhile: they may be those of a primary by now.

@@ -94,6 +94,7 @@ mod tests {
             restarts: 0,
             last_exit: None,
             waiting_for: None,
+            volume: Default::default(),
         }
     }
 

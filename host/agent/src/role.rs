@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::agent::{Agent, Work};
 use crate::look::Watch;
+use crate::state::State;
 use crate::{clock, conf, follow, members, promote, push_acl, push_config};
 
 /// A primary with nothing to write pings its replicas every 10 s (`repl-ping-replica-period`,
@@ -127,7 +128,8 @@ fn note_reign(agent: &Agent, watch: &mut Watch, seen: &Seen, info: &ServerInfo) 
     }
     let state = agent.keeper.get();
     let append = info.append;
-    let saved = !append.enabled || (!append.rewriting && append.last_rewrite_ok);
+    let written = !append.enabled || append.last_write_ok;
+    let saved = written && (!append.enabled || (!append.rewriting && append.last_rewrite_ok));
     let is_new = match (&seen.link, &state.following) {
         (Some(link), Some(whom)) => {
             link.up
@@ -136,14 +138,20 @@ fn note_reign(agent: &Agent, watch: &mut Watch, seen: &Seen, info: &ServerInfo) 
         }
         _ => false,
     };
+    // A replica goes on in memory: the next server has less than this one.
+    let falls_behind = !written && seen.role == Role::Replica && state.on_disk.is_none();
     let noted = match (is_new, saved && state.on_disk.is_some()) {
         (true, _) => agent.note(|state| state.in_sync(saved)),
         (false, true) => agent.note(|state| state.on_disk = None),
+        (false, false) if falls_behind => agent.note(State::falls_behind),
         (false, false) => return,
     };
     watch.tried(noted.is_ok());
     match noted {
-        Ok(()) => info!(saved, "in sync with the primary of the reign"),
+        Ok(()) => info!(
+            saved,
+            is_new, "what the volume has of the reign's data was noted"
+        ),
         Err(error) => error!(%error, "the reign cannot be noted"),
     }
 }

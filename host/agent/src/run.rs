@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify, watch};
-use tracing::info;
+use tracing::{error, info};
 
 use crate::agent::{Agent, Work};
 use crate::board::Board;
@@ -50,7 +50,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     durable::folder(&settings.run)?;
     let _lock = durable::lock(&settings.own())?;
     let keeper = Keeper::open(settings.own().join("state"));
-    keeper.change(|state| state.is_held_by(&settings.pod_uid), |_| {})?;
+    // Nothing runs before that is noted, and the object says why.
+    let held_by = keeper.change(|state| state.is_held_by(&settings.pod_uid), |_| {});
     let mut state = keeper.get();
     state.starts(&settings.object_uid);
     let held = files::best_config(&settings);
@@ -59,6 +60,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         status.config.revision = held.config.revision;
         status.config.rejected.clone_from(&held.rejected);
     });
+    if let Err(error) = &held_by {
+        error!(%error, "who has the volume cannot be noted");
+        board.writes_state(Some(error));
+    }
     let acl = files::best_acl(&settings);
     leftover::end(&settings).await;
     let down = orders::down_since_before(state.fenced);
@@ -72,6 +77,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         vouched: Default::default(),
         turns: Default::default(),
         reaper: Reaper::start()?,
+        gauge: Default::default(),
+        room: Default::default(),
         work: Mutex::new(Work::new(held, acl)),
         configuring: Mutex::default(),
         settle: Notify::new(),

@@ -204,6 +204,15 @@ impl State {
         self.deposed = false;
     }
 
+    /// The volume takes no more of what the server, a replica, receives: what it has of the reign is a
+    /// part of it, and ranks after whole copies.
+    pub fn falls_behind(&mut self) {
+        self.on_disk.get_or_insert(Reign {
+            reign: self.reign.saturating_sub(1),
+            primary_uid: self.primary_uid.clone(),
+        });
+    }
+
     /// The server is the primary of a reign from now on. Before its append-only file is whole the volume
     /// has no more than the reign before.
     pub fn reigns(&mut self, reign: u64, uid: &str) {
@@ -306,6 +315,19 @@ mod tests {
             (promoted.reign, promoted.forsworn, promoted.primary),
             (7, 10, false)
         );
+    }
+
+    #[test]
+    fn a_copy_that_fell_behind_in_its_reign_ranks_after_whole_ones_once_its_server_ends() {
+        let mut state = State {
+            reign: 7,
+            ..State::default()
+        };
+        state.falls_behind();
+        assert!(state.memory().unsaved);
+        assert_eq!(state.memory().reign, 7);
+        state.starts("o");
+        assert_eq!((state.reign, state.memory().unsaved), (6, false));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::process::Process;
 use crate::reaper::Ended;
 use crate::state::State;
 use crate::words::{refused_directive, summary};
-use crate::{boot, leftover, look, push_config, stop};
+use crate::{boot, leftover, look, push_config, room, stop};
 
 /// Back-off between starts: none at first, then doubling from here.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -170,6 +170,7 @@ async fn attend(agent: &Agent, mut process: Process) -> After {
         return After::Failure;
     }
     warn!(?ended, "the server ended");
+    room::server_ended(agent, &words);
     let mended = refused_directive(&words)
         .is_some_and(|(name, why)| push_config::set_aside(agent, &mut work, &name, &why));
     drop(work);

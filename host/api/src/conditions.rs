@@ -48,6 +48,10 @@ reasons! {
         SERVER_CRASHING = "ServerCrashing",
         /// False: the server is being stopped.
         SERVER_STOPPING = "ServerStopping",
+        /// False: the primary's volume is full, and its server refuses writes; reads work.
+        VOLUME_FULL = "VolumeFull",
+        /// False: the primary's server refuses writes, for another reason of its volume; reads work.
+        WRITES_REFUSED = "WritesRefused",
         /// False: no users are in force yet.
         WAITING_FOR_USERS = "WaitingForUsers",
         /// False: the spec is refused.
@@ -104,6 +108,14 @@ reasons! {
         VOLUME_GROWTH_REFUSED = "VolumeGrowthRefused",
         /// True: the volume claim was deleted; it goes when its pod does.
         VOLUME_DELETED = "VolumeDeleted",
+        /// True: the volumes of pods are full; the message names them.
+        VOLUME_FULL = "VolumeFull",
+        /// True: a server could not write its data, though its volume is not full.
+        WRITES_REFUSED = "WritesRefused",
+        /// True: the data of a pod may soon not fit into its volume once more, as a rewrite needs.
+        VOLUME_NEARLY_FULL = "VolumeNearlyFull",
+        /// True: the agent of a pod cannot write its own state on the volume.
+        STATE_NOT_WRITTEN = "StateNotWritten",
         /// True: the operator cannot ask the server, so no change of users reaches it.
         SERVER_UNREACHABLE = "ServerUnreachable",
         /// True: a change that a live object cannot make is asked for.

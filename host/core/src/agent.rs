@@ -467,11 +467,62 @@ pub struct AgentStatus {
     pub last_exit: Option<ServerExit>,
     /// Why the pod does not serve, in a sentence for people; none when it serves.
     pub waiting_for: Option<String>,
+    /// What its data volume takes. Agents of earlier releases say nothing of it.
+    #[serde(default)]
+    pub volume: Volume,
+}
+
+/// How much room a data volume has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Space {
+    /// The file that holds the data can be written anew beside the one that is there.
+    #[default]
+    Enough,
+    /// Less than that.
+    Low,
+    /// Next to nothing.
+    Full,
+}
+
+/// What a data volume takes. It changes when its room passes a threshold, and no sooner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Volume {
+    /// Its room.
+    #[serde(default)]
+    pub space: Space,
+    /// Why the server takes no writes, or would take none as the primary; none while it does.
+    #[serde(default)]
+    pub refused_writes: Option<RefusedWrites>,
+    /// Why the agent cannot write its own state there; none while it can.
+    #[serde(default)]
+    pub state_error: Option<String>,
+}
+
+/// Why a server takes no writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedWrites {
+    /// In the server's words.
+    pub words: String,
+    /// True if the volume is full; something else is wrong with it otherwise.
+    pub full: bool,
+    /// Fewer MiB than this were free, a power of two; none if that is not known.
+    #[serde(default)]
+    pub free_below_mib: Option<u64>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volume_of_which_an_earlier_release_says_nothing_takes_writes() {
+        let volume: Volume = serde_json::from_str("{}").unwrap();
+        assert_eq!(volume, Volume::default());
+        assert!(volume.refused_writes.is_none() && volume.space == Space::Enough);
+    }
 
     #[test]
     fn orders_of_an_operator_that_named_no_reign_are_understood() {

@@ -78,6 +78,8 @@ pub struct Append {
     pub last_rewrite_ok: bool,
     /// The last write to it worked.
     pub last_write_ok: bool,
+    /// Bytes that it takes.
+    pub size: u64,
 }
 
 /// Snapshots.
@@ -223,6 +225,8 @@ impl ServerInfo {
                     || fields.flag("aof_rewrite_scheduled"),
                 last_rewrite_ok: fields.is("aof_last_bgrewrite_status", "ok"),
                 last_write_ok: fields.is("aof_last_write_status", "ok"),
+                // Told only while it is on.
+                size: fields.number("aof_current_size").unwrap_or(0),
             },
             snapshot: Snapshot {
                 saving: fields.flag("rdb_bgsave_in_progress"),

@@ -71,6 +71,8 @@ fn defaults(v: &Validated) -> BTreeMap<String, String> {
     set("repl-diskless-sync-delay", "0".to_owned());
     if since_7_0(v) {
         set("aof-timestamp-enabled", "yes".to_owned());
+        // A replica whose volume is full goes on in memory, as all did before 7.0: by default it crashes.
+        set("replica-ignore-disk-write-errors", "yes".to_owned());
     }
     all
 }

@@ -363,7 +363,11 @@ fn the_operators_labels_win_over_the_users() {
 
 #[test]
 fn a_server_gets_only_directives_that_its_version_knows() {
-    let since_7 = ["shutdown-timeout", "aof-timestamp-enabled"];
+    let since_7 = [
+        "shutdown-timeout",
+        "aof-timestamp-enabled",
+        "replica-ignore-disk-write-errors",
+    ];
     let of =
         |version: &str| server_config::directives(&validated(&sample().replace("7.2", version)));
     assert!(

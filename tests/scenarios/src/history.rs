@@ -40,11 +40,13 @@ enum Step {
     Scale,
     Evict,
     Remake,
+    Fill,
+    Grow,
 }
 
 /// How often each is taken. A history has factors of its own, so that some faults are left out and
 /// others come thick; what mends is never left out.
-const STEPS: [(Step, u32, bool); 22] = [
+const STEPS: [(Step, u32, bool); 24] = [
     (Step::Nothing, 18, true),
     (Step::Cut, 12, false),
     (Step::HealNetwork, 10, true),
@@ -67,6 +69,8 @@ const STEPS: [(Step, u32, bool); 22] = [
     (Step::Scale, 3, false),
     (Step::Evict, 3, false),
     (Step::Remake, 1, false),
+    (Step::Fill, 3, false),
+    (Step::Grow, 3, true),
 ];
 
 /// What comes thick in a history with a broken rule that little else brings out.
@@ -79,6 +83,7 @@ fn focus(rules: Rules) -> &'static [Step] {
         Some(Fault::AnyPause) => &[Step::Wish, Step::Weather],
         Some(Fault::ClaimGoesEarly) => &[Step::Roll],
         Some(Fault::LineageForgotten) => &[Step::Remake, Step::Scale],
+        Some(Fault::FullLeads) => &[Step::Fill],
         _ => &[],
     }
 }
@@ -234,6 +239,8 @@ fn settle(world: &mut World) {
         |world: &World| world.is_settled() && world.operators.iter().all(Operator::is_idle);
     // What was under way ends: late messages, fences that were about to strike.
     world.pass_time((longest + 8_000).max(LATEST + 1_000));
+    writes_go_on(world);
+    world.grow_volumes();
     // One pod after the other.
     let bound = BOUND + 20_000 * u64::from(world.api.spec.pods + world.api.size);
     let mut settles = world.until(bound, at_rest);
@@ -258,6 +265,33 @@ fn settle(world: &mut World) {
     let others = [1_000, 2_000, 5_000, 15_000];
     world.api.fence_after = others[world.rng.random_range(0..others.len())];
     stays(world, 20_000);
+}
+
+/// Volumes are full still, not all of them: no primary refuses writes for long while a replica that has
+/// everything could take them.
+fn writes_go_on(world: &mut World) {
+    let is_full = |world: &World, pod: usize| world.pods[pod].full;
+    if !set(world.api.listed).any(|pod| is_full(world, pod)) {
+        return;
+    }
+    world.until(BOUND, |world| {
+        world.primary().is_some_and(|pod| !is_full(world, pod))
+    });
+    let Some(primary) = world.primary().filter(|pod| is_full(world, *pod)) else {
+        return;
+    };
+    let could = set(world.api.listed).find(|other| {
+        let pod = &world.pods[*other];
+        *other != primary && pod.runs() && pod.link_up && !pod.full && pod.leaving.is_none()
+    });
+    if let Some(other) = could {
+        world.broken(Guarantee::Settles, |world| {
+            format!(
+                "pod {primary} refuses writes, and pod {other} does not lead: {}",
+                world.picture()
+            )
+        });
+    }
 }
 
 fn stays(world: &mut World, millis: u64) {
@@ -401,6 +435,8 @@ impl World {
                 let limit = self.api.fence_after;
                 self.note(|_| format!("fenceAfter is {limit} now"));
             }
+            Step::Fill => self.fill_volume(pod),
+            Step::Grow => self.grow_volumes(),
             Step::Stubborn => self.stubborn = pod,
             Step::Drain => self.drain = self.rng.random_range(1..=9),
         }

@@ -75,6 +75,10 @@ pub struct Status {
     pub former: u16,
     /// It is the primary, its pod is to end, and it waits for another to take over.
     pub leaving: bool,
+    /// Its volume takes no writes.
+    pub full: bool,
+    /// The volume has less than the server.
+    pub unsaved: bool,
 }
 
 /// What the agent is to do about a primary.
@@ -127,6 +131,12 @@ pub struct Pod {
     pub(crate) former: u16,
     pub(crate) disk: Data,
     pub(crate) synced: Data,
+    /// The volume takes no writes; what the agent notes it takes.
+    pub full: bool,
+    /// Reign of what the volume has, while that is less than the server has.
+    pub(crate) on_disk: Option<u64>,
+    /// As [`Self::copied_of`], of what the volume has.
+    pub(crate) disk_of: u64,
 
     pub(crate) up: bool,
     pub(crate) boot: u32,
@@ -196,6 +206,9 @@ impl Pod {
             former: 0,
             disk: Data::default(),
             synced: Data::default(),
+            full: false,
+            on_disk: None,
+            disk_of: 0,
             up: true,
             boot: 1,
             frozen: false,
@@ -292,6 +305,8 @@ impl Pod {
             members: self.members,
             former: self.former,
             leaving: self.leaving.is_some() && self.role == Role::Primary,
+            full: self.full,
+            unsaved: self.on_disk.is_some(),
         }
     }
 
@@ -425,8 +440,34 @@ impl Pod {
         &self.question
     }
 
+    /// What its server has is on the volume.
+    pub(crate) fn is_saved(&mut self) {
+        self.disk = self.data;
+        self.disk_of = self.copied_of;
+        self.on_disk = None;
+    }
+
+    /// The volume takes nothing more of what the server, a replica, receives.
+    pub(crate) fn falls_behind(&mut self) {
+        self.on_disk.get_or_insert(self.reign.saturating_sub(1));
+    }
+
+    /// The next server has what is on the volume.
+    fn goes_back(&mut self) {
+        let Some(reign) = self.on_disk.take() else {
+            return;
+        };
+        if self.was_primary {
+            self.forswears(self.reign, 0);
+        }
+        self.was_primary = false;
+        self.reign = reign;
+        self.copied_of = self.disk_of;
+    }
+
     /// The server's process ends.
     pub(crate) fn server_ends(&mut self, until: u64, rules: Rules) {
+        self.goes_back();
         if !rules.has(Fault::TicketOutlivesServer) && !rules.has(Fault::PromotedTwice) {
             self.tickets = [(0, 0); 8];
         }
@@ -514,5 +555,7 @@ impl Pod {
         self.copied_of = from.copied_of;
         self.disk = from.disk;
         self.synced = from.synced;
+        self.full = from.full;
+        self.disk_of = from.disk_of;
     }
 }

@@ -51,6 +51,8 @@ pub enum Fault {
     ClaimGoesEarly,
     /// Volumes of another object know no epoch.
     LineageForgotten,
+    /// Nobody looks at whether a volume is full.
+    FullLeads,
 }
 
 /// The rules by which a world goes.

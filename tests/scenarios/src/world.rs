@@ -478,7 +478,7 @@ impl World {
         });
         let enough = linked.count() >= self.api.spec.min_replicas as usize;
         let pod = &mut self.pods[pod];
-        if !pod.serves() || !enough || pod.is_paused(now) {
+        if !pod.serves() || !enough || pod.is_paused(now) || pod.full {
             return false;
         }
         pod.data.len += 1;
@@ -487,7 +487,7 @@ impl World {
             self.after_thaw += 1;
         }
         if self.persistence == Persistence::Appends {
-            pod.disk = pod.data;
+            pod.is_saved();
         }
         true
     }

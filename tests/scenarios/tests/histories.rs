@@ -176,6 +176,7 @@ noticed! {
     noticed_if_a_fenced_copy_is_forgotten: FencedForgotten breaks BestCopy | Settles;
     noticed_if_a_server_starts_as_what_it_was: NoBootGuard breaks Fence | OnePrimary | NothingWiped;
     noticed_if_a_peer_does_not_note_that_it_vouched: VouchUnnoted breaks Fence | OnePrimary;
+    noticed_if_nobody_looks_at_full_volumes: FullLeads breaks Settles;
     noticed_if_a_temporary_claim_goes_early: ClaimGoesEarly breaks NothingWiped;
     noticed_if_volumes_of_another_object_know_no_epoch: LineageForgotten breaks Remade | NothingWiped;
 }

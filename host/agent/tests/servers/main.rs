@@ -31,6 +31,7 @@ mod identity;
 mod probes;
 mod promises;
 mod restarts;
+mod space;
 mod story;
 mod switch;
 mod users;

@@ -115,12 +115,21 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
             Some(member) if !member.is_in_sync(primary) || !lists::is_latest(seen, member) => {
                 plan.refused = Some(format!("{name} is not in sync, and is promoted once it is"));
             }
+            // Asked for once more after each time that it gave way, it would change for ever.
+            Some(member) if !member.can_write() && primary.can_write() => {
+                plan.refused = Some(format!(
+                    "the volume of {name} takes no writes, and it is promoted once it does"
+                ));
+            }
             Some(member) => {
                 return begin(wanted, seen, primary, member, "somebody asked for it", plan);
             }
         }
     }
     let leaves = primary.is_leaving();
+    if !leaves && primary.refuses_writes() && give_way(wanted, seen, primary, plan) {
+        return true;
+    }
     let beyond = !wanted.paused && !wanted.keeps(primary.ordinal);
     if !leaves && !beyond {
         return false;
@@ -154,26 +163,57 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
     }
 }
 
-/// The replica to take over: one of the wanted revision if there is one, rather one that stays than
-/// the temporary pod.
+/// The primary refuses writes: one that has everything, and room for it once more, takes them. Each of
+/// these handovers is to a volume with more room, so nothing goes back and forth.
+fn give_way(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut Plan) -> bool {
+    let roomy = able(wanted, seen, primary).filter(|member| member.has_room());
+    let Some(next) = first(wanted, roomy) else {
+        return false;
+    };
+    let reason = format!(
+        "the volume of {} takes no writes, that of {} does",
+        primary.name(),
+        next.name()
+    );
+    begin(wanted, seen, primary, next, &reason, plan)
+}
+
+/// The replica to take over: one that can write if there is one, rather one of the wanted revision,
+/// rather one that stays than the temporary pod.
 pub(super) fn successor<'a>(
-    wanted: &Wanted,
+    wanted: &'a Wanted,
     seen: &'a Observation,
-    primary: &Member,
+    primary: &'a Member,
 ) -> Option<&'a Member> {
+    first(wanted, able(wanted, seen, primary))
+}
+
+/// The temporary pod has the highest ordinal.
+fn first<'a>(wanted: &Wanted, able: impl Iterator<Item = &'a Member>) -> Option<&'a Member> {
+    able.min_by_key(|member| {
+        let outdated = is_outdated(wanted, member).is_some();
+        (!member.can_write(), outdated, member.ordinal)
+    })
+}
+
+/// The replicas that could take over. No planned change leads from one that can write to one that cannot.
+fn able<'a>(
+    wanted: &'a Wanted,
+    seen: &'a Observation,
+    primary: &'a Member,
+) -> impl Iterator<Item = &'a Member> {
     let temporary = surge::temporary(wanted, seen);
-    let able = seen.members.iter().filter(|member| {
+    seen.members.iter().filter(move |member| {
         member.ordinal != primary.ordinal
             && (wanted.keeps(member.ordinal) || temporary == Some(member.ordinal))
             && !member.is_leaving()
             && member.is_in_sync(primary)
             // Who waits for its end cannot wait for that.
             && ((member.is_saved() && !goes_with_its_claim(member)) || primary.is_leaving())
+            && (member.can_write() || !primary.can_write() || primary.is_leaving())
             && lists::is_latest(seen, member)
             && !wanted.fenced.iter().any(|name| name == member.name())
-    });
-    // The temporary pod has the highest ordinal.
-    able.min_by_key(|member| (is_outdated(wanted, member).is_some(), member.ordinal))
+    })
 }
 
 /// What it has goes with its pod as long as its claim says so.

@@ -37,6 +37,11 @@ impl<'a> Copy<'a> {
         self.memory().was_primary
     }
 
+    /// Which of two that have the same is rather taken: one that can write, then the lower ordinal.
+    pub fn preference(&self) -> (bool, Reverse<u32>) {
+        (self.member.can_write(), Reverse(self.member.ordinal))
+    }
+
     pub fn has_data(&self) -> bool {
         self.position.keys > 0 || self.epoch() > 0
     }
@@ -88,7 +93,7 @@ pub(super) fn judge<'a>(copies: &[Copy<'a>]) -> Judgement<'a> {
         return doubt(why, &left);
     }
     // All are empty.
-    let first = copies.iter().min_by_key(|copy| copy.member.ordinal);
+    let first = copies.iter().max_by_key(|copy| copy.preference());
     first.map_or(Judgement::Nobody, |copy| Judgement::Best(copy.member))
 }
 
@@ -150,8 +155,7 @@ fn of_one_epoch<'a>(top: &[&Copy<'a>]) -> Judgement<'a> {
     // All took in the stream of one primary: that which took in the most.
     let best = top.iter().max_by_key(|copy| {
         let (memory, at) = (copy.memory(), copy.position);
-        let ordinal = Reverse(copy.member.ordinal);
-        (memory.offset, at.written_unix_ms, at.keys, ordinal)
+        (memory.offset, at.written_unix_ms, at.keys, copy.preference())
     });
     best.map_or(Judgement::Nobody, |copy| Judgement::Best(copy.member))
 }
@@ -162,6 +166,6 @@ fn are_same(copies: &[&Copy<'_>]) -> bool {
 }
 
 fn first<'a>(copies: &[&Copy<'a>]) -> Judgement<'a> {
-    let first = copies.iter().min_by_key(|copy| copy.member.ordinal);
+    let first = copies.iter().max_by_key(|copy| copy.preference());
     first.map_or(Judgement::Nobody, |copy| Judgement::Best(copy.member))
 }

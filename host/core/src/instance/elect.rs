@@ -356,10 +356,11 @@ fn of_those_that_ran_on<'a>(
     if is_more_about_to_be_heard(seen) {
         return Err("other copies of the data are about to be heard".into());
     }
-    let lowest = |copy: &Copy<'_>| std::cmp::Reverse(copy.member.ordinal);
+    // Of copies that have the same, one that can write comes first. One that lacks something does not:
+    // the full one leads until that has it too, and hands over (`change`).
     let best = alive
         .iter()
-        .max_by_key(|copy| (copy.position.offset, lowest(copy)));
+        .max_by_key(|copy| (copy.position.offset, copy.preference()));
     Ok(best.map(|copy| copy.member))
 }
 

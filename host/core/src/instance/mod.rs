@@ -41,7 +41,7 @@ pub use pushes::{members, told};
 pub use record::{Lineage, Record, needed};
 pub use rollback::{is_of, is_proven, why_failed};
 pub use surge::{claim_goes, temporary};
-pub use verdict::{Cause, Lagging, Stranded, Verdict, verdict};
+pub use verdict::{Cause, Lagging, ShortOfSpace, Stranded, Verdict, verdict};
 pub use view::{
     Change, ChangeKind, FenceView, Fresh, InstanceView, LinkView, PodState, Waits, pod_states,
 };

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Claim, MemberList, Record};
-use crate::agent::{AgentStatus, Position, REDIS_PORT, Role, ServerState};
+use crate::agent::{AgentStatus, Position, REDIS_PORT, Role, ServerState, Space};
 
 /// What the spec wants, as far as the decision needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -326,6 +326,25 @@ impl Member {
                 let link = status.link.as_ref();
                 link.is_some_and(|link| link.up && !link.syncing)
             })
+    }
+
+    /// True unless its volume takes no more writes. One that is not heard is not known to be full.
+    pub fn can_write(&self) -> bool {
+        self.agent.status().is_none_or(|status| {
+            status.volume.refused_writes.is_none() && status.volume.space != Space::Full
+        })
+    }
+
+    /// True if it can write, and its data as a whole once more.
+    pub fn has_room(&self) -> bool {
+        let status = self.agent.status();
+        self.can_write() && status.is_some_and(|status| status.volume.space == Space::Enough)
+    }
+
+    /// True if its server refuses writes, or would as the primary.
+    pub fn refuses_writes(&self) -> bool {
+        let status = self.agent.status();
+        status.is_some_and(|status| status.volume.refused_writes.is_some())
     }
 
     /// True if its volume has all that its server has, or will have once that stops.

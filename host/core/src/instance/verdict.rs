@@ -1,5 +1,5 @@
 use super::{AgentView, ClaimView, Member, NodeState, Observation, Plan, Wanted};
-use crate::agent::{AgentStatus, ServerState};
+use crate::agent::{AgentStatus, RefusedWrites, ServerState, Space, Volume};
 
 /// Why an instance serves or does not, in the order in which a person would ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,15 @@ pub struct Stranded {
     pub dead: bool,
 }
 
+/// A pod whose volume needs somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShortOfSpace {
+    /// The pod.
+    pub pod: String,
+    /// What its agent says of it.
+    pub volume: Volume,
+}
+
 /// What a pass found, for the conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -79,6 +88,10 @@ pub struct Verdict {
     pub not_in_sync: Vec<Lagging>,
     /// Pods that are lost with their nodes, or may be.
     pub stranded: Vec<Stranded>,
+    /// Why the primary refuses writes; its pod, and the server's words.
+    pub refused_writes: Option<(String, RefusedWrites)>,
+    /// Pods whose volumes are full or nearly so, or fail otherwise; by ordinal.
+    pub short_of_space: Vec<ShortOfSpace>,
     /// Data pods that serve: the primary, and replicas in sync.
     pub ready: usize,
     /// More pods than wanted are there still.
@@ -139,9 +152,27 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
             && not_in_sync.is_empty()
             && primary.is_some(),
         not_in_sync,
+        refused_writes: primary.and_then(refused_writes),
+        short_of_space: seen.members.iter().filter_map(short_of_space).collect(),
         stranded: seen.members.iter().filter_map(stranded).collect(),
         ready,
     }
+}
+
+fn refused_writes(primary: &Member) -> Option<(String, RefusedWrites)> {
+    let refused = primary.agent.status()?.volume.refused_writes.clone()?;
+    Some((primary.name().to_owned(), refused))
+}
+
+fn short_of_space(member: &Member) -> Option<ShortOfSpace> {
+    let volume = &member.agent.status()?.volume;
+    let needs_somebody = volume.space != Space::Enough
+        || volume.refused_writes.is_some()
+        || volume.state_error.is_some();
+    needs_somebody.then(|| ShortOfSpace {
+        pod: member.name().to_owned(),
+        volume: volume.clone(),
+    })
 }
 
 fn stranded(member: &Member) -> Option<Stranded> {

@@ -168,6 +168,7 @@ pub fn agent() -> Agent {
         restarts: 0,
         last_exit: None,
         waiting_for: None,
+        volume: Default::default(),
     })
 }
 

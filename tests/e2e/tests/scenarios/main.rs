@@ -46,6 +46,7 @@ mod rollback;
 mod scene;
 mod shadows;
 mod sources;
+mod space;
 mod steady;
 mod surge;
 mod users;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
         copies::ALL,
         lineage::ALL,
         refusals::ALL,
+        space::ALL,
         surge::ALL,
         surge::ALONE,
         faults::ALL,

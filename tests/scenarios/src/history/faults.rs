@@ -205,6 +205,28 @@ impl World {
         self.pods.push(pod);
     }
 
+    /// The volume of a pod is full.
+    pub fn fill_volume(&mut self, pod: usize) {
+        if self.persistence == Persistence::None || self.pods[pod].full {
+            return;
+        }
+        self.disturb();
+        self.note(|_| format!("the volume of pod {pod} is full"));
+        self.pods[pod].full = true;
+        self.pods[pod].news = true;
+    }
+
+    /// All volumes have room again.
+    pub fn grow_volumes(&mut self) {
+        for pod in 0..self.pods.len() {
+            if std::mem::take(&mut self.pods[pod].full) {
+                self.disturb();
+                self.note(|_| format!("the volume of pod {pod} has room"));
+                self.pods[pod].news = true;
+            }
+        }
+    }
+
     /// The spec asks for other pods.
     pub fn roll(&mut self) {
         self.api.spec.revision += 1;
@@ -229,9 +251,9 @@ impl World {
                 continue;
             }
             let it = &mut self.pods[pod];
-            let ends_well = it.runs() && !it.frozen && !power;
+            let ends_well = it.runs() && !it.frozen && !it.full && !power;
             if ends_well {
-                it.disk = it.data;
+                it.is_saved();
                 it.synced = it.data;
             }
             self.stop_server(pod, 0);

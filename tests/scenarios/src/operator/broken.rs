@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use hera_core::agent::{AgentStatus, Members, Peer, Role};
+use hera_core::agent::{AgentStatus, Members, Peer, Role, Volume};
 use hera_core::instance::{
     AgentView, Member, MemberList, Observation, Plan, Step, Target, last_claim,
 };
@@ -68,6 +68,15 @@ impl Operator {
         if rules.has(Fault::NothingWrittenDown) {
             let mut seen = self.seen.clone();
             seen.claims.clear();
+            return Cow::Owned(seen);
+        }
+        if rules.has(Fault::FullLeads) {
+            let mut seen = self.seen.clone();
+            for member in &mut seen.members {
+                if let AgentView::Connected(status) = &mut member.agent {
+                    status.volume = Volume::default();
+                }
+            }
             return Cow::Owned(seen);
         }
         if rules.has(Fault::UnknownList) && self.seen.primary().is_none() {

@@ -1,7 +1,8 @@
 //! What an operator sees: from what it heard, and from what the API server holds.
 
 use hera_core::agent::{
-    self, AclState, AgentStatus, ConfigState, Link, Memory, PROTOCOL, Peer, REDIS_PORT, ServerState,
+    self, AclState, AgentStatus, ConfigState, Link, Memory, PROTOCOL, Peer, REDIS_PORT,
+    RefusedWrites, ServerState, Space, Volume,
 };
 use hera_core::instance::{
     AgentView, Claim, ClaimView, Member, PodView, Record, Wanted, claims, needed, unproven,
@@ -398,7 +399,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         },
         link,
         memory: Memory {
-            unsaved: false,
+            unsaved: status.unsaved,
             reign: status.reign,
             primary_uid: NAMES[status.primary].to_owned(),
             was_primary: status.was_primary,
@@ -428,6 +429,18 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         restarts: 0,
         last_exit: None,
         waiting_for: None,
+        volume: match status.full {
+            true => full(),
+            false => Volume::default(),
+        },
+    }
+}
+
+fn full() -> Volume {
+    Volume {
+        space: Space::Full,
+        refused_writes: Some(RefusedWrites::default()),
+        state_error: None,
     }
 }
 

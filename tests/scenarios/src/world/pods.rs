@@ -73,8 +73,8 @@ impl World {
             return;
         }
         // What it has is saved.
-        if runs && !pod.frozen && pod.stopped_at.is_none() {
-            pod.disk = pod.data;
+        if runs && !pod.frozen && pod.stopped_at.is_none() && !pod.full {
+            pod.is_saved();
             pod.synced = pod.data;
         }
         let ordinal = pod.ordinal;

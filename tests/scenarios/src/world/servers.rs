@@ -36,14 +36,20 @@ impl World {
         let pod = &mut self.pods[index];
         match self.persistence {
             Persistence::None => {}
+            Persistence::Appends if pod.full => {
+                if pod.role == Role::Replica {
+                    pod.falls_behind();
+                }
+            }
             Persistence::Appends => {
-                pod.disk = pod.data;
+                pod.is_saved();
                 if self.time.is_multiple_of(1_000) {
                     pod.synced = pod.data;
                 }
             }
             Persistence::Snapshots => {
-                if self.snapshots && (self.time / 50 + index as u64).is_multiple_of(600) {
+                let due = (self.time / 50 + index as u64).is_multiple_of(600);
+                if self.snapshots && due && !pod.full {
                     pod.disk = pod.data;
                     pod.synced = pod.data;
                 }
@@ -83,13 +89,15 @@ impl World {
             return;
         }
         match sync_done {
+            // What it receives goes to its volume first.
+            Some(_) if self.pods[index].full => self.pods[index].sync_done = None,
             Some(at) if self.time >= at => {
                 self.take(index, master, data);
                 self.drop_followers(index);
                 let pod = &mut self.pods[index];
                 pod.second = None;
                 pod.sync_done = None;
-                pod.disk = data;
+                pod.is_saved();
                 pod.synced = data;
                 self.link(index, true);
             }
@@ -125,7 +133,11 @@ impl World {
             && reign >= pod.reign
         {
             let lineage = self.pods[primary].lineage;
+            let appends = self.persistence == Persistence::Appends;
             let pod = &mut self.pods[index];
+            if pod.full && pod.reign != reign && appends {
+                pod.on_disk.get_or_insert(pod.reign);
+            }
             if (pod.reign, pod.primary) != (reign, primary) {
                 pod.lineage = lineage;
                 pod.is_of_object();

@@ -6,7 +6,7 @@ use hera_api::validate::Maxmemory;
 use hera_core::instance::{Stall, Stranded, Verdict};
 use k8s_openapi::jiff::Timestamp;
 
-use super::Found;
+use super::{Found, space};
 use crate::controllers::redis_instance::nodes::OUT_OF_SERVICE;
 use crate::controllers::redis_instance::way_back::Way;
 
@@ -55,6 +55,9 @@ pub fn of(
             listed(&verdict.rejected_users),
         );
     }
+    if let Some((reason, words)) = space::full(verdict) {
+        return (true, reason, words);
+    }
     if let Some((reason, words)) = &found.attention {
         return (true, reason, words.clone());
     }
@@ -89,6 +92,9 @@ pub fn of(
             false => degraded::REPLICA_MISSING,
         };
         return (true, reason, format!("{}: {}", lagging.name, lagging.why));
+    }
+    if let Some((reason, words)) = space::nearly_full(verdict) {
+        return (true, reason, words);
     }
     if !is_ready && last.version.is_some() && !found.hibernates {
         return (

@@ -4,6 +4,7 @@ mod degradation;
 mod policy;
 mod progress;
 mod readiness;
+mod space;
 
 use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::meta::ANNOTATION_APPROVE;
@@ -100,12 +101,15 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         condition(type_, truth, reason, message, generation, now)
     };
     let (is_ready, reason, message) = readiness::of(found);
+    let reason_of_ready = reason;
     let ready = say(ready::TYPE, is_ready, reason, message);
     let (is_progressing, reason, message) = progress::of(found, is_ready);
     let progressing = say(progressing::TYPE, is_progressing, reason, message);
     let (is_degraded, reason, message) = degradation::of(found, is_ready, &last);
     let degraded = say(degraded::TYPE, is_degraded, reason, message);
     let policy = policy::condition(found, &last, &say);
+    // One that refuses writes leads, and is read.
+    let leads = is_ready || space::refuses_writes(reason_of_ready);
     let phase = phase(found, &ready, is_progressing, is_degraded, &last);
     let conditions: Vec<Condition> = [Some(ready), Some(progressing), Some(degraded), policy]
         .into_iter()
@@ -115,9 +119,9 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         observed_generation: generation,
         phase: Some(phase),
         conditions: merge_conditions(&last.conditions, conditions),
-        primary: found.primary.filter(|_| is_ready).map(str::to_owned),
+        primary: found.primary.filter(|_| leads).map(str::to_owned),
         ready_replicas: Some(match found.verdict {
-            Some(verdict) if is_ready => i32::try_from(verdict.ready).unwrap_or(i32::MAX),
+            Some(verdict) if leads => i32::try_from(verdict.ready).unwrap_or(i32::MAX),
             _ => 0,
         }),
         replicas: i32::try_from(found.pods).ok(),

@@ -3,7 +3,7 @@
 use hera_api::conditions::{degraded, ready};
 use hera_core::instance::Cause;
 
-use super::Found;
+use super::{Found, space};
 
 /// Truth, reason and words.
 pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
@@ -36,6 +36,10 @@ pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
                 ready::WAITING_FOR_USERS,
                 why.unwrap_or("the application user is not in force yet"),
             )
+        }
+        Cause::Serving if let Some((pod, refused)) = &verdict.refused_writes => {
+            let (reason, words) = space::not_ready(pod, refused);
+            (false, reason, words)
         }
         Cause::Serving => (true, ready::SERVING, "writes are accepted".to_owned()),
         Cause::StorageClassMissing(class) => no(
