@@ -60,6 +60,9 @@ reasons! {
         SECRET_MISSING = "SecretMissing",
         /// False: an object with a child's name belongs to somebody else.
         NAME_TAKEN = "NameTaken",
+        /// False: the API server refuses an object without which clients are not led to the primary, or no
+        /// pod is made; the message has its words.
+        APPLY_FAILED = "ApplyFailed",
         /// False: paused before anything was made.
         PAUSED = "Paused",
     }
@@ -96,6 +99,10 @@ reasons! {
         AS_EXPECTED = "AsExpected",
         /// False: there is no memory limit to derive maxmemory from, so the server has none.
         MAXMEMORY_UNSET = "MaxmemoryUnset",
+        /// False: the spec has no memory limit, the pods have one, and maxmemory is derived from that.
+        MAXMEMORY_FROM_PODS = "MaxmemoryFromPods",
+        /// True: config.maxmemory is no less than the memory limit that the pods have.
+        MAXMEMORY_ABOVE_LIMIT = "MaxmemoryAboveLimit",
         /// True: the server refused directives; the last good values stay.
         CONFIG_REJECTED = "ConfigRejected",
         /// True: a smaller volume is asked for.
@@ -136,7 +143,7 @@ reasons! {
         HANDOVER_FAILED = "HandoverFailed",
         /// True: the primary is not available.
         NOT_SERVING = "NotServing",
-        /// True: an object could not be written.
+        /// True: the API server refuses objects; what does not depend on them is applied.
         APPLY_FAILED = "ApplyFailed",
     }
     /// Do the policies that are asked for decide?

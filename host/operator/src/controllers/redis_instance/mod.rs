@@ -12,6 +12,7 @@ mod labels;
 mod nodes;
 mod observe;
 mod pass;
+mod refusals;
 mod rights;
 mod site;
 mod status;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
-use hera_kube::{ApplyError, Severity};
+use hera_kube::{ApplyError, Refusal, Severity};
 use kube::api::Api;
 use kube::runtime::controller::{Action, Config, Controller, Error as ControllerError};
 use kube::runtime::watcher;
@@ -49,6 +50,9 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Between two passes of a settled object that something is due for, and of one that nobody leads, when they
 /// fail.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// What the API server refuses is tried again after this at the latest: no watch tells that a quota or a
+/// webhook is gone.
+const REFUSED: Duration = Duration::from_secs(5);
 /// A pass that takes longer hangs.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
 
@@ -93,9 +97,24 @@ pub enum PassError {
     /// A step that changes who leads failed in the middle: who does is to be seen anew.
     #[error("{0}")]
     Midway(Box<Self>),
+    /// The API server refuses objects; everything else is carried out, and the status says so.
+    #[error("the API server refuses {} objects, first of all {}", .0.len(), .0.first().map(ToString::to_string).unwrap_or_default())]
+    Refused(Vec<Refusal>),
     /// In a pass that found no primary: the next one comes soon, whatever has failed how often.
     #[error("nobody leads, and {0}")]
     NobodyLeads(Box<Self>),
+}
+
+impl PassError {
+    /// The object that the API server refuses, if that is all.
+    fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Apply(ApplyError::Refused(refusal)) => Some(refusal),
+            Self::Refused(refusals) => refusals.first(),
+            Self::Midway(error) | Self::NobodyLeads(error) => error.refusal(),
+            _ => None,
+        }
+    }
 }
 
 /// What a pass came to.
@@ -302,6 +321,9 @@ fn on_error(object: Arc<Guarded>, error: &PassError, shared: Arc<Shared>) -> Act
     let mut delay = shared
         .attempts
         .failed(&InstanceRef::from_obj(&object), KIND);
+    if error.refusal().is_some() {
+        delay = delay.min(REFUSED);
+    }
     if matches!(error, PassError::NobodyLeads(_)) {
         delay = delay.min(AT_ONCE);
     }

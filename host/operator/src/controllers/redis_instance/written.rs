@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_core::instance::{Claim, MemberList, drop_any};
+use hera_kube::{ApplyError, Refusal};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, TestOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -101,19 +102,21 @@ async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Resul
     let sets: Api<StatefulSet> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
     let patch = in_place_of(annotation, known(site, annotation).as_deref(), &text);
     let name = site.owner.name.stateful_set();
-    let written = sets
-        .patch(&name, &PatchParams::default(), &Patch::Json::<()>(patch))
-        .await;
-    match written {
-        Ok(_) => {
+    let (params, patch) = (PatchParams::default(), Patch::Json::<()>(patch));
+    let write = async {
+        match sets.patch(&name, &params, &patch).await {
+            Ok(_) => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 422 => Ok(Some(status.message)),
+            Err(error) => Err(error),
+        }
+    };
+    let written = Refusal::within::<StatefulSet, _>(&name, false, write).await?;
+    match written.map_err(ApplyError::from)? {
+        None => {
             site.notes.lock().insert(annotation, text);
             Ok(())
         }
-        Err(kube::Error::Api(status)) if status.code == 422 => {
-            let words = status.message;
-            Err(PassError::WrittenMeanwhile { annotation, words })
-        }
-        Err(error) => Err(error.into()),
+        Some(words) => Err(PassError::WrittenMeanwhile { annotation, words }),
     }
 }
 

@@ -49,6 +49,10 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
     {
         return change;
     }
+    if !found.refusals.is_empty() {
+        let words = "the condition Degraded says why";
+        return (false, progressing::BLOCKED, words.to_owned());
+    }
     if let Some(Way::Back { .. }) = found.way {
         let words = "the condition Degraded says why";
         return (false, progressing::BLOCKED, words.to_owned());

@@ -1,12 +1,17 @@
 //! The condition `Ready`: whether writes are accepted, and what is in the way.
 
+use hera_api::RedisInstanceStatus;
 use hera_api::conditions::{degraded, ready};
 use hera_core::instance::Cause;
+use hera_kube::Refusal;
 
-use super::Found;
+use super::{Found, refusal};
 
 /// Truth, reason and words.
-pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
+pub fn of(
+    found: &Found<'_>,
+    last: &RedisInstanceStatus,
+) -> (bool, &'static str, String) {
     let no = |reason: &'static str, words: &str| (false, reason, words.to_owned());
     let Some(verdict) = found.verdict else {
         let (reason, words) = found
@@ -37,7 +42,13 @@ pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
                 why.unwrap_or("the application user is not in force yet"),
             )
         }
-        Cause::Serving => (true, ready::SERVING, "writes are accepted".to_owned()),
+        Cause::Serving => match refused_on_the_way(found) {
+            Some(refused) => {
+                let words = refusal::say(&[refused], last, ready::TYPE, ready::APPLY_FAILED);
+                (false, ready::APPLY_FAILED, words)
+            }
+            None => (true, ready::SERVING, "writes are accepted".to_owned()),
+        },
         Cause::StorageClassMissing(class) => no(
             ready::STORAGE_CLASS_MISSING,
             &format!(
@@ -46,6 +57,10 @@ pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
         ),
         Cause::NoPod if found.validated.is_some_and(|v| v.paused) => {
             no(ready::PAUSED, "spec.paused is set: nothing is made")
+        }
+        Cause::NoPod if !found.refusals.is_empty() && found.no_pod.is_none() => {
+            let words = refusal::say(&found.refusals, last, ready::TYPE, ready::APPLY_FAILED);
+            (false, ready::APPLY_FAILED, words)
         }
         Cause::NoPod => match &found.no_pod {
             Some(words) => no(ready::CREATING, words),
@@ -72,4 +87,10 @@ pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
             &format!("the agent does not answer: {words}"),
         ),
     }
+}
+
+/// The server serves, and the object that should lead clients to it is refused.
+fn refused_on_the_way(found: &Found<'_>) -> Option<Refusal> {
+    let name = &found.validated?.name;
+    refusal::of_the_way(&found.refusals, name)
 }
