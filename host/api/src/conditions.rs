@@ -54,6 +54,8 @@ reasons! {
         SPEC_INVALID = "SpecInvalid",
         /// False: the catalog has no image for the version.
         UNKNOWN_VERSION = "UnknownVersion",
+        /// False: two ConfigMaps of overrides name an image for the version; neither is taken.
+        IMAGE_DISPUTED = "ImageDisputed",
         /// False: the wanted server cannot read the data.
         VERSION_INCOMPATIBLE = "VersionIncompatible",
         /// False: a Secret that the spec names is missing, or a key of it.
@@ -123,6 +125,8 @@ reasons! {
         SPEC_INVALID = "SpecInvalid",
         /// True: the catalog has no image for the wanted version; the last image keeps running.
         UNKNOWN_VERSION = "UnknownVersion",
+        /// True: two ConfigMaps of overrides name an image for the wanted version; the last keeps running.
+        IMAGE_DISPUTED = "ImageDisputed",
         /// True: the wanted server could not read the data; the last image keeps running.
         VERSION_INCOMPATIBLE = "VersionIncompatible",
         /// True: a replica is there and does not receive what the primary writes.

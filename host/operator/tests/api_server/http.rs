@@ -46,6 +46,7 @@ async fn answer(State(store): State<Arc<Store>>, request: HttpRequest) -> Respon
     match store.verdict(&asked) {
         Some(Answer::Refuse(code, words)) => return failure(&Failed(code, words)),
         Some(Answer::Hang) => std::future::pending().await,
+        Some(Answer::After(happens)) => happens(&store),
         None => {}
     }
     let manager = query.get("fieldManager").map(String::as_str);

@@ -47,6 +47,8 @@ pub enum Answer {
     Refuse(u16, String),
     /// None ever, as of a webhook that is not there.
     Hang,
+    /// As usual, after something else happened.
+    After(Box<dyn FnOnce(&Store) + Send>),
 }
 
 type Rule = Box<dyn Fn(&Request, bool) -> Option<Answer> + Send>;

@@ -252,7 +252,10 @@ fn one(
                 let instance = InstanceRef::new(&gone.name)
                     .within(gone.namespace.as_deref().unwrap_or_default());
                 let shared = pods.clone();
-                tokio::spawn(async move { farewell::let_go(&shared, &instance).await });
+                tokio::spawn(async move {
+                    farewell::let_go(&shared, &instance).await;
+                    farewell::drop_empty_claims(&shared, &instance).await;
+                });
             }
             Err(error) => debug!(%error, "controller"),
         })
