@@ -89,7 +89,7 @@ impl Refusal {
 
 /// 500 and 504 are what is said where an admission webhook does not answer.
 fn is_about_one_object(status: &Status) -> bool {
-    !matches!(status.code, 0..400 | 401 | 404 | 409 | 410 | 429 | 503)
+    status.code >= 400 && !matches!(status.code, 401 | 404 | 409 | 410 | 429 | 503)
 }
 
 fn one_line(words: &str) -> String {

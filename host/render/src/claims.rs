@@ -161,7 +161,10 @@ pub fn build_claim_patch(
 /// True for a claim of an object's, left behind by it, that has never had a volume and is to have no data from
 /// elsewhere: nothing can be on it. In doubt it is false, also where nothing says whose it is.
 pub fn is_never_bound(claim: &PersistentVolumeClaim) -> bool {
-    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     let is_ours = claim
         .metadata
         .annotations

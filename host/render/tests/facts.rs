@@ -263,9 +263,16 @@ fn only_a_claim_of_ours_that_never_had_a_volume_holds_nothing() {
         ("spec", "dataSource", source.clone()),
         ("spec", "dataSourceRef", source),
         ("metadata", "annotations", Value::Null),
-        ("metadata", "deletionTimestamp", json!("2026-01-01T00:00:00Z")),
+        (
+            "metadata",
+            "deletionTimestamp",
+            json!("2026-01-01T00:00:00Z"),
+        ),
     ] {
-        assert!(!holds_nothing(part, field, value.clone()), "{field}: {value}");
+        assert!(
+            !holds_nothing(part, field, value.clone()),
+            "{field}: {value}"
+        );
     }
 }
 

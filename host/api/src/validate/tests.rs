@@ -128,14 +128,20 @@ fn a_limit_that_the_containers_have_counts_as_one_of_the_spec() {
     let within = |spec| good(spec).memory.within(gib);
     let of_spec = good(json!({"resources": {"limits": {"memory": "1Gi"}}})).memory;
     assert_eq!(within(json!({})), of_spec);
-    assert_eq!(good(json!({})).memory.within(None).maxmemory, Maxmemory::Unset);
+    assert_eq!(
+        good(json!({})).memory.within(None).maxmemory,
+        Maxmemory::Unset
+    );
     // What the spec says wins.
     let own = json!({"resources": {"limits": {"memory": "2Gi"}}});
     assert_eq!(within(own.clone()), good(own).memory);
     let configured = within(json!({"config": {"maxmemory": "100mb"}}));
     assert_eq!(configured.maxmemory, Maxmemory::Configured(100 << 20));
     let unbounded = within(json!({"config": {"maxmemory": "0"}}));
-    assert_eq!((unbounded.maxmemory, unbounded.limit), (Maxmemory::Unset, gib));
+    assert_eq!(
+        (unbounded.maxmemory, unbounded.limit),
+        (Maxmemory::Unset, gib)
+    );
 }
 
 #[test]

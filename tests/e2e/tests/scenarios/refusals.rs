@@ -119,7 +119,11 @@ async fn a_claims_quota_holds_back_the_temporary_pod_alone(space: &Space<'_>) ->
     space.apply(&quota.to_string()).await?;
     let quotas = space.api::<ResourceQuota>();
     wait_for("the quota counts", SOME, async || {
-        let status = quotas.get("small").await?.status.and_then(|status| status.used);
+        let status = quotas
+            .get("small")
+            .await?
+            .status
+            .and_then(|status| status.used);
         ensure!(status.is_some_and(|used| !used.is_empty()), "not yet");
         Ok(())
     })
@@ -148,7 +152,10 @@ async fn a_claims_quota_holds_back_the_temporary_pod_alone(space: &Space<'_>) ->
     let version = instance.get().await?.metadata.resource_version;
     tokio::time::sleep(SOME).await;
     let later = instance.get().await?.metadata.resource_version;
-    ensure!(version == later, "the object is written while nothing changes");
+    ensure!(
+        version == later,
+        "the object is written while nothing changes"
+    );
 
     quotas.delete("small", &DeleteParams::default()).await?;
     wait_for("it is made once the quota is gone", SOME, async || {
@@ -160,7 +167,13 @@ async fn a_claims_quota_holds_back_the_temporary_pod_alone(space: &Space<'_>) ->
     instance.wait_settled().await?;
     let pod = instance.primary_pod().await?;
     let spec = pod.spec.context("a pod has a spec")?;
-    let limits = spec.containers.iter().filter_map(|c| c.resources.as_ref()?.limits.as_ref());
-    ensure!(limits.flatten().any(|(_, limit)| limit.0 == "256Mi"), "the pod is the old one");
+    let limits = spec
+        .containers
+        .iter()
+        .filter_map(|c| c.resources.as_ref()?.limits.as_ref());
+    ensure!(
+        limits.flatten().any(|(_, limit)| limit.0 == "256Mi"),
+        "the pod is the old one"
+    );
     Ok(())
 }

@@ -240,7 +240,8 @@ impl Pass<'_> {
             tls: &tls,
             going_claims: &self.going_claims,
         };
-        Ok(children::apply(shared, &inputs, live, &site.refusals).await?)
+        let applied = children::apply(shared, &inputs, live, &site.refusals);
+        Ok(Box::pin(applied).await?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::BoxFuture;
 use hera_api::meta::{ANNOTATION_REVISION, KEY_PASSWORD};
 use hera_api::validate::Validated;
 use hera_core::acl::AclSet;
@@ -9,10 +10,10 @@ use hera_core::agent::ServerConfig;
 use hera_kube::{Applied, ApplyError};
 use hera_render::{
     ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet,
-    OPERATOR_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret, build_claim, build_claim_patch,
-    build_client_service, build_config_map, build_disruption_budget, build_headless_service,
-    build_replicas_service, build_stateful_set, build_system_secret, build_tls_secret, claim_size,
-    goes_with, pod_revision, server_config,
+    OPERATOR_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
+    build_claim, build_claim_patch, build_client_service, build_config_map,
+    build_disruption_budget, build_headless_service, build_replicas_service, build_stateful_set,
+    build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -86,7 +87,7 @@ pub async fn apply(
 ) -> Result<Children, ApplyError> {
     let Inputs { v, ctx, acl, .. } = *inputs;
     let (applier, namespace, uid) = (&shared.applier, ctx.namespace.as_str(), ctx.uid.as_str());
-    let mut children = apply_first(shared, inputs, live, refusals).await?;
+    let mut children = boxed(apply_first(shared, inputs, live, refusals)).await?;
     if children.passwords {
         let users = build_acl_secret(v, ctx, acl)?;
         let applied = applier.apply_over(namespace, uid, &users, live.acl.as_ref());
@@ -106,6 +107,11 @@ pub async fn apply(
     }
     children.growth_refused = grow_claims(shared, inputs, live, refusals).await?;
     Ok(children)
+}
+
+/// So many at once would be too much for a stack.
+fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+    Box::pin(work)
 }
 
 /// What does not depend on another child; at once, as each may wait for an admission webhook that does
@@ -136,15 +142,15 @@ async fn apply_first(
     let client = build_client_service(v, ctx);
     let replicas = build_replicas_service(v, ctx);
     let (system, app, tls, map, headless, client, replicas, budget, lacking) = tokio::join!(
-        applier.apply_over(namespace, uid, &system, live.system.as_ref()),
-        app,
-        applier.apply(namespace, uid, &tls),
-        applier.apply_over(namespace, uid, &map, live.config.as_ref()),
-        applier.apply(namespace, uid, &headless),
-        applier.apply(namespace, uid, &client),
-        applier.apply(namespace, uid, &replicas),
-        apply_budget(shared, inputs),
-        apply_claims(shared, inputs, live, refusals),
+        boxed(applier.apply_over(namespace, uid, &system, live.system.as_ref())),
+        boxed(app),
+        boxed(applier.apply(namespace, uid, &tls)),
+        boxed(applier.apply_over(namespace, uid, &map, live.config.as_ref())),
+        boxed(applier.apply(namespace, uid, &headless)),
+        boxed(applier.apply(namespace, uid, &client)),
+        boxed(applier.apply(namespace, uid, &replicas)),
+        boxed(apply_budget(shared, inputs)),
+        boxed(apply_claims(shared, inputs, live, refusals)),
     );
     let mut children = Children::default();
     let system = children.take(refusals, system)?;
@@ -164,7 +170,11 @@ async fn apply_first(
 
 /// Nobody could log in with a password that is written down nowhere, and the next pass would make another.
 fn knows_operator(live: &Live, system: &SystemPasswords) -> bool {
-    holds(live.system.as_ref(), OPERATOR_PASSWORD_KEY, &system.operator)
+    holds(
+        live.system.as_ref(),
+        OPERATOR_PASSWORD_KEY,
+        &system.operator,
+    )
 }
 
 fn knows_app(live: &Live, app: &AppCredentials) -> bool {

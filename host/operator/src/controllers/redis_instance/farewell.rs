@@ -88,7 +88,9 @@ async fn drop_claims(shared: &Shared, instance: &InstanceRef) -> kube::Result<()
         };
         let claim = claim.name_any();
         match claims.delete(&claim, &only_this).await {
-            Ok(_) => info!(%instance, claim, "deleted: it never had a volume, and its instance is gone"),
+            Ok(_) => {
+                info!(%instance, claim, "deleted: it never had a volume, and its instance is gone")
+            }
             Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => {}
             Err(error) => return Err(error),
         }

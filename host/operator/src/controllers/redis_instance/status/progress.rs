@@ -29,7 +29,7 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
     if found.hibernates && found.pods == 0 {
         return (false, progressing::SETTLED, quiet());
     }
-    if found.refused.is_some() {
+    if found.refused.is_some() || !found.refusals.is_empty() {
         return (
             false,
             progressing::BLOCKED,
@@ -48,10 +48,6 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
         .and_then(|plan| change(plan, verdict, found.pods))
     {
         return change;
-    }
-    if !found.refusals.is_empty() {
-        let words = "the condition Degraded says why";
-        return (false, progressing::BLOCKED, words.to_owned());
     }
     if let Some(Way::Back { .. }) = found.way {
         let words = "the condition Degraded says why";

@@ -8,10 +8,7 @@ use hera_kube::Refusal;
 use super::{Found, refusal};
 
 /// Truth, reason and words.
-pub fn of(
-    found: &Found<'_>,
-    last: &RedisInstanceStatus,
-) -> (bool, &'static str, String) {
+pub fn of(found: &Found<'_>, last: &RedisInstanceStatus) -> (bool, &'static str, String) {
     let no = |reason: &'static str, words: &str| (false, reason, words.to_owned());
     let Some(verdict) = found.verdict else {
         let (reason, words) = found

@@ -10,12 +10,7 @@ const TOLD: usize = 3;
 /// Words for a condition of type `type_` with this reason. While nothing but figures in them changes, as
 /// what a quota says is used, or the port from which a webhook was called, they stay as they were: else
 /// every attempt would write the status.
-pub fn say(
-    refusals: &[Refusal],
-    last: &RedisInstanceStatus,
-    type_: &str,
-    reason: &str,
-) -> String {
+pub fn say(refusals: &[Refusal], last: &RedisInstanceStatus, type_: &str, reason: &str) -> String {
     let told = refusals.iter().take(TOLD).map(Refusal::to_string);
     let mut words = told.collect::<Vec<_>>().join("; ");
     if let Some(more) = refusals.len().checked_sub(TOLD).filter(|more| *more > 0) {
@@ -101,7 +96,11 @@ mod tests {
         let before = said(&[quota("data-cache-1", 1)], "");
         let other = quota("data-cache-2", 1);
         assert_eq!(said(&[other.clone()], &before), other.to_string());
-        let denied = refusal("PersistentVolumeClaim", "data-cache-1", "denied by a webhook");
+        let denied = refusal(
+            "PersistentVolumeClaim",
+            "data-cache-1",
+            "denied by a webhook",
+        );
         assert_eq!(said(&[denied.clone()], &before), denied.to_string());
     }
 

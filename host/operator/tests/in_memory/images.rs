@@ -1,14 +1,9 @@
-//! Which image an instance runs. The operator's program against an API server in memory.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-#![allow(clippy::indexing_slicing, reason = "tests")]
+//! Which image an instance runs.
 
-mod api_server;
-
-use api_server::{HOME, Operator, SHOP, wait_for};
+use super::api_server::{HOME, Operator, SHOP, wait_for};
 use serde_json::{Value, json};
 
-const DIGEST: &str =
-    "registry.example/redis@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const DIGEST: &str = "registry.example/redis@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 fn override_with(operator: &Operator, name: &str, images: Value) {
     operator.server.store.put(
@@ -25,8 +20,12 @@ fn override_with(operator: &Operator, name: &str, images: Value) {
 }
 
 fn image(set: &Value) -> &Value {
-    let containers = set["spec"]["template"]["spec"]["containers"].as_array().unwrap();
-    let server = containers.iter().find(|container| container["name"] == "redis");
+    let containers = set["spec"]["template"]["spec"]["containers"]
+        .as_array()
+        .unwrap();
+    let server = containers
+        .iter()
+        .find(|container| container["name"] == "redis");
     &server.unwrap()["image"]
 }
 
@@ -35,7 +34,9 @@ async fn an_override_wins_over_the_catalog_and_its_digest_is_shown() {
     let operator = Operator::start().await;
     override_with(&operator, "ours", json!({"redis-7.2": DIGEST}));
     operator.apply("cache", json!({"version": "7.2"}));
-    let set = operator.wait_object("statefulsets", "cache", |_| true).await;
+    let set = operator
+        .wait_object("statefulsets", "cache", |_| true)
+        .await;
     assert_eq!(image(&set), DIGEST);
     let shown = |object: &Value| object["status"]["image"] == DIGEST;
     operator.wait_object("redisinstances", "cache", shown).await;
@@ -45,9 +46,15 @@ async fn an_override_wins_over_the_catalog_and_its_digest_is_shown() {
 async fn of_two_overrides_of_a_version_neither_is_taken_until_one_is_gone() {
     let operator = Operator::start().await;
     override_with(&operator, "one", json!({"redis-7.2": "one"}));
-    override_with(&operator, "two", json!({"redis-7.2": "two", "redis-7.4": "new"}));
+    override_with(
+        &operator,
+        "two",
+        json!({"redis-7.2": "two", "redis-7.4": "new"}),
+    );
     operator.apply("cache", json!({"version": "7.2"}));
-    let ready = operator.wait_reason("cache", "Ready", "ImageDisputed").await;
+    let ready = operator
+        .wait_reason("cache", "Ready", "ImageDisputed")
+        .await;
     let words = ready["message"].as_str().unwrap();
     assert!(words.contains("one and two"), "{words}");
     let store = &operator.server.store;
@@ -55,16 +62,22 @@ async fn of_two_overrides_of_a_version_neither_is_taken_until_one_is_gone() {
 
     // One that asks for another version is not concerned.
     operator.apply("other", json!({"version": "7.4"}));
-    let set = operator.wait_object("statefulsets", "other", |_| true).await;
+    let set = operator
+        .wait_object("statefulsets", "other", |_| true)
+        .await;
     assert_eq!(image(&set), "new");
     // And keeps its image when it asks for the disputed one.
     operator.apply("other", json!({"version": "7.2"}));
-    operator.wait_reason("other", "Degraded", "ImageDisputed").await;
+    operator
+        .wait_reason("other", "Degraded", "ImageDisputed")
+        .await;
     let set = store.find("statefulsets", SHOP, "other").unwrap();
     assert_eq!(image(&set), "new");
 
     store.remove("configmaps", HOME, "two");
-    let set = operator.wait_object("statefulsets", "cache", |_| true).await;
+    let set = operator
+        .wait_object("statefulsets", "cache", |_| true)
+        .await;
     assert_eq!(image(&set), "one");
     wait_for("nothing is disputed", || {
         let degraded = operator.condition("other", "Degraded")?;

@@ -17,7 +17,9 @@ impl Failed {
     }
 
     fn conflict(name: &str) -> Self {
-        let words = format!("the object {name} has been modified; apply your changes to the latest version");
+        let words = format!(
+            "the object {name} has been modified; apply your changes to the latest version"
+        );
         Self(409, words)
     }
 }
@@ -121,7 +123,10 @@ impl Store {
     /// An object, if it is there.
     pub fn find(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
         let inner = self.lock();
-        inner.objects.get(&inner.key(plural, namespace, name)?).cloned()
+        inner
+            .objects
+            .get(&inner.key(plural, namespace, name)?)
+            .cloned()
     }
 
     /// All objects of a kind.
@@ -165,15 +170,25 @@ impl Store {
 
     pub(super) fn create(&self, asked: &Request, mut object: Value) -> Result<Value, Failed> {
         let mut inner = self.lock();
-        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let name = object["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         object["metadata"]["namespace"] = json!(asked.namespace);
-        let key = (group(&asked.api_version), asked.plural.clone(), asked.namespace.clone(), name);
+        let key = (
+            group(&asked.api_version),
+            asked.plural.clone(),
+            asked.namespace.clone(),
+            name,
+        );
         if inner.objects.contains_key(&key) {
             return Err(Failed(409, format!("{} already exists", key.3)));
         }
         inner.keep(key.clone(), object);
+        let kept = inner.objects[&key].clone();
+        inner.collect(&key);
         self.tell(&inner);
-        Ok(inner.objects[&key].clone())
+        Ok(kept)
     }
 
     pub(super) fn update(&self, asked: &Request, object: Value) -> Result<Value, Failed> {
@@ -183,8 +198,10 @@ impl Store {
         let live = live.ok_or_else(|| Failed::not_found(&asked.name))?;
         check(live, &object)?;
         inner.keep(key.clone(), object);
+        let kept = inner.objects[&key].clone();
+        inner.collect(&key);
         self.tell(&inner);
-        Ok(inner.objects[&key].clone())
+        Ok(kept)
     }
 
     pub(super) fn patch(
@@ -220,8 +237,10 @@ impl Store {
             json_patch::merge(&mut object, &without_preconditions(patch));
         }
         inner.keep(key.clone(), object);
+        let kept = inner.objects[&key].clone();
+        inner.collect(&key);
         self.tell(&inner);
-        Ok(inner.objects[&key].clone())
+        Ok(kept)
     }
 
     pub(super) fn delete(&self, asked: &Request, options: &Value) -> Result<Value, Failed> {
@@ -246,7 +265,10 @@ impl Store {
         // The sender lives as long as this does.
         let _ = version.wait_for(|now| *now > since).await;
         let inner = self.lock();
-        let news = inner.history.iter().filter(|(version, ..)| *version > since);
+        let news = inner
+            .history
+            .iter()
+            .filter(|(version, ..)| *version > since);
         let news = news.filter(|(_, _, key, object)| concerns(asked, query, key, object));
         let events = news.map(|(_, type_, _, object)| json!({"type": type_, "object": object}));
         (events.collect(), inner.version)
@@ -295,8 +317,26 @@ impl Inner {
         }
         metadata["resourceVersion"] = json!(self.version.to_string());
         let type_ = if is_new { "ADDED" } else { "MODIFIED" };
-        self.history.push((self.version, type_, key.clone(), object.clone()));
+        self.history
+            .push((self.version, type_, key.clone(), object.clone()));
         self.objects.insert(key, object);
+    }
+
+    /// What is made for an owner that is gone by then goes as well.
+    fn collect(&mut self, key: &Key) {
+        let owners = self.objects[key]["metadata"]["ownerReferences"].as_array();
+        let owners: Vec<_> = owners
+            .into_iter()
+            .flatten()
+            .map(|owner| &owner["uid"])
+            .collect();
+        let lives = |uid: &&Value| {
+            let mut objects = self.objects.values();
+            objects.any(|object| object["metadata"]["uid"] == **uid)
+        };
+        if !owners.is_empty() && !owners.iter().any(lives) {
+            self.remove(key);
+        }
     }
 
     fn remove(&mut self, key: &Key) {
@@ -307,12 +347,17 @@ impl Inner {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let uid = object["metadata"]["uid"].clone();
-        self.history.push((self.version, "DELETED", key.clone(), object));
+        self.history
+            .push((self.version, "DELETED", key.clone(), object));
         let owned = |object: &Value| {
             let owners = object["metadata"]["ownerReferences"].as_array();
             owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == uid))
         };
-        let left: Vec<_> = self.objects.iter().filter(|(_, object)| owned(object)).collect();
+        let left: Vec<_> = self
+            .objects
+            .iter()
+            .filter(|(_, object)| owned(object))
+            .collect();
         let left: Vec<_> = left.into_iter().map(|(key, _)| key.clone()).collect();
         for key in left {
             self.remove(&key);
@@ -349,12 +394,7 @@ fn key_of(plural: &str, object: &Value) -> Key {
     )
 }
 
-fn concerns(
-    asked: &Request,
-    query: &BTreeMap<String, String>,
-    key: &Key,
-    object: &Value,
-) -> bool {
+fn concerns(asked: &Request, query: &BTreeMap<String, String>, key: &Key, object: &Value) -> bool {
     key.0 == group(&asked.api_version)
         && key.1 == asked.plural
         && (asked.namespace.is_empty() || key.2 == asked.namespace)
@@ -362,7 +402,9 @@ fn concerns(
             object["metadata"]["labels"][label].as_str()
         })
         && selected(query.get("fieldSelector"), |field| {
-            object.pointer(&format!("/{}", field.replace('.', "/")))?.as_str()
+            object
+                .pointer(&format!("/{}", field.replace('.', "/")))?
+                .as_str()
         })
 }
 
@@ -417,9 +459,9 @@ fn patch_operations(object: &mut Value, patch: Value) -> Result<(), Failed> {
     let Patch(mut operations) =
         serde_json::from_value(patch).map_err(|error| invalid(error.to_string()))?;
     operations.retain(|operation| match operation {
-        PatchOperation::Test(test) if test.value.is_null() => {
-            object.pointer(test.path.as_str()).is_some_and(|value| !value.is_null())
-        }
+        PatchOperation::Test(test) if test.value.is_null() => object
+            .pointer(test.path.as_str())
+            .is_some_and(|value| !value.is_null()),
         _ => true,
     });
     json_patch::patch(object, &operations).map_err(|error| invalid(error.to_string()))

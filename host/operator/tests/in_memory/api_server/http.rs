@@ -121,12 +121,17 @@ fn decoded(text: &str) -> String {
 }
 
 fn watch(store: Arc<Store>, asked: Request, query: &BTreeMap<String, String>) -> Response {
-    let since = query.get("resourceVersion").and_then(|text| text.parse().ok());
+    let since = query
+        .get("resourceVersion")
+        .and_then(|text| text.parse().ok());
     let begin = (store, asked, query.clone(), since.unwrap_or(0));
     let lines = stream::unfold(begin, |(store, asked, query, since)| async move {
         let (events, now) = store.changes(&asked, &query, since).await;
         let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
-        Some((Ok::<_, Infallible>(Bytes::from(lines)), (store, asked, query, now)))
+        Some((
+            Ok::<_, Infallible>(Bytes::from(lines)),
+            (store, asked, query, now),
+        ))
     });
     let response = Response::builder().header("content-type", "application/json");
     response.body(Body::from_stream(lines)).unwrap()

@@ -10,6 +10,8 @@ use tokio::process::{Child, Command};
 
 use super::{ApiServer, condition, wait_for};
 
+/// Set to see what the operator logs.
+const LOG: &str = "HERA_TEST_LOG";
 /// Where the operator is.
 pub const HOME: &str = "hera-system";
 /// Where instances are.
@@ -35,6 +37,15 @@ impl Operator {
                 "data": {"redis-7.2": "redis:7.2"},
             }),
         );
+        // Of one that ended: else nobody leads before it would have run out.
+        server.store.put(
+            "leases",
+            json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": {"namespace": HOME, "name": "hera-operator"},
+                "spec": {"holderIdentity": "", "leaseTransitions": 1},
+            }),
+        );
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("kubeconfig");
         let content = json!({
@@ -50,6 +61,14 @@ impl Operator {
             .args(["--http-address", "127.0.0.1:0"])
             .args(["--inspect-address", "127.0.0.1:0"])
             .env("KUBECONFIG", config)
+            .env_remove("HTTP_PROXY")
+            .env_remove("HTTPS_PROXY")
+            .env_remove("http_proxy")
+            .env_remove("https_proxy")
+            .stdout(match std::env::var_os(LOG) {
+                Some(_) => Stdio::inherit(),
+                None => Stdio::null(),
+            })
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -79,14 +98,18 @@ impl Operator {
 
     /// A condition of an instance.
     pub fn condition(&self, name: &str, type_: &str) -> Option<Value> {
-        condition(&self.server.store.find("redisinstances", SHOP, name)?, type_)
+        condition(
+            &self.server.store.find("redisinstances", SHOP, name)?,
+            type_,
+        )
     }
 
     /// Waits until a condition has this reason.
     pub async fn wait_reason(&self, name: &str, type_: &str, reason: &str) -> Value {
         let what = format!("{type_} of {name} is {reason}");
         let found = wait_for(&what, || {
-            self.condition(name, type_).filter(|c| c["reason"] == reason)
+            self.condition(name, type_)
+                .filter(|c| c["reason"] == reason)
         });
         found.await
     }

@@ -1,10 +1,6 @@
-//! What is left of an instance that is deleted. The operator's program against an API server in memory.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-#![allow(clippy::indexing_slicing, reason = "tests")]
+//! What is left of an instance that is deleted.
 
-mod api_server;
-
-use api_server::{Answer, Operator, SHOP, wait_for};
+use super::api_server::{Answer, Operator, SHOP, wait_for};
 use serde_json::{Value, json};
 
 const CLAIMS: &str = "persistentvolumeclaims";
@@ -66,15 +62,29 @@ async fn a_claim_that_never_had_a_volume_goes_with_its_instance_and_no_other_doe
     store.remove("redisinstances", SHOP, "cache");
     gone(&operator, "data-cache-0").await;
     let left: Vec<_> = store.all(CLAIMS);
-    let left: Vec<_> = left.iter().map(|claim| &claim["metadata"]["name"]).collect();
-    assert_eq!(left, ["data-cache-1", "data-cache-2", "data-cache-3", "data-cache-4"]);
+    let left: Vec<_> = left
+        .iter()
+        .map(|claim| &claim["metadata"]["name"])
+        .collect();
+    assert_eq!(
+        left,
+        [
+            "data-cache-1",
+            "data-cache-2",
+            "data-cache-3",
+            "data-cache-4"
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_made_anew_with_another_class_gets_it() {
     let operator = Operator::start().await;
     waits_for_a_class(&operator).await;
-    operator.server.store.remove("redisinstances", SHOP, "cache");
+    operator
+        .server
+        .store
+        .remove("redisinstances", SHOP, "cache");
     gone(&operator, "data-cache-0").await;
     let spec = json!({"version": "7.2", "persistence": {"storageClassName": "there"}});
     operator.apply("cache", spec);
@@ -105,13 +115,17 @@ async fn a_claim_that_is_bound_just_then_stays() {
     wait_for("it was tried", || {
         let asked = store.asked();
         let mut asked = asked.iter();
-        asked.any(|asked| asked.verb == "delete" && asked.plural == CLAIMS).then_some(())
+        asked
+            .any(|asked| asked.verb == "delete" && asked.plural == CLAIMS)
+            .then_some(())
     })
     .await;
     // What follows is an ordinary pass: the claim is looked at again, and not deleted.
     let other = json!({"version": "7.2", "persistence": {"enabled": false}});
     operator.apply("other", other);
-    operator.wait_object("statefulsets", "other", |_| true).await;
+    operator
+        .wait_object("statefulsets", "other", |_| true)
+        .await;
     assert!(store.find(CLAIMS, SHOP, "data-cache-0").is_some());
 }
 
@@ -127,6 +141,8 @@ async fn what_is_left_behind_on_purpose_stays() {
     store.remove("redisinstances", SHOP, "cache");
     let other = json!({"version": "7.2", "persistence": {"enabled": false}});
     operator.apply("other", other);
-    operator.wait_object("statefulsets", "other", |_| true).await;
+    operator
+        .wait_object("statefulsets", "other", |_| true)
+        .await;
     assert!(store.find(CLAIMS, SHOP, "data-cache-0").is_some());
 }
