@@ -147,6 +147,8 @@ reasons! {
         HANDOVER_FAILED = "HandoverFailed",
         /// True: the primary is not available.
         NOT_SERVING = "NotServing",
+        /// True: an object with a child's name belongs to somebody else; what does not depend on it is applied.
+        NAME_TAKEN = "NameTaken",
         /// True: the API server refuses objects; what does not depend on them is applied.
         APPLY_FAILED = "ApplyFailed",
     }

@@ -248,6 +248,34 @@ async fn a_webhook_that_does_not_answer_holds_back_nothing_else() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_somebody_elses_is_left_alone_and_told() {
+    let operator = Operator::start().await;
+    let store = &operator.server.store;
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": SHOP, "name": "cache"},
+        "spec": {"type": "ClusterIP"},
+    });
+    let theirs = store.put("services", theirs);
+    operator.apply("cache", first());
+    let ready = operator.wait_reason("cache", "Ready", "NameTaken").await;
+    assert!(
+        ready["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("Service cache is there"),
+        "{ready}"
+    );
+    operator.wait_reason("cache", "Degraded", "NameTaken").await;
+    assert!(store.find("configmaps", SHOP, "cache-config").is_some());
+    assert!(store.find("statefulsets", SHOP, "cache").is_none());
+    assert_eq!(store.find("services", SHOP, "cache"), Some(theirs));
+    store.remove("services", SHOP, "cache");
+    operator
+        .wait_object("statefulsets", "cache", |_| true)
+        .await;
+}
+
 /// The pod of the instance, as its StatefulSet would make it.
 async fn put_pod(operator: &Operator, change: impl FnOnce(&mut Value)) {
     let set = operator

@@ -24,7 +24,7 @@ pub fn of(found: &Found<'_>, last: &RedisInstanceStatus) -> (bool, &'static str,
         );
     }
     match &verdict.cause {
-        Cause::NoPod if found.validated.is_none() => {
+        Cause::NoPod if found.validated.is_none() || is_taken(found) => {
             let refused = found.refused.clone();
             let (reason, words) = refused.unwrap_or((ready::CREATING, String::new()));
             (false, reason, words)
@@ -84,6 +84,12 @@ pub fn of(found: &Found<'_>, last: &RedisInstanceStatus) -> (bool, &'static str,
             &format!("the agent does not answer: {words}"),
         ),
     }
+}
+
+/// No pod is made beside an object of somebody else's.
+fn is_taken(found: &Found<'_>) -> bool {
+    let refused = found.refused.as_ref();
+    refused.is_some_and(|(reason, _)| *reason == ready::NAME_TAKEN)
 }
 
 /// The server serves, and the object that should lead clients to it is refused.
