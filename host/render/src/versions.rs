@@ -63,6 +63,9 @@ pub enum NoImage {
     },
 }
 
+/// What ConfigMaps say of a version.
+type Said<'a> = (Engine, ServerVersion, Vec<(&'a String, Entry)>);
+
 impl Catalog {
     /// Reads the data of the ConfigMap called `map`.
     ///
@@ -100,7 +103,7 @@ impl Catalog {
         self,
         overrides: &BTreeMap<String, BTreeMap<String, String>>,
     ) -> Result<Self, CatalogError> {
-        let mut said: Vec<(Engine, ServerVersion, Vec<(&String, Entry)>)> = Vec::new();
+        let mut said: Vec<Said<'_>> = Vec::new();
         for (map, data) in overrides {
             for (engine, version, entry) in Self::parse(map, data)?.entries {
                 let mut known = said.iter_mut();
