@@ -1,6 +1,6 @@
 //! What is left of an instance that is deleted.
 
-use super::api_server::{Answer, Operator, SHOP, wait_for};
+use super::api_server::{Answer, HOME, Operator, SHOP, wait_for};
 use serde_json::{Value, json};
 
 const CLAIMS: &str = "persistentvolumeclaims";
@@ -145,4 +145,32 @@ async fn what_is_left_behind_on_purpose_stays() {
         .wait_object("statefulsets", "other", |_| true)
         .await;
     assert!(store.find(CLAIMS, SHOP, "data-cache-0").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_while_no_operator_led_is_seen_to_by_the_next() {
+    let operator = Operator::start().await;
+    operator.server.store.put(
+        CLAIMS,
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "namespace": SHOP, "name": "data-cache-0", "annotations": {OWNER: "of-old"},
+                "labels": {
+                    "app.kubernetes.io/managed-by": "hera-operator",
+                    "app.kubernetes.io/instance": "cache",
+                },
+            },
+            "spec": {"storageClassName": "nowhere"}, "status": {"phase": "Pending"},
+        }),
+    );
+    // Somebody else leads, and ends.
+    operator
+        .server
+        .store
+        .edit("leases", HOME, "hera-operator", |lease| {
+            lease["spec"]["holderIdentity"] = json!("another");
+            lease["spec"]["leaseDurationSeconds"] = json!(6);
+        });
+    gone(&operator, "data-cache-0").await;
 }

@@ -1,6 +1,8 @@
 //! An instance that is deleted: nobody is left to take over, so no primary waits for that; and a claim
 //! that never had a volume is of no use to anybody.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hera_api::RedisInstance;
@@ -44,7 +46,7 @@ pub async fn let_go(shared: &Shared, instance: &InstanceRef) {
 /// class does not exist, and an instance of the same name, made anew with another class, would find them
 /// again. They have no owner that would take them along, as it would take those with data.
 pub async fn drop_empty_claims(shared: &Shared, instance: &InstanceRef) {
-    if !comes_to_lead(shared).await || !is_deleted(shared, instance).await {
+    if !comes_to_lead(shared, instance).await || !is_deleted(shared, instance).await {
         return;
     }
     if let Err(error) = drop_claims(shared, instance).await {
@@ -52,15 +54,42 @@ pub async fn drop_empty_claims(shared: &Shared, instance: &InstanceRef) {
     }
 }
 
-/// The one who led may have ended just when the instance did.
-async fn comes_to_lead(shared: &Shared) -> bool {
+/// The one who led may have ended just when the instance did. Waited for once, whatever comes of news.
+async fn comes_to_lead(shared: &Shared, instance: &InstanceRef) -> bool {
     let mut leadership = shared.leadership.clone();
+    if leadership.term().is_some() {
+        return true;
+    }
+    if !shared.farewells.begin(instance) {
+        return false;
+    }
     let leads = async {
         while leadership.term().is_none() {
             leadership.changed().await;
         }
     };
-    tokio::time::timeout(SUCCESSION, leads).await.is_ok()
+    let leads = tokio::time::timeout(SUCCESSION, leads).await.is_ok();
+    shared.farewells.end(instance);
+    leads
+}
+
+/// Instances that are gone, while this replica waits whether it comes to lead.
+#[derive(Default)]
+pub struct Farewells(Mutex<HashSet<InstanceRef>>);
+
+impl Farewells {
+    /// False if somebody waits already.
+    fn begin(&self, instance: &InstanceRef) -> bool {
+        self.lock().insert(instance.clone())
+    }
+
+    fn end(&self, instance: &InstanceRef) {
+        self.lock().remove(instance);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<InstanceRef>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 async fn drop_claims(shared: &Shared, instance: &InstanceRef) -> kube::Result<()> {

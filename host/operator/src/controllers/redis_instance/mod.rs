@@ -38,6 +38,8 @@ use crate::authority::AuthorityError;
 use crate::shared::{Guarded, InstanceRef, Shared};
 use crate::watches;
 
+pub use farewell::Farewells;
+
 const KIND: &str = "redisinstance";
 /// Passes side by side.
 const CONCURRENCY: u16 = 8;
