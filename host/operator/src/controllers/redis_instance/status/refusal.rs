@@ -95,13 +95,19 @@ mod tests {
     fn another_object_or_other_words_are_said() {
         let before = said(&[quota("data-cache-1", 1)], "");
         let other = quota("data-cache-2", 1);
-        assert_eq!(said(&[other.clone()], &before), other.to_string());
+        assert_eq!(
+            said(std::slice::from_ref(&other), &before),
+            other.to_string()
+        );
         let denied = refusal(
             "PersistentVolumeClaim",
             "data-cache-1",
             "denied by a webhook",
         );
-        assert_eq!(said(&[denied.clone()], &before), denied.to_string());
+        assert_eq!(
+            said(std::slice::from_ref(&denied), &before),
+            denied.to_string()
+        );
     }
 
     #[test]
