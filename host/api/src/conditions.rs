@@ -58,12 +58,17 @@ reasons! {
         SPEC_INVALID = "SpecInvalid",
         /// False: the catalog has no image for the version.
         UNKNOWN_VERSION = "UnknownVersion",
+        /// False: two ConfigMaps of overrides name an image for the version; neither is taken.
+        IMAGE_DISPUTED = "ImageDisputed",
         /// False: the wanted server cannot read the data.
         VERSION_INCOMPATIBLE = "VersionIncompatible",
         /// False: a Secret that the spec names is missing, or a key of it.
         SECRET_MISSING = "SecretMissing",
         /// False: an object with a child's name belongs to somebody else.
         NAME_TAKEN = "NameTaken",
+        /// False: the API server refuses an object without which clients are not led to the primary, or no
+        /// pod is made; the message has its words.
+        APPLY_FAILED = "ApplyFailed",
         /// False: paused before anything was made.
         PAUSED = "Paused",
     }
@@ -100,6 +105,10 @@ reasons! {
         AS_EXPECTED = "AsExpected",
         /// False: there is no memory limit to derive maxmemory from, so the server has none.
         MAXMEMORY_UNSET = "MaxmemoryUnset",
+        /// False: the spec has no memory limit, the pods have one, and maxmemory is derived from that.
+        MAXMEMORY_FROM_PODS = "MaxmemoryFromPods",
+        /// True: config.maxmemory is no less than the memory limit that the pods have.
+        MAXMEMORY_ABOVE_LIMIT = "MaxmemoryAboveLimit",
         /// True: the server refused directives; the last good values stay.
         CONFIG_REJECTED = "ConfigRejected",
         /// True: a smaller volume is asked for.
@@ -128,6 +137,8 @@ reasons! {
         SPEC_INVALID = "SpecInvalid",
         /// True: the catalog has no image for the wanted version; the last image keeps running.
         UNKNOWN_VERSION = "UnknownVersion",
+        /// True: two ConfigMaps of overrides name an image for the wanted version; the last keeps running.
+        IMAGE_DISPUTED = "ImageDisputed",
         /// True: the wanted server could not read the data; the last image keeps running.
         VERSION_INCOMPATIBLE = "VersionIncompatible",
         /// True: a replica is there and does not receive what the primary writes.
@@ -148,7 +159,9 @@ reasons! {
         HANDOVER_FAILED = "HandoverFailed",
         /// True: the primary is not available.
         NOT_SERVING = "NotServing",
-        /// True: an object could not be written.
+        /// True: an object with a child's name belongs to somebody else; what does not depend on it is applied.
+        NAME_TAKEN = "NameTaken",
+        /// True: the API server refuses objects; what does not depend on them is applied.
         APPLY_FAILED = "ApplyFailed",
     }
     /// Do the policies that are asked for decide?

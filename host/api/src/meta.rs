@@ -20,6 +20,9 @@ pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Label on the operator's ConfigMap of a default policy; its value is the decision.
 pub const LABEL_DEFAULT_POLICY: &str = "cache.hera.io/default-policy";
+/// Label on a ConfigMap of the operator whose entries, if its value is `overrides`, take the place of those
+/// of the catalog of images.
+pub const LABEL_IMAGE_CATALOG: &str = "cache.hera.io/image-catalog";
 /// Label on a ConfigMap in which the operator keeps a module that decides somewhere; its value is
 /// the decision.
 pub const LABEL_KEPT_POLICY: &str = "cache.hera.io/kept-policy";

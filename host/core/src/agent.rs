@@ -319,7 +319,7 @@ pub struct Refusal {
 
 /// The directives of the server's configuration file that come from the operator, as one
 /// revision. What depends on the pod (folder, port, ACL file, boot guard) the agent adds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerConfig {
     /// The object's uid: a revision is comparable only within one object.

@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::OBJECTS_MANAGER;
+use crate::{OBJECTS_MANAGER, Refusal};
 
 /// Why an object was not applied.
 #[derive(Debug, Error)]
@@ -24,9 +24,9 @@ pub enum ApplyError {
     /// An object of that name belongs to somebody else; it is not touched.
     #[error("{0}")]
     Taken(String),
-    /// The API server refuses the content; trying again does not help.
-    #[error("{0}")]
-    Refused(String),
+    /// The API server does not let this object be written.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The object cannot be written as JSON.
     #[error("an object cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -174,9 +174,32 @@ impl Applier {
         if check_owner(&live, owner).is_err() {
             return Ok(());
         }
-        match api.delete(name, &DeleteParams::default()).await {
-            Ok(_) => Ok(()),
+        let params = DeleteParams::default();
+        match Refusal::within::<K, _>(name, false, api.delete(name, &params)).await {
+            Ok(deleted) => Ok(deleted.map(drop)?),
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes an object that is not there, and leaves one that is as it is.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn create<K>(&self, namespace: &str, wanted: &K) -> Result<(), ApplyError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let params = PostParams::default();
+        let name = wanted.name_any();
+        match Refusal::within::<K, _>(&name, true, api.create(&params, wanted)).await {
+            Ok(created) => Ok(created.map(drop)?),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -216,13 +239,9 @@ impl Applier {
         {
             metadata.insert("resourceVersion".to_owned(), version.into());
         }
-        let sent = api.patch(name, &params, &Patch::Apply(&patch)).await;
-        let live = sent.map_err(|error| match error {
-            kube::Error::Api(status) if status.is_invalid() || status.is_forbidden() => {
-                ApplyError::Refused(format!("{} {name}: {}", K::kind(&()), status.message))
-            }
-            other => other.into(),
-        })?;
+        let patch = Patch::Apply(&patch);
+        let sent = api.patch(name, &params, &patch);
+        let live = Refusal::within::<K, _>(name, live.is_none(), sent).await??;
         self.remember(key, wanted, live.resource_version());
         Ok(Applied::Sent)
     }

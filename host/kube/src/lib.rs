@@ -4,11 +4,13 @@
 mod apply;
 mod events;
 pub mod lease;
+mod refusal;
 mod status;
 
 pub use apply::{Applied, Applier, ApplyError};
 pub use events::{Events, Severity};
 pub use lease::Leadership;
+pub use refusal::Refusal;
 pub use status::{StatusWriter, merge_conditions};
 
 /// Owner of the fields of child objects that the operator applies.

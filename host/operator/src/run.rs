@@ -123,6 +123,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         attempts: Attempts::default(),
         handovers: Attempts::default(),
         reigns: Attempts::default(),
+        farewells: redis_instance::Farewells::default(),
     });
 
     let _ = inspected.shared.set(shared.clone());

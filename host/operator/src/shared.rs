@@ -13,6 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use crate::agents::AgentPool;
 use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
+use crate::controllers::redis_instance::Farewells;
 use crate::groups::Groups;
 use crate::looks::Looks;
 use crate::metrics::Metrics;
@@ -62,6 +63,8 @@ pub struct Shared {
     pub handovers: Attempts,
     /// New reigns of a primary that is there.
     pub reigns: Attempts,
+    /// Instances that are gone.
+    pub farewells: Farewells,
 }
 
 impl Shared {

@@ -181,6 +181,27 @@ pub fn claim_record(claim: &PersistentVolumeClaim) -> Record {
     }
 }
 
+/// True for a claim of an object's, left behind by it, that has never had a volume and is to have no data from
+/// elsewhere: nothing can be on it. In doubt it is false, also where nothing says whose it is.
+pub fn is_never_bound(claim: &PersistentVolumeClaim) -> bool {
+    let phase = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    let is_ours = claim
+        .metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|all| all.contains_key(ANNOTATION_OWNER_UID));
+    let is_empty = claim.spec.as_ref().is_some_and(|spec| {
+        spec.volume_name.as_deref().unwrap_or_default().is_empty()
+            && spec.data_source.is_none()
+            && spec.data_source_ref.is_none()
+    });
+    let goes = claim.metadata.deletion_timestamp.is_some();
+    phase == Some("Pending") && is_ours && is_empty && !goes
+}
+
 fn claim_labels(v: &Validated) -> BTreeMap<String, String> {
     let mut labels = metadata::common_labels(&v.name);
     labels.extend(metadata::selector_labels(v));

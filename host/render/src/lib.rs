@@ -20,7 +20,8 @@ mod users;
 pub mod versions;
 
 pub use claims::{
-    ClaimFate, ClaimSize, build_claim, build_claim_patch, claim_record, claim_size, goes_with, is_temporary,
+    ClaimFate, ClaimSize, build_claim, build_claim_patch, claim_record, claim_size, goes_with,
+    is_never_bound, is_temporary,
 };
 pub use config_map::{CONFIG_KEY, build_config_map};
 pub use context::{Context, LiveStatefulSet};

@@ -5,51 +5,126 @@ use std::collections::BTreeMap;
 use hera_api::{Engine, ServerVersion};
 use thiserror::Error;
 
-/// Engine and version to image, from the operator's ConfigMap.
+/// Engine and version to image, from the operator's ConfigMaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
-    entries: Vec<(Engine, ServerVersion, String)>,
+    entries: Vec<(Engine, ServerVersion, Entry)>,
+}
+
+/// What is said of a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Entry {
+    Image(String),
+    /// ConfigMaps that each say something, sorted: neither is taken.
+    Disputed(Vec<String>),
 }
 
 /// A catalog that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "catalog key {0:?} is none: write engine-version, as in redis-7.2 or valkey-8.1.1, with an image as its value"
+    "key {key:?} of the ConfigMap {map} is none of a catalog: write engine-version, as in redis-7.2 or \
+     valkey-8.1.1, with an image as its value"
 )]
-pub struct CatalogError(pub String);
+pub struct CatalogError {
+    /// The ConfigMap.
+    pub map: String,
+    /// Its key.
+    pub key: String,
+}
 
 /// A version for which the catalog has no image.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "there is no image for {engine} {version}: use one of {}, or set spec.image",
-    if known.is_empty() { "(none is known)".to_owned() } else { known.join(", ") }
-)]
-pub struct UnknownVersion {
-    /// The engine.
-    pub engine: Engine,
-    /// The version as the spec writes it.
-    pub version: String,
-    /// Versions of this engine that the catalog has, oldest first.
-    pub known: Vec<String>,
+pub enum NoImage {
+    /// It does not know the version.
+    #[error(
+        "there is no image for {engine} {version}: use one of {}, or set spec.image",
+        if known.is_empty() { "(none is known)".to_owned() } else { known.join(", ") }
+    )]
+    UnknownVersion {
+        /// The engine.
+        engine: Engine,
+        /// The version as the spec writes it.
+        version: String,
+        /// Versions of this engine that the catalog has, oldest first.
+        known: Vec<String>,
+    },
+    /// Two ConfigMaps of overrides say something about the version.
+    #[error(
+        "the ConfigMaps {} override {engine}-{version} both, so neither counts: take the key out of one of them",
+        maps.join(" and ")
+    )]
+    Disputed {
+        /// The engine.
+        engine: Engine,
+        /// The version of their keys.
+        version: String,
+        /// Their names, sorted.
+        maps: Vec<String>,
+    },
 }
 
+/// What ConfigMaps say of a version.
+type Said<'a> = (Engine, ServerVersion, Vec<(&'a String, Entry)>);
+
 impl Catalog {
-    /// Reads the data of the ConfigMap.
+    /// Reads the data of the ConfigMap called `map`.
     ///
     /// # Errors
     ///
     /// A key that is none, or one without an image; naming it.
-    pub fn parse(data: &BTreeMap<String, String>) -> Result<Self, CatalogError> {
+    pub fn parse(map: &str, data: &BTreeMap<String, String>) -> Result<Self, CatalogError> {
         let mut entries = Vec::with_capacity(data.len());
         for (key, image) in data {
             let image = image.trim();
             let (engine, version) = parse_key(key)
                 .filter(|_| !image.is_empty() && !image.contains(char::is_whitespace))
-                .ok_or_else(|| CatalogError(key.clone()))?;
-            entries.push((engine, version, image.to_owned()));
+                .ok_or_else(|| CatalogError {
+                    map: map.to_owned(),
+                    key: key.clone(),
+                })?;
+            entries.push((engine, version, Entry::Image(image.to_owned())));
         }
+        Ok(Self::sorted(entries))
+    }
+
+    fn sorted(mut entries: Vec<(Engine, ServerVersion, Entry)>) -> Self {
         entries.sort_by_key(|(engine, version, _)| (*engine, version.sort_key()));
-        Ok(Self { entries })
+        Self { entries }
+    }
+
+    /// The same catalog, with what ConfigMaps of overrides, by name, say in place of its own entries. Of
+    /// a key that two of them have neither counts, and the catalog's own does not either: somebody wanted
+    /// another image.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::parse`].
+    pub fn with_overrides(
+        self,
+        overrides: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Result<Self, CatalogError> {
+        let mut said: Vec<Said<'_>> = Vec::new();
+        for (map, data) in overrides {
+            for (engine, version, entry) in Self::parse(map, data)?.entries {
+                let mut known = said.iter_mut();
+                match known.find(|(e, v, _)| (*e, *v) == (engine, version)) {
+                    Some((_, _, others)) => others.push((map, entry)),
+                    None => said.push((engine, version, vec![(map, entry)])),
+                }
+            }
+        }
+        let mut entries = self.entries;
+        entries.retain(|(engine, version, _)| {
+            !said.iter().any(|(e, v, _)| (e, v) == (engine, version))
+        });
+        entries.extend(said.into_iter().map(|(engine, version, mut said)| {
+            let entry = match said.len() {
+                1 => said.remove(0).1,
+                _ => Entry::Disputed(said.into_iter().map(|(map, _)| map.clone()).collect()),
+            };
+            (engine, version, entry)
+        }));
+        Ok(Self::sorted(entries))
     }
 
     /// The image for a version, and the version of its entry: the one that is written the same, else
@@ -62,17 +137,24 @@ impl Catalog {
         &self,
         engine: Engine,
         version: ServerVersion,
-    ) -> Result<(&str, ServerVersion), UnknownVersion> {
+    ) -> Result<(&str, ServerVersion), NoImage> {
         let of_engine = || self.entries.iter().filter(move |(e, _, _)| *e == engine);
-        of_engine()
+        let found = of_engine()
             .find(|(_, known, _)| *known == version)
-            .or_else(|| of_engine().rfind(|(_, known, _)| version.covers(*known)))
-            .map(|(_, known, image)| (image.as_str(), *known))
-            .ok_or_else(|| UnknownVersion {
+            .or_else(|| of_engine().rfind(|(_, known, _)| version.covers(*known)));
+        match found {
+            Some((_, known, Entry::Image(image))) => Ok((image.as_str(), *known)),
+            Some((_, known, Entry::Disputed(maps))) => Err(NoImage::Disputed {
+                engine,
+                version: known.to_string(),
+                maps: maps.clone(),
+            }),
+            None => Err(NoImage::UnknownVersion {
                 engine,
                 version: version.to_string(),
                 known: of_engine().map(|(_, known, _)| known.to_string()).collect(),
-            })
+            }),
+        }
     }
 }
 
@@ -221,6 +303,7 @@ mod tests {
 
     fn catalog(keys: &[&str]) -> Catalog {
         Catalog::parse(
+            "hera-catalog",
             &keys
                 .iter()
                 .map(|key| ((*key).to_owned(), format!("image/{key}")))
@@ -289,11 +372,59 @@ mod tests {
             ("redis-7.2", "a b"),
         ] {
             let data = BTreeMap::from([(key.to_owned(), image.to_owned())]);
+            let expected = CatalogError {
+                map: "m".to_owned(),
+                key: key.to_owned(),
+            };
+            assert_eq!(Catalog::parse("m", &data), Err(expected), "{key}");
+        }
+    }
+
+    fn overridden(maps: &[(&str, &[(&str, &str)])]) -> Catalog {
+        let text = |text: &str| text.to_owned();
+        let data = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs.map(|(key, image)| (text(key), text(image))).collect()
+        };
+        let maps = maps.iter().map(|(map, pairs)| (text(map), data(pairs)));
+        let known = catalog(&["redis-7.2", "redis-8.0"]);
+        known.with_overrides(&maps.collect()).unwrap()
+    }
+
+    #[test]
+    fn an_override_takes_the_place_of_an_entry_or_adds_one() {
+        let digest = "registry:5000/redis@sha256:0123";
+        let known = overridden(&[("mine", &[("redis-7.2", digest), ("redis-7.4", "new")])]);
+        let image = |version: &str| {
+            let found = known.resolve(Engine::Redis, version.parse().unwrap());
+            found.map(|(image, _)| image.to_owned())
+        };
+        assert_eq!(image("7.2").as_deref(), Ok(digest));
+        assert_eq!(image("7").as_deref(), Ok("new"));
+        assert_eq!(image("8.0").as_deref(), Ok("image/redis-8.0"));
+    }
+
+    #[test]
+    fn of_a_key_that_two_override_neither_is_taken_and_other_keys_are() {
+        let known = overridden(&[
+            ("a", &[("redis-7.2", "one"), ("redis-8.0", "eight")]),
+            ("b", &[("redis-7.2", "other")]),
+        ]);
+        let resolve = |version: &str| known.resolve(Engine::Redis, version.parse().unwrap());
+        for version in ["7.2", "7"] {
             assert_eq!(
-                Catalog::parse(&data),
-                Err(CatalogError(key.to_owned())),
-                "{key}"
+                resolve(version).unwrap_err().to_string(),
+                "the ConfigMaps a and b override redis-7.2 both, so neither counts: take the key out of one of them"
             );
         }
+        assert_eq!(resolve("8").unwrap().0, "eight");
+    }
+
+    #[test]
+    fn an_override_with_a_mistake_names_its_config_map() {
+        let data = BTreeMap::from([("redis7.2".to_owned(), "a".to_owned())]);
+        let maps = BTreeMap::from([("mine".to_owned(), data)]);
+        let error = Catalog::default().with_overrides(&maps).unwrap_err();
+        assert!(error.to_string().contains("ConfigMap mine"), "{error}");
     }
 }

@@ -15,7 +15,7 @@ use hera_render::{
     AddressFamily, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner, PodEndpoint, build_claim,
     build_claim_patch, build_client_service, build_disruption_budget, build_endpoint_slice,
     build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, goes_with,
-    pod_revision, pod_selector, selector_labels, server_config, template_revision,
+    is_never_bound, pod_revision, pod_selector, selector_labels, server_config, template_revision,
 };
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PodTemplateSpec};
@@ -245,6 +245,39 @@ fn only_the_claim_of_a_temporary_pod_goes_with_its_pod() {
 }
 
 #[test]
+fn only_a_claim_of_ours_that_never_had_a_volume_holds_nothing() {
+    let holds_nothing = |part: &str, field: &str, value: Value| {
+        let mut claim = json!({
+            "metadata": {"name": "data-my-redis-0", "annotations": {"cache.hera.io/owner-uid": "uid"}},
+            "spec": {"storageClassName": "nowhere"}, "status": {"phase": "Pending"},
+        });
+        claim[part][field] = value;
+        is_never_bound(&serde_json::from_value(claim).unwrap())
+    };
+    assert!(holds_nothing("spec", "volumeName", json!("")));
+    let source = json!({"kind": "VolumeSnapshot", "name": "old"});
+    for (part, field, value) in [
+        ("spec", "volumeName", json!("pv")),
+        ("status", "phase", json!("Bound")),
+        ("status", "phase", json!("Lost")),
+        ("status", "phase", Value::Null),
+        ("spec", "dataSource", source.clone()),
+        ("spec", "dataSourceRef", source),
+        ("metadata", "annotations", Value::Null),
+        (
+            "metadata",
+            "deletionTimestamp",
+            json!("2026-01-01T00:00:00Z"),
+        ),
+    ] {
+        assert!(
+            !holds_nothing(part, field, value.clone()),
+            "{field}: {value}"
+        );
+    }
+}
+
+#[test]
 fn without_a_volume_there_is_no_claim() {
     let v = validated(include_str!("specs/memory-only.yaml"));
     assert_eq!(build_claim(&v, &context(&v), 1, []), None);
@@ -439,7 +472,7 @@ fn without_snapshots_the_servers_own_save_points_are_off() {
 fn the_catalog_that_is_shipped_has_an_image_for_the_sample() {
     let map: ConfigMap =
         serde_saphyr::from_str(include_str!("../../../deploy/manager/20-catalog.yaml")).unwrap();
-    let catalog = Catalog::parse(&map.data.unwrap()).unwrap();
+    let catalog = Catalog::parse("hera-catalog", &map.data.unwrap()).unwrap();
     let v = validated(&sample());
     assert_eq!(
         catalog.resolve(v.engine, v.version).map(|(image, _)| image),

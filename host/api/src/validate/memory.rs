@@ -21,6 +21,32 @@ pub struct Memory {
     pub limit: Option<u64>,
     /// What the server may fill with data.
     pub maxmemory: Maxmemory,
+    /// Share of the limit, in percent, that it may fill; none where `config` says how much.
+    share: Option<u64>,
+}
+
+impl Memory {
+    /// The same for containers that have a limit of their own, in bytes, where the spec has none: a
+    /// LimitRange of the namespace gives it to pods that are made.
+    #[must_use]
+    pub fn within(self, limit: Option<u64>) -> Self {
+        let (None, Some(limit)) = (self.limit, limit) else {
+            return self;
+        };
+        Self {
+            limit: Some(limit),
+            maxmemory: match self.share {
+                Some(percent) => Maxmemory::Derived(part(limit, percent)),
+                None => self.maxmemory,
+            },
+            ..self
+        }
+    }
+}
+
+/// Divided first and last, so that no limit overflows and none loses a byte.
+fn part(limit: u64, percent: u64) -> u64 {
+    limit / 100 * percent + limit % 100 * percent / 100
 }
 
 /// What the server may fill with data.
@@ -94,6 +120,10 @@ pub(super) fn resolve(
     let configured = config
         .get("maxmemory")
         .and_then(|text| problems.take("spec.config.maxmemory", parse_memory_size(text)));
+    let percent = match forks {
+        true => PERCENT_WITH_FORKS,
+        false => PERCENT_WITHOUT_FORKS,
+    };
     let maxmemory = match (configured, limit) {
         (Some(0), _) | (None, None) => Maxmemory::Unset,
         (Some(bytes), Some(limit)) if bytes >= limit => {
@@ -105,17 +135,13 @@ pub(super) fn resolve(
             Maxmemory::Unset
         }
         (Some(bytes), _) => Maxmemory::Configured(bytes),
-        (None, Some(limit)) => {
-            let percent = if forks {
-                PERCENT_WITH_FORKS
-            } else {
-                PERCENT_WITHOUT_FORKS
-            };
-            // Divided first and last, so that no limit overflows and none loses a byte.
-            Maxmemory::Derived(limit / 100 * percent + limit % 100 * percent / 100)
-        }
+        (None, Some(limit)) => Maxmemory::Derived(part(limit, percent)),
     };
-    Memory { limit, maxmemory }
+    Memory {
+        limit,
+        maxmemory,
+        share: (!config.contains_key("maxmemory")).then_some(percent),
+    }
 }
 
 fn check_quantities(resources: &Resources, problems: &mut Problems) {

@@ -31,13 +31,8 @@ fn the_shortest_spec_keeps_its_data_and_has_no_maxmemory() {
         v.persistence.volume.as_ref().map(|volume| volume.bytes),
         Some(1 << 30)
     );
-    assert_eq!(
-        v.memory,
-        Memory {
-            limit: None,
-            maxmemory: Maxmemory::Unset
-        }
-    );
+    assert_eq!(v.memory.limit, None);
+    assert_eq!(v.memory.maxmemory, Maxmemory::Unset);
 }
 
 #[test]
@@ -125,6 +120,28 @@ fn maxmemory_leaves_room_for_a_fork_where_there_is_one() {
     assert_eq!(maxmemory(2, "Off"), Maxmemory::Derived(700_000_000));
     // A temporary replica copies the data.
     assert_eq!(maxmemory(1, "Auto"), Maxmemory::Derived(700_000_000));
+}
+
+#[test]
+fn a_limit_that_the_containers_have_counts_as_one_of_the_spec() {
+    let gib = Some(1 << 30);
+    let within = |spec| good(spec).memory.within(gib);
+    let of_spec = good(json!({"resources": {"limits": {"memory": "1Gi"}}})).memory;
+    assert_eq!(within(json!({})), of_spec);
+    assert_eq!(
+        good(json!({})).memory.within(None).maxmemory,
+        Maxmemory::Unset
+    );
+    // What the spec says wins.
+    let own = json!({"resources": {"limits": {"memory": "2Gi"}}});
+    assert_eq!(within(own.clone()), good(own).memory);
+    let configured = within(json!({"config": {"maxmemory": "100mb"}}));
+    assert_eq!(configured.maxmemory, Maxmemory::Configured(100 << 20));
+    let unbounded = within(json!({"config": {"maxmemory": "0"}}));
+    assert_eq!(
+        (unbounded.maxmemory, unbounded.limit),
+        (Maxmemory::Unset, gib)
+    );
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub struct AclUser {
 }
 
 /// All users of one object, as pushed to agents and kept in a Secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AclSet {
     /// The object's uid: a revision is comparable only within one object.

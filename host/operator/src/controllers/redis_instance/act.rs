@@ -8,7 +8,7 @@ use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
 use hera_core::instance::{
     Change, ChangeKind, Claim, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step, Target,
 };
-use hera_kube::Severity;
+use hera_kube::{ApplyError, Refusal, Severity};
 use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -97,6 +97,7 @@ async fn steps(
 ) -> Result<(), PassError> {
     let shared = material.site.shared;
     let mut failures = Failures::default();
+    let mut moved = false;
     for planned in &plan.steps {
         if failures.hold_back(&planned.step) {
             continue;
@@ -114,8 +115,12 @@ async fn steps(
         if let Some(change) = change(planned, started, done.as_ref().err()) {
             shared.looks.moved(&material.site.instance(), change);
         }
+        if let Some(refusal) = done.as_ref().err().and_then(PassError::refusal) {
+            material.site.refusals.note(refusal);
+        }
         match done {
             Ok(note) => {
+                moved |= moves(&planned.step);
                 shared.metrics.steps.with_label_values(&[name]).inc();
                 notes.extend(note);
             }
@@ -128,7 +133,7 @@ async fn steps(
             }
         }
     }
-    failures.first.map_or(Ok(()), Err)
+    failures.ended(moved)
 }
 
 /// What failed so far in a plan.
@@ -150,6 +155,18 @@ impl Failures {
         // After it nobody goes by what was seen before.
         if self.first.is_none() || matches!(error, PassError::Midway(_)) {
             self.first = Some(error);
+        }
+    }
+
+    /// What is told of them. A pass goes on after what the API server refuses, but not by what it saw
+    /// before roles changed.
+    fn ended(self, moved: bool) -> Result<(), PassError> {
+        match self.first {
+            None => Ok(()),
+            Some(error) if moved && error.refusal().is_some() => {
+                Err(PassError::Midway(Box::new(error)))
+            }
+            Some(error) => Err(error),
         }
     }
 
@@ -180,14 +197,22 @@ fn count(step: &Step, done: bool, site: &Site<'_>) {
 /// What a step failed of, where it changes who leads: unless the primary is known to serve on, that is to
 /// be seen anew.
 fn midway(step: &Step, error: PassError) -> PassError {
-    let moves = matches!(
-        step,
-        Step::Promote { .. } | Step::HandOver { .. } | Step::Fence { .. } | Step::Leave(_)
-    );
     match error {
-        PassError::Agent(_) if moves => PassError::Midway(Box::new(error)),
+        PassError::Agent(_) if moves(step) => PassError::Midway(Box::new(error)),
+        // Refused before anything moved it is a [`PassError::HandOver`].
+        PassError::Apply(_) if matches!(step, Step::HandOver { .. }) => {
+            PassError::Midway(Box::new(error))
+        }
         error => error,
     }
+}
+
+/// True if a step changes who leads.
+fn moves(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Promote { .. } | Step::HandOver { .. } | Step::Fence { .. } | Step::Leave(_)
+    )
 }
 
 /// The pods that a step has to do with.
@@ -448,8 +473,9 @@ async fn delete_pod(
         }),
         ..DeleteParams::default()
     };
-    match pods.delete(&pod.name, &only_this).await {
-        Ok(_) => Ok(()),
+    let deleted = pods.delete(&pod.name, &only_this);
+    match Refusal::within::<Pod, _>(&pod.name, false, deleted).await {
+        Ok(deleted) => Ok(deleted.map(drop).map_err(ApplyError::from)?),
         Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -496,6 +522,26 @@ mod tests {
         let mut failures = Failures::default();
         failures.note(&Step::SetReplicas { ips: Vec::new() }, PassError::Hung);
         assert!(failures.hold_back(&handover("a", "b")));
+    }
+
+    #[test]
+    fn after_roles_changed_no_refusal_of_the_api_server_lets_a_pass_go_on() {
+        let refused = || {
+            let mut failures = Failures::default();
+            let refusal = ApplyError::Refused(Refusal {
+                kind: "EndpointSlice".to_owned(),
+                name: "cache".to_owned(),
+                words: "denied".to_owned(),
+                missing: false,
+            });
+            failures.note(&Step::SetReplicas { ips: Vec::new() }, refusal.into());
+            failures
+        };
+        assert!(matches!(
+            refused().ended(true),
+            Err(PassError::Midway(error)) if error.refusal().is_some()
+        ));
+        assert!(matches!(refused().ended(false), Err(PassError::Apply(_))));
     }
 
     #[test]

@@ -11,11 +11,11 @@ use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::instance::{
     Member, Observation, Permit, RevisionView, Wanted, WantedStorage, told, verdict,
 };
-use hera_kube::ApplyError;
 use hera_render::{Context, pod_revision, server_config};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource as _;
 
+use super::children::Children;
 use super::heal::changes_roles;
 use super::observe::{self, Live};
 use super::pass::{live_pods, write_status};
@@ -75,29 +75,36 @@ impl Pass<'_> {
             first_revision,
         };
         let decision = self.decide_users(&passwords, &before).await?;
-        let acl = match &decision {
+        let mut acl = match &decision {
             Some(decision) => decision.set.clone(),
             None => users::undecided(v, &ctx.uid, &passwords, &before),
         };
         let at_agent = highest(&seen, |status| status.config.revision);
-        let wanted = server_config::build(v, ctx);
-        let lacks_memory = children::lacks_memory(live, v, ctx, seen.primary().is_some());
-        let config = children::next_config(live, wanted, lacks_memory, at_agent, first_revision);
+        let memory = v.memory.within(children::containers_limit(live));
+        let served = Validated {
+            memory,
+            ..v.clone()
+        };
+        let wanted = server_config::build(&served, ctx);
+        let lacks_memory = children::lacks_memory(live, &served, ctx, seen.primary().is_some());
+        let mut config =
+            children::next_config(live, wanted, lacks_memory, at_agent, first_revision);
 
         let mut growth_refused = None;
         if !v.paused {
-            let applied = self
+            let children = self
                 .apply_children(authority, &config, &acl, &passwords, &app)
-                .await;
-            match applied {
-                Ok(claim_refused) => growth_refused = claim_refused,
-                Err(PassError::Apply(ApplyError::Taken(words))) => {
-                    refused = Some((ready::NAME_TAKEN, words));
-                }
-                Err(PassError::Apply(ApplyError::Refused(words))) => {
-                    refused = Some((degraded::APPLY_FAILED, words));
-                }
-                Err(error) => return Err(error),
+                .await?;
+            if let Some(words) = children.taken {
+                refused = Some((ready::NAME_TAKEN, words));
+            }
+            growth_refused = children.growth_refused;
+            // Agents are told what is written down: with another each pass would tell them anew.
+            if !children.config {
+                config = children::known_config(live, &ctx.uid).unwrap_or_default();
+            }
+            if !children.users {
+                acl = known.clone().unwrap_or_default();
             }
         }
 
@@ -150,8 +157,13 @@ impl Pass<'_> {
             way: Some(&self.way),
             no_pod: observe::why_no_pod(&shared.client, live).await,
             policy: decision.as_ref().map(|decision| &decision.made),
+            memory: Some(memory),
+            refusals: site.refusals.all(),
         };
         write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
+        if !found.refusals.is_empty() {
+            return Err(PassError::Refused(found.refusals));
+        }
         carried_out?;
         let undecided = decision.is_none() && site.primary().is_some() && !v.paused;
         let again = decision.and_then(|decision| decision.made.again_unix_ms);
@@ -205,7 +217,7 @@ impl Pass<'_> {
         acl: &AclSet,
         passwords: &Passwords,
         app: &hera_render::AppCredentials,
-    ) -> Result<Option<String>, PassError> {
+    ) -> Result<Children, PassError> {
         let Self { site, v, ctx, .. } = *self;
         let Site { shared, live, .. } = *site;
         let known = live.tls.as_ref().and_then(children::known_tls);
@@ -228,7 +240,8 @@ impl Pass<'_> {
             tls: &tls,
             going_claims: &self.going_claims,
         };
-        Ok(children::apply(shared, &inputs, live).await?)
+        let applied = children::apply(shared, &inputs, live, &site.refusals);
+        Ok(Box::pin(applied).await?)
     }
 }
 

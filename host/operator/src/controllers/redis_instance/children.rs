@@ -2,24 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hera_api::meta::ANNOTATION_REVISION;
+use futures::future::BoxFuture;
+use hera_api::meta::{ANNOTATION_REVISION, KEY_PASSWORD};
 use hera_api::validate::Validated;
 use hera_core::acl::AclSet;
 use hera_core::agent::ServerConfig;
-use hera_kube::ApplyError;
+use hera_kube::{Applied, ApplyError};
 use hera_render::{
-    ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, Context, LiveStatefulSet, SystemPasswords,
-    TlsFiles, build_acl_secret, build_app_secret, build_claim, build_claim_patch,
-    build_client_service, build_config_map, build_disruption_budget, build_headless_service,
-    build_replicas_service, build_stateful_set, build_system_secret, build_tls_secret, goes_with,
-    pod_revision, server_config,
+    ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet,
+    OPERATOR_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
+    build_claim, build_claim_patch, build_client_service, build_config_map,
+    build_disruption_budget, build_headless_service, build_replicas_service, build_stateful_set,
+    build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
 };
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
-use kube::api::{Api, PostParams};
 
 use super::observe::{Live, memory_limit};
+use super::refusals::Refusals;
 use crate::shared::Shared;
 
 /// What the children are made from.
@@ -37,119 +38,225 @@ pub struct Inputs<'a> {
     pub going_claims: &'a BTreeSet<u32>,
 }
 
-/// Applies them: what a pod mounts first, the StatefulSet last. Answers the API server's words if it
-/// does not let the volume grow: that holds back nothing else.
+/// How far the children are as the spec wants them.
+#[derive(Debug, Default)]
+pub struct Children {
+    /// The configuration is written down, so agents may be told.
+    pub config: bool,
+    /// The users are.
+    pub users: bool,
+    /// A child's name is taken by an object of somebody else's: which.
+    pub taken: Option<String>,
+    /// The API server's words, if it does not let a volume grow.
+    pub growth_refused: Option<String>,
+    /// What a pod mounts beside its users is there.
+    mounts: bool,
+    /// Users may be written down: their passwords are.
+    passwords: bool,
+    /// The first ordinal whose claim the API server refuses.
+    lacking: Option<u32>,
+}
+
+impl Children {
+    /// Whether a child is as it is wanted.
+    fn take(
+        &mut self,
+        refusals: &Refusals,
+        written: Result<Applied, ApplyError>,
+    ) -> Result<bool, ApplyError> {
+        match written {
+            Err(ApplyError::Taken(words)) => {
+                self.taken.get_or_insert(words);
+                Ok(false)
+            }
+            other => refusals.take(other),
+        }
+    }
+}
+
+/// Applies them: what a pod mounts first, the StatefulSet last. What the API server refuses is noted in
+/// `refusals`, and holds back only what depends on it.
 ///
 /// # Errors
-/// The first that could not be applied; the next pass goes on from there.
+/// What is not about one child; the next pass goes on from there.
 pub async fn apply(
     shared: &Shared,
     inputs: &Inputs<'_>,
     live: &Live,
-) -> Result<Option<String>, ApplyError> {
-    let Inputs {
-        v,
-        ctx,
-        annotations,
-        config,
-        acl,
-        app,
-        system,
-        tls,
-        going_claims: _,
-    } = *inputs;
-    let (applier, namespace) = (&shared.applier, ctx.namespace.as_str());
-    // What is made from what was read must not undo what somebody wrote since.
-    let uid = ctx.uid.as_str();
-    let system = build_system_secret(v, ctx, system);
-    applier
-        .apply_over(namespace, uid, &system, live.system.as_ref())
-        .await?;
-    applier
-        .apply(namespace, uid, &build_tls_secret(v, ctx, tls))
-        .await?;
-    if let Some(app) = app {
-        let app = build_app_secret(v, ctx, app);
-        applier
-            .apply_over(namespace, uid, &app, live.app.as_ref())
-            .await?;
+    refusals: &Refusals,
+) -> Result<Children, ApplyError> {
+    let Inputs { v, ctx, acl, .. } = *inputs;
+    let (applier, namespace, uid) = (&shared.applier, ctx.namespace.as_str(), ctx.uid.as_str());
+    let mut children = boxed(apply_first(shared, inputs, live, refusals)).await?;
+    if children.passwords {
+        let users = build_acl_secret(v, ctx, acl)?;
+        let applied = applier.apply_over(namespace, uid, &users, live.acl.as_ref());
+        children.users = children.take(refusals, applied.await)?;
     }
-    let users = build_acl_secret(v, ctx, acl)?;
-    applier
-        .apply_over(namespace, uid, &users, live.acl.as_ref())
-        .await?;
-    let mut map = build_config_map(v, ctx)?;
-    let text = serde_json::to_string_pretty(config)?;
+    // The kubelet looks again for what a pod mounts only after minutes.
+    let complete = children.mounts && children.users && children.taken.is_none();
+    if complete || live.stateful_set.is_some() {
+        let ctx = Context {
+            replicas: with_claims(ctx.replicas, children.lacking, live),
+            ..ctx.clone()
+        };
+        let mut set = build_stateful_set(v, &ctx);
+        set.annotations_mut().extend(inputs.annotations.clone());
+        let applied = applier.apply(namespace, uid, &set).await;
+        children.take(refusals, applied)?;
+    }
+    children.growth_refused = grow_claims(shared, inputs, live, refusals).await?;
+    Ok(children)
+}
+
+/// So many at once would be too much for a stack.
+fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+    Box::pin(work)
+}
+
+/// What does not depend on another child; at once, as each may wait for an admission webhook that does
+/// not answer.
+async fn apply_first(
+    shared: &Shared,
+    inputs: &Inputs<'_>,
+    live: &Live,
+    refusals: &Refusals,
+) -> Result<Children, ApplyError> {
+    let Inputs { v, ctx, .. } = *inputs;
+    let (applier, namespace, uid) = (&shared.applier, ctx.namespace.as_str(), ctx.uid.as_str());
+    // What is made from what was read must not undo what somebody wrote since.
+    let system = build_system_secret(v, ctx, inputs.system);
+    let app = inputs.app.map(|app| build_app_secret(v, ctx, app));
+    let app = async {
+        match &app {
+            Some(app) => {
+                let applied = applier.apply_over(namespace, uid, app, live.app.as_ref());
+                applied.await
+            }
+            None => Ok(Applied::Unchanged),
+        }
+    };
+    let tls = build_tls_secret(v, ctx, inputs.tls);
+    let map = config_map(inputs)?;
+    let headless = build_headless_service(v, ctx);
+    let client = build_client_service(v, ctx);
+    let replicas = build_replicas_service(v, ctx);
+    let (system, app, tls, map, headless, client, replicas, budget, lacking) = tokio::join!(
+        boxed(applier.apply_over(namespace, uid, &system, live.system.as_ref())),
+        boxed(app),
+        boxed(applier.apply(namespace, uid, &tls)),
+        boxed(applier.apply_over(namespace, uid, &map, live.config.as_ref())),
+        boxed(applier.apply(namespace, uid, &headless)),
+        boxed(applier.apply(namespace, uid, &client)),
+        boxed(applier.apply(namespace, uid, &replicas)),
+        boxed(apply_budget(shared, inputs)),
+        boxed(apply_claims(shared, inputs, live, refusals)),
+    );
+    let mut children = Children::default();
+    let system = children.take(refusals, system)?;
+    let app = children.take(refusals, app)?;
+    children.passwords = children.taken.is_none()
+        && (system || knows_operator(live, inputs.system))
+        && (app || inputs.app.is_none_or(|app| knows_app(live, app)));
+    let tls = children.take(refusals, tls)?;
+    children.config = children.take(refusals, map)?;
+    children.mounts = tls && children.config;
+    for written in [headless, client, replicas, budget] {
+        children.take(refusals, written)?;
+    }
+    children.lacking = lacking?;
+    Ok(children)
+}
+
+/// Nobody could log in with a password that is written down nowhere, and the next pass would make another.
+fn knows_operator(live: &Live, system: &SystemPasswords) -> bool {
+    holds(
+        live.system.as_ref(),
+        OPERATOR_PASSWORD_KEY,
+        &system.operator,
+    )
+}
+
+fn knows_app(live: &Live, app: &AppCredentials) -> bool {
+    holds(live.app.as_ref(), KEY_PASSWORD, &app.password)
+}
+
+fn holds(secret: Option<&Secret>, key: &str, text: &str) -> bool {
+    let data = secret.and_then(|secret| secret.data.as_ref());
+    data.and_then(|data| data.get(key))
+        .is_some_and(|bytes| bytes.0 == text.as_bytes())
+}
+
+fn config_map(inputs: &Inputs<'_>) -> Result<ConfigMap, ApplyError> {
+    let mut map = build_config_map(inputs.v, inputs.ctx)?;
+    let text = serde_json::to_string_pretty(inputs.config)?;
     map.data
         .get_or_insert_default()
         .insert(CONFIG_KEY.to_owned(), text);
-    applier
-        .apply_over(namespace, uid, &map, live.config.as_ref())
-        .await?;
-    applier
-        .apply(namespace, &ctx.uid, &build_headless_service(v, ctx))
-        .await?;
-    applier
-        .apply(namespace, &ctx.uid, &build_client_service(v, ctx))
-        .await?;
-    applier
-        .apply(namespace, &ctx.uid, &build_replicas_service(v, ctx))
-        .await?;
-    apply_budget(shared, inputs).await?;
-    apply_claims(shared, inputs, live).await?;
-    let mut set = build_stateful_set(v, ctx);
-    set.annotations_mut().extend(annotations.clone());
-    applier.apply(namespace, &ctx.uid, &set).await?;
-    grow_claims(shared, inputs, live).await
+    Ok(map)
 }
 
 /// A single pod has no budget: it would keep its node from being drained.
-async fn apply_budget(shared: &Shared, inputs: &Inputs<'_>) -> Result<(), ApplyError> {
+async fn apply_budget(shared: &Shared, inputs: &Inputs<'_>) -> Result<Applied, ApplyError> {
     let (v, ctx) = (inputs.v, inputs.ctx);
     let name = v.name.disruption_budget();
     match build_disruption_budget(v, ctx) {
         Some(budget) => {
             let applied = shared.applier.apply(&ctx.namespace, &ctx.uid, &budget);
-            applied.await.map(drop)
+            applied.await
         }
         None => {
             let deleted =
                 shared
                     .applier
                     .delete::<PodDisruptionBudget>(&ctx.namespace, &ctx.uid, &name);
-            deleted.await
+            deleted.await.map(|()| Applied::Unchanged)
         }
     }
 }
 
 /// The template of the StatefulSet has the size of the first day; a claim made in advance has that
-/// of today.
-async fn apply_claims(shared: &Shared, inputs: &Inputs<'_>, live: &Live) -> Result<(), ApplyError> {
+/// of today. Answers the first ordinal whose claim is refused.
+async fn apply_claims(
+    shared: &Shared,
+    inputs: &Inputs<'_>,
+    live: &Live,
+    refusals: &Refusals,
+) -> Result<Option<u32>, ApplyError> {
     if live.stateful_set.is_none() {
-        return Ok(());
+        return Ok(None);
     }
-    let claims: Api<PersistentVolumeClaim> =
-        Api::namespaced(shared.client.clone(), &inputs.ctx.namespace);
     for ordinal in 0..inputs.ctx.replicas.max(inputs.v.replicas) {
         if live.claims.contains_key(&ordinal) {
             continue;
         }
         let Some(claim) = build_claim(inputs.v, inputs.ctx, ordinal, live.claims.values()) else {
-            return Ok(());
+            return Ok(None);
         };
-        match claims.create(&PostParams::default(), &claim).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(s)) if s.is_already_exists() => {}
-            Err(error) => return Err(error.into()),
+        let made = shared.applier.create(&inputs.ctx.namespace, &claim).await;
+        if !refusals.take(made)? {
+            return Ok(Some(ordinal));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// How many pods there may be, if the claim of `lacking` is refused: the StatefulSet would make one of the
+/// size of the first day once it is not any more.
+fn with_claims(replicas: u32, lacking: Option<u32>, live: &Live) -> u32 {
+    let spec = live.stateful_set.as_ref().and_then(|set| set.spec.as_ref());
+    let now = spec.and_then(|spec| u32::try_from(spec.replicas?).ok());
+    match lacking {
+        Some(lacking) => replicas.min(lacking.max(now.unwrap_or(0))),
+        None => replicas,
+    }
 }
 
 async fn grow_claims(
     shared: &Shared,
     inputs: &Inputs<'_>,
     live: &Live,
+    refusals: &Refusals,
 ) -> Result<Option<String>, ApplyError> {
     let mut refused = None;
     for (ordinal, claim) in &live.claims {
@@ -165,8 +272,12 @@ async fn grow_claims(
             .patch::<PersistentVolumeClaim>(&inputs.ctx.namespace, &name, claim, patch)
             .await;
         match patched {
-            Err(ApplyError::Refused(words)) => refused = Some(words),
-            other => other.map(drop)?,
+            Err(ApplyError::Refused(refusal))
+                if matches!(claim_size(inputs.v, claim), ClaimSize::Grow(_)) =>
+            {
+                refused = Some(refusal.to_string());
+            }
+            other => drop(refusals.take(other)?),
         }
     }
     Ok(refused)
@@ -205,6 +316,13 @@ pub fn live_stateful_set(live: &Live) -> Option<LiveStatefulSet> {
     Some(LiveStatefulSet { claim_templates })
 }
 
+/// The least memory limit that the container of a server has, in bytes: also where the spec says none, and
+/// a LimitRange gives one to pods that are made.
+pub fn containers_limit(live: &Live) -> Option<u64> {
+    let specs = live.pods.values().filter_map(|pod| pod.spec.as_ref());
+    specs.filter_map(memory_limit).min()
+}
+
 /// True while the container of a server may have less memory than the spec says: one that was made of
 /// another revision, or is to be made of the former one, or that nobody has seen at work yet.
 pub fn lacks_memory(live: &Live, v: &Validated, ctx: &Context, serves: bool) -> bool {
@@ -230,12 +348,7 @@ pub fn next_config(
     at_agent: u64,
     first: u64,
 ) -> ServerConfig {
-    let known = live
-        .config
-        .as_ref()
-        .and_then(|map| map.data.as_ref()?.get(CONFIG_KEY))
-        .and_then(|text| serde_json::from_str::<ServerConfig>(text).ok())
-        .filter(|config| config.owner == wanted.owner);
+    let known = known_config(live, &wanted.owner);
     if let Some(known) = known.as_ref().filter(|_| lacks_memory) {
         server_config::hold_back(&mut wanted, known);
     }
@@ -247,6 +360,14 @@ pub fn next_config(
         None => at_agent.saturating_add(1).max(first),
     };
     wanted
+}
+
+/// The configuration as it was left, if it is this object's.
+pub fn known_config(live: &Live, uid: &str) -> Option<ServerConfig> {
+    let text = live.config.as_ref()?.data.as_ref()?.get(CONFIG_KEY)?;
+    serde_json::from_str::<ServerConfig>(text)
+        .ok()
+        .filter(|config| config.owner == uid)
 }
 
 /// The users as they were left, if they are this object's.

@@ -1,11 +1,26 @@
-//! An instance that is deleted: nobody is left to take over, so no primary waits for that.
+//! An instance that is deleted: nobody is left to take over, so no primary waits for that; and a claim
+//! that never had a volume is of no use to anybody.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hera_api::RedisInstance;
+use hera_api::meta::LABEL_INSTANCE;
+use hera_api::names::InstanceName;
 use hera_core::agent::{Order, Request};
-use kube::api::Api;
-use tracing::{debug, info};
+use hera_render::is_never_bound;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, ListParams, Preconditions};
+use tracing::{debug, info, warn};
 
+use super::observe::by_ordinal;
 use crate::shared::{InstanceRef, Shared};
+
+/// A replica that does not lead yet sees to what is left of an instance if it leads within this.
+const SUCCESSION: Duration = Duration::from_secs(60);
 
 /// Lets the agents of an instance's pods that are asked to end stop at once, if the instance is gone
 /// or going: not in a cache, which may know nothing of it yet. One that cannot be told waits as long
@@ -25,6 +40,91 @@ pub async fn let_go(shared: &Shared, instance: &InstanceRef) {
             Err(error) => debug!(%instance, %error, "a primary still waits for a handover"),
         }
     }
+}
+
+/// Deletes the claims that an instance which is gone left behind and that never had a volume: as a rule their
+/// class does not exist, and an instance of the same name, made anew with another class, would find them
+/// again. They have no owner that would take them along, as it would take those with data.
+pub async fn drop_empty_claims(shared: &Shared, instance: &InstanceRef) {
+    if !comes_to_lead(shared, instance).await || !is_deleted(shared, instance).await {
+        return;
+    }
+    if let Err(error) = drop_claims(shared, instance).await {
+        warn!(%instance, %error, "claims without a volume that it left behind stay");
+    }
+}
+
+/// The one who led may have ended just when the instance did. Waited for once, whatever comes of news.
+async fn comes_to_lead(shared: &Shared, instance: &InstanceRef) -> bool {
+    let mut leadership = shared.leadership.clone();
+    if leadership.term().is_some() {
+        return true;
+    }
+    if !shared.farewells.begin(instance) {
+        return false;
+    }
+    let leads = async {
+        while leadership.term().is_none() {
+            leadership.changed().await;
+        }
+    };
+    let leads = tokio::time::timeout(SUCCESSION, leads).await.is_ok();
+    shared.farewells.end(instance);
+    leads
+}
+
+/// Instances that are gone, while this replica waits whether it comes to lead.
+#[derive(Default)]
+pub struct Farewells(Mutex<HashSet<InstanceRef>>);
+
+impl Farewells {
+    /// False if somebody waits already.
+    fn begin(&self, instance: &InstanceRef) -> bool {
+        self.lock().insert(instance.clone())
+    }
+
+    fn end(&self, instance: &InstanceRef) {
+        self.lock().remove(instance);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<InstanceRef>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn drop_claims(shared: &Shared, instance: &InstanceRef) -> kube::Result<()> {
+    let Ok(name) = InstanceName::new(&instance.name) else {
+        return Ok(());
+    };
+    let namespace = instance.namespace.as_deref().unwrap_or_default();
+    let sets: Api<StatefulSet> = Api::namespaced(shared.client.clone(), namespace);
+    let set = sets.get_metadata_opt(&name.stateful_set()).await?;
+    if set.is_some_and(|set| set.metadata.deletion_timestamp.is_none()) {
+        // It makes them anew, or was left behind on purpose.
+        return Ok(());
+    }
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(shared.client.clone(), namespace);
+    let ours = ListParams::default().labels(&format!("{LABEL_INSTANCE}={name}"));
+    let found = by_ordinal(claims.list(&ours).await?.items, &name.claim(0));
+    for claim in found.values().filter(|claim| is_never_bound(claim)) {
+        // Bound meanwhile, or another of its name: it stays.
+        let only_this = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: claim.uid(),
+                resource_version: claim.resource_version(),
+            }),
+            ..DeleteParams::default()
+        };
+        let claim = claim.name_any();
+        match claims.delete(&claim, &only_this).await {
+            Ok(_) => {
+                info!(%instance, claim, "deleted: it never had a volume, and its instance is gone")
+            }
+            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 async fn is_deleted(shared: &Shared, instance: &InstanceRef) -> bool {

@@ -93,7 +93,13 @@ pub async fn carry_out(
             PassError::Agent(error) if serves_on && !matches!(error, AgentError::OldTerm(_)) => {
                 PassError::HandOver(error.to_string())
             }
-            error => error,
+            error => match error.refusal() {
+                Some(refusal) if serves_on => {
+                    material.site.refusals.note(refusal);
+                    PassError::HandOver(error.to_string())
+                }
+                _ => error,
+            },
         });
     }
     if let Some(paused) = over.paused {

@@ -3,6 +3,7 @@
 
 use hera_core::acl::AclSet;
 use hera_core::instance::{Member, Observation, Plan, Step, Verdict, Wanted, decide, verdict};
+use hera_kube::ApplyError;
 use kube::Resource as _;
 
 use super::site::Site;
@@ -13,7 +14,8 @@ use crate::attempts::Attempts;
 /// Why healing was not done in full.
 pub enum HealError {
     /// The rest of the pass can be carried out all the same: who leads is as it was. What one agent
-    /// refuses, for its volume is full, keeps no revoked right alive on the others.
+    /// refuses, for its volume is full, keeps no revoked right alive on the others; nor does an object
+    /// that the API server refuses.
     GoesOn(PassError),
     /// Everything is to be looked at anew.
     Ends(PassError),
@@ -25,6 +27,8 @@ impl HealError {
         match error {
             PassError::Agent(AgentError::OldTerm(_)) => Self::Ends(error),
             PassError::HandOver(_) => Self::GoesOn(error),
+            // Told in the condition, which only the rest of the pass writes.
+            PassError::Apply(ApplyError::Refused(_)) => Self::GoesOn(error),
             PassError::Agent(_) if somebody_leads => Self::GoesOn(error),
             _ => Self::Ends(error),
         }

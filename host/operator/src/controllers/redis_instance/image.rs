@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 
 use hera_api::conditions::ready as reason;
+use hera_api::meta::LABEL_IMAGE_CATALOG;
 use hera_api::validate::Validated;
 use hera_api::{Engine, RedisInstance, ServerVersion};
-use hera_render::versions::{Catalog, check_change};
+use hera_render::versions::{Catalog, NoImage, check_change};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::Api;
+use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 
 use super::observe::{Live, live_image};
 
 /// ConfigMap of the operator with the images of versions.
 pub const CATALOG: &str = "hera-catalog";
+/// Value of the label of ConfigMaps whose entries take the place of the catalog's, which an upgrade of the
+/// operator applies anew.
+const OVERRIDES: &str = "overrides";
 /// Annotation on the StatefulSet: the wish that its image answers. While the wish is the same the
 /// image stays, whatever the catalog says by now.
 pub const SOURCE_ANNOTATION: &str = "cache.hera.io/image-source";
@@ -94,20 +98,28 @@ async fn from_catalog(
     v: &Validated,
 ) -> kube::Result<Result<(String, ServerVersion), (&'static str, String)>> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let Some(map) = api.get_opt(CATALOG).await? else {
+    let labelled = ListParams::default().labels(&format!("{LABEL_IMAGE_CATALOG}={OVERRIDES}"));
+    let (map, overrides) = tokio::try_join!(api.get_opt(CATALOG), api.list(&labelled))?;
+    let overrides: BTreeMap<_, _> = overrides
+        .into_iter()
+        .map(|map| (map.name_any(), map.data.unwrap_or_default()))
+        .collect();
+    if map.is_none() && overrides.is_empty() {
         let words = format!("the operator's ConfigMap {namespace}/{CATALOG} is missing: apply it");
         return Ok(Err((reason::UNKNOWN_VERSION, words)));
-    };
-    let data: BTreeMap<String, String> = map.data.unwrap_or_default();
-    let unknown = |words: String| (reason::UNKNOWN_VERSION, words);
-    Ok(Catalog::parse(&data)
-        .map_err(|error| unknown(error.to_string()))
-        .and_then(|catalog| {
-            catalog
-                .resolve(v.engine, v.version)
-                .map(|(image, version)| (image.to_owned(), version))
-                .map_err(|error| unknown(error.to_string()))
-        }))
+    }
+    let data = map.and_then(|map| map.data).unwrap_or_default();
+    let catalog = Catalog::parse(CATALOG, &data).and_then(|own| own.with_overrides(&overrides));
+    Ok(match catalog {
+        Ok(catalog) => match catalog.resolve(v.engine, v.version) {
+            Ok((image, version)) => Ok((image.to_owned(), version)),
+            Err(error @ NoImage::Disputed { .. }) => {
+                Err((reason::IMAGE_DISPUTED, error.to_string()))
+            }
+            Err(error) => Err((reason::UNKNOWN_VERSION, error.to_string())),
+        },
+        Err(error) => Err((reason::UNKNOWN_VERSION, error.to_string())),
+    })
 }
 
 /// What last wrote the data, as far as is known.

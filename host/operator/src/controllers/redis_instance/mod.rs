@@ -12,6 +12,7 @@ mod labels;
 mod nodes;
 mod observe;
 mod pass;
+mod refusals;
 mod rights;
 mod site;
 mod status;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
-use hera_kube::{ApplyError, Severity};
+use hera_kube::{ApplyError, Refusal, Severity};
 use kube::api::Api;
 use kube::runtime::controller::{Action, Config, Controller, Error as ControllerError};
 use kube::runtime::watcher;
@@ -37,6 +38,8 @@ use crate::authority::AuthorityError;
 use crate::shared::{Guarded, InstanceRef, Shared};
 use crate::watches;
 
+pub use farewell::Farewells;
+
 const KIND: &str = "redisinstance";
 /// Passes side by side.
 const CONCURRENCY: u16 = 8;
@@ -49,6 +52,9 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Between two passes of a settled object that something is due for, and of one that nobody leads, when they
 /// fail.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// What the API server refuses is tried again after this at the latest: no watch tells that a quota or a
+/// webhook is gone.
+const REFUSED: Duration = Duration::from_secs(5);
 /// A pass that takes longer hangs.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
 
@@ -93,9 +99,24 @@ pub enum PassError {
     /// A step that changes who leads failed in the middle: who does is to be seen anew.
     #[error("{0}")]
     Midway(Box<Self>),
+    /// The API server refuses objects; everything else is carried out, and the status says so.
+    #[error("the API server refuses {} objects, first of all {}", .0.len(), .0.first().map(ToString::to_string).unwrap_or_default())]
+    Refused(Vec<Refusal>),
     /// In a pass that found no primary: the next one comes soon, whatever has failed how often.
     #[error("nobody leads, and {0}")]
     NobodyLeads(Box<Self>),
+}
+
+impl PassError {
+    /// The object that the API server refuses, if that is all.
+    fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Apply(ApplyError::Refused(refusal)) => Some(refusal),
+            Self::Refused(refusals) => refusals.first(),
+            Self::Midway(error) | Self::NobodyLeads(error) => error.refusal(),
+            _ => None,
+        }
+    }
 }
 
 /// What a pass came to.
@@ -233,7 +254,10 @@ fn one(
                 let instance = InstanceRef::new(&gone.name)
                     .within(gone.namespace.as_deref().unwrap_or_default());
                 let shared = pods.clone();
-                tokio::spawn(async move { farewell::let_go(&shared, &instance).await });
+                tokio::spawn(async move {
+                    farewell::let_go(&shared, &instance).await;
+                    farewell::drop_empty_claims(&shared, &instance).await;
+                });
             }
             Err(error) => debug!(%error, "controller"),
         })
@@ -302,6 +326,9 @@ fn on_error(object: Arc<Guarded>, error: &PassError, shared: Arc<Shared>) -> Act
     let mut delay = shared
         .attempts
         .failed(&InstanceRef::from_obj(&object), KIND);
+    if error.refusal().is_some() {
+        delay = delay.min(REFUSED);
+    }
     if matches!(error, PassError::NobodyLeads(_)) {
         delay = delay.min(AT_ONCE);
     }

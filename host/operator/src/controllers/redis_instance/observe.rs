@@ -116,7 +116,7 @@ fn claims_of(client: &Client, namespace: &str) -> Api<PersistentVolumeClaim> {
 }
 
 /// Those that are called as `first`, but for the number at its end.
-fn by_ordinal<K: kube::ResourceExt>(items: Vec<K>, first: &str) -> BTreeMap<u32, K> {
+pub(super) fn by_ordinal<K: kube::ResourceExt>(items: Vec<K>, first: &str) -> BTreeMap<u32, K> {
     let stem = first.trim_end_matches('0');
     let numbered = items.into_iter().filter_map(|item| {
         let ordinal = item.name_any().strip_prefix(stem)?.parse().ok()?;

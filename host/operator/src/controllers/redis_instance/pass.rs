@@ -16,6 +16,7 @@ use tracing::debug;
 use super::carry::{Pass, leaderless, wanted_of};
 use super::heal::HealError;
 use super::observe::{self, Live, template_image};
+use super::refusals::Refusals;
 use super::site::{self, Site};
 use super::way_back::{self, Way};
 use super::written::Notes;
@@ -70,6 +71,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         term,
         handover_failed: false,
         notes: Notes::default(),
+        refusals: Refusals::default(),
     };
     if site.is_too_early() {
         // Nothing is known yet, and nothing is what a restarted operator says then.
@@ -106,7 +108,7 @@ async fn look_after(site: &mut Site<'_>, authority: &Authority) -> Result<Outcom
     let done = carry_on(site, authority, seen).await;
     if let Err(error) = &done
         && failed.is_none()
-        && !matches!(error, PassError::Midway(_))
+        && !matches!(error, PassError::Midway(_) | PassError::Refused(_))
     {
         site.handover_failed |= matches!(error, PassError::HandOver(_));
         let known = children::known_acl(site.live, site.owner.uid);

@@ -19,6 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::observe::{self, Live};
+use super::refusals::Refusals;
 use super::written;
 use crate::groups::boot_millis;
 use crate::shared::{InstanceRef, Shared};
@@ -35,6 +36,8 @@ pub struct Site<'a> {
     pub handover_failed: bool,
     /// What it wrote down itself.
     pub notes: written::Notes,
+    /// What the API server refused in it.
+    pub refusals: Refusals,
 }
 
 /// The data pods: as many as the spec wants, and those that are there beyond, if only with the claim

@@ -7,11 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_api::meta::ANNOTATION_LINEAGE;
 use hera_core::instance::{Claim, MemberList, Record, drop_any};
+use hera_kube::{ApplyError, Refusal};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, TestOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::ResourceExt as _;
+use kube::{Resource, ResourceExt as _};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
@@ -78,24 +79,31 @@ pub async fn write_record(
     }
     let claims: Api<PersistentVolumeClaim> =
         Api::namespaced(site.shared.client.clone(), site.owner.namespace);
-    let patched = claims
-        .patch(claim, &PatchParams::default(), &Patch::Json::<()>(patch))
-        .await;
-    taken(patched, ANNOTATION_LINEAGE)?;
+    let (params, patch) = (PatchParams::default(), Patch::Json::<()>(patch));
+    let write = claims.patch(claim, &params, &patch);
+    written::<PersistentVolumeClaim>(claim, ANNOTATION_LINEAGE, write).await?;
     let mut notes = site.notes.lock();
     notes.on_claims.insert(claim.to_owned(), record.clone());
     Ok(())
 }
 
 /// What somebody wrote meanwhile is not written over.
-fn taken<T>(written: kube::Result<T>, annotation: &'static str) -> Result<(), PassError> {
-    match written {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 422 => {
-            let words = status.message;
-            Err(PassError::WrittenMeanwhile { annotation, words })
+async fn written<K: Resource<DynamicType = ()>>(
+    name: &str,
+    annotation: &'static str,
+    write: impl Future<Output = kube::Result<K>>,
+) -> Result<(), PassError> {
+    let write = async {
+        match write.await {
+            Ok(_) => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 422 => Ok(Some(status.message)),
+            Err(error) => Err(error),
         }
-        Err(error) => Err(error.into()),
+    };
+    let written = Refusal::within::<K, _>(name, false, write).await?;
+    match written.map_err(ApplyError::from)? {
+        None => Ok(()),
+        Some(words) => Err(PassError::WrittenMeanwhile { annotation, words }),
     }
 }
 
@@ -169,10 +177,9 @@ async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Resul
     let sets: Api<StatefulSet> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
     let patch = in_place_of(annotation, known(site, annotation).as_deref(), &text);
     let name = site.owner.name.stateful_set();
-    let written = sets
-        .patch(&name, &PatchParams::default(), &Patch::Json::<()>(patch))
-        .await;
-    taken(written, annotation)?;
+    let (params, patch) = (PatchParams::default(), Patch::Json::<()>(patch));
+    let write = sets.patch(&name, &params, &patch);
+    written::<StatefulSet>(&name, annotation, write).await?;
     site.notes.lock().on_set.insert(annotation, text);
     Ok(())
 }

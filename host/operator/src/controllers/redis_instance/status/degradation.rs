@@ -6,7 +6,7 @@ use hera_api::validate::Maxmemory;
 use hera_core::instance::{Stall, Stranded, Verdict};
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Found, space};
+use super::{Found, refusal, space};
 use crate::controllers::redis_instance::nodes::OUT_OF_SERVICE;
 use crate::controllers::redis_instance::way_back::Way;
 
@@ -18,6 +18,12 @@ pub fn of(
 ) -> (bool, &'static str, String) {
     if let Some((reason, words)) = &found.refused {
         return (true, reason, words.clone());
+    }
+    // As a rule the cause of whatever else there is.
+    if !found.refusals.is_empty() {
+        let reason = degraded::APPLY_FAILED;
+        let words = refusal::say(&found.refusals, last, degraded::TYPE, reason);
+        return (true, reason, words);
     }
     let Some(verdict) = found.verdict else {
         return (false, degraded::AS_EXPECTED, String::new());
@@ -103,13 +109,48 @@ pub fn of(
             "the condition Ready says why".to_owned(),
         );
     }
-    match found.validated.map(|v| v.memory.maxmemory) {
-        Some(Maxmemory::Unset) => (
+    memory(found)
+}
+
+/// What the server may fill, where that is not what the spec makes one think.
+fn memory(found: &Found<'_>) -> (bool, &'static str, String) {
+    let as_expected = (false, degraded::AS_EXPECTED, String::new());
+    let (Some(memory), Some(v)) = (found.memory, found.validated) else {
+        return as_expected;
+    };
+    // Only a LimitRange gives containers a limit that the template of the pod does not have.
+    let from_pods = memory.limit.filter(|_| v.memory.limit.is_none());
+    match (memory.maxmemory, from_pods) {
+        (Maxmemory::Unset, None) => (
             false,
             degraded::MAXMEMORY_UNSET,
             "no memory limit is set, so the server has no maxmemory".to_owned(),
         ),
-        _ => (false, degraded::AS_EXPECTED, String::new()),
+        (Maxmemory::Unset, Some(limit)) => (
+            false,
+            degraded::MAXMEMORY_UNSET,
+            format!(
+                "config.maxmemory is 0, so the server has none, and is killed above the limit of {limit} bytes \
+                 that the pods have, as a rule from a LimitRange"
+            ),
+        ),
+        (Maxmemory::Derived(bytes), Some(limit)) => (
+            false,
+            degraded::MAXMEMORY_FROM_PODS,
+            format!(
+                "the spec has no memory limit; maxmemory is {bytes} bytes, derived from the limit of {limit} \
+                 bytes that the pods have, as a rule from a LimitRange"
+            ),
+        ),
+        (Maxmemory::Configured(bytes), Some(limit)) if bytes >= limit => (
+            true,
+            degraded::MAXMEMORY_ABOVE_LIMIT,
+            format!(
+                "config.maxmemory is {bytes} bytes, and the pods have a limit of {limit}, as a rule from a \
+                 LimitRange: the server would be killed; lower it, or set resources.limits.memory"
+            ),
+        ),
+        _ => as_expected,
     }
 }
 

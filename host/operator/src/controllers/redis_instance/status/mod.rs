@@ -4,17 +4,18 @@ mod degradation;
 mod policy;
 mod progress;
 mod readiness;
+mod refusal;
 mod space;
 
 use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::InstanceName;
-use hera_api::validate::Validated;
+use hera_api::validate::{Memory, Validated};
 use hera_api::{Approval, CopyStatus, Engine, Phase, RedisInstance, RedisInstanceStatus};
 use hera_core::acl::AclAnswer;
 use hera_core::agent::AgentStatus;
 use hera_core::instance::{Choice, Plan, Verdict};
-use hera_kube::merge_conditions;
+use hera_kube::{Refusal, merge_conditions};
 use hera_render::pod_selector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -58,6 +59,10 @@ pub struct Found<'a> {
     pub way: Option<&'a Way>,
     /// Who decides about rights.
     pub policy: Option<&'a Made<AclAnswer>>,
+    /// What the server may use and fill, by the spec and by its containers.
+    pub memory: Option<Memory>,
+    /// Objects that the API server refuses.
+    pub refusals: Vec<Refusal>,
 }
 
 impl<'a> Found<'a> {
@@ -80,6 +85,8 @@ impl<'a> Found<'a> {
             no_pod: None,
             way: None,
             policy: None,
+            memory: None,
+            refusals: Vec::new(),
         }
     }
 
@@ -100,7 +107,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         let message = message.chars().take(MESSAGE_CHARS).collect::<String>();
         condition(type_, truth, reason, message, generation, now)
     };
-    let (is_ready, reason, message) = readiness::of(found);
+    let (is_ready, reason, message) = readiness::of(found, &last);
     let reason_of_ready = reason;
     let ready = say(ready::TYPE, is_ready, reason, message);
     let (is_progressing, reason, message) = progress::of(found, is_ready);

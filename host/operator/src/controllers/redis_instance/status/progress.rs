@@ -28,7 +28,7 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
     if found.hibernates && found.pods == 0 {
         return (false, progressing::SETTLED, quiet());
     }
-    if found.refused.is_some() {
+    if found.refused.is_some() || !found.refusals.is_empty() {
         return (
             false,
             progressing::BLOCKED,

@@ -1,12 +1,14 @@
 //! The condition `Ready`: whether writes are accepted, and what is in the way.
 
+use hera_api::RedisInstanceStatus;
 use hera_api::conditions::{degraded, ready};
 use hera_core::instance::Cause;
+use hera_kube::Refusal;
 
-use super::{Found, space};
+use super::{Found, refusal, space};
 
 /// Truth, reason and words.
-pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
+pub fn of(found: &Found<'_>, last: &RedisInstanceStatus) -> (bool, &'static str, String) {
     let no = |reason: &'static str, words: &str| (false, reason, words.to_owned());
     let Some(verdict) = found.verdict else {
         let (reason, words) = found
@@ -22,7 +24,7 @@ pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
         );
     }
     match &verdict.cause {
-        Cause::NoPod if found.validated.is_none() => {
+        Cause::NoPod if found.validated.is_none() || is_taken(found) => {
             let refused = found.refused.clone();
             let (reason, words) = refused.unwrap_or((ready::CREATING, String::new()));
             (false, reason, words)
@@ -41,7 +43,13 @@ pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
             let (reason, words) = space::not_ready(pod, refused);
             (false, reason, words)
         }
-        Cause::Serving => (true, ready::SERVING, "writes are accepted".to_owned()),
+        Cause::Serving => match refused_on_the_way(found) {
+            Some(refused) => {
+                let words = refusal::say(&[refused], last, ready::TYPE, ready::APPLY_FAILED);
+                (false, ready::APPLY_FAILED, words)
+            }
+            None => (true, ready::SERVING, "writes are accepted".to_owned()),
+        },
         Cause::StorageClassMissing(class) => no(
             ready::STORAGE_CLASS_MISSING,
             &format!(
@@ -50,6 +58,10 @@ pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
         ),
         Cause::NoPod if found.validated.is_some_and(|v| v.paused) => {
             no(ready::PAUSED, "spec.paused is set: nothing is made")
+        }
+        Cause::NoPod if !found.refusals.is_empty() && found.no_pod.is_none() => {
+            let words = refusal::say(&found.refusals, last, ready::TYPE, ready::APPLY_FAILED);
+            (false, ready::APPLY_FAILED, words)
         }
         Cause::NoPod => match &found.no_pod {
             Some(words) => no(ready::CREATING, words),
@@ -76,4 +88,16 @@ pub fn of(found: &Found<'_>) -> (bool, &'static str, String) {
             &format!("the agent does not answer: {words}"),
         ),
     }
+}
+
+/// No pod is made beside an object of somebody else's.
+fn is_taken(found: &Found<'_>) -> bool {
+    let refused = found.refused.as_ref();
+    refused.is_some_and(|(reason, _)| *reason == ready::NAME_TAKEN)
+}
+
+/// The server serves, and the object that should lead clients to it is refused.
+fn refused_on_the_way(found: &Found<'_>) -> Option<Refusal> {
+    let name = &found.validated?.name;
+    refusal::of_the_way(&found.refusals, name)
 }

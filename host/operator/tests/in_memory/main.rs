@@ -1,0 +1,14 @@
+//! The operator's program against an API server in memory: what needs neither servers nor a cluster.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod api_server;
+
+mod deletion;
+mod images;
+mod refusals;
