@@ -17,6 +17,7 @@ use crate::fence::Fence;
 use crate::gauge::Gauge;
 use crate::held::Held;
 use crate::keeper::Keeper;
+use crate::listen::Listening;
 use crate::pauses::Pauses;
 use crate::push_acl::Applied;
 use crate::reaper::Reaper;
@@ -101,6 +102,8 @@ pub struct Work {
     pub acl_confirmed: bool,
     /// The server may not have the users that it is to have.
     pub acl_due: bool,
+    /// How the server takes users and its port.
+    pub listening: Listening,
     /// Users applied to the running server.
     pub applied: BTreeMap<String, Applied>,
     /// Whom the server is to follow, since the operator told.
@@ -127,6 +130,7 @@ impl Work {
             acl,
             acl_confirmed: false,
             acl_due: true,
+            listening: Listening::default(),
             applied: BTreeMap::new(),
             followed: None,
             login_known: false,

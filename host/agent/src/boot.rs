@@ -11,6 +11,7 @@ use crate::conf::{self, Start};
 use crate::durable::{self, FileError};
 use crate::held::APPEND_ONLY;
 use crate::leftover;
+use crate::listen;
 use crate::state::Source;
 
 /// The files that a server reads at its start: what a person goes by who has to choose between copies.
@@ -61,17 +62,20 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     let source = source(&settings.data, remembered, wanted);
     let mut directives = work.held.good();
     let append = source == Source::Aof;
+    let at_start = listen::at_start(work.acl.as_ref(), &work.listening);
     let start = Start {
         settings,
         directives: &directives,
         append,
+        listens: at_start.listens,
     };
     durable::write(
         &settings.run.join("server.conf"),
         conf::data_server(&start).as_bytes(),
     )?;
-    let users = conf::acl_file(&sha256_hex(agent.password.as_bytes()));
+    let users = conf::acl_file(&sha256_hex(agent.password.as_bytes()), &at_start.users);
     durable::write(&settings.run.join("users.acl"), users.as_bytes())?;
+    work.listening.starts(&at_start);
     agent.note(|state| {
         state.is_held_by(&settings.pod_uid);
         state.starts(&settings.object_uid);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use hera_core::acl::AGENT_USER;
+use hera_core::acl::{AGENT_USER, AclUser};
 
 use crate::settings::Settings;
 
@@ -18,6 +18,8 @@ pub struct Start<'a> {
     pub directives: &'a BTreeMap<String, String>,
     /// Start with the append-only file.
     pub append: bool,
+    /// Listen on the port, not only on the socket.
+    pub listens: bool,
 }
 
 /// The configuration of the data server. The boot guard is its last line.
@@ -26,6 +28,7 @@ pub fn data_server(start: &Start<'_>) -> String {
         settings,
         directives,
         append,
+        listens,
     } = start;
     let mut text = String::new();
     for (name, value) in *directives {
@@ -39,7 +42,10 @@ pub fn data_server(start: &Start<'_>) -> String {
         "dir",
         &quoted(&settings.data.display().to_string()),
     );
-    line(&mut text, "port", &settings.port.to_string());
+    let port = settings.port.to_string();
+    line(&mut text, "port", if *listens { &port } else { "0" });
+    // What a replica tells its primary, which nobody corrects once it listens.
+    line(&mut text, "replica-announce-port", &port);
     line(&mut text, "bind", &settings.bind);
     line(&mut text, "protected-mode", "no");
     line(&mut text, "daemonize", "no");
@@ -88,16 +94,29 @@ pub fn trial_server(directives: &BTreeMap<String, String>, folder: &str) -> Stri
     text
 }
 
-/// The ACL file: the server's own user, closed, and the agent's. The others come live.
+/// The ACL file: the server's own user, closed, the agent's, and `users`, each of which is good for
+/// a line. The others come live.
 ///
 /// `default` keeps every right but has no password and is off: without the rights, a server up to
 /// Redis 8.0 and Valkey 8.1 drops transactions from its append-only file at start (redis-facts
 /// §4.1).
-pub fn acl_file(agent_password_sha256: &str) -> String {
-    format!(
+pub fn acl_file(agent_password_sha256: &str, users: &[&AclUser]) -> String {
+    let mut text = format!(
         "user default off resetpass ~* &* +@all\n\
          user {AGENT_USER} on #{agent_password_sha256} ~* &* +@all\n"
-    )
+    );
+    for user in users {
+        // As it is set live: `reset` gives all channels on 6.2.
+        let _ = write!(text, "user {} reset resetchannels on", user.name);
+        for hash in &user.password_sha256 {
+            let _ = write!(text, " #{hash}");
+        }
+        for rule in &user.rules {
+            let _ = write!(text, " {rule}");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// A value as `CONFIG SET` takes it: without the quotes of the file's notation.
@@ -149,11 +168,18 @@ mod tests {
             settings: &settings,
             directives: &directives,
             append: true,
+            listens: true,
         };
         let text = data_server(&start);
         assert!(text.ends_with("replicaof 127.0.0.1 1\n"));
         assert!(text.contains("replica-serve-stale-data no\n"));
         assert!(text.contains("appendonly yes\n") && text.contains("maxmemory 100\n"));
+        assert!(text.contains("\nport 6379\n"));
+        let silent = Start {
+            listens: false,
+            ..start
+        };
+        assert!(data_server(&silent).contains("\nport 0\n"));
     }
 
     #[test]

@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
-use hera_core::acl::AclSet;
+use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
-    AgentStatus, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_CONFIG, PATH_CONFIRM,
-    PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_STATUS, PATH_VOUCH,
-    Position, Question, Request, ServerConfig, ServerState, Vouch,
+    AgentStatus, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_COMMANDS, PATH_CONFIG,
+    PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_STATUS,
+    PATH_VOUCH, Position, Question, Request, ServerConfig, ServerState, Vouch,
 };
 use hera_core::fence::vouches;
 use hera_redis::Probe;
@@ -40,6 +40,7 @@ pub fn routes(agent: Arc<Agent>) -> Router {
         .route(PATH_ACL, put(acl))
         .route(PATH_MEMBERS, put(members))
         .route(PATH_POSITION, get(position))
+        .route(PATH_COMMANDS, get(commands))
         .route(PATH_FENCE, get(fence))
         .route(PATH_CONFIRM, post(confirm))
         .route_layer(middleware::from_fn(caller::operator_only))
@@ -126,6 +127,12 @@ async fn position(State(agent): State<Arc<Agent>>) -> Answer<Position> {
         })),
         _ => Err(silent()),
     }
+}
+
+async fn commands(State(agent): State<Arc<Agent>>) -> Answer<Categories> {
+    let server = agent.work.lock().await.server.clone();
+    let silent = || Refused::later("the server does not tell its commands now");
+    Ok(Json(server.ok_or_else(silent)?.categories().await?))
 }
 
 async fn fence(State(agent): State<Arc<Agent>>) -> Json<FenceState> {

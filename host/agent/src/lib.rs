@@ -30,6 +30,7 @@ mod held;
 mod keeper;
 mod leave;
 mod leftover;
+mod listen;
 mod look;
 mod members;
 mod orders;

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use crate::agent::{Agent, Work};
 use crate::answer::Refused;
 use crate::clock;
+use crate::listen;
 use crate::orders::running;
 
 /// Promotes the server as ordered.
@@ -73,6 +74,8 @@ pub async fn crown(
     reign: u64,
     since: u64,
 ) -> Result<(), Refused> {
+    // Also one without any user: replicas are to reach it.
+    listen::open(agent, work, server).await?;
     let uid = &agent.settings.pod_uid;
     agent.note(|state| state.reigns(reign, uid))?;
     work.followed = None;

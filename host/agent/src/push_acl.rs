@@ -1,6 +1,6 @@
 //! Brings users to the running server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hera_core::acl::{AGENT_USER, AclSet, AclUser, DEFAULT_USER};
 use hera_core::agent::AclState;
@@ -8,7 +8,7 @@ use hera_redis::{Error, ListedUser, Server, patterns};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Work};
-use crate::files;
+use crate::{files, listen};
 
 /// A user that the server has.
 pub struct Applied {
@@ -34,6 +34,9 @@ pub async fn push(agent: &Agent, work: &mut Work, set: AclSet) -> Result<AclStat
     }
     // Kept first: after a crash in the middle the newer users are in force.
     files::keep_acl(&agent.settings, &set).map_err(|error| error.to_string())?;
+    if work.acl.as_ref() != Some(&set) {
+        work.listening.knows_others();
+    }
     work.acl = Some(set);
     work.acl_confirmed = true;
     work.acl_due = true;
@@ -55,8 +58,15 @@ pub async fn apply_due(agent: &Agent, work: &mut Work) {
         work.acl_due = false;
         return;
     };
-    match bring(&server, &mut work.applied, &set).await {
-        Ok(rejected) => {
+    let rejected = match bring(&server, &mut work.applied, &set).await {
+        Ok(brought) => {
+            work.listening.took_all_but(brought.refused);
+            brought.rejected
+        }
+        Err(error) => return warn!(%error, "users cannot be brought to the server"),
+    };
+    match listen::open_for(agent, work, &server, &set).await {
+        Ok(()) => {
             work.acl_due = false;
             info!(revision = set.revision, confirmed, rejected = ?rejected.keys(), "users are in force");
             agent.board.change(|status| {
@@ -64,17 +74,25 @@ pub async fn apply_due(agent: &Agent, work: &mut Work) {
                 status.acl.rejected = rejected;
             });
         }
-        Err(error) => warn!(%error, "users cannot be brought to the server"),
+        Err(closed) => warn!(%closed, "users are in force, and nobody can log in"),
     }
 }
 
+/// What became of a set.
+struct Brought {
+    /// Users that are not in force, each with words.
+    rejected: BTreeMap<String, String>,
+    /// Those of them that the server did not take.
+    refused: BTreeSet<String>,
+}
+
 /// Brings the server's users to `set`; a user that is as it should be is not touched, so its
-/// connections live on. Answers the refused ones.
+/// connections live on.
 async fn bring(
     server: &Server,
     applied: &mut BTreeMap<String, Applied>,
     set: &AclSet,
-) -> Result<BTreeMap<String, String>, Error> {
+) -> Result<Brought, Error> {
     let mut rejected = BTreeMap::new();
     let listed = server.users().await?;
     // Takes away first: a right that is revoked waits for nobody.
@@ -100,8 +118,9 @@ async fn bring(
             Err(error) => return Err(error),
         }
     }
+    let refused = rejected.keys().cloned().collect();
     read_back(server, applied, set, &mut rejected).await?;
-    Ok(rejected)
+    Ok(Brought { rejected, refused })
 }
 
 /// What a server says is what counts.

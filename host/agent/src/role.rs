@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use crate::agent::{Agent, Work};
 use crate::look::Watch;
 use crate::state::State;
-use crate::{clock, conf, follow, members, promote, push_acl, push_config};
+use crate::{clock, conf, follow, listen, members, promote, push_acl, push_config};
 
 /// A primary with nothing to write pings its replicas every 10 s (`repl-ping-replica-period`,
 /// redis-facts §2.1), which is reserved: silence for longer than this is none of idleness.
@@ -187,7 +187,8 @@ async fn promote_if_alone(agent: &Agent, watch: &mut Watch, work: &mut Work, ser
     }
     let confirmed = work.acl_confirmed;
     let waited = watch.ready.map_or(Duration::ZERO, |ready| ready.elapsed());
-    if !confirmed && waited < agent.settings.confirm_limit() {
+    let decided = work.acl.as_ref().is_some_and(listen::is_for_clients);
+    if !(confirmed && decided) && waited < agent.settings.confirm_limit() {
         return wait_for(agent, "the operator confirms the users");
     }
     if watch.has_just_failed() {

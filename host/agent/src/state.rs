@@ -207,10 +207,11 @@ impl State {
     /// The volume takes no more of what the server, a replica, receives: what it has of the reign is a
     /// part of it, and ranks after whole copies.
     pub fn falls_behind(&mut self) {
-        self.on_disk.get_or_insert(Reign {
+        let before = Reign {
             reign: self.reign.saturating_sub(1),
-            primary_uid: self.primary_uid.clone(),
-        });
+            ..self.on_volume()
+        };
+        self.on_disk.get_or_insert(before);
     }
 
     /// The server is the primary of a reign from now on. Before its append-only file is whole the volume

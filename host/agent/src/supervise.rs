@@ -171,8 +171,11 @@ async fn attend(agent: &Agent, mut process: Process) -> After {
     }
     warn!(?ended, "the server ended");
     room::server_ended(agent, &words);
-    let mended = refused_directive(&words)
-        .is_some_and(|(name, why)| push_config::set_aside(agent, &mut work, &name, &why));
+    let unheard = agent.board.status().server == ServerState::Starting;
+    let mended = match refused_directive(&words) {
+        Some((name, why)) => push_config::set_aside(agent, &mut work, &name, &why),
+        None => unheard && matches!(ended, Ended::Code(_)) && work.listening.ended_unheard(),
+    };
     drop(work);
     let message = if ended == Ended::Code(0) {
         String::new()

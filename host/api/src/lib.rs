@@ -12,15 +12,19 @@ pub mod meta;
 pub mod names;
 pub mod quantity;
 mod schema;
+mod secret;
 mod spec;
 mod status;
 pub mod validate;
 
 pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
+pub use secret::{secret_password, secret_text};
 pub use spec::{
     Aof, Auth, ConfigMapKeyRef, Durability, Failover, Fsync, OnFailure, Persistence, PodTemplate,
     Policies, PolicySource, Preset, Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef,
     ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
 };
-pub use status::{Approval, CopyStatus, Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict};
+pub use status::{
+    Approval, CopyStatus, Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict,
+};

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use hera_core::agent::REDIS_PORT;
+
+use crate::reach::Whom;
 
 /// Looks at Redis and Valkey instances, and helps those who write policies for them.
 ///
@@ -75,6 +78,12 @@ pub enum Command {
         /// The RedisInstance.
         name: String,
     },
+    /// A redis-cli of its own, with the password from the Secret: one command, the lines of a pipe, or
+    /// a prompt. Answers look as redis-cli's do; the exit code is 1 if the server's was an error.
+    Cli(Cli),
+    /// A local port that leads to the primary, also to the next one, until Ctrl-C. (kubectl port-forward
+    /// takes no Service without a selector.)
+    PortForward(PortForward),
     #[command(flatten)]
     Request(Request),
     /// A completion script: put it where your shell looks for them.
@@ -83,6 +92,53 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+/// Which server.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Place {
+    /// The RedisInstance.
+    pub name: String,
+    /// A replica that is in sync, instead of the primary.
+    #[arg(long, conflicts_with = "pod")]
+    pub replica: bool,
+    /// This pod, instead of the primary.
+    #[arg(long)]
+    pub pod: Option<String>,
+}
+
+impl Place {
+    /// Which pod is meant.
+    pub fn whom(&self) -> Whom {
+        match (&self.pod, self.replica) {
+            (Some(pod), _) => Whom::Pod(pod.clone()),
+            (None, true) => Whom::Replica,
+            (None, false) => Whom::Primary,
+        }
+    }
+}
+
+/// A conversation with a server.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Cli {
+    #[command(flatten)]
+    pub place: Place,
+    /// One of spec.users; the application's user otherwise.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// One command; otherwise each line of the standard input is one.
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+/// A local port.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PortForward {
+    #[command(flatten)]
+    pub place: Place,
+    /// The local port; 0 for any that is free.
+    #[arg(default_value_t = REDIS_PORT)]
+    pub local: u16,
 }
 
 /// What to ask the operator for. Each is an annotation on the object.
@@ -264,4 +320,50 @@ pub enum PolicyCommand {
         #[arg(long)]
         settings: Option<PathBuf>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        let words = std::iter::once("kubectl-hera").chain(line.split(' '));
+        Args::try_parse_from(words).map(|args| args.command)
+    }
+
+    #[test]
+    fn a_conversation_is_with_the_primary_unless_another_is_named() {
+        let whom = |line: &str| match parse(line).unwrap() {
+            Command::Cli(cli) => cli.place.whom(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(whom("cli shop"), Whom::Primary);
+        assert_eq!(whom("cli shop --replica"), Whom::Replica);
+        assert_eq!(whom("cli --pod shop-2 shop"), Whom::Pod("shop-2".into()));
+        assert!(parse("cli shop --replica --pod shop-2").is_err());
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_the_command_whatever_it_looks_like() {
+        let Command::Cli(cli) = parse("cli shop --user worker -- --help -n 1").unwrap() else {
+            panic!("no cli");
+        };
+        assert_eq!(cli.command, ["--help", "-n", "1"]);
+        assert_eq!(cli.user.as_deref(), Some("worker"));
+        // A password would stand in the list of processes.
+        assert!(parse("cli shop --password x").is_err());
+        assert!(parse("cli shop GET a").is_err());
+    }
+
+    #[test]
+    fn a_local_port_is_the_servers_own_unless_another_is_named() {
+        let local = |line: &str| match parse(line).unwrap() {
+            Command::PortForward(asked) => asked.local,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(local("port-forward shop"), 6379);
+        assert_eq!(local("port-forward shop 0"), 0);
+        assert_eq!(local("port-forward shop 7000 --replica"), 7000);
+        assert!(parse("port-forward shop 70000").is_err());
+    }
 }

@@ -5,6 +5,9 @@ mod cluster;
 mod completion;
 mod output;
 mod policy;
+mod port_forward;
+mod reach;
+mod redis_cli;
 mod requests;
 mod status;
 
@@ -63,6 +66,8 @@ fn run(args: Args, output: Output) -> anyhow::Result<Verdict> {
         match args.command {
             Command::Policy(command) => policy::run(command, &args.cluster, output).await,
             Command::Status { name } => status::run(&name, &args.cluster, output).await,
+            Command::Cli(cli) => redis_cli::run(&cli, &args.cluster, output).await,
+            Command::PortForward(asked) => port_forward::run(&asked, &args.cluster, output).await,
             Command::Request(request) => requests::run(&request, &args.cluster, output).await,
             Command::Completion { shell } => completion::run(shell),
         }

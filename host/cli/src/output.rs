@@ -21,6 +21,11 @@ impl Output {
         Self(format)
     }
 
+    /// True if answers are for people.
+    pub fn is_text(self) -> bool {
+        self.0 == Format::Text
+    }
+
     /// Prints an answer: as it is for programs, with `text` for people.
     ///
     /// # Errors

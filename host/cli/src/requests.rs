@@ -147,7 +147,8 @@ fn digest_of(pod: &str, object: &RedisInstance) -> anyhow::Result<String> {
         let pods: Vec<&str> = copies.iter().map(|copy| copy.pod.as_str()).collect();
         pods.join(", ")
     };
-    let found = found.with_context(|| format!("{pod} is none of those to choose from: {}", pods()))?;
+    let found =
+        found.with_context(|| format!("{pod} is none of those to choose from: {}", pods()))?;
     Ok(found.digest.clone())
 }
 
@@ -176,9 +177,7 @@ mod tests {
         };
         let mut object = object(None);
         assert!(annotation(&choose("shop-1"), &object).is_err(), "not asked");
-        let copy = |pod, digest| {
-            json!({"pod": pod, "digest": digest, "keys": 7, "bytes": 9, "epoch": 3, "left": false})
-        };
+        let copy = |pod, digest| json!({"pod": pod, "digest": digest, "keys": 7, "bytes": 9, "epoch": 3, "left": false});
         object.status = serde_json::from_value(json!({"approval": {
             "digest": "question", "since": "2026-11-28T00:00:00Z",
             "copies": [copy("shop-0", "aa"), copy("shop-1", "bb")]

@@ -33,6 +33,9 @@ pub const PATH_ACL: &str = "/v1/acl";
 pub const PATH_MEMBERS: &str = "/v1/members";
 /// `GET`: a [`Position`], read from the server now.
 pub const PATH_POSITION: &str = "/v1/position";
+/// `GET`: the server's own table of commands, [`Categories`](crate::acl::Categories). Agents before
+/// 0.1.0 do not tell it.
+pub const PATH_COMMANDS: &str = "/v1/commands";
 /// `GET`: a [`FenceState`].
 pub const PATH_FENCE: &str = "/v1/fence";
 /// `POST` of a [`Request`] with a [`Confirmation`]: the operator's answer to a [`Question`].

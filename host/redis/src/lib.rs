@@ -1,7 +1,7 @@
 //! Talks RESP to one server: reads what it is, and carries out what was decided elsewhere.
 //!
 //! # Guarantees
-//! - Every call has a time limit ([`Timeouts`]).
+//! - Every call has a time limit ([`Timeouts`]), but for what a person types ([`Session`]).
 //! - An error answer of the server is told apart from no answer: a server that says LOADING, BUSY
 //!   or NOAUTH is alive ([`Error::is_answer`], [`Answer`]).
 //! - Passwords and hashes appear in no error, log or `Debug` output.
@@ -15,6 +15,7 @@ mod error;
 mod info;
 mod roles;
 mod server;
+mod session;
 
 pub use acl::{ListedUser, Patterns, parse_acl_line, patterns};
 pub use address::{Address, Credentials, Timeouts};
@@ -26,5 +27,6 @@ pub use info::{
 };
 pub use roles::Shutdown;
 pub use server::{Probe, Server};
+pub use session::Session;
 
-pub use redis::{Cmd, cmd as command};
+pub use redis::{Cmd, ServerError, Value, cmd as command};

@@ -3,12 +3,12 @@ use hera_api::meta::{ANNOTATION_LINEAGE, ANNOTATION_OWNER_UID, ANNOTATION_TEMPOR
 use hera_api::names::DATA_VOLUME;
 use hera_api::quantity;
 use hera_api::validate::{Validated, Volume};
+use hera_core::instance::Record;
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use hera_core::instance::Record;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -100,10 +100,13 @@ fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
     }
 }
 
-/// Pods keep apart, unless the spec says where they are to be. It says so for a single pod as well:
-/// more may come.
+/// Pods keep apart, unless the spec says how they are to lie to each other or to other pods. Which
+/// nodes they may have is another matter: they keep apart there. So does a single pod: more may come.
 fn spread(v: &Validated) -> Vec<TopologySpreadConstraint> {
-    if v.pod.affinity.is_some() || !v.pod.topology_spread_constraints.is_empty() {
+    let affinity = v.pod.affinity.as_ref();
+    let is_given = !v.pod.topology_spread_constraints.is_empty()
+        || affinity.is_some_and(|it| it.pod_affinity.is_some() || it.pod_anti_affinity.is_some());
+    if is_given {
         return v.pod.topology_spread_constraints.clone();
     }
     ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]

@@ -289,7 +289,7 @@ fn without_a_volume_there_is_no_claim() {
 }
 
 #[test]
-fn p26_pods_keep_apart_unless_the_spec_says_where_they_are_to_be() {
+fn p26_pods_keep_apart_unless_the_spec_says_how_they_are_to_lie() {
     let spread = |manifest: &str| {
         let v = validated(manifest);
         let set = serde_json::to_value(build_stateful_set(&v, &context(&v))).unwrap();
@@ -308,8 +308,24 @@ fn p26_pods_keep_apart_unless_the_spec_says_where_they_are_to_be() {
     let both = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
     assert_eq!(keys(spread(REPLICAS)), both);
     assert_eq!(keys(spread(&sample())), both, "more may come");
-    let own = "replicas: 3\n  podTemplate: {affinity: {podAntiAffinity: {}}}";
-    assert_eq!(spread(&REPLICAS.replace("replicas: 3", own)), Value::Null);
+    let with = |template: &str| {
+        let replicas = format!("replicas: 3\n  podTemplate: {template}");
+        spread(&REPLICAS.replace("replicas: 3", &replicas))
+    };
+    for pool in [
+        "{nodeSelector: {pool: cache}}",
+        "{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: \
+         {nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: Exists}]}]}}}}",
+        "{affinity: {}}",
+    ] {
+        assert_eq!(keys(with(pool)), both, "{pool}");
+    }
+    for own in [
+        "{affinity: {podAntiAffinity: {}}}",
+        "{affinity: {podAffinity: {}}}",
+    ] {
+        assert_eq!(with(own), Value::Null, "{own}");
+    }
     assert_eq!(
         keys(spread(include_str!("specs/everything.yaml"))),
         ["topology.kubernetes.io/zone"]

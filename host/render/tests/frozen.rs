@@ -34,6 +34,18 @@ fn the_roll_hash_of_a_spec_is_the_one_of_the_first_release() {
     }
 }
 
+/// Pods of a node pool had no default spread once: that they have it now is no reason to replace them.
+#[test]
+fn the_roll_hash_of_a_node_pool_is_the_one_of_the_first_release() {
+    let pool = "spec:\n  podTemplate: {affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: \
+                {nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: Exists}]}]}}}}\n";
+    let manifest = sample().replacen("spec:\n", pool, 1);
+    assert_eq!(
+        roll_hash(&validated(&manifest), "redis:7.2"),
+        "5632880ad442a396"
+    );
+}
+
 #[test]
 fn what_a_stateful_set_cannot_change_is_what_it_was_in_the_first_release() {
     let v = validated(&sample());

@@ -194,7 +194,7 @@ async fn who_follows_another_does_not_vouch(engine: Engine) {
         host: "127.0.0.1".to_owned(),
         port: 2,
         lineage: String::new(),
-            password: String::new(),
+        password: String::new(),
     };
     group[1].order(1, other).await.unwrap();
     group[0].until("it is fenced", is_fenced).await;

@@ -28,6 +28,7 @@ mod following;
 mod guard;
 mod handover;
 mod identity;
+mod knocking;
 mod probes;
 mod promises;
 mod restarts;

@@ -87,8 +87,16 @@ fn waits(object: &RedisInstance, operator: Option<&InstanceView>) -> Vec<String>
     let copies = approval.map(|approval| approval.copies.as_slice());
     if let Some(copies) = copies.filter(|copies| !copies.is_empty()) {
         lines.extend(copies.iter().map(|copy| {
-            let choose = format!("kubectl hera approve -n {namespace} {name} --copy {}", copy.pod);
-            format!("choose {} ({} keys): {}", copy.pod, copy.keys, strong(&choose))
+            let choose = format!(
+                "kubectl hera approve -n {namespace} {name} --copy {}",
+                copy.pod
+            );
+            format!(
+                "choose {} ({} keys): {}",
+                copy.pod,
+                copy.keys,
+                strong(&choose)
+            )
         }));
     } else if let Some(digest) = &waits.to_approve {
         lines.push(format!(

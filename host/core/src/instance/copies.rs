@@ -155,7 +155,12 @@ fn of_one_epoch<'a>(top: &[&Copy<'a>]) -> Judgement<'a> {
     // All took in the stream of one primary: that which took in the most.
     let best = top.iter().max_by_key(|copy| {
         let (memory, at) = (copy.memory(), copy.position);
-        (memory.offset, at.written_unix_ms, at.keys, copy.preference())
+        (
+            memory.offset,
+            at.written_unix_ms,
+            at.keys,
+            copy.preference(),
+        )
     });
     best.map_or(Judgement::Nobody, |copy| Judgement::Best(copy.member))
 }

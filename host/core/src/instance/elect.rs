@@ -255,7 +255,9 @@ fn best<'a>(
     // What is known of the right copy whatever a person says.
     let known = match &judged {
         Judgement::Nobody => None,
-        Judgement::Best(best) => copies.iter().find(|copy| copy.member.ordinal == best.ordinal),
+        Judgement::Best(best) => copies
+            .iter()
+            .find(|copy| copy.member.ordinal == best.ordinal),
         Judgement::Doubt { .. } => copies.iter().max_by_key(|copy| copy.epoch()),
     };
     let epoch = known.map_or(0, Copy::epoch);
@@ -312,9 +314,9 @@ fn best<'a>(
             }
         }
         // A copy that no epoch is known of is no choice while another may have the data.
-        Judgement::Best(_) if epoch == 0 && !silent.is_empty() => {
-            Err(holders(never_had(&silent.first().map_or_else(String::new, |m| m.label()))))
-        }
+        Judgement::Best(_) if epoch == 0 && !silent.is_empty() => Err(holders(never_had(
+            &silent.first().map_or_else(String::new, |m| m.label()),
+        ))),
         Judgement::Best(best) => Ok(best),
     }
 }
@@ -346,7 +348,10 @@ fn of_those_that_ran_on<'a>(
     };
     // One that is left behind and has more of the same stream has it all.
     let stream = stayed.position.replication_id.clone();
-    alive.extend(left.into_iter().filter(|copy| copy.position.replication_id == stream));
+    alive.extend(
+        left.into_iter()
+            .filter(|copy| copy.position.replication_id == stream),
+    );
     let draining = alive
         .iter()
         .any(|copy| copy.status.link.as_ref().is_some_and(|link| link.up));
@@ -397,9 +402,7 @@ fn wait_for_others<'a>(
 fn is_worth_waiting(member: &Member, judged: &Judgement<'_>, epoch: u64) -> bool {
     match judged {
         Judgement::Nobody => true,
-        Judgement::Best(_) | Judgement::Doubt { .. } => {
-            member.reign() > epoch && !member.is_left()
-        }
+        Judgement::Best(_) | Judgement::Doubt { .. } => member.reign() > epoch && !member.is_left(),
     }
 }
 

@@ -115,7 +115,11 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
         .unwrap_or(0)
         .max(seen.remembered.forsworn)
         // Its own epoch is what it was promoted in.
-        .max(if outranks > primary.reign() { outranks } else { 0 });
+        .max(if outranks > primary.reign() {
+            outranks
+        } else {
+            0
+        });
     // One that is to end takes no order to begin anything.
     if seen.members.len() <= 1 || primary.is_leaving() || forsworn < primary.reign() {
         return;

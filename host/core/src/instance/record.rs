@@ -172,12 +172,16 @@ pub(super) fn is_unknown(member: &Member) -> bool {
 /// Writes down that claims have agents from now on, before anything is ordered: a pod that is ordered to
 /// follow gets data.
 pub(super) fn plan_first(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
-    write(wanted, seen, plan, |record| !matches!(record, Record::Data(_)));
+    write(wanted, seen, plan, |record| {
+        !matches!(record, Record::Data(_))
+    });
 }
 
 /// Writes down what agents tell of their volumes, and which are left behind.
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
-    write(wanted, seen, plan, |record| matches!(record, Record::Data(_)));
+    write(wanted, seen, plan, |record| {
+        matches!(record, Record::Data(_))
+    });
 }
 
 fn write(wanted: &Wanted, seen: &Observation, plan: &mut Plan, which: fn(&Record) -> bool) {
@@ -308,10 +312,7 @@ pub(super) fn unmarked_size(wanted: &Wanted, seen: &Observation) -> u32 {
             && ((is_heard && !on_claim) || is_unmarked_volume(member))
     };
     let unmarked = seen.members.iter().filter(is_unmarked);
-    unmarked
-        .map(|member| member.ordinal + 1)
-        .max()
-        .unwrap_or(0)
+    unmarked.map(|member| member.ordinal + 1).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -339,12 +340,22 @@ mod tests {
     fn pods_beyond_come_for_later_data_alone() {
         let within = (0, &at(5, false, false));
         assert_eq!(needed(1, &[within]), Vec::<u32>::new());
-        assert_eq!(needed(1, &[within, (1, &at(5, false, false))]), Vec::<u32>::new());
-        assert_eq!(needed(1, &[within, (2, &at(5, true, false))]), [2], "it led");
+        assert_eq!(
+            needed(1, &[within, (1, &at(5, false, false))]),
+            Vec::<u32>::new()
+        );
+        assert_eq!(
+            needed(1, &[within, (2, &at(5, true, false))]),
+            [2],
+            "it led"
+        );
         assert_eq!(needed(1, &[within, (2, &at(6, false, false))]), [2]);
         let left = (2, &at(9, true, true));
         assert_eq!(needed(1, &[within, left]), Vec::<u32>::new());
-        assert_eq!(needed(1, &[within, (2, &Record::Unknown)]), Vec::<u32>::new());
+        assert_eq!(
+            needed(1, &[within, (2, &Record::Unknown)]),
+            Vec::<u32>::new()
+        );
     }
 
     #[test]

@@ -696,7 +696,11 @@ fn a_primary_that_its_fence_stopped_starts_before_a_copy_without_its_data_is_pro
     let earlier = || copy_of(REIGN - 1, gave_up.clone(), 60_000);
     let asks = plan(&earlier());
     assert_eq!((promoted(&asks), asks.choices.len()), (None, 1));
-    assert!(asks.waiting_for.unwrap().contains("shop-0 has data of a later epoch"));
+    assert!(
+        asks.waiting_for
+            .unwrap()
+            .contains("shop-0 has data of a later epoch")
+    );
     let digest = asks.choices[0].digest.clone();
     let chosen = earlier().change(|wanted, _| wanted.approved = Some(digest));
     assert_eq!(

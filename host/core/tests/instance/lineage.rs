@@ -127,17 +127,28 @@ fn the_last_primarys_volume_leads_however_many_keys_another_has() {
 
 #[test]
 fn a_copy_that_was_left_behind_does_not_win_even_if_its_epoch_is_the_same() {
-    let same = Copy { epoch: REIGN, ..LEFT };
+    let same = Copy {
+        epoch: REIGN,
+        ..LEFT
+    };
     let emptied = Copy { keys: 0, ..LED };
     let again = made_anew(2).has(0, emptied).has(1, same);
-    assert_eq!(leads(again).as_deref(), Some("shop-0"), "all keys were deleted");
+    assert_eq!(
+        leads(again).as_deref(),
+        Some("shop-0"),
+        "all keys were deleted"
+    );
 }
 
 #[test]
 fn where_all_that_stayed_is_lost_a_person_is_offered_what_was_left_behind() {
     let lost = || made_anew(3).has(1, LEFT).has(2, Copy { keys: 5, ..LEFT });
     let plan = asks(lost());
-    let offered: Vec<_> = plan.choices.iter().map(|c| (c.pod.as_str(), c.keys, c.left)).collect();
+    let offered: Vec<_> = plan
+        .choices
+        .iter()
+        .map(|c| (c.pod.as_str(), c.keys, c.left))
+        .collect();
     assert_eq!(offered, [("shop-1", 1_000, true), ("shop-2", 5, true)]);
     let digest = plan.choices[1].digest.clone();
     let chosen = lost().change(|wanted, _| wanted.approved = Some(digest));
@@ -149,26 +160,50 @@ fn where_all_that_stayed_is_lost_a_person_is_offered_what_was_left_behind() {
 
 #[test]
 fn one_copy_with_data_beside_empty_ones_is_no_question() {
-    assert_eq!(leads(made_anew(3).has(1, UNRECORDED)).as_deref(), Some("shop-1"));
-    assert_eq!(leads(made_anew(3).has(2, FOLLOWED)).as_deref(), Some("shop-2"));
+    assert_eq!(
+        leads(made_anew(3).has(1, UNRECORDED)).as_deref(),
+        Some("shop-1")
+    );
+    assert_eq!(
+        leads(made_anew(3).has(2, FOLLOWED)).as_deref(),
+        Some("shop-2")
+    );
     assert_eq!(leads(made_anew(3)).as_deref(), Some("shop-0"), "all empty");
 }
 
 #[test]
 fn where_the_primarys_volume_is_lost_the_replica_of_its_epoch_that_took_in_most_leads() {
-    let later = Copy { written: 20, ..FOLLOWED };
+    let later = Copy {
+        written: 20,
+        ..FOLLOWED
+    };
     let lost = made_anew(3).has(1, FOLLOWED).has(2, later);
     assert_eq!(leads(lost).as_deref(), Some("shop-2"));
-    let earlier = Copy { epoch: REIGN - 1, keys: 5_000, ..LED };
+    let earlier = Copy {
+        epoch: REIGN - 1,
+        keys: 5_000,
+        ..LED
+    };
     let lost = made_anew(3).has(1, FOLLOWED).has(2, earlier);
-    assert_eq!(leads(lost).as_deref(), Some("shop-1"), "a promotion explains it");
+    assert_eq!(
+        leads(lost).as_deref(),
+        Some("shop-1"),
+        "a promotion explains it"
+    );
 }
 
 /// Power is lost: no offset is known, and what is on the volumes is all there is.
 #[test]
 fn after_a_loss_of_power_of_all_pods_the_recorded_primary_leads() {
     let again = made_anew(3)
-        .has(0, Copy { keys: 120, written: 30, ..FOLLOWED })
+        .has(
+            0,
+            Copy {
+                keys: 120,
+                written: 30,
+                ..FOLLOWED
+            },
+        )
         .has(1, LED)
         .has(2, FOLLOWED);
     assert_eq!(leads(again).as_deref(), Some("shop-1"));
@@ -176,18 +211,37 @@ fn after_a_loss_of_power_of_all_pods_the_recorded_primary_leads() {
 
 #[test]
 fn two_volumes_of_one_snapshot_are_one_copy_until_one_of_them_was_written_to() {
-    assert_eq!(leads(made_anew(2).has(0, LED).has(1, LED)).as_deref(), Some("shop-0"));
-    let written = Copy { keys: 102, written: 11, ..LED };
+    assert_eq!(
+        leads(made_anew(2).has(0, LED).has(1, LED)).as_deref(),
+        Some("shop-0")
+    );
+    let written = Copy {
+        keys: 102,
+        written: 11,
+        ..LED
+    };
     let plan = asks(made_anew(2).has(0, LED).has(1, written));
     assert_eq!(plan.choices.len(), 2);
-    assert!(plan.waiting_for.unwrap().contains("two copies of one epoch"));
+    assert!(
+        plan.waiting_for
+            .unwrap()
+            .contains("two copies of one epoch")
+    );
     let dumps = made_anew(2).has(0, UNRECORDED).has(1, UNRECORDED);
-    assert_eq!(leads(dumps).as_deref(), Some("shop-0"), "the same dump twice");
+    assert_eq!(
+        leads(dumps).as_deref(),
+        Some("shop-0"),
+        "the same dump twice"
+    );
 }
 
 #[test]
 fn of_two_histories_nobody_is_promoted_and_nothing_overwritten() {
-    let elsewhere = Copy { lineage: "elsewhere", epoch: 90, ..LED };
+    let elsewhere = Copy {
+        lineage: "elsewhere",
+        epoch: 90,
+        ..LED
+    };
     for (one, other) in [(LED, elsewhere), (LED, UNRECORDED)] {
         let two = || made_anew(3).has(0, one).has(1, other);
         let plan = asks(two());
@@ -205,7 +259,10 @@ fn a_pod_that_never_ran_keeps_nobody_from_leading() {
     // Not at once: the others start as well.
     assert_eq!(leads(made_anew(3).pending(2, Record::New)), None);
     // One that was heard and told nothing yet has none either.
-    let told = Record::Data(Lineage { fresh: true, ..Lineage::default() });
+    let told = Record::Data(Lineage {
+        fresh: true,
+        ..Lineage::default()
+    });
     let heard = made_anew(3).pending(2, told).waited(6_000);
     assert_eq!(leads(heard).as_deref(), Some("shop-0"));
     // Nor one that was never bound, whatever made it.
@@ -236,7 +293,12 @@ fn a_later_epoch_on_a_volume_that_is_not_heard_is_waited_for_and_asked_about() {
     };
     let waits = plan(&lost(30_000));
     assert_eq!((promoted(&waits), waits.to_approve), (None, None));
-    assert!(waits.waiting_for.unwrap().contains("shop-1 has data of a later epoch"));
+    assert!(
+        waits
+            .waiting_for
+            .unwrap()
+            .contains("shop-1 has data of a later epoch")
+    );
     let digest = asks(lost(60_000)).choices[0].digest.clone();
     let chosen = lost(60_000).change(|wanted, _| wanted.approved = Some(digest));
     assert_eq!(leads(chosen).as_deref(), Some("shop-0"));
@@ -245,7 +307,11 @@ fn a_later_epoch_on_a_volume_that_is_not_heard_is_waited_for_and_asked_about() {
 /// 3 -> 1 while it hibernates: the last primary's pod is one that the spec does not ask for.
 #[test]
 fn a_pod_beyond_comes_for_the_latest_data_leads_and_hands_over() {
-    let claims = [recorded(REIGN, "x", false), recorded(REIGN, "x", false), recorded(REIGN, "x", true)];
+    let claims = [
+        recorded(REIGN, "x", false),
+        recorded(REIGN, "x", false),
+        recorded(REIGN, "x", true),
+    ];
     let spare: Vec<(u32, &Record)> = (0..).zip(&claims).collect();
     assert_eq!(needed(1, &spare), [2]);
 
@@ -262,23 +328,33 @@ fn a_pod_beyond_comes_for_the_latest_data_leads_and_hands_over() {
 
     // One pod is there before the other: it is told nothing, and its users are not confirmed, or it would
     // take itself for alone.
-    let alone = made_anew(3).has(0, FOLLOWED).has(2, LED).change(|wanted, seen| {
-        wanted.replicas = 1;
-        seen.members.remove(1);
-        seen.lists.clear();
-        for (member, record) in seen.members.iter_mut().zip([&claims[0], &claims[2]]) {
-            member.claim.as_mut().unwrap().record = record.clone();
-            let status = status(member);
-            status.members = Default::default();
-            status.acl.confirmed = false;
-        }
-    });
-    let one = Group { wanted: alone.wanted.clone(), seen: alone.seen.clone() }.change(|_, seen| {
+    let alone = made_anew(3)
+        .has(0, FOLLOWED)
+        .has(2, LED)
+        .change(|wanted, seen| {
+            wanted.replicas = 1;
+            seen.members.remove(1);
+            seen.lists.clear();
+            for (member, record) in seen.members.iter_mut().zip([&claims[0], &claims[2]]) {
+                member.claim.as_mut().unwrap().record = record.clone();
+                let status = status(member);
+                status.members = Default::default();
+                status.acl.confirmed = false;
+            }
+        });
+    let one = Group {
+        wanted: alone.wanted.clone(),
+        seen: alone.seen.clone(),
+    }
+    .change(|_, seen| {
         (seen.members[1].pod, seen.members[1].agent) = (None, AgentView::Absent);
     });
     let waits = plan(&one);
     let held_back = ["write-lists", "push-members", "push-acl", "promote"];
-    assert!(names(&waits).iter().all(|step| !held_back.contains(step)), "{waits:?}");
+    assert!(
+        names(&waits).iter().all(|step| !held_back.contains(step)),
+        "{waits:?}"
+    );
 
     // Both are: they are told of each other.
     let both = plan(&alone);
@@ -298,25 +374,31 @@ fn a_pod_beyond_comes_for_the_latest_data_leads_and_hands_over() {
 
 #[test]
 fn a_scale_down_marks_what_it_leaves_before_the_pod_goes() {
-    let down = || group(3).change(|wanted, seen| {
-        wanted.replicas = 1;
-        for member in &mut seen.members {
-            status(member).memory.left = Some(false);
-        }
-    });
+    let down = || {
+        group(3).change(|wanted, seen| {
+            wanted.replicas = 1;
+            for member in &mut seen.members {
+                status(member).memory.left = Some(false);
+            }
+        })
+    };
     let marks = plan(&down());
     assert!(names(&marks).contains(&"mark-left"), "{marks:?}");
-    let left = |plan: &Plan| plan.steps.iter().filter(|planned| {
+    let left = |plan: &Plan| {
+        plan.steps.iter().filter(|planned| {
         matches!(&planned.step, Step::WriteRecord { record, .. } if record.is_left())
-    }).count();
+    }).count()
+    };
     assert_eq!(left(&marks), 2);
     assert_eq!(set_size(&down().wanted, &down().seen), 3, "not before");
 
-    let marked = |ordinal: usize| move |_: &mut _, seen: &mut hera_core::instance::Observation| {
-        let member = &mut seen.members[ordinal];
-        status(member).memory.left = Some(true);
-        if let Record::Data(lineage) = &mut member.claim.as_mut().unwrap().record {
-            lineage.left = true;
+    let marked = |ordinal: usize| {
+        move |_: &mut _, seen: &mut hera_core::instance::Observation| {
+            let member = &mut seen.members[ordinal];
+            status(member).memory.left = Some(true);
+            if let Record::Data(lineage) = &mut member.claim.as_mut().unwrap().record {
+                lineage.left = true;
+            }
         }
     };
     let done = down().change(marked(1)).change(marked(2));
@@ -332,7 +414,10 @@ fn a_scale_down_marks_what_it_leaves_before_the_pod_goes() {
         }
     });
     let first = plan(&beyond);
-    assert!(names(&first).contains(&"hand-over") && left(&first) == 0, "{first:?}");
+    assert!(
+        names(&first).contains(&"hand-over") && left(&first) == 0,
+        "{first:?}"
+    );
 }
 
 #[test]
@@ -341,7 +426,11 @@ fn a_copy_that_is_to_stay_after_all_loses_the_mark_once_it_is_in_sync() {
         status(&mut seen.members[1]).memory.left = Some(true);
     });
     let back = plan(&marked);
-    assert!(back.steps.iter().any(|p| matches!(p.step, Step::MarkLeft { left: false, .. })));
+    assert!(
+        back.steps
+            .iter()
+            .any(|p| matches!(p.step, Step::MarkLeft { left: false, .. }))
+    );
     let away = plan(&marked.links_down());
     assert!(!names(&away).contains(&"mark-left"));
 }
@@ -380,6 +469,10 @@ fn what_stands_on_a_claim_is_written_before_the_first_order() {
     let Step::WriteRecord { record, .. } = &plan.steps[0].step else {
         panic!("{plan:?}")
     };
-    assert_eq!(record.rank(), (1, true), "one that is alone promotes itself");
+    assert_eq!(
+        record.rank(),
+        (1, true),
+        "one that is alone promotes itself"
+    );
     assert!(group(3).change(|_, _| ()).seen.members.len() == 3);
 }

@@ -421,7 +421,11 @@ fn an_empty_temporary_pod_is_never_promoted_in_place_of_a_server_that_is_not_hea
         !plan.steps.iter().any(|planned| promotes(&planned.step)),
         "{plan:?}"
     );
-    assert!(plan.waiting_for.unwrap().contains("shop-0 has data of a later epoch"));
+    assert!(
+        plan.waiting_for
+            .unwrap()
+            .contains("shop-0 has data of a later epoch")
+    );
 }
 
 #[test]

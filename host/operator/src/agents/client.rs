@@ -2,11 +2,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hera_core::acl::AclSet;
+use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
     AclState, AgentStatus, CONTROL_PORT, ConfigState, Confirmation, FenceState, HEARTBEAT_SECONDS,
-    Members, Order, PATH_ACL, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS,
-    PATH_ORDERS, PATH_POSITION, Position, Refusal, Request, ServerConfig,
+    Members, Order, PATH_ACL, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE,
+    PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, Position, Refusal, Request, ServerConfig,
 };
 use hera_render::TlsFiles;
 use reqwest::{Method, StatusCode};
@@ -164,6 +164,15 @@ impl AgentClient {
     /// When the agent or its server does not answer.
     pub async fn position(&self) -> Result<Position, AgentError> {
         self.send(Method::GET, PATH_POSITION, CONNECT_LIMIT, None::<&()>)
+            .await
+    }
+
+    /// The commands that its server has.
+    ///
+    /// # Errors
+    /// When the agent or its server does not answer, or the agent is too old to tell.
+    pub async fn commands(&self) -> Result<Categories, AgentError> {
+        self.send(Method::GET, PATH_COMMANDS, CONNECT_LIMIT, None::<&()>)
             .await
     }
 

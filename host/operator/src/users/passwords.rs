@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use hera_api::meta::{APP_USER, KEY_PASSWORD, KEY_USERNAME};
-use hera_api::validate::{Validated, check_app_username};
+use hera_api::validate::{User, Validated, check_app_username};
+use hera_api::{SecretKeyRef, secret_password, secret_text};
 use hera_core::acl::{AclSet, REPLICATION_USER};
 use hera_core::digest::sha256_hex;
 use hera_render::{
@@ -62,17 +63,8 @@ impl Passwords {
             }
         }
         for user in &v.users {
-            let reference = &user.password;
-            let secret = secrets.get_opt(&reference.name).await?;
-            match text(secret.as_ref(), &reference.key).filter(|password| !password.is_empty()) {
-                Some(password) => {
-                    passwords.by_user.insert(user.name.clone(), password);
-                }
-                None => passwords.missing.push(format!(
-                    "the password of user {} should be in key {} of Secret {}: create it",
-                    user.name, reference.key, reference.name
-                )),
-            }
+            let secret = secrets.get_opt(&user.password.name).await?;
+            passwords.take(user, secret.as_ref());
         }
         Ok(passwords)
     }
@@ -96,13 +88,26 @@ impl Passwords {
             self.app_name = APP_USER.to_owned();
             return;
         }
-        match text(secret, KEY_PASSWORD).filter(|password| !password.is_empty()) {
+        match password(secret, KEY_PASSWORD) {
             Some(password) => {
                 self.by_user.insert(self.app_name.clone(), password);
             }
             None => self.missing.push(format!(
                 "the application user's password should be in key {KEY_PASSWORD} of Secret {name}: \
                  create it"
+            )),
+        }
+    }
+
+    fn take(&mut self, user: &User, secret: Option<&Secret>) {
+        let SecretKeyRef { name, key } = &user.password;
+        match password(secret, key) {
+            Some(password) => {
+                self.by_user.insert(user.name.clone(), password);
+            }
+            None => self.missing.push(format!(
+                "the password of user {} should be in key {key} of Secret {name}: create it",
+                user.name
             )),
         }
     }
@@ -134,7 +139,7 @@ impl Passwords {
 /// while the object is paused, every pass must come to the same one, or each would change the users:
 /// so it is made from the operator's own, from which nobody can tell it back.
 pub fn system_passwords(live: Option<&Secret>) -> SystemPasswords {
-    let known = |key| text(live, key).filter(|password| !password.is_empty());
+    let known = |key| password(live, key);
     let operator = known(OPERATOR_PASSWORD_KEY).unwrap_or_else(generate);
     let replication = known(REPLICATION_PASSWORD_KEY)
         .unwrap_or_else(|| sha256_hex(format!("{REPLICATION_USER} {operator}").as_bytes()));
@@ -149,9 +154,7 @@ pub fn system_passwords(live: Option<&Secret>) -> SystemPasswords {
 pub fn app_credentials(live: Option<&Secret>) -> AppCredentials {
     AppCredentials {
         username: APP_USER.to_owned(),
-        password: text(live, KEY_PASSWORD)
-            .filter(|p| !p.is_empty())
-            .unwrap_or_else(generate),
+        password: password(live, KEY_PASSWORD).unwrap_or_else(generate),
     }
 }
 
@@ -160,8 +163,15 @@ fn generate() -> String {
 }
 
 fn text(secret: Option<&Secret>, key: &str) -> Option<String> {
-    let bytes = secret?.data.as_ref()?.get(key)?;
-    String::from_utf8(bytes.0.clone()).ok()
+    secret_text(bytes(secret, key)?).map(str::to_owned)
+}
+
+fn password(secret: Option<&Secret>, key: &str) -> Option<String> {
+    secret_password(bytes(secret, key)?).map(str::to_owned)
+}
+
+fn bytes<'a>(secret: Option<&'a Secret>, key: &str) -> Option<&'a [u8]> {
+    Some(&secret?.data.as_ref()?.get(key)?.0)
 }
 
 #[cfg(test)]
@@ -204,7 +214,43 @@ mod tests {
 
     #[test]
     fn an_empty_password_is_none() {
-        let passwords = system_passwords(Some(&secret(&[(OPERATOR_PASSWORD_KEY, "")])));
-        assert_eq!(passwords.operator.len(), GENERATED_LENGTH);
+        for nothing in ["", "\n", "\r\n"] {
+            let passwords = system_passwords(Some(&secret(&[(OPERATOR_PASSWORD_KEY, nothing)])));
+            assert_eq!(passwords.operator.len(), GENERATED_LENGTH);
+            let app = app_credentials(Some(&secret(&[(KEY_PASSWORD, nothing)])));
+            assert_eq!(app.password.len(), GENERATED_LENGTH);
+        }
+    }
+
+    #[test]
+    fn a_line_end_at_the_end_of_a_secret_is_no_part_of_a_password() {
+        let changed = app_credentials(Some(&secret(&[(KEY_PASSWORD, "changed\n")])));
+        assert_eq!(changed.password, "changed");
+
+        let worker = serde_json::json!({
+            "name": "worker", "preset": "readwrite", "keys": ["*"],
+            "passwordSecretRef": {"name": "worker"},
+        });
+        let spec = serde_json::json!({
+            "version": "7.2", "auth": {"secretRef": {"name": "mine"}}, "users": [worker],
+        });
+        let spec = serde_json::from_value(spec).unwrap();
+        let v = hera_api::validate::validate("cache", &spec).unwrap();
+        let mut passwords = Passwords::for_test("app", []);
+        let mine = [(KEY_USERNAME, "shop\n"), (KEY_PASSWORD, "typed\r\n")];
+        passwords.take_app(&v, "mine", &secret(&mine));
+        assert_eq!(passwords.app_name, "shop");
+        assert_eq!(passwords.of("shop"), Some("typed"));
+
+        let mut passwords = Passwords::for_test("app", []);
+        passwords.take_app(&v, "mine", &secret(&[(KEY_PASSWORD, "\n")]));
+        assert_eq!(passwords.of("app"), None);
+        assert!(passwords.missing[0].contains("key password of Secret mine"));
+
+        let mut passwords = Passwords::for_test("app", []);
+        passwords.take(&v.users[0], Some(&secret(&[(KEY_PASSWORD, "typed\n")])));
+        assert_eq!(passwords.of("worker"), Some("typed"));
+        passwords.take(&v.users[0], Some(&secret(&[(KEY_PASSWORD, "\n")])));
+        assert!(passwords.missing[0].contains("the password of user worker"));
     }
 }

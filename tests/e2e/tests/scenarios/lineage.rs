@@ -65,7 +65,9 @@ async fn an_instance_made_anew_goes_on_with_the_latest_data_and_not_with_the_mos
         "newest is {newest:?}, and there are {keys} keys"
     );
     // The copies that were left behind are in sync now, and may lead.
-    instance.annotate(ANNOTATION_PROMOTE, Some("cache-2")).await?;
+    instance
+        .annotate(ANNOTATION_PROMOTE, Some("cache-2"))
+        .await?;
     wait_for("another leads", WHILE, async || {
         match instance.status().await?.primary.as_deref() {
             Some("cache-2") => Ok(()),
@@ -83,7 +85,9 @@ async fn a_last_primary_beyond_the_wanted_pods_comes_and_hands_over(
     space: &Space<'_>,
 ) -> Result<()> {
     let instance = space.ready("cache", json!({"replicas": 2})).await?;
-    instance.annotate(ANNOTATION_PROMOTE, Some("cache-1")).await?;
+    instance
+        .annotate(ANNOTATION_PROMOTE, Some("cache-1"))
+        .await?;
     wait_for("another leads", WHILE, async || {
         match instance.status().await?.primary.as_deref() {
             Some("cache-1") => Ok(()),
@@ -93,17 +97,23 @@ async fn a_last_primary_beyond_the_wanted_pods_comes_and_hands_over(
     .await?;
     instance.wait_settled().await?;
     put(&instance.app().await?, "key", 50).await?;
-    instance.annotate(ANNOTATION_HIBERNATE, Some("true")).await?;
+    instance
+        .annotate(ANNOTATION_HIBERNATE, Some("true"))
+        .await?;
     wait_pods(&instance, 0).await?;
     instance.patch_spec(json!({"replicas": 1})).await?;
     instance.annotate(ANNOTATION_HIBERNATE, None).await?;
-    wait_for("the one that stays leads", Duration::from_secs(90), async || {
-        let status = instance.status().await?;
-        match (status.primary.as_deref(), status.replicas) {
-            (Some("cache-0"), Some(1)) => Ok(()),
-            other => not_yet(format!("{other:?}")),
-        }
-    })
+    wait_for(
+        "the one that stays leads",
+        Duration::from_secs(90),
+        async || {
+            let status = instance.status().await?;
+            match (status.primary.as_deref(), status.replicas) {
+                (Some("cache-0"), Some(1)) => Ok(()),
+                other => not_yet(format!("{other:?}")),
+            }
+        },
+    )
     .await?;
     let keys: usize = instance.app().await?.ask(&["DBSIZE"]).await?;
     ensure!(keys == 50, "it has {keys} keys");
@@ -129,19 +139,26 @@ async fn where_nothing_recorded_says_which_copy_is_right_a_person_chooses(
     let words = instance
         .wait_condition(progressing::TYPE, "True", progressing::WAITING_FOR_APPROVAL)
         .await?;
-    ensure!(words.contains("two histories") && words.contains("70 keys"), "{words}");
+    ensure!(
+        words.contains("two histories") && words.contains("70 keys"),
+        "{words}"
+    );
     let asked = instance.status().await?.approval.context("it asks")?;
     ensure!(asked.copies.len() == 2, "{asked:?}");
     let before = instance.condition(ready::TYPE).await?;
     ensure!(before.status == "False", "{before:?}");
-    let said = space.hera(&["approve", "cache", "--copy", "cache-1"]).await?;
+    let said = space
+        .hera(&["approve", "cache", "--copy", "cache-1"])
+        .await?;
     said.with_code(0)?;
-    wait_for("the copy that was chosen leads", WHILE, async || {
-        match instance.status().await?.primary.as_deref() {
+    wait_for(
+        "the copy that was chosen leads",
+        WHILE,
+        async || match instance.status().await?.primary.as_deref() {
             Some("cache-1") => Ok(()),
             other => not_yet(format!("{other:?} leads")),
-        }
-    })
+        },
+    )
     .await?;
     instance.wait_settled().await?;
     let keys: usize = instance.app().await?.ask(&["DBSIZE"]).await?;
@@ -163,7 +180,9 @@ async fn a_pod_that_finds_no_place_keeps_no_new_instance_from_its_primary(
         "podTemplate": {"spec": {"affinity": {"podAntiAffinity": apart}}},
     });
     let instance = space.make("cache", spec).await?;
-    instance.wait_condition(ready::TYPE, "True", ready::SERVING).await?;
+    instance
+        .wait_condition(ready::TYPE, "True", ready::SERVING)
+        .await?;
     let _: String = instance.app().await?.ask(&["SET", "key", "value"]).await?;
     Ok(())
 }

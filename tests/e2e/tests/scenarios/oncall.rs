@@ -3,18 +3,21 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use hera_api::conditions::{degraded, progressing, ready};
 use hera_tests_e2e::{Instance, Scenario, Space, millis, wait_for};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 
 use crate::replicas::{address, wait_in_sync, wait_other_primary};
 
 pub const ALL: &[Scenario] = scenarios![Few;
     somebody_sees_who_leads_and_promotes_another,
+    somebody_speaks_with_the_servers_from_outside,
     somebody_fences_a_replica_and_lifts_the_fence,
     somebody_restarts_all_pods_and_nothing_is_lost,
     somebody_lets_an_instance_hibernate_and_resume,
@@ -132,6 +135,68 @@ async fn somebody_sees_who_leads_and_promotes_another(space: &Space<'_>) -> Resu
         .get("cache.hera.io/promote")
         .cloned();
     ensure!(request.is_none(), "the request is still there: {request:?}");
+    Ok(())
+}
+
+/// `cli` logs in with the right Secret, also one that ends with a line end; a forwarded port leads to
+/// the primary, and after a switch to the next one. (Not issue 5: items 6 and 7 of issue 16.)
+async fn somebody_speaks_with_the_servers_from_outside(space: &Space<'_>) -> Result<()> {
+    space
+        .put_secret("worker", &[("password", "typed\n")])
+        .await?;
+    let worker = json!({
+        "name": "worker", "preset": "readwrite", "keys": ["*"],
+        "passwordSecretRef": {"name": "worker"},
+    });
+    let instance = group(space, json!({"users": [worker]})).await?;
+    let cli = async |words: &[&str], code| {
+        let all: Vec<&str> = ["cli", "group"].iter().chain(words).copied().collect();
+        space.hera(&all).await?.with_code(code)
+    };
+    ensure!(cli(&["--", "SET", "greeting", "hello"], 0).await? == "OK\n");
+    wait_for("the replica has it", SOME, async || {
+        let text = cli(&["--replica", "--", "GET", "greeting"], 0).await?;
+        ensure!(text == "hello\n", "{text}");
+        Ok(())
+    })
+    .await?;
+    ensure!(cli(&["--user", "worker", "--", "PING"], 0).await? == "PONG\n");
+    let words = cli(&["--", "INCR", "greeting"], 1).await?;
+    ensure!(words.starts_with("ERR value is not"), "{words}");
+
+    let kubeconfig = space.bed().testbed.kubeconfig().display().to_string();
+    let mut forward = tokio::process::Command::new(hera_tests_e2e::plugin::program()?)
+        .args(["--kubeconfig", &kubeconfig, "-n", space.namespace()])
+        .args(["port-forward", "group", "0"])
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut told = BufReader::new(forward.stdout.take().context("no output")?).lines();
+    let line = told.next_line().await?.context("it told no address")?;
+    let (address, _) = line.split_once(' ').context("no address")?;
+    let password = space.secret("group-app", "password").await?;
+    let write = async || {
+        let mut client = TcpStream::connect(address).await?;
+        let words = format!("AUTH app {password}\r\nSET forwarded yes\r\nQUIT\r\n");
+        client.write_all(words.as_bytes()).await?;
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).await?;
+        match answers.starts_with("+OK\r\n+OK\r\n") {
+            true => Ok(()),
+            false => bail!("{answers}"),
+        }
+    };
+    wait_for("a write through the port", SOME, write).await?;
+    let old = instance.primary_pod().await?.name_any();
+    ask(
+        space,
+        &["promote", "group", &replica(&instance).await?.name_any()],
+    )
+    .await?;
+    wait_other_primary(&instance, &old).await?;
+    wait_for("a write to the next primary", SOME, write).await?;
+    let found = cli(&["--", "GET", "forwarded"], 0).await?;
+    ensure!(found == "yes\n", "{found}");
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use rand::Rng as _;
 use hera_core::instance::Record;
 
 use crate::net::{API, OPERATORS, Weather, set};
-use crate::rules::Fault;
 use crate::pod::{Persistence, Pod, Process, Role};
+use crate::rules::Fault;
 use crate::world::{Buried, World};
 
 impl World {

@@ -232,16 +232,29 @@ impl Operator {
         let records = api.records.iter().enumerate().filter(|_| api.persistent);
         let claims: Vec<(u32, &Record)> = records.map(|(at, record)| (at as u32, record)).collect();
         let mut alone: BTreeSet<usize> = set(api.temporary).collect();
-        alone.extend(needed(api.spec.pods, &claims).into_iter().map(|at| at as usize));
+        alone.extend(
+            needed(api.spec.pods, &claims)
+                .into_iter()
+                .map(|at| at as usize),
+        );
         // Not made yet.
         alone.extend((0..api.spec.pods as usize).filter(|_| api.size == 0));
         alone.retain(|ordinal| !self.pods.iter().any(|pod| self.ordinals[*pod] == *ordinal));
-        self.seen.members.extend(alone.into_iter().map(|ordinal| Member {
-            ordinal: ordinal as u32,
-            ..Member::default()
-        }));
-        let here: Vec<usize> = self.seen.members.iter().map(|m| m.ordinal as usize).collect();
-        let spare = claims.iter().filter(|(at, _)| !here.contains(&(*at as usize)));
+        self.seen
+            .members
+            .extend(alone.into_iter().map(|ordinal| Member {
+                ordinal: ordinal as u32,
+                ..Member::default()
+            }));
+        let here: Vec<usize> = self
+            .seen
+            .members
+            .iter()
+            .map(|m| m.ordinal as usize)
+            .collect();
+        let spare = claims
+            .iter()
+            .filter(|(at, _)| !here.contains(&(*at as usize)));
         self.seen.spare_epoch = spare.map(|(_, record)| record.rank().0).max().unwrap_or(0);
         let recorded = claims.iter().any(|(_, record)| record.rank().0 > 0);
         self.seen.served = !api.claims.is_empty() || recorded;

@@ -5,8 +5,8 @@ use rand::Rng as _;
 
 use super::{Guarantee, World};
 use crate::net::{API, set};
-use crate::rules::Fault;
 use crate::pod::{NAMES, Persistence, Pod, Process, Role};
+use crate::rules::Fault;
 
 /// A primary among several whose pod is to end waits for another to take over, this long at most.
 const HANDOVER: u64 = 20_000;

@@ -300,9 +300,7 @@ async fn one(
                 written => written,
             }
         }
-        Step::MarkLeft { pod, left } => {
-            order(material, pod, Order::MarkLeft { left: *left }).await
-        }
+        Step::MarkLeft { pod, left } => order(material, pod, Order::MarkLeft { left: *left }).await,
         Step::PushMembers(pod) => push_members(material, pod).await,
         Step::Promote { pod, reign, claims } => promote(material, pod, *reign, claims).await,
         Step::Follow {

@@ -193,8 +193,9 @@ impl Pass<'_> {
     ) -> Option<(&'static str, String)> {
         let site = self.site;
         if decision.is_none() && site.primary().is_some() && !self.v.paused {
-            let words = "the operator cannot ask the server on port 6379 of the pod, so no change of users \
-                         or their policy reaches it: check network policies";
+            let words = "neither the agent nor the server on port 6379 of the pod tells the operator which \
+                         commands there are, so no change of users or their policy reaches it: check \
+                         network policies";
             return Some((degraded::SERVER_UNREACHABLE, words.to_owned()));
         }
         if !passwords.missing.is_empty() {

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use hera_core::acl::OPERATOR_USER;
-use hera_core::agent::{AgentStatus, REDIS_PORT, ServerState};
+use hera_core::acl::{Categories, OPERATOR_USER};
+use hera_core::agent::{REDIS_PORT, ServerState};
+use hera_core::instance::Member;
 use hera_policy::{Acl, Decision as _};
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use k8s_openapi::jiff::Timestamp;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::PassError;
 use super::carry::Pass;
@@ -38,16 +39,10 @@ impl Pass<'_> {
         if v.paused {
             return Ok(None);
         }
-        let asked = site.running();
-        let Some((status, ip)) =
-            asked.and_then(|member| Some((member.agent.status()?, member.ip()?)))
-        else {
+        let Some(asked) = site.running() else {
             return Ok(None);
         };
-        let Some(server) = self
-            .server_facts(status, ip, &passwords.system.operator)
-            .await
-        else {
+        let Some(server) = self.server_facts(asked, &passwords.system.operator).await else {
             return Ok(None);
         };
         let instance = InstanceRef::new(v.name.as_str()).within(&ctx.namespace);
@@ -68,12 +63,8 @@ impl Pass<'_> {
     }
 
     /// What the policy is told about the server; the table is read once for each run of it.
-    async fn server_facts(
-        &self,
-        status: &AgentStatus,
-        ip: &str,
-        password: &str,
-    ) -> Option<ServerFacts> {
+    async fn server_facts(&self, asked: &Member, password: &str) -> Option<ServerFacts> {
+        let status = asked.agent.status()?;
         let ServerState::Running { run_id, .. } = &status.server else {
             return None;
         };
@@ -87,28 +78,13 @@ impl Pass<'_> {
         let categories = match known {
             Some(categories) => categories,
             None => {
-                let address = Address::tcp(ip, REDIS_PORT);
-                let login = Credentials::new(OPERATOR_USER, password);
-                let read = async {
-                    let server =
-                        Server::connect(&address, Some(&login), Timeouts::default()).await?;
-                    server.categories().await
-                };
-                match read.await {
-                    Ok(categories) => {
-                        let categories = Arc::new(categories);
-                        let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
-                        if tables.len() >= TABLES {
-                            tables.clear();
-                        }
-                        tables.insert(run_id.clone(), categories.clone());
-                        categories
-                    }
-                    Err(error) => {
-                        warn!(%error, "the server's command table cannot be read yet");
-                        return None;
-                    }
+                let categories = Arc::new(self.categories(asked, password).await?);
+                let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+                if tables.len() >= TABLES {
+                    tables.clear();
                 }
+                tables.insert(run_id.clone(), categories.clone());
+                categories
             }
         };
         Some(ServerFacts {
@@ -116,5 +92,27 @@ impl Pass<'_> {
             version,
             categories,
         })
+    }
+    /// By its agent, as the server does not listen on its port before its users are decided; by the
+    /// server itself where the agent is older than that.
+    async fn categories(&self, asked: &Member, password: &str) -> Option<Categories> {
+        let client = self.site.shared.agents.client(asked.uid())?;
+        match client.commands().await {
+            Ok(categories) => return Some(categories),
+            Err(error) => debug!(%error, "the agent does not tell its server's commands"),
+        }
+        let address = Address::tcp(asked.ip()?, REDIS_PORT);
+        let login = Credentials::new(OPERATOR_USER, password);
+        let read = async {
+            let server = Server::connect(&address, Some(&login), Timeouts::default()).await?;
+            server.categories().await
+        };
+        match read.await {
+            Ok(categories) => Some(categories),
+            Err(error) => {
+                warn!(%error, "the server's command table cannot be read yet");
+                None
+            }
+        }
     }
 }

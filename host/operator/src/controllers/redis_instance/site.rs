@@ -245,9 +245,10 @@ impl Site<'_> {
     fn has_served(&self, seen: &Observation) -> bool {
         let recorded = seen.members.iter().filter_map(|m| m.claim.as_ref());
         let recorded = recorded.map(|claim| claim.record.rank().0).max();
-        let was_lone = self.object.status.iter().any(|status| {
-            status.version.is_some() && status.replicas.is_none_or(|pods| pods <= 1)
-        });
+        let was_lone =
+            self.object.status.iter().any(|status| {
+                status.version.is_some() && status.replicas.is_none_or(|pods| pods <= 1)
+            });
         !seen.claims.is_empty() || recorded > Some(0) || was_lone
     }
 

@@ -12,8 +12,8 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, TestOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::{Resource, ResourceExt as _};
 use kube::api::{Api, Patch, PatchParams};
+use kube::{Resource, ResourceExt as _};
 use serde_json::json;
 
 use super::PassError;
@@ -51,11 +51,7 @@ pub fn record(site: &Site<'_>, claim: &str) -> Option<Record> {
 ///
 /// # Errors
 /// When the API server does not take it, or somebody wrote something else meanwhile.
-pub async fn write_record(
-    site: &Site<'_>,
-    claim: &str,
-    record: &Record,
-) -> Result<(), PassError> {
+pub async fn write_record(site: &Site<'_>, claim: &str, record: &Record) -> Result<(), PassError> {
     let Some(text) = record.text() else {
         return Ok(());
     };
@@ -73,7 +69,10 @@ pub async fn write_record(
         patch.0.insert(0, uid);
         if live.metadata.annotations.is_none() && known.is_none() {
             let path = PointerBuf::from_tokens(["metadata", "annotations"]);
-            let add = AddOperation { path, value: json!({}) };
+            let add = AddOperation {
+                path,
+                value: json!({}),
+            };
             patch.0.insert(1, PatchOperation::Add(add));
         }
     }

@@ -156,7 +156,9 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
 /// for a moment: how long it waits counts.
 fn approval(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Option<Approval> {
     let known = last.approval.as_ref();
-    let asked = found.plan.and_then(|plan| Some((plan, plan.to_approve.as_ref()?)));
+    let asked = found
+        .plan
+        .and_then(|plan| Some((plan, plan.to_approve.as_ref()?)));
     match asked {
         Some((plan, digest)) => {
             let before = known.filter(|known| known.digest == *digest);
@@ -203,7 +205,13 @@ fn tell_copies(choices: &[Choice]) -> String {
             true => ", left behind by a scale-down",
             false => "",
         };
-        let CopyStatus { pod, digest, keys, bytes, .. } = copy;
+        let CopyStatus {
+            pod,
+            digest,
+            keys,
+            bytes,
+            ..
+        } = copy;
         format!("{pod}: {keys} keys, {bytes} bytes, last written {written}{left} (digest {digest})")
     });
     told.collect::<Vec<_>>().join("; ")

@@ -1,0 +1,153 @@
+//! As whom one logs in: the application's user, or one of the spec's, with the Secret of each.
+
+use std::collections::BTreeMap;
+
+use hera_api::meta::{APP_USER, KEY_PASSWORD, KEY_USERNAME};
+use hera_api::names::InstanceName;
+use hera_api::{RedisInstance, SecretKeyRef, secret_password, secret_text};
+use hera_redis::Credentials;
+use k8s_openapi::ByteString;
+use thiserror::Error;
+
+/// What a Secret holds.
+pub type Data = BTreeMap<String, ByteString>;
+
+/// Why nobody can log in.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum NoLogin {
+    /// The spec names no such user.
+    #[error("there is no user {asked}; there are: {all}")]
+    NoSuchUser {
+        /// Who was asked for.
+        asked: String,
+        /// Who there is.
+        all: String,
+    },
+    /// A Secret has no password.
+    #[error("key {key} of Secret {secret} has no password: create it")]
+    NoPassword {
+        /// The Secret.
+        secret: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// The Secret of the application's user.
+pub fn app_secret(object: &RedisInstance, name: &InstanceName) -> String {
+    let own = object.spec.auth.secret_ref.as_ref();
+    own.map_or_else(|| name.app_secret(), |secret| secret.name.clone())
+}
+
+/// The Secret with the password of a user of the spec.
+pub fn secret_of<'a>(object: &'a RedisInstance, user: &str) -> Option<&'a SecretKeyRef> {
+    let mut users = object.spec.users.iter();
+    let user = users.find(|known| known.name == user)?;
+    Some(&user.password_secret_ref)
+}
+
+/// The application's user, from its Secret; `asked` must be that user, if it is given.
+///
+/// # Errors
+/// As told by [`NoLogin`].
+pub fn app(
+    object: &RedisInstance,
+    secret: &str,
+    data: &Data,
+    asked: Option<&str>,
+) -> Result<Credentials, NoLogin> {
+    let named = data.get(KEY_USERNAME).and_then(|name| secret_text(&name.0));
+    let name = named.unwrap_or(APP_USER);
+    if let Some(asked) = asked.filter(|asked| *asked != name) {
+        let users = object.spec.users.iter().map(|user| user.name.as_str());
+        let all: Vec<&str> = std::iter::once(name).chain(users).collect();
+        return Err(NoLogin::NoSuchUser {
+            asked: asked.to_owned(),
+            all: all.join(", "),
+        });
+    }
+    let key = SecretKeyRef {
+        name: secret.to_owned(),
+        key: KEY_PASSWORD.to_owned(),
+    };
+    user(name, &key, data)
+}
+
+/// A user with the password of its Secret.
+///
+/// # Errors
+/// [`NoLogin::NoPassword`].
+pub fn user(name: &str, reference: &SecretKeyRef, data: &Data) -> Result<Credentials, NoLogin> {
+    let value = data.get(&reference.key);
+    let password = value.and_then(|value| secret_password(&value.0));
+    let password = password.ok_or_else(|| NoLogin::NoPassword {
+        secret: reference.name.clone(),
+        key: reference.key.clone(),
+    })?;
+    Ok(Credentials::new(name, password))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(auth: serde_json::Value) -> RedisInstance {
+        let worker = json!({
+            "name": "worker", "preset": "readwrite", "keys": ["*"],
+            "passwordSecretRef": {"name": "jobs", "key": "word"},
+        });
+        let spec = json!({"version": "7.2", "auth": auth, "users": [worker]});
+        RedisInstance::new("shop", serde_json::from_value(spec).unwrap())
+    }
+
+    fn data(pairs: &[(&str, &str)]) -> Data {
+        let pair = |(key, value): &(&str, &str)| {
+            let value = ByteString(value.as_bytes().to_vec());
+            ((*key).to_owned(), value)
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn the_applications_user_is_the_one_of_its_secret() {
+        let name = InstanceName::new("shop").unwrap();
+        let generated = object(json!({}));
+        assert_eq!(app_secret(&generated, &name), "shop-app");
+        let own = object(json!({"secretRef": {"name": "mine"}}));
+        assert_eq!(app_secret(&own, &name), "mine");
+
+        let secret = data(&[("username", "shopper\n"), ("password", "typed\n")]);
+        let credentials = app(&own, "mine", &secret, None).unwrap();
+        assert_eq!(credentials, Credentials::new("shopper", "typed"));
+        assert_eq!(app(&own, "mine", &secret, Some("shopper")), Ok(credentials));
+        let bare = app(&own, "mine", &data(&[("password", "x")]), None);
+        assert_eq!(bare, Ok(Credentials::new("app", "x")));
+    }
+
+    #[test]
+    fn a_user_of_the_spec_has_the_password_of_its_own_secret() {
+        let object = object(json!({}));
+        let reference = secret_of(&object, "worker").unwrap();
+        assert_eq!((&*reference.name, &*reference.key), ("jobs", "word"));
+        let credentials = user("worker", reference, &data(&[("word", "w")])).unwrap();
+        assert_eq!(credentials, Credentials::new("worker", "w"));
+        let nothing = user("worker", reference, &data(&[("word", "\n")])).unwrap_err();
+        assert_eq!(
+            nothing.to_string(),
+            "key word of Secret jobs has no password: create it"
+        );
+    }
+
+    #[test]
+    fn an_unknown_user_is_told_who_there_is() {
+        let object = object(json!({}));
+        assert!(secret_of(&object, "eve").is_none());
+        let secret = data(&[("password", "x")]);
+        let error = app(&object, "shop-app", &secret, Some("eve")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no user eve; there are: app, worker"
+        );
+    }
+}
