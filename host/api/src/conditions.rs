@@ -106,6 +106,8 @@ reasons! {
         VOLUME_DELETED = "VolumeDeleted",
         /// True: the operator cannot ask the server, so no change of users reaches it.
         SERVER_UNREACHABLE = "ServerUnreachable",
+        /// True: an agent refuses orders, as it knows a higher term than the operator has.
+        TERM_REFUSED = "TermRefused",
         /// True: a change that a live object cannot make is asked for.
         PERSISTENCE_CHANGE_REFUSED = "PersistenceChangeRefused",
         /// True: the server refused users; they have the rights they had before.

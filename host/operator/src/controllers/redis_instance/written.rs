@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_core::instance::{Claim, MemberList, drop_any};
+use hera_core::term::is_term;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, TestOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -20,6 +21,9 @@ use super::site::Site;
 const CROWN: &str = "cache.hera.io/crown";
 /// Annotation: the lists as JSON.
 const MEMBERS: &str = "cache.hera.io/members";
+
+/// Annotation: by how much the terms of this instance lie above the Lease's.
+const TERM_FLOOR: &str = "cache.hera.io/term-floor";
 
 /// What this pass wrote, by annotation: it is read only once, at the beginning.
 #[derive(Debug, Default)]
@@ -74,6 +78,21 @@ pub fn lists(site: &Site<'_>) -> Vec<MemberList> {
 /// When the API server does not take it: then nobody is promoted.
 pub async fn write_claims(site: &Site<'_>, claims: &[Claim]) -> Result<(), PassError> {
     write(site, CROWN, show_claims(claims)).await
+}
+
+/// By how much the terms of this instance lie above the Lease's. What cannot be read, or is none, counts
+/// as none.
+pub fn term_floor(site: &Site<'_>) -> u64 {
+    let written = known(site, TERM_FLOOR).and_then(|text| text.trim().parse().ok());
+    written.filter(|floor| is_term(*floor)).unwrap_or(0)
+}
+
+/// Writes down under which terms agents are about to be spoken to.
+///
+/// # Errors
+/// When the API server does not take it: then they are not.
+pub async fn write_term_floor(site: &Site<'_>, floor: u64) -> Result<(), PassError> {
+    write(site, TERM_FLOOR, floor.to_string()).await
 }
 
 /// Writes down what agents are about to be told.
