@@ -35,6 +35,13 @@ impl Refused {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, words)
     }
 
+    /// No Lease gives such a term: whoever sends it was lied to, and it is not kept.
+    pub fn no_term(term: u64) -> Self {
+        Self::wrong(format!(
+            "{term} is no term: no Lease reaches it, and it is refused whoever sends it"
+        ))
+    }
+
     /// A later leader spoke before.
     pub fn old_term(term: u64, seen: u64) -> Self {
         let words = format!("term {seen} was seen, {term} is older");

@@ -34,7 +34,7 @@ impl Board {
             hangs: false,
             engine: None,
             version: None,
-            term: state.term,
+            term: state.seen_term(),
             config: ConfigState::default(),
             acl: AclState::default(),
             restarts: 0,
@@ -71,7 +71,7 @@ impl Board {
     /// The agent remembers this now.
     pub fn remembers(&self, state: &State) {
         self.change(|status| {
-            status.term = state.term;
+            status.term = state.seen_term();
             status.memory = state.memory();
             status.members = state.members.clone().unwrap_or_default();
         });

@@ -15,6 +15,7 @@ use hera_core::agent::{
     PATH_VOUCH, Position, Question, Request, ServerConfig, ServerState, Vouch,
 };
 use hera_core::fence::vouches;
+use hera_core::term;
 use hera_redis::Probe;
 use serde::Serialize;
 
@@ -177,12 +178,15 @@ async fn to_its_end<T: Serialize + Send + 'static>(
     }
 }
 
-/// Notes a new term, durably, and refuses an older one. Who then changes something holds the work
-/// from before: no later leader's change comes in between.
+/// Notes a new term, durably, and refuses an older one, and what is none. Who then changes something
+/// holds the work from before: no later leader's change comes in between.
 fn check_term(agent: &Agent, term: u64) -> Result<(), Refused> {
-    let seen = agent.keeper.get().term;
+    if !term::is_term(term) {
+        return Err(Refused::no_term(term));
+    }
+    let seen = agent.keeper.get().seen_term();
     if term < seen {
         return Err(Refused::old_term(term, seen));
     }
-    Ok(agent.note(|state| state.term = state.term.max(term))?)
+    Ok(agent.note(|state| state.hears(term))?)
 }

@@ -1,6 +1,7 @@
 //! What the agent remembers. Pure.
 
 use hera_core::agent::{Members, Memory};
+use hera_core::term;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -63,7 +64,7 @@ pub struct Quiet {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct State {
-    /// Highest term seen.
+    /// Highest term seen, as it was stored: see [`State::seen_term`].
     pub term: u64,
     /// Term at the last promotion.
     pub promoted_term: u64,
@@ -139,6 +140,23 @@ impl State {
             },
             unsaved: self.on_disk.is_some() || self.log_due,
         }
+    }
+
+    /// The highest term seen. Agents of earlier releases stored what no Lease can have given, where one
+    /// agent in the cluster had told it: that counts for none.
+    pub fn seen_term(&self) -> u64 {
+        match term::is_term(self.term) {
+            true => self.term,
+            false => 0,
+        }
+    }
+
+    /// A leader of that term speaks. None is lowered but what is no term.
+    pub fn hears(&mut self, term: u64) {
+        if !term::is_term(self.promoted_term) {
+            self.promoted_term = 0;
+        }
+        self.term = self.seen_term().max(term);
     }
 
     /// Promises to vouch for nobody of this reign or an earlier one, having been quiet for so many
@@ -374,6 +392,26 @@ mod tests {
         (0..20).for_each(|pod| state.is_held_by(&format!("pod-{pod}")));
         let former = state.memory().former;
         assert_eq!((former.len(), former[7].as_str()), (8, "pod-18"));
+    }
+
+    #[test]
+    fn a_term_that_no_lease_gave_is_forgotten_and_no_other_is_lowered() {
+        for poisoned in [term::END, u64::MAX - 1, u64::MAX] {
+            let mut state = State {
+                term: poisoned,
+                promoted_term: poisoned,
+                ..State::default()
+            };
+            assert_eq!(state.seen_term(), 0);
+            state.hears(7);
+            assert_eq!((state.term, state.promoted_term), (7, 0));
+        }
+        let mut state = State {
+            term: term::END - 1,
+            ..State::default()
+        };
+        state.hears(7);
+        assert_eq!(state.seen_term(), term::END - 1);
     }
 
     /// Otherwise the number of keys decided whose data an object got that was made anew.

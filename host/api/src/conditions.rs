@@ -127,6 +127,8 @@ reasons! {
         STATE_NOT_WRITTEN = "StateNotWritten",
         /// True: the operator cannot ask the server, so no change of users reaches it.
         SERVER_UNREACHABLE = "ServerUnreachable",
+        /// True: an agent refuses orders, as it knows a higher term than the operator has.
+        TERM_REFUSED = "TermRefused",
         /// True: a change that a live object cannot make is asked for.
         PERSISTENCE_CHANGE_REFUSED = "PersistenceChangeRefused",
         /// True: the server refused users; they have the rights they had before.

@@ -50,7 +50,8 @@ pub const HEARTBEAT_SECONDS: u64 = 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request<T> {
-    /// The Lease's transition count when its holder sent this.
+    /// The Lease's term when its holder sent this, above the instance's floor: see
+    /// [`term`](crate::term).
     pub term: u64,
     /// What is asked.
     pub body: T,
@@ -316,7 +317,8 @@ pub struct Memory {
 pub struct Refusal {
     /// Why, in a sentence for people.
     pub message: String,
-    /// The highest term seen, when the refusal is about the term (status 409).
+    /// The highest term seen, when the refusal is about an older term (status 409). It says nothing about
+    /// other instances.
     pub term: Option<u64>,
 }
 

@@ -9,3 +9,4 @@ pub mod aside;
 pub mod digest;
 pub mod fence;
 pub mod instance;
+pub mod term;

@@ -10,9 +10,12 @@ use hera_core::instance::{Intake, Leader, Observation, Remembered};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::shared::InstanceRef;
+use crate::terms::Terms;
 
 /// Memory of all instances.
 pub struct Groups {
+    /// Under which terms agents are spoken to.
+    pub terms: Terms,
     leaders: Mutex<HashMap<InstanceRef, Leader>>,
     intake: Mutex<Intake>,
     /// When this process was last seen to run.
@@ -27,6 +30,7 @@ const STOPPED_MS: u64 = 1_500;
 impl Default for Groups {
     fn default() -> Self {
         Self {
+            terms: Terms::default(),
             leaders: Mutex::default(),
             intake: Mutex::default(),
             beat: AtomicU64::new(boot_millis()),
@@ -99,6 +103,7 @@ impl Groups {
     /// Drops what is remembered of an instance that is gone.
     pub fn forget(&self, instance: &InstanceRef) {
         self.lock().remove(instance);
+        self.terms.forget(instance);
     }
 
     fn with<T>(

@@ -19,5 +19,6 @@ mod looks;
 mod metrics;
 mod policies;
 mod shared;
+mod terms;
 mod users;
 mod watches;

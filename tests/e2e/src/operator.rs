@@ -146,8 +146,9 @@ impl<'b> Operator<'b> {
     /// When there is no Lease.
     pub async fn term(&self) -> Result<u64> {
         let leases: Api<Lease> = Api::namespaced(self.bed.client.clone(), NAMESPACE);
-        let spec = leases.get(NAME).await?.spec.unwrap_or_default();
-        Ok(u64::try_from(spec.lease_transitions.unwrap_or(0))?)
+        let lease = leases.get(NAME).await?;
+        let term = lease.annotations().get("cache.hera.io/term");
+        Ok(term.context("the Lease has no term")?.parse()?)
     }
 
     /// Kills all processes of a pod of it, by the pod's name.

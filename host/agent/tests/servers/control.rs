@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hera_core::agent::{AclState, ConfigState, PATH_ACL, PATH_CONFIG, Role};
+use hera_core::term::END;
 use reqwest::StatusCode;
 
 use crate::client::{Answer, app, user};
@@ -10,8 +11,11 @@ use crate::engine::Engine;
 use crate::news::News;
 use crate::pod::{Pod, config, is_running, set};
 
+const REFUSED: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+
 on_both!(
     an_old_term_is_refused_also_after_a_restart,
+    what_is_no_term_is_refused_and_forgotten_and_no_other_is_lowered,
     what_is_older_or_anothers_is_refused,
     the_stream_tells_the_present_first_and_then_each_change,
     a_second_agent_on_a_folder_says_so_and_ends,
@@ -42,6 +46,46 @@ async fn an_old_term_is_refused_also_after_a_restart(engine: Engine) {
     let users: Answer<AclState> = pod.put(PATH_ACL, 8, set(1, &[app()])).await;
     assert!(users.unwrap().confirmed);
     assert_eq!(pod.status().await.unwrap().term, 8);
+}
+
+async fn what_is_no_term_is_refused_and_forgotten_and_no_other_is_lowered(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.lone = false;
+    std::fs::create_dir(pod.path("data/.hera")).unwrap();
+    let path = pod.path("data/.hera/state");
+    let store = |term: u64| {
+        let state = format!(r#"{{"term": {term}, "promotedTerm": {term}, "owner": "object"}}"#);
+        std::fs::write(&path, state).unwrap();
+    };
+    let stored = || {
+        let state = std::fs::read_to_string(&path).unwrap();
+        serde_json::from_str::<serde_json::Value>(&state).unwrap()["term"].as_u64()
+    };
+    store(u64::MAX);
+    pod.start().await;
+    let status = pod.until("the server answers", is_running).await;
+    assert_eq!(status.term, 0, "nobody is told of it");
+    pod.promote(7).await.unwrap();
+    assert_eq!(stored(), Some(7));
+
+    for none in [END, u64::MAX - 1, u64::MAX] {
+        let (status, refusal) = pod.promote(none).await.unwrap_err();
+        assert_eq!((status, refusal.term), (REFUSED, None));
+        let users: Answer<AclState> = pod.put(PATH_ACL, none, set(1, &[app()])).await;
+        assert_eq!(users.unwrap_err().0, REFUSED);
+        assert_eq!(stored(), Some(7));
+    }
+
+    assert!(pod.terminate().await.success());
+    store(END - 1);
+    pod.start().await;
+    pod.until("the server answers", is_running).await;
+    let (status, refusal) = pod.promote(8).await.unwrap_err();
+    assert_eq!(
+        (status, refusal.term),
+        (StatusCode::CONFLICT, Some(END - 1))
+    );
+    assert_eq!(stored(), Some(END - 1));
 }
 
 async fn what_is_older_or_anothers_is_refused(engine: Engine) {

@@ -233,7 +233,13 @@ pub(super) fn begin(
     plan: &mut Plan,
 ) -> bool {
     let Some(ip) = next.ip() else { return false };
-    let reign = next_reign(seen);
+    let reign = match next_reign(seen) {
+        Ok(reign) => reign,
+        Err(words) => {
+            plan.waiting_for = Some(words);
+            return false;
+        }
+    };
     let uid = next.uid().to_owned();
     record::note_before(wanted, next, reign, plan);
     let step = Step::HandOver {

@@ -8,6 +8,7 @@ use super::{
     AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists, record, word,
 };
 use crate::agent::{Role, ServerState};
+use crate::term;
 
 /// Positions that were asked for longer ago say nothing: whoever asked was stopped meanwhile, and others
 /// may have been heard since. Nobody is promoted by them any more, also not in the middle of a plan. In
@@ -24,7 +25,11 @@ const DRAINED: u64 = 300;
 
 /// The reign of the next primary: higher than any, and no two leaders give the same. Nor does one leader
 /// twice: what is known of a reign, such as that its primary is dead, would be taken for the next one's.
-pub(super) fn next_reign(seen: &Observation) -> u64 {
+///
+/// # Errors
+/// Why there is none: whoever tells of the last number that there is keeps its own instance from another
+/// primary, and nothing else.
+pub(super) fn next_reign(seen: &Observation) -> Result<u64, String> {
     let known = seen.members.iter().filter_map(|member| {
         let memory = &member.agent.status()?.memory;
         Some(memory.reign.max(memory.forsworn))
@@ -43,7 +48,25 @@ pub(super) fn next_reign(seen: &Observation) -> u64 {
         .max(seen.remembered.forsworn)
         .max(seen.remembered.highest)
         .max(claimed.unwrap_or(0));
-    (last + 1).max(seen.remembered.term << 24)
+    let least = seen.remembered.term.min(term::END - 1) << 24;
+    let next = last.checked_add(1).map(|next| next.max(least));
+    next.ok_or_else(|| no_reign(seen))
+}
+
+fn no_reign(seen: &Observation) -> String {
+    let tells = |member: &&Member| {
+        let memory = member.agent.status().map(|status| &status.memory);
+        memory.is_some_and(|memory| memory.reign.max(memory.forsworn) == u64::MAX)
+    };
+    let who = match seen.members.iter().find(tells) {
+        Some(member) => format!("the agent of {}", member.label()),
+        None => "what is written on the StatefulSet or on a claim".to_owned(),
+    };
+    format!(
+        "{who} tells of reign {}, after which there is none, so nobody can become the primary: no operator \
+         gave it; delete that pod with its claim, or restore the data into a new object",
+        u64::MAX
+    )
 }
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
@@ -487,7 +510,13 @@ pub(super) fn promotion(seen: &Observation, member: &Member, reign: u64) -> Step
 }
 
 fn promote(wanted: &Wanted, seen: &Observation, chosen: &Member, plan: &mut Plan) {
-    let reign = next_reign(seen);
+    let reign = match next_reign(seen) {
+        Ok(reign) => reign,
+        Err(words) => {
+            plan.waiting_for = Some(words);
+            return;
+        }
+    };
     let reason = format!("{} has the best copy of the data", chosen.name());
     record::note_before(wanted, chosen, reign, plan);
     let step = promotion(seen, chosen, reign);

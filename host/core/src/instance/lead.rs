@@ -148,7 +148,12 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
         }
     }
     if later.is_empty() {
-        let step = promotion(seen, primary, next_reign(seen));
-        plan.push(step, "the primary is heard again");
+        match next_reign(seen) {
+            Ok(reign) => {
+                let step = promotion(seen, primary, reign);
+                plan.push(step, "the primary is heard again");
+            }
+            Err(words) => plan.waiting_for = Some(words),
+        }
     }
 }

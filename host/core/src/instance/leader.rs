@@ -109,7 +109,10 @@ impl Leader {
         }
         let claims = claims(seen);
         let last = claims.first().map_or(0, |claim| claim.reign);
-        self.highest = self.highest.max(last);
+        // After the last number that there is none comes: it is not kept longer than somebody tells it.
+        if last < u64::MAX {
+            self.highest = self.highest.max(last);
+        }
         self.claimed.retain(|claim, _| claims.contains(claim));
         for claim in claims {
             self.claimed.entry(claim).or_insert(now);

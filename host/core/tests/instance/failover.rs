@@ -128,6 +128,40 @@ fn p21_without_proof_nobody_is_promoted_before_the_old_primary_must_have_stopped
     );
 }
 
+#[test]
+fn an_agent_that_tells_of_the_last_reign_keeps_its_own_instance_from_another_and_is_named() {
+    let down = || {
+        group(3)
+            .crash(0)
+            .crash(1)
+            .crash(2)
+            .at(0, 10, 9)
+            .at(1, 20, 9)
+            .at(2, 30, 9)
+    };
+    let told = |reign: u64| {
+        down().change(move |_, seen| status(&mut seen.members[1]).memory.forsworn = reign)
+    };
+    let last = plan(&told(u64::MAX));
+    assert_eq!(promoted(&last), None);
+    let words = last.waiting_for.unwrap();
+    assert!(words.contains("shop-1") && words.contains("18446744073709551615"));
+    let next = promoted(&plan(&told(u64::MAX - 1)));
+    assert_eq!(next.map(|(_, reign)| reign), Some(u64::MAX));
+    // Nor does any term end elsewhere.
+    let term = down().change(|_, seen| seen.remembered.term = u64::MAX);
+    let next = promoted(&plan(&term)).map(|(_, reign)| reign);
+    assert_eq!(next, Some((hera_core::term::END - 1) << 24));
+    // Also where a primary is there, and another is to take over.
+    let group = group(3).change(|wanted, seen| {
+        wanted.promote = Some("shop-1".to_owned());
+        status(&mut seen.members[2]).memory.forsworn = u64::MAX;
+    });
+    let stays = plan(&group);
+    assert!(!names(&stays).contains(&"hand-over"));
+    assert!(stays.waiting_for.unwrap().contains("shop-2"));
+}
+
 /// A primary that is lost for so long, without a proof.
 fn lost(permit: Permit, missed: u64) -> Group {
     group(3)

@@ -1,5 +1,7 @@
 use std::time::Instant;
 
+use hera_core::term;
+
 use super::DURATION;
 
 /// What a Lease says.
@@ -7,8 +9,10 @@ use super::DURATION;
 pub(super) struct Record {
     /// Who holds it; empty when it was released.
     pub holder: String,
-    /// How often the holder changed.
-    pub transitions: u64,
+    /// The term of who held it last.
+    pub term: u64,
+    /// What it says of terms cannot be all: it was made by hand, or damaged.
+    pub damaged: bool,
     /// Changes with each renewal; only compared, never read as a time, so that the clocks of two
     /// nodes need not agree.
     pub renewal: String,
@@ -19,16 +23,20 @@ pub(super) struct Record {
 pub(super) enum Verdict {
     /// Take the Lease under this term.
     Acquire {
-        /// The new transition count.
+        /// The new term.
         term: u64,
+        /// Terms may have been given that nobody remembers.
+        lost: bool,
     },
     /// Renew it under the same term.
     Renew {
-        /// The present transition count.
+        /// The present term.
         term: u64,
     },
     /// Somebody else holds it.
     Yield,
+    /// There is no higher term.
+    Spent,
 }
 
 /// What a candidate has seen of the Lease.
@@ -38,6 +46,10 @@ pub(super) struct Sight {
     last: Option<(Record, Instant)>,
     /// Since when there is no Lease.
     missing: Option<Instant>,
+    /// The highest term that was seen.
+    highest: u64,
+    /// The term under which this process led last.
+    led: Option<u64>,
 }
 
 impl Sight {
@@ -49,30 +61,43 @@ impl Sight {
         let Some(record) = lease else {
             // Where somebody deleted it, its holder leads on until it looks.
             let since = *self.missing.get_or_insert(now);
-            let term = self.last.as_ref().map_or(0, |(last, _)| last.transitions);
             return match leads || is_over(since) {
-                true => Verdict::Acquire {
-                    term: term.saturating_add(1),
-                },
+                true => self.acquire(true),
                 false => Verdict::Yield,
             };
         };
         self.missing = None;
         let same = self.last.take().filter(|(last, _)| *last == record);
         let since = same.map_or(now, |(_, since)| since);
+        let fell = record.term < self.highest;
+        let lost = record.damaged || fell;
+        self.highest = self.highest.max(record.term);
         let verdict = if record.holder == me {
-            Verdict::Renew {
-                term: record.transitions,
+            // What an earlier process of that name led under, or somebody wrote, is no term of this one.
+            match self.led {
+                Some(term) if term == record.term => Verdict::Renew { term },
+                _ => self.acquire(lost),
             }
         } else if record.holder.is_empty() || is_over(since) {
-            Verdict::Acquire {
-                term: record.transitions.saturating_add(1),
-            }
+            self.acquire(lost)
         } else {
             Verdict::Yield
         };
         self.last = Some((record, since));
         verdict
+    }
+
+    /// The Lease was written: this process leads under that term.
+    pub fn leads(&mut self, term: u64) {
+        self.led = Some(term);
+        self.highest = self.highest.max(term);
+    }
+
+    fn acquire(&self, lost: bool) -> Verdict {
+        match self.highest.saturating_add(1) {
+            term if term::is_term(term) => Verdict::Acquire { term, lost },
+            _ => Verdict::Spent,
+        }
     }
 }
 
@@ -89,8 +114,9 @@ mod tests {
     fn held_by(holder: &str) -> Option<Record> {
         Some(Record {
             holder: holder.into(),
-            transitions: 7,
+            term: 7,
             renewal: "x".into(),
+            ..Record::default()
         })
     }
 
@@ -99,6 +125,17 @@ mod tests {
             renewal: "y".into(),
             ..record
         })
+    }
+
+    /// The Lease is taken from who had it under that term.
+    fn after(term: u64) -> Verdict {
+        let (term, lost) = (term + 1, false);
+        Verdict::Acquire { term, lost }
+    }
+
+    /// The Lease is taken that was missing, or said less than was known.
+    fn anew(term: u64) -> Verdict {
+        Verdict::Acquire { term, lost: true }
     }
 
     /// One that does not lead looks.
@@ -113,19 +150,68 @@ mod tests {
         let verdict = look(&mut sight, None, start + JUST_BEFORE);
         assert_eq!(verdict, Verdict::Yield);
         let verdict = look(&mut sight, None, start + DURATION);
-        assert_eq!(verdict, Verdict::Acquire { term: 1 });
+        assert_eq!(verdict, anew(1));
     }
 
     #[test]
     fn a_released_lease_is_taken_at_once() {
         let verdict = look(&mut Sight::default(), held_by(""), Instant::now());
-        assert_eq!(verdict, Verdict::Acquire { term: 8 });
+        assert_eq!(verdict, after(7));
     }
 
     #[test]
     fn ones_own_is_renewed_under_the_same_term() {
-        let verdict = look(&mut Sight::default(), held_by("a"), Instant::now());
+        let mut sight = Sight::default();
+        sight.leads(7);
+        let verdict = look(&mut sight, held_by("a"), Instant::now());
         assert_eq!(verdict, Verdict::Renew { term: 7 });
+    }
+
+    #[test]
+    fn a_process_that_has_the_name_of_one_before_it_does_not_share_its_term() {
+        let verdict = look(&mut Sight::default(), held_by("a"), Instant::now());
+        assert_eq!(verdict, after(7));
+    }
+
+    #[test]
+    fn a_lease_that_somebody_set_back_is_led_above_what_was_known() {
+        let (mut sight, start) = (Sight::default(), Instant::now());
+        look(&mut sight, held_by("b"), start);
+        let set_back = |holder: &str| held_by(holder).map(|record| Record { term: 3, ..record });
+        assert_eq!(look(&mut sight, set_back("b"), start), Verdict::Yield);
+        assert_eq!(look(&mut sight, set_back(""), start), anew(8));
+        // Also by who leads, and also where it is set forward.
+        let mut sight = Sight::default();
+        sight.leads(7);
+        assert_eq!(sight.look("a", set_back("a"), true, start), anew(8));
+        sight.leads(8);
+        let forward = held_by("a").map(|record| Record {
+            term: 100,
+            ..record
+        });
+        assert_eq!(sight.look("a", forward, true, start), after(100));
+    }
+
+    #[test]
+    fn a_damaged_lease_is_told_as_one() {
+        let damaged = held_by("").map(|record| Record {
+            damaged: true,
+            ..record
+        });
+        assert_eq!(
+            look(&mut Sight::default(), damaged, Instant::now()),
+            anew(8)
+        );
+    }
+
+    #[test]
+    fn nobody_leads_under_a_number_that_is_no_term() {
+        let last = held_by("").map(|record| Record {
+            term: term::END - 1,
+            ..record
+        });
+        let verdict = look(&mut Sight::default(), last, Instant::now());
+        assert_eq!(verdict, Verdict::Spent);
     }
 
     #[test]
@@ -135,7 +221,7 @@ mod tests {
         let verdict = look(&mut sight, held_by("b"), start + JUST_BEFORE);
         assert_eq!(verdict, Verdict::Yield);
         let verdict = look(&mut sight, held_by("b"), start + DURATION);
-        assert_eq!(verdict, Verdict::Acquire { term: 8 });
+        assert_eq!(verdict, after(7));
     }
 
     #[test]
@@ -157,7 +243,7 @@ mod tests {
         let verdict = look(&mut sight, None, gone + JUST_BEFORE);
         assert_eq!(verdict, Verdict::Yield);
         let verdict = look(&mut sight, None, gone + DURATION);
-        assert_eq!(verdict, Verdict::Acquire { term: 8 });
+        assert_eq!(verdict, anew(8));
     }
 
     #[test]
@@ -165,7 +251,7 @@ mod tests {
         let (mut sight, start) = (Sight::default(), Instant::now());
         sight.look("a", held_by("a"), true, start);
         let verdict = sight.look("a", None, true, start);
-        assert_eq!(verdict, Verdict::Acquire { term: 8 });
+        assert_eq!(verdict, anew(8));
     }
 
     #[test]
@@ -175,23 +261,23 @@ mod tests {
         let woke = start + 2 * DURATION;
         assert_eq!(look(&mut sight, None, woke), Verdict::Yield);
         let verdict = look(&mut sight, None, woke + DURATION);
-        assert_eq!(verdict, Verdict::Acquire { term: 8 });
+        assert_eq!(verdict, anew(8));
     }
 
     proptest! {
         #[test]
         fn a_new_holder_always_gets_a_higher_term(
-            transitions in 0u64..u64::MAX,
+            before in 0u64..term::END - 1,
             millis in 0u64..20_000,
             deleted: bool,
         ) {
             let (mut sight, start) = (Sight::default(), Instant::now());
-            let record = Record { holder: "b".into(), transitions, renewal: String::new() };
+            let record = Record { holder: "b".into(), term: before, ..Record::default() };
             look(&mut sight, Some(record.clone()), start);
             let then = start + Duration::from_millis(millis);
             let lease = (!deleted).then_some(record);
-            if let Verdict::Acquire { term } = look(&mut sight, lease, then) {
-                prop_assert!(term > transitions);
+            if let Verdict::Acquire { term, .. } = look(&mut sight, lease, then) {
+                prop_assert!(term > before);
             }
         }
     }

@@ -1,17 +1,15 @@
 use std::time::Instant;
 
-use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{Api, ObjectMeta, PostParams};
-use kube::{Client, ResourceExt};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Client;
+use kube::api::{Api, PostParams};
 use thiserror::Error;
-use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::decide::{Record, Sight, Verdict};
+use super::decide::{Sight, Verdict};
+use super::record::{is_lost, lease_of, record_of};
 use super::tenure::{Leadership, Seat};
-use super::{DURATION, LOOK_EVERY, RENEW_EVERY};
+use super::{ANNOTATION_TERM, DURATION, LOOK_EVERY, RENEW_EVERY};
 
 /// Where the Lease lies.
 #[derive(Clone, Debug)]
@@ -28,21 +26,19 @@ pub struct Elector {
     name: LeaseName,
     me: String,
     seat: Seat,
-    at_least: watch::Receiver<u64>,
     sight: Sight,
 }
 
 impl Elector {
     /// A candidate called `me`, which must be different for each replica.
     pub fn new(client: Client, name: LeaseName, me: String) -> (Self, Leadership) {
-        let (seat, leadership, at_least) = Seat::new();
+        let (seat, leadership) = Seat::new();
         let api = Api::namespaced(client, &name.namespace);
         let elector = Self {
             api,
             name,
             me,
             seat,
-            at_least,
             sight: Sight::default(),
         };
         (elector, leadership)
@@ -66,10 +62,8 @@ impl Elector {
                 Ok(()) if self.seat.is_taken() => RENEW_EVERY.saturating_sub(began.elapsed()),
                 _ => LOOK_EVERY,
             };
-            let raised = self.at_least.changed();
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = raised => {}
                 () = &mut shutdown => break,
             }
         }
@@ -80,48 +74,41 @@ impl Elector {
         let live = answered(self.api.get_opt(&self.name.name)).await?;
         let record = live.as_ref().map(record_of);
         let leads = self.seat.is_taken();
-        match self.sight.look(&self.me, record, leads, Instant::now()) {
+        let (term, lost) = match self.sight.look(&self.me, record, leads, Instant::now()) {
             Verdict::Yield => {
                 self.seat.leave();
-                Ok(())
+                return Ok(());
             }
-            Verdict::Renew { term } | Verdict::Acquire { term } => {
-                let term = term.max(*self.at_least.borrow_and_update());
-                let sent = Instant::now();
-                answered(self.write(live, &self.me, term)).await?;
-                self.seat.lead(term, sent + DURATION);
-                Ok(())
+            Verdict::Spent => {
+                self.seat.leave();
+                return Err(Unanswered::Spent);
             }
+            Verdict::Renew { term } => (term, false),
+            Verdict::Acquire { term, lost } => (term, lost),
+        };
+        if lost {
+            warn!(
+                term,
+                "the Lease was missing or set back: what an agent knows of terms counts for its instance"
+            );
         }
+        let lost = lost || live.as_ref().is_some_and(is_lost);
+        let sent = Instant::now();
+        answered(self.write(live, &self.me, term, lost)).await?;
+        self.sight.leads(term);
+        self.seat.lead(term, lost, sent + DURATION);
+        Ok(())
     }
 
-    /// Writes on top of exactly the Lease that was read: its `resourceVersion` goes along.
-    async fn write(&self, live: Option<Lease>, holder: &str, term: u64) -> kube::Result<()> {
-        let now = MicroTime(Timestamp::now());
-        let before = live
-            .as_ref()
-            .and_then(|lease| lease.spec.clone())
-            .unwrap_or_default();
-        let same_holder = before.holder_identity.as_deref() == Some(holder);
-        let lease = Lease {
-            metadata: ObjectMeta {
-                name: Some(self.name.name.clone()),
-                namespace: Some(self.name.namespace.clone()),
-                resource_version: live.as_ref().and_then(ResourceExt::resource_version),
-                ..ObjectMeta::default()
-            },
-            spec: Some(LeaseSpec {
-                holder_identity: Some(holder.to_owned()),
-                lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-                lease_transitions: Some(i32::try_from(term).unwrap_or(i32::MAX)),
-                acquire_time: before
-                    .acquire_time
-                    .filter(|_| same_holder)
-                    .or(Some(now.clone())),
-                renew_time: Some(now),
-                ..LeaseSpec::default()
-            }),
-        };
+    /// Writes on top of exactly the Lease that was read.
+    async fn write(
+        &self,
+        live: Option<Lease>,
+        holder: &str,
+        term: u64,
+        lost: bool,
+    ) -> kube::Result<()> {
+        let lease = lease_of(live.as_ref(), &self.name, holder, term, lost);
         let params = PostParams::default();
         match live {
             Some(_) => self.api.replace(&self.name.name, &params, &lease).await?,
@@ -141,7 +128,7 @@ impl Elector {
                 .map(record_of)
                 .is_some_and(|r| r.holder == self.me)
             {
-                answered(self.write(live, "", term)).await?;
+                answered(self.write(live, "", term, false)).await?;
             }
             Ok::<(), Unanswered>(())
         };
@@ -159,6 +146,11 @@ enum Unanswered {
     Refused(#[from] kube::Error),
     #[error("the API server did not answer within {} s", RENEW_EVERY.as_secs())]
     Late,
+    #[error(
+        "its annotation {ANNOTATION_TERM} says the last term that there is, and nobody can lead: delete the \
+         Lease, and instances go on from the terms that their agents know"
+    )]
+    Spent,
 }
 
 /// Waits for one answer. A request that is given up may be carried out all the same.
@@ -166,17 +158,5 @@ async fn answered<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T
     match tokio::time::timeout(RENEW_EVERY, request).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Unanswered::Late),
-    }
-}
-
-fn record_of(lease: &Lease) -> Record {
-    let spec = lease.spec.clone().unwrap_or_default();
-    Record {
-        holder: spec.holder_identity.unwrap_or_default(),
-        transitions: spec
-            .lease_transitions
-            .and_then(|n| u64::try_from(n).ok())
-            .unwrap_or(0),
-        renewal: lease.resource_version().unwrap_or_default(),
     }
 }

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -7,6 +6,8 @@ use tracing::{info, warn};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tenure {
     term: u64,
+    /// Terms may have been given that nobody remembers.
+    lost: bool,
     until: Instant,
     /// Counts the stretches of time without a gap in which this process leads. A Lease that is
     /// renewed late has the same term as before, but who asked in the gap was told that nobody leads.
@@ -19,7 +20,6 @@ pub struct Leadership {
     tenure: watch::Receiver<Option<Tenure>>,
     /// The stretch that was told of last; none if it was told that this process does not lead.
     told: Option<u64>,
-    at_least: Arc<watch::Sender<u64>>,
 }
 
 impl Leadership {
@@ -46,17 +46,10 @@ impl Leadership {
         }
     }
 
-    /// Asks for a term above `seen`: an agent knows a higher one than the Lease, which happens
-    /// when somebody deleted the Lease.
-    pub fn raise_above(&self, seen: u64) {
-        self.at_least.send_if_modified(|term| {
-            let raised = seen.saturating_add(1);
-            let higher = raised > *term;
-            if higher {
-                *term = raised;
-            }
-            higher
-        });
+    /// True where the Lease was once missing, or set back: an honest agent may know a higher term than it,
+    /// which counts for the agent's own instance.
+    pub fn has_lost_terms(&self) -> bool {
+        self.tenure.borrow().is_some_and(|tenure| tenure.lost)
     }
 }
 
@@ -67,10 +60,9 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Nobody leads yet; with what asks for a higher term.
-    pub fn new() -> (Self, Leadership, watch::Receiver<u64>) {
+    /// Nobody leads yet.
+    pub fn new() -> (Self, Leadership) {
         let (tenure, seen) = watch::channel(None);
-        let (raise, at_least) = watch::channel(0);
         let seat = Self {
             tenure,
             stretches: 0,
@@ -78,13 +70,12 @@ impl Seat {
         let leadership = Leadership {
             tenure: seen,
             told: None,
-            at_least: Arc::new(raise),
         };
-        (seat, leadership, at_least)
+        (seat, leadership)
     }
 
     /// This process leads under `term` until then, if nothing new is said.
-    pub fn lead(&mut self, term: u64, until: Instant) {
+    pub fn lead(&mut self, term: u64, lost: bool, until: Instant) {
         let before = self.stretches;
         self.tenure.send_modify(|tenure| {
             // The clock is read under the lock: a gap that somebody saw is seen here as well.
@@ -95,6 +86,7 @@ impl Seat {
             }
             *tenure = Some(Tenure {
                 term,
+                lost,
                 until,
                 stretch: self.stretches,
             });
@@ -149,43 +141,43 @@ mod tests {
 
     #[test]
     fn a_lease_that_is_renewed_in_time_is_no_news() {
-        let (mut seat, mut leadership, _) = Seat::new();
+        let (mut seat, mut leadership) = Seat::new();
         assert!(!is_told(&mut leadership));
-        seat.lead(3, later());
+        seat.lead(3, false, later());
         assert!(is_told(&mut leadership));
-        seat.lead(3, later());
+        seat.lead(3, false, later());
         assert!(!is_told(&mut leadership));
         assert_eq!(leadership.term(), Some(3));
     }
 
     #[test]
     fn a_lease_that_is_renewed_late_under_the_same_term_is_news() {
-        let (mut seat, mut leadership, _) = Seat::new();
-        seat.lead(3, Instant::now());
+        let (mut seat, mut leadership) = Seat::new();
+        seat.lead(3, false, Instant::now());
         assert!(is_told(&mut leadership));
         assert_eq!(leadership.term(), None);
-        seat.lead(3, later());
+        seat.lead(3, false, later());
         assert!(is_told(&mut leadership));
         assert_eq!(leadership.term(), Some(3));
     }
 
     #[test]
     fn a_leadership_that_is_lost_and_gained_before_anybody_looks_is_news() {
-        let (mut seat, mut leadership, _) = Seat::new();
-        seat.lead(3, Instant::now());
+        let (mut seat, mut leadership) = Seat::new();
+        seat.lead(3, false, Instant::now());
         assert!(is_told(&mut leadership));
         seat.expire();
-        seat.lead(3, later());
+        seat.lead(3, false, later());
         assert!(is_told(&mut leadership));
         assert!(!is_told(&mut leadership));
     }
 
     #[test]
     fn another_term_and_the_end_are_news() {
-        let (mut seat, mut leadership, _) = Seat::new();
-        seat.lead(3, later());
+        let (mut seat, mut leadership) = Seat::new();
+        seat.lead(3, false, later());
         assert!(is_told(&mut leadership));
-        seat.lead(4, later());
+        seat.lead(4, false, later());
         assert!(is_told(&mut leadership));
         assert_eq!(seat.leave(), Some(4));
         assert!(is_told(&mut leadership));

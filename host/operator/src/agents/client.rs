@@ -8,6 +8,7 @@ use hera_core::agent::{
     Members, Order, PATH_ACL, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE,
     PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, Position, Refusal, Request, ServerConfig,
 };
+use hera_core::term::is_term;
 use hera_render::TlsFiles;
 use reqwest::{Method, StatusCode};
 use rustls::pki_types::pem::PemObject as _;
@@ -142,7 +143,7 @@ impl AgentClient {
     /// # Errors
     /// When the agent does not answer or refuses.
     pub async fn order(&self, request: &Request<Order>) -> Result<AgentStatus, AgentError> {
-        self.send(Method::POST, PATH_ORDERS, ORDER_LIMIT, Some(request))
+        self.send_in_term(Method::POST, PATH_ORDERS, ORDER_LIMIT, request)
             .await
     }
 
@@ -152,7 +153,7 @@ impl AgentClient {
     /// When the agent does not answer or refuses.
     pub async fn confirm(&self, request: &Request<Confirmation>) -> Result<(), AgentError> {
         let answer: serde_json::Value = self
-            .send(Method::POST, PATH_CONFIRM, CONNECT_LIMIT, Some(request))
+            .send_in_term(Method::POST, PATH_CONFIRM, CONNECT_LIMIT, request)
             .await?;
         drop(answer);
         Ok(())
@@ -188,9 +189,34 @@ impl AgentClient {
     async fn put<B: Serialize + Sync, A: DeserializeOwned>(
         &self,
         path: &str,
-        body: &B,
+        request: &Request<B>,
     ) -> Result<A, AgentError> {
-        self.send(Method::PUT, path, ANSWER_LIMIT, Some(body)).await
+        self.send_in_term(Method::PUT, path, ANSWER_LIMIT, request)
+            .await
+    }
+
+    /// Sends what carries a term. An agent of an earlier release may have stored a number that is none, when
+    /// one agent in the cluster had told it (issue 16, 13), and takes no lower one until its pod starts with
+    /// this release. To be replaced its pod must take orders: it gets them under the number that it tells.
+    /// That goes no further than this agent, and lasts as long as it is of that release.
+    async fn send_in_term<B: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        limit: Duration,
+        request: &Request<B>,
+    ) -> Result<A, AgentError> {
+        let sent = self.send(method.clone(), path, limit, Some(request)).await;
+        match sent {
+            Err(AgentError::OldTerm(told)) if !is_term(told) => {
+                let request = Request {
+                    term: told,
+                    body: &request.body,
+                };
+                self.send(method, path, limit, Some(&request)).await
+            }
+            sent => sent,
+        }
     }
 
     async fn send<B: Serialize + Sync, A: DeserializeOwned>(

@@ -123,7 +123,7 @@ impl Listener {
             return;
         }
         let request = Request {
-            term,
+            term: self.groups.terms.speak(&self.instance, term),
             body: Confirmation {
                 number: question.number,
                 reign: question.reign,

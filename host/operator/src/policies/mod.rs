@@ -175,6 +175,28 @@ impl Policies {
         })
     }
 
+    /// Those of a test: modules are compiled in this process.
+    #[cfg(test)]
+    pub async fn for_test(client: Client, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let (wake, _) = tokio::sync::mpsc::unbounded_channel();
+        let common = Arc::new(Common {
+            client,
+            namespace: "hera-system".to_owned(),
+            registry: Registry::new(hera_policy::Limits::default(), None)?,
+            metrics,
+            journal: Arc::default(),
+            wake,
+            namespaces: Vec::new(),
+            kept: Mutex::default(),
+            changed: Notify::new(),
+            validated: Mutex::default(),
+        });
+        Ok(Self {
+            acl: Lane::new(common.clone(), hera_policy::builtin::ACL_PRESETS).await?,
+            common,
+        })
+    }
+
     /// Drops kept modules that nobody uses any more, a while after something changed; never
     /// completes.
     pub async fn sweep(&self, leadership: &Leadership) {

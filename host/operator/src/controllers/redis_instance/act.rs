@@ -6,7 +6,7 @@ use std::time::Instant;
 use hera_core::acl::AclSet;
 use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
 use hera_core::instance::{
-    Change, ChangeKind, Claim, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step, Target,
+    Change, ChangeKind, Claim, Member, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step, Target,
 };
 use hera_kube::{ApplyError, Refusal, Severity};
 use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
@@ -48,17 +48,24 @@ impl Material<'_> {
         users::system_passwords(self.site.live.system.as_ref()).replication
     }
 
-    /// An agent that knows a later leader makes this one take a higher term, or step down.
-    pub fn refused(&self, error: AgentError) -> PassError {
+    /// An agent that refuses the term is told about. Where it may know a higher one honestly, it says so
+    /// in its status as well, and the next pass goes by that.
+    pub fn refused(&self, uid: &str, error: AgentError) -> PassError {
         if let AgentError::OldTerm(term) = error {
-            self.site.shared.leadership.raise_above(term);
+            let mut members = self.site.members.iter();
+            let member = members.find(|member| member.uid() == uid);
+            let name = member.map_or(uid, Member::name);
+            let terms = &self.site.shared.groups.terms;
+            terms.note_refusal(&self.site.instance(), name, term);
         }
         PassError::Agent(error)
     }
 
-    fn request<T>(&self, body: T) -> Request<T> {
+    /// In the name of this leader.
+    pub fn request<T>(&self, body: T) -> Request<T> {
+        let terms = &self.site.shared.groups.terms;
         Request {
-            term: self.site.term,
+            term: terms.speak(&self.site.instance(), self.site.term),
             body,
         }
     }
@@ -413,7 +420,9 @@ async fn push_config(material: &Material<'_>, pod: &Target) -> Result<(), PassEr
     };
     let request = material.request(config.clone());
     let pushed = material.agent(&pod.uid)?.push_config(&request).await;
-    pushed.map(drop).map_err(|error| material.refused(error))
+    pushed
+        .map(drop)
+        .map_err(|error| material.refused(&pod.uid, error))
 }
 
 async fn push_acl(material: &Material<'_>, pod: &Target) -> Result<(), PassError> {
@@ -422,7 +431,9 @@ async fn push_acl(material: &Material<'_>, pod: &Target) -> Result<(), PassError
     };
     let request = material.request(acl.clone());
     let pushed = material.agent(&pod.uid)?.push_acl(&request).await;
-    pushed.map(drop).map_err(|error| material.refused(error))
+    pushed
+        .map(drop)
+        .map_err(|error| material.refused(&pod.uid, error))
 }
 
 async fn push_members(material: &Material<'_>, pod: &Target) -> Result<(), PassError> {
@@ -431,13 +442,17 @@ async fn push_members(material: &Material<'_>, pod: &Target) -> Result<(), PassE
     };
     let request = material.request(members.clone());
     let pushed = material.agent(&pod.uid)?.push_members(&request).await;
-    pushed.map(drop).map_err(|error| material.refused(error))
+    pushed
+        .map(drop)
+        .map_err(|error| material.refused(&pod.uid, error))
 }
 
 async fn order(material: &Material<'_>, pod: &Target, order: Order) -> Result<(), PassError> {
     let request = material.request(order);
     let given = material.agent(&pod.uid)?.order(&request).await;
-    given.map(drop).map_err(|error| material.refused(error))
+    given
+        .map(drop)
+        .map_err(|error| material.refused(&pod.uid, error))
 }
 
 async fn promote(

@@ -207,6 +207,9 @@ impl Pass<'_> {
         if let Some(words) = growth_refused {
             return Some((degraded::VOLUME_GROWTH_REFUSED, words));
         }
+        if let Some(words) = site.term_refused() {
+            return Some((degraded::TERM_REFUSED, words));
+        }
         persistence_change(self.v, site.live)
             .map(|words| (degraded::PERSISTENCE_CHANGE_REFUSED, words))
     }

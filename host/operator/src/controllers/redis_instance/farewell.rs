@@ -33,6 +33,7 @@ pub async fn let_go(shared: &Shared, instance: &InstanceRef) {
     if !is_deleted(shared, instance).await {
         return;
     }
+    let term = shared.groups.terms.speak(instance, term);
     for agent in waiting {
         let body = Order::Leave;
         match agent.order(&Request { term, body }).await {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hera_core::agent::{Order, Position, REDIS_PORT, Request};
+use hera_core::agent::{Order, Position, REDIS_PORT};
 use hera_core::instance::handover::{
     Calm, HEAD_START_MS, Move, Otherwise, PARITY_MS, PAUSE_MS, has_everything,
 };
@@ -35,6 +35,7 @@ pub struct Next<'a> {
 /// A handover under way.
 struct HandOver<'a> {
     material: &'a Material<'a>,
+    from: &'a Target,
     next: &'a Next<'a>,
     old: AgentClient,
     new: AgentClient,
@@ -61,6 +62,7 @@ pub async fn carry_out(
     let to = next.pod;
     let mut over = HandOver {
         material,
+        from,
         next,
         old: material.agent(&from.uid)?,
         new: material.agent(&to.uid)?,
@@ -90,9 +92,7 @@ pub async fn carry_out(
         // Whether it follows after an order to do so that was not answered, nobody knows.
         let serves_on = over.made.iter().all(|(step, _)| *step != Move::Demote);
         return Err(match error {
-            PassError::Agent(error) if serves_on && !matches!(error, AgentError::OldTerm(_)) => {
-                PassError::HandOver(error.to_string())
-            }
+            PassError::Agent(error) if serves_on => PassError::HandOver(error.to_string()),
             error => match error.refusal() {
                 Some(refusal) if serves_on => {
                     material.site.refusals.note(refusal);
@@ -173,17 +173,22 @@ impl HandOver<'_> {
             Move::Pause => {
                 self.paused = Some(Instant::now());
                 let millis = PAUSE_MS;
-                self.order(&self.old, Order::Pause { millis, reign }).await
+                self.order(&self.from.uid, &self.old, Order::Pause { millis, reign })
+                    .await
             }
             Move::Await => {
                 self.ticket = parity(&self.old, &self.new).await?.ticket;
                 Ok(())
             }
-            Move::Demote => self.order(&self.old, self.follow()).await,
+            Move::Demote => self.order(&self.from.uid, &self.old, self.follow()).await,
             Move::Promote => {
                 let ticket = self.ticket;
-                self.order(&self.new, Order::Promote { reign, ticket })
-                    .await
+                self.order(
+                    &self.next.pod.uid,
+                    &self.new,
+                    Order::Promote { reign, ticket },
+                )
+                .await
             }
             Move::Follow(_) => self.tell(step).await,
             Move::Lead => {
@@ -196,11 +201,12 @@ impl HandOver<'_> {
                 let old = site.primary().and_then(Member::ip);
                 act::set_endpoint(self.material, old).await
             }
-            Move::Release => self.order(&self.old, Order::Release).await,
+            Move::Release => self.order(&self.from.uid, &self.old, Order::Release).await,
             Move::Dismiss => {
                 let groups = &site.shared.groups;
                 tokio::time::sleep(groups.until_taken_in()).await;
-                self.order(&self.new, Order::Release).await
+                self.order(&self.next.pod.uid, &self.new, Order::Release)
+                    .await
             }
         }
     }
@@ -210,7 +216,7 @@ impl HandOver<'_> {
             return Ok(());
         };
         let agent = self.material.agent(&other.uid)?;
-        self.order(&agent, self.follow()).await
+        self.order(&other.uid, &agent, self.follow()).await
     }
 
     fn follow(&self) -> Order {
@@ -227,16 +233,12 @@ impl HandOver<'_> {
         }
     }
 
-    async fn order(&self, agent: &AgentClient, order: Order) -> Result<(), PassError> {
-        let request = Request {
-            term: self.material.site.term,
-            body: order,
-        };
-        match agent.order(&request).await {
-            Ok(_) => Ok(()),
-            Err(error @ AgentError::OldTerm(_)) => Err(self.material.refused(error)),
-            Err(error) => Err(error.into()),
-        }
+    async fn order(&self, uid: &str, agent: &AgentClient, order: Order) -> Result<(), PassError> {
+        let request = self.material.request(order);
+        let given = agent.order(&request).await;
+        given
+            .map(drop)
+            .map_err(|error| self.material.refused(uid, error))
     }
 }
 

@@ -8,7 +8,6 @@ use kube::Resource as _;
 
 use super::site::Site;
 use super::{PassError, act};
-use crate::agents::AgentError;
 use crate::attempts::Attempts;
 
 /// Why healing was not done in full.
@@ -25,7 +24,6 @@ impl HealError {
     /// Where nobody leads, the next pass comes soon, and knows what agents have told meanwhile.
     fn of(error: PassError, somebody_leads: bool) -> Self {
         match error {
-            PassError::Agent(AgentError::OldTerm(_)) => Self::Ends(error),
             PassError::HandOver(_) => Self::GoesOn(error),
             // Told in the condition, which only the rest of the pass writes.
             PassError::Apply(ApplyError::Refused(_)) => Self::GoesOn(error),
@@ -66,7 +64,9 @@ impl Site<'_> {
             members: None,
         };
         if let Err(error) = act::carry_out(&plan, &material).await {
-            return Err(HealError::of(error, seen.primary().is_some()));
+            // Who leads no more goes on with nothing.
+            let leads = self.shared.leadership.term() == Some(self.term);
+            return Err(HealError::of(error, leads && seen.primary().is_some()));
         }
         let mut same_roles = true;
         for planned in plan.steps {

@@ -9,6 +9,8 @@ mod handover;
 mod heal;
 mod image;
 mod labels;
+#[cfg(test)]
+mod lying;
 mod nodes;
 mod observe;
 mod pass;

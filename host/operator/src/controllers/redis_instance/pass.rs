@@ -77,6 +77,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         // Nothing is known yet, and nothing is what a restarted operator says then.
         return Ok(Outcome::After(FIRST_ROUND));
     }
+    site.settle_terms().await;
     let instance = site.instance();
     let held = [&shared.handovers, &shared.reigns].map(|attempts| attempts.left(&instance));
     let has_pods = site.members.iter().any(|member| member.pod.is_some());

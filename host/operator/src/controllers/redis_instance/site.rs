@@ -13,10 +13,12 @@ use hera_core::instance::{
     AgentView, Asked, Member, Observation, POSITIONS_GOOD_FOR_MS, PodView, Record, RevisionView,
     Wanted, claims, needed, primary,
 };
+use hera_core::term::is_term;
 use hera_render::{Owner, claim_record, is_temporary};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
+use tracing::warn;
 
 use super::observe::{self, Live};
 use super::refusals::Refusals;
@@ -163,6 +165,41 @@ impl Site<'_> {
         })
     }
 
+    /// Sees to it that this leader speaks to the agents under a term that they take. Where that cannot be
+    /// written down they are spoken to as before, and refuse.
+    pub async fn settle_terms(&self) {
+        let (terms, instance) = (&self.shared.groups.terms, self.instance());
+        terms.begin(&instance);
+        let written = written::term_floor(self);
+        terms.note_floor(&instance, written);
+        let statuses = self.members.iter().filter_map(|m| m.agent.status());
+        let told = statuses.map(|status| status.term).filter(|t| is_term(*t));
+        let (said, lost) = (
+            told.max().unwrap_or(0),
+            self.shared.leadership.has_lost_terms(),
+        );
+        let floor = terms.next_floor(&instance, self.term, said, lost);
+        if floor <= written || self.live.stateful_set.is_none() {
+            return;
+        }
+        match written::write_term_floor(self, floor).await {
+            Ok(()) => terms.note_floor(&instance, floor),
+            Err(error) => warn!(%instance, %error, "agents are not spoken to under a higher term"),
+        }
+    }
+
+    /// What people are told of an agent that refused this leader's term in this pass.
+    pub fn term_refused(&self) -> Option<String> {
+        let (terms, instance) = (&self.shared.groups.terms, self.instance());
+        let (pod, told) = terms.refused(&instance)?;
+        let ours = terms.term(&instance, self.term);
+        Some(format!(
+            "the agent of pod {pod} refuses orders of term {ours}, as it tells of a leader of term {told}, and \
+             the Lease has given no such term: other pods and objects go on. If the Lease was set back, or \
+             the volume comes from another cluster, delete the Lease hera-operator; else delete the pod"
+        ))
+    }
+
     /// The member that serves as the primary.
     pub fn primary(&self) -> Option<&Member> {
         primary(&self.members)
@@ -203,6 +240,7 @@ impl Site<'_> {
         let fence_after = fence_after_ms(&self.object.spec);
         let groups = &self.shared.groups;
         seen.remembered = groups.remember(&self.instance(), self.term, &seen, fence_after);
+        seen.remembered.term = groups.terms.term(&self.instance(), self.term);
         if seen.primary().is_none() && seen.members.len() > 1 {
             let since = boot_millis();
             seen.positions_since_ms = since;

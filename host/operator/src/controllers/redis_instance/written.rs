@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_api::meta::ANNOTATION_LINEAGE;
 use hera_core::instance::{Claim, MemberList, Record, drop_any};
+use hera_core::term::is_term;
 use hera_kube::{ApplyError, Refusal};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, TestOperation};
@@ -23,6 +24,9 @@ use super::site::Site;
 const CROWN: &str = "cache.hera.io/crown";
 /// Annotation: the lists as JSON.
 const MEMBERS: &str = "cache.hera.io/members";
+
+/// Annotation: by how much the terms of this instance lie above the Lease's.
+const TERM_FLOOR: &str = "cache.hera.io/term-floor";
 
 /// What this pass wrote: it is read only once, at the beginning.
 #[derive(Debug, Default)]
@@ -149,6 +153,21 @@ pub fn lists(site: &Site<'_>) -> Vec<MemberList> {
 /// When the API server does not take it: then nobody is promoted.
 pub async fn write_claims(site: &Site<'_>, claims: &[Claim]) -> Result<(), PassError> {
     write(site, CROWN, show_claims(claims)).await
+}
+
+/// By how much the terms of this instance lie above the Lease's. What cannot be read, or is none, counts
+/// as none.
+pub fn term_floor(site: &Site<'_>) -> u64 {
+    let written = known(site, TERM_FLOOR).and_then(|text| text.trim().parse().ok());
+    written.filter(|floor| is_term(*floor)).unwrap_or(0)
+}
+
+/// Writes down under which terms agents are about to be spoken to.
+///
+/// # Errors
+/// When the API server does not take it: then they are not.
+pub async fn write_term_floor(site: &Site<'_>, floor: u64) -> Result<(), PassError> {
+    write(site, TERM_FLOOR, floor.to_string()).await
 }
 
 /// Writes down what agents are about to be told.
