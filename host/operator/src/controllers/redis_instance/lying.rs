@@ -444,12 +444,15 @@ async fn where_the_lease_was_lost_what_an_agent_knows_counts_for_its_own_instanc
     made_by_hand["spec"] = json!({});
     let (api, shared, stop) = leads(made_by_hand).await;
     let honest: Script = Box::new(|term| if term > 100 { Ok(()) } else { Err(100) });
-    let instance = Instance::start(&shared, "shop", [127, 77, 0, 3], honest).await;
+    let mut instance = Instance::start(&shared, "shop", [127, 77, 0, 3], honest).await;
     let obeys: Script = Box::new(|_| Ok(()));
     let other = Instance::start(&shared, "other", [127, 77, 0, 4], obeys).await;
 
     assert!(instance.order(&shared, 100).await.0.is_ok());
     assert!(other.order(&shared, 0).await.0.is_ok());
+    let written = ("cache.hera.io/term-floor".to_owned(), "100".to_owned());
+    let set = instance.live.stateful_set.as_mut().unwrap();
+    set.metadata.annotations = Some([written].into());
     // What is told next comes too soon.
     assert!(instance.order(&shared, 5_000).await.0.is_ok());
     assert_eq!(*instance.heard.lock().unwrap(), [101, 101]);
