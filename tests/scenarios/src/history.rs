@@ -241,6 +241,8 @@ fn settle(world: &mut World) {
     world.pass_time((longest + 8_000).max(LATEST + 1_000));
     writes_go_on(world);
     world.grow_volumes();
+    // The first that has room may take over from a primary that has none yet.
+    world.pass_time(15_000);
     // One pod after the other.
     let bound = BOUND + 20_000 * u64::from(world.api.spec.pods + world.api.size);
     let mut settles = world.until(bound, at_rest);
