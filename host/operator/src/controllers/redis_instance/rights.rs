@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use hera_core::acl::OPERATOR_USER;
+use hera_core::acl::{AclSet, CommandTable, OPERATOR_USER, UserRequest, revocations};
 use hera_core::agent::{AgentStatus, REDIS_PORT, ServerState};
 use hera_policy::{Acl, Decision as _};
 use hera_redis::{Address, Credentials, Server, Timeouts};
@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::PassError;
 use super::carry::Pass;
+use super::site::Site;
 use crate::shared::InstanceRef;
 use crate::users::{self, Decision, Passwords, ServerFacts, Subject};
 
@@ -44,7 +45,7 @@ impl Pass<'_> {
         else {
             return Ok(None);
         };
-        let Some(server) = self
+        let Some(server) = site
             .server_facts(status, ip, &passwords.system.operator)
             .await
         else {
@@ -66,6 +67,29 @@ impl Pass<'_> {
             users::decide(site.shared, &subject, passwords, &server, before).await?,
         ))
     }
+}
+
+impl Site<'_> {
+    /// Users who have more than these requests allow, for people, while nothing is taken away.
+    pub(super) async fn revocations(
+        &self,
+        known: Option<&AclSet>,
+        requests: &[UserRequest],
+    ) -> Vec<String> {
+        let Some(known) = known else {
+            return Vec::new();
+        };
+        let system = users::system_passwords(self.live.system.as_ref());
+        let asked = self.running();
+        let asked = asked.and_then(|member| Some((member.agent.status()?, member.ip()?)));
+        let server = match asked {
+            Some((status, ip)) => self.server_facts(status, ip, &system.operator).await,
+            None => None,
+        };
+        let table = server.map(|server| CommandTable::new(&server.categories));
+        let default_user = self.object.spec.auth.default_user;
+        revocations(known, requests, default_user, table.as_ref())
+    }
 
     /// What the policy is told about the server; the table is read once for each run of it.
     async fn server_facts(
@@ -78,7 +102,7 @@ impl Pass<'_> {
             return None;
         };
         let (engine, version) = (status.engine.clone()?, status.version.clone()?);
-        let tables = &self.site.shared.categories;
+        let tables = &self.shared.categories;
         let known = tables
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
