@@ -133,6 +133,10 @@ reasons! {
         PERSISTENCE_CHANGE_REFUSED = "PersistenceChangeRefused",
         /// True: the server refused users; they have the rights they had before.
         USER_REJECTED = "UserRejected",
+        /// True: users have something else than a policy decided; the message names them.
+        RIGHTS_UNDECIDED = "RightsUndecided",
+        /// True: the object is paused, and rights go beyond its spec; the message names who has them.
+        REVOCATIONS_WAIT = "RevocationsWait",
         /// True: a Secret of a user is missing; the user keeps the password it has.
         SECRET_MISSING = "SecretMissing",
         /// True: the wanted change is refused; what runs keeps running as it is.

@@ -14,6 +14,12 @@ const NOTE_BYTES: usize = 1024;
 /// What is said again within this is counted as a repeat: as long as a recorder remembers.
 const REPEATED_WITHIN: Duration = Duration::from_secs(6 * 60);
 
+/// Different words about one reason of one object within [`TOLD_WITHIN`] that are Events of their own.
+/// More than these are counted under the last: text that varies must not flood a namespace.
+const TOLD: usize = 5;
+/// As long as an API server keeps Events, as a rule.
+const TOLD_WITHIN: Duration = Duration::from_secs(60 * 60);
+
 /// Whether an Event reports the ordinary course or something to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -28,10 +34,18 @@ pub enum Severity {
 pub struct Events {
     client: Client,
     reporter: Reporter,
-    /// It takes all Events of a reason for repeats of the first, and goes on showing the words of that.
-    recorder: Recorder,
-    /// By note, with when each was used last.
+    /// By note, with when each was used last. A recorder takes all Events of a reason for repeats of the
+    /// first, and goes on showing the words of that.
     recorders: Arc<Mutex<HashMap<String, (Recorder, Instant)>>>,
+    /// What was told of how something stands, by object and reason; the newest last.
+    states: Arc<Mutex<HashMap<(String, String), Vec<Told>>>>,
+}
+
+/// Words that were told.
+struct Told {
+    note: String,
+    recorder: Recorder,
+    since: Instant,
 }
 
 impl Events {
@@ -42,10 +56,10 @@ impl Events {
             instance: Some(instance.to_owned()),
         };
         Self {
-            recorder: Recorder::new(client.clone(), reporter.clone()),
             client,
             reporter,
             recorders: Arc::default(),
+            states: Arc::default(),
         }
     }
 
@@ -61,8 +75,8 @@ impl Events {
         publish(&recorder, about, severity, reason, note).await;
     }
 
-    /// Publishes how something stands. Where only the words change, as those of a wait do, it is a
-    /// repeat.
+    /// Publishes how something stands. Other words are another Event, up to [`TOLD`] of them an hour; from
+    /// then on it is a repeat of the last.
     pub async fn publish_state(
         &self,
         about: &ObjectReference,
@@ -70,7 +84,39 @@ impl Events {
         reason: &str,
         note: &str,
     ) {
-        publish(&self.recorder, about, severity, reason, note).await;
+        let recorder = self.state_recorder(about, reason, truncated(note), Instant::now());
+        publish(&recorder, about, severity, reason, note).await;
+    }
+
+    fn state_recorder(
+        &self,
+        about: &ObjectReference,
+        reason: &str,
+        note: &str,
+        now: Instant,
+    ) -> Recorder {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.retain(|_, told| {
+            told.retain(|told| now.duration_since(told.since) < TOLD_WITHIN);
+            !told.is_empty()
+        });
+        let object = [&about.namespace, &about.name, &about.uid];
+        let object = object.map(|part| part.as_deref().unwrap_or_default());
+        let told = states.entry((object.join("/"), reason.to_owned()));
+        let told = told.or_default();
+        let known = told.iter().find(|told| told.note == note);
+        match known.or(told.get(TOLD - 1)) {
+            Some(told) => told.recorder.clone(),
+            None => {
+                let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+                told.push(Told {
+                    note: note.to_owned(),
+                    recorder: recorder.clone(),
+                    since: now,
+                });
+                recorder
+            }
+        }
     }
 
     fn recorder(&self, note: &str) -> Recorder {
@@ -150,36 +196,78 @@ mod tests {
         Client::new(service, "shop")
     }
 
-    #[tokio::test]
-    async fn a_deed_is_counted_by_its_words_and_a_state_by_its_reason() {
-        let sent = Sent::default();
-        let events = Events::new(api_server(sent.clone()), "hera", "one");
-        let about = ObjectReference {
+    fn cache() -> ObjectReference {
+        ObjectReference {
             name: Some("cache".to_owned()),
             namespace: Some("shop".to_owned()),
             ..ObjectReference::default()
-        };
+        }
+    }
+
+    async fn tell(events: &Events, notes: &[&str]) {
+        for note in notes {
+            let severity = Severity::Warning;
+            events
+                .publish_state(&cache(), severity, "AsExpected", note)
+                .await;
+        }
+    }
+
+    fn expected(events: &[(bool, &str)]) -> Vec<(bool, String)> {
+        let owned = |(is_new, note): &(bool, &str)| (*is_new, (*note).to_owned());
+        events.iter().map(owned).collect()
+    }
+
+    #[tokio::test]
+    async fn other_words_about_a_state_are_another_event() {
+        let sent = Sent::default();
+        let events = Events::new(api_server(sent.clone()), "hera", "one");
+        let (one, other) = ("Degraded is False", "PolicyHealthy is True");
+        tell(&events, &[one, other, one]).await;
+        let told = expected(&[(true, one), (true, other), (false, one)]);
+        assert_eq!(*sent.lock().unwrap(), told);
+    }
+
+    #[tokio::test]
+    async fn words_that_always_vary_are_counted_under_the_last_of_a_few() {
+        let sent = Sent::default();
+        let events = Events::new(api_server(sent.clone()), "hera", "one");
+        tell(&events, &["1", "2", "3", "4", "5", "6", "7", "2"]).await;
+        let told = [
+            (true, "1"),
+            (true, "2"),
+            (true, "3"),
+            (true, "4"),
+            (true, "5"),
+            (false, "5"),
+            (false, "5"),
+            (false, "2"),
+        ];
+        assert_eq!(*sent.lock().unwrap(), expected(&told));
+        let later = Instant::now() + TOLD_WITHIN;
+        events.state_recorder(&cache(), "AsExpected", "8", later);
+        let states = events.states.lock().unwrap();
+        let notes: Vec<_> = states.values().flatten().map(|told| &told.note).collect();
+        assert_eq!(notes, ["8"]);
+    }
+
+    #[tokio::test]
+    async fn a_deed_is_counted_by_its_words() {
+        let sent = Sent::default();
+        let events = Events::new(api_server(sent.clone()), "hera", "one");
+        let about = cache();
         for note in ["cache-0 leads", "cache-1 leads", "cache-0 leads"] {
             let severity = Severity::Normal;
             events
                 .publish_deed(&about, severity, "Promoted", note)
                 .await;
         }
-        for note in ["3 s are left", "2 s are left"] {
-            let severity = Severity::Warning;
-            events
-                .publish_state(&about, severity, "NoPrimary", note)
-                .await;
-        }
-        let expected = [
+        let told = [
             (true, "cache-0 leads"),
             (true, "cache-1 leads"),
             (false, "cache-0 leads"),
-            (true, "3 s are left"),
-            (false, "3 s are left"),
         ];
-        let expected = expected.map(|(is_new, note)| (is_new, note.to_owned()));
-        assert_eq!(*sent.lock().unwrap(), expected);
+        assert_eq!(*sent.lock().unwrap(), expected(&told));
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use hera_api::RedisInstanceSpec;
 use hera_api::validate::Validated;
 use hera_core::acl::{Preset, UserRequest};
 
@@ -5,11 +6,7 @@ use hera_core::acl::{Preset, UserRequest};
 pub fn user_requests(v: &Validated, app_username: &str) -> Vec<UserRequest> {
     let further = v.users.iter().map(|user| UserRequest {
         name: user.name.clone(),
-        preset: match user.preset {
-            hera_api::Preset::Readonly => Preset::Readonly,
-            hera_api::Preset::Readwrite => Preset::Readwrite,
-            hera_api::Preset::Admin => Preset::Admin,
-        },
+        preset: preset(user.preset),
         keys: user.keys.clone(),
         channels: user.channels.clone(),
         rules: user.rules.clone(),
@@ -17,6 +14,28 @@ pub fn user_requests(v: &Validated, app_username: &str) -> Vec<UserRequest> {
     std::iter::once(app_request(app_username))
         .chain(further)
         .collect()
+}
+
+/// What a spec that is refused as a whole asks for: enough to tell what it would take away.
+pub fn raw_requests(spec: &RedisInstanceSpec, app_username: &str) -> Vec<UserRequest> {
+    let further = spec.users.iter().map(|user| UserRequest {
+        name: user.name.clone(),
+        preset: preset(user.preset),
+        keys: user.keys.clone(),
+        channels: user.channels.clone(),
+        rules: user.rules.clone(),
+    });
+    std::iter::once(app_request(app_username))
+        .chain(further)
+        .collect()
+}
+
+fn preset(preset: hera_api::Preset) -> Preset {
+    match preset {
+        hera_api::Preset::Readonly => Preset::Readonly,
+        hera_api::Preset::Readwrite => Preset::Readwrite,
+        hera_api::Preset::Admin => Preset::Admin,
+    }
 }
 
 /// The application user reads and writes all of the data.

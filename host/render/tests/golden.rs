@@ -99,6 +99,7 @@ fn render(spec: &str) -> String {
             password_sha256: vec!["ab".into()],
             rules: vec!["+@read".into()],
         }],
+        undecided: Default::default(),
     };
     let system = SystemPasswords {
         operator: "operator password".into(),

@@ -1,6 +1,6 @@
 //! A pod without Kubernetes: folders, certificates, ports, and the agent as a process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -352,6 +352,7 @@ pub fn set(revision: u64, users: &[AclUser]) -> AclSet {
         revision,
         app: "app".to_owned(),
         users: users.to_vec(),
+        undecided: BTreeSet::new(),
     }
 }
 

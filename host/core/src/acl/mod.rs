@@ -6,6 +6,7 @@ mod guard;
 mod model;
 mod patterns;
 mod request;
+mod revoke;
 mod rules;
 mod table;
 mod tokens;
@@ -18,7 +19,8 @@ pub use model::{
     UserGrants, UserRequest,
 };
 pub use request::{RequestProblem, check_request};
-pub use rules::{CLEAR, compile};
+pub use revoke::{Answer, Rights, Standing, cut, in_force, is_no_wider, revocations};
+pub use rules::{CLEAR, compile, decompile};
 pub use table::{CommandTable, UnknownName};
 pub use tokens::{MAX_NAME, MAX_PATTERN, is_pattern, is_user_name, printable};
 

@@ -126,4 +126,7 @@ pub struct AclSet {
     pub app: String,
     /// The operator's own users, then those of the spec.
     pub users: Vec<AclUser>,
+    /// Those of the spec whose rights no policy decided: they have what they had, cut to the spec.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub undecided: BTreeSet<String>,
 }

@@ -1,6 +1,6 @@
-//! From grants to the server's notation.
+//! From grants to the server's notation, and back.
 
-use super::{AclUser, CommandRule, KeyAccess, UserGrants};
+use super::{AclUser, CommandRule, KeyAccess, KeyGrant, UserGrants};
 
 /// What every user's rules begin with: what a new user may do by default differs between versions.
 pub const CLEAR: [&str; 3] = ["resetkeys", "resetchannels", "-@all"];
@@ -39,4 +39,40 @@ pub fn compile(grants: &UserGrants, password_sha256: &[String]) -> AclUser {
             .chain(channels)
             .collect(),
     }
+}
+
+/// The grants from which [`compile`] made these rules. Rules that it does not make may take rights
+/// away as well as give them: whoever has one is read as having nothing.
+pub fn decompile(name: &str, rules: &[String]) -> UserGrants {
+    let nothing = || UserGrants {
+        name: name.to_owned(),
+        commands: Vec::new(),
+        keys: Vec::new(),
+        channels: Vec::new(),
+    };
+    let mut grants = nothing();
+    let rest = match rules.split_at_checked(CLEAR.len()) {
+        Some((clear, rest)) if *clear == CLEAR => rest,
+        _ => rules,
+    };
+    for rule in rest {
+        let key = |pattern: &str, access| KeyGrant {
+            pattern: pattern.to_owned(),
+            access,
+        };
+        if let Some(command) = CommandRule::parse(rule) {
+            grants.commands.push(command);
+        } else if let Some(pattern) = rule.strip_prefix("%R~") {
+            grants.keys.push(key(pattern, KeyAccess::Read));
+        } else if let Some(pattern) = rule.strip_prefix("%W~") {
+            grants.keys.push(key(pattern, KeyAccess::Write));
+        } else if let Some(pattern) = rule.strip_prefix('~') {
+            grants.keys.push(key(pattern, KeyAccess::ReadWrite));
+        } else if let Some(pattern) = rule.strip_prefix('&') {
+            grants.channels.push(pattern.to_owned());
+        } else {
+            return nothing();
+        }
+    }
+    grants
 }

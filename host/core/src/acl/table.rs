@@ -85,6 +85,46 @@ impl CommandTable {
         Ok(allowed)
     }
 
+    /// The commands that these rules allow on every server that has this table, read in order from
+    /// nothing: where versions differ, the smaller set, the other bound to [`Self::effective`]. What
+    /// is unknown gives nothing and takes everything.
+    pub fn certain<'a>(
+        &self,
+        rules: impl IntoIterator<Item = &'a CommandRule>,
+    ) -> BTreeSet<String> {
+        let mut allowed = BTreeSet::new();
+        for rule in rules {
+            match rule {
+                CommandRule::AllowCategory(name) if name.eq_ignore_ascii_case("all") => {
+                    allowed.extend(self.commands.iter().cloned());
+                }
+                CommandRule::AllowCategory(name) => {
+                    allowed.extend(self.category(name).into_iter().flatten().cloned());
+                }
+                CommandRule::DenyCategory(name) => match self.category(name) {
+                    Ok(listed) => listed.iter().for_each(|name| take(&mut allowed, name)),
+                    Err(_) => allowed.clear(),
+                },
+                CommandRule::AllowCommand(name) => {
+                    // An unknown one changes nothing.
+                    let _ = self.allow_command(&mut allowed, name);
+                }
+                CommandRule::DenyCommand(name) => take(&mut allowed, &name.to_ascii_lowercase()),
+            }
+        }
+        allowed
+    }
+
+    /// True if the server knows every name in the rule.
+    pub fn knows(&self, rule: &CommandRule) -> bool {
+        self.effective([rule]).is_ok()
+    }
+
+    /// Every category with its commands.
+    pub fn categories(&self) -> &Categories {
+        &self.categories
+    }
+
     fn category(&self, name: &str) -> Result<&BTreeSet<String>, UnknownName> {
         let unknown = || UnknownName(format!("category @{name}"));
         self.categories
@@ -143,8 +183,13 @@ impl CommandTable {
         if !self.has(&name) {
             return Err(UnknownName(format!("command {name}")));
         }
-        let prefix = format!("{name}|");
-        allowed.retain(|known| *known != name && !known.starts_with(&prefix));
+        take(allowed, &name);
         Ok(())
     }
+}
+
+/// Without a command and all that is below it.
+fn take(allowed: &mut BTreeSet<String>, name: &str) {
+    let prefix = format!("{name}|");
+    allowed.retain(|known| known != name && !known.starts_with(&prefix));
 }

@@ -11,4 +11,5 @@ mod fixtures;
 mod guard;
 mod model;
 mod property;
+mod revoke;
 mod strategies;

@@ -100,7 +100,7 @@ pub fn rules(table: &'static Categories) -> impl Strategy<Value = Vec<CommandRul
     (start, select(endings), more).prop_map(|(start, ending, more)| [start, ending, more].concat())
 }
 
-fn preset() -> impl Strategy<Value = Preset> {
+pub fn preset() -> impl Strategy<Value = Preset> {
     select(vec![Preset::Readonly, Preset::Readwrite, Preset::Admin])
 }
 
@@ -125,7 +125,10 @@ fn requests() -> impl Strategy<Value = Vec<UserRequest>> {
     })
 }
 
-fn grants_for(user: UserRequest, table: &'static Categories) -> impl Strategy<Value = UserGrants> {
+pub fn grants_for(
+    user: UserRequest,
+    table: &'static Categories,
+) -> impl Strategy<Value = UserGrants> {
     let names = select(vec!["default", "hera-operator", "App", "intruder"]);
     let name = prop_oneof![20 => Just(user.name.clone()), 1 => names.prop_map(str::to_owned)];
     let access = select(vec![

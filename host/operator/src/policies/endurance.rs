@@ -197,3 +197,21 @@ async fn in_its_own_process() {
         "only who uses it is asked anew"
     );
 }
+
+#[tokio::test]
+async fn a_module_whose_config_map_is_gone_only_stands_in() {
+    let maps = Maps::default();
+    let module = builtin::ACL_PRESETS.to_vec();
+    maps.lock().unwrap().insert("rules".to_owned(), module);
+    let (_, lane) = lane(maps.clone()).await;
+    let mut made = decide(&lane, 0, "rules").await;
+    while made.problem.as_ref().is_some_and(is_loading) {
+        made = decide(&lane, 0, "rules").await;
+    }
+    assert!(made.answer.is_some() && !made.stands_in);
+    maps.lock().unwrap().clear();
+    let made = decide(&lane, 0, "rules").await;
+    let problem = made.problem.map(|problem| problem.reason);
+    assert_eq!(problem, Some(policy_healthy::CONFIG_MAP_MISSING));
+    assert!(made.answer.is_some() && made.stands_in);
+}

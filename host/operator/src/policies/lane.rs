@@ -17,7 +17,7 @@ use crate::shared::InstanceRef;
 /// Where the built-in comes from, as a status says it.
 const BUILTIN: &str = "builtin";
 /// What may pass by itself is looked at again after this.
-const RETRY_MS: u64 = 5_000;
+pub(super) const RETRY_MS: u64 = 5_000;
 
 /// Everything about one decision.
 pub struct Lane<D: Decision> {
@@ -104,10 +104,12 @@ impl<D: Decision> Lane<D> {
     pub async fn decide(&self, question: &Question<'_, D>) -> kube::Result<Made<D::Answer>> {
         let Chosen { choice, problem } = self.choose(question).await?;
         let shadow = self.shadow(question).await?;
+        let stands_in = problem.is_some();
         let passes = problem.as_ref().is_some_and(|problem| problem.passes);
         let Some(choice) = choice else {
             return Ok(Made {
                 answer: None,
+                stands_in: false,
                 active: None,
                 problem,
                 shadow: shadow.and_then(Result::err),
@@ -158,6 +160,7 @@ impl<D: Decision> Lane<D> {
             }),
             again_unix_ms,
             problem,
+            stands_in: stands_in && answer.is_some(),
             answer,
             shadow,
         })

@@ -122,6 +122,8 @@ pub struct Compared {
 pub struct Made<A> {
     /// The answer, if there is one that may be used.
     pub answer: Option<A>,
+    /// The answer is of another module, because the one that is asked for cannot be asked.
+    pub stands_in: bool,
     /// Who decides.
     pub active: Option<Active>,
     /// Why it is not the one that is asked for, or not as it wanted.
@@ -223,6 +225,24 @@ impl Policies {
     pub fn forget(&self, instance: &InstanceRef) {
         self.acl.forget(instance);
         self.common.changed.notify_one();
+    }
+}
+
+impl<A> Made<A> {
+    /// Nothing, because the API server lets nobody read where the policy is.
+    pub fn unread(refused: &kube::core::Status, now_unix_ms: u64) -> Self {
+        Self {
+            answer: None,
+            stands_in: false,
+            active: None,
+            problem: Some(Problem {
+                reason: hera_api::conditions::policy_healthy::INTERNAL,
+                message: format!("the policy cannot be read: {}", refused.message),
+                passes: true,
+            }),
+            shadow: None,
+            again_unix_ms: Some(now_unix_ms.saturating_add(lane::RETRY_MS)),
+        }
     }
 }
 

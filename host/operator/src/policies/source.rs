@@ -107,7 +107,7 @@ impl Common {
         if let Some(other) = found.pop() {
             let message = format!(
                 "the ConfigMaps {} and {} of the operator both claim to be the default: the built-in \
-                 decides until one of them loses its label",
+                 decides until one of them loses its label, where it takes rights away",
                 map.name_any(),
                 other.name_any()
             );

@@ -2,13 +2,16 @@
 
 mod passwords;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hera_api::PolicyStatus;
+use hera_api::conditions::policy_healthy::LOADING;
 use hera_api::validate::Validated;
 use hera_core::acl::{
-    AclAnswer, AclInput, AclSet, AclUser, Categories, DEFAULT_USER, OPERATOR_USER,
-    REPLICATION_USER, UserGrants, check_request, compile,
+    AclAnswer, AclInput, AclSet, AclUser, Answer, Categories, CommandTable, DEFAULT_USER,
+    OPERATOR_USER, REPLICATION_USER, Standing, UserRequest, check_request, compile, decompile,
+    in_force,
 };
 use hera_core::digest::sha256_hex;
 use hera_policy::{Acl, Context, Decision as _};
@@ -42,6 +45,8 @@ pub struct Decision {
     pub made: Made<AclAnswer>,
     /// Rules of the spec that go beyond what the preset allows, for people.
     pub refused_rules: Vec<String>,
+    /// Users who have something else than a policy decided, or nothing because none did, for people.
+    pub undecided: Vec<String>,
 }
 
 /// The object for whose users a decision is made.
@@ -59,8 +64,9 @@ pub struct Subject<'a> {
 /// The users that are to be in force, from what the policy grants.
 ///
 /// # Guarantees
-/// It never fails open: where the policy gives no valid answer, a user keeps the rules it had, and
-/// one that had none gets none. A user that the spec no longer names is gone whatever the policy.
+/// It never fails open: where the policy gives no valid answer, a user keeps the rules it had, cut to
+/// what the spec allows today, and one that had none gets none; another module that answers in its
+/// place can only take away. A user that the spec no longer names is gone whatever the policy.
 ///
 /// # Errors
 /// When the API server does not answer.
@@ -93,14 +99,55 @@ pub async fn decide(
         context: context(subject, server),
         input: &input,
     };
-    let made = shared.policies.acl.decide(&question).await?;
-    let grants = made.answer.as_ref().map_or(&[][..], |answer| &answer.users);
-    let set = set(subject.validated, subject.uid, grants, passwords, before);
+    let made = match shared.policies.acl.decide(&question).await {
+        // A refusal, as of who may not read the ConfigMap, is no reason to leave rights as they are.
+        Err(kube::Error::Api(refused)) if refused.is_forbidden() => {
+            Made::unread(&refused, question.context.now_unix_ms)
+        }
+        made => made?,
+    };
+    let table = CommandTable::new(&server.categories);
+    let made_of = Source {
+        answer: made.answer.as_ref(),
+        stands_in: made.stands_in,
+        table: Some(&table),
+    };
+    let (set, nobody) = set(subject.validated, subject.uid, &made_of, passwords, before);
+    let loading = made.problem.as_ref().is_some_and(|p| p.reason == LOADING);
+    let named = set
+        .undecided
+        .iter()
+        .map(|name| format!("{name} (has what it had, cut to the spec)"));
+    // What a module that is being loaded will say comes in a moment.
+    let nobody = nobody.iter().filter(|_| !loading);
+    let nobody = nobody.map(|name| format!("{name} (has nothing yet)"));
+    let undecided = named.chain(nobody).collect();
     Ok(Decision {
         set,
         made,
         refused_rules,
+        undecided,
     })
+}
+
+/// From where rights are taken.
+struct Source<'a> {
+    answer: Option<&'a AclAnswer>,
+    /// It is of another module than the one that is asked for.
+    stands_in: bool,
+    /// What the server has, if it could be asked.
+    table: Option<&'a CommandTable>,
+}
+
+impl Source<'_> {
+    fn of(&self, name: &str) -> Answer<'_> {
+        let mut granted = self.answer.iter().flat_map(|answer| &answer.users);
+        match granted.find(|grants| grants.name == name) {
+            Some(grants) if self.stands_in => Answer::StandIn(grants),
+            Some(grants) => Answer::Decided(grants),
+            None => Answer::Missing,
+        }
+    }
 }
 
 /// What was in force before.
@@ -113,24 +160,54 @@ pub struct Before<'a> {
     pub first_revision: u64,
 }
 
-/// The set while nobody can be asked: users of the spec with the rights that they had, and with the
-/// passwords of now.
+/// The set while nobody can be asked: users of the spec with the rights that they had, cut to its keys
+/// and channels, and with the passwords of now. What commands there are only a server tells.
 pub fn undecided(v: &Validated, uid: &str, passwords: &Passwords, before: &Before<'_>) -> AclSet {
-    set(v, uid, &[], passwords, before)
+    let nobody = Source {
+        answer: None,
+        stands_in: false,
+        table: None,
+    };
+    set(v, uid, &nobody, passwords, before).0
 }
 
+/// The set while changes wait: what is in force, password for password.
+pub fn unchanged(known: &AclSet, at_agent: u64) -> AclSet {
+    AclSet {
+        revision: known.revision.max(at_agent),
+        ..known.clone()
+    }
+}
+
+/// The set, and the users that nobody decided about, and who have nothing.
 fn set(
     v: &Validated,
     uid: &str,
-    grants: &[UserGrants],
+    source: &Source<'_>,
     passwords: &Passwords,
     before: &Before<'_>,
-) -> AclSet {
+) -> (AclSet, Vec<String>) {
     let known = before.set.filter(|set| set.owner == uid);
-    let mut users: Vec<AclUser> = user_requests(v, &passwords.app_name)
-        .iter()
-        .filter_map(|request| user(&request.name, grants, passwords, known))
-        .collect();
+    let mut users = Vec::new();
+    let mut undecided = BTreeSet::new();
+    let mut nobody = Vec::new();
+    for request in user_requests(v, &passwords.app_name) {
+        let name = &request.name;
+        match user(&request, source, passwords, known) {
+            Some((user, standing)) => {
+                let was = known.is_some_and(|set| set.undecided.contains(name));
+                if matches!(standing, Standing::Cut | Standing::Held)
+                    || (was && standing == Standing::Kept)
+                {
+                    undecided.insert(name.clone());
+                }
+                users.push(user);
+            }
+            // Without a password it is the Secret that is missing.
+            None if passwords.of(name).is_some() => nobody.push(request.name),
+            None => {}
+        }
+    }
     if v.auth.default_user
         && let Some(app) = users.iter().find(|user| user.name == passwords.app_name)
     {
@@ -154,12 +231,14 @@ fn set(
         Some(set) => set.revision.max(before.at_agent).saturating_add(1),
         None => before.at_agent.saturating_add(1).max(before.first_revision),
     };
-    AclSet {
+    let set = AclSet {
         owner: uid.to_owned(),
         revision,
         app: passwords.app_name.clone(),
         users,
-    }
+        undecided,
+    };
+    (set, nobody)
 }
 
 fn context(subject: &Subject<'_>, server: &ServerFacts) -> Context {
@@ -186,24 +265,21 @@ fn seed(uid: &str, decision: &str) -> u64 {
 }
 
 fn user(
-    name: &str,
-    grants: &[UserGrants],
+    request: &UserRequest,
+    source: &Source<'_>,
     passwords: &Passwords,
     before: Option<&AclSet>,
-) -> Option<AclUser> {
+) -> Option<(AclUser, Standing)> {
+    let name = request.name.as_str();
     let known = before.and_then(|set| set.users.iter().find(|user| user.name == name));
     // A password that is missing now leaves the one that the user has.
     let hashes = match passwords.of(name) {
         Some(password) => vec![sha256_hex(password.as_bytes())],
         None => known?.password_sha256.clone(),
     };
-    match grants.iter().find(|granted| granted.name == name) {
-        Some(granted) => Some(compile(granted, &hashes)),
-        None => known.map(|user| AclUser {
-            password_sha256: hashes,
-            ..user.clone()
-        }),
-    }
+    let held = known.map(|user| decompile(name, &user.rules));
+    let rights = in_force(request, held.as_ref(), source.of(name), source.table)?;
+    Some((compile(&rights.grants, &hashes), rights.standing))
 }
 
 fn system_user(name: &str, password: &str, rules: &[&str]) -> AclUser {
@@ -216,6 +292,8 @@ fn system_user(name: &str, password: &str, rules: &[&str]) -> AclUser {
 
 #[cfg(test)]
 mod tests {
+    use hera_core::acl::{CLEAR, Preset};
+
     use super::*;
 
     fn passwords() -> Passwords {
@@ -230,26 +308,103 @@ mod tests {
             users: vec![AclUser {
                 name: name.into(),
                 password_sha256: vec!["old".into()],
-                rules: vec!["+get".into()],
+                rules: ["resetkeys", "resetchannels", "-@all", "+get", "+set", "~*"]
+                    .map(str::to_owned)
+                    .into(),
             }],
+            undecided: BTreeSet::new(),
         }
+    }
+
+    fn request(name: &str, preset: Preset) -> UserRequest {
+        UserRequest {
+            name: name.into(),
+            preset,
+            keys: vec!["*".into()],
+            channels: vec![],
+            rules: vec![],
+        }
+    }
+
+    fn ask(name: &str, preset: Preset, known: Option<&AclSet>) -> Option<(AclUser, Standing)> {
+        let fast = ["get", "set"].map(str::to_owned).into();
+        let reads = ["get".to_owned()].into();
+        let writes = ["set".to_owned()].into();
+        let categories = [("fast", fast), ("read", reads), ("write", writes)];
+        let table = CommandTable::new(&categories.map(|(k, v)| (k.to_owned(), v)).into());
+        let faults = Source {
+            answer: None,
+            stands_in: false,
+            table: Some(&table),
+        };
+        user(&request(name, preset), &faults, &passwords(), known)
     }
 
     #[test]
     fn without_an_answer_a_known_user_keeps_its_rules_and_gets_its_new_password() {
-        let user = user("app", &[], &passwords(), Some(&known("app"))).unwrap();
-        assert_eq!(user.rules, ["+get"]);
+        let (user, standing) = ask("app", Preset::Readwrite, Some(&known("app"))).unwrap();
+        assert_eq!(user.rules, known("app").users[0].rules);
+        assert_eq!(standing, Standing::Kept);
         assert_eq!(user.password_sha256, [sha256_hex(b"secret")]);
     }
 
     #[test]
     fn without_an_answer_a_new_user_gets_nothing() {
-        assert_eq!(user("app", &[], &passwords(), None), None);
+        assert_eq!(ask("app", Preset::Readwrite, None), None);
+    }
+
+    #[test]
+    fn without_an_answer_a_revocation_counts_and_the_new_password_too() {
+        let (user, standing) = ask("app", Preset::Readonly, Some(&known("app"))).unwrap();
+        let allowed = |rule: &str| user.rules.iter().any(|known| known == rule);
+        assert!(allowed("+get") && allowed("-@write"), "{:?}", user.rules);
+        assert_eq!(standing, Standing::Cut);
+        assert_eq!(user.password_sha256, [sha256_hex(b"secret")]);
+    }
+
+    fn before(set: &AclSet) -> Before<'_> {
+        Before {
+            set: Some(set),
+            at_agent: 3,
+            first_revision: 1,
+        }
+    }
+
+    #[test]
+    fn who_was_cut_is_named_until_a_policy_decides() {
+        let mut known = known("app");
+        // The application user may touch all keys, so what no rule of ours says is what is cut.
+        known.users[0].rules.push("&a".into());
+        known.users[0].rules.push("nopass".into());
+        let cut = undecided(&validated(), "uid", &passwords(), &before(&known));
+        assert_eq!(cut.users[2].rules, CLEAR);
+        assert_eq!(cut.users[2].password_sha256, [sha256_hex(b"secret")]);
+        known.undecided.insert("app".into());
+        known.users[0].rules.truncate(6);
+        let again = undecided(&validated(), "uid", &passwords(), &before(&known));
+        assert!(again.undecided.contains("app"));
+        let answer = AclAnswer {
+            users: vec![decompile("app", &["+get".into()])],
+        };
+        let decided = Source {
+            answer: Some(&answer),
+            stands_in: false,
+            table: None,
+        };
+        let (set, nobody) = set(&validated(), "uid", &decided, &passwords(), &before(&known));
+        assert!(set.undecided.is_empty() && nobody.is_empty());
+    }
+
+    #[test]
+    fn while_changes_wait_nothing_of_the_set_changes() {
+        let known = known("gone");
+        assert_eq!(unchanged(&known, 3), known);
+        assert_eq!(unchanged(&known, 9).users, known.users);
     }
 
     #[test]
     fn without_its_password_a_known_user_keeps_the_one_it_has() {
-        let user = user("other", &[], &passwords(), Some(&known("other"))).unwrap();
+        let (user, _) = ask("other", Preset::Readonly, Some(&known("other"))).unwrap();
         assert_eq!(user.password_sha256, ["old"]);
     }
 

@@ -11,7 +11,7 @@ use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::instance::{
     Member, Observation, Permit, RevisionView, Wanted, WantedStorage, told, verdict,
 };
-use hera_render::{Context, pod_revision, server_config};
+use hera_render::{Context, pod_revision, server_config, user_requests};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource as _;
 
@@ -75,9 +75,17 @@ impl Pass<'_> {
             first_revision,
         };
         let decision = self.decide_users(&passwords, &before).await?;
-        let mut acl = match &decision {
-            Some(decision) => decision.set.clone(),
-            None => users::undecided(v, &ctx.uid, &passwords, &before),
+        let mut acl = match (&decision, &known) {
+            (Some(decision), _) => decision.set.clone(),
+            (None, Some(known)) if v.paused => users::unchanged(known, before.at_agent),
+            (None, _) => users::undecided(v, &ctx.uid, &passwords, &before),
+        };
+        let revocations = match v.paused {
+            true => {
+                let requests = user_requests(v, &passwords.app_name);
+                site.revocations(known.as_ref(), &requests).await
+            }
+            false => Vec::new(),
         };
         let at_agent = highest(&seen, |status| status.config.revision);
         let memory = v.memory.within(children::containers_limit(live));
@@ -150,7 +158,7 @@ impl Pass<'_> {
             attention: match &carried_out {
                 Err(PassError::HandOver(_)) => Some(status::handover_failed()),
                 _ if site.handover_failed || handover_waits => Some(status::handover_failed()),
-                _ => self.attention(&passwords, decision.as_ref(), growth_refused),
+                _ => self.attention(&passwords, decision.as_ref(), growth_refused, &revocations),
             },
             app_user,
             app_name: &passwords.app_name,
@@ -190,8 +198,16 @@ impl Pass<'_> {
         passwords: &Passwords,
         decision: Option<&Decision>,
         growth_refused: Option<String>,
+        revocations: &[String],
     ) -> Option<(&'static str, String)> {
         let site = self.site;
+        if !revocations.is_empty() {
+            let words = format!(
+                "spec.paused is set, so these users keep what they have: {}",
+                revocations.join(", ")
+            );
+            return Some((degraded::REVOCATIONS_WAIT, words));
+        }
         if decision.is_none() && site.primary().is_some() && !self.v.paused {
             let words = "neither the agent nor the server on port 6379 of the pod tells the operator which \
                          commands there are, so no change of users or their policy reaches it: check \
@@ -203,6 +219,13 @@ impl Pass<'_> {
         }
         if let Some(refused) = decision.map(|d| &d.refused_rules).filter(|r| !r.is_empty()) {
             return Some((degraded::USER_REJECTED, refused.join("; ")));
+        }
+        if let Some(users) = decision.map(|d| &d.undecided).filter(|u| !u.is_empty()) {
+            let words = format!(
+                "no policy decided what these users get: {}; the condition PolicyHealthy says why",
+                users.join(", ")
+            );
+            return Some((degraded::RIGHTS_UNDECIDED, words));
         }
         if let Some(words) = growth_refused {
             return Some((degraded::VOLUME_GROWTH_REFUSED, words));

@@ -8,7 +8,7 @@ use hera_api::meta::ANNOTATION_RESTART;
 use hera_api::names::InstanceName;
 use hera_api::validate::validate;
 use hera_core::instance::{Member, Observation, claim_goes, set_size};
-use hera_render::{Context, Owner};
+use hera_render::{Context, Owner, raw_requests};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::debug;
@@ -201,6 +201,16 @@ async fn refuse(
 ) -> Result<Outcome, PassError> {
     let known = children::known_acl(site.live, site.owner.uid);
     let healed = site.heal(known.as_ref()).await;
+    let app = known.as_ref().map_or("", |set| set.app.as_str());
+    let requests = raw_requests(&site.object.spec, app);
+    let waiting = site.revocations(known.as_ref(), &requests).await;
+    let words = match waiting.is_empty() {
+        true => words,
+        false => format!(
+            "{words}; until then these users keep what they have: {}",
+            waiting.join(", ")
+        ),
+    };
     let verdict = site.verdict().await;
     let found = status::Found {
         verdict: Some(&verdict),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use hera_core::acl::{Categories, OPERATOR_USER};
+use hera_core::acl::{AclSet, Categories, CommandTable, OPERATOR_USER, UserRequest, revocations};
 use hera_core::agent::{REDIS_PORT, ServerState};
 use hera_core::instance::Member;
 use hera_policy::{Acl, Decision as _};
@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use super::PassError;
 use super::carry::Pass;
+use super::site::Site;
 use crate::shared::InstanceRef;
 use crate::users::{self, Decision, Passwords, ServerFacts, Subject};
 
@@ -42,7 +43,7 @@ impl Pass<'_> {
         let Some(asked) = site.running() else {
             return Ok(None);
         };
-        let Some(server) = self.server_facts(asked, &passwords.system.operator).await else {
+        let Some(server) = site.server_facts(asked, &passwords.system.operator).await else {
             return Ok(None);
         };
         let instance = InstanceRef::new(v.name.as_str()).within(&ctx.namespace);
@@ -61,6 +62,27 @@ impl Pass<'_> {
             users::decide(site.shared, &subject, passwords, &server, before).await?,
         ))
     }
+}
+
+impl Site<'_> {
+    /// Users who have more than these requests allow, for people, while nothing is taken away.
+    pub(super) async fn revocations(
+        &self,
+        known: Option<&AclSet>,
+        requests: &[UserRequest],
+    ) -> Vec<String> {
+        let Some(known) = known else {
+            return Vec::new();
+        };
+        let system = users::system_passwords(self.live.system.as_ref());
+        let server = match self.running() {
+            Some(asked) => self.server_facts(asked, &system.operator).await,
+            None => None,
+        };
+        let table = server.map(|server| CommandTable::new(&server.categories));
+        let default_user = self.object.spec.auth.default_user;
+        revocations(known, requests, default_user, table.as_ref())
+    }
 
     /// What the policy is told about the server; the table is read once for each run of it.
     async fn server_facts(&self, asked: &Member, password: &str) -> Option<ServerFacts> {
@@ -69,7 +91,7 @@ impl Pass<'_> {
             return None;
         };
         let (engine, version) = (status.engine.clone()?, status.version.clone()?);
-        let tables = &self.site.shared.categories;
+        let tables = &self.shared.categories;
         let known = tables
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -93,10 +115,11 @@ impl Pass<'_> {
             categories,
         })
     }
+
     /// By its agent, as the server does not listen on its port before its users are decided; by the
     /// server itself where the agent is older than that.
     async fn categories(&self, asked: &Member, password: &str) -> Option<Categories> {
-        let client = self.site.shared.agents.client(asked.uid())?;
+        let client = self.shared.agents.client(asked.uid())?;
         match client.commands().await {
             Ok(categories) => return Some(categories),
             Err(error) => debug!(%error, "the agent does not tell its server's commands"),
