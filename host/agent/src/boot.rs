@@ -75,7 +75,8 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     )?;
     let users = conf::acl_file(&sha256_hex(agent.password.as_bytes()), &at_start.users);
     durable::write(&settings.run.join("users.acl"), users.as_bytes())?;
-    work.listening.starts(&at_start);
+    let revision = work.acl.as_ref().map_or(0, |set| set.revision);
+    work.listening.starts(&at_start, revision);
     agent.note(|state| {
         state.is_held_by(&settings.pod_uid);
         state.starts(&settings.object_uid);

@@ -16,8 +16,8 @@ use crate::answer::Refused;
 pub struct Listening {
     /// The running server listens on its port.
     pub open: bool,
-    /// The running server read users from its ACL file.
-    in_file: bool,
+    /// Revision of the set of which the running server read users from its ACL file, if it did.
+    in_file: Option<u64>,
     /// Users of the known set that a server refused: one of them in the file, and it does not start.
     refused: BTreeSet<String>,
     /// A server did not start with users of the known set in its file.
@@ -72,16 +72,27 @@ impl Listening {
         self.refused = refused;
     }
 
-    /// A server starts so.
-    pub fn starts(&mut self, with: &AtStart<'_>) {
+    /// A server starts so, with users of the set with this revision.
+    pub fn starts(&mut self, with: &AtStart<'_>, revision: u64) {
         self.open = with.listens;
-        self.in_file = !with.users.is_empty();
+        self.in_file = (!with.users.is_empty()).then_some(revision);
+    }
+
+    /// True if the server had users in its file, and they are not those of `set`.
+    pub fn lags_behind(&self, set: &AclSet) -> bool {
+        self.in_file
+            .is_some_and(|revision| revision != set.revision)
+    }
+
+    /// The server has the users of `set` now.
+    pub fn has_caught_up(&mut self, set: &AclSet) {
+        self.in_file = Some(set.revision);
     }
 
     /// The server ended before it said anything. True if the next one starts without what may be
     /// the cause: the users in its file.
     pub fn ended_unheard(&mut self) -> bool {
-        let may_be_users = self.in_file && !self.gave_up;
+        let may_be_users = self.in_file.is_some() && !self.gave_up;
         self.gave_up |= may_be_users;
         may_be_users
     }
@@ -258,19 +269,34 @@ mod tests {
     fn after_a_server_that_did_not_start_with_users_they_come_live() {
         let users = [user("app", &["+nosuch"])];
         let mut known = Listening::default();
-        known.starts(&at_start(Some(&set(&users)), &known.clone()));
+        known.starts(&at_start(Some(&set(&users)), &known.clone()), 1);
         assert!(known.open && known.ended_unheard());
         assert_eq!(start(&users, &known), (vec![], false));
         // Their file is the cause no more.
-        known.starts(&at_start(Some(&set(&users)), &known.clone()));
+        known.starts(&at_start(Some(&set(&users)), &known.clone()), 1);
         assert!(!known.ended_unheard());
+    }
+
+    #[test]
+    fn a_server_lags_only_behind_what_is_pushed_after_its_start() {
+        let before = set(&[user("app", &["+get"])]);
+        let after = AclSet {
+            revision: 2,
+            ..before.clone()
+        };
+        let mut known = Listening::default();
+        assert!(!known.lags_behind(&after), "it has nobody yet");
+        known.starts(&at_start(Some(&before), &known.clone()), before.revision);
+        assert!(!known.lags_behind(&before) && known.lags_behind(&after));
+        known.has_caught_up(&after);
+        assert!(!known.lags_behind(&after));
     }
 
     #[test]
     fn a_server_that_cannot_change_its_port_listens_from_the_next_start() {
         let users = [user("app", &["+get"]), user("bob", &["+nosuch"])];
         let mut known = Listening::default();
-        known.starts(&at_start(Some(&set(&users)), &known.clone()));
+        known.starts(&at_start(Some(&set(&users)), &known.clone()), 1);
         assert!(known.ended_unheard());
         known.took_all_but(["bob".to_owned()].into());
         known.cannot_change();

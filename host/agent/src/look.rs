@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::agent::Agent;
 use crate::hang::{Silence, is_stopped};
+use crate::push_acl;
 use crate::role::{self, Seen};
 use crate::room;
 use crate::strays::Strays;
@@ -171,6 +172,7 @@ async fn look(agent: &Agent, watch: &mut Watch) {
         Ok(Probe::Info(_) | Probe::Refused(Answer::Loading)) => {
             watch.heard(agent);
             loading(agent, watch.pid);
+            push_acl::catch_up(agent, &server).await;
         }
         Ok(Probe::Refused(_)) => watch.heard(agent),
         Err(error) if error.is_answer() => watch.heard(agent),

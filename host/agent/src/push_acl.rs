@@ -78,6 +78,24 @@ pub async fn apply_due(agent: &Agent, work: &mut Work) {
     }
 }
 
+/// A server that still reads its data has users by now, from its file: who was changed or removed
+/// since it started is so at once. The server's own user waits, see [`listen::at_start`].
+pub async fn catch_up(agent: &Agent, server: &Server) {
+    let mut work = agent.work.lock().await;
+    let work = &mut *work;
+    let Some(mut set) = work.acl.clone() else {
+        return;
+    };
+    if !work.listening.lags_behind(&set) {
+        return;
+    }
+    set.users.retain(|user| user.name != DEFAULT_USER);
+    match bring(server, &mut work.applied, &set).await {
+        Ok(_) => work.listening.has_caught_up(&set),
+        Err(error) => warn!(%error, "users cannot be brought to the server that reads its data"),
+    }
+}
+
 /// What became of a set.
 struct Brought {
     /// Users that are not in force, each with words.

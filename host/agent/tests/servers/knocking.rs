@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hera_core::acl::{AclUser, Categories};
-use hera_core::agent::PATH_COMMANDS;
+use hera_core::agent::{AgentStatus, PATH_COMMANDS, ServerState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::client::{Client as _, answer, app, replication, user};
+use crate::client::{Client as _, answer, app, login, replication, user};
+use crate::config::SLOW;
 use crate::engine::Engine;
 use crate::pod::{Pod, is_running};
+use crate::wait::until;
 
 on_all!(
     nobody_is_told_a_wrong_password_by_a_server_that_was_killed,
@@ -24,6 +26,7 @@ on_all!(
     nobody_is_told_a_wrong_password_after_the_agent_was_killed,
     a_user_that_the_server_refuses_shuts_nobody_else_out,
     who_sends_only_a_password_is_let_in_once_the_data_is_read,
+    who_is_removed_while_the_data_is_read_is_out_at_once,
 );
 
 /// What servers answered to those who knocked, and how often: the code of an error, or that they are
@@ -202,4 +205,32 @@ async fn who_sends_only_a_password_is_let_in_once_the_data_is_read(engine: Engin
         assert_eq!(found.as_deref(), Some("1"));
     }
     knocking.end_well().await;
+}
+
+async fn who_is_removed_while_the_data_is_read_is_out_at_once(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.serve().await;
+    let bob = user("bob", &["+ping", "~*"]);
+    pod.push_users(2, &[app(), bob]).await.unwrap();
+    let server = pod.app().await;
+    let large = "x".repeat(4096);
+    for number in 0..200 {
+        server.set(&number.to_string(), &large).await.unwrap();
+    }
+    assert!(pod.terminate().await.success());
+    pod.mount_config(2, &SLOW);
+    pod.start().await;
+    let loads = |status: &AgentStatus| matches!(status.server, ServerState::Loading { .. });
+    pod.until("the server reads its data", loads).await;
+    let bobs = login(pod.port, "bob").await.unwrap();
+    pod.push_users(3, &[app()]).await.unwrap();
+    until("he is out", async || match login(pod.port, "bob").await {
+        Err(error) if error.is_answer() => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    assert!(bobs.say(&["PING"]).await.unwrap_err().is_broken());
+    assert!(loads(&pod.status().await.unwrap()), "it still reads");
+    // Others stay who they are.
+    pod.app().await;
 }

@@ -35,8 +35,7 @@ pub struct PodTemplate {
     #[schemars(schema_with = "schema::tolerations")]
     pub tolerations: Vec<Toleration>,
 
-    /// How pods spread, as in a pod. If absent they keep apart by host and zone where they can, unless
-    /// affinity has rules about pods.
+    /// How pods spread, as in a pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::topology_spread")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
