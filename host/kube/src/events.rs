@@ -37,9 +37,12 @@ pub struct Events {
     /// By note, with when each was used last. A recorder takes all Events of a reason for repeats of the
     /// first, and goes on showing the words of that.
     recorders: Arc<Mutex<HashMap<String, (Recorder, Instant)>>>,
-    /// What was told of how something stands, by object and reason; the newest last.
-    states: Arc<Mutex<HashMap<(String, String), Vec<Told>>>>,
+    /// What was told of how something stands; the newest last.
+    states: Arc<Mutex<States>>,
 }
+
+/// By object and reason.
+type States = HashMap<(String, String), Vec<Told>>;
 
 /// Words that were told.
 struct Told {
