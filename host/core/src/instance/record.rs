@@ -239,6 +239,8 @@ fn next(wanted: &Wanted, seen: &Observation, member: &Member) -> Option<Record> 
     let in_sync = primary.is_some_and(|primary| member.is_in_sync(primary));
     let left = match is_left_behind(wanted, seen, member) {
         true => true,
+        // Nothing is known of the spec.
+        false if wanted.replicas == 0 => was_left,
         false => (was_left || memory.left == Some(true)) && !leads && !in_sync,
     };
     // One that is alone promotes itself, and nobody may hear of it.

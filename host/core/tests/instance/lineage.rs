@@ -476,3 +476,25 @@ fn what_stands_on_a_claim_is_written_before_the_first_order() {
     );
     assert!(group(3).change(|_, _| ()).seen.members.len() == 3);
 }
+
+/// A pass heals before it reads the spec: the two must not write in turn.
+#[test]
+fn before_the_spec_is_read_no_mark_changes() {
+    let mut marked = group(3).change(|wanted, seen| {
+        wanted.replicas = 0;
+        wanted.paused = true;
+        for member in &mut seen.members[1..] {
+            status(member).memory.left = Some(true);
+            if let Record::Data(lineage) = &mut member.claim.as_mut().unwrap().record {
+                lineage.left = true;
+            }
+        }
+    });
+    let writes = |plan: &Plan| {
+        let mut steps = plan.steps.iter().map(|planned| &planned.step);
+        steps.any(|step| matches!(step, Step::WriteRecord { .. } | Step::MarkLeft { .. }))
+    };
+    assert!(!writes(&plan(&marked)));
+    (marked.wanted.replicas, marked.wanted.paused) = (1, false);
+    assert!(!writes(&plan(&marked)));
+}

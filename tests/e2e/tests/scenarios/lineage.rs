@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use hera_api::conditions::{progressing, ready};
 use hera_api::meta::{ANNOTATION_HIBERNATE, ANNOTATION_PROMOTE};
 use hera_tests_e2e::{Instance, Login, Scenario, Space, not_yet, wait_for};
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::Api;
 use serde_json::json;
 
@@ -23,8 +23,12 @@ async fn put(app: &Login, name: &str, count: usize) -> Result<()> {
     let keys: Vec<String> = (0..count).map(|number| format!("{name}{number}")).collect();
     let mut words = vec!["MSET"];
     words.extend(keys.iter().flat_map(|key| [key.as_str(), "value"]));
-    let _: String = app.ask(&words).await?;
-    Ok(())
+    // A node may lead to the primary of a moment ago.
+    wait_for("keys are written", WHILE, async || {
+        let _: String = app.ask(&words).await?;
+        Ok(())
+    })
+    .await
 }
 
 async fn wait_pods(instance: &Instance<'_>, count: i32) -> Result<()> {
@@ -127,13 +131,19 @@ async fn where_nothing_recorded_says_which_copy_is_right_a_person_chooses(
     let instance = space.ready("cache", json!({"replicas": 2})).await?;
     put(&instance.app().await?, "key", 70).await?;
     instance.delete().await?;
+    let pods: Api<Pod> = space.api();
+    wait_for("the other pod is gone", WHILE, async || {
+        ensure!(pods.get_opt("cache-1").await?.is_none(), "it is there");
+        Ok(())
+    })
+    .await?;
     let claims: Api<PersistentVolumeClaim> = space.api();
     for ordinal in 0..2 {
         let claim = claims.get(&format!("data-cache-{ordinal}")).await?;
         let volume = claim.spec.and_then(|spec| spec.volume_name);
         let volume = volume.context("the claim is bound")?;
         let folder = space.bed().testbed.volume_folder(&volume);
-        std::fs::remove_file(folder.join(".hera/state"))?;
+        std::fs::remove_dir_all(folder.join(".hera"))?;
     }
     let instance = space.make("cache", json!({"replicas": 2})).await?;
     let words = instance
@@ -177,7 +187,7 @@ async fn a_pod_that_finds_no_place_keeps_no_new_instance_from_its_primary(
     }]});
     let spec = json!({
         "replicas": 4,
-        "podTemplate": {"spec": {"affinity": {"podAntiAffinity": apart}}},
+        "podTemplate": {"affinity": {"podAntiAffinity": apart}},
     });
     let instance = space.make("cache", spec).await?;
     instance
