@@ -208,6 +208,7 @@ mod tests {
             revision: 1,
             app: "app".to_owned(),
             users: users.to_vec(),
+            undecided: Default::default(),
         }
     }
 

@@ -78,7 +78,7 @@ impl Events {
         publish(&recorder, about, severity, reason, note).await;
     }
 
-    /// Publishes how something stands. Other words are another Event, up to [`TOLD`] of them an hour; from
+    /// Publishes how something stands. Other words are another Event, up to five of them an hour; from
     /// then on it is a repeat of the last.
     pub async fn publish_state(
         &self,
