@@ -199,7 +199,7 @@ async fn in_its_own_process() {
 }
 
 #[tokio::test]
-async fn a_module_whose_config_map_is_gone_only_stands_in() {
+async fn a_version_before_decides_on_and_another_policy_only_stands_in() {
     let maps = Maps::default();
     let module = builtin::ACL_PRESETS.to_vec();
     maps.lock().unwrap().insert("rules".to_owned(), module);
@@ -213,5 +213,7 @@ async fn a_module_whose_config_map_is_gone_only_stands_in() {
     let made = decide(&lane, 0, "rules").await;
     let problem = made.problem.map(|problem| problem.reason);
     assert_eq!(problem, Some(policy_healthy::CONFIG_MAP_MISSING));
-    assert!(made.answer.is_some() && made.stands_in);
+    assert!(made.answer.is_some() && !made.stands_in, "a version before");
+    let made = decide(&lane, 0, "others").await;
+    assert!(made.answer.is_some() && made.stands_in, "another policy");
 }

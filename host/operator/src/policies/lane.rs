@@ -71,7 +71,17 @@ struct Asked<A> {
 /// Who is to be asked.
 struct Chosen<D> {
     choice: Option<Choice<D>>,
+    /// It is not the policy that is asked for, nor a version of it.
+    stands_in: bool,
     problem: Option<Problem>,
+}
+
+/// Where the policy that is asked for comes from, as [`Choice::source`] has it.
+fn wanted_source<D: Decision>(question: &Question<'_, D>) -> String {
+    match question.source.and_then(|s| s.config_map_ref.as_ref()) {
+        Some(reference) => format!("configMap {}", reference.name),
+        None => "default".to_owned(),
+    }
 }
 
 impl<D: Decision> Lane<D> {
@@ -102,9 +112,12 @@ impl<D: Decision> Lane<D> {
     /// # Errors
     /// Only when the API server does not answer; everything about policies is in [`Made`].
     pub async fn decide(&self, question: &Question<'_, D>) -> kube::Result<Made<D::Answer>> {
-        let Chosen { choice, problem } = self.choose(question).await?;
+        let Chosen {
+            choice,
+            stands_in,
+            problem,
+        } = self.choose(question).await?;
         let shadow = self.shadow(question).await?;
-        let stands_in = problem.is_some();
         let passes = problem.as_ref().is_some_and(|problem| problem.passes);
         let Some(choice) = choice else {
             return Ok(Made {
@@ -191,6 +204,7 @@ impl<D: Decision> Lane<D> {
     async fn choose(&self, question: &Question<'_, D>) -> kube::Result<Chosen<D>> {
         let fine = |choice| Chosen {
             choice: Some(choice),
+            stands_in: false,
             problem: None,
         };
         let problem = match self
@@ -205,6 +219,7 @@ impl<D: Decision> Lane<D> {
         if problem.reason == reason::DEFAULT_AMBIGUOUS {
             return Ok(Chosen {
                 choice: Some(self.builtin.clone()),
+                stands_in: true,
                 problem: Some(problem),
             });
         }
@@ -213,7 +228,12 @@ impl<D: Decision> Lane<D> {
             Some(choice) => Some(choice),
             None => self.restore(question).await?,
         };
+        // The version before of the very policy that is asked for stays in force, and decides.
+        let wanted = wanted_source(question);
         Ok(Chosen {
+            stands_in: choice
+                .as_ref()
+                .is_some_and(|choice| choice.source != wanted),
             choice,
             problem: Some(problem),
         })
@@ -231,11 +251,7 @@ impl<D: Decision> Lane<D> {
             return Ok(Some(self.builtin.clone()));
         }
         // Settings belong to the policy beside which they stand.
-        let wanted = match question.source.and_then(|s| s.config_map_ref.as_ref()) {
-            Some(reference) => format!("configMap {}", reference.name),
-            None => "default".to_owned(),
-        };
-        if status.source != wanted {
+        if status.source != wanted_source(question) {
             return Ok(None);
         }
         let settings = match question.source {

@@ -273,7 +273,8 @@ impl World {
         if self.rules.has(Fault::LineageForgotten) {
             self.api.records.fill(Record::Unknown);
         }
-        let last = primary.filter(|_| calm && !power);
+        // A full volume takes no more of what its server has.
+        let last = primary.filter(|pod| calm && !power && !self.pods[*pod].full);
         let lasts = self.persistence != Persistence::None;
         self.buried = last.filter(|_| lasts).map(|pod| Buried {
             had: self.pods[pod].data,
