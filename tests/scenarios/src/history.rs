@@ -282,9 +282,16 @@ fn writes_go_on(world: &mut World) {
     let Some(primary) = world.primary().filter(|pod| is_full(world, *pod)) else {
         return;
     };
+    // One beyond the wanted number is kept for its copy, and does not take over.
+    let stays = world.api.spec.pods as usize;
     let could = set(world.api.listed).find(|other| {
         let pod = &world.pods[*other];
-        *other != primary && pod.runs() && pod.link_up && !pod.full && pod.leaving.is_none()
+        *other != primary
+            && pod.ordinal < stays
+            && pod.runs()
+            && pod.link_up
+            && !pod.full
+            && pod.leaving.is_none()
     });
     if let Some(other) = could {
         world.broken(Guarantee::Settles, |world| {
