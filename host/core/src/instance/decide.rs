@@ -1,5 +1,6 @@
 use super::{
-    Observation, Plan, Step, Wanted, change, claims, elect, endpoints, lead, pushes, record,
+    Observation, Plan, PlannedStep, Step, Wanted, change, claims, elect, endpoints, lead, pushes,
+    record,
 };
 
 /// The plan for one pass.
@@ -31,7 +32,15 @@ pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
         let words = "who led before is known to be out of it";
         plan.push(Step::WriteClaims { claims: kept }, words);
     }
-    if !plan.promotes() {
+    // Before the spec is read, what moves roles comes alone: the next pass is soon.
+    let moves = |planned: &PlannedStep| {
+        matches!(
+            planned.step,
+            Step::Promote { .. } | Step::Follow { .. } | Step::Start(_) | Step::Forswear { .. }
+        )
+    };
+    let heals = wanted.replicas == 0 && plan.steps.iter().any(moves);
+    if !plan.promotes() && !heals {
         record::plan(wanted, seen, &mut plan);
         record::mark(wanted, seen, &mut plan);
     }

@@ -23,6 +23,8 @@ pub const ALL: &[Scenario] = scenarios![Few;
 
 /// A user that is gone from the spec is gone from the servers.
 const SOME: Duration = Duration::from_secs(20);
+/// A roll with a temporary pod.
+const LONG: Duration = Duration::from_secs(90);
 
 /// A folder of an agent in which it cannot write.
 struct Closed {
@@ -164,16 +166,19 @@ async fn a_claims_quota_holds_back_the_temporary_pod_alone(space: &Space<'_>) ->
         Ok(())
     })
     .await?;
-    instance.wait_settled().await?;
-    let pod = instance.primary_pod().await?;
-    let spec = pod.spec.context("a pod has a spec")?;
-    let limits = spec
-        .containers
-        .iter()
-        .filter_map(|c| c.resources.as_ref()?.limits.as_ref());
-    ensure!(
-        limits.flatten().any(|(_, limit)| limit.0 == "256Mi"),
-        "the pod is the old one"
-    );
-    Ok(())
+    wait_for("the pod has the new limit", LONG, async || {
+        let pod = instance.primary_pod().await?;
+        let spec = pod.spec.context("a pod has a spec")?;
+        let limits = spec
+            .containers
+            .iter()
+            .filter_map(|c| c.resources.as_ref()?.limits.as_ref());
+        ensure!(
+            limits.flatten().any(|(_, limit)| limit.0 == "256Mi"),
+            "the pod is the old one"
+        );
+        Ok(())
+    })
+    .await?;
+    instance.wait_settled().await
 }
