@@ -1,6 +1,6 @@
 //! Whose copy of the data is the right one (issue 16, items 1 and 2).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use hera_api::conditions::{progressing, ready};
@@ -144,6 +144,13 @@ async fn where_nothing_recorded_says_which_copy_is_right_a_person_chooses(
         let volume = volume.context("the claim is bound")?;
         let folder = space.bed().testbed.volume_folder(&volume);
         std::fs::remove_dir_all(folder.join(".hera"))?;
+        // The nodes share a clock: both may have written last in the same moment, and are the same then.
+        let manifest = folder.join("appendonlydir/appendonly.aof.manifest");
+        let written = SystemTime::now() + Duration::from_secs(ordinal);
+        std::fs::File::options()
+            .write(true)
+            .open(manifest)?
+            .set_modified(written)?;
     }
     let instance = space.make("cache", json!({"replicas": 2})).await?;
     let words = instance
