@@ -121,10 +121,6 @@ impl State {
             primary_uid: self.primary_uid.clone(),
             was_primary: self.primary,
             offset: self.offset,
-            replication_id: match self.offset {
-                0 => String::new(),
-                _ => self.replication_id.clone(),
-            },
             lineage: self.lineage.clone(),
             inherited: self.inherited,
             left: Some(self.left),

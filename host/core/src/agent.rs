@@ -280,9 +280,6 @@ pub struct Memory {
     pub was_primary: bool,
     /// Replication offset at the last clean stop; 0 if it was not clean.
     pub offset: u64,
-    /// Replication id at the last clean stop; empty if it was not clean.
-    #[serde(default)]
-    pub replication_id: String,
     /// Names the history that the data belongs to: epochs are comparable within one. It is the uid of
     /// the object under which that history began; empty before any did, and of an earlier release.
     #[serde(default)]

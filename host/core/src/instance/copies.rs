@@ -93,8 +93,7 @@ pub(super) fn judge<'a>(copies: &[Copy<'a>]) -> Judgement<'a> {
         return doubt(why, &left);
     }
     // All are empty.
-    let first = copies.iter().max_by_key(|copy| copy.preference());
-    first.map_or(Judgement::Nobody, |copy| Judgement::Best(copy.member))
+    first(&copies.iter().collect::<Vec<_>>())
 }
 
 fn doubt<'a>(why: &'static str, copies: &[&Copy<'a>]) -> Judgement<'a> {

@@ -422,7 +422,6 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
             },
             inherited: status.inherited,
             left: Some(status.left),
-            replication_id: String::new(),
             offset: 0,
             forsworn: status.forsworn,
             quiet_ms: status.quiet,
