@@ -78,6 +78,25 @@ impl AclInput {
     }
 }
 
+impl AclAnswer {
+    /// An answer that holds until something changes: users, rules, settings, the server's version.
+    pub fn new(users: impl IntoIterator<Item = UserGrants>) -> Self {
+        Self {
+            users: users.into_iter().collect(),
+            again_at: None,
+        }
+    }
+
+    /// Lets it hold until this time at the latest, in milliseconds since 1970: then the policy is
+    /// asked again, a minute after it was asked at the soonest. Of several times the first counts.
+    #[must_use]
+    pub fn until(mut self, unix_ms: u64) -> Self {
+        let first = self.again_at.map_or(unix_ms, |known| known.min(unix_ms));
+        self.again_at = Some(first);
+        self
+    }
+}
+
 impl UserGrants {
     /// A user that may do nothing yet.
     pub fn new(name: &str) -> Self {

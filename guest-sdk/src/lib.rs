@@ -15,7 +15,7 @@
 //!         let grant = |user: &hera_policy_sdk::acl::UserRequest| {
 //!             UserGrants::new(&user.name).allow_command("ping")
 //!         };
-//!         Ok(AclAnswer { users: input.users.iter().map(grant).collect() })
+//!         Ok(AclAnswer::new(input.users.iter().map(grant)))
 //!     }
 //! }
 //!
@@ -28,7 +28,8 @@
 //! # Caveats
 //!
 //! There is no clock, no randomness and no file in a policy: what it needs is in its input.
-//! `std::time::SystemTime::now()` panics; use [`Context::now_unix_ms`]. A `HashMap` iterates in
+//! `std::time::SystemTime::now()` panics; use [`Context::now_unix_ms`], and say with
+//! [`until`](acl::AclAnswer::until) when the answer becomes another one. A `HashMap` iterates in
 //! an order of its own; use `BTreeMap` where order reaches the answer.
 
 pub mod acl;

@@ -99,6 +99,7 @@ bool exports_hera_policy_acl_decide(exports_hera_policy_acl_context_t *context, 
         err->tag = INVALID_SETTINGS;
         return false;
     }
+    ret->again_at.is_some = false;
     ret->users.len = input->users.len;
     ret->users.ptr = room(input->users.len, sizeof(Grants));
     for (size_t i = 0; i < input->users.len; i++) {

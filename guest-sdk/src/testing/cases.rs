@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{acl_input, context, user};
@@ -18,8 +19,11 @@ struct Case {
     engine: Option<String>,
     version: Option<String>,
     settings: Option<serde_json::Map<String, serde_json::Value>>,
+    now: Option<Timestamp>,
     input: Input,
     grants: Option<BTreeMap<String, String>>,
+    #[serde(rename = "againAt")]
+    again_at: Option<Timestamp>,
     error: Option<String>,
 }
 
@@ -44,8 +48,9 @@ struct User {
 }
 
 /// Runs a policy on every case of a folder: files `*.json` with `input` (users, and the server's
-/// categories with their commands), optional `settings`, `engine` and `version`, and either `grants`
-/// (user to rules in the server's notation, as `+@read -keys ~app:* &news`) or `error`.
+/// categories with their commands), optional `settings`, `engine`, `version` and `now`
+/// (`2026-01-01T00:00:00Z`), and either `grants` (user to rules in the server's notation, as
+/// `+@read -keys ~app:* &news`; with `againAt` if they hold until a time only) or `error`.
 ///
 /// # Panics
 ///
@@ -76,9 +81,9 @@ fn check<P: AclPolicy>(file: &Path) -> Result<(), String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
     let case: Case = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let wanted = match (&case.grants, &case.error) {
-        (Some(grants), None) => Ok(grants.clone()),
-        (None, Some(words)) => Err(words.clone()),
-        _ => return Err("say either grants or error".to_owned()),
+        (Some(grants), None) => Ok((grants.clone(), case.again_at)),
+        (None, Some(words)) if case.again_at.is_none() => Err(words.clone()),
+        _ => return Err("say either grants, perhaps with againAt, or error".to_owned()),
     };
     let found = decide::<P>(case)?;
     if found == wanted {
@@ -88,11 +93,13 @@ fn check<P: AclPolicy>(file: &Path) -> Result<(), String> {
     }
 }
 
-type Grants = BTreeMap<String, String>;
+/// Rules by user, and until when they hold.
+type Grants = (BTreeMap<String, String>, Option<Timestamp>);
 
 fn decide<P: AclPolicy>(case: Case) -> Result<Result<Grants, String>, String> {
     let fixed = context();
     let context = Context {
+        now_unix_ms: case.now.map_or(fixed.now_unix_ms, unix_ms),
         engine: case.engine.unwrap_or(fixed.engine),
         version: case.version.unwrap_or(fixed.version),
         settings: match case.settings {
@@ -114,12 +121,24 @@ fn decide<P: AclPolicy>(case: Case) -> Result<Result<Grants, String>, String> {
         .collect();
     let input = acl_input(users.collect::<Result<_, _>>()?, &table);
     Ok(match decide_acl::<P>(context, input) {
-        Ok(AclAnswer { users }) => Ok(users
-            .into_iter()
-            .map(|user| (user.name.clone(), rules(&user)))
-            .collect()),
+        Ok(AclAnswer { users, again_at }) => {
+            let users = users
+                .into_iter()
+                .map(|user| (user.name.clone(), rules(&user)));
+            Ok((users.collect(), again_at.map(until).transpose()?))
+        }
         Err(PolicyError::InvalidSettings(words) | PolicyError::Undecided(words)) => Err(words),
     })
+}
+
+fn unix_ms(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond()).unwrap_or(0)
+}
+
+fn until(unix_ms: u64) -> Result<Timestamp, String> {
+    let at = i64::try_from(unix_ms).ok();
+    at.and_then(|at| Timestamp::from_millisecond(at).ok())
+        .ok_or_else(|| format!("it wants to be asked again at {unix_ms}, which is no date"))
 }
 
 fn request(asked: User) -> Result<UserRequest, String> {

@@ -50,6 +50,9 @@ pub const ANNOTATION_FENCE: &str = "cache.hera.io/fence";
 pub const ANNOTATION_RESTART: &str = "cache.hera.io/restart";
 /// Annotation on an object, a request: while it is `true` there are no pods; the data stays.
 pub const ANNOTATION_HIBERNATE: &str = "cache.hera.io/hibernate";
+/// Annotation on an object, a request: any text. Another text than before asks its policies once more,
+/// though nothing else changed.
+pub const ANNOTATION_ASK_POLICIES: &str = "cache.hera.io/ask-policies";
 /// Annotation on an object: digest of the plan that may be carried out.
 pub const ANNOTATION_APPROVE: &str = "cache.hera.io/approve";
 

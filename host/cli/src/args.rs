@@ -309,6 +309,12 @@ pub enum PolicyCommand {
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
+    /// Ask the policies of an object at once, though nothing changed, and show what they decide; one that
+    /// was set aside gets another chance.
+    Ask {
+        /// The RedisInstance.
+        name: String,
+    },
     /// Make decisions of a log again with another module, and show what would differ.
     Replay {
         /// The log: `kubectl hera policy log NAME -o json > LOG`, or the operator's file.

@@ -78,6 +78,12 @@ pub fn short(digest: &str) -> &str {
     digest.get(..19).unwrap_or(digest)
 }
 
+/// A time in milliseconds since 1970 as people write it; none if it is no date.
+pub fn moment(unix_ms: u64) -> Option<String> {
+    let at = i64::try_from(unix_ms).ok()?;
+    Some(jiff::Timestamp::from_millisecond(at).ok()?.to_string())
+}
+
 /// Columns as wide as what stands in them; cells without colour.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {

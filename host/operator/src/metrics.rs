@@ -15,6 +15,8 @@ pub struct Metrics {
     pub reconciles: IntCounterVec,
     /// Seconds that a pass takes, by kind.
     pub reconcile_seconds: HistogramVec,
+    /// Seconds that an object waits for its pass, by kind.
+    pub reconcile_wait_seconds: HistogramVec,
     /// Steps carried out, by step.
     pub steps: IntCounterVec,
     /// Policy decisions by decision, source (`builtin`, `default`, `configMap`) and outcome (`ok`,
@@ -70,6 +72,12 @@ impl Metrics {
             reconcile_seconds: histogram(
                 "hera_reconcile_seconds",
                 "Duration of a pass",
+                &["kind"],
+                milli.clone(),
+            )?,
+            reconcile_wait_seconds: histogram(
+                "hera_reconcile_wait_seconds",
+                "Time that an object waits for its pass, as others have theirs",
                 &["kind"],
                 milli,
             )?,

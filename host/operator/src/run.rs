@@ -123,6 +123,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         attempts: Attempts::default(),
         handovers: Attempts::default(),
         reigns: Attempts::default(),
+        passes: redis_instance::turns(),
         farewells: redis_instance::Farewells::default(),
     });
 
@@ -130,6 +131,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let sweeping = {
         let shared = shared.clone();
         tokio::spawn(async move { shared.policies.sweep(&shared.leadership).await })
+    };
+    let asking = {
+        let shared = shared.clone();
+        tokio::spawn(async move { shared.policies.ask_again(&shared.leadership).await })
     };
     let timing = {
         let shared = shared.clone();
@@ -141,6 +146,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         .await;
 
     sweeping.abort();
+    asking.abort();
     timing.abort();
     // The Lease is given up only when nothing writes any more.
     let _ = drained.send(true);

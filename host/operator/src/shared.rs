@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use hera_api::RedisInstance;
 use hera_core::acl::Categories;
 use hera_kube::{Applier, Events, Leadership, StatusWriter};
+use hera_policy::FairQueue;
 use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub leadership: Leadership,
     /// Connections to agents.
     pub agents: AgentPool,
+    /// Who has a pass now, by namespace.
+    pub passes: FairQueue,
     /// What is remembered of instances.
     pub groups: Arc<Groups>,
     /// What passes found last, for people.

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hera_core::acl::{AclAnswer, AclInput, Categories, Preset, UserRequest, granted};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Acl, CallError, Context, Policy};
 
-/// User to rules in the server's notation; or the words with which the policy refuses.
-type Found = Result<BTreeMap<String, String>, String>;
+/// User to rules in the server's notation, and until when they hold; or the words with which the policy
+/// refuses.
+type Found = Result<(BTreeMap<String, String>, Option<Timestamp>), String>;
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,8 +30,11 @@ pub struct AclCase {
     engine: Option<String>,
     version: Option<String>,
     settings: Option<serde_json::Map<String, serde_json::Value>>,
+    now: Option<Timestamp>,
     input: Input,
     grants: Option<BTreeMap<String, String>>,
+    #[serde(rename = "againAt")]
+    again_at: Option<Timestamp>,
     error: Option<String>,
 }
 
@@ -54,14 +59,14 @@ struct User {
 }
 
 impl AclCase {
-    /// What the case asks, under circumstances that do not change.
+    /// What the case asks, under circumstances that do not change unless it says so.
     pub fn question(&self) -> (Context, AclInput) {
         let text = |given: &Option<String>, otherwise: &str| {
             given.clone().unwrap_or_else(|| otherwise.to_owned())
         };
         let settings = self.settings.clone().map(serde_json::Value::Object);
         let context = Context {
-            now_unix_ms: 1_767_225_600_000,
+            now_unix_ms: self.now.map_or(NOW_UNIX_MS, unix_ms),
             seed: 7,
             name: "cache".to_owned(),
             namespace: "shop".to_owned(),
@@ -85,9 +90,9 @@ impl AclCase {
 
     fn wanted(&self) -> Result<Found, String> {
         match (&self.grants, &self.error) {
-            (Some(grants), None) => Ok(Ok(grants.clone())),
-            (None, Some(words)) => Ok(Err(words.clone())),
-            _ => Err("say either grants or error".to_owned()),
+            (Some(grants), None) => Ok(Ok((grants.clone(), self.again_at))),
+            (None, Some(words)) if self.again_at.is_none() => Ok(Err(words.clone())),
+            _ => Err("say either grants, perhaps with againAt, or error".to_owned()),
         }
     }
 }
@@ -117,7 +122,7 @@ fn run_one(policy: &Policy<Acl>, file: &Path) -> Result<(), String> {
     let wanted = case.wanted()?;
     let (context, input) = case.question();
     let found: Found = match policy.decide_blocking(&context, &input) {
-        Ok(decided) => Ok(rules(&decided.answer)),
+        Ok(decided) => Ok((rules(&decided.answer), until(decided.again_at_unix_ms)?)),
         Err(CallError::InvalidSettings(words) | CallError::Refused(words)) => Err(words),
         Err(error) => return Err(error.to_string()),
     };
@@ -125,6 +130,27 @@ fn run_one(policy: &Policy<Acl>, file: &Path) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("wanted {wanted:?}, found {found:?}"))
+}
+
+/// Midnight before the first of January 2026: when a case is asked that does not say.
+const NOW_UNIX_MS: u64 = 1_767_225_600_000;
+
+fn unix_ms(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond()).unwrap_or(0)
+}
+
+/// A time as cases say it.
+fn until(unix_ms: Option<u64>) -> Result<Option<Timestamp>, String> {
+    let Some(unix_ms) = unix_ms else {
+        return Ok(None);
+    };
+    let at = i64::try_from(unix_ms).ok();
+    match at.and_then(|at| Timestamp::from_millisecond(at).ok()) {
+        Some(at) => Ok(Some(at)),
+        None => Err(format!(
+            "it wants to be asked again at {unix_ms}, which is no date"
+        )),
+    }
 }
 
 /// Rules in the server's notation, by user.

@@ -14,7 +14,7 @@ use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::sandbox::{self, Ran, State};
 use crate::{
-    Acl, CallError, CaseResult, Context, Decision, GuardRefused, Limits, Policy, Registry,
+    Acl, Answered, CallError, CaseResult, Context, Decision, GuardRefused, Limits, Policy, Registry,
 };
 
 #[allow(missing_docs, clippy::all, clippy::restriction)]
@@ -75,7 +75,12 @@ impl Decision for Both {
         }
     }
 
-    fn decide(&self, limits: &Limits, context: &Context, input: &AclInput) -> Ran<AclAnswer> {
+    fn decide(
+        &self,
+        limits: &Limits,
+        context: &Context,
+        input: &AclInput,
+    ) -> Ran<Answered<AclAnswer>> {
         let later = match self {
             Self::Today(today) => return today.decide(limits, context, input),
             Self::Later(later) => later,
@@ -86,8 +91,11 @@ impl Decision for Both {
             policy.hera_policy_acl().call_decide(store, &users)
         });
         ran.and_then(|answer| match answer {
-            Ok(users) => Ok(AclAnswer {
-                users: users.into_iter().map(grants).collect(),
+            Ok(users) => Ok(Answered {
+                answer: AclAnswer {
+                    users: users.into_iter().map(grants).collect(),
+                },
+                again_at_unix_ms: None,
             }),
             Err(words) => Err(CallError::Refused(words)),
         })

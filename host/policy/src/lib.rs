@@ -32,12 +32,13 @@ mod v0_1;
 
 pub use cases::CaseResult;
 pub use conformance::{Broken, Conformance, run as conformance};
-pub use decisions::{Acl, Decision, GuardRefused};
+pub use decisions::{Acl, Answered, Decision, GuardRefused};
 pub use error::{CallError, LoadError, StartError};
 pub use inspect::{Inspection, check, inspect};
 pub use limits::Limits;
 pub use load::encode as to_component;
 pub use policy::{Context, Decided, Policy};
+pub use queue::{FairQueue, Places, Turn};
 pub use record::{Call, Outcome, Record};
 pub use registry::Registry;
 pub use sandbox::LogLine;

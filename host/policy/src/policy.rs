@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::sandbox::{LogLine, Ran, Usage};
-use crate::{CallError, Decision, Limits};
+use crate::{Answered, CallError, Decision, Limits};
 
 /// The circumstances of a call. Everything that an answer may depend on is here or in the input,
 /// so a decision can be made again.
@@ -48,6 +48,8 @@ impl Context {
 pub struct Decided<A> {
     /// What the policy answered.
     pub answer: A,
+    /// Until when it holds, in milliseconds since 1970; none until something changes.
+    pub again_at_unix_ms: Option<u64>,
     /// Fuel that it took: the same on every machine with this version of the runtime.
     pub fuel_used: u64,
     /// Time that it took, instantiation included.
@@ -120,7 +122,11 @@ impl<D: Decision> Policy<D> {
 
     /// Asks for a decision, on a thread that may block, with as many calls at a time as there
     /// are cores.
-    pub(crate) async fn run(&self, context: &Context, input: &D::Input) -> Ran<D::Answer> {
+    pub(crate) async fn run(
+        &self,
+        context: &Context,
+        input: &D::Input,
+    ) -> Ran<Answered<D::Answer>> {
         let (context, input) = (context.clone(), input.clone());
         let ran = self
             .call(move |inner| Ok(inner.run(&context, &input)))
@@ -132,7 +138,11 @@ impl<D: Decision> Policy<D> {
     }
 
     /// [`Self::run`] on this very thread.
-    pub(crate) fn run_blocking(&self, context: &Context, input: &D::Input) -> Ran<D::Answer> {
+    pub(crate) fn run_blocking(
+        &self,
+        context: &Context,
+        input: &D::Input,
+    ) -> Ran<Answered<D::Answer>> {
         self.inner.run(context, input)
     }
 
@@ -185,10 +195,15 @@ impl<D: Decision> Policy<D> {
 }
 
 impl<A> Decided<A> {
-    fn of(ran: Ran<A>) -> Result<Self, CallError> {
+    fn of(ran: Ran<Answered<A>>) -> Result<Self, CallError> {
         let Ran { result, usage } = ran;
+        let Answered {
+            answer,
+            again_at_unix_ms,
+        } = result?;
         Ok(Self {
-            answer: result?,
+            answer,
+            again_at_unix_ms,
             fuel_used: usage.fuel,
             duration: usage.duration,
             logs: usage.logs,
@@ -197,7 +212,7 @@ impl<A> Decided<A> {
 }
 
 impl<D: Decision> Inner<D> {
-    fn run(&self, context: &Context, input: &D::Input) -> Ran<D::Answer> {
+    fn run(&self, context: &Context, input: &D::Input) -> Ran<Answered<D::Answer>> {
         self.linked.decide(&self.limits, context, input)
     }
 }

@@ -1,33 +1,47 @@
-//! Who may compile: one module of an owner at a time and two in all, and owners take turns. Who
-//! brings many, or slow ones, waits for itself.
+//! Turns: so many at a time in all, fewer of one owner, and owners alternate. Who brings much, or what
+//! takes long, waits for itself.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Modules of one owner that may wait at a time.
-pub const PER_OWNER: usize = 32;
-/// Compilations at a time. With one alone, a module that takes the five seconds it may have would
-/// keep everybody else waiting.
-const PLACES: usize = 2;
+/// Bounds of a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    /// At a time in all.
+    pub all: usize,
+    /// Of one owner at a time: fewer than in all, or one could keep everybody else waiting.
+    pub of_owner: usize,
+    /// Of one owner that may wait at a time.
+    pub waiting_of_owner: usize,
+}
 
 /// The queue. Cheap to clone; clones share everything.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct FairQueue(Arc<Mutex<State>>);
 
-#[derive(Default)]
 struct State {
-    /// Owners that compile now.
+    places: Places,
+    /// Owners whose turn it is.
     busy: Vec<String>,
     /// The owner whose turn is next stands first.
     owners: VecDeque<(String, VecDeque<oneshot::Sender<Turn>>)>,
 }
 
-/// The right to compile, until it is dropped.
+/// A place in the queue's front, until it is dropped.
 pub struct Turn(Option<(FairQueue, String)>);
 
 impl FairQueue {
+    /// A queue in which nobody waits.
+    pub fn new(places: Places) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            places,
+            busy: Vec::new(),
+            owners: VecDeque::new(),
+        })))
+    }
+
     /// Waits for the owner's turn.
     ///
     /// # Errors
@@ -41,10 +55,11 @@ impl FairQueue {
                 return Ok(self.turn_of(owner));
             }
             let (sender, receiver) = oneshot::channel();
+            let most = state.places.waiting_of_owner;
             match state.owners.iter_mut().find(|(name, _)| name == owner) {
                 Some((_, waiting)) => {
                     waiting.retain(|sender| !sender.is_closed());
-                    if waiting.len() >= PER_OWNER {
+                    if waiting.len() >= most {
                         return Err(waiting.len());
                     }
                     waiting.push_back(sender);
@@ -55,7 +70,7 @@ impl FairQueue {
             }
             receiver
         };
-        // The queue cannot go away while somebody compiles.
+        // The queue cannot go away while somebody has a turn.
         Ok(waiting.await.unwrap_or(Turn(None)))
     }
 
@@ -84,7 +99,8 @@ impl FairQueue {
 
 impl State {
     fn may_start(&self, owner: &str) -> bool {
-        self.busy.len() < PLACES && !self.busy.iter().any(|busy| busy == owner)
+        let of_owner = self.busy.iter().filter(|busy| *busy == owner).count();
+        self.busy.len() < self.places.all && of_owner < self.places.of_owner
     }
 
     /// Whoever may start now and waited longest for a turn.
@@ -115,9 +131,40 @@ mod tests {
     use super::*;
     use tokio::task::JoinSet;
 
+    const WAITING: usize = 32;
+
+    fn two() -> FairQueue {
+        FairQueue::new(Places {
+            all: 2,
+            of_owner: 1,
+            waiting_of_owner: WAITING,
+        })
+    }
+
+    #[tokio::test]
+    async fn one_owner_leaves_places_for_others_however_many_it_may_have() {
+        let queue = FairQueue::new(Places {
+            all: 4,
+            of_owner: 3,
+            waiting_of_owner: WAITING,
+        });
+        let mut turns = Vec::new();
+        for _ in 0..3 {
+            turns.push(queue.turn("flood").await.unwrap());
+        }
+        let soon = std::time::Duration::from_millis(1);
+        assert!(
+            tokio::time::timeout(soon, queue.turn("flood"))
+                .await
+                .is_err()
+        );
+        let other = tokio::time::timeout(std::time::Duration::from_secs(5), queue.turn("shop"));
+        assert!(other.await.is_ok_and(|turn| turn.is_ok()));
+    }
+
     #[tokio::test]
     async fn owners_take_turns_whoever_brings_more() {
-        let queue = FairQueue::default();
+        let queue = two();
         let flood = queue.turn("flood").await.unwrap();
         let slow = queue.turn("slow").await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -139,8 +186,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_module_keeps_only_its_owner_waiting() {
-        let queue = FairQueue::default();
+    async fn what_takes_long_keeps_only_its_owner_waiting() {
+        let queue = two();
         let _slow = queue.turn("flood").await.unwrap();
         let same = tokio::time::timeout(std::time::Duration::from_millis(1), queue.turn("flood"));
         assert!(same.await.is_err(), "it waits");
@@ -150,23 +197,23 @@ mod tests {
 
     #[tokio::test]
     async fn one_owner_cannot_fill_the_queue_for_others() {
-        let queue = FairQueue::default();
+        let queue = two();
         let _first = queue.turn("flood").await.unwrap();
         let _second = queue.turn("slow").await.unwrap();
         let mut tasks = JoinSet::new();
-        for _ in 0..PER_OWNER {
+        for _ in 0..WAITING {
             let queue = queue.clone();
             tasks.spawn(async move { queue.turn("flood").await.map(drop) });
         }
         tokio::task::yield_now().await;
-        assert_eq!(queue.turn("flood").await.map(drop), Err(PER_OWNER));
+        assert_eq!(queue.turn("flood").await.map(drop), Err(WAITING));
         let shop = tokio::time::timeout(std::time::Duration::from_millis(1), queue.turn("shop"));
         assert!(shop.await.is_err(), "it waits, and is not refused");
     }
 
     #[tokio::test]
     async fn who_stops_waiting_loses_nobody_the_turn() {
-        let queue = FairQueue::default();
+        let queue = two();
         let first = queue.turn("a").await.unwrap();
         let _second = queue.turn("slow").await.unwrap();
         let gone = tokio::spawn({

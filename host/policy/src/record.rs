@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::Ran;
-use crate::{Context, Decision, GuardRefused, LogLine, Policy};
+use crate::{Answered, Context, Decision, GuardRefused, LogLine, Policy};
 
 /// One call of one policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub enum Outcome<A> {
     Ok {
         /// The answer.
         answer: A,
+        /// Until when it holds, in milliseconds since 1970; none until something changes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again_at_unix_ms: Option<u64>,
     },
     /// An answer that did not.
     GuardRefused {
@@ -101,7 +104,17 @@ impl<A> Outcome<A> {
     /// The answer, if it may be used.
     pub fn good(&self) -> Option<&A> {
         match self {
-            Self::Ok { answer } => Some(answer),
+            Self::Ok { answer, .. } => Some(answer),
+            Self::GuardRefused { .. } | Self::Fault { .. } => None,
+        }
+    }
+
+    /// Until when the answer holds, if it may be used and does not hold for good.
+    pub fn again_at_unix_ms(&self) -> Option<u64> {
+        match self {
+            Self::Ok {
+                again_at_unix_ms, ..
+            } => *again_at_unix_ms,
             Self::GuardRefused { .. } | Self::Fault { .. } => None,
         }
     }
@@ -131,7 +144,7 @@ impl<A: PartialEq> Call<A> {
     /// True if another call came to the same: the same answer, or the same kind of trouble.
     pub fn agrees(&self, other: &Self) -> bool {
         match (&self.outcome, &other.outcome) {
-            (Outcome::Ok { answer: one }, Outcome::Ok { answer: two }) => one == two,
+            (Outcome::Ok { answer: one, .. }, Outcome::Ok { answer: two, .. }) => one == two,
             (one, two) => one.good().is_none() && one.name() == two.name(),
         }
     }
@@ -153,10 +166,21 @@ impl<D: Decision> Policy<D> {
         self.call_of(source, input, self.run_blocking(context, input))
     }
 
-    fn call_of(&self, source: &str, input: &D::Input, ran: Ran<D::Answer>) -> Call<D::Answer> {
+    fn call_of(
+        &self,
+        source: &str,
+        input: &D::Input,
+        ran: Ran<Answered<D::Answer>>,
+    ) -> Call<D::Answer> {
         let outcome = match ran.result {
-            Ok(answer) => match D::guard(input, &answer) {
-                Ok(()) => Outcome::Ok { answer },
+            Ok(Answered {
+                answer,
+                again_at_unix_ms,
+            }) => match D::guard(input, &answer) {
+                Ok(()) => Outcome::Ok {
+                    answer,
+                    again_at_unix_ms,
+                },
                 Err(refused) => Outcome::GuardRefused { answer, refused },
             },
             Err(error) => Outcome::Fault {

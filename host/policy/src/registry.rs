@@ -5,9 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::Engine;
 
-use crate::queue::FairQueue;
+use crate::queue::{FairQueue, Places};
 use crate::trial::Trial;
 use crate::{Decision, Limits, LoadError, Policy, StartError, engine, load, stack};
+
+/// Compilations at a time. With one alone, a module that takes the five seconds it may have would
+/// keep everybody else waiting.
+const COMPILING: Places = Places {
+    all: 2,
+    of_owner: 1,
+    waiting_of_owner: 32,
+};
 
 /// Modules that are remembered, good and bad, and their size together; past either, good ones that
 /// nobody uses are forgotten, and past the number failures too.
@@ -68,7 +76,7 @@ impl Registry {
             engine,
             limits,
             trial,
-            queue: FairQueue::default(),
+            queue: FairQueue::new(COMPILING),
             calls,
             modules: Mutex::default(),
             observer: Box::new(observer),

@@ -45,6 +45,7 @@ async fn check(name: &str) -> usize {
 async fn the_cases_of_the_examples_come_out_in_the_sandbox_as_natively() {
     assert!(check("acl-tenant-prefix").await >= 3);
     assert!(check("acl-least-privilege").await >= 2);
+    assert!(check("acl-write-hours").await >= 5);
 }
 
 #[tokio::test]
@@ -54,6 +55,7 @@ async fn the_policies_of_this_repository_do_what_every_policy_must() {
         "acl-no-delete",
         "acl-tenant-prefix",
         "acl-least-privilege",
+        "acl-write-hours",
     ] {
         let found = hera_policy::conformance(&*policy(name).await, "", 1, 200);
         println!("{name}: at most {} fuel", found.most_fuel);

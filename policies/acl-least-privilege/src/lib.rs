@@ -53,9 +53,7 @@ impl AclPolicy for LeastPrivilege {
             let grants = UserGrants::new(&user.name).with_patterns_of(user);
             commands.fold(grants, |grants, command| grants.allow_command(command))
         });
-        Ok(AclAnswer {
-            users: users.collect(),
-        })
+        Ok(AclAnswer::new(users))
     }
 
     fn validate(settings: &Settings) -> Result<(), String> {

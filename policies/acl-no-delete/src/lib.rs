@@ -46,9 +46,7 @@ impl AclPolicy for NoDelete {
             }
             grants
         });
-        Ok(AclAnswer {
-            users: users.collect(),
-        })
+        Ok(AclAnswer::new(users))
     }
 
     fn validate(settings: &Settings) -> Result<(), String> {

@@ -23,9 +23,7 @@ impl AclPolicy for Presets {
         _settings: &Settings,
         input: &AclInput,
     ) -> Result<AclAnswer, PolicyError> {
-        Ok(AclAnswer {
-            users: presets::all(input),
-        })
+        Ok(AclAnswer::new(presets::all(input)))
     }
 }
 

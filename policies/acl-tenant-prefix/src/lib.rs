@@ -57,9 +57,7 @@ impl AclPolicy for TenantPrefix {
             }
             grants
         });
-        Ok(AclAnswer {
-            users: users.collect(),
-        })
+        Ok(AclAnswer::new(users))
     }
 
     fn validate(settings: &Settings) -> Result<(), String> {

@@ -27,7 +27,7 @@ impl Module {
     }
 }
 
-/// A module by its name: `acl-presets` and `acl-no-delete` are sound, the others do what a policy
+/// A module by its name: those of `policies/` are sound, the others do what a policy
 /// must not (`host/policy/tests/guests`).
 ///
 /// # Errors
@@ -63,7 +63,7 @@ pub fn padded(module: &Module, padding: &[u8]) -> Module {
 
 fn bytes(name: &str) -> Result<Vec<u8>> {
     match name {
-        "acl-presets" | "acl-no-delete" => {
+        "acl-presets" | "acl-no-delete" | "acl-write-hours" => {
             let package = format!("hera-policy-{name}");
             let folder = build(&["-p", &package, "--lib"])?;
             read(folder.join(format!("{}.wasm", package.replace('-', "_"))))

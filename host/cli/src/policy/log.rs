@@ -7,7 +7,7 @@ use super::replay::records;
 use crate::Verdict;
 use crate::args::Cluster;
 use crate::cluster;
-use crate::output::{Output, faint, short, table};
+use crate::output::{Output, faint, moment, short, table};
 
 /// Prints the last decisions about an object, or about all.
 ///
@@ -35,14 +35,16 @@ pub async fn run(
     Ok(Verdict::Yes)
 }
 
-fn describe(records: &[Value]) -> String {
+/// Decisions for people, a line each.
+pub fn describe(records: &[Value]) -> String {
     if records.is_empty() {
         return faint(
             "the leading operator remembers no decision: it makes one when something changes\n",
         );
     }
     let head = [
-        "TIME", "OBJECT", "DECISION", "SOURCE", "DIGEST", "OUTCOME", "FUEL", "MICROS", "SHADOW",
+        "TIME", "OBJECT", "DECISION", "SOURCE", "DIGEST", "OUTCOME", "UNTIL", "FUEL", "MICROS",
+        "SHADOW",
     ];
     let rows: Vec<Vec<String>> = records.iter().map(row).collect();
     table(&head, &rows)
@@ -54,11 +56,10 @@ fn row(record: &Value) -> Vec<String> {
         Some(Value::Null) | None => "-".to_owned(),
         Some(other) => other.to_string(),
     };
-    let time = record
-        .pointer("/context/nowUnixMs")
-        .and_then(Value::as_i64)
-        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
-        .map_or("-".to_owned(), |time| time.to_string());
+    let time = |path: &str| {
+        let millis = record.pointer(path).and_then(Value::as_u64);
+        millis.and_then(moment).unwrap_or_else(|| "-".to_owned())
+    };
     let outcome = |call: &str| match at(&format!("/{call}/outcome")).as_str() {
         "guardRefused" => at(&format!("/{call}/refused/rule")),
         "fault" => at(&format!("/{call}/reason")),
@@ -75,12 +76,13 @@ fn row(record: &Value) -> Vec<String> {
         (other, _) => other.to_owned(),
     };
     vec![
-        time,
+        time("/context/nowUnixMs"),
         format!("{}/{}", at("/context/namespace"), at("/context/name")),
         at("/decision"),
         at("/call/source"),
         short(&at("/call/digest")).to_owned(),
         outcome("call"),
+        time("/call/againAtUnixMs"),
         at("/call/fuel"),
         at("/call/micros"),
         shadow,

@@ -1,6 +1,7 @@
 //! `kubectl hera policy`: what authors do.
 
 mod apply;
+mod ask;
 mod bench;
 mod build;
 mod check;
@@ -69,6 +70,7 @@ pub async fn run(
         PolicyCommand::Log { name, limit } => {
             log::run(name.as_deref(), limit, cluster, output).await
         }
+        PolicyCommand::Ask { name } => ask::run(&name, cluster, output).await,
         PolicyCommand::Replay {
             log,
             with,

@@ -8,7 +8,7 @@ use hera_policy::{Call, Context, Decision, Outcome, Record};
 use super::module;
 use crate::Verdict;
 use crate::args::Module;
-use crate::output::{Output, bad, faint, good};
+use crate::output::{Output, bad, faint, good, moment};
 
 /// Asks the question in a file.
 ///
@@ -55,7 +55,10 @@ fn question<D: Decision>(text: &str) -> anyhow::Result<(Context, D::Input)> {
 /// A call for people.
 pub fn describe<D: Decision>(call: &Call<D::Answer>) -> String {
     let mut text = match &call.outcome {
-        Outcome::Ok { answer } => lines(&D::show(answer)),
+        Outcome::Ok {
+            answer,
+            again_at_unix_ms,
+        } => lines(&D::show(answer)) + &again_at_unix_ms.map_or(String::new(), until),
         Outcome::GuardRefused { answer, refused } => {
             lines(&D::show(answer)) + &format!("{} {}\n", bad("the guard refuses this:"), refused)
         }
@@ -72,6 +75,11 @@ pub fn describe<D: Decision>(call: &Call<D::Answer>) -> String {
         None => bad("the operator would not use it"),
     };
     text + &format!("{verdict}; {} fuel, {} µs\n", call.fuel, call.micros)
+}
+
+fn until(unix_ms: u64) -> String {
+    let until = moment(unix_ms).unwrap_or_else(|| format!("{unix_ms} ms since 1970"));
+    format!("until {until}, when it is asked again\n")
 }
 
 fn lines(lines: &[String]) -> String {

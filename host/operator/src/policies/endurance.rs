@@ -1,117 +1,18 @@
 //! What many faults and many objects leave behind in the operator's own part: from a ConfigMap to a
 //! line of the decision log, with an API server of a few lines.
 
-use std::collections::HashMap;
-use std::convert::Infallible;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
-
-use hera_api::PolicySource;
 use hera_api::conditions::policy_healthy;
-use hera_policy::{Acl, Context, Decision as _, Limits, Registry, builtin};
-use http::{Method, Request, Response, StatusCode};
-use k8s_openapi::ByteString;
-use kube::Client;
-use kube::client::Body;
-use serde_json::json;
-use tokio::sync::mpsc;
+use hera_policy::builtin;
 
-use super::{Common, Journal, Lane, Made, Problem, Question};
-use crate::metrics::Metrics;
-use crate::shared::InstanceRef;
-
-#[path = "../../../policy/guests.rs"]
-mod guests;
+use super::Journal;
+use super::fixture::{Maps, decide, instance, is_loading, lane, module};
 
 const OBJECTS: usize = 200;
 const MODULES: usize = 20;
 
-/// Modules by the name of their ConfigMap.
-type Maps = Arc<Mutex<HashMap<String, Vec<u8>>>>;
-
-fn panicking() -> Vec<u8> {
-    let target = std::env::current_exe().unwrap();
-    let folder = guests::build(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
-        &guests::target_dir(&target),
-        &["-p", "hera-policy-hostile", "--examples"],
-    );
-    std::fs::read(folder.unwrap().join("examples/panic.wasm")).unwrap()
-}
-
 /// The built-in with a byte in it that nobody looks at: another digest.
 fn padded(byte: u8) -> Vec<u8> {
     [builtin::ACL_PRESETS, &[0, 3, 1, b'p', byte]].concat()
-}
-
-/// ConfigMaps can be read, and made.
-fn client(maps: Maps) -> Client {
-    let service = tower::service_fn(move |request: Request<Body>| {
-        let name = request.uri().path().rsplit('/').next().unwrap().to_owned();
-        let module = maps.lock().unwrap().get(&name).cloned();
-        let (code, answer) = match (request.method(), module) {
-            (&Method::GET, Some(module)) => (
-                StatusCode::OK,
-                json!({
-                    "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
-                    "binaryData": {"policy.wasm": ByteString(module)},
-                }),
-            ),
-            (&Method::POST, _) => (
-                StatusCode::CREATED,
-                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}}),
-            ),
-            _ => (
-                StatusCode::NOT_FOUND,
-                json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}),
-            ),
-        };
-        let response = Response::builder().status(code).body(answer.to_string());
-        std::future::ready(Ok::<_, Infallible>(response.unwrap()))
-    });
-    Client::new(service, "shop")
-}
-
-async fn lane(maps: Maps) -> (Arc<Common>, Lane<Acl>) {
-    let (wake, _) = mpsc::unbounded_channel();
-    let common = Arc::new(Common {
-        client: client(maps),
-        namespace: "hera-system".to_owned(),
-        registry: Registry::new(Limits::default(), None).unwrap(),
-        metrics: Arc::new(Metrics::new().unwrap()),
-        journal: Arc::default(),
-        wake,
-        namespaces: Vec::new(),
-        kept: Mutex::default(),
-        changed: tokio::sync::Notify::new(),
-        validated: Mutex::default(),
-    });
-    let lane = Lane::new(common.clone(), builtin::ACL_PRESETS)
-        .await
-        .unwrap();
-    (common, lane)
-}
-
-async fn decide(
-    lane: &Lane<Acl>,
-    object: usize,
-    map: &str,
-) -> Made<<Acl as hera_policy::Decision>::Answer> {
-    let instance = InstanceRef::new(&format!("cache-{object}")).within("shop");
-    let source: PolicySource =
-        serde_json::from_value(json!({"configMapRef": {"name": map}})).unwrap();
-    let question = Question {
-        instance: &instance,
-        source: Some(&source),
-        status: None,
-        context: Context::example(),
-        input: &Acl::example_of(2),
-    };
-    lane.decide(&question).await.unwrap()
-}
-
-fn is_loading(problem: &Problem) -> bool {
-    problem.reason == policy_healthy::LOADING
 }
 
 /// Resident memory of this process in KiB.
@@ -140,14 +41,17 @@ fn faults_leave_no_memory_behind_and_objects_share_their_modules() {
 #[ignore = "measures its process: the test above runs it alone"]
 async fn in_its_own_process() {
     let maps = Maps::default();
-    maps.lock().unwrap().insert("panic".to_owned(), panicking());
+    maps.lock().unwrap().insert(
+        "panic".to_owned(),
+        module("hera-policy-hostile", "examples/panic.wasm"),
+    );
     let (_, bad) = lane(maps.clone()).await;
     let faults = async |count: usize| {
         for object in 0..count {
             // Another object each time: the same would be set aside after three.
             let made = decide(&bad, object, "panic").await;
             assert!(made.answer.is_none() && made.problem.is_some());
-            bad.forget(&InstanceRef::new(&format!("cache-{object}")).within("shop"));
+            bad.forget(&instance(object));
         }
     };
     // Until the decision log is full.

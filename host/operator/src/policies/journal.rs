@@ -144,6 +144,7 @@ mod tests {
                 digest: "sha256:x".to_owned(),
                 outcome: Outcome::Ok {
                     answer: answer.to_owned(),
+                    again_at_unix_ms: None,
                 },
                 fuel: 1,
                 micros: 1,

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hera_api::conditions::policy_healthy as reason;
 use hera_api::{PolicySource, PolicyStatus, ShadowSource, ShadowVerdict};
-use hera_core::{aside, digest};
+use hera_core::digest;
 use hera_policy::{Call, Context, Decision, Outcome, Record};
 
+use super::again::due;
 use super::kept::name_of;
+use super::memory::{Again, Asked, Conduct, Last, Memory};
 use super::source::text;
 use super::{Choice, Common, Compared, Made, Problem, problem_of};
 use crate::shared::InstanceRef;
@@ -38,34 +40,8 @@ pub struct Question<'a, D: Decision> {
     pub context: Context,
     /// What is asked.
     pub input: &'a D::Input,
-}
-
-/// What is remembered of one object. Nothing in it needs to survive a restart.
-struct Memory<D: Decision> {
-    last_good: Option<Choice<D>>,
-    /// What was asked last, and came to this.
-    last: Option<(String, Asked<D::Answer>)>,
-    /// How the policy fared.
-    conduct: Conduct,
-}
-
-/// How a policy with its settings fared of late: another, or other settings, begins anew.
-#[derive(Clone, Default)]
-struct Conduct {
-    policy_key: String,
-    record: aside::Record,
-    /// The last fault, while there was no good answer since, and its kind. The words are those of
-    /// its first time: what a policy says is no reason to write a status again.
-    fault: Option<(String, Problem)>,
-}
-
-/// What a call and its shadow came to.
-#[derive(Clone)]
-struct Asked<A> {
-    call: Call<A>,
-    shadow: Option<Compared>,
-    /// The shadow would say the same again.
-    lasts: bool,
+    /// A person's request to ask, whatever is known: another one than before counts.
+    pub request: Option<&'a str>,
 }
 
 /// Who is to be asked.
@@ -130,27 +106,42 @@ impl<D: Decision> Lane<D> {
                     .then(|| question.context.now_unix_ms.saturating_add(RETRY_MS)),
             });
         };
+        let now_unix_ms = question.context.now_unix_ms;
         let context = Context {
             settings: choice.settings.clone(),
             ..question.context.clone()
         };
-        let policy_key = key(&[choice.policy.digest(), &choice.settings]);
+        // Whom a person asks gets another chance, however it fared.
+        let request = question.request.unwrap_or_default();
+        let policy_key = key(&[choice.policy.digest(), &choice.settings, request]);
         let asked_key = asked_key::<D>(&policy_key, &context, question.input, shadow.as_ref());
-        let mut conduct = self.conduct(question.instance, policy_key);
-        let (answer, shadow) = match self.known(question.instance, &asked_key) {
+        let mut conduct = self.conduct(question.instance, &policy_key);
+        let (answer, shadow) = match self.known(question.instance, &asked_key, now_unix_ms) {
             Some(Asked { call, shadow, .. }) => (call.outcome.good().cloned(), shadow),
-            None if !conduct.record.may_ask(context.now_unix_ms) => {
-                (None, shadow.and_then(Result::err))
-            }
+            None if !conduct.record.may_ask(now_unix_ms) => (None, shadow.and_then(Result::err)),
             None => {
+                let input = question.input;
                 let asked = self
-                    .ask(question.instance, &choice, shadow, &context, question.input)
+                    .ask(question.instance, &choice, shadow.clone(), &context, input)
                     .await;
-                conduct.note(&asked.call, context.now_unix_ms);
+                conduct.note(&asked.call, now_unix_ms);
                 let answer = asked.call.outcome.good().cloned();
-                let shadow = asked.shadow.clone();
-                self.note(question.instance, &conduct, (asked_key, asked));
-                (answer, shadow)
+                let compared = asked.shadow.clone();
+                let again = asked.due_unix_ms.map(|due_unix_ms| Again {
+                    due_unix_ms,
+                    policy_key,
+                    choice: choice.clone(),
+                    shadow,
+                    context,
+                    input: input.clone(),
+                });
+                let last = Last {
+                    key: asked_key,
+                    asked,
+                    again: again.map(Arc::new),
+                };
+                self.note(question.instance, &conduct, last);
+                (answer, compared)
             }
         };
         if answer.is_some() {
@@ -162,7 +153,7 @@ impl<D: Decision> Lane<D> {
         let again_unix_ms = match (&answer, &problem) {
             (None, _) => Some(conduct.record.not_before_unix_ms),
             (Some(_), Some(problem)) if problem.passes => {
-                Some(context.now_unix_ms.saturating_add(RETRY_MS))
+                Some(now_unix_ms.saturating_add(RETRY_MS))
             }
             (Some(_), _) => None,
         };
@@ -293,7 +284,7 @@ impl<D: Decision> Lane<D> {
         })))
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         instance: &InstanceRef,
         choice: &Choice<D>,
@@ -329,42 +320,50 @@ impl<D: Decision> Lane<D> {
             shadow_settings,
         };
         self.common.journal.add(&record);
+        let calls = std::iter::once(&record.call).chain(&record.shadow);
+        let wanted = calls.filter_map(|call| call.outcome.again_at_unix_ms());
+        let due_unix_ms = due(context.now_unix_ms, wanted);
         let lasts = record.shadow.is_none_or(|call| call.outcome.lasts());
         Asked {
             call: record.call,
             shadow: compared,
             lasts,
+            due_unix_ms,
         }
     }
 
-    fn conduct(&self, instance: &InstanceRef, policy_key: String) -> Conduct {
+    fn conduct(&self, instance: &InstanceRef, policy_key: &str) -> Conduct {
         self.with(instance, |memory| {
-            if memory.conduct.policy_key != policy_key {
-                memory.conduct = Conduct {
-                    policy_key,
-                    ..Conduct::default()
-                };
-            }
+            memory.begin_anew(policy_key);
             memory.conduct.clone()
         })
     }
 
     /// An answer that can be used again. One that cannot is asked for anew, after a while.
-    fn known(&self, instance: &InstanceRef, asked_key: &str) -> Option<Asked<D::Answer>> {
-        self.with(instance, |memory| match &memory.last {
-            Some((key, asked)) if key == asked_key => {
-                let good = asked.lasts && asked.call.outcome.good().is_some();
-                good.then(|| asked.clone())
-            }
-            _ => None,
+    fn known(
+        &self,
+        instance: &InstanceRef,
+        asked_key: &str,
+        now_unix_ms: u64,
+    ) -> Option<Asked<D::Answer>> {
+        self.with(instance, |memory| {
+            let last = memory.last.as_ref().filter(|last| last.key == asked_key)?;
+            let asked = &last.asked;
+            let holds = asked.due_unix_ms.is_none_or(|due| now_unix_ms < due);
+            let good = holds && asked.lasts && asked.call.outcome.good().is_some();
+            good.then(|| asked.clone())
         })
     }
 
-    fn note(&self, instance: &InstanceRef, conduct: &Conduct, asked: (String, Asked<D::Answer>)) {
+    fn note(&self, instance: &InstanceRef, conduct: &Conduct, last: Last<D>) {
+        let again = last.again.is_some();
         self.with(instance, |memory| {
             memory.conduct = conduct.clone();
-            memory.last = Some(asked);
+            memory.last = Some(last);
         });
+        if again {
+            self.common.due.notify_one();
+        }
     }
 
     fn with<T>(&self, instance: &InstanceRef, look: impl FnOnce(&mut Memory<D>) -> T) -> T {
@@ -379,53 +378,8 @@ impl<D: Decision> Lane<D> {
         )
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceRef, Memory<D>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<InstanceRef, Memory<D>>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<D: Decision> Memory<D> {
-    fn last_shadow(&self) -> Option<Compared> {
-        self.last.as_ref()?.1.shadow.clone()
-    }
-}
-
-impl Conduct {
-    /// Takes in what came of a call.
-    fn note<A>(&mut self, call: &Call<A>, now_unix_ms: u64) {
-        let Some(problem) = problem_of(call) else {
-            self.record.good();
-            self.fault = None;
-            return;
-        };
-        self.record.fault(call.outcome.is_fault(), now_unix_ms);
-        let kind = match &call.outcome {
-            Outcome::GuardRefused { refused, .. } => refused.rule.clone(),
-            outcome => outcome.name().to_owned(),
-        };
-        if self.fault.as_ref().is_none_or(|(known, _)| *known != kind) {
-            self.fault = Some((kind, problem));
-        }
-    }
-
-    /// Says what the last fault means for the object.
-    fn explain(&self, digest: &str) -> Option<Problem> {
-        let (_, problem) = self.fault.clone()?;
-        let Problem {
-            reason, message, ..
-        } = problem;
-        let module = digest.get(..19).unwrap_or(digest);
-        Some(if self.record.is_aside() {
-            let message = format!(
-                "{reason}: {message} (module {module}); after {} faults in a row it is asked again only after a \
-                 while, or at once when module or settings change; the last good decision stays",
-                aside::FAULTS
-            );
-            Problem::lasting(reason::SET_ASIDE, message)
-        } else {
-            let message = format!("{message} (module {module}); the last good decision stays");
-            Problem::lasting(reason, message)
-        })
     }
 }
 
@@ -439,7 +393,7 @@ fn compare<D: Decision>(
 ) -> Compared {
     let (verdict, message) = match &other.outcome {
         Outcome::Ok { .. } if call.agrees(other) => (ShadowVerdict::Same, None),
-        Outcome::Ok { answer } => {
+        Outcome::Ok { answer, .. } => {
             let lines = call.outcome.good().map(|one| D::diff(one, answer));
             let told = lines.map(|lines| lines.iter().take(TOLD).cloned().collect::<Vec<_>>());
             (ShadowVerdict::Differs, told.map(|lines| lines.join("; ")))
@@ -478,8 +432,8 @@ fn key(parts: &[&str]) -> String {
     digest::of(text.as_bytes())
 }
 
-/// Stands for everything that an answer may depend on, but the time: rights are asked for when
-/// users or rules change, not when the clock does.
+/// Stands for everything that an answer may depend on, but the time: until when an answer holds, it
+/// says itself.
 fn asked_key<D: Decision>(
     policy_key: &str,
     context: &Context,

@@ -1,10 +1,14 @@
 //! Policies: where they come from, how they are asked, and what is remembered of it.
 
+mod again;
 #[cfg(test)]
 mod endurance;
+#[cfg(test)]
+mod fixture;
 mod journal;
 mod kept;
 mod lane;
+mod memory;
 mod source;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,6 +26,7 @@ use tracing::debug;
 use crate::metrics::Metrics;
 use crate::shared::InstanceRef;
 
+pub use again::now_unix_ms;
 pub use journal::Journal;
 pub use lane::{Lane, Question};
 
@@ -57,6 +62,8 @@ pub struct Common {
     kept: Mutex<BTreeSet<String>>,
     /// Something that was kept may be of no use any more.
     changed: Notify,
+    /// An answer holds until a time that may be the next.
+    due: Notify,
     /// What modules said to settings, by digest and settings.
     validated: Mutex<HashMap<String, Result<(), Problem>>>,
 }
@@ -167,6 +174,7 @@ impl Policies {
             namespaces,
             kept: Mutex::default(),
             changed: Notify::new(),
+            due: Notify::new(),
             validated: Mutex::default(),
         });
         // What an operator before this one left behind.
@@ -191,6 +199,7 @@ impl Policies {
             namespaces: Vec::new(),
             kept: Mutex::default(),
             changed: Notify::new(),
+            due: Notify::new(),
             validated: Mutex::default(),
         });
         Ok(Self {

@@ -16,11 +16,10 @@ use hera_core::acl::{
 use hera_core::digest::sha256_hex;
 use hera_policy::{Acl, Context, Decision as _};
 use hera_render::user_requests;
-use jiff::Timestamp;
 
 pub use passwords::{Passwords, app_credentials, system_passwords};
 
-use crate::policies::{Made, Question};
+use crate::policies::{Made, Question, now_unix_ms};
 use crate::shared::{InstanceRef, Shared};
 
 const OPERATOR_RULES: &[&str] = &["~*", "&*", "+@all"];
@@ -59,6 +58,8 @@ pub struct Subject<'a> {
     pub uid: &'a str,
     /// What its status says about the policy.
     pub status: Option<&'a PolicyStatus>,
+    /// A person's request to ask the policy.
+    pub request: Option<&'a str>,
 }
 
 /// The users that are to be in force, from what the policy grants.
@@ -98,6 +99,7 @@ pub async fn decide(
         status: subject.status,
         context: context(subject, server),
         input: &input,
+        request: subject.request,
     };
     let made = match shared.policies.acl.decide(&question).await {
         // A refusal, as of who may not read the ConfigMap, is no reason to leave rights as they are.
@@ -243,7 +245,7 @@ fn set(
 
 fn context(subject: &Subject<'_>, server: &ServerFacts) -> Context {
     Context {
-        now_unix_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0),
+        now_unix_ms: now_unix_ms(),
         seed: seed(subject.uid, Acl::NAME),
         name: subject.validated.name.to_string(),
         namespace: subject.instance.namespace.clone().unwrap_or_default(),

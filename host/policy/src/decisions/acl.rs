@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::{Decision, GuardRefused};
+use super::{Answered, Decision, GuardRefused};
 use crate::cases::{self, CaseResult};
 use crate::sandbox::Ran;
 use crate::{CallError, Context, Limits, Policy, v0_1};
@@ -33,7 +33,12 @@ impl Decision for Acl {
         self.0.trial(limits)
     }
 
-    fn decide(&self, limits: &Limits, context: &Context, input: &AclInput) -> Ran<AclAnswer> {
+    fn decide(
+        &self,
+        limits: &Limits,
+        context: &Context,
+        input: &AclInput,
+    ) -> Ran<Answered<AclAnswer>> {
         self.0.decide(limits, context, input)
     }
 

@@ -16,6 +16,15 @@ pub use acl::Acl;
 use crate::sandbox::Ran;
 use crate::{CallError, CaseResult, Context, Limits, Policy};
 
+/// What a policy answers, whatever it decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered<A> {
+    /// The answer.
+    pub answer: A,
+    /// Until when it holds, in milliseconds since 1970: the policy wants to be asked again then.
+    pub again_at_unix_ms: Option<u64>,
+}
+
 /// What passes the guard may be used; this does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize, thiserror::Error)]
 #[error("{words}")]
@@ -45,7 +54,12 @@ pub trait Decision: Sized + Send + Sync + 'static {
     /// Starts an instance and drops it: types that differ show only here.
     fn trial(&self, limits: &Limits) -> Result<(), CallError>;
     /// Asks for a decision.
-    fn decide(&self, limits: &Limits, context: &Context, input: &Self::Input) -> Ran<Self::Answer>;
+    fn decide(
+        &self,
+        limits: &Limits,
+        context: &Context,
+        input: &Self::Input,
+    ) -> Ran<Answered<Self::Answer>>;
     /// Asks whether settings make sense.
     fn validate_settings(&self, limits: &Limits, settings: &str) -> Result<(), CallError>;
     /// Holds an answer against what was asked.

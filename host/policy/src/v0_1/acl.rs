@@ -11,7 +11,7 @@ use super::bindings::hera::policy::log;
 use super::bindings::{AclPolicy, AclPolicyPre};
 use super::refused;
 use crate::sandbox::{self, Ran, State, Usage};
-use crate::{CallError, Context, Limits};
+use crate::{Answered, CallError, Context, Limits};
 
 /// A compiled policy of the world `acl-policy`.
 pub struct Acl(AclPolicyPre<State>);
@@ -31,7 +31,12 @@ impl Acl {
     }
 
     /// Asks for a decision.
-    pub fn decide(&self, limits: &Limits, context: &Context, input: &AclInput) -> Ran<AclAnswer> {
+    pub fn decide(
+        &self,
+        limits: &Limits,
+        context: &Context,
+        input: &AclInput,
+    ) -> Ran<Answered<AclAnswer>> {
         let context = context.into();
         let input = match encode(input) {
             Ok(input) => input,
@@ -122,10 +127,14 @@ impl From<&UserRequest> for wit::UserRequest {
     }
 }
 
-impl From<wit::AclAnswer> for AclAnswer {
+impl From<wit::AclAnswer> for Answered<AclAnswer> {
     fn from(answer: wit::AclAnswer) -> Self {
+        let wit::AclAnswer { users, again_at } = answer;
         Self {
-            users: answer.users.into_iter().map(UserGrants::from).collect(),
+            answer: AclAnswer {
+                users: users.into_iter().map(UserGrants::from).collect(),
+            },
+            again_at_unix_ms: again_at,
         }
     }
 }

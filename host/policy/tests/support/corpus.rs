@@ -29,6 +29,7 @@ const GUESTS: &[&str] = &[
     "nopass",
     "sleeper",
     "fickle",
+    "adds-set",
 ];
 
 /// Every module of the corpus.

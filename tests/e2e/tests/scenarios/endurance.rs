@@ -15,10 +15,10 @@ pub const ALL: &[Scenario] = scenarios![Alone;
 
 /// `make report` asks for 10 000.
 const FAULTS: &str = "HERA_E2E_FAULTS";
-const DEFAULT: usize = 500;
+const DEFAULT: usize = 250;
 const MANY: usize = 10_000;
 /// At least, before the first look: caches fill, the allocator gets its arenas.
-const WARM_UP: usize = 300;
+const WARM_UP: usize = 150;
 const OBJECTS: usize = 12;
 const TRAPS: &str = "hera_policy_decisions_total{decision=\"acl\",outcome=\"Trap\"";
 

@@ -3,19 +3,23 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hera_api::conditions::policy_healthy;
+use hera_api::conditions::{degraded, policy_healthy};
 use hera_tests_e2e::{Instance, Login, Module, Scenario, Space, is_denied, module, text, wait_for};
+use jiff::Timestamp;
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 
 pub const ALL: &[Scenario] = scenarios![Together;
     a_swapped_policy_changes_rights_while_a_client_stays_connected,
     revoked_rights_stay_revoked_through_an_immediate_restart,
+    a_revocation_in_the_spec_holds_whatever_the_policy_says,
+    a_policy_that_decides_by_time_is_asked_again_then,
 ];
 
 /// How soon a swapped policy must show on the live server (issue 3).
 pub const EFFECTIVE: Duration = Duration::from_secs(2);
 pub const RULES: &str = "rules";
+const LONG: Duration = Duration::from_secs(60);
 
 /// An instance with a user `worker`, whose rights the policy in the ConfigMap [`RULES`] decides.
 pub fn worker_spec() -> Value {
@@ -191,5 +195,100 @@ async fn revoked_rights_stay_revoked_through_an_immediate_restart(space: &Space<
         instance.wait_settled().await?;
         ensure!(!may_delete(&mut login.connect().await?).await?);
     }
+    Ok(())
+}
+
+/// What is said to who may not: the server's own words, not those for a wrong password.
+async fn ensure_denied(client: &mut MultiplexedConnection, words: &[&str]) -> Result<()> {
+    let answer = text(client, words).await;
+    ensure!(
+        answer.as_ref().err().is_some_and(is_denied),
+        "{words:?} is answered {answer:?}"
+    );
+    Ok(())
+}
+
+/// A policy goes beyond a spec that was narrowed: what the spec takes away is gone at once, on a
+/// connection that lasts and through a new pod, and the condition names who waits for a decision.
+async fn a_revocation_in_the_spec_holds_whatever_the_policy_says(space: &Space<'_>) -> Result<()> {
+    let (permissive, writes) = tokio::try_join!(module("acl-presets"), module("adds-set"))?;
+    let (instance, login) = with_worker(space, &writes).await?;
+    let mut client = login.connect().await?;
+    text(&mut client, &["SET", "app:key", "value"]).await?;
+
+    let mut narrowed = worker_spec();
+    narrowed["users"][0]["preset"] = json!("readonly");
+    instance.patch_spec(narrowed).await?;
+    let start = Instant::now();
+    wait_for("the revocation shows", EFFECTIVE * 5, async || {
+        ensure_denied(&mut client, &["SET", "app:key", "value"]).await
+    })
+    .await?;
+    let took = start.elapsed();
+    ensure!(took <= EFFECTIVE, "it took {} ms", took.as_millis());
+    ensure_denied(&mut client, &["DEL", "app:key"]).await?;
+    ensure!(text(&mut client, &["GET", "app:key"]).await? == "value");
+    instance
+        .wait_condition(policy_healthy::TYPE, "False", policy_healthy::GUARD_REFUSED)
+        .await?;
+    let words = instance
+        .wait_condition(degraded::TYPE, "True", degraded::RIGHTS_UNDECIDED)
+        .await?;
+    ensure!(words.contains("worker"), "{words}");
+
+    instance.delete_pod(true).await?;
+    let mut client = wait_for("the new pod", LONG, async || Ok(login.connect().await?)).await?;
+    ensure_denied(&mut client, &["SET", "app:key", "value"]).await?;
+    ensure!(text(&mut client, &["GET", "app:key"]).await? == "value");
+
+    space.put_policy(RULES, &permissive).await?;
+    instance
+        .wait_condition(degraded::TYPE, "False", degraded::AS_EXPECTED)
+        .await?;
+    ensure_denied(&mut client, &["SET", "app:key", "value"]).await
+}
+
+/// Nothing changes but the clock: writing ends when the policy said that it would. A person may ask
+/// at any time, and sees the decision.
+async fn a_policy_that_decides_by_time_is_asked_again_then(space: &Space<'_>) -> Result<()> {
+    let (permissive, hours) = tokio::try_join!(module("acl-presets"), module("acl-write-hours"))?;
+    let (instance, login) = with_worker(space, &permissive).await?;
+    let mut client = login.connect().await?;
+    let minute = Timestamp::now().as_second() / 60;
+    let of_day = |minute: i64| format!("{:02}:{:02}", minute / 60 % 24, minute % 60);
+    // It is asked again a minute after it was asked at the soonest.
+    let end = minute + 2;
+    let settings = json!({"users": ["worker"], "from": of_day(minute - 60), "to": of_day(end)});
+    space.put_policy("hours", &hours).await?;
+    let acl = json!({"configMapRef": {"name": "hours"}, "settings": settings});
+    instance
+        .patch_spec(json!({"policies": {"acl": acl}}))
+        .await?;
+    instance.wait_policy(&hours.digest).await?;
+    text(&mut client, &["SET", "app:key", "value"]).await?;
+
+    let asked = space
+        .hera(&["policy", "ask", "cache"])
+        .await?
+        .with_code(0)?;
+    let until = Timestamp::from_second(end * 60)?.to_string();
+    ensure!(asked.contains(&until), "not until {until}: {asked}");
+
+    let version = instance.get().await?.metadata.resource_version;
+    wait_for("the end of the hours", 2 * LONG, async || {
+        ensure_denied(&mut client, &["SET", "app:key", "value"]).await
+    })
+    .await?;
+    let late = Timestamp::now().as_millisecond() - end * 60_000;
+    space.bed().figures.note(
+        "a policy that decides by time: rights change after the time that it named",
+        format!("{late} ms"),
+    );
+    ensure!((0..5_000).contains(&late), "{late} ms after the time");
+    ensure!(
+        instance.get().await?.metadata.resource_version == version,
+        "the object was written, though its status says the same"
+    );
+    ensure!(text(&mut client, &["GET", "app:key"]).await? == "value");
     Ok(())
 }

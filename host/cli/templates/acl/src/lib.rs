@@ -27,9 +27,7 @@ impl AclPolicy for PolicyName {
                 grants
             }
         });
-        Ok(AclAnswer {
-            users: users.collect(),
-        })
+        Ok(AclAnswer::new(users))
     }
 }
 

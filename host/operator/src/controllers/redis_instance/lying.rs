@@ -252,6 +252,7 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         attempts: Attempts::default(),
         handovers: Attempts::default(),
         reigns: Attempts::default(),
+        passes: super::turns(),
         farewells: Farewells::default(),
     }
 }

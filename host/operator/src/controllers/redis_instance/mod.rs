@@ -26,9 +26,12 @@ use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
 use hera_kube::{ApplyError, Refusal, Severity};
+use hera_policy::{FairQueue, Places};
 use kube::api::Api;
-use kube::runtime::controller::{Action, Config, Controller, Error as ControllerError};
-use kube::runtime::watcher;
+use kube::runtime::controller::{Action, Controller, Error as ControllerError};
+use kube::runtime::{
+    Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher,
+};
 use kube::{Resource as _, ResourceExt as _};
 use thiserror::Error;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -43,8 +46,13 @@ use crate::watches;
 pub use farewell::Farewells;
 
 const KIND: &str = "redisinstance";
-/// Passes side by side.
-const CONCURRENCY: u16 = 8;
+/// Passes side by side. The controller itself takes in everything at once: of what waits for it, it would
+/// take any next, and some of it never while others change all the time.
+const PASSES: Places = Places {
+    all: 16,
+    of_owner: 8,
+    waiting_of_owner: usize::MAX,
+};
 /// A settled object is looked at again after this, as a net under the watches.
 const NET: Duration = Duration::from_secs(900);
 /// An object that waits for something that a watch may not show is looked at again after this.
@@ -165,8 +173,7 @@ pub fn run(
                 Some(namespace) => Api::namespaced(shared.client.clone(), namespace),
                 None => Api::all(shared.client.clone()),
             };
-            Controller::new(api, watcher::Config::default())
-                .with_config(Config::default().concurrency(CONCURRENCY))
+            controller(api)
         })
         .collect();
     let stores = controllers.iter().map(Controller::store).collect();
@@ -180,6 +187,26 @@ pub fn run(
                 one(controller, scope, news, shared.clone(), stop.clone()).boxed()
             });
     stream::select_all(passes)
+}
+
+/// Turns of passes.
+pub fn turns() -> FairQueue {
+    FairQueue::new(PASSES)
+}
+
+/// A controller that what it writes into a status does not wake.
+fn controller(api: Api<Guarded>) -> Controller<Guarded> {
+    let (reader, writer) = reflector::store();
+    let wanted = predicates::generation
+        .combine(predicates::annotations)
+        .combine(predicates::labels)
+        .combine(predicates::finalizers);
+    let objects = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(wanted, PredicateConfig::default());
+    Controller::for_stream(objects, reader)
 }
 
 /// Each controller gets the news of its own namespace.
@@ -233,6 +260,7 @@ fn one(
             .set(i64::from(leading.leadership.term().is_some()));
     });
     let pods = shared.clone();
+    let objects = controller.store();
     controller
         .reconcile_on(news)
         .reconcile_on(children)
@@ -241,10 +269,24 @@ fn one(
             let _ = stop.wait_for(|stop| *stop).await;
         })
         .run(
-            |object, shared: Arc<Shared>| async move {
-                let namespace = object.namespace().unwrap_or_default();
-                shared.references.ensure(&namespace);
-                reconcile(object, shared).await
+            move |object, shared: Arc<Shared>| {
+                let objects = objects.clone();
+                async move {
+                    let namespace = object.namespace().unwrap_or_default();
+                    shared.references.ensure(&namespace);
+                    let wait = &shared.metrics.reconcile_wait_seconds;
+                    let waited = wait.with_label_values(&[KIND]).start_timer();
+                    // Nothing bounds how many wait.
+                    let turn = shared.passes.turn(&namespace).await;
+                    waited.observe_duration();
+                    // What was changed while it waited counts.
+                    let Some(object) = objects.get(&InstanceRef::from_obj(&*object)) else {
+                        return Ok(Action::await_change());
+                    };
+                    let action = reconcile(object, shared).await;
+                    drop(turn);
+                    action
+                }
             },
             on_error,
             shared,

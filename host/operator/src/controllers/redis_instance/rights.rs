@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, PoisonError};
 
+use hera_api::meta::ANNOTATION_ASK_POLICIES;
 use hera_core::acl::{AclSet, Categories, CommandTable, OPERATOR_USER, UserRequest, revocations};
 use hera_core::agent::{REDIS_PORT, ServerState};
 use hera_core::instance::Member;
 use hera_policy::{Acl, Decision as _};
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
 use tracing::{debug, warn};
 
 use super::PassError;
@@ -57,6 +59,11 @@ impl Pass<'_> {
                 .iter()
                 .flat_map(|status| &status.policies)
                 .find(|policy| policy.decision == Acl::NAME),
+            request: site
+                .object
+                .annotations()
+                .get(ANNOTATION_ASK_POLICIES)
+                .map(String::as_str),
         };
         Ok(Some(
             users::decide(site.shared, &subject, passwords, &server, before).await?,

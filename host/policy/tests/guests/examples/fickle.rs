@@ -7,7 +7,5 @@ hera_policy_hostile::policy!(|context, input| {
         true => user.deny_command("get"),
         false => user,
     });
-    Ok(hera_policy_hostile::AclAnswer {
-        users: users.collect(),
-    })
+    Ok(hera_policy_hostile::AclAnswer::new(users))
 });

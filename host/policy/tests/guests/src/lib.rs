@@ -6,13 +6,7 @@ pub use hera_policy_sdk::{Context, PolicyError, presets};
 
 /// What the built-in would answer.
 pub fn honest(input: &AclInput) -> AclAnswer {
-    AclAnswer {
-        users: input
-            .users
-            .iter()
-            .map(|user| presets::grants(input, user))
-            .collect(),
-    }
+    AclAnswer::new(presets::all(input))
 }
 
 /// A policy from a function, which takes numbers for settings and looks at none.
