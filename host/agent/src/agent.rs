@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hera_core::acl::{AGENT_USER, AclSet};
+use hera_core::agent::Mark;
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -114,6 +115,8 @@ pub struct Work {
     pub pauses: Pauses,
     /// Connection to the running server, once it answered.
     pub server: Option<Server>,
+    /// How far the running server was when it was last seen to lead.
+    pub leads_to: Option<Mark>,
 }
 
 impl Work {
@@ -136,6 +139,7 @@ impl Work {
             login_known: false,
             pauses: Pauses::default(),
             server: None,
+            leads_to: None,
         }
     }
 }

@@ -41,6 +41,8 @@ impl Board {
             last_exit: None,
             waiting_for: Some("the server starts".to_owned()),
             volume: Default::default(),
+            led_to: None,
+            forked_at: None,
         };
         Self {
             status: watch::channel(status).0,

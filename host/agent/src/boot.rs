@@ -8,6 +8,7 @@ use hera_core::digest::sha256_hex;
 use crate::agent::{Agent, Work};
 use crate::append::Saving;
 use crate::conf::{self, Start};
+use crate::dump;
 use crate::durable::{self, FileError};
 use crate::held::APPEND_ONLY;
 use crate::leftover;
@@ -57,9 +58,12 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     if settings.volatile {
         leftover::remove_received(&settings.data);
     }
-    let remembered = agent.keeper.get().source;
+    let remembered = agent.keeper.get();
     let wanted = work.held.wants_append() == Some(true);
-    let source = source(&settings.data, remembered, wanted);
+    let source = source(&settings.data, remembered.source, wanted);
+    if source == Source::Aof {
+        dump::put_aside(&settings.data, remembered.dump);
+    }
     let mut directives = work.held.good();
     let append = source == Source::Aof;
     let at_start = listen::at_start(work.acl.as_ref(), &work.listening);

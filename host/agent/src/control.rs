@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::agent::Agent;
 use crate::answer::Refused;
+use crate::role::leads_to;
 use crate::{caller, clock, events, members, orders, push_acl, push_config};
 
 /// A killed process is gone at once, unless the kernel holds it.
@@ -118,14 +119,17 @@ async fn position(State(agent): State<Arc<Agent>>) -> Answer<Position> {
     };
     let silent = || Refused::later("the server does not tell its position now");
     match server.ok_or_else(silent)?.probe().await? {
-        Probe::Info(info) if !info.loading => Ok(Json(Position {
-            ticket,
-            replication_id: info.replication.replid.clone(),
-            offset: info.replication.offset,
-            keys: info.keys,
-            bytes: files.bytes,
-            written_unix_ms: files.written_unix_ms,
-        })),
+        Probe::Info(info) if !info.loading => {
+            agent.work.lock().await.leads_to = leads_to(&info);
+            Ok(Json(Position {
+                ticket,
+                replication_id: info.replication.replid.clone(),
+                offset: info.replication.offset,
+                keys: info.keys,
+                bytes: files.bytes,
+                written_unix_ms: files.written_unix_ms,
+            }))
+        }
         _ => Err(silent()),
     }
 }

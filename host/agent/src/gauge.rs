@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::statvfs::statvfs;
 use tracing::warn;
 
+use crate::dump::NOT_READ;
+
 /// Between two measurements.
 const MEASURE: Duration = Duration::from_secs(1);
 
@@ -18,6 +20,8 @@ pub struct Measured {
     pub free: u64,
     /// Bytes of the snapshot.
     pub snapshot: u64,
+    /// There is another one that was not read.
+    pub not_read: bool,
 }
 
 /// Measures the volume beside all else: one that hangs holds nobody up.
@@ -60,5 +64,6 @@ fn measured(data: &Path) -> nix::Result<Measured> {
     Ok(Measured {
         free: volume.blocks_available() * volume.fragment_size(),
         snapshot: snapshot.map_or(0, |file| file.len()),
+        not_read: data.join(NOT_READ).exists(),
     })
 }

@@ -18,6 +18,7 @@ mod caller;
 mod clock;
 mod conf;
 mod control;
+mod dump;
 mod durable;
 mod events;
 mod expiry;

@@ -95,6 +95,8 @@ mod tests {
             last_exit: None,
             waiting_for: None,
             volume: Default::default(),
+            led_to: None,
+            forked_at: None,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use hera_core::agent::{Link, Role, ServerState};
-use hera_redis::{Server, ServerInfo};
+use hera_core::agent::{Link, Mark, Role, ServerState};
+use hera_redis::{Replication, Server, ServerInfo};
 use tracing::{debug, error, info, warn};
 
 use crate::agent::{Agent, Work};
@@ -102,6 +102,7 @@ pub async fn attend(
         return None;
     }
     let seen = Seen::of(info);
+    work.leads_to = leads_to(info);
     note_reign(agent, watch, &seen, info);
     agent.board.change(|status| {
         status.engine = Some(info.engine.as_str().to_owned());
@@ -112,12 +113,36 @@ pub async fn attend(
         };
         status.role = seen.role;
         status.link.clone_from(&seen.link);
+        status.forked_at = forked_at(info).filter(|_| seen.role == Role::Primary);
+        if seen.role == Role::Primary || seen.link_is_up() {
+            status.led_to = None;
+        }
         if seen.role != Role::Held {
             status.waiting_for = seen.lacks().map(str::to_owned);
         }
     });
     do_what_is_due(agent, watch, &mut work, server, info, &seen).await;
     Some(seen)
+}
+
+/// How far a server is that leads.
+pub fn leads_to(info: &ServerInfo) -> Option<Mark> {
+    let replication = &info.replication;
+    (Seen::of(info).role == Role::Primary).then(|| Mark {
+        replication_id: replication.replid.clone(),
+        offset: replication.offset,
+    })
+}
+
+/// How much a promoted server has of the history before.
+fn forked_at(info: &ServerInfo) -> Option<Mark> {
+    let Replication {
+        replid2, offset2, ..
+    } = &info.replication;
+    Some(Mark {
+        replication_id: replid2.clone()?,
+        offset: (*offset2)?,
+    })
 }
 
 /// The data is of another's reign once the link to it was seen up; after a full sync the volume has

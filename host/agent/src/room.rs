@@ -191,7 +191,10 @@ pub async fn attend(agent: &Agent, server: &Server, info: &ServerInfo) {
     let again = {
         let mut room = lock(agent);
         room.sees(&look, now);
-        agent.board.change(|status| room.tell(&mut status.volume));
+        agent.board.change(|status| {
+            status.volume.dump_not_read = measured.not_read;
+            room.tell(&mut status.volume);
+        });
         let due = room
             .written_again
             .is_none_or(|at| now.duration_since(at) >= WRITE_AGAIN);

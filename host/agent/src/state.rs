@@ -5,6 +5,8 @@ use hera_core::term;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::dump::Dump;
+
 /// Pods of a volume that are remembered.
 const PODS: usize = 9;
 
@@ -108,6 +110,8 @@ pub struct State {
     pub source: Option<Source>,
     /// The server started from a snapshot, and its append-only file is not whole yet.
     pub log_due: bool,
+    /// The snapshot when the last server ended and stayed down; none if it ended otherwise.
+    pub dump: Option<Dump>,
     /// What a later version wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -277,6 +281,7 @@ impl State {
             self.deposed = false;
         }
         object.clone_into(&mut self.owner);
+        self.dump = None;
         if !self.clean {
             self.replication_id.clear();
             self.offset = 0;

@@ -7,9 +7,9 @@ use hera_core::agent::{Role, ServerExit, ServerState};
 use tracing::{error, info, warn};
 
 use crate::agent::Agent;
+use crate::dump::Dump;
 use crate::process::Process;
 use crate::reaper::Ended;
-use crate::state::State;
 use crate::words::{refused_directive, summary};
 use crate::{boot, leftover, look, push_config, room, stop};
 
@@ -69,7 +69,12 @@ async fn stay_down(agent: &Agent) {
         let Some(why) = down.borrow_and_update().clone() else {
             return;
         };
-        if let Err(error) = agent.note(State::is_fenced) {
+        let dump = Dump::of(&agent.settings.data);
+        let noted = agent.note(|state| {
+            state.is_fenced();
+            state.dump = Some(dump);
+        });
+        if let Err(error) = noted {
             error!(%error, "the fence cannot be noted");
         }
         agent.board.change(|status| {
@@ -157,11 +162,18 @@ async fn attend(agent: &Agent, mut process: Process) -> After {
     let words = process.last_words().await;
     let mut work = agent.work.lock().await;
     work.server = None;
+    if let Some(led_to) = work.leads_to.take() {
+        agent.board.change(|status| status.led_to = Some(led_to));
+    }
     agent.fence.note_server(None);
     // The next one may have less than this said it had.
     agent.tickets().void();
     if agent.is_stopping() {
         info!(?ended, "the server stopped");
+        let dump = Dump::of(&agent.settings.data);
+        if let Err(error) = agent.note(|state| state.dump = Some(dump)) {
+            error!(%error, "which snapshot there is cannot be noted");
+        }
         // Proof for the operator, also of a copy without a volume, which nobody will remember.
         agent.board.change(|status| {
             status.role = Role::Unknown;

@@ -125,6 +125,8 @@ reasons! {
         VOLUME_NEARLY_FULL = "VolumeNearlyFull",
         /// True: the agent of a pod cannot write its own state on the volume.
         STATE_NOT_WRITTEN = "StateNotWritten",
+        /// True: a snapshot that somebody put on a volume is not read, and kept; the message names the pod.
+        DUMP_NOT_READ = "DumpNotRead",
         /// True: the operator cannot ask the server, so no change of users reaches it.
         SERVER_UNREACHABLE = "ServerUnreachable",
         /// True: an agent refuses orders, as it knows a higher term than the operator has.

@@ -472,6 +472,23 @@ pub struct AgentStatus {
     /// What its data volume takes. Agents of earlier releases say nothing of it.
     #[serde(default)]
     pub volume: Volume,
+    /// How far its server was when it was last seen to lead, once that one ended: until the next one
+    /// leads, or is in sync with another. Only as long as the agent lives.
+    #[serde(default)]
+    pub led_to: Option<Mark>,
+    /// Of a primary that was promoted: how much of the history before it has.
+    #[serde(default)]
+    pub forked_at: Option<Mark>,
+}
+
+/// A point in a history of data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mark {
+    /// Names the history.
+    pub replication_id: String,
+    /// Bytes of it.
+    pub offset: u64,
 }
 
 /// How much room a data volume has.
@@ -500,6 +517,9 @@ pub struct Volume {
     /// Why the agent cannot write its own state there; none while it can.
     #[serde(default)]
     pub state_error: Option<String>,
+    /// A snapshot that somebody put there was not read, and is kept.
+    #[serde(default)]
+    pub dump_not_read: bool,
 }
 
 /// Why a server takes no writes.

@@ -61,7 +61,9 @@ pub struct Replication {
     pub replid: String,
     /// Id of the history before the last promotion, if any.
     pub replid2: Option<String>,
-    /// How far in that history the dataset is.
+    /// How much of that history the dataset has.
+    pub offset2: Option<u64>,
+    /// How far in its history the dataset is.
     pub offset: u64,
     /// Replicas connected.
     pub connected_replicas: u64,
@@ -276,6 +278,11 @@ fn read_replication(fields: &Fields<'_>) -> Result<Replication, InfoError> {
         replid2: replid2
             .filter(|id| id.chars().any(|c| c != '0'))
             .map(str::to_owned),
+        // One more than that; -1 without one.
+        offset2: fields
+            .number::<u64>("second_repl_offset")
+            .ok()
+            .map(|next| next.saturating_sub(1)),
         offset,
         connected_replicas: fields.number("connected_slaves")?,
     })

@@ -9,6 +9,7 @@ on_all!(
     transactions_survive_restarts_with_a_closed_default_user,
     transactions_survive_restarts_with_an_open_default_user_and_after_it_is_closed,
     a_pod_that_ends_saves_everything_also_without_an_append_only_file,
+    a_snapshot_put_beside_an_append_only_file_is_kept_and_told_of,
 );
 
 const SCRIPT: &str =
@@ -87,4 +88,37 @@ async fn a_pod_that_ends_saves_everything_also_without_an_append_only_file(engin
     restart(&mut pod).await;
     assert_there(&pod, &["a", "b"]).await;
     assert!(!pod.path("data/appendonlydir").join("x").exists());
+}
+
+async fn a_snapshot_put_beside_an_append_only_file_is_kept_and_told_of(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.mount_config(1, &DURABLE);
+    pod.serve().await;
+    pod.app().await.set("a", "1").await.unwrap();
+    assert!(!pod.status().await.unwrap().volume.dump_not_read);
+    restart(&mut pod).await;
+    let saves = user("saves", &["+save"]);
+    pod.push_users(2, &[app(), saves]).await.unwrap();
+    let server = login(pod.port, "saves").await.unwrap();
+    server.say(&["SAVE"]).await.unwrap();
+    restart(&mut pod).await;
+    let own = pod.status().await.unwrap().volume.dump_not_read;
+    assert!(
+        !own && pod.path("data/dump.rdb").exists(),
+        "it is the server's"
+    );
+
+    assert!(pod.terminate().await.success());
+    std::fs::write(pod.path("data/dump.rdb"), b"REDIS0011 of somebody").unwrap();
+    pod.confirm_seconds = 0;
+    pod.start().await;
+    pod.until_primary().await;
+    pod.until("it is told", |status| status.volume.dump_not_read)
+        .await;
+    assert_there(&pod, &["a"]).await;
+    let kept = std::fs::read(pod.path("data/dump.rdb.not-read")).unwrap();
+    assert!(kept.ends_with(b"of somebody"));
+    std::fs::remove_file(pod.path("data/dump.rdb.not-read")).unwrap();
+    pod.until("it is told no more", |status| !status.volume.dump_not_read)
+        .await;
 }

@@ -13,6 +13,7 @@ use crate::pod::{Pod, is_running, server_pid};
 on_both!(
     replicas_have_what_is_written_to_the_primary,
     a_primary_that_crashed_stays_held_among_several,
+    how_far_a_primary_was_is_told_once_it_ended,
     a_replica_that_crashed_follows_again_by_itself,
     a_replica_whose_agent_starts_again_waits_for_the_operator,
     a_reign_is_noted_once_the_link_is_up,
@@ -71,6 +72,37 @@ async fn a_primary_that_crashed_stays_held_among_several(engine: Engine) {
     group.until_has(0, "a", "1").await;
     group.until_has(0, "b", "1").await;
     assert!(!group[0].status().await.unwrap().memory.was_primary);
+}
+
+async fn how_far_a_primary_was_is_told_once_it_ended(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    group[0].app().await.set("a", "1").await.unwrap();
+    group.until_has(1, "a", "1").await;
+    let place = group.until_equal(0, 1).await;
+    assert_eq!(group[0].status().await.unwrap().led_to, None, "it leads");
+
+    let pid = group[0].kill_server().await;
+    let ended = group[0]
+        .until("it runs again", |status| {
+            is_running(status) && server_pid(status) != Some(pid)
+        })
+        .await;
+    let led = ended.led_to.unwrap();
+    assert_eq!(led.replication_id, place.replication_id);
+    assert!(led.offset <= place.offset, "of the last look");
+
+    group[1].promote_for(1, 2).await.unwrap();
+    let next = group[1]
+        .until("it tells its fork", |status| status.forked_at.is_some())
+        .await;
+    let fork = next.forked_at.unwrap();
+    assert_eq!(fork.replication_id, place.replication_id);
+    assert!(fork.offset >= place.offset);
+
+    group.follow(0, 1, 2).await.unwrap();
+    let status = group.until_linked(0).await;
+    assert_eq!(status.led_to, None, "what it had is given up");
 }
 
 async fn a_replica_that_crashed_follows_again_by_itself(engine: Engine) {

@@ -3,11 +3,12 @@
 use super::choice::{self, Question};
 use super::claims::{Claim, last_claim, unproven};
 use super::copies::{Copy, Judgement, judge};
+use super::given_up::given_up;
 use super::pushes::{self, target};
 use super::{
     AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists, record, word,
 };
-use crate::agent::{Role, ServerState};
+use crate::agent::{Mark, Role, ServerState};
 use crate::term;
 
 /// Positions that were asked for longer ago say nothing: whoever asked was stopped meanwhile, and others
@@ -531,6 +532,10 @@ fn promote(wanted: &Wanted, seen: &Observation, chosen: &Member, plan: &mut Plan
     let others = seen.members.iter().filter(|member| {
         member.ordinal != chosen.ordinal && member.is_running() && !member.is_leaving()
     });
+    let fork = chosen.position.as_ref().map(|position| Mark {
+        replication_id: position.replication_id.clone(),
+        offset: position.offset,
+    });
     for member in others {
         let step = Step::Follow {
             pod: target(member),
@@ -538,6 +543,7 @@ fn promote(wanted: &Wanted, seen: &Observation, chosen: &Member, plan: &mut Plan
             primary_uid: chosen.uid().to_owned(),
             ip: ip.to_owned(),
             lineage: lineage_of(chosen),
+            gives_up: given_up(member, reign, fork.as_ref()),
         };
         plan.push(step, &reason);
     }

@@ -1,6 +1,7 @@
 //! A primary is there: all others follow it.
 
 use super::elect::{lineage_of, next_reign, promotion};
+use super::given_up::given_up;
 use super::pushes::target;
 use super::{Claim, Member, Observation, Plan, Step, Wanted, claims};
 use crate::agent::{Role, ServerState};
@@ -19,6 +20,10 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
     crown_again(seen, primary, plan);
     let Some(ip) = primary.ip() else { return };
     let reign = primary.reign();
+    let fork = primary
+        .agent
+        .status()
+        .and_then(|status| status.forked_at.as_ref());
     for member in &seen.members {
         let Some(status) = member.agent.status() else {
             continue;
@@ -34,6 +39,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
                 primary_uid: primary.uid().to_owned(),
                 ip: ip.to_owned(),
                 lineage: lineage_of(primary),
+                gives_up: given_up(member, reign, fork),
             };
             plan.push(step, format!("{} is the primary", primary.name()));
         }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, MemberList, Record};
+use super::{Claim, GivenUp, MemberList, Record};
 
 /// A data pod that a step is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub enum Step {
         ip: String,
         /// Lineage of the primary's data; empty if it begins with the primary.
         lineage: String,
+        /// What is lost by that.
+        gives_up: Option<GivenUp>,
     },
     /// Have the agent kill its server and keep it down.
     Fence {

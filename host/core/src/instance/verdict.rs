@@ -92,6 +92,8 @@ pub struct Verdict {
     pub refused_writes: Option<(String, RefusedWrites)>,
     /// Pods whose volumes are full or nearly so, or fail otherwise; by ordinal.
     pub short_of_space: Vec<ShortOfSpace>,
+    /// Pods with a snapshot that somebody put on their volume and that is not read.
+    pub dumps_not_read: Vec<String>,
     /// Data pods that serve: the primary, and replicas in sync.
     pub ready: usize,
     /// More pods than wanted are there still.
@@ -154,6 +156,7 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
         not_in_sync,
         refused_writes: primary.and_then(refused_writes),
         short_of_space: seen.members.iter().filter_map(short_of_space).collect(),
+        dumps_not_read: seen.members.iter().filter_map(dump_not_read).collect(),
         stranded: seen.members.iter().filter_map(stranded).collect(),
         ready,
     }
@@ -173,6 +176,12 @@ fn short_of_space(member: &Member) -> Option<ShortOfSpace> {
         pod: member.name().to_owned(),
         volume: volume.clone(),
     })
+}
+
+fn dump_not_read(member: &Member) -> Option<String> {
+    let status = member.agent.status()?;
+    let found = status.volume.dump_not_read;
+    found.then(|| member.name().to_owned())
 }
 
 fn stranded(member: &Member) -> Option<Stranded> {

@@ -1,10 +1,10 @@
 //! Several pods: who leads, who follows, and what happens when they do not. Rows of the incidents
 //! are named by their ID.
 
-use hera_core::agent::{Members, Memory, Role, ServerState};
+use hera_core::agent::{Mark, Members, Memory, Role, ServerState};
 use hera_core::instance::{
-    AgentView, Asked, Cause, Claim, Leader, Member, Permit, PodView, Step, shown_role, unproven,
-    verdict,
+    AgentView, Asked, Cause, Claim, GivenUp, Leader, Member, Permit, PodView, Step, shown_role,
+    unproven, verdict,
 };
 
 use crate::fixtures::{Group, REIGN, address, group, names, plan, promoted, status, uid};
@@ -797,4 +797,70 @@ fn a_primary_that_was_stopped_is_told_of_until_it_is_in_sync() {
     };
     assert_eq!(stopped(true), (1, true));
     assert_eq!(stopped(false), (1, false));
+}
+
+/// A mark in the history of the reign before.
+fn mark(offset: u64) -> Mark {
+    Mark {
+        replication_id: "history".into(),
+        offset,
+    }
+}
+
+/// What the order to follow says that is lost: of the pod that led before.
+fn given_up(group: &Group) -> Option<GivenUp> {
+    let steps = plan(group).steps.into_iter();
+    let mut lost = steps.filter_map(|planned| match planned.step {
+        Step::Follow { pod, gives_up, .. } if pod.name == "shop-0" => gives_up,
+        _ => None,
+    });
+    lost.next()
+}
+
+/// The second pod leads the next reign, and the first, that led before, runs held.
+fn replaced(forked_at: Option<Mark>, led_to: Option<Mark>) -> Group {
+    group(3).crash(0).change(|_, seen| {
+        let next = status(&mut seen.members[1]);
+        (next.role, next.link) = (Role::Primary, None);
+        next.memory.reign = REIGN + 1;
+        next.memory.primary_uid = uid(1);
+        next.memory.was_primary = true;
+        next.forked_at = forked_at;
+        status(&mut seen.members[0]).led_to = led_to;
+    })
+}
+
+#[test]
+fn what_a_former_primary_had_beyond_the_next_is_told_as_it_is_given_up() {
+    let lost = |at_least| {
+        Some(GivenUp {
+            epoch: REIGN,
+            at_least,
+        })
+    };
+    let of = |forked_at, led_to| given_up(&replaced(forked_at, led_to));
+    assert_eq!(of(Some(mark(100)), Some(mark(120))), lost(Some(20)));
+    assert_eq!(of(Some(mark(130)), Some(mark(120))), lost(Some(0)));
+    assert_eq!(
+        of(Some(mark(100)), None),
+        lost(None),
+        "its agent is another"
+    );
+    let other = Mark {
+        replication_id: "other".into(),
+        ..mark(120)
+    };
+    assert_eq!(of(Some(mark(100)), Some(other)), lost(None));
+}
+
+#[test]
+fn who_handed_over_gives_up_nothing() {
+    let handed_over = replaced(Some(mark(100)), None).change(|_, seen| {
+        status(&mut seen.members[0]).memory.was_primary = false;
+    });
+    assert_eq!(given_up(&handed_over), None);
+    let stopped = handed_over.change(|_, seen| {
+        status(&mut seen.members[0]).memory.deposed = true;
+    });
+    assert!(given_up(&stopped).is_some(), "it was stopped as it led");
 }

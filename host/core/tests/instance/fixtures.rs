@@ -139,6 +139,8 @@ pub struct Agent(AgentStatus);
 
 pub fn agent() -> Agent {
     Agent(AgentStatus {
+        led_to: None,
+        forked_at: None,
         protocol: PROTOCOL,
         agent_version: "0.1.0".into(),
         boot_id: "boot".into(),

@@ -214,6 +214,9 @@ async fn two_primaries_by_force_are_told_apart_by_their_reigns(space: &Space<'_>
     scene.wait_server_gone(pid, LONG).await?;
     let next = scene.wait_other().await?;
     ensure!(next == usurper.name_any(), "{next} leads");
+    let lost = space.wait_event("of-3", "WritesGivenUp").await?;
+    let name = scene.primary.name_any();
+    ensure!(lost.contains(&name) && lost.contains("epoch"), "{lost}");
     scene.verifier.wait_for_more().await?;
     wait_one_dataset(&scene.instance, 3).await?;
     wait_in_sync(&scene.instance, 3).await?;

@@ -441,6 +441,8 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         restarts: 0,
         last_exit: None,
         waiting_for: None,
+        led_to: None,
+        forked_at: None,
         volume: match status.full {
             true => full(),
             false => Volume::default(),
@@ -453,6 +455,7 @@ fn full() -> Volume {
         space: Space::Full,
         refused_writes: Some(RefusedWrites::default()),
         state_error: None,
+        dump_not_read: false,
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 use hera_core::acl::AclSet;
 use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
 use hera_core::instance::{
-    Change, ChangeKind, Claim, Member, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step, Target,
+    Change, ChangeKind, Claim, GivenUp, Member, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step,
+    Target,
 };
 use hera_kube::{ApplyError, Refusal, Severity};
 use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
@@ -265,6 +266,20 @@ fn change(planned: &PlannedStep, started: Instant, error: Option<&PassError>) ->
     })
 }
 
+/// What is lost with a former primary's tail, for people.
+fn given_up(pod: &Target, lost: &GivenUp, reason: &str) -> String {
+    let GivenUp { epoch, at_least } = lost;
+    let much = match at_least {
+        None => "how much is not known, as nobody saw its last writes".to_owned(),
+        Some(0) => "none of it was seen in the second before it ended".to_owned(),
+        Some(bytes) => format!("at least {bytes} bytes of writes"),
+    };
+    format!(
+        "pod {} led in epoch {epoch} and did not hand over; {reason}, and what that one had not received is given up: {much}",
+        pod.name
+    )
+}
+
 async fn one(
     step: &Step,
     reason: &str,
@@ -275,6 +290,15 @@ async fn one(
             let note = format!("pod {} is the primary now: {reason}", pod.name);
             Some((Severity::Normal, events::PROMOTED, note))
         }
+        Step::Follow {
+            pod,
+            gives_up: Some(lost),
+            ..
+        } => Some((
+            Severity::Warning,
+            events::WRITES_GIVEN_UP,
+            given_up(pod, lost, reason),
+        )),
         Step::Fence { pod, .. } => {
             let note = format!("the server of pod {} is down: {reason}", pod.name);
             Some((Severity::Warning, events::FENCED, note))
@@ -316,6 +340,7 @@ async fn one(
             primary_uid,
             ip,
             lineage,
+            gives_up: _,
         } => {
             let follow = Order::Follow {
                 reign: *reign,

@@ -16,6 +16,8 @@ pub const PROMOTED: &str = "Promoted";
 pub const SWITCHED_OVER: &str = "SwitchedOver";
 /// A server was killed, and stays down.
 pub const FENCED: &str = "Fenced";
+/// A former primary follows, and its last writes are lost.
+pub const WRITES_GIVEN_UP: &str = "WritesGivenUp";
 /// Another policy decides.
 pub const POLICY_CHANGED: &str = "PolicyChanged";
 

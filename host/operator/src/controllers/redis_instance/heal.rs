@@ -215,6 +215,8 @@ mod tests {
             last_exit: None,
             waiting_for: None,
             volume: Default::default(),
+            led_to: None,
+            forked_at: None,
         };
         Member {
             ordinal,
@@ -247,6 +249,7 @@ mod tests {
             primary_uid: "uid-0".to_owned(),
             ip: "10.0.0.0".to_owned(),
             lineage: String::new(),
+            gives_up: None,
         };
         assert!(!changes_roles(&told(1), &seen), "it would be told for ever");
         assert!(changes_roles(&told(2), &seen));

@@ -222,6 +222,8 @@ fn status(term: u64) -> AgentStatus {
         last_exit: None,
         waiting_for: None,
         volume: Volume::default(),
+        led_to: None,
+        forked_at: None,
     }
 }
 

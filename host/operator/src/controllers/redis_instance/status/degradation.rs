@@ -102,6 +102,14 @@ pub fn of(
     if let Some((reason, words)) = space::nearly_full(verdict) {
         return (true, reason, words);
     }
+    if !verdict.dumps_not_read.is_empty() {
+        let words = format!(
+            "a dump.rdb that was put on the volume of {} is not read, as the append-only file holds the data; \
+             it is kept as dump.rdb.not-read, until somebody deletes it",
+            verdict.dumps_not_read.join(", ")
+        );
+        return (true, degraded::DUMP_NOT_READ, words);
+    }
     if !is_ready && last.version.is_some() && !found.hibernates {
         return (
             true,

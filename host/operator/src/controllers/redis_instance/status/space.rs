@@ -134,6 +134,8 @@ mod tests {
                 run_id: "r".to_owned(),
             },
             role: Role::Primary,
+            led_to: None,
+            forked_at: None,
             link: None,
             memory: Memory::default(),
             members: Members::default(),
@@ -209,6 +211,7 @@ mod tests {
                 free_below_mib: Some(4),
             }),
             state_error: None,
+            dump_not_read: false,
         }
     }
 
