@@ -136,6 +136,8 @@ pub enum Phase {
     Unavailable,
     /// Serves; changes of the spec wait.
     Paused,
+    /// Has no pods, as was asked for; the data stays.
+    Hibernated,
     /// Being deleted.
     Deleting,
 }

@@ -1,10 +1,17 @@
 //! Status that is written only when it says something new.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
-use kube::{Client, Resource};
+use kube::core::object::HasStatus;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::STATUS_MANAGER;
 
@@ -23,49 +30,138 @@ pub fn merge_conditions(last: &[Condition], now: Vec<Condition>) -> Vec<Conditio
         .collect()
 }
 
-/// Writes the status of objects of one kind.
-#[derive(Clone)]
-pub struct StatusWriter {
+/// Writes the status of objects of one kind, and remembers what it wrote: a watch tells of it later.
+pub struct StatusWriter<K: Resource<DynamicType = ()>> {
     client: Client,
+    written: Mutex<HashMap<ObjectRef<K>, Written<K>>>,
 }
 
-impl StatusWriter {
+/// What was written last into one object.
+struct Written<K> {
+    status: u64,
+    /// What the API server answered.
+    answer: Option<K>,
+}
+
+impl<K> StatusWriter<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + HasStatus<Status: Serialize + PartialEq>
+        + DeserializeOwned
+        + Clone,
+{
     /// A writer.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            written: Mutex::default(),
+        }
     }
 
-    /// Applies `wanted` as the whole status unless it equals `last`; true if it was sent.
+    /// Applies `wanted` as the whole status unless `object` has it; true if it was sent.
     ///
     /// # Errors
     /// What the API server answers.
-    pub async fn write<K, S>(
-        &self,
-        namespace: &str,
-        name: &str,
-        last: Option<&S>,
-        wanted: &S,
-    ) -> kube::Result<bool>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-        S: Serialize + PartialEq,
-    {
-        if last == Some(wanted) {
+    pub async fn write(&self, object: &K, wanted: &K::Status) -> kube::Result<bool> {
+        if object.status() == Some(wanted) {
             return Ok(false);
         }
+        let name = ObjectRef::from_obj(object);
+        // Before it is sent: a watch may be faster than the answer.
+        self.lock().insert(
+            name.clone(),
+            Written {
+                status: hash(wanted),
+                answer: None,
+            },
+        );
+        let answer = self.send(&name, wanted).await;
+        match &answer {
+            // An object that cannot be read any more is news.
+            Ok(answer) => match answer.clone().try_parse::<K>() {
+                Ok(answer) => self.note(&name, answer),
+                Err(_) => self.forget(&name),
+            },
+            // Whether it was written is not known.
+            Err(_) => self.forget(&name),
+        }
+        answer.map(|_| true)
+    }
+
+    async fn send(&self, object: &ObjectRef<K>, wanted: &K::Status) -> kube::Result<DynamicObject> {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
         let patch = serde_json::json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": object.name, "namespace": namespace},
             "status": wanted,
         });
         let kind = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
         let params = PatchParams::apply(STATUS_MANAGER).force();
-        api.patch_status(name, &params, &Patch::Apply(&patch))
-            .await?;
-        Ok(true)
+        api.patch_status(&object.name, &params, &Patch::Apply(&patch))
+            .await
     }
+
+    fn note(&self, name: &ObjectRef<K>, answer: K) {
+        if let Some(written) = self.lock().get_mut(name) {
+            written.answer = Some(answer);
+        }
+    }
+
+    /// The object as it was after the last write, if a watch that has `cached` has not told of it yet.
+    /// Whoever went on from `cached` would take the status before that write for the one that is there.
+    pub fn newer(&self, cached: &K) -> Option<K> {
+        let mut written = self.lock();
+        let last = written.get_mut(&ObjectRef::from_obj(cached))?;
+        let is_newer =
+            |answer: &K| answer.uid() == cached.uid() && version(answer) > version(cached);
+        let newer = last.answer.clone().filter(is_newer);
+        if newer.is_none() {
+            last.answer = None;
+        }
+        newer
+    }
+
+    /// A hash of the status for a filter of news: the same for whatever was written here last.
+    pub fn news(&self, object: &K) -> u64 {
+        let Some(status) = object.status() else {
+            return OWN;
+        };
+        let status = hash(status);
+        let own = self
+            .lock()
+            .get(&ObjectRef::from_obj(object))
+            .is_some_and(|last| last.status == status);
+        if own { OWN } else { status }
+    }
+
+    /// Drops what is remembered of an object.
+    pub fn forget(&self, object: &ObjectRef<K>) {
+        self.lock().remove(object);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef<K>, Written<K>>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was written here, or nothing, is no news.
+const OWN: u64 = 0;
+
+fn hash<S: Serialize>(status: &S) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    // A status that cannot be serialized was not written either.
+    serde_json::to_string(status)
+        .unwrap_or_default()
+        .hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Versions of one object grow, as numbers (since Kubernetes 1.35 by contract, before in fact).
+fn version<K: Resource>(object: &K) -> u128 {
+    let version = object.meta().resource_version.as_deref();
+    version.and_then(|v| v.parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

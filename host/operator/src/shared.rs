@@ -33,7 +33,7 @@ pub struct Shared {
     /// Writes child objects.
     pub applier: Applier,
     /// Writes status.
-    pub status: StatusWriter,
+    pub status: StatusWriter<RedisInstance>,
     /// Writes Events.
     pub events: Events,
     /// Whether this replica leads.
@@ -73,10 +73,10 @@ pub struct Shared {
 impl Shared {
     /// Drops what is remembered of an instance that is gone.
     pub fn forget(&self, instance: &InstanceRef) {
-        self.applier.forget(
-            instance.namespace.as_deref().unwrap_or_default(),
-            &instance.name,
-        );
+        let namespace = instance.namespace.as_deref().unwrap_or_default();
+        self.applier.forget(namespace, &instance.name);
+        self.status
+            .forget(&ObjectRef::new(&instance.name).within(namespace));
         self.policies.forget(instance);
         self.groups.forget(instance);
         self.looks.forget(instance);

@@ -100,6 +100,8 @@ pub struct Verdict {
     pub surplus: bool,
     /// True when every wanted change has reached the servers.
     pub settled: bool,
+    /// True when nothing happens until somebody changes something: it is settled, or hibernates.
+    pub at_rest: bool,
 }
 
 /// Judges one pass.
@@ -133,6 +135,13 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
         let in_sync = |member: &&Member| !member.is_leaving() && member.is_in_sync(primary);
         1 + seen.members.iter().filter(in_sync).count()
     });
+    let is_quiet = plan.steps.is_empty() && plan.waiting_for.is_none() && !growing;
+    let settled = is_quiet
+        && statuses().count() == stay
+        && statuses().all(applied)
+        && not_in_sync.is_empty()
+        && primary.is_some();
+    let hibernates = wanted.hibernate && seen.members.iter().all(|member| member.pod.is_none());
     Verdict {
         cause: cause(seen, plan),
         shrink_refused: wanted
@@ -146,13 +155,8 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
         rejected_config: pairs(statuses().map(|s| &s.config.rejected)),
         rejected_users: pairs(statuses().map(|s| &s.acl.rejected)),
         surplus: seen.members.len() > stay,
-        settled: plan.steps.is_empty()
-            && plan.waiting_for.is_none()
-            && statuses().count() == stay
-            && statuses().all(applied)
-            && !growing
-            && not_in_sync.is_empty()
-            && primary.is_some(),
+        settled,
+        at_rest: settled || (is_quiet && hibernates),
         not_in_sync,
         refused_writes: primary.and_then(refused_writes),
         short_of_space: seen.members.iter().filter_map(short_of_space).collect(),

@@ -21,7 +21,7 @@ mod world;
 
 use fixtures::{ClaimExt as _, agent, claim, pod, seen, wanted};
 use hera_core::agent::ServerState;
-use hera_core::instance::{AgentView, Cause, Step, decide, verdict};
+use hera_core::instance::{AgentView, Cause, Observation, Step, decide, verdict};
 
 #[test]
 fn a_settled_instance_asks_for_nothing() {
@@ -31,6 +31,17 @@ fn a_settled_instance_asks_for_nothing() {
     let verdict = verdict(&wanted, &seen, &plan);
     assert!(verdict.settled);
     assert_eq!(verdict.cause, Cause::Serving);
+}
+
+#[test]
+fn an_instance_that_hibernates_is_at_rest_once_its_pods_are_gone() {
+    let (mut wanted, mut seen) = (wanted(), seen());
+    wanted.hibernate = true;
+    let at_rest = |seen: &Observation| verdict(&wanted, seen, &decide(&wanted, seen)).at_rest;
+    assert!(!at_rest(&seen), "its pod ends first");
+    seen.members[0].pod = None;
+    seen.members[0].agent = AgentView::Absent;
+    assert!(at_rest(&seen));
 }
 
 #[test]

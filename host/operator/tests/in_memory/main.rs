@@ -8,7 +8,10 @@
 )]
 
 mod api_server;
+mod cluster;
 
 mod deletion;
 mod images;
 mod refusals;
+mod rest;
+mod settling;

@@ -185,7 +185,7 @@ impl Pass<'_> {
         {
             return Ok(Outcome::Again);
         }
-        Ok(match (result.settled, again) {
+        Ok(match (result.at_rest, again) {
             (true, _) if undecided => Outcome::Waiting,
             (true, None) => Outcome::Settled,
             (true, Some(at)) => Outcome::SettledUntil(at),

@@ -173,7 +173,7 @@ pub fn run(
                 Some(namespace) => Api::namespaced(shared.client.clone(), namespace),
                 None => Api::all(shared.client.clone()),
             };
-            controller(api)
+            controller(api, shared.clone())
         })
         .collect();
     let stores = controllers.iter().map(Controller::store).collect();
@@ -194,13 +194,15 @@ pub fn turns() -> FairQueue {
     FairQueue::new(PASSES)
 }
 
-/// A controller that what it writes into a status does not wake.
-fn controller(api: Api<Guarded>) -> Controller<Guarded> {
+/// A controller that what it writes into a status does not wake, and what others write there does.
+fn controller(api: Api<Guarded>, shared: Arc<Shared>) -> Controller<Guarded> {
     let (reader, writer) = reflector::store();
+    let status = move |object: &Guarded| object.0.as_ref().ok().map(|o| shared.status.news(o));
     let wanted = predicates::generation
         .combine(predicates::annotations)
         .combine(predicates::labels)
-        .combine(predicates::finalizers);
+        .combine(predicates::finalizers)
+        .combine(status);
     let objects = watcher(api, watcher::Config::default())
         .default_backoff()
         .reflect(writer)
@@ -314,7 +316,10 @@ async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, 
     let started = std::time::Instant::now();
     let work = async {
         match &object.0 {
-            Ok(instance) => pass::run(instance, &shared).await,
+            Ok(cached) => {
+                let newer = shared.status.newer(cached);
+                pass::run(newer.as_ref().unwrap_or(cached), &shared).await
+            }
             Err(invalid) => {
                 if shared.leadership.term().is_some() {
                     let note = format!("the object cannot be read: {}", invalid.error);

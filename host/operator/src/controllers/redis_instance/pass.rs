@@ -190,7 +190,8 @@ async fn refuse_name(object: &RedisInstance, shared: &Shared) -> Result<Outcome,
     let words = "the name is not usable for Services and pods: create the object under another";
     let found = status::Found::of(object, ready::SPEC_INVALID, words.to_owned());
     write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
-    Ok(Outcome::Waiting)
+    // No change makes it good.
+    Ok(Outcome::Settled)
 }
 
 /// Nothing can be made or changed. What runs goes on as it is, and is looked after.
@@ -222,8 +223,13 @@ async fn refuse(
     };
     let wanted = status::build(&found, Timestamp::now());
     write_status(site.object, site.shared, &wanted).await?;
+    // Only another spec makes a bad one good, and that is news.
+    let at_rest = match reason {
+        ready::SPEC_INVALID => Outcome::Settled,
+        _ => Outcome::Waiting,
+    };
     Ok(match healed? {
-        Some(seen) => leaderless(&seen).map_or(Outcome::Waiting, Outcome::After),
+        Some(seen) => leaderless(&seen).map_or(at_rest, Outcome::After),
         None => Outcome::Again,
     })
 }
@@ -233,13 +239,8 @@ pub(super) async fn write_status(
     shared: &Shared,
     wanted: &hera_api::RedisInstanceStatus,
 ) -> Result<(), PassError> {
-    let namespace = object.namespace().unwrap_or_default();
-    let last = object.status.as_ref();
-    let sent = shared
-        .status
-        .write::<RedisInstance, _>(&namespace, &object.name_any(), last, wanted)
-        .await?;
-    if sent {
+    if shared.status.write(object, wanted).await? {
+        let last = object.status.as_ref();
         events::publish_changes(shared, &object.object_ref(&()), last, wanted).await;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value, json};
@@ -68,6 +69,8 @@ struct Inner {
     history: Vec<(u64, &'static str, Key, Value)>,
     rules: Vec<Rule>,
     asked: Vec<Request>,
+    /// By plural, how late watches are.
+    delays: BTreeMap<String, Duration>,
 }
 
 pub struct Store {
@@ -93,6 +96,16 @@ impl Store {
     /// From now on nothing is refused.
     pub fn relent(&self) {
         self.lock().rules.clear();
+    }
+
+    /// From now on watches of a kind tell of each change that much later.
+    pub fn delay(&self, plural: &str, late: Duration) {
+        self.lock().delays.insert(plural.to_owned(), late);
+    }
+
+    /// Tells of each change.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// Everything that was asked for so far.
@@ -264,6 +277,10 @@ impl Store {
         let mut version = self.version.subscribe();
         // The sender lives as long as this does.
         let _ = version.wait_for(|now| *now > since).await;
+        let late = self.lock().delays.get(&asked.plural).copied();
+        if let Some(late) = late {
+            tokio::time::sleep(late).await;
+        }
         let inner = self.lock();
         let news = inner
             .history

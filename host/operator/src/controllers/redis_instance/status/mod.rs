@@ -236,6 +236,7 @@ fn phase(
         return Phase::Deleting;
     }
     match (is_ready, last.version.is_some()) {
+        (false, _) if found.hibernates && found.pods == 0 => Phase::Hibernated,
         (true, _) if found.validated.is_some_and(|v| v.paused) => Phase::Paused,
         (true, _) if is_degraded => Phase::Degraded,
         (true, _) if is_progressing => Phase::Updating,

@@ -1,0 +1,257 @@
+//! An agent that follows a script: its server does at once what it is told.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use axum_server::tls_rustls::RustlsConfig;
+use futures::stream;
+use hera_core::acl::{AclSet, Categories};
+use hera_core::agent::{
+    AclState, AgentStatus, CONTROL_PORT, ConfigState, FenceState, HEARTBEAT_SECONDS, Link, Members,
+    Memory, News, Order, PATH_ACL, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS,
+    PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PROTOCOL, Position, Request, Role,
+    ServerConfig, ServerState, Volume,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const COMMANDS: &str = include_str!("../../../../core/testdata/categories-redis-7.0.json");
+
+/// What the server of a pod is, as its agent tells it.
+pub type Told = Arc<watch::Sender<AgentStatus>>;
+
+/// An agent that serves until it is dropped.
+pub struct Agent {
+    pub told: Told,
+    serving: JoinHandle<()>,
+}
+
+impl Agent {
+    /// Starts one for a pod with this uid, with what a volume remembers.
+    pub fn start(ip: IpAddr, uid: &str, memory: Memory, certificate: &[u8], key: &[u8]) -> Self {
+        let told = Arc::new(watch::channel(begins(uid, memory)).0);
+        let app = Router::new()
+            .route(PATH_EVENTS, get(events))
+            .route(PATH_CONFIG, put(config))
+            .route(PATH_ACL, put(acl))
+            .route(PATH_MEMBERS, put(members))
+            .route(PATH_ORDERS, post(order))
+            .route(PATH_POSITION, get(position))
+            .route(PATH_COMMANDS, get(commands))
+            .route(PATH_FENCE, get(fence))
+            .route(PATH_CONFIRM, post(confirm))
+            .with_state(told.clone());
+        let tls = RustlsConfig::from_config(Arc::new(tls(certificate, key)));
+        let address = SocketAddr::new(ip, CONTROL_PORT);
+        let serving = tokio::spawn(async move {
+            let server = axum_server::bind_rustls(address, tls);
+            server.serve(app.into_make_service()).await.unwrap();
+        });
+        Self { told, serving }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn tls(certificate: &[u8], key: &[u8]) -> rustls::ServerConfig {
+    let chain = CertificateDer::pem_slice_iter(certificate)
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap()
+}
+
+/// Held, with its data read.
+fn begins(uid: &str, memory: Memory) -> AgentStatus {
+    AgentStatus {
+        protocol: PROTOCOL,
+        agent_version: "0.1.0".to_owned(),
+        boot_id: format!("boot-of-{uid}"),
+        pod_uid: uid.to_owned(),
+        server: ServerState::Running {
+            pid: 7,
+            run_id: format!("run-of-{uid}"),
+        },
+        role: Role::Held,
+        link: None,
+        memory,
+        members: Members::default(),
+        leaving: false,
+        hangs: false,
+        engine: Some("redis".to_owned()),
+        version: Some("7.2.4".to_owned()),
+        term: 0,
+        config: ConfigState::default(),
+        acl: AclState::default(),
+        restarts: 0,
+        last_exit: None,
+        waiting_for: None,
+        volume: Volume::default(),
+        led_to: None,
+        forked_at: None,
+    }
+}
+
+/// The status now and at each change, and an empty line when there is none for long.
+async fn events(State(told): State<Told>) -> Response {
+    let begin = (told.subscribe(), true);
+    let lines = stream::unfold(begin, |(mut told, first)| async move {
+        let heartbeat = Duration::from_secs(HEARTBEAT_SECONDS);
+        let changed = match first {
+            true => Ok(Ok(())),
+            false => tokio::time::timeout(heartbeat, told.changed()).await,
+        };
+        let line = match changed {
+            Ok(Ok(())) => {
+                let status = told.borrow_and_update().clone();
+                serde_json::to_string(&News::Status(Box::new(status))).unwrap() + "\n"
+            }
+            Ok(Err(_)) => return None,
+            Err(_) => "\n".to_owned(),
+        };
+        Some((Ok::<_, Infallible>(Bytes::from(line)), (told, false)))
+    });
+    Response::new(Body::from_stream(lines))
+}
+
+async fn config(
+    State(told): State<Told>,
+    Json(pushed): Json<Request<ServerConfig>>,
+) -> Json<ConfigState> {
+    told.send_modify(|status| {
+        status.term = pushed.term;
+        status.config.revision = pushed.body.revision;
+    });
+    Json(told.borrow().config.clone())
+}
+
+async fn acl(State(told): State<Told>, Json(pushed): Json<Request<AclSet>>) -> Json<AclState> {
+    told.send_modify(|status| {
+        status.term = pushed.term;
+        status.acl.revision = pushed.body.revision;
+        status.acl.confirmed = true;
+    });
+    Json(told.borrow().acl.clone())
+}
+
+/// A pod that is alone promotes itself.
+async fn members(
+    State(told): State<Told>,
+    Json(pushed): Json<Request<Members>>,
+) -> Json<AgentStatus> {
+    told.send_modify(|status| {
+        status.term = pushed.term;
+        let alone = pushed.body.pods.len() == 1;
+        status.members = pushed.body;
+        if alone && status.role != Role::Primary {
+            let reign = status.memory.reign.max(1);
+            leads(status, reign);
+        }
+    });
+    Json(told.borrow().clone())
+}
+
+async fn order(State(told): State<Told>, Json(given): Json<Request<Order>>) -> Json<AgentStatus> {
+    told.send_modify(|status| {
+        status.term = given.term;
+        match given.body {
+            Order::Promote { reign, .. } => leads(status, reign),
+            Order::Follow {
+                reign,
+                primary_uid,
+                host,
+                port,
+                lineage,
+                ..
+            } => {
+                status.role = Role::Replica;
+                status.server = running(&status.pod_uid);
+                status.link = Some(Link {
+                    host,
+                    port,
+                    up: true,
+                    syncing: false,
+                    quiet: false,
+                });
+                status.memory.reign = reign;
+                status.memory.primary_uid = primary_uid;
+                status.memory.was_primary = false;
+                status.memory.lineage = lineage;
+            }
+            Order::Fence { .. } => {
+                status.role = Role::Unknown;
+                status.link = None;
+                status.server = ServerState::Fenced;
+            }
+            Order::Start => {
+                status.role = Role::Held;
+                status.server = running(&status.pod_uid);
+            }
+            Order::Forswear { reign } => {
+                status.memory.forsworn = status.memory.forsworn.max(reign);
+            }
+            Order::MarkLeft { left } => status.memory.left = Some(left),
+            Order::Leave => status.server = ServerState::Stopping,
+            Order::Pause { .. } | Order::Release => {}
+        }
+    });
+    Json(told.borrow().clone())
+}
+
+fn running(uid: &str) -> ServerState {
+    ServerState::Running {
+        pid: 7,
+        run_id: format!("run-of-{uid}"),
+    }
+}
+
+fn leads(status: &mut AgentStatus, reign: u64) {
+    status.role = Role::Primary;
+    status.link = None;
+    status.server = running(&status.pod_uid);
+    status.memory.reign = reign;
+    status.memory.primary_uid.clone_from(&status.pod_uid);
+    status.memory.was_primary = true;
+}
+
+async fn position(State(told): State<Told>) -> Json<Position> {
+    let memory = &told.borrow().memory;
+    Json(Position {
+        ticket: 1,
+        replication_id: "history".to_owned(),
+        offset: memory.reign,
+        keys: memory.reign,
+        ..Position::default()
+    })
+}
+
+async fn commands() -> Json<Categories> {
+    Json(serde_json::from_str(COMMANDS).unwrap())
+}
+
+async fn fence() -> Json<FenceState> {
+    Json(FenceState::default())
+}
+
+async fn confirm() -> Json<serde_json::Value> {
+    Json(serde_json::json!({}))
+}

@@ -1,0 +1,203 @@
+//! What a cluster makes of StatefulSets: claims, pods that are ready at once, and in each an agent that
+//! follows a script.
+
+mod agent;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+
+use hera_core::agent::{AgentStatus, Memory};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::api_server::Store;
+use agent::Agent;
+
+/// Pods run while this lives.
+pub struct Cluster {
+    pods: Pods,
+    running: JoinHandle<()>,
+}
+
+/// By namespace and name.
+type Pods = Arc<Mutex<BTreeMap<(String, String), Pod>>>;
+
+struct Pod {
+    uid: String,
+    agent: Agent,
+}
+
+impl Cluster {
+    /// Runs the pods of all StatefulSets of an API server. Addresses begin with 127 and `net`, so that
+    /// clusters of tests that run side by side have their own.
+    pub fn start(store: Arc<Store>, net: u8) -> Self {
+        let pods = Pods::default();
+        let running = tokio::spawn(run(store, pods.clone(), net));
+        Self { pods, running }
+    }
+
+    /// What the agent of a pod tells.
+    pub fn told(&self, namespace: &str, name: &str) -> Option<AgentStatus> {
+        let pods = self.pods.lock().unwrap();
+        let pod = pods.get(&(namespace.to_owned(), name.to_owned()))?;
+        Some(pod.agent.told.borrow().clone())
+    }
+
+    /// Has the agent of a pod tell something else.
+    pub fn tell(&self, namespace: &str, name: &str, change: impl FnOnce(&mut AgentStatus)) {
+        let pods = self.pods.lock().unwrap();
+        let pod = &pods[&(namespace.to_owned(), name.to_owned())];
+        pod.agent.told.send_modify(change);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+async fn run(store: Arc<Store>, pods: Pods, net: u8) {
+    let mut changes = store.subscribe();
+    let mut addresses = (1..u16::MAX).map(move |number| {
+        let [high, low] = number.to_be_bytes();
+        IpAddr::V4(Ipv4Addr::new(127, net, high, low))
+    });
+    // What a claim's volume remembers, by namespace and pod.
+    let mut volumes: BTreeMap<(String, String), Memory> = BTreeMap::new();
+    loop {
+        changes.borrow_and_update();
+        let mut wanted = BTreeMap::new();
+        for set in store.all("statefulsets") {
+            let count = set["spec"]["replicas"].as_u64().unwrap_or(1);
+            for ordinal in 0..count {
+                let name = format!("{}-{ordinal}", text(&set["metadata"]["name"]));
+                let key = (text(&set["metadata"]["namespace"]), name);
+                wanted.insert(key, (set.clone(), ordinal));
+            }
+        }
+        {
+            let mut pods = pods.lock().unwrap();
+            // Pods that are not wanted any more, or that somebody deleted.
+            pods.retain(|key, pod| {
+                let live = store.find("pods", &key.0, &key.1);
+                let is_there = live.is_some_and(|live| text(&live["metadata"]["uid"]) == pod.uid);
+                let stays = is_there && wanted.contains_key(key);
+                if !stays {
+                    let memory = pod.agent.told.borrow().memory.clone();
+                    volumes.insert(key.clone(), memory);
+                }
+                if is_there && !stays {
+                    store.remove("pods", &key.0, &key.1);
+                }
+                stays
+            });
+            for (key, (set, ordinal)) in wanted {
+                if pods.contains_key(&key) {
+                    continue;
+                }
+                let Some(secret) = certificate(&store, &set) else {
+                    continue;
+                };
+                claim(&store, &set, &key);
+                let ip = addresses.next().unwrap();
+                let uid = pod(&store, &set, &key, ordinal, ip);
+                let memory = volumes.remove(&key).unwrap_or_default();
+                let agent = Agent::start(ip, &uid, memory, &secret.0, &secret.1);
+                pods.insert(key, Pod { uid, agent });
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Those of the agents, once the operator made them.
+fn certificate(store: &Store, set: &Value) -> Option<(Vec<u8>, Vec<u8>)> {
+    let namespace = text(&set["metadata"]["namespace"]);
+    let volumes = set["spec"]["template"]["spec"]["volumes"].as_array()?;
+    let mut secrets = volumes
+        .iter()
+        .filter_map(|volume| volume["secret"]["secretName"].as_str())
+        .filter_map(|name| store.find("secrets", &namespace, name));
+    let secret = secrets.find(|secret| secret["data"]["tls.crt"].is_string())?;
+    let bytes = |key: &str| {
+        let bytes: k8s_openapi::ByteString =
+            serde_json::from_value(secret["data"][key].clone()).ok()?;
+        Some(bytes.0)
+    };
+    Some((bytes("tls.crt")?, bytes("tls.key")?))
+}
+
+/// The claims of a pod are bound, whoever made them.
+fn claim(store: &Store, set: &Value, key: &(String, String)) {
+    let templates = set["spec"]["volumeClaimTemplates"].as_array();
+    for template in templates.into_iter().flatten() {
+        let name = format!("{}-{}", text(&template["metadata"]["name"]), key.1);
+        if store
+            .find("persistentvolumeclaims", &key.0, &name)
+            .is_none()
+        {
+            let mut claim = template.clone();
+            claim["apiVersion"] = json!("v1");
+            claim["kind"] = json!("PersistentVolumeClaim");
+            claim["metadata"]["name"] = json!(name);
+            claim["metadata"]["namespace"] = json!(key.0);
+            store.put("persistentvolumeclaims", claim);
+        }
+        store.edit("persistentvolumeclaims", &key.0, &name, |claim| {
+            claim["spec"]["volumeName"] = json!(format!("pv-of-{name}"));
+            claim["status"] = json!({
+                "phase": "Bound", "capacity": claim["spec"]["resources"]["requests"],
+            });
+        });
+    }
+}
+
+/// Makes a pod that is ready; its uid.
+fn pod(store: &Store, set: &Value, key: &(String, String), ordinal: u64, ip: IpAddr) -> String {
+    let template = &set["spec"]["template"];
+    let mut metadata = template["metadata"].clone();
+    metadata["name"] = json!(key.1);
+    metadata["namespace"] = json!(key.0);
+    metadata["labels"]["apps.kubernetes.io/pod-index"] = json!(ordinal.to_string());
+    metadata["ownerReferences"] = json!([{
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "controller": true,
+        "name": set["metadata"]["name"], "uid": set["metadata"]["uid"],
+    }]);
+    let containers = template["spec"]["containers"].as_array();
+    let running: Vec<Value> = containers
+        .into_iter()
+        .flatten()
+        .map(|container| {
+            json!({
+                "name": container["name"], "image": container["image"], "imageID": "",
+                "ready": true, "restartCount": 0,
+                "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+            })
+        })
+        .collect();
+    let mut spec = template["spec"].clone();
+    spec["nodeName"] = json!("n1");
+    let made = store.put(
+        "pods",
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec,
+            "status": {
+                "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+                "conditions": [
+                    {"type": "PodScheduled", "status": "True"},
+                    {"type": "Ready", "status": "True"},
+                ],
+                "containerStatuses": running,
+            },
+        }),
+    );
+    text(&made["metadata"]["uid"])
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

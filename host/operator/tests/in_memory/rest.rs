@@ -1,0 +1,61 @@
+//! What waits for somebody causes nothing.
+
+use std::time::{Duration, Instant};
+
+use super::api_server::{Operator, SHOP, wait_for};
+use serde_json::{Value, json};
+
+/// Longer than an object that is not at rest is left alone.
+const LONG: Duration = Duration::from_secs(17);
+
+/// Requests about the namespace of instances, but for watches.
+fn asked(operator: &Operator) -> Vec<String> {
+    let asked = operator.server.store.asked().into_iter();
+    let about = asked.filter(|asked| asked.namespace == SHOP && asked.verb != "watch");
+    about
+        .map(|asked| format!("{} {} {}", asked.verb, asked.plural, asked.name))
+        .collect()
+}
+
+/// Waits until nothing was asked for two seconds.
+async fn quiet(operator: &Operator) {
+    let mut seen = (asked(operator).len(), Instant::now());
+    wait_for("nothing is asked any more", || {
+        let now = asked(operator).len();
+        if now != seen.0 {
+            seen = (now, Instant::now());
+        }
+        (seen.1.elapsed() > Duration::from_secs(2)).then_some(())
+    })
+    .await;
+}
+
+fn put(operator: &Operator, name: &str, annotations: Value, spec: Value) {
+    operator.server.store.put(
+        "redisinstances",
+        json!({
+            "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisInstance",
+            "metadata": {"namespace": SHOP, "name": name, "annotations": annotations},
+            "spec": spec,
+        }),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hibernates_or_has_a_spec_that_cannot_be_is_left_alone() {
+    let operator = Operator::start().await;
+    let asleep = json!({"cache.hera.io/hibernate": "true"});
+    put(&operator, "asleep", asleep, json!({"version": "7.2"}));
+    let wrong = json!({"version": "7.2", "config": {"port": "1"}});
+    put(&operator, "wrong", json!({}), wrong);
+    operator.wait_reason("asleep", "Ready", "Hibernated").await;
+    operator.wait_reason("wrong", "Ready", "SpecInvalid").await;
+    let object = operator
+        .wait_object("redisinstances", "asleep", |_| true)
+        .await;
+    assert_eq!(object["status"]["phase"], "Hibernated");
+    quiet(&operator).await;
+    let before = asked(&operator).len();
+    tokio::time::sleep(LONG).await;
+    assert_eq!(asked(&operator).split_off(before), Vec::<String>::new());
+}
