@@ -10,6 +10,8 @@ BENCH_PROFILE ?= release
 MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TESTBED := $(TARGET)/debug/hera-testbed
+# Notes how long it takes.
+TIMED := tests/timed
 C_POLICY := $(TARGET)/wasm32-unknown-unknown/policy/hera_policy_acl_least_privilege_c.wasm
 export KUBECONFIG ?= $(CURDIR)/.testbed/kubeconfig
 export PATH := $(CURDIR)/.testbed/bin:$(PATH)
@@ -37,22 +39,28 @@ demo: prepare ## A cluster, the operator, a Redis, and a policy swapped under it
 .PHONY: check
 check: prepare ## Format, lints, docs, unit, golden and property tests
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace --test scenarios -- -D warnings
-	cargo doc --workspace --no-deps
-	cargo build --workspace --bins
+	$(TIMED) clippy cargo clippy --workspace --all-targets -- -D warnings
+	$(TIMED) 'clippy of scenarios' cargo clippy --workspace --test scenarios -- -D warnings
+	$(TIMED) docs cargo doc --workspace --no-deps
+	$(TIMED) programs cargo build --workspace --bins
 	$(TARGET)/debug/hera-xtask crds --check
 	$(TARGET)/debug/hera-xtask manifests
 	$(TARGET)/debug/hera-xtask wit
-	cargo test --workspace
-	$(MAKE) --no-print-directory c-policy
+	$(TIMED) 'compiling tests' cargo test --workspace --no-run
+	$(TIMED) tests tests/programs
+	$(TIMED) 'examples in docs' cargo test --workspace --doc
+	$(TIMED) 'policy in C' $(MAKE) --no-print-directory c-policy
 
 .PHONY: test
-test: check test-e2e ## Everything once: check, and every scenario on the testbed
+test: check test-e2e ## What each landing runs: check, and a scenario for each thing that a user relies on
+
+.PHONY: test-all
+test-all: export HERA_E2E_ALL = 1
+test-all: test ## Everything once: check, and every scenario on the testbed
 
 .PHONY: test-e2e
-test-e2e: testbed-up image policies ## Every scenario on the testbed
-	cargo test --workspace --test scenarios
+test-e2e: testbed-up image policies ## The scenarios of a landing on the testbed; all with HERA_E2E_ALL=1
+	$(TIMED) scenarios cargo test --workspace --test scenarios
 
 .PHONY: report
 report: prepare testbed-up image policies ## Measured figures, into docs/measurements.md
@@ -82,7 +90,7 @@ uninstall: ## Remove operator and CRD, and with it every instance
 
 .PHONY: agent
 agent: prepare ## Build the static agent
-	cargo build --package hera-agent --target $(MUSL)
+	$(TIMED) 'static agent' cargo build --package hera-agent --target $(MUSL)
 
 .PHONY: image
 image: agent ## Build the operator's image for the testbed, and load it
@@ -115,7 +123,7 @@ docker-push: docker-build ## Push it: make docker-push IMG=registry/name:tag
 .PHONY: testbed-up
 testbed-up: prepare ## A real three-node Kubernetes on this machine
 	cargo build --workspace --bins
-	$(TESTBED) up $(TESTBED_UP_FLAGS)
+	$(TIMED) testbed $(TESTBED) up $(TESTBED_UP_FLAGS)
 
 .PHONY: testbed-down
 testbed-down: ## Take it down, with everything in it

@@ -1,19 +1,11 @@
 //! The case files of the policies in this repository, through the sandbox: they come out as
 //! natively (`cargo test` of each policy).
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::support::corpus;
 use hera_policy::{Acl, Decision as _, Limits, Policy, Registry, builtin};
-use support::corpus;
 
 const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies");
 /// What a typical policy has at most, in bytes; most of it is there whatever the policy

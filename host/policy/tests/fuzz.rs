@@ -1,18 +1,11 @@
 //! Damaged modules, and answers of all kinds before the guard, for as many seconds as
 //! `HERA_FUZZ_SECONDS` says: a module is refused or runs within its limits, an answer is refused or says
 //! nothing that the spec does not, and neither ends the process.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use crate::support::{context, corpus, input};
 use hera_core::acl::{
     AclAnswer, AclInput, CLEAR, CommandRule, KeyAccess, KeyGrant, UserGrants, compile,
     is_system_user,
@@ -20,7 +13,6 @@ use hera_core::acl::{
 use hera_policy::{Acl, Decision as _, Limits, Registry};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use support::{context, corpus, input};
 
 const SECONDS: u64 = 5;
 

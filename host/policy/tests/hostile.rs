@@ -1,17 +1,9 @@
 //! What hostile policies try, each held by its own limit; `sandbox.rs` has the plain ones.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::{context, corpus, input};
 use hera_policy::{Acl, CallError, Context, Limits, Outcome, Policy, Registry};
-use support::{context, corpus, input};
 
 async fn guest(name: &str) -> Arc<Policy<Acl>> {
     let registry = Registry::new(Limits::default(), None).unwrap();

@@ -1,17 +1,9 @@
 //! What becomes of bytes that are no policy, and of many that ask for the same one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::corpus;
 use hera_policy::{Acl, Limits, LoadError, Registry, builtin};
-use support::corpus;
 
 fn registry() -> Registry {
     Registry::new(Limits::default(), None).unwrap()

@@ -1,10 +1,4 @@
 //! What the presets mean on each server: as much as the guard lets through, and no more.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
 
 #[path = "../../core/tests/acl/fixtures.rs"]
 mod fixtures;

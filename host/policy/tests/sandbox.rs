@@ -1,18 +1,10 @@
 //! Policies through the real sandbox: good ones answer, bad ones harm nobody.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::sync::Arc;
 
+use crate::support::{context, corpus, input};
 use hera_core::acl::{AclAnswer, AclInput, GuardRule, guard};
 use hera_policy::{Acl, CallError, Decided, Limits, LoadError, Policy, Record, Registry, builtin};
-use support::{context, corpus, input};
 
 fn registry() -> Registry {
     Registry::new(Limits::default(), None).unwrap()

@@ -1,14 +1,5 @@
 //! Facts about single fields that somebody depends on.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should say where"
-)]
-
-mod support;
-
 use hera_api::meta::MANAGED_BY;
 use hera_render::versions::Catalog;
 use hera_render::{
@@ -21,7 +12,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PodTemplateSpec};
 use serde_json::{Value, json};
 
-use support::{REPLICAS, context, sample, validated};
+use crate::support::{REPLICAS, context, sample, validated};
 
 fn claim(size: &str) -> PersistentVolumeClaim {
     serde_json::from_value(json!({

@@ -1,20 +1,11 @@
 //! What can never change, because a StatefulSet cannot or because pods would restart with an
 //! upgrade of the operator. Do NOT update a literal here to follow the code: change the code back.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should say where"
-)]
-
-mod support;
-
 use hera_api::validate::Validated;
 use hera_render::{Context, LiveStatefulSet, build_stateful_set, roll_hash, selector_labels};
 use serde_json::{Value, json};
 
-use support::{context, sample, validated};
+use crate::support::{context, sample, validated};
 
 const EVERYTHING: &str = include_str!("specs/everything.yaml");
 const MEMORY_ONLY: &str = include_str!("specs/memory-only.yaml");

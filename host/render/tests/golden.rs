@@ -2,15 +2,6 @@
 //!
 //! `HERA_BLESS=1 cargo test -p hera-render` writes them anew; never in CI.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should say where"
-)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
@@ -25,7 +16,7 @@ use hera_render::{
 };
 use serde_json::Value;
 
-use support::{context, sample, validated};
+use crate::support::{REPLICAS, context, sample, validated};
 
 #[test]
 fn the_sample_is_rendered_as_before() {
@@ -44,7 +35,7 @@ fn an_instance_with_every_field_is_rendered_as_before() {
 
 #[test]
 fn an_instance_with_replicas_is_rendered_as_before() {
-    compare("replicas", support::REPLICAS);
+    compare("replicas", REPLICAS);
 }
 
 fn compare(name: &str, spec: &str) {

@@ -20,6 +20,10 @@ const FEW: usize = 3;
 const LIMIT: Duration = Duration::from_secs(300);
 /// Seconds for each scenario instead, where one is asked for more than usual (tests/report.sh).
 const LIMIT_VARIABLE: &str = "HERA_E2E_LIMIT";
+/// Set where every scenario is to run (make test-all), not only those of a landing.
+const ALL_VARIABLE: &str = "HERA_E2E_ALL";
+/// Scenarios that are told of as the slowest.
+const SLOWEST: usize = 10;
 /// Set where time is bounded (.ci/run): a slow machine then runs only what is meant for one.
 const BOUNDED_VARIABLE: &str = "HERA_E2E_BOUNDED";
 
@@ -53,15 +57,18 @@ struct Options {
     threads: Option<usize>,
 }
 
-/// Runs the scenarios that the command line picks, as a test program does. `on_slow` names those
-/// for a machine that is too slow to run all in a bounded time; it then says which it left out.
-pub fn run(scenarios: &[Scenario], on_slow: &[&str]) -> ExitCode {
+/// Runs the scenarios that the command line picks, as a test program does; without a name those of
+/// `landing`, or all if that is asked for. `on_slow` names those for a machine that is too slow to run
+/// all in a bounded time; it then says which it left out.
+pub fn run(scenarios: &[Scenario], landing: &[&str], on_slow: &[&str]) -> ExitCode {
     let options = options(std::env::args().skip(1));
+    let all = std::env::var_os(ALL_VARIABLE).is_some() || !options.filters.is_empty();
     let partly = std::env::var_os(BOUNDED_VARIABLE).is_some() && is_slow();
     let (picked, left_out): (Vec<_>, Vec<_>) = scenarios
         .iter()
         .copied()
         .filter(|scenario| options.picks(scenario.name))
+        .filter(|scenario| all || landing.contains(&scenario.name))
         .partition(|scenario| !partly || on_slow.contains(&scenario.name));
     if options.list {
         picked
@@ -70,8 +77,9 @@ pub fn run(scenarios: &[Scenario], on_slow: &[&str]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let names: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.name).collect();
-    if names.len() != scenarios.len() || !on_slow.iter().all(|name| names.contains(name)) {
-        eprintln!("error: two scenarios have one name, or one for slow machines is unknown");
+    let mut listed = on_slow.iter().chain(landing);
+    if names.len() != scenarios.len() || !listed.all(|name| names.contains(name)) {
+        eprintln!("error: two scenarios have one name, or one of a list is unknown");
         return ExitCode::FAILURE;
     }
     if is_slow() {
@@ -141,8 +149,14 @@ async fn run_picked(
             .await;
         results.extend(shown);
     }
-    let failures: Vec<_> = results.into_iter().flatten().collect();
+    let (mut times, failures): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    let failures: Vec<_> = failures.into_iter().flatten().collect();
     report(&bed, &failures);
+    times.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    println!("slowest:");
+    for (name, seconds) in times.iter().take(SLOWEST) {
+        println!("  {seconds:6.1} s  {name}");
+    }
     let (passed, filtered) = (picked.len() - failures.len(), all - picked.len() - ignored);
     let verdict = if failures.is_empty() { "ok" } else { "FAILED" };
     println!(
@@ -161,13 +175,15 @@ async fn run_picked(
 /// The name of a scenario that failed, and why.
 type Failure = (&'static str, String);
 
-async fn show(bed: &Bed, scenario: Scenario) -> Option<Failure> {
+/// How many seconds it took, and why it failed if it did.
+async fn show(bed: &Bed, scenario: Scenario) -> ((&'static str, f64), Option<Failure>) {
     let start = Instant::now();
     let outcome = show_in_space(bed, scenario).await;
     let seconds = start.elapsed().as_secs_f64();
     let word = if outcome.is_ok() { "ok" } else { "FAILED" };
     println!("test {} ... {word} ({seconds:.1} s)", scenario.name);
-    outcome.err().map(|reason| (scenario.name, reason))
+    let failed = outcome.err().map(|reason| (scenario.name, reason));
+    ((scenario.name, seconds), failed)
 }
 
 async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {

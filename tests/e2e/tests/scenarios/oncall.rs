@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use hera_api::Phase;
 use hera_api::conditions::{degraded, progressing, ready};
 use hera_tests_e2e::{Instance, Scenario, Space, millis, wait_for};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
@@ -300,6 +301,8 @@ async fn somebody_lets_an_instance_hibernate_and_resume(space: &Space<'_>) -> Re
     instance
         .wait_condition(ready::TYPE, "False", ready::HIBERNATED)
         .await?;
+    let phase = instance.status().await?.phase;
+    ensure!(phase == Some(Phase::Hibernated), "{phase:?}");
     let asleep = space.hera(&["status", "group"]).await?;
     ensure!(
         asleep.code == 1 && asleep.text.contains("kubectl hera resume"),

@@ -236,8 +236,13 @@ async fn a_revocation_in_the_spec_holds_whatever_the_policy_says(space: &Space<'
         .await?;
     ensure!(words.contains("worker"), "{words}");
 
+    let run_id = instance.run_id().await?;
     instance.delete_pod(true).await?;
-    let mut client = wait_for("the new pod", LONG, async || Ok(login.connect().await?)).await?;
+    let mut client = wait_for("the new pod", LONG, async || {
+        ensure!(instance.run_id().await? != run_id, "it is the old one");
+        Ok(login.connect().await?)
+    })
+    .await?;
     ensure_denied(&mut client, &["SET", "app:key", "value"]).await?;
     ensure!(text(&mut client, &["GET", "app:key"]).await? == "value");
 

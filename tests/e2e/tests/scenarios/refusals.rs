@@ -85,7 +85,12 @@ async fn a_volume_that_takes_nothing_holds_back_no_revoked_right(space: &Space<'
     let leads = wait_other_primary(&instance, &primary).await?;
     ensure!(leads == next.name_any(), "{leads} leads");
     let worker = Login::new(&instance.app().await?.host, "worker", "of-worker");
-    let _: String = worker.ask(&["SET", "key", "value"]).await?;
+    // kube-proxy may still send a new connection to the old primary.
+    wait_for("the new primary takes a write", SOME, async || {
+        let _: String = worker.ask(&["SET", "key", "value"]).await?;
+        Ok(())
+    })
+    .await?;
     wait_for(
         "the status says that one is out of step",
         SOME,

@@ -161,7 +161,12 @@ async fn a_client_that_sends_only_a_password_is_let_in_if_the_spec_says_so(
         Ok(plain.connect().await.map(drop)?)
     })
     .await?;
-    let _: String = plain.ask(&["SET", "key", "value"]).await?;
+    // Connections of before the user changed are closed, and one may have been made just then.
+    wait_for("it writes", SOME, async || {
+        let _: String = plain.ask(&["SET", "key", "value"]).await?;
+        Ok(())
+    })
+    .await?;
     instance
         .patch_spec(json!({"auth": {"defaultUser": false}}))
         .await?;
