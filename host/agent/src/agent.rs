@@ -10,23 +10,23 @@ use hera_core::agent::Mark;
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use tokio::sync::{Mutex, Notify, watch};
 
-use crate::append::Saving;
-use crate::board::Board;
-use crate::boot::DataFiles;
-use crate::durable::FileError;
-use crate::fence::Fence;
-use crate::gauge::Gauge;
-use crate::held::Held;
-use crate::keeper::Keeper;
-use crate::listen::Listening;
-use crate::pauses::Pauses;
-use crate::push_acl::Applied;
-use crate::reaper::Reaper;
-use crate::room::Room;
+use crate::apply::append::Saving;
+use crate::apply::config_state::Held;
+use crate::apply::push_acl::Applied;
+use crate::control::status::Board;
+use crate::fence::tickets::Tickets;
+use crate::fence::vouched::Vouched;
+use crate::fence::watchdog::Fence;
+use crate::role::pauses::Pauses;
+use crate::server::boot::DataFiles;
+use crate::server::listen::Listening;
+use crate::server::reaper::Reaper;
 use crate::settings::Settings;
-use crate::state::{Following, State};
-use crate::tickets::Tickets;
-use crate::vouched::Vouched;
+use crate::state::durable::FileError;
+use crate::state::remembered::{Following, State};
+use crate::state::state_file::Keeper;
+use crate::volume::gauge::Gauge;
+use crate::volume::room::Room;
 
 /// What the parts of the agent share.
 pub struct Agent {

@@ -15,15 +15,16 @@ use tokio::sync::{Mutex, Notify, watch};
 use tracing::{error, info};
 
 use crate::agent::{Agent, Work};
-use crate::board::Board;
-use crate::fence::Fence;
-use crate::keeper::Keeper;
-use crate::reaper::Reaper;
+use crate::apply::push_config;
+use crate::control::status::Board;
+use crate::control::{api, caller, orders, peers, probes, tls};
+use crate::fence::watchdog::Fence;
+use crate::role::leave;
+use crate::server::reaper::Reaper;
+use crate::server::{leftover, supervise};
 use crate::settings::{Settings, without_ipv6};
-use crate::{
-    caller, control, durable, files, leave, leftover, orders, peers, probes, push_config,
-    supervise, tls,
-};
+use crate::state::state_file::Keeper;
+use crate::state::{durable, files};
 
 /// What was said last reaches those who listen within this time.
 const LAST_WORD: Duration = Duration::from_millis(50);
@@ -105,7 +106,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let listener = listen(agent.settings.control).await?.into_std()?;
     let serving = axum_server::from_tcp(listener)?
         .acceptor(caller::Acceptor::new(tls.server))
-        .serve(control::routes(agent.clone()).into_make_service());
+        .serve(api::routes(agent.clone()).into_make_service());
     tokio::spawn(serving);
     tokio::spawn(peers::ask(agent.clone(), tls.client.subscribe()));
 

@@ -1,0 +1,8 @@
+//! Configuration and users, as files and in the running server.
+
+pub mod append;
+pub mod conf;
+pub mod config_state;
+pub mod push_acl;
+pub mod push_config;
+pub mod trial;

@@ -1,0 +1,199 @@
+//! The control API: HTTPS, for the operator; and for peers, which ask whether they may serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router, middleware};
+use hera_core::acl::{AclSet, Categories};
+use hera_core::agent::{
+    AgentStatus, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_COMMANDS, PATH_CONFIG,
+    PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_STATUS,
+    PATH_VOUCH, Position, Question, Request, ServerConfig, ServerState, Vouch,
+};
+use hera_core::fence::vouches;
+use hera_core::term;
+use hera_redis::Probe;
+use serde::Serialize;
+
+use crate::agent::Agent;
+use crate::apply::{push_acl, push_config};
+use crate::control::answer::Refused;
+use crate::control::{caller, events, orders};
+use crate::fence::clock;
+use crate::role::members;
+use crate::role::settle::leads_to;
+
+/// A killed process is gone at once, unless the kernel holds it.
+const DOWN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Uid of the pod that a peer means to ask: its address may be another pod's by now.
+pub const ASKED_POD: &str = "hera-pod";
+
+type Answer<T> = Result<Json<T>, Refused>;
+
+/// The routes.
+pub fn routes(agent: Arc<Agent>) -> Router {
+    Router::new()
+        .route(PATH_STATUS, get(status))
+        .route(PATH_EVENTS, get(events::events))
+        .route(PATH_ORDERS, post(order))
+        .route(PATH_CONFIG, put(config))
+        .route(PATH_ACL, put(acl))
+        .route(PATH_MEMBERS, put(members))
+        .route(PATH_POSITION, get(position))
+        .route(PATH_COMMANDS, get(commands))
+        .route(PATH_FENCE, get(fence))
+        .route(PATH_CONFIRM, post(confirm))
+        .route_layer(middleware::from_fn(caller::operator_only))
+        .route(PATH_VOUCH, post(vouch))
+        .with_state(agent)
+}
+
+async fn status(State(agent): State<Arc<Agent>>) -> Json<AgentStatus> {
+    Json(agent.board.status())
+}
+
+async fn config(
+    State(agent): State<Arc<Agent>>,
+    Json(request): Json<Request<ServerConfig>>,
+) -> Response {
+    to_its_end(async move {
+        let _turn = agent.configuring.lock().await;
+        {
+            let _work = agent.work.lock().await;
+            check_term(&agent, request.term)?;
+        }
+        let pushed = push_config::push(&agent, request.body).await;
+        pushed.map(Json).map_err(Refused::wrong)
+    })
+    .await
+}
+
+async fn acl(State(agent): State<Arc<Agent>>, Json(request): Json<Request<AclSet>>) -> Response {
+    to_its_end(async move {
+        let mut work = agent.work.lock().await;
+        check_term(&agent, request.term)?;
+        let pushed = push_acl::push(&agent, &mut work, request.body).await;
+        pushed.map(Json).map_err(Refused::wrong)
+    })
+    .await
+}
+
+async fn members(
+    State(agent): State<Arc<Agent>>,
+    Json(request): Json<Request<Members>>,
+) -> Response {
+    to_its_end(async move {
+        let _work = agent.work.lock().await;
+        check_term(&agent, request.term)?;
+        members::push(&agent, request.body)?;
+        Ok(Json(agent.board.status()))
+    })
+    .await
+}
+
+async fn order(State(agent): State<Arc<Agent>>, Json(request): Json<Request<Order>>) -> Response {
+    to_its_end(async move {
+        let goes_down = matches!(request.body, Order::Fence { .. });
+        {
+            let mut work = agent.work.lock().await;
+            check_term(&agent, request.term)?;
+            orders::carry_out(&agent, &mut work, request.body).await?;
+        }
+        let mut news = agent.board.watch();
+        let down = news.wait_for(|status| status.server == ServerState::Fenced);
+        if goes_down && tokio::time::timeout(DOWN_LIMIT, down).await.is_err() {
+            return Err(Refused::later("the server was killed and is not gone yet"));
+        }
+        Ok(Json(agent.board.status()))
+    })
+    .await
+}
+
+async fn position(State(agent): State<Arc<Agent>>) -> Answer<Position> {
+    let ticket = agent.tickets().give(clock::now());
+    let (server, files) = {
+        let work = agent.work.lock().await;
+        (work.server.clone(), work.files)
+    };
+    let silent = || Refused::later("the server does not tell its position now");
+    match server.ok_or_else(silent)?.probe().await? {
+        Probe::Info(info) if !info.loading => {
+            agent.work.lock().await.leads_to = leads_to(&info);
+            Ok(Json(Position {
+                ticket,
+                replication_id: info.replication.replid.clone(),
+                offset: info.replication.offset,
+                keys: info.keys,
+                bytes: files.bytes,
+                written_unix_ms: files.written_unix_ms,
+            }))
+        }
+        _ => Err(silent()),
+    }
+}
+
+async fn commands(State(agent): State<Arc<Agent>>) -> Answer<Categories> {
+    let server = agent.work.lock().await.server.clone();
+    let silent = || Refused::later("the server does not tell its commands now");
+    Ok(Json(server.ok_or_else(silent)?.categories().await?))
+}
+
+async fn fence(State(agent): State<Arc<Agent>>) -> Json<FenceState> {
+    Json(agent.fence.state())
+}
+
+async fn confirm(
+    State(agent): State<Arc<Agent>>,
+    Json(request): Json<Request<Confirmation>>,
+) -> Answer<AgentStatus> {
+    check_term(&agent, request.term)?;
+    let Confirmation { number, reign } = request.body;
+    agent.fence.confirmed_by_operator(number, reign);
+    Ok(Json(agent.board.status()))
+}
+
+async fn vouch(
+    State(agent): State<Arc<Agent>>,
+    headers: HeaderMap,
+    Json(question): Json<Question>,
+) -> Json<Vouch> {
+    let is_meant = headers
+        .get(ASKED_POD)
+        .is_some_and(|pod| pod.as_bytes() == agent.settings.pod_uid.as_bytes());
+    // Noted first: a promise that is written down from now on sees it, and one that is being written
+    // is waited for.
+    agent.vouched.note();
+    let state = agent.keeper.get();
+    let confirmed = is_meant && vouches(&question, state.forsworn, state.known());
+    Json(Vouch { confirmed })
+}
+
+/// What was begun is done to its end, also when the operator hangs up.
+async fn to_its_end<T: Serialize + Send + 'static>(
+    work: impl Future<Output = Answer<T>> + Send + 'static,
+) -> Response {
+    match tokio::spawn(work).await {
+        Ok(answer) => answer.into_response(),
+        Err(error) => {
+            Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        }
+    }
+}
+
+/// Notes a new term, durably, and refuses an older one, and what is none. Who then changes something
+/// holds the work from before: no later leader's change comes in between.
+fn check_term(agent: &Agent, term: u64) -> Result<(), Refused> {
+    if !term::is_term(term) {
+        return Err(Refused::no_term(term));
+    }
+    let seen = agent.keeper.get().seen_term();
+    if term < seen {
+        return Err(Refused::old_term(term, seen));
+    }
+    Ok(agent.note(|state| state.hears(term))?)
+}

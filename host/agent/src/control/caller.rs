@@ -1,0 +1,83 @@
+//! Who calls: told by the certificate that a client shows.
+
+use std::io;
+use std::pin::Pin;
+
+use axum::Extension;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{AddExtension, Next};
+use axum::response::{IntoResponse, Response};
+use axum_server::accept::Accept;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hera_core::agent::OPERATOR_NAME;
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
+use tokio::net::TcpStream;
+use tower::Layer as _;
+
+use crate::control::answer::Refused;
+
+/// Whose certificate it is. The authority has signed it in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The operator's.
+    Operator,
+    /// Another agent's.
+    Peer,
+}
+
+impl Caller {
+    fn of(certificates: Option<&[CertificateDer<'_>]>) -> Self {
+        match certificates.and_then(<[_]>::first) {
+            Some(certificate) if is_operators(certificate) => Self::Operator,
+            _ => Self::Peer,
+        }
+    }
+}
+
+/// True for the certificate of an operator, if the authority has signed it.
+pub fn is_operators(certificate: &CertificateDer<'_>) -> bool {
+    let name = ServerName::try_from(OPERATOR_NAME);
+    let certificate = ParsedCertificate::try_from(certificate);
+    match (certificate, name) {
+        (Ok(certificate), Ok(name)) => verify_server_name(&certificate, &name).is_ok(),
+        _ => false,
+    }
+}
+
+/// Lets only the operator pass.
+pub async fn operator_only(request: Request, next: Next) -> Response {
+    match request.extensions().get::<Caller>() {
+        Some(Caller::Operator) => next.run(request).await,
+        _ => Refused::new(StatusCode::FORBIDDEN, "this is for the operator alone").into_response(),
+    }
+}
+
+/// Accepts connections and tells requests who sends them.
+#[derive(Clone)]
+pub struct Acceptor(RustlsAcceptor);
+
+impl Acceptor {
+    /// With these certificates.
+    pub fn new(config: RustlsConfig) -> Self {
+        Self(RustlsAcceptor::new(config))
+    }
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
+    type Stream = <RustlsAcceptor as Accept<TcpStream, S>>::Stream;
+    type Service = AddExtension<<RustlsAcceptor as Accept<TcpStream, S>>::Service, Caller>;
+    type Future =
+        Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send + 'static>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let accepting = self.0.accept(stream, service);
+        Box::pin(async move {
+            let (stream, service) = accepting.await?;
+            let caller = Caller::of(stream.get_ref().1.peer_certificates());
+            Ok((stream, Extension(caller).layer(service)))
+        })
+    }
+}

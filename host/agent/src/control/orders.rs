@@ -1,0 +1,125 @@
+//! Orders about a role. The caller holds [`Work`] and has checked the term.
+
+use std::time::Duration;
+
+use hera_core::agent::{Order, Role};
+use hera_redis::{Probe, Server, ServerRole};
+use tracing::info;
+
+use crate::agent::{Agent, Followed, Work};
+use crate::control::answer::Refused;
+use crate::fence::clock;
+use crate::role::follow::follow;
+use crate::role::leave;
+use crate::role::promote::promote;
+use crate::state::remembered::{Following, State};
+
+/// Why a server that was ordered down stays down.
+const FENCED: &str = "the operator fenced the server; it waits for whom to follow";
+const FENCED_BEFORE: &str = "the server was fenced before; it waits for whom to follow";
+
+/// What a state that says `fenced` means at the agent's start.
+pub fn down_since_before(fenced: bool) -> Option<String> {
+    fenced.then(|| FENCED_BEFORE.to_owned())
+}
+
+/// Carries out an order.
+///
+/// # Errors
+/// Why it was not.
+pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(), Refused> {
+    info!(?order, "ordered");
+    match order {
+        Order::Promote { reign, ticket } => promote(agent, work, reign, ticket).await,
+        Order::Follow {
+            reign,
+            primary_uid,
+            host,
+            port,
+            lineage,
+            password,
+        } => {
+            let whom = Following {
+                reign,
+                primary_uid,
+                host,
+                port,
+                lineage,
+            };
+            follow(agent, work, Followed { whom, password }).await
+        }
+        Order::Pause { millis, reign } => pause(agent, work, millis, reign).await,
+        Order::Release => release(work).await,
+        Order::Fence { reign } => fence(agent, reign),
+        Order::Start => start(agent),
+        Order::Forswear { reign } => {
+            agent.note(|state| state.forswears(reign, agent.vouched.quiet_ms()))?;
+            Ok(())
+        }
+        Order::Leave => leave::at_once(agent),
+        Order::MarkLeft { left } => mark_left(agent, left),
+    }
+}
+
+async fn pause(agent: &Agent, work: &mut Work, millis: u64, reign: u64) -> Result<(), Refused> {
+    let server = running(work)?;
+    if agent.board.status().role != Role::Primary {
+        return Err(Refused::wrong("only a primary pauses"));
+    }
+    work.pauses.may_begin(reign, agent.keeper.get().reign)?;
+    // From before it begins: it is over for this agent when it may be over for the server.
+    work.pauses
+        .begin(reign, clock::now().saturating_add(millis));
+    Ok(server.pause_writes(Duration::from_millis(millis)).await?)
+}
+
+async fn release(work: &mut Work) -> Result<(), Refused> {
+    let server = running(work)?;
+    work.pauses.end();
+    server.end_pause().await?;
+    let Probe::Info(info) = server.probe().await? else {
+        return Err(Refused::later("the server does not tell its role now"));
+    };
+    if info.replication.role != ServerRole::Primary {
+        server.close_clients().await?;
+    }
+    Ok(())
+}
+
+fn fence(agent: &Agent, reign: u64) -> Result<(), Refused> {
+    let own = agent.keeper.get().reign;
+    if own > reign {
+        let words = format!("the data is of reign {own}, which is later than {reign}");
+        return Err(Refused::wrong(words));
+    }
+    agent.note(State::is_fenced)?;
+    agent.fence.take_down(FENCED);
+    Ok(())
+}
+
+fn mark_left(agent: &Agent, left: bool) -> Result<(), Refused> {
+    if left && (agent.board.status().role == Role::Primary || agent.keeper.get().primary) {
+        let words = "the primary's copy is the data: it is not left behind before it handed over";
+        return Err(Refused::wrong(words));
+    }
+    agent.note(|state| state.left = left)?;
+    Ok(())
+}
+
+/// It starts held: nobody is served before it follows or is promoted.
+fn start(agent: &Agent) -> Result<(), Refused> {
+    if agent.fence.is_down() {
+        agent.note(|state| state.fenced = false)?;
+        agent.fence.lift();
+    }
+    Ok(())
+}
+
+/// The server, if it runs and answers.
+///
+/// # Errors
+/// It does not.
+pub fn running(work: &Work) -> Result<Server, Refused> {
+    let server = work.server.clone();
+    server.ok_or_else(|| Refused::later("the server does not run"))
+}

@@ -1,0 +1,106 @@
+//! Asks the agents of the other data pods whether this server is still the primary.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hera_core::agent::{PATH_VOUCH, Peer, Question, Vouch};
+use rustls::ClientConfig;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use crate::agent::Agent;
+use crate::control::api::ASKED_POD;
+
+/// A peer that does not answer by then is asked again soon.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// A peer, and how it is reached.
+struct Known {
+    peer: Peer,
+    http: reqwest::Client,
+}
+
+/// Passes each question on to all peers at once.
+pub async fn ask(agent: Arc<Agent>, mut tls: watch::Receiver<ClientConfig>) {
+    let mut questions = agent.fence.questions();
+    let mut known: Vec<Known> = Vec::new();
+    loop {
+        let question = match questions.recv().await {
+            Ok(question) => question,
+            Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return,
+        };
+        if tls.has_changed().unwrap_or(false) {
+            known.clear();
+        }
+        let peers = others(&agent);
+        if !known.iter().map(|known| &known.peer).eq(&peers) {
+            let tls = tls.borrow_and_update().clone();
+            known = peers
+                .into_iter()
+                .filter_map(|peer| reach(&agent, &tls, peer))
+                .collect();
+        }
+        for Known { peer, http } in &known {
+            let asking = vouch(agent.clone(), http.clone(), peer.clone(), question.clone());
+            tokio::spawn(asking);
+        }
+    }
+}
+
+/// The other data pods that have an address.
+fn others(agent: &Agent) -> Vec<Peer> {
+    let pods = agent.board.status().members.pods;
+    pods.into_iter()
+        .filter(|peer| peer.pod_uid != agent.settings.pod_uid && peer.ip.is_some())
+        .collect()
+}
+
+/// A client for one peer. All agents listen on the same port.
+fn reach(agent: &Agent, tls: &ClientConfig, peer: Peer) -> Option<Known> {
+    let ip: IpAddr = peer.ip.as_ref()?.parse().ok()?;
+    let address = SocketAddr::new(ip, agent.settings.control.port());
+    let http = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
+        .resolve(&peer.server_name, address)
+        .pool_max_idle_per_host(1)
+        .no_proxy()
+        .build();
+    match http {
+        Ok(http) => Some(Known { peer, http }),
+        Err(error) => {
+            warn!(%error, peer = peer.server_name, "a peer cannot be asked");
+            None
+        }
+    }
+}
+
+async fn vouch(agent: Arc<Agent>, http: reqwest::Client, peer: Peer, question: Question) {
+    match send(&agent, &http, &peer, &question).await {
+        // Who forswore its own reign vouches for itself no more, and so others do not suffice.
+        Ok(Vouch { confirmed: true }) if agent.keeper.get().forsworn < question.reign => {
+            agent.fence.vouched_by(question.number, &peer.pod_uid);
+        }
+        Ok(_) => debug!(peer = peer.server_name, "a peer does not vouch"),
+        Err(error) => debug!(peer = peer.server_name, ?error, "a peer does not answer"),
+    }
+}
+
+async fn send(
+    agent: &Agent,
+    http: &reqwest::Client,
+    peer: &Peer,
+    question: &Question,
+) -> Result<Vouch, reqwest::Error> {
+    let port = agent.settings.control.port();
+    let answer = http
+        .post(format!("https://{}:{port}{PATH_VOUCH}", peer.server_name))
+        .header(ASKED_POD, &peer.pod_uid)
+        .timeout(LIMIT)
+        .json(question)
+        .send()
+        .await?;
+    answer.error_for_status()?.json().await
+}

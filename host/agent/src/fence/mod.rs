@@ -1,0 +1,7 @@
+//! Until when a primary may serve without being confirmed.
+
+pub mod clock;
+pub mod lease_timer;
+pub mod tickets;
+pub mod vouched;
+pub mod watchdog;
