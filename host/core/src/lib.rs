@@ -9,4 +9,5 @@ pub mod aside;
 pub mod digest;
 pub mod fence;
 pub mod instance;
+pub mod shard;
 pub mod term;

@@ -3,7 +3,7 @@ use hera_api::meta::{ANNOTATION_LINEAGE, ANNOTATION_OWNER_UID, ANNOTATION_TEMPOR
 use hera_api::names::DATA_VOLUME;
 use hera_api::quantity;
 use hera_api::validate::{Validated, Volume};
-use hera_core::instance::Record;
+use hera_core::shard::Record;
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };

@@ -10,9 +10,8 @@ mod seen;
 use std::collections::VecDeque;
 
 use hera_core::agent::Question;
-use hera_core::instance::{
-    Leader, Observation, POSITIONS_GOOD_FOR_MS, Permit, Record, Wanted, decide,
-};
+use hera_core::instance::{Leader, Observation, POSITIONS_GOOD_FOR_MS, Permit, Wanted, decide};
+use hera_core::shard::Record;
 
 use crate::net::{Order, Payload, Position};
 use crate::pod::{Pod, Status};

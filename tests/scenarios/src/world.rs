@@ -4,7 +4,8 @@ mod agents;
 mod pods;
 mod servers;
 
-use hera_core::instance::{Claim, MemberList, Record};
+use hera_core::instance::{Claim, MemberList};
+use hera_core::shard::Record;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 

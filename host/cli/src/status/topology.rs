@@ -1,7 +1,8 @@
 //! Pods as a tree: the primary, and below it who follows it.
 
 use hera_core::agent::{Role, ServerExit, ServerState};
-use hera_core::instance::{FenceView, InstanceView, LinkView, PodState};
+use hera_core::instance::InstanceView;
+use hera_core::shard::{FenceView, LinkView, PodState};
 
 use super::PodLine;
 use super::tree::Node;

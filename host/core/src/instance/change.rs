@@ -2,9 +2,9 @@
 
 use super::claims::{self, Claim, claims};
 use super::elect::{ALL_HEARD, next_reign};
-use super::pushes::target;
-use super::roll::{is_approved, is_outdated, replace, wait_for_heir};
-use super::{Member, Observation, Plan, PodView, Step, Wanted, lists, record, surge};
+use super::roll::{is_approved, replace, wait_for_heir};
+use super::{Observation, Plan, Step, Wanted, lists, record, surge};
+use crate::shard::Member;
 
 /// How many pods the StatefulSet is to have: a primary beyond the wanted number stays until another
 /// has taken over, and a temporary pod while pods are replaced.
@@ -34,14 +34,14 @@ pub fn set_size(wanted: &Wanted, seen: &Observation) -> u32 {
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     if let Some(member) = seen.members.iter().find(|member| may_go(seen, member)) {
         let reason = "its node is out of service, and nothing of it runs";
-        plan.push(Step::DeleteDeadPod(target(member)), reason);
+        plan.push(Step::DeleteDeadPod(member.target()), reason);
         return;
     }
     if wanted.hibernate {
         leave(seen, plan);
         return;
     }
-    if let Some(member) = seen.members.iter().find(|member| is_finished(member)) {
+    if let Some(member) = seen.members.iter().find(|member| member.is_finished()) {
         // It holds nothing any more that another could not.
         delete(member, "the pod has finished", plan);
         return;
@@ -52,11 +52,16 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         return;
     }
     if !wanted.paused {
-        let idle = seen.members.iter().rev().filter(|member| is_idle(member));
-        let outdated = |member| Some((member, is_outdated(wanted, member)?));
+        let idle = seen
+            .members
+            .iter()
+            .rev()
+            .filter(|member| member.never_ran());
         // Who is to lead comes first.
         let leads = seen.primary().is_some() || plan.waiting_for.is_none();
-        match idle.filter_map(outdated).next() {
+        let mut outdated =
+            idle.filter_map(|member| Some((member, member.why_outdated(&wanted.pod_revision)?)));
+        match outdated.next() {
             Some((member, reason)) => delete(member, &reason, plan),
             None if leads => replace(wanted, seen, plan),
             None => {}
@@ -67,22 +72,12 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     }
 }
 
-/// Nothing of it has run: no node takes the pod, or its image cannot be pulled. What is wrong with
-/// several at once is mended at all of them, without waiting for any.
-fn is_idle(member: &Member) -> bool {
-    let idle = |pod: &PodView| {
-        let no_image = |(reason, _): &(String, String)| reason.contains("Image");
-        pod.unschedulable.is_some() || pod.waiting.as_ref().is_some_and(no_image)
-    };
-    member.agent.status().is_none() && member.pod.as_ref().is_some_and(idle)
-}
-
 /// A pod on a dead node, unless it is the proof by which another is about to be promoted.
 fn may_go(seen: &Observation, member: &Member) -> bool {
     let is_proof = seen.primary().is_none()
         && seen.remembered.leaderless_ms < ALL_HEARD
         && claims(seen).iter().any(|claim| claim.uid == member.uid());
-    member.is_on_dead_node() && !is_proof && !would_lose_volume(member)
+    member.is_on_dead_node() && !is_proof && !member.would_lose_volume()
 }
 
 /// All pods are on their way out, so that nobody can take over: the primary's volume keeps the data.
@@ -92,7 +87,7 @@ fn leave(seen: &Observation, plan: &mut Plan) {
     if let Some(primary) = primary
         && seen.members.iter().all(Member::is_leaving)
     {
-        plan.push(Step::Leave(target(primary)), "all pods end");
+        plan.push(Step::Leave(primary.target()), "all pods end");
     }
 }
 
@@ -108,7 +103,7 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
             Some(member)
                 if !wanted.keeps(member.ordinal)
                     && (surge::temporary(wanted, seen) != Some(member.ordinal)
-                        || goes_with_its_claim(member)) =>
+                        || member.goes_with_its_claim()) =>
             {
                 plan.refused = Some(format!("{name} is one too many, and about to go"));
             }
@@ -141,9 +136,13 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
     let in_roll = surge::is_spare(wanted, primary);
     match successor(wanted, seen, primary) {
         // The temporary pod leads until one of the wanted revision can.
-        Some(next) if !leaves && in_roll && is_outdated(wanted, next).is_some() => false,
+        Some(next) if !leaves && in_roll && next.why_outdated(&wanted.pod_revision).is_some() => {
+            false
+        }
         Some(next) => {
-            let outdated = is_outdated(wanted, primary).filter(|_| !leaves && in_roll);
+            let outdated = primary
+                .why_outdated(&wanted.pod_revision)
+                .filter(|_| !leaves && in_roll);
             match outdated {
                 // The spec changed since somebody approved.
                 Some(words) if !is_approved(wanted, seen, primary, &words, plan) => true,
@@ -191,7 +190,7 @@ pub(super) fn successor<'a>(
 /// The temporary pod has the highest ordinal.
 fn first<'a>(wanted: &Wanted, able: impl Iterator<Item = &'a Member>) -> Option<&'a Member> {
     able.min_by_key(|member| {
-        let outdated = is_outdated(wanted, member).is_some();
+        let outdated = member.why_outdated(&wanted.pod_revision).is_some();
         (!member.can_write(), outdated, member.ordinal)
     })
 }
@@ -209,19 +208,11 @@ fn able<'a>(
             && !member.is_leaving()
             && member.is_in_sync(primary)
             // Who waits for its end cannot wait for that.
-            && ((member.is_saved() && !goes_with_its_claim(member)) || primary.is_leaving())
+            && ((member.is_saved() && !member.goes_with_its_claim()) || primary.is_leaving())
             && (member.can_write() || !primary.can_write() || primary.is_leaving())
             && lists::is_latest(seen, member)
             && !wanted.fenced.iter().any(|name| name == member.name())
     })
-}
-
-/// What it has goes with its pod as long as its claim says so.
-fn goes_with_its_claim(member: &Member) -> bool {
-    member
-        .claim
-        .as_ref()
-        .is_some_and(|claim| claim.goes_with_pod)
 }
 
 pub(super) fn begin(
@@ -243,8 +234,8 @@ pub(super) fn begin(
     let uid = next.uid().to_owned();
     record::note_before(wanted, next, reign, plan);
     let step = Step::HandOver {
-        from: target(primary),
-        to: target(next),
+        from: primary.target(),
+        to: next.target(),
         ip: ip.to_owned(),
         reign,
         claims: claims::with(seen, Claim { reign, uid }),
@@ -253,20 +244,10 @@ pub(super) fn begin(
     true
 }
 
-fn is_finished(member: &Member) -> bool {
-    let finished = |pod: &PodView| pod.finished && !pod.deleting;
-    member.pod.as_ref().is_some_and(finished) && !would_lose_volume(member)
-}
-
 pub(super) fn delete(member: &Member, reason: &str, plan: &mut Plan) {
     let Some(pod) = &member.pod else { return };
-    if pod.deleting || would_lose_volume(member) {
+    if pod.deleting || member.would_lose_volume() {
         return;
     }
-    plan.push(Step::DeletePod(target(member)), reason);
-}
-
-/// A claim that is being deleted lives as long as its pod: the data would go with it.
-pub(super) fn would_lose_volume(member: &Member) -> bool {
-    member.claim.as_ref().is_some_and(|claim| claim.deleting)
+    plan.push(Step::DeletePod(member.target()), reason);
 }

@@ -2,8 +2,9 @@
 
 use super::copies::Copy;
 use super::plan::Choice;
-use super::{Member, Observation, Plan, Wanted};
+use super::{Observation, Plan, Wanted};
 use crate::digest::short_hex;
+use crate::shard::Member;
 
 /// Copies of which a person may choose one, and why.
 pub(super) struct Question<'a> {

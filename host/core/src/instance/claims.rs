@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Member, Observation, PodView};
+use super::Observation;
 use crate::agent::Role;
+use crate::shard::{Member, PodView};
 
 /// Who has a reign whose primary is known to be out of it.
 const NOBODY: &str = "nobody";

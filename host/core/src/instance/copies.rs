@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::Member;
 use crate::agent::{AgentStatus, Memory, Position};
+use crate::shard::Member;
 
 /// A copy that could be promoted.
 pub(super) struct Copy<'a> {

@@ -4,11 +4,10 @@ use super::choice::{self, Question};
 use super::claims::{Claim, last_claim, unproven};
 use super::copies::{Copy, Judgement, judge};
 use super::given_up::given_up;
-use super::pushes::{self, target};
-use super::{
-    AgentView, Member, Observation, Permit, Plan, Step, Wanted, claims, lists, record, word,
-};
+use super::pushes;
+use super::{Observation, Permit, Plan, Step, Wanted, claims, lists, record, word};
 use crate::agent::{Mark, Role, ServerState};
+use crate::shard::{AgentView, Member};
 use crate::term;
 
 /// Positions that were asked for longer ago say nothing: whoever asked was stopped meanwhile, and others
@@ -153,7 +152,7 @@ fn start_fenced(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     for member in &seen.members {
         if is_down(member) && !asked_down(wanted, member) && !member.is_leaving() {
             let words = "there is no primary, and its copy may be the best";
-            plan.push(Step::Start(target(member)), words);
+            plan.push(Step::Start(member.target()), words);
         }
     }
 }
@@ -180,7 +179,7 @@ fn wait_for_fence(seen: &Observation, unproven: &[Claim], plan: &mut Plan) -> Re
             seen.remembered.permit != Some(Permit::Never) || (own && status.role != Role::Primary);
         if status.memory.forsworn < last && counts {
             let step = Step::Forswear {
-                pod: target(member),
+                pod: member.target(),
                 reign: last,
             };
             plan.push(step, "the primary is not heard");
@@ -504,7 +503,7 @@ fn last_reign(seen: &Observation) -> Option<u64> {
 pub(super) fn promotion(seen: &Observation, member: &Member, reign: u64) -> Step {
     let uid = member.uid().to_owned();
     Step::Promote {
-        pod: target(member),
+        pod: member.target(),
         reign,
         claims: claims::with(seen, Claim { reign, uid }),
     }
@@ -538,7 +537,7 @@ fn promote(wanted: &Wanted, seen: &Observation, chosen: &Member, plan: &mut Plan
     });
     for member in others {
         let step = Step::Follow {
-            pod: target(member),
+            pod: member.target(),
             reign,
             primary_uid: chosen.uid().to_owned(),
             ip: ip.to_owned(),

@@ -1,7 +1,8 @@
 //! Where clients are led.
 
-use super::{AgentView, Member, Observation, Plan, Step};
+use super::{Observation, Plan, Step};
 use crate::agent::{AgentStatus, ServerState};
+use crate::shard::{AgentView, Member};
 
 pub(super) fn plan(seen: &Observation, plan: &mut Plan) {
     if let Some(ip) = wanted(seen)

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Member;
 use crate::agent::Mark;
+use crate::shard::Member;
 
 /// A pod led an earlier epoch, did not hand over, and is to follow now: what its copy has and today's
 /// data has not is overwritten.

@@ -2,8 +2,8 @@
 //! has everything, the old primary follows, and only then the new one is promoted. Whatever ends it in the middle leaves no
 //! primary for a moment, and never two.
 
-use super::Target;
 use crate::agent::Position;
+use crate::shard::Target;
 
 /// Nodes take about as long to follow a Service (measured, decision 009).
 pub const HEAD_START_MS: u64 = 100;

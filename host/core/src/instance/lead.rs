@@ -2,9 +2,9 @@
 
 use super::elect::{lineage_of, next_reign, promotion};
 use super::given_up::given_up;
-use super::pushes::target;
-use super::{Claim, Member, Observation, Plan, Step, Wanted, claims};
+use super::{Claim, Observation, Plan, Step, Wanted, claims};
 use crate::agent::{Role, ServerState};
+use crate::shard::Member;
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut Plan) {
     let asked_down = |member: &Member| wanted.fenced.iter().any(|name| name == member.name());
@@ -34,7 +34,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
         if matches!(status.server, ServerState::Fenced) || needs_word(status.role, member, primary)
         {
             let step = Step::Follow {
-                pod: target(member),
+                pod: member.target(),
                 reign,
                 primary_uid: primary.uid().to_owned(),
                 ip: ip.to_owned(),
@@ -87,7 +87,7 @@ pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) 
 /// For the reign that it has now: should it be promoted before the order arrives, it goes on.
 fn fence(member: &Member) -> Step {
     Step::Fence {
-        pod: target(member),
+        pod: member.target(),
         reign: member.reign(),
     }
 }
@@ -147,7 +147,7 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
         let named = |member: &&Member| member.uid() == claim.uid;
         if let Some(member) = seen.members.iter().find(named) {
             let step = Step::Forswear {
-                pod: target(member),
+                pod: member.target(),
                 reign: claim.reign,
             };
             plan.push(step, "it was to take over and did not");

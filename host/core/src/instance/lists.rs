@@ -7,8 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::pushes::members;
-use super::{Member, Observation, Permit, Wanted, claims, record};
+use super::{Observation, Permit, Wanted, claims, record};
 use crate::agent::Members;
+use crate::shard::Member;
 
 /// More than these are not written: the primary has been away for so many changes of lists with it, and
 /// nobody is told another before it is back or is known to have stopped.

@@ -34,16 +34,11 @@ pub use given_up::GivenUp;
 pub use intake::Intake;
 pub use leader::Leader;
 pub use lists::{MemberList, drop_any};
-pub use observation::{
-    AgentView, Asked, ClaimView, Member, NodeState, Observation, Permit, PodView, Remembered,
-    RevisionView, Wanted, WantedStorage, primary, shown_role,
-};
-pub use plan::{Choice, Plan, PlannedStep, Stall, Step, Target};
+pub use observation::{Asked, Observation, Permit, Remembered, Wanted, WantedStorage};
+pub use plan::{Choice, Plan, PlannedStep, Step};
 pub use pushes::{members, told};
-pub use record::{Lineage, Record, needed};
-pub use rollback::{is_of, is_proven, why_failed};
+pub use record::needed;
+pub use rollback::{is_proven, why_failed};
 pub use surge::{claim_goes, temporary};
-pub use verdict::{Cause, Lagging, ShortOfSpace, Stranded, Verdict, verdict};
-pub use view::{
-    Change, ChangeKind, FenceView, Fresh, InstanceView, LinkView, PodState, Waits, pod_states,
-};
+pub use verdict::{Verdict, verdict};
+pub use view::{Change, ChangeKind, InstanceView, Waits};

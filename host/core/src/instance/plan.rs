@@ -1,16 +1,6 @@
+use super::{Claim, GivenUp, MemberList};
+use crate::shard::{Record, Stall, Target};
 use serde::{Deserialize, Serialize};
-
-use super::{Claim, GivenUp, MemberList, Record};
-
-/// A data pod that a step is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Target {
-    /// Its name.
-    pub name: String,
-    /// Its uid, as a precondition.
-    pub uid: String,
-}
 
 /// One thing to do. Steps are idempotent; carrying one out twice is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,16 +167,6 @@ pub struct PlannedStep {
     pub step: Step,
     /// Why, for logs and Events.
     pub reason: String,
-}
-
-/// A step that waits for longer than it should. It is taken once what it waits for comes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Stall {
-    /// The step and what it waits for, for people.
-    pub step: String,
-    /// Since when, in milliseconds since 1970.
-    pub since_ms: u64,
 }
 
 /// A copy of the data that a person may choose, where nothing recorded says which is right.

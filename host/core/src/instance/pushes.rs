@@ -1,17 +1,9 @@
 //! What agents are to hold.
 
-use super::plan::Target;
 use super::word::FOR_A_PERSON;
-use super::{Member, MemberList, Observation, Plan, Step, Wanted, lists, record, surge};
+use super::{MemberList, Observation, Plan, Step, Wanted, lists, record, surge};
 use crate::agent::{Members, Peer, ServerState};
-
-/// A step's target.
-pub(super) fn target(member: &Member) -> Target {
-    Target {
-        name: member.name().to_owned(),
-        uid: member.uid().to_owned(),
-    }
-}
+use crate::shard::Member;
 
 /// Who the data pods are: those that the spec wants and that have a pod, and a temporary one. Where there
 /// is a primary other pods beyond leave, and what they say counts no more.
@@ -85,12 +77,12 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         let waits = status.members.pods.len() <= 1 && record::holds_back(wanted, seen);
         if answers && !waits && acl != 0 && (status.acl.revision != acl || !status.acl.confirmed) {
             let reason = format!("revision {acl} is wanted");
-            plan.push(Step::PushAcl(target(member)), reason);
+            plan.push(Step::PushAcl(member.target()), reason);
         }
         let config = seen.config.revision;
         if !wanted.paused && config != 0 && status.config.revision != config {
             let reason = format!("revision {config} is wanted");
-            plan.push(Step::PushConfig(target(member)), reason);
+            plan.push(Step::PushConfig(member.target()), reason);
         }
         let Some(peers) = &peers else { continue };
         let counts = peers.pods.iter().any(|peer| peer.pod_uid == member.uid());
@@ -102,7 +94,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
             && held.pods == peers.pods;
         if counts && !is_told {
             let reason = format!("there are {} data pods", peers.pods.len());
-            plan.push(Step::PushMembers(target(member)), reason);
+            plan.push(Step::PushMembers(member.target()), reason);
         }
     }
 }

@@ -1,11 +1,9 @@
 //! A roll: outdated pods are replaced one at a time, replicas first, the primary by a handover.
 
-use super::change::{begin, delete, successor, would_lose_volume};
-use super::plan::Stall;
-use super::verdict::why_not_in_sync;
-use super::{AgentView, Member, Observation, Plan, Wanted, surge};
-use crate::agent::Role;
+use super::change::{begin, delete, successor};
+use super::{Observation, Plan, Wanted, surge};
 use crate::digest::short_hex;
+use crate::shard::{Member, Stall, why_not_in_sync};
 
 /// Replaces the next outdated pod, if all others are as they should be.
 pub(super) fn replace(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
@@ -15,8 +13,8 @@ pub(super) fn replace(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         .members
         .iter()
         .filter(|member| takes_part(member.ordinal))
-        .filter(|member| !would_lose_volume(member))
-        .filter_map(|member| Some((member, is_outdated(wanted, member)?)))
+        .filter(|member| !member.would_lose_volume())
+        .filter_map(|member| Some((member, member.why_outdated(&wanted.pod_revision)?)))
         .collect();
     let primary = seen.primary();
     let is_primary =
@@ -103,7 +101,7 @@ fn waits_for(wanted: &Wanted, seen: &Observation, besides: &Member) -> Option<Ot
     let Some(primary) = seen.primary() else {
         let alone = wanted.replicas <= 1 && seen.members.len() <= 1;
         let what = match alone {
-            true if may_serve(besides) => "its server is heard",
+            true if besides.may_serve() => "its server is heard",
             true => return None,
             false => "there is a primary",
         };
@@ -123,7 +121,7 @@ fn waits_for(wanted: &Wanted, seen: &Observation, besides: &Member) -> Option<Ot
             .any(|m| m.ordinal == member.ordinal)
     };
     let fine = |member: &Member| {
-        let in_roll = !is_spare(member) || is_outdated(wanted, member).is_none();
+        let in_roll = !is_spare(member) || member.why_outdated(&wanted.pod_revision).is_none();
         taken(member) || (in_roll && !member.is_away(primary))
     };
     let mut company = seen
@@ -224,31 +222,4 @@ fn away<'a>(wanted: &Wanted, seen: &'a Observation, primary: &Member) -> Option<
         .iter()
         .filter(|member| wanted.keeps(member.ordinal));
     stay.find(|member| member.is_away(primary))
-}
-
-/// True if its server may serve although nobody hears it: what is unknown is not acted upon.
-pub(super) fn may_serve(member: &Member) -> bool {
-    let Some(pod) = &member.pod else {
-        return false;
-    };
-    let could = pod.waiting.is_none() && !pod.terminated && !pod.finished;
-    match &member.agent {
-        AgentView::Connected(status) => status.role == Role::Unknown && member.is_running(),
-        AgentView::Unreachable(_) => could,
-        AgentView::Absent => could && pod.ip.is_some(),
-    }
-}
-
-/// Why a pod is to be made anew.
-pub(super) fn is_outdated(wanted: &Wanted, member: &Member) -> Option<String> {
-    let pod = member.pod.as_ref().filter(|pod| !pod.deleting)?;
-    if pod.revision.as_deref() != Some(wanted.pod_revision.as_str()) {
-        return Some("the spec asks for another pod".to_owned());
-    }
-    let pending = match &member.agent {
-        AgentView::Connected(status) => &status.config.pending_restart,
-        AgentView::Absent | AgentView::Unreachable(_) => return None,
-    };
-    (!pending.is_empty())
-        .then(|| format!("the server takes {} only at its start", pending.join(", ")))
 }

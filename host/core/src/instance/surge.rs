@@ -4,10 +4,9 @@
 //! That it is needed is seen, never remembered: it comes while a pod that stays is outdated, and goes
 //! once all that stay are as they should be and one of them leads.
 
-use super::change::would_lose_volume;
-use super::roll::is_outdated;
-use super::{Member, Observation, Wanted};
+use super::{Observation, Wanted};
 use crate::agent::AgentStatus;
+use crate::shard::Member;
 
 impl Wanted {
     /// True if too few copies would be in sync while one pod is replaced.
@@ -27,15 +26,16 @@ pub fn temporary(wanted: &Wanted, seen: &Observation) -> Option<u32> {
         .members
         .iter()
         .filter(|member| wanted.keeps(member.ordinal));
-    let is_due =
-        |member: &Member| is_outdated(wanted, member).is_some() && !would_lose_volume(member);
+    let is_due = |member: &Member| {
+        member.why_outdated(&wanted.pod_revision).is_some() && !member.would_lose_volume()
+    };
     let outdated = stay.clone().any(is_due);
     let away = stay.any(|member| member.is_away(primary));
     let spare = at(seen, wanted.replicas);
     let due = match spare.filter(|member| is_here(member)) {
         // Of an earlier revision it goes as a whole, and another comes: what its server wrote, an
         // earlier version may not read.
-        Some(spare) if is_outdated(wanted, spare).is_some() => {
+        Some(spare) if spare.why_outdated(&wanted.pod_revision).is_some() => {
             away || spare.ordinal == primary.ordinal
         }
         Some(_) => outdated || away,

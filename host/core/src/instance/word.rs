@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::claims::Claim;
-use super::{Member, Observation, Permit, Plan, Wanted};
+use super::{Observation, Permit, Plan, Wanted};
 use crate::digest::short_hex;
+use crate::shard::Member;
 
 /// Nobody is asked to say that a primary is dead before it was missed for so long: most come back.
 pub(super) const FOR_A_PERSON: u64 = 60_000;

@@ -2,10 +2,8 @@
 //! are named by their ID.
 
 use hera_core::agent::{Mark, Members, Memory, Role, ServerState};
-use hera_core::instance::{
-    AgentView, Asked, Cause, Claim, GivenUp, Leader, Member, Permit, PodView, Step, shown_role,
-    unproven, verdict,
-};
+use hera_core::instance::{Asked, Claim, GivenUp, Leader, Permit, Step, unproven, verdict};
+use hera_core::shard::{AgentView, Cause, Member, PodView, shown_role};
 
 use crate::fixtures::{Group, REIGN, address, group, names, plan, promoted, status, uid};
 

@@ -5,9 +5,9 @@ use hera_core::agent::{
     ServerState,
 };
 use hera_core::instance::{
-    AgentView, ClaimView, Leader, Lineage, Member, MemberList, Observation, Permit, Plan, PodView,
-    Record, RevisionView, Step, Wanted, WantedStorage, decide,
+    Leader, MemberList, Observation, Permit, Plan, Step, Wanted, WantedStorage, decide,
 };
+use hera_core::shard::{AgentView, ClaimView, Lineage, Member, PodView, Record, RevisionView};
 
 pub const GIB: u64 = 1 << 30;
 pub const HOUR: u64 = 3_600_000;

@@ -2,7 +2,8 @@
 //! incidents are named by their ID.
 
 use hera_core::agent::{Role, ServerState};
-use hera_core::instance::{AgentView, Claim, Permit, Plan, Step, set_size, unproven};
+use hera_core::instance::{Claim, Permit, Plan, Step, set_size, unproven};
+use hera_core::shard::AgentView;
 
 use crate::fixtures::{Group, REIGN, address, group, names, permit, plan, promoted, status, uid};
 

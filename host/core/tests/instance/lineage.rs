@@ -2,9 +2,8 @@
 //! recorded, and where it is not, a person says (issue 16, items 1 and 2).
 
 use hera_core::agent::{Memory, Position, Role};
-use hera_core::instance::{
-    AgentView, ClaimView, Lineage, Plan, Record, Step, needed, set_size, told,
-};
+use hera_core::instance::{Plan, Step, needed, set_size, told};
+use hera_core::shard::{AgentView, ClaimView, Lineage, Record};
 
 use crate::fixtures::{Group, REIGN, group, names, plan, promoted, recorded, status, uid};
 

@@ -21,7 +21,8 @@ mod world;
 
 use fixtures::{ClaimExt as _, agent, claim, pod, seen, wanted};
 use hera_core::agent::ServerState;
-use hera_core::instance::{AgentView, Cause, Observation, Step, decide, verdict};
+use hera_core::instance::{Observation, Step, decide, verdict};
+use hera_core::shard::{AgentView, Cause};
 
 #[test]
 fn a_settled_instance_asks_for_nothing() {
@@ -41,6 +42,8 @@ fn an_instance_that_hibernates_is_at_rest_once_its_pods_are_gone() {
     assert!(!at_rest(&seen), "its pod ends first");
     seen.members[0].pod = None;
     seen.members[0].agent = AgentView::Absent;
+    assert!(!at_rest(&seen), "clients are still led to it");
+    seen.endpoint = None;
     assert!(at_rest(&seen));
 }
 

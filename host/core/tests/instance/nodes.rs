@@ -1,8 +1,7 @@
 //! Pods on nodes that are lost.
 
-use hera_core::instance::{
-    AgentView, Cause, Claim, NodeState, Permit, Step, Verdict, decide, unproven, verdict,
-};
+use hera_core::instance::{Claim, Permit, Step, Verdict, decide, unproven, verdict};
+use hera_core::shard::{AgentView, Cause, NodeState};
 
 use crate::fixtures::{self, Group, REIGN, group, plan, status, uid};
 

@@ -1,5 +1,6 @@
 use hera_core::agent::{Role, ServerState};
-use hera_core::instance::{AgentView, Observation, PodView, Step, Wanted, decide};
+use hera_core::instance::{Observation, Step, Wanted, decide};
+use hera_core::shard::{AgentView, PodView};
 use proptest::prelude::*;
 
 use crate::fixtures::{self, ClaimExt as _};

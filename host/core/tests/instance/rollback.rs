@@ -1,7 +1,8 @@
 //! Which rolls count as failed, and which revisions as proven.
 
 use hera_core::agent::ServerState;
-use hera_core::instance::{AgentView, NodeState, PodView, is_proven, why_failed};
+use hera_core::instance::{is_proven, why_failed};
+use hera_core::shard::{AgentView, NodeState, PodView};
 
 use crate::fixtures::{Group, HOUR, PROGRESS_DEADLINE, group, status};
 

@@ -1,7 +1,8 @@
 //! Volumes that are full: who leads, and what is said.
 
 use hera_core::agent::{RefusedWrites, Space};
-use hera_core::instance::{Cause, Plan, Step, verdict};
+use hera_core::instance::{Plan, Step, verdict};
+use hera_core::shard::Cause;
 
 use crate::fixtures::{Group, group, names, plan, promoted, status};
 

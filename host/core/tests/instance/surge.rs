@@ -2,9 +2,10 @@
 
 use hera_core::agent::Role;
 use hera_core::instance::{
-    AgentView, Asked, MemberList, Permit, Plan, Step, claim_goes, decide, members, set_size,
-    temporary, verdict,
+    Asked, MemberList, Permit, Plan, Step, claim_goes, decide, members, set_size, temporary,
+    verdict,
 };
+use hera_core::shard::AgentView;
 
 use crate::fixtures::{
     Group, HOUR, PROGRESS_DEADLINE, REIGN, address, claim, group, member, plan, status, uid,

@@ -1,7 +1,7 @@
 //! What people are told of a group who ask the operator.
 
 use hera_core::agent::{FenceState, Position, Role, ServerState};
-use hera_core::instance::{FenceView, Fresh, PodState, pod_states};
+use hera_core::shard::{FenceView, Fresh, PodState, pod_states};
 
 use crate::fixtures::{Group, group, status};
 
@@ -19,7 +19,7 @@ fn fresh(offset: u64, left_ms: Option<u64>) -> Fresh {
 }
 
 fn states(group: &Group, fresh: &[Fresh]) -> Vec<PodState> {
-    pod_states(&group.seen, &group.wanted.fenced, fresh)
+    pod_states(&group.seen.members, &group.wanted.fenced, fresh)
 }
 
 #[test]

@@ -2,9 +2,8 @@
 //! out at once, and nothing is remembered between two passes.
 
 use hera_core::agent::{Link, Members, Role};
-use hera_core::instance::{
-    AgentView, ClaimView, Plan, PodView, Record, Step, claim_goes, decide, set_size, told,
-};
+use hera_core::instance::{Plan, Step, claim_goes, decide, set_size, told};
+use hera_core::shard::{AgentView, ClaimView, PodView, Record};
 
 use crate::fixtures::{Group, address, claim, group, member, pod, status};
 
@@ -93,7 +92,7 @@ impl World {
                 assert!(!self.group.wanted.surge, "nobody leads: {:?}", self.told);
                 continue;
             };
-            let in_sync = |member: &&hera_core::instance::Member| !member.is_away(primary);
+            let in_sync = |member: &&hera_core::shard::Member| !member.is_away(primary);
             let serve = self.group.seen.members.iter().filter(in_sync).count();
             if self.told.len() > 1 {
                 self.fewest_in_sync = self.fewest_in_sync.min(serve);
@@ -138,7 +137,7 @@ impl World {
     /// As the StatefulSet's controller does, and then the garbage collector.
     fn scale(&mut self, size: u32) {
         let wanted = self.group.wanted.clone();
-        let gone = |member: &&hera_core::instance::Member| member.ordinal >= size;
+        let gone = |member: &&hera_core::shard::Member| member.ordinal >= size;
         for member in self.group.seen.members.iter().filter(gone) {
             assert!(
                 member
@@ -263,7 +262,7 @@ impl World {
     }
 }
 
-fn follow(member: &mut hera_core::instance::Member, reign: u64, ip: String) {
+fn follow(member: &mut hera_core::shard::Member, reign: u64, ip: String) {
     let status = status(member);
     // Who had everything goes on with what it misses.
     let up = status

@@ -2,7 +2,7 @@
 
 use rand::Rng as _;
 
-use hera_core::instance::Record;
+use hera_core::shard::Record;
 
 use crate::net::{API, OPERATORS, Weather, set};
 use crate::pod::{Persistence, Pod, Process, Role};

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use hera_core::instance::{
-    Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Record, Step, Target, claim_goes, drop_any,
-    set_size, told,
+    Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, claim_goes, drop_any, set_size, told,
 };
+use hera_core::shard::{Record, Target};
 
 use super::handover::HandOver;
 use super::seen::{at, pod_of};

@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 
 use hera_core::agent::{AgentStatus, Members, Peer, Role, Volume};
-use hera_core::instance::{
-    AgentView, Member, MemberList, Observation, Plan, Step, Target, last_claim,
-};
+use hera_core::instance::{MemberList, Observation, Plan, Step, last_claim};
+use hera_core::shard::{AgentView, Member, Target};
 
 use super::Operator;
 use super::seen::{address, pod_of};

@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 
+use hera_core::instance::Claim;
 use hera_core::instance::handover::{Move, Otherwise, PAUSE_MS, has_everything};
-use hera_core::instance::{Claim, Target};
+use hera_core::shard::Target;
 
 use super::seen::{pod_of, position};
 use super::{Known, Operator, PATIENCE};

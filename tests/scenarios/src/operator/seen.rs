@@ -4,9 +4,8 @@ use hera_core::agent::{
     self, AclState, AgentStatus, ConfigState, Link, Memory, PROTOCOL, Peer, REDIS_PORT,
     RefusedWrites, ServerState, Space, Volume,
 };
-use hera_core::instance::{
-    AgentView, Claim, ClaimView, Member, PodView, Record, Wanted, claims, needed, unproven,
-};
+use hera_core::instance::{Claim, Wanted, claims, needed, unproven};
+use hera_core::shard::{AgentView, ClaimView, Member, PodView, Record};
 
 use std::collections::BTreeSet;
 

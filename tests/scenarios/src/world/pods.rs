@@ -1,6 +1,6 @@
 //! Who makes and ends pods: the StatefulSet's controller, kubelets, and the garbage collector for claims.
 
-use hera_core::instance::Record;
+use hera_core::shard::Record;
 use rand::Rng as _;
 
 use super::{Guarantee, World};

@@ -1,7 +1,8 @@
 //! What people see, line by line.
 
 use hera_core::agent::{Role, ServerExit, ServerState};
-use hera_core::instance::{FenceView, LinkView, PodState, Waits};
+use hera_core::instance::Waits;
+use hera_core::shard::{FenceView, LinkView, PodState};
 use serde_json::json;
 
 use super::super::PodLine;

@@ -1,0 +1,23 @@
+//! What steps of any plan are made of.
+
+use serde::{Deserialize, Serialize};
+
+/// A data pod that a step is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its uid, as a precondition.
+    pub uid: String,
+}
+
+/// A step that waits for longer than it should. It is taken once what it waits for comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stall {
+    /// The step and what it waits for, for people.
+    pub step: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+}
