@@ -12,6 +12,8 @@ pub const MANAGED_BY: &str = "hera-operator";
 
 /// Label of Kubernetes: what kind of thing an object belongs to.
 pub const LABEL_NAME: &str = "app.kubernetes.io/name";
+/// Value of [`LABEL_NAME`] at all that belongs to a `RedisInstance`, whatever its engine.
+pub const NAME_OF_INSTANCE: &str = "redis-instance";
 /// Label of Kubernetes: the name of the resource that an object belongs to.
 pub const LABEL_INSTANCE: &str = "app.kubernetes.io/instance";
 /// Label of Kubernetes: the part that an object plays.

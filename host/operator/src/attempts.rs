@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -15,7 +15,7 @@ const ROW: Duration = Duration::from_secs(120);
 
 /// Attempts at one thing, of each instance.
 #[derive(Default)]
-pub struct Attempts(Mutex<HashMap<InstanceRef, Failures>>);
+pub struct Attempts(Mutex<HashMap<ObjectKey, Failures>>);
 
 struct Failures {
     about: String,
@@ -32,13 +32,13 @@ impl Failures {
 
 impl Attempts {
     /// It was done.
-    pub fn reset(&self, instance: &InstanceRef) {
+    pub fn reset(&self, instance: &ObjectKey) {
         self.lock().remove(instance);
     }
 
     /// It failed; how long to wait: 0.5 s, doubled each time, at most 30 s. `about` says what was tried:
     /// something else begins anew.
-    pub fn failed(&self, instance: &InstanceRef, about: &str) -> Duration {
+    pub fn failed(&self, instance: &ObjectKey, about: &str) -> Duration {
         let now = Instant::now();
         let mut map = self.lock();
         let failures = map.entry(instance.clone()).or_insert(Failures {
@@ -59,18 +59,18 @@ impl Attempts {
     }
 
     /// True if this is not to be tried again yet, however often passes are woken meanwhile.
-    pub fn holds_back(&self, instance: &InstanceRef, about: &str) -> bool {
+    pub fn holds_back(&self, instance: &ObjectKey, about: &str) -> bool {
         let map = self.lock();
         map.get(instance)
             .is_some_and(|failures| failures.about == about && failures.left().is_some())
     }
 
     /// Until what failed last is tried again.
-    pub fn left(&self, instance: &InstanceRef) -> Option<Duration> {
+    pub fn left(&self, instance: &ObjectKey) -> Option<Duration> {
         self.lock().get(instance)?.left()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceRef, Failures>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Failures>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn each_failure_in_a_row_is_waited_for_twice_as_long_and_none_after_success() {
-        let (attempts, shop) = (Attempts::default(), InstanceRef::new("shop"));
+        let (attempts, shop) = (Attempts::default(), ObjectKey::instance("default", "shop"));
         let same = "from a to b";
         assert!(!attempts.holds_back(&shop, same));
         let delays = (0..8).map(|_| attempts.failed(&shop, same).as_millis());

@@ -9,14 +9,14 @@ use hera_core::agent::Question;
 use hera_core::instance::{Intake, Leader, Observation, Remembered};
 use nix::time::{ClockId, clock_gettime};
 
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 use crate::terms::Terms;
 
 /// Memory of all instances.
 pub struct Groups {
     /// Under which terms agents are spoken to.
     pub terms: Terms,
-    leaders: Mutex<HashMap<InstanceRef, Leader>>,
+    leaders: Mutex<HashMap<ObjectKey, Leader>>,
     intake: Mutex<Intake>,
     /// When this process was last seen to run.
     beat: AtomicU64,
@@ -59,12 +59,12 @@ impl Groups {
     }
 
     /// True if this leader confirms the primary that asks.
-    pub fn confirm(&self, instance: &InstanceRef, term: u64, question: &Question) -> bool {
+    pub fn confirm(&self, instance: &ObjectKey, term: u64, question: &Question) -> bool {
         self.with(instance, term, |leader, now| leader.confirm(question, now))
     }
 
     /// The primary is known to go by the last list of data pods alone.
-    pub fn note_change(&self, instance: &InstanceRef, term: u64) {
+    pub fn note_change(&self, instance: &ObjectKey, term: u64) {
         self.with(instance, term, Leader::note_change);
     }
 
@@ -90,7 +90,7 @@ impl Groups {
     /// Notes what was seen, and tells what is remembered: see [`Leader::remember`].
     pub fn remember(
         &self,
-        instance: &InstanceRef,
+        instance: &ObjectKey,
         term: u64,
         seen: &Observation,
         fence_after_ms: u64,
@@ -101,14 +101,14 @@ impl Groups {
     }
 
     /// Drops what is remembered of an instance that is gone.
-    pub fn forget(&self, instance: &InstanceRef) {
+    pub fn forget(&self, instance: &ObjectKey) {
         self.lock().remove(instance);
         self.terms.forget(instance);
     }
 
     fn with<T>(
         &self,
-        instance: &InstanceRef,
+        instance: &ObjectKey,
         term: u64,
         work: impl FnOnce(&mut Leader, u64) -> T,
     ) -> T {
@@ -123,7 +123,7 @@ impl Groups {
         work(leader, now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceRef, Leader>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Leader>> {
         self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -141,8 +141,8 @@ pub fn boot_millis() -> u64 {
 mod tests {
     use super::*;
 
-    fn instance() -> InstanceRef {
-        InstanceRef::new("shop").within("default")
+    fn instance() -> ObjectKey {
+        ObjectKey::instance("default", "shop")
     }
 
     #[test]

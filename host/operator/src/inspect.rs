@@ -12,8 +12,9 @@ use axum::{Json, Router};
 use tokio::net::TcpListener;
 
 use crate::looks::{self, NoView};
+use crate::object::ObjectKey;
 use crate::policies::Journal;
-use crate::shared::{InstanceRef, Shared};
+use crate::shared::Shared;
 
 /// What is served.
 #[derive(Clone)]
@@ -66,7 +67,7 @@ async fn instance(
     let Some(shared) = inspected.shared.get() else {
         return later("it starts");
     };
-    match looks::view(shared, &InstanceRef::new(&name).within(&namespace)).await {
+    match looks::view(shared, &ObjectKey::instance(&namespace, &name)).await {
         Ok(view) => Json(view).into_response(),
         Err(NoView::Standby) => later("it does not lead any more"),
         Err(NoView::Unknown) => (

@@ -17,6 +17,7 @@ mod http;
 mod inspect;
 mod looks;
 mod metrics;
+mod object;
 mod policies;
 mod shared;
 mod terms;

@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use hera_core::agent::Role;
-use hera_core::instance::{
-    Change, Fresh, InstanceView, Member, Observation, Plan, Waits, pod_states,
-};
+use hera_core::instance::{Change, InstanceView, Observation, Plan, Waits};
+use hera_core::shard::{Fresh, Member, pod_states};
 
 use crate::agents::AgentPool;
-use crate::shared::{InstanceRef, Shared};
+use crate::object::ObjectKey;
+use crate::shared::Shared;
 
 /// What passes found last.
 #[derive(Default)]
-pub struct Looks(Mutex<HashMap<InstanceRef, Last>>);
+pub struct Looks(Mutex<HashMap<ObjectKey, Last>>);
 
 #[derive(Clone, Default)]
 struct Last {
@@ -28,7 +28,7 @@ struct Last {
 
 impl Looks {
     /// A pass sees these pods, of which `fenced` are asked to be down, and waits for what `plan` says.
-    pub fn note(&self, instance: &InstanceRef, members: &[Member], fenced: &[String], plan: &Plan) {
+    pub fn note(&self, instance: &ObjectKey, members: &[Member], fenced: &[String], plan: &Plan) {
         self.with(instance, |last| {
             last.members = members.to_vec();
             last.fenced = fenced.to_vec();
@@ -37,7 +37,7 @@ impl Looks {
     }
 
     /// The steps of a plan are taken.
-    pub fn begin(&self, instance: &InstanceRef, plan: &Plan) {
+    pub fn begin(&self, instance: &ObjectKey, plan: &Plan) {
         let say = |planned: &hera_core::instance::PlannedStep| {
             format!("{}: {}", planned.step.name(), planned.reason)
         };
@@ -46,7 +46,7 @@ impl Looks {
     }
 
     /// They are taken, or one was not. `still`: what failed before counts on if nothing else did.
-    pub fn end(&self, instance: &InstanceRef, failed: Option<String>, still: bool) {
+    pub fn end(&self, instance: &ObjectKey, failed: Option<String>, still: bool) {
         self.with(instance, |last| {
             last.under_way.clear();
             last.failed = failed.or(last.failed.take().filter(|_| still));
@@ -54,20 +54,20 @@ impl Looks {
     }
 
     /// The primary moved, or should have.
-    pub fn moved(&self, instance: &InstanceRef, change: Change) {
+    pub fn moved(&self, instance: &ObjectKey, change: Change) {
         self.with(instance, |last| last.change = Some(change));
     }
 
     /// Drops what is known of an instance that is gone.
-    pub fn forget(&self, instance: &InstanceRef) {
+    pub fn forget(&self, instance: &ObjectKey) {
         self.lock().remove(instance);
     }
 
-    fn with(&self, instance: &InstanceRef, change: impl FnOnce(&mut Last)) {
+    fn with(&self, instance: &ObjectKey, change: impl FnOnce(&mut Last)) {
         change(self.lock().entry(instance.clone()).or_default());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceRef, Last>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, Last>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -85,7 +85,7 @@ pub enum NoView {
 ///
 /// # Errors
 /// When this replica does not know.
-pub async fn view(shared: &Shared, instance: &InstanceRef) -> Result<InstanceView, NoView> {
+pub async fn view(shared: &Shared, instance: &ObjectKey) -> Result<InstanceView, NoView> {
     let term = shared.leadership.term().ok_or(NoView::Standby)?;
     let last = shared.looks.lock().get(instance).cloned();
     let last = last.filter(|last| !last.members.is_empty());
@@ -108,7 +108,7 @@ pub async fn view(shared: &Shared, instance: &InstanceRef) -> Result<InstanceVie
         under_way: last.under_way,
         failed: last.failed,
         last_change: last.change,
-        pods: pod_states(&seen, &last.fenced, &fresh),
+        pods: pod_states(&seen.members, &last.fenced, &fresh),
     })
 }
 
@@ -136,13 +136,14 @@ async fn ask(agents: &AgentPool, member: &Member) -> Fresh {
 
 #[cfg(test)]
 mod tests {
-    use hera_core::instance::{Step, Target};
+    use hera_core::instance::Step;
+    use hera_core::shard::Target;
 
     use super::*;
 
     #[test]
     fn what_failed_is_told_until_something_succeeds() {
-        let (looks, cart) = (Looks::default(), InstanceRef::new("cart").within("shop"));
+        let (looks, cart) = (Looks::default(), ObjectKey::instance("shop", "cart"));
         let last = || looks.lock().get(&cart).cloned().unwrap();
         let mut plan = Plan::default();
         plan.steps.push(hera_core::instance::PlannedStep {

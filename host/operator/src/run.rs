@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
+use hera_api::RedisInstance;
 use hera_kube::lease::{Elector, LeaseName};
 use hera_kube::{Applier, Events, StatusWriter};
 use k8s_openapi::api::core::v1::Pod;
@@ -18,7 +19,7 @@ use crate::agents::AgentPool;
 use crate::args::Args;
 use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
-use crate::controllers::redis_instance;
+use crate::controllers::{driver, redis_instance};
 use crate::groups::Groups;
 use crate::inspect::Inspected;
 use crate::looks::Looks;
@@ -123,7 +124,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         attempts: Attempts::default(),
         handovers: Attempts::default(),
         reigns: Attempts::default(),
-        passes: redis_instance::turns(),
+        passes: driver::turns(),
         farewells: redis_instance::Farewells::default(),
     });
 
@@ -141,7 +142,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         tokio::spawn(async move { shared.groups.keep_time().await })
     };
     info!(%identity, namespace = args.namespace, "operator starts");
-    redis_instance::run(shared, &args.watch_namespaces, woken, &stop)
+    driver::run::<RedisInstance>(shared, &args.watch_namespaces, woken, &stop)
         .for_each(|()| std::future::ready(()))
         .await;
 

@@ -8,7 +8,6 @@ use hera_core::acl::Categories;
 use hera_kube::{Applier, Events, Leadership, StatusWriter};
 use hera_policy::FairQueue;
 use kube::Client;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::agents::AgentPool;
@@ -18,13 +17,9 @@ use crate::controllers::redis_instance::Farewells;
 use crate::groups::Groups;
 use crate::looks::Looks;
 use crate::metrics::Metrics;
+use crate::object::ObjectKey;
 use crate::policies::Policies;
 use crate::watches::ReferenceWatches;
-
-/// An instance as it is watched: one that cannot be decoded does not stop the others (P43).
-pub type Guarded = DeserializeGuard<RedisInstance>;
-/// Names an instance.
-pub type InstanceRef = ObjectRef<Guarded>;
 
 /// What every reconcile shares.
 pub struct Shared {
@@ -72,8 +67,8 @@ pub struct Shared {
 
 impl Shared {
     /// Drops what is remembered of an instance that is gone.
-    pub fn forget(&self, instance: &InstanceRef) {
-        let namespace = instance.namespace.as_deref().unwrap_or_default();
+    pub fn forget(&self, instance: &ObjectKey) {
+        let namespace = instance.namespace.as_str();
         self.applier.forget(namespace, &instance.name);
         self.status
             .forget(&ObjectRef::new(&instance.name).within(namespace));

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use hera_core::term;
 
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 /// Between two steps of a floor: an agent that tells a higher term each time costs no more writes.
 const STEP_EVERY: Duration = Duration::from_secs(5);
 
 /// What is known of each instance.
 #[derive(Debug, Default)]
-pub struct Terms(Mutex<HashMap<InstanceRef, Known>>);
+pub struct Terms(Mutex<HashMap<ObjectKey, Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -28,7 +28,7 @@ struct Known {
 
 impl Terms {
     /// The term for an order to an agent of this instance, of a leader whose Lease has the term `lease`.
-    pub fn speak(&self, instance: &InstanceRef, lease: u64) -> u64 {
+    pub fn speak(&self, instance: &ObjectKey, lease: u64) -> u64 {
         self.with(instance, |known| {
             known.spoke = Some(lease);
             known.floor.saturating_add(lease)
@@ -36,18 +36,18 @@ impl Terms {
     }
 
     /// The same term, for who gives no order.
-    pub fn term(&self, instance: &InstanceRef, lease: u64) -> u64 {
+    pub fn term(&self, instance: &ObjectKey, lease: u64) -> u64 {
         self.with(instance, |known| known.floor.saturating_add(lease))
     }
 
     /// A floor was read where it is written down, or written there. It never falls.
-    pub fn note_floor(&self, instance: &InstanceRef, floor: u64) {
+    pub fn note_floor(&self, instance: &ObjectKey, floor: u64) {
         self.with(instance, |known| known.floor = known.floor.max(floor));
     }
 
     /// What the floor is to be, as `said` is the highest term that the instance's agents tell. To be
     /// written down before anybody is spoken to under it, so that the next leader goes on above it.
-    pub fn next_floor(&self, instance: &InstanceRef, lease: u64, said: u64, lost: bool) -> u64 {
+    pub fn next_floor(&self, instance: &ObjectKey, lease: u64, said: u64, lost: bool) -> u64 {
         self.with(instance, |known| {
             let has_spoken = known.spoke == Some(lease);
             let next = term::floor(known.floor, lease, said, lost, has_spoken);
@@ -60,31 +60,31 @@ impl Terms {
     }
 
     /// The agent of a pod refused an order, as it knows that term.
-    pub fn note_refusal(&self, instance: &InstanceRef, pod: &str, term: u64) {
+    pub fn note_refusal(&self, instance: &ObjectKey, pod: &str, term: u64) {
         let refused = Some((pod.to_owned(), term));
         self.with(instance, |known| known.refused = refused);
     }
 
     /// A pass begins: whose agent refused an order before is to do it again.
-    pub fn begin(&self, instance: &InstanceRef) {
+    pub fn begin(&self, instance: &ObjectKey) {
         self.with(instance, |known| known.refused = None);
     }
 
     /// Name of the pod whose agent refused an order in this pass, and the term that it tells.
-    pub fn refused(&self, instance: &InstanceRef) -> Option<(String, u64)> {
+    pub fn refused(&self, instance: &ObjectKey) -> Option<(String, u64)> {
         self.with(instance, |known| known.refused.clone())
     }
 
     /// Drops what is known of an instance that is gone.
-    pub fn forget(&self, instance: &InstanceRef) {
+    pub fn forget(&self, instance: &ObjectKey) {
         self.lock().remove(instance);
     }
 
-    fn with<T>(&self, instance: &InstanceRef, work: impl FnOnce(&mut Known) -> T) -> T {
+    fn with<T>(&self, instance: &ObjectKey, work: impl FnOnce(&mut Known) -> T) -> T {
         work(self.lock().entry(instance.clone()).or_default())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceRef, Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,8 +93,8 @@ impl Terms {
 mod tests {
     use super::*;
 
-    fn instance(namespace: &str) -> InstanceRef {
-        InstanceRef::new("cache").within(namespace)
+    fn instance(namespace: &str) -> ObjectKey {
+        ObjectKey::instance(namespace, "cache")
     }
 
     #[test]

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures::stream::{self, Stream, StreamExt as _};
-use hera_api::RedisInstance;
-use hera_api::meta::{LABEL_INSTANCE, LABEL_KEPT_POLICY, LABEL_MANAGED_BY, MANAGED_BY};
+use hera_api::meta::{LABEL_INSTANCE, LABEL_KEPT_POLICY, LABEL_MANAGED_BY, LABEL_NAME, MANAGED_BY};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, PartialObjectMeta};
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
@@ -20,12 +20,13 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
-use crate::shared::{Guarded, InstanceRef};
+use crate::controllers::driver::Controlled;
+use crate::object::{Kind, ObjectKey};
 
 /// News about a child.
 pub struct ChildNews {
-    /// The instance to wake.
-    pub instance: InstanceRef,
+    /// The object to wake.
+    pub object: ObjectKey,
     /// The child's kind and uid, if it is gone.
     pub gone: Option<(String, String)>,
 }
@@ -84,53 +85,56 @@ where
                     return None;
                 }
             };
-            let name = child.labels().get(LABEL_INSTANCE)?.clone();
-            let instance = InstanceRef::new(&name).within(child.namespace().as_deref()?);
+            let kind = Kind::of_label(child.labels().get(LABEL_NAME)?)?;
+            let object = ObjectKey {
+                kind,
+                namespace: child.namespace()?,
+                name: child.labels().get(LABEL_INSTANCE)?.clone(),
+            };
             let gone = child
                 .uid()
                 .filter(|_| gone)
                 .map(|uid| (K::kind(&()).into_owned(), uid));
-            Some(ChildNews { instance, gone })
+            Some(ChildNews { object, gone })
         })
 }
 
 /// Watches Secrets and ConfigMaps, as metadata, in namespaces that hold an instance.
 pub struct ReferenceWatches {
     client: Client,
-    wake: UnboundedSender<InstanceRef>,
+    wake: UnboundedSender<ObjectKey>,
     own_namespace: String,
-    stores: OnceLock<Arc<[Store<Guarded>]>>,
+    stores: Arc<RwLock<Vec<Box<dyn Referring>>>>,
     watched: Mutex<HashMap<String, Vec<JoinHandle<()>>>>,
 }
 
 impl ReferenceWatches {
     /// No watch yet. In `own_namespace` every ConfigMap concerns every instance: the catalog and
     /// the default policies lie there.
-    pub fn new(client: Client, wake: UnboundedSender<InstanceRef>, own_namespace: String) -> Self {
+    pub fn new(client: Client, wake: UnboundedSender<ObjectKey>, own_namespace: String) -> Self {
         Self {
             client,
             wake,
             own_namespace,
-            stores: OnceLock::new(),
+            stores: Arc::default(),
             watched: Mutex::default(),
         }
     }
 
-    /// Knows from now on which instances there are, and watches the operator's own namespace.
-    pub fn watch(&self, stores: Vec<Store<Guarded>>) {
-        let _ = self.stores.set(stores.into());
+    /// Knows these objects too from now on, and watches the operator's own namespace.
+    pub fn watch<K: Controlled>(&self, objects: Store<DeserializeGuard<K>>) {
+        let mut stores = self.stores.write().unwrap_or_else(PoisonError::into_inner);
+        stores.push(Box::new(objects));
+        drop(stores);
         self.ensure(&self.own_namespace);
     }
 
     /// Makes sure that `namespace` is watched, and ends watches where no instance is left.
     pub fn ensure(&self, namespace: &str) {
-        let Some(stores) = self.stores.get() else {
-            return;
-        };
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let used: BTreeSet<String> = instances(stores)
-            .filter_map(|instance| instance.namespace())
-            .collect();
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let used: BTreeSet<String> = stores.iter().flat_map(|store| store.namespaces()).collect();
+        drop(stores);
         watched.retain(|name, tasks| {
             let keep = used.contains(name) || *name == self.own_namespace || name == namespace;
             if !keep {
@@ -142,17 +146,13 @@ impl ReferenceWatches {
             return;
         }
         let tasks = vec![
-            tokio::spawn(self.follow::<Secret>(namespace, stores.clone())),
-            tokio::spawn(self.follow::<ConfigMap>(namespace, stores.clone())),
+            tokio::spawn(self.follow::<Secret>(namespace)),
+            tokio::spawn(self.follow::<ConfigMap>(namespace)),
         ];
         watched.insert(namespace.to_owned(), tasks);
     }
 
-    fn follow<K>(
-        &self,
-        namespace: &str,
-        stores: Arc<[Store<Guarded>]>,
-    ) -> impl Future<Output = ()> + Send + use<K>
+    fn follow<K>(&self, namespace: &str) -> impl Future<Output = ()> + Send + use<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -161,7 +161,7 @@ impl ReferenceWatches {
             + 'static,
     {
         let api: Api<PartialObjectMeta<K>> = Api::namespaced(self.client.clone(), namespace);
-        let wake = self.wake.clone();
+        let (wake, stores) = (self.wake.clone(), self.stores.clone());
         let own = namespace == self.own_namespace;
         let namespace = namespace.to_owned();
         async move {
@@ -173,11 +173,17 @@ impl ReferenceWatches {
                 let Ok(object) = event else { continue };
                 let name = object.name_any();
                 let kept = object.labels().contains_key(LABEL_KEPT_POLICY);
-                for instance in instances(&stores) {
-                    let here = instance.namespace().as_deref() == Some(namespace.as_str());
-                    let concerned = (own && K::kind(&()) == "ConfigMap" && !kept)
-                        || (here && refers_to(&instance, &name));
-                    if concerned && wake.send(InstanceRef::from_obj(&instance)).is_err() {
+                let everybody = own && K::kind(&()) == "ConfigMap" && !kept;
+                let concerned: Vec<ObjectKey> = {
+                    let stores = stores.read().unwrap_or_else(PoisonError::into_inner);
+                    let about = |store: &Box<dyn Referring>| match everybody {
+                        true => store.all(),
+                        false => store.referring(&namespace, &name),
+                    };
+                    stores.iter().flat_map(about).collect()
+                };
+                for object in concerned {
+                    if wake.send(object).is_err() {
                         return;
                     }
                 }
@@ -186,40 +192,47 @@ impl ReferenceWatches {
     }
 }
 
-fn instances(stores: &[Store<Guarded>]) -> impl Iterator<Item = Arc<Guarded>> + use<> {
-    let all: Vec<_> = stores.iter().flat_map(Store::state).collect();
-    all.into_iter()
+/// Objects that may refer to others, of one kind.
+trait Referring: Send + Sync {
+    /// Every object.
+    fn all(&self) -> Vec<ObjectKey>;
+
+    /// Those that the object of this name is a child of, or that name it in their spec.
+    fn referring(&self, namespace: &str, name: &str) -> Vec<ObjectKey>;
+
+    /// Where there are any.
+    fn namespaces(&self) -> Vec<String>;
 }
 
-/// True if the object called `name` is a child of the instance or named in its spec.
-fn refers_to(instance: &Guarded, name: &str) -> bool {
-    if name
-        .strip_prefix(&instance.name_any())
-        .is_some_and(|rest| rest.starts_with('-'))
-    {
-        return true;
+impl<K: Controlled> Referring for Store<DeserializeGuard<K>> {
+    fn all(&self) -> Vec<ObjectKey> {
+        let objects = self.state();
+        objects
+            .iter()
+            .map(|object| ObjectKey::of(&**object))
+            .collect()
     }
-    instance
-        .0
-        .as_ref()
-        .is_ok_and(|object| references(object).any(|named| named == name))
-}
 
-fn references(object: &RedisInstance) -> impl Iterator<Item = &str> {
-    let spec = &object.spec;
-    let app = spec
-        .auth
-        .secret_ref
-        .iter()
-        .map(|secret| secret.name.as_str());
-    let users = spec
-        .users
-        .iter()
-        .map(|user| user.password_secret_ref.name.as_str());
-    let policies = spec.policies.acl.iter().flat_map(|policy| {
-        let shadow = policy.shadow.iter().map(|shadow| &shadow.config_map_ref);
-        policy.config_map_ref.iter().chain(shadow)
-    });
-    app.chain(users)
-        .chain(policies.map(|reference| reference.name.as_str()))
+    fn referring(&self, namespace: &str, name: &str) -> Vec<ObjectKey> {
+        let objects = self.state();
+        let concerned = objects.iter().filter(|object| {
+            let is_child = name
+                .strip_prefix(&object.name_any())
+                .is_some_and(|rest| rest.starts_with('-'));
+            let is_named = || {
+                let read = object.0.as_ref();
+                read.is_ok_and(|object| object.references().contains(&name))
+            };
+            object.namespace().as_deref() == Some(namespace) && (is_child || is_named())
+        });
+        concerned.map(|object| ObjectKey::of(&**object)).collect()
+    }
+
+    fn namespaces(&self) -> Vec<String> {
+        let objects = self.state();
+        objects
+            .iter()
+            .filter_map(|object| object.namespace())
+            .collect()
+    }
 }

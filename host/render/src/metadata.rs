@@ -7,8 +7,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 use crate::Context;
 
-/// `app.kubernetes.io/name` of everything that belongs to a `RedisInstance`, whatever its engine.
-const NAME: &str = "redis-instance";
 /// `app.kubernetes.io/component` of the pods with data.
 const COMPONENT_DATA: &str = "data";
 
@@ -26,7 +24,7 @@ pub fn pod_selector(name: &InstanceName) -> String {
 
 fn selector(name: &InstanceName) -> [(&str, &str); 3] {
     [
-        (meta::LABEL_NAME, NAME),
+        (meta::LABEL_NAME, meta::NAME_OF_INSTANCE),
         (meta::LABEL_INSTANCE, name.as_str()),
         (meta::LABEL_COMPONENT, COMPONENT_DATA),
     ]
@@ -57,7 +55,7 @@ impl<'a> Owner<'a> {
 /// The labels of every object that the operator makes.
 pub fn common_labels(name: &InstanceName) -> BTreeMap<String, String> {
     labels([
-        (meta::LABEL_NAME, NAME),
+        (meta::LABEL_NAME, meta::NAME_OF_INSTANCE),
         (meta::LABEL_INSTANCE, name.as_str()),
         (meta::LABEL_MANAGED_BY, meta::MANAGED_BY),
     ])

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use hera_core::instance::AgentView;
+use hera_core::shard::AgentView;
 use hera_kube::Leadership;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
@@ -18,13 +18,13 @@ pub use client::{AgentClient, AgentError};
 pub use stream::FIRST_ROUND;
 
 use crate::groups::Groups;
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 /// A pod whose agent is to be heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The instance that is woken by news.
-    pub instance: InstanceRef,
+    pub instance: ObjectKey,
     /// The pod's uid.
     pub pod_uid: String,
     /// The pod's address.
@@ -35,7 +35,7 @@ pub struct Target {
 
 /// Listens to agents and keeps the last that each said.
 pub struct AgentPool {
-    wake: UnboundedSender<InstanceRef>,
+    wake: UnboundedSender<ObjectKey>,
     leadership: Leadership,
     groups: Arc<Groups>,
     streams: Mutex<HashMap<String, Stream>>,
@@ -67,7 +67,7 @@ impl Drop for Stream {
 impl AgentPool {
     /// A pool that reports news to `wake`.
     pub fn new(
-        wake: UnboundedSender<InstanceRef>,
+        wake: UnboundedSender<ObjectKey>,
         leadership: Leadership,
         groups: Arc<Groups>,
     ) -> Self {
@@ -97,7 +97,7 @@ impl AgentPool {
 
     /// True while this process has only just begun to listen to an instance's agents, and has not heard
     /// all of them: what is not heard is no news then.
-    pub fn is_new_to(&self, instance: &InstanceRef) -> bool {
+    pub fn is_new_to(&self, instance: &ObjectKey) -> bool {
         let streams = self.lock();
         let of_instance = || streams.values().filter(|s| s.target.instance == *instance);
         of_instance().any(|s| matches!(s.view(), AgentView::Absent))
@@ -110,7 +110,7 @@ impl AgentPool {
     }
 
     /// Those of an instance's agents that wait for another pod to take over before theirs ends.
-    pub fn leaving(&self, instance: &InstanceRef) -> Vec<AgentClient> {
+    pub fn leaving(&self, instance: &ObjectKey) -> Vec<AgentClient> {
         let streams = self.lock();
         let of_instance = streams.values().filter(|s| s.target.instance == *instance);
         let waiting = of_instance.filter(|s| {
@@ -154,7 +154,7 @@ impl AgentPool {
 
     /// Stops listening to every pod of an instance but those of `pod_uids`, and primaries that are
     /// heard although their pod object is gone: it proves nothing.
-    pub fn keep_only(&self, instance: &InstanceRef, pod_uids: &[&str]) {
+    pub fn keep_only(&self, instance: &ObjectKey, pod_uids: &[&str]) {
         self.lock().retain(|uid, stream| {
             stream.target.instance != *instance
                 || pod_uids.contains(&uid.as_str())
@@ -175,7 +175,7 @@ impl AgentPool {
     }
 
     /// Agents of an instance that are heard and whose pod is none of `pod_uids`.
-    pub fn heard_beside(&self, instance: &InstanceRef, pod_uids: &[&str]) -> Vec<Target> {
+    pub fn heard_beside(&self, instance: &ObjectKey, pod_uids: &[&str]) -> Vec<Target> {
         let streams = self.lock();
         let beside = streams.iter().filter(|(uid, stream)| {
             stream.target.instance == *instance

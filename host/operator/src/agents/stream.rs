@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use hera_core::agent::{Confirmation, Members, News, Question, Request, Role};
-use hera_core::instance::AgentView;
+use hera_core::shard::AgentView;
 use hera_kube::Leadership;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, warn};
 
 use super::AgentClient;
 use crate::groups::Groups;
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 /// Wait before the next attempt: short at first, as a pod that starts is worth it.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -31,9 +31,9 @@ const LINE_BYTES: usize = 256 * 1024;
 /// Listens to one agent.
 pub struct Listener {
     pub client: AgentClient,
-    pub instance: InstanceRef,
+    pub instance: ObjectKey,
     pub view: Arc<Mutex<AgentView>>,
-    pub wake: UnboundedSender<InstanceRef>,
+    pub wake: UnboundedSender<ObjectKey>,
     pub leadership: Leadership,
     pub groups: Arc<Groups>,
     /// The pod object is gone.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::memory::{Again, Last, Memory};
 use super::{Lane, Policies};
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 /// The least time between two times that the same is asked because the answer wants it: an answer
 /// that holds for a moment only is no load.
@@ -56,7 +56,7 @@ impl Policies {
 
     async fn ask_again_at<D: Decision>(&self, lane: &Lane<D>, now: u64) {
         futures::stream::iter(lane.due(now))
-            .for_each_concurrent(AT_ONCE, |instance: InstanceRef| async move {
+            .for_each_concurrent(AT_ONCE, |instance: ObjectKey| async move {
                 if lane.ask_again(&instance, now).await {
                     // Nobody listens only while the operator ends.
                     let _ = self.common.wake.send(instance);
@@ -75,7 +75,7 @@ impl<D: Decision> Lane<D> {
     }
 
     /// The objects whose answers hold no longer.
-    fn due(&self, now_unix_ms: u64) -> Vec<InstanceRef> {
+    fn due(&self, now_unix_ms: u64) -> Vec<ObjectKey> {
         let objects = self.lock();
         let due = objects.iter().filter(|(_, memory)| {
             memory
@@ -86,7 +86,7 @@ impl<D: Decision> Lane<D> {
     }
 
     /// Puts the last question about an object once more; true if something else comes of it.
-    async fn ask_again(&self, instance: &InstanceRef, now_unix_ms: u64) -> bool {
+    async fn ask_again(&self, instance: &ObjectKey, now_unix_ms: u64) -> bool {
         let last = self.lock().get(instance).and_then(|memory| {
             let last = memory.last.as_ref()?;
             Some((last.key.clone(), last.asked.clone(), last.again.clone()?))

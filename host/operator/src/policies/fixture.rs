@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::{Common, Lane, Made, Policies, Problem, Question};
 use crate::metrics::Metrics;
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 #[path = "../../../policy/guests.rs"]
 mod guests;
@@ -71,7 +71,7 @@ pub async fn lane(maps: Maps) -> (Arc<Common>, Lane<Acl>) {
 }
 
 /// The same as a whole, and what is woken.
-pub async fn policies(maps: Maps, wake: UnboundedSender<InstanceRef>) -> Policies {
+pub async fn policies(maps: Maps, wake: UnboundedSender<ObjectKey>) -> Policies {
     let common = Arc::new(Common {
         client: client(maps),
         namespace: "hera-system".to_owned(),
@@ -152,8 +152,8 @@ impl Asked {
 }
 
 /// An object of a test.
-pub fn instance(object: usize) -> InstanceRef {
-    InstanceRef::new(&format!("cache-{object}")).within("shop")
+pub fn instance(object: usize) -> ObjectKey {
+    ObjectKey::instance("shop", &format!("cache-{object}"))
 }
 
 pub fn is_loading(problem: &Problem) -> bool {

@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::source::{Found, KEY, Module};
 use super::{Common, Problem};
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 /// Named after the digest, so that a module is kept once.
 pub fn name_of(decision: &str, digest: &str) -> String {
@@ -76,7 +76,7 @@ impl Common {
     /// Inner: it is not there, or does not take these settings.
     pub async fn restore<D: Decision>(
         &self,
-        instance: &InstanceRef,
+        instance: &ObjectKey,
         digest: &str,
         settings: String,
         source: String,

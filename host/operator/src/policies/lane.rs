@@ -14,7 +14,7 @@ use super::kept::name_of;
 use super::memory::{Again, Asked, Conduct, Last, Memory};
 use super::source::text;
 use super::{Choice, Common, Compared, Made, Problem, problem_of};
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 /// Where the built-in comes from, as a status says it.
 const BUILTIN: &str = "builtin";
@@ -25,13 +25,13 @@ pub(super) const RETRY_MS: u64 = 5_000;
 pub struct Lane<D: Decision> {
     common: Arc<Common>,
     builtin: Choice<D>,
-    objects: Mutex<HashMap<InstanceRef, Memory<D>>>,
+    objects: Mutex<HashMap<ObjectKey, Memory<D>>>,
 }
 
 /// What is asked, and for whom.
 pub struct Question<'a, D: Decision> {
     /// The object.
-    pub instance: &'a InstanceRef,
+    pub instance: &'a ObjectKey,
     /// The policy that its spec asks for.
     pub source: Option<&'a PolicySource>,
     /// What its status says about this decision: what was in use before a restart.
@@ -79,7 +79,7 @@ impl<D: Decision> Lane<D> {
     }
 
     /// Drops what is remembered of an instance that is gone.
-    pub fn forget(&self, instance: &InstanceRef) {
+    pub fn forget(&self, instance: &ObjectKey) {
         self.lock().remove(instance);
     }
 
@@ -171,7 +171,7 @@ impl<D: Decision> Lane<D> {
     }
 
     /// A policy gave a good answer: it is the one to fall back to, also after a restart.
-    async fn proved(&self, instance: &InstanceRef, choice: &Choice<D>) {
+    async fn proved(&self, instance: &ObjectKey, choice: &Choice<D>) {
         let digest = choice.policy.digest();
         let known = self.with(instance, |memory| {
             let last = memory.last_good.replace(choice.clone());
@@ -286,7 +286,7 @@ impl<D: Decision> Lane<D> {
 
     pub(super) async fn ask(
         &self,
-        instance: &InstanceRef,
+        instance: &ObjectKey,
         choice: &Choice<D>,
         shadow: Option<Result<Choice<D>, Compared>>,
         context: &Context,
@@ -332,7 +332,7 @@ impl<D: Decision> Lane<D> {
         }
     }
 
-    fn conduct(&self, instance: &InstanceRef, policy_key: &str) -> Conduct {
+    fn conduct(&self, instance: &ObjectKey, policy_key: &str) -> Conduct {
         self.with(instance, |memory| {
             memory.begin_anew(policy_key);
             memory.conduct.clone()
@@ -342,7 +342,7 @@ impl<D: Decision> Lane<D> {
     /// An answer that can be used again. One that cannot is asked for anew, after a while.
     fn known(
         &self,
-        instance: &InstanceRef,
+        instance: &ObjectKey,
         asked_key: &str,
         now_unix_ms: u64,
     ) -> Option<Asked<D::Answer>> {
@@ -355,7 +355,7 @@ impl<D: Decision> Lane<D> {
         })
     }
 
-    fn note(&self, instance: &InstanceRef, conduct: &Conduct, last: Last<D>) {
+    fn note(&self, instance: &ObjectKey, conduct: &Conduct, last: Last<D>) {
         let again = last.again.is_some();
         self.with(instance, |memory| {
             memory.conduct = conduct.clone();
@@ -366,7 +366,7 @@ impl<D: Decision> Lane<D> {
         }
     }
 
-    fn with<T>(&self, instance: &InstanceRef, look: impl FnOnce(&mut Memory<D>) -> T) -> T {
+    fn with<T>(&self, instance: &ObjectKey, look: impl FnOnce(&mut Memory<D>) -> T) -> T {
         look(
             self.lock()
                 .entry(instance.clone())
@@ -378,7 +378,7 @@ impl<D: Decision> Lane<D> {
         )
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<InstanceRef, Memory<D>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Memory<D>>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

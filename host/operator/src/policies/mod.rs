@@ -24,7 +24,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 
 use crate::metrics::Metrics;
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 pub use again::now_unix_ms;
 pub use journal::Journal;
@@ -55,7 +55,7 @@ pub struct Common {
     pub metrics: Arc<Metrics>,
     pub journal: Arc<Journal>,
     /// Wakes an object whose module is there at last.
-    pub wake: UnboundedSender<InstanceRef>,
+    pub wake: UnboundedSender<ObjectKey>,
     /// Namespaces that are looked after; all if empty.
     pub namespaces: Vec<String>,
     /// Names of the ConfigMaps in which modules are kept, as far as this process knows.
@@ -152,7 +152,7 @@ impl Policies {
         metrics: Arc<Metrics>,
         journal: Arc<Journal>,
         namespaces: Vec<String>,
-        wake: UnboundedSender<InstanceRef>,
+        wake: UnboundedSender<ObjectKey>,
     ) -> anyhow::Result<Self> {
         let trial = Trial {
             program: std::env::current_exe()?,
@@ -231,7 +231,7 @@ impl Policies {
     }
 
     /// Drops what is remembered of an instance that is gone.
-    pub fn forget(&self, instance: &InstanceRef) {
+    pub fn forget(&self, instance: &ObjectKey) {
         self.acl.forget(instance);
         self.common.changed.notify_one();
     }

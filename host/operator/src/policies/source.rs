@@ -15,7 +15,7 @@ use kube::api::{Api, ListParams};
 use serde_json::{Map, Value};
 
 use super::{Choice, Common, Problem, VALIDATED};
-use crate::shared::InstanceRef;
+use crate::object::ObjectKey;
 
 /// Key of a module where nothing names one.
 pub const KEY: &str = "policy.wasm";
@@ -42,7 +42,7 @@ impl Common {
     /// [`Problem`].
     pub async fn find<D: Decision>(
         &self,
-        instance: &InstanceRef,
+        instance: &ObjectKey,
         source: Option<&PolicySource>,
     ) -> kube::Result<Option<Found<D>>> {
         let named = source.and_then(|source| Some((source.config_map_ref.as_ref()?, source)));
@@ -61,11 +61,11 @@ impl Common {
     /// As in [`Self::find`].
     pub async fn in_config_map<D: Decision>(
         &self,
-        instance: &InstanceRef,
+        instance: &ObjectKey,
         reference: &ConfigMapKeyRef,
         settings: &Map<String, Value>,
     ) -> kube::Result<Found<D>> {
-        let namespace = instance.namespace.as_deref().unwrap_or_default();
+        let namespace = instance.namespace.as_str();
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let Some(map) = api.get_opt(&reference.name).await? else {
             let message = format!("there is no ConfigMap {}: create it", reference.name);
@@ -96,7 +96,7 @@ impl Common {
     /// The operator's default; none if there is only the built-in.
     async fn default_policy<D: Decision>(
         &self,
-        instance: &InstanceRef,
+        instance: &ObjectKey,
     ) -> kube::Result<Option<Found<D>>> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let params = ListParams::default().labels(&format!("{LABEL_DEFAULT_POLICY}={}", D::NAME));
@@ -137,7 +137,7 @@ impl Common {
     /// Why it cannot be used, or not yet.
     pub async fn load<D: Decision>(
         &self,
-        instance: &InstanceRef,
+        instance: &ObjectKey,
         module: Module<'_>,
         settings: String,
         source: String,

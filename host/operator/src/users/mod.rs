@@ -19,8 +19,9 @@ use hera_render::user_requests;
 
 pub use passwords::{Passwords, app_credentials, system_passwords};
 
+use crate::object::ObjectKey;
 use crate::policies::{Made, Question, now_unix_ms};
-use crate::shared::{InstanceRef, Shared};
+use crate::shared::Shared;
 
 const OPERATOR_RULES: &[&str] = &["~*", "&*", "+@all"];
 /// What a replica says to its primary, and no more (redis-facts §2.1).
@@ -53,7 +54,7 @@ pub struct Subject<'a> {
     /// Its spec.
     pub validated: &'a Validated,
     /// Its name and namespace.
-    pub instance: &'a InstanceRef,
+    pub instance: &'a ObjectKey,
     /// Its uid.
     pub uid: &'a str,
     /// What its status says about the policy.
@@ -248,7 +249,7 @@ fn context(subject: &Subject<'_>, server: &ServerFacts) -> Context {
         now_unix_ms: now_unix_ms(),
         seed: seed(subject.uid, Acl::NAME),
         name: subject.validated.name.to_string(),
-        namespace: subject.instance.namespace.clone().unwrap_or_default(),
+        namespace: subject.instance.namespace.clone(),
         engine: server.engine.clone(),
         version: server.version.clone(),
         settings: String::new(),

@@ -147,6 +147,7 @@ async fn what_was_left_while_no_operator_led_is_seen_to_by_the_next() {
                 "namespace": SHOP, "name": "data-cache-0", "annotations": {OWNER: "of-old"},
                 "labels": {
                     "app.kubernetes.io/managed-by": "hera-operator",
+                    "app.kubernetes.io/name": "redis-instance",
                     "app.kubernetes.io/instance": "cache",
                 },
             },

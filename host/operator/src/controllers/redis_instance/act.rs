@@ -6,9 +6,9 @@ use std::time::Instant;
 use hera_core::acl::AclSet;
 use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
 use hera_core::instance::{
-    Change, ChangeKind, Claim, GivenUp, Member, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step,
-    Target,
+    Change, ChangeKind, Claim, GivenUp, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step,
 };
+use hera_core::shard::{Member, Target};
 use hera_kube::{ApplyError, Refusal, Severity};
 use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
@@ -18,8 +18,9 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use tracing::{info, warn};
 
 use super::site::Site;
-use super::{PassError, events, handover, written};
+use super::{events, handover, written};
 use crate::agents::{AgentClient, AgentError};
+use crate::controllers::outcome::PassError;
 use crate::groups::boot_millis;
 use crate::users;
 

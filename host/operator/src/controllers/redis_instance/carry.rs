@@ -8,9 +8,8 @@ use hera_api::validate::Validated;
 use hera_api::{Surge, UpdateMode};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
-use hera_core::instance::{
-    Member, Observation, Permit, RevisionView, Wanted, WantedStorage, told, verdict,
-};
+use hera_core::instance::{Observation, Permit, Wanted, WantedStorage, told, verdict};
+use hera_core::shard::{Member, RevisionView};
 use hera_render::{Context, pod_revision, server_config, user_requests};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource as _;
@@ -21,8 +20,9 @@ use super::observe::{self, Live};
 use super::pass::{live_pods, write_status};
 use super::site::Site;
 use super::way_back::Way;
-use super::{Outcome, PassError, act, children, labels, status};
+use super::{act, children, labels, status};
 use crate::authority::Authority;
+use crate::controllers::outcome::{Outcome, PassError};
 use crate::users::{self, Decision, Passwords};
 
 /// A pass over an instance whose spec can be carried out.

@@ -17,7 +17,8 @@ use kube::api::{Api, DeleteParams, ListParams, Preconditions};
 use tracing::{debug, info, warn};
 
 use super::observe::by_ordinal;
-use crate::shared::{InstanceRef, Shared};
+use crate::object::ObjectKey;
+use crate::shared::Shared;
 
 /// A replica that does not lead yet sees to what is left of an instance if it leads within this.
 const SUCCESSION: Duration = Duration::from_secs(60);
@@ -25,7 +26,7 @@ const SUCCESSION: Duration = Duration::from_secs(60);
 /// Lets the agents of an instance's pods that are asked to end stop at once, if the instance is gone
 /// or going: not in a cache, which may know nothing of it yet. One that cannot be told waits as long
 /// as its settings say.
-pub async fn let_go(shared: &Shared, instance: &InstanceRef) {
+pub async fn let_go(shared: &Shared, instance: &ObjectKey) {
     let waiting = shared.agents.leaving(instance);
     let Some(term) = shared.leadership.term().filter(|_| !waiting.is_empty()) else {
         return;
@@ -46,7 +47,7 @@ pub async fn let_go(shared: &Shared, instance: &InstanceRef) {
 /// Deletes the claims that an instance which is gone left behind and that never had a volume: as a rule their
 /// class does not exist, and an instance of the same name, made anew with another class, would find them
 /// again. They have no owner that would take them along, as it would take those with data.
-pub async fn drop_empty_claims(shared: &Shared, instance: &InstanceRef) {
+pub async fn drop_empty_claims(shared: &Shared, instance: &ObjectKey) {
     if !comes_to_lead(shared, instance).await || !is_deleted(shared, instance).await {
         return;
     }
@@ -56,7 +57,7 @@ pub async fn drop_empty_claims(shared: &Shared, instance: &InstanceRef) {
 }
 
 /// The one who led may have ended just when the instance did. Waited for once, whatever comes of news.
-async fn comes_to_lead(shared: &Shared, instance: &InstanceRef) -> bool {
+async fn comes_to_lead(shared: &Shared, instance: &ObjectKey) -> bool {
     let mut leadership = shared.leadership.clone();
     if leadership.term().is_some() {
         return true;
@@ -76,28 +77,28 @@ async fn comes_to_lead(shared: &Shared, instance: &InstanceRef) -> bool {
 
 /// Instances that are gone, while this replica waits whether it comes to lead.
 #[derive(Default)]
-pub struct Farewells(Mutex<HashSet<InstanceRef>>);
+pub struct Farewells(Mutex<HashSet<ObjectKey>>);
 
 impl Farewells {
     /// False if somebody waits already.
-    fn begin(&self, instance: &InstanceRef) -> bool {
+    fn begin(&self, instance: &ObjectKey) -> bool {
         self.lock().insert(instance.clone())
     }
 
-    fn end(&self, instance: &InstanceRef) {
+    fn end(&self, instance: &ObjectKey) {
         self.lock().remove(instance);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<InstanceRef>> {
+    fn lock(&self) -> MutexGuard<'_, HashSet<ObjectKey>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn drop_claims(shared: &Shared, instance: &InstanceRef) -> kube::Result<()> {
+async fn drop_claims(shared: &Shared, instance: &ObjectKey) -> kube::Result<()> {
     let Ok(name) = InstanceName::new(&instance.name) else {
         return Ok(());
     };
-    let namespace = instance.namespace.as_deref().unwrap_or_default();
+    let namespace = instance.namespace.as_str();
     let sets: Api<StatefulSet> = Api::namespaced(shared.client.clone(), namespace);
     let set = sets.get_metadata_opt(&name.stateful_set()).await?;
     if set.is_some_and(|set| set.metadata.deletion_timestamp.is_none()) {
@@ -128,8 +129,8 @@ async fn drop_claims(shared: &Shared, instance: &InstanceRef) -> kube::Result<()
     Ok(())
 }
 
-async fn is_deleted(shared: &Shared, instance: &InstanceRef) -> bool {
-    let namespace = instance.namespace.as_deref().unwrap_or_default();
+async fn is_deleted(shared: &Shared, instance: &ObjectKey) -> bool {
+    let namespace = instance.namespace.as_str();
     let objects: Api<RedisInstance> = Api::namespaced(shared.client.clone(), namespace);
     match objects.get_metadata_opt(&instance.name).await {
         Ok(found) => found.is_none_or(|object| object.metadata.deletion_timestamp.is_some()),

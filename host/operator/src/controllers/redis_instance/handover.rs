@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 
 use hera_core::agent::{Order, Position, REDIS_PORT};
+use hera_core::instance::Claim;
 use hera_core::instance::handover::{
     Calm, HEAD_START_MS, Move, Otherwise, PARITY_MS, PAUSE_MS, has_everything,
 };
-use hera_core::instance::{Claim, Member, Target};
+use hera_core::shard::{Member, Target};
 use tracing::{info, warn};
 
 use super::act::Material;
-use super::{PassError, act, written};
+use super::{act, written};
 use crate::agents::{AgentClient, AgentError};
+use crate::controllers::outcome::PassError;
 
 const LOOK: Duration = Duration::from_millis(2);
 /// Between two looks at how busy the nodes are.

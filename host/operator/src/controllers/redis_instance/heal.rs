@@ -2,13 +2,15 @@
 //! the primary, another is promoted in place of a dead one, users that are known are confirmed.
 
 use hera_core::acl::AclSet;
-use hera_core::instance::{Member, Observation, Plan, Step, Verdict, Wanted, decide, verdict};
+use hera_core::instance::{Observation, Plan, Step, Verdict, Wanted, decide, verdict};
+use hera_core::shard::Member;
 use hera_kube::ApplyError;
 use kube::Resource as _;
 
+use super::act;
 use super::site::Site;
-use super::{PassError, act};
 use crate::attempts::Attempts;
+use crate::controllers::outcome::PassError;
 
 /// Why healing was not done in full.
 pub enum HealError {
@@ -179,7 +181,7 @@ mod tests {
     use hera_core::agent::{
         AclState, AgentStatus, ConfigState, Link, Members, Memory, REDIS_PORT, Role, ServerState,
     };
-    use hera_core::instance::{AgentView, PodView, Target};
+    use hera_core::shard::{AgentView, PodView, Target};
 
     use super::*;
 

@@ -3,7 +3,8 @@
 use hera_api::RedisInstance;
 use hera_api::meta::{ANNOTATION_PROMOTE, LABEL_ROLE};
 use hera_core::agent::Role;
-use hera_core::instance::{Observation, shown_role};
+use hera_core::instance::Observation;
+use hera_core::shard::shown_role;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};

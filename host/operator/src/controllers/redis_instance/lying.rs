@@ -15,7 +15,8 @@ use hera_core::agent::{
     AclState, AgentStatus, CONTROL_PORT, ConfigState, Members, Memory, PATH_ORDERS, Refusal, Role,
     ServerState, Volume,
 };
-use hera_core::instance::{AgentView, Member, Plan, PlannedStep, PodView, Step, Target};
+use hera_core::instance::{Plan, PlannedStep, Step};
+use hera_core::shard::{AgentView, Member, PodView, Target};
 use hera_kube::lease::{Elector, LeaseName};
 use hera_kube::{Applier, Events, Leadership, StatusWriter};
 use hera_render::{Owner, TlsFiles};
@@ -36,15 +37,18 @@ use super::observe::Live;
 use super::refusals::Refusals;
 use super::site::Site;
 use super::written::Notes;
-use super::{Farewells, PassError, site};
+use super::{Farewells, site};
 use crate::agents::{AgentClient, AgentError, AgentPool, Target as Listened};
 use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
+use crate::controllers::driver;
+use crate::controllers::outcome::PassError;
 use crate::groups::Groups;
 use crate::looks::Looks;
 use crate::metrics::Metrics;
+use crate::object::ObjectKey;
 use crate::policies::Policies;
-use crate::shared::{InstanceRef, Shared};
+use crate::shared::Shared;
 use crate::watches::ReferenceWatches;
 
 const OURS: &str = "hera-system";
@@ -254,7 +258,7 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         attempts: Attempts::default(),
         handovers: Attempts::default(),
         reigns: Attempts::default(),
-        passes: super::turns(),
+        passes: driver::turns(),
         farewells: Farewells::default(),
     }
 }
@@ -292,7 +296,7 @@ impl Instance {
         let identity = authority.sign_operator().unwrap();
         let agent = AgentClient::new(address, &server_name, &identity).unwrap();
         let listened = Listened {
-            instance: InstanceRef::new("cache").within(namespace),
+            instance: ObjectKey::instance(namespace, "cache"),
             pod_uid: namespace.to_owned(),
             ip: address,
             server_name,

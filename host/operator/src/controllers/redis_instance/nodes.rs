@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hera_core::instance::{AgentView, Member, NodeState};
+use hera_core::shard::{AgentView, Member, NodeState};
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::Api;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hera_api::meta::LABEL_INSTANCE;
 use hera_api::names::{InstanceName, SERVER_CONTAINER};
 use hera_api::quantity::{self, units};
-use hera_core::instance::{ClaimView, NodeState, PodView};
+use hera_core::shard::{ClaimView, NodeState, PodView};
 use hera_render::{claim_record, goes_with, is_temporary};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{

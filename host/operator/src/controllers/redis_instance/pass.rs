@@ -7,7 +7,8 @@ use hera_api::conditions::ready;
 use hera_api::meta::ANNOTATION_RESTART;
 use hera_api::names::InstanceName;
 use hera_api::validate::validate;
-use hera_core::instance::{Member, Observation, claim_goes, set_size};
+use hera_core::instance::{Observation, claim_goes, set_size};
+use hera_core::shard::Member;
 use hera_render::{Context, Owner, raw_requests};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
@@ -20,10 +21,12 @@ use super::refusals::Refusals;
 use super::site::{self, Site};
 use super::way_back::{self, Way};
 use super::written::Notes;
-use super::{Outcome, PassError, children, events, farewell, image, labels, nodes, status};
+use super::{children, events, farewell, image, labels, nodes, status};
 use crate::agents::{AgentClient, FIRST_ROUND, Target};
 use crate::authority::Authority;
-use crate::shared::{InstanceRef, Shared};
+use crate::controllers::outcome::{Outcome, PassError};
+use crate::object::ObjectKey;
+use crate::shared::Shared;
 
 /// Runs one pass.
 ///
@@ -32,7 +35,7 @@ use crate::shared::{InstanceRef, Shared};
 pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, PassError> {
     let namespace = object.namespace().unwrap_or_default();
     if object.metadata.deletion_timestamp.is_some() {
-        let instance = InstanceRef::new(&object.name_any()).within(&namespace);
+        let instance = ObjectKey::instance(&namespace, &object.name_any());
         farewell::let_go(shared, &instance).await;
         return Ok(Outcome::Standby);
     }
@@ -258,7 +261,7 @@ fn listen(
     owner: &Owner<'_>,
     live: &Live,
 ) -> Result<(), PassError> {
-    let instance = InstanceRef::new(owner.name.as_str()).within(owner.namespace);
+    let instance = ObjectKey::instance(owner.namespace, owner.name.as_str());
     let uids: Vec<String> = live
         .pods
         .values()

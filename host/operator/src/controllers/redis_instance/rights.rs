@@ -5,17 +5,17 @@ use std::sync::{Arc, PoisonError};
 use hera_api::meta::ANNOTATION_ASK_POLICIES;
 use hera_core::acl::{AclSet, Categories, CommandTable, OPERATOR_USER, UserRequest, revocations};
 use hera_core::agent::{REDIS_PORT, ServerState};
-use hera_core::instance::Member;
+use hera_core::shard::Member;
 use hera_policy::{Acl, Decision as _};
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tracing::{debug, warn};
 
-use super::PassError;
 use super::carry::Pass;
 use super::site::Site;
-use crate::shared::InstanceRef;
+use crate::controllers::outcome::PassError;
+use crate::object::ObjectKey;
 use crate::users::{self, Decision, Passwords, ServerFacts, Subject};
 
 /// Command tables kept in memory at most.
@@ -48,7 +48,7 @@ impl Pass<'_> {
         let Some(server) = site.server_facts(asked, &passwords.system.operator).await else {
             return Ok(None);
         };
-        let instance = InstanceRef::new(v.name.as_str()).within(&ctx.namespace);
+        let instance = ObjectKey::instance(&ctx.namespace, v.name.as_str());
         let subject = Subject {
             validated: v,
             instance: &instance,

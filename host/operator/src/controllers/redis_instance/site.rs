@@ -9,10 +9,8 @@ use hera_api::meta::{
 };
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
-use hera_core::instance::{
-    AgentView, Asked, Member, Observation, POSITIONS_GOOD_FOR_MS, PodView, Record, RevisionView,
-    Wanted, claims, needed, primary,
-};
+use hera_core::instance::{Asked, Observation, POSITIONS_GOOD_FOR_MS, Wanted, claims, needed};
+use hera_core::shard::{AgentView, Member, PodView, Record, RevisionView, primary};
 use hera_core::term::is_term;
 use hera_render::{Owner, claim_record, is_temporary};
 use k8s_openapi::api::core::v1::Pod;
@@ -24,7 +22,8 @@ use super::observe::{self, Live};
 use super::refusals::Refusals;
 use super::written;
 use crate::groups::boot_millis;
-use crate::shared::{InstanceRef, Shared};
+use crate::object::ObjectKey;
+use crate::shared::Shared;
 
 /// An instance as it was found.
 pub struct Site<'a> {
@@ -103,7 +102,7 @@ fn members_with(
 fn leftover(shared: &Shared, owner: &Owner<'_>, live: &Live) -> BTreeMap<u32, PodView> {
     let uids: Vec<String> = live.pods.values().filter_map(Pod::uid).collect();
     let known: Vec<&str> = uids.iter().map(String::as_str).collect();
-    let instance = InstanceRef::new(owner.name.as_str()).within(owner.namespace);
+    let instance = ObjectKey::instance(owner.namespace, owner.name.as_str());
     let heard = shared.agents.heard_beside(&instance, &known).into_iter();
     let pods = heard.filter_map(|target| {
         let name = target.server_name.split('.').next()?.to_owned();
@@ -132,8 +131,8 @@ pub fn server_name(owner: &Owner<'_>, ordinal: u32) -> String {
 
 impl Site<'_> {
     /// Names the instance.
-    pub fn instance(&self) -> InstanceRef {
-        InstanceRef::new(self.owner.name.as_str()).within(self.owner.namespace)
+    pub fn instance(&self) -> ObjectKey {
+        ObjectKey::instance(self.owner.namespace, self.owner.name.as_str())
     }
 
     /// True while this operator has only just begun to listen to the pods, as after its start: replicas

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use hera_api::validate::Validated;
 use hera_api::{OnFailure, ServerVersion};
-use hera_core::instance::{Observation, Wanted, is_of, is_proven, why_failed};
+use hera_core::instance::{Observation, Wanted, is_proven, why_failed};
 use hera_render::template_revision;
 use hera_render::versions::can_load;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
@@ -76,7 +76,7 @@ pub async fn find(
     let Some(set) = site.live.stateful_set.as_ref().filter(|_| asked) else {
         return Ok(Way::Forward);
     };
-    let leads_of = |revision: &str| seen.primary().is_some_and(|p| is_of(p, revision));
+    let leads_of = |revision: &str| seen.primary().is_some_and(|p| p.is_of(revision));
     let left: Option<Left> = read(set, LEFT);
     if let (Some(left), Some(spec)) = (left, &set.spec) {
         // An image that cannot be told now is no other wish.

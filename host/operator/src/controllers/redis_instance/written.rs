@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_api::meta::ANNOTATION_LINEAGE;
-use hera_core::instance::{Claim, MemberList, Record, drop_any};
+use hera_core::instance::{Claim, MemberList, drop_any};
+use hera_core::shard::Record;
 use hera_core::term::is_term;
 use hera_kube::{ApplyError, Refusal};
 use json_patch::jsonptr::PointerBuf;
@@ -17,8 +18,8 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource, ResourceExt as _};
 use serde_json::json;
 
-use super::PassError;
 use super::site::Site;
+use crate::controllers::outcome::PassError;
 
 /// Annotation: reign and uid of the pod, of each that may be the primary.
 const CROWN: &str = "cache.hera.io/crown";

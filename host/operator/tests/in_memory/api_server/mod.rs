@@ -3,7 +3,7 @@
 //! It keeps objects, versions them, watches, patches and collects what an owner leaves behind. It runs no
 //! controllers, admission or scheduling: a test puts what they would have made, and says what is refused.
 //! Server-side apply is simplified: lists are replaced as a whole.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
 mod http;
 mod program;

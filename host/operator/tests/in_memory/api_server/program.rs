@@ -80,6 +80,11 @@ impl Operator {
         }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.program.id().unwrap()
+    }
+
     /// Makes an instance, or changes its spec.
     pub fn apply(&self, name: &str, spec: Value) {
         let store = &self.server.store;

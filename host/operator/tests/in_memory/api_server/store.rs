@@ -1,6 +1,6 @@
 //! The objects, and what is done with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -56,13 +56,32 @@ pub enum Answer {
 
 type Rule = Box<dyn Fn(&Request, bool) -> Option<Answer> + Send>;
 
-/// Group, plural, namespace, name.
-type Key = (String, String, String, String);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    plural: String,
+    namespace: String,
+    name: String,
+    group: String,
+}
+
+impl Key {
+    /// The least of those that begin so.
+    fn from(plural: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            plural: plural.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            group: String::new(),
+        }
+    }
+}
 
 #[derive(Default)]
 struct Inner {
     version: u64,
     objects: BTreeMap<Key, Value>,
+    /// Of all objects.
+    uids: BTreeSet<String>,
     /// What each manager applied last.
     applied: BTreeMap<(Key, String), Value>,
     /// Version, `ADDED`, `MODIFIED` or `DELETED`, key, object.
@@ -108,6 +127,11 @@ impl Store {
         self.version.subscribe()
     }
 
+    /// How many requests so far were such.
+    pub fn count(&self, such: impl Fn(&Request) -> bool) -> usize {
+        self.lock().asked.iter().filter(|asked| such(asked)).count()
+    }
+
     /// Everything that was asked for so far.
     pub fn asked(&self) -> Vec<Request> {
         self.lock().asked.clone()
@@ -145,7 +169,7 @@ impl Store {
     /// All objects of a kind.
     pub fn all(&self, plural: &str) -> Vec<Value> {
         let inner = self.lock();
-        let of_kind = inner.objects.iter().filter(|(key, _)| key.1 == plural);
+        let of_kind = inner.of_kind(plural);
         of_kind.map(|(_, object)| object.clone()).collect()
     }
 
@@ -172,7 +196,7 @@ impl Store {
 
     pub(super) fn list(&self, asked: &Request, query: &BTreeMap<String, String>) -> Value {
         let inner = self.lock();
-        let chosen = inner.objects.iter();
+        let chosen = inner.of_kind(&asked.plural);
         let chosen = chosen.filter(|(key, object)| concerns(asked, query, key, object));
         let items: Vec<_> = chosen.map(|(_, object)| object.clone()).collect();
         json!({
@@ -188,14 +212,9 @@ impl Store {
             .unwrap_or_default()
             .to_owned();
         object["metadata"]["namespace"] = json!(asked.namespace);
-        let key = (
-            group(&asked.api_version),
-            asked.plural.clone(),
-            asked.namespace.clone(),
-            name,
-        );
+        let key = Key { name, ..key(asked) };
         if inner.objects.contains_key(&key) {
-            return Err(Failed(409, format!("{} already exists", key.3)));
+            return Err(Failed(409, format!("{} already exists", key.name)));
         }
         inner.keep(key.clone(), object);
         let kept = inner.objects[&key].clone();
@@ -282,10 +301,10 @@ impl Store {
             tokio::time::sleep(late).await;
         }
         let inner = self.lock();
-        let news = inner
+        let known = inner
             .history
-            .iter()
-            .filter(|(version, ..)| *version > since);
+            .partition_point(|(version, ..)| *version <= since);
+        let news = inner.history[known..].iter();
         let news = news.filter(|(_, _, key, object)| concerns(asked, query, key, object));
         let events = news.map(|(_, type_, _, object)| json!({"type": type_, "object": object}));
         (events.collect(), inner.version)
@@ -302,16 +321,22 @@ impl Store {
 
 impl Inner {
     fn key(&self, plural: &str, namespace: &str, name: &str) -> Option<Key> {
-        let mut keys = self.objects.keys();
-        let is_it = |key: &&Key| key.1 == plural && key.2 == namespace && key.3 == name;
-        keys.find(is_it).cloned()
+        let mut keys = self.objects.range(Key::from(plural, namespace, name)..);
+        let (key, _) = keys.next()?;
+        let is_it = key.plural == plural && key.namespace == namespace && key.name == name;
+        is_it.then(|| key.clone())
+    }
+
+    fn of_kind(&self, plural: &str) -> impl Iterator<Item = (&Key, &Value)> {
+        let from = self.objects.range(Key::from(plural, "", "")..);
+        from.take_while(move |(key, _)| key.plural == plural)
     }
 
     /// Keeps an object, if it differs from what is there.
     fn keep(&mut self, key: Key, mut object: Value) {
         let live = self.objects.get(&key);
         let metadata = &mut object["metadata"];
-        metadata["name"] = json!(key.3);
+        metadata["name"] = json!(key.name);
         if let Some(live) = live {
             for field in ["uid", "resourceVersion", "creationTimestamp", "generation"] {
                 metadata[field] = live["metadata"][field].clone();
@@ -325,7 +350,9 @@ impl Inner {
         self.version += 1;
         let metadata = &mut object["metadata"];
         if is_new {
-            metadata["uid"] = json!(format!("uid-{}", self.version));
+            let uid = format!("uid-{}", self.version);
+            metadata["uid"] = json!(uid);
+            self.uids.insert(uid);
             metadata["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
         }
         if changed {
@@ -347,10 +374,7 @@ impl Inner {
             .flatten()
             .map(|owner| &owner["uid"])
             .collect();
-        let lives = |uid: &&Value| {
-            let mut objects = self.objects.values();
-            objects.any(|object| object["metadata"]["uid"] == **uid)
-        };
+        let lives = |uid: &&Value| uid.as_str().is_some_and(|uid| self.uids.contains(uid));
         if !owners.is_empty() && !owners.iter().any(lives) {
             self.remove(key);
         }
@@ -364,6 +388,7 @@ impl Inner {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let uid = object["metadata"]["uid"].clone();
+        self.uids.remove(uid.as_str().unwrap_or_default());
         self.history
             .push((self.version, "DELETED", key.clone(), object));
         let owned = |object: &Value| {
@@ -397,24 +422,29 @@ fn key(asked: &Request) -> Key {
         name,
         ..
     } = asked.clone();
-    (group(&api_version), plural, namespace, name)
+    Key {
+        group: group(&api_version),
+        plural,
+        namespace,
+        name,
+    }
 }
 
 fn key_of(plural: &str, object: &Value) -> Key {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let metadata = &object["metadata"];
-    (
-        group(object["apiVersion"].as_str().unwrap_or_default()),
-        plural.to_owned(),
-        text(&metadata["namespace"]),
-        text(&metadata["name"]),
-    )
+    Key {
+        group: group(object["apiVersion"].as_str().unwrap_or_default()),
+        plural: plural.to_owned(),
+        namespace: text(&metadata["namespace"]),
+        name: text(&metadata["name"]),
+    }
 }
 
 fn concerns(asked: &Request, query: &BTreeMap<String, String>, key: &Key, object: &Value) -> bool {
-    key.0 == group(&asked.api_version)
-        && key.1 == asked.plural
-        && (asked.namespace.is_empty() || key.2 == asked.namespace)
+    key.group == group(&asked.api_version)
+        && key.plural == asked.plural
+        && (asked.namespace.is_empty() || key.namespace == asked.namespace)
         && selected(query.get("labelSelector"), |label| {
             object["metadata"]["labels"][label].as_str()
         })

@@ -3,7 +3,8 @@
 use hera_api::RedisInstanceStatus;
 use hera_api::conditions::degraded;
 use hera_api::validate::Maxmemory;
-use hera_core::instance::{Stall, Stranded, Verdict};
+use hera_core::instance::Verdict;
+use hera_core::shard::{Stall, Stranded};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Found, refusal, space};

@@ -1,7 +1,8 @@
 //! The condition `Progressing`: what is being changed.
 
 use hera_api::conditions::progressing;
-use hera_core::instance::{Cause, Plan, Step, Verdict};
+use hera_core::instance::{Plan, Step, Verdict};
+use hera_core::shard::Cause;
 
 use super::{Found, tell_copies};
 use crate::controllers::redis_instance::way_back::Way;

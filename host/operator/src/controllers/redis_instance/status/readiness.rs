@@ -2,7 +2,7 @@
 
 use hera_api::RedisInstanceStatus;
 use hera_api::conditions::{degraded, ready};
-use hera_core::instance::Cause;
+use hera_core::shard::Cause;
 use hera_kube::Refusal;
 
 use super::{Found, refusal, space};

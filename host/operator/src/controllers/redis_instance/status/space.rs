@@ -2,7 +2,8 @@
 
 use hera_api::conditions::{degraded, ready};
 use hera_core::agent::{RefusedWrites, Space};
-use hera_core::instance::{ShortOfSpace, Verdict};
+use hera_core::instance::Verdict;
+use hera_core::shard::ShortOfSpace;
 
 /// Reason and words of `Ready` while the primary refuses writes.
 pub fn not_ready(pod: &str, refused: &RefusedWrites) -> (&'static str, String) {
@@ -97,7 +98,8 @@ mod tests {
     use hera_core::agent::{
         AclState, AgentStatus, ConfigState, Members, Memory, Role, ServerState, Volume,
     };
-    use hera_core::instance::{AgentView, Member, Observation, Plan, PodView, Wanted, verdict};
+    use hera_core::instance::{Observation, Plan, Wanted, verdict};
+    use hera_core::shard::{AgentView, Member, PodView};
     use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 

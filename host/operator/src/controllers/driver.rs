@@ -1,0 +1,293 @@
+//! Runs passes over all objects of a kind: what wakes them, in whose turn, and when they come again.
+
+use std::fmt::Debug;
+use std::future::ready;
+use std::sync::Arc;
+
+use futures::stream::{self, Stream, StreamExt as _};
+use hera_kube::{Severity, StatusWriter};
+use hera_policy::{FairQueue, Places};
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use kube::core::object::HasStatus;
+use kube::runtime::controller::{Action, Controller, Error as ControllerError};
+use kube::runtime::{
+    Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher,
+};
+use kube::{Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
+use tracing::{Instrument as _, debug, info_span, warn};
+
+use super::outcome::{Outcome, PASS_LIMIT, PassError};
+use crate::object::{Kind, ObjectKey};
+use crate::shared::Shared;
+use crate::watches;
+
+/// Passes side by side. The controller itself takes in everything at once: of what waits for it, it would
+/// take any next, and some of it never while others change all the time.
+const PASSES: Places = Places {
+    all: 16,
+    of_owner: 8,
+    waiting_of_owner: usize::MAX,
+};
+
+/// What a kind of object brings to be carried out.
+pub trait Controlled:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + HasStatus<Status: Serialize + PartialEq>
+    + DeserializeOwned
+    + Clone
+    + Debug
+    + Send
+    + Sync
+    + 'static
+{
+    /// Which it is.
+    const KIND: Kind;
+    /// Its name in metrics.
+    const LABEL: &'static str;
+
+    /// The Secrets and ConfigMaps of its namespace that its spec names: what changes there wakes it.
+    fn references(&self) -> Vec<&str>;
+
+    /// Who writes its status.
+    fn status_writer(shared: &Shared) -> &StatusWriter<Self>;
+
+    /// One pass: observes, decides, applies and tells.
+    fn pass(&self, shared: &Shared) -> impl Future<Output = Result<Outcome, PassError>> + Send;
+
+    /// What is done once the object is gone and something of it is left.
+    fn gone(object: &ObjectKey, shared: &Shared) -> impl Future<Output = ()> + Send;
+}
+
+/// Runs a controller for each of the namespaces, or one for all, until `stop` is true; an item for
+/// each pass.
+pub fn run<K: Controlled>(
+    shared: Arc<Shared>,
+    namespaces: &[String],
+    woken: UnboundedReceiver<ObjectKey>,
+    stop: &watch::Receiver<bool>,
+) -> impl Stream<Item = ()> + use<K> {
+    let scopes = watches::scopes(namespaces);
+    let news = route(woken, &scopes);
+    let controllers: Vec<_> = scopes
+        .iter()
+        .map(|scope| {
+            let api: Api<DeserializeGuard<K>> = match scope {
+                Some(namespace) => Api::namespaced(shared.client.clone(), namespace),
+                None => Api::all(shared.client.clone()),
+            };
+            controller(api, shared.clone())
+        })
+        .collect();
+    for controller in &controllers {
+        shared.references.watch(controller.store());
+    }
+    let passes =
+        controllers
+            .into_iter()
+            .zip(scopes)
+            .zip(news)
+            .map(|((controller, scope), news)| {
+                one(controller, scope, news, shared.clone(), stop.clone()).boxed()
+            });
+    stream::select_all(passes)
+}
+
+/// Turns of passes.
+pub fn turns() -> FairQueue {
+    FairQueue::new(PASSES)
+}
+
+/// A controller that what it writes into a status does not wake, and what others write there does.
+fn controller<K: Controlled>(
+    api: Api<DeserializeGuard<K>>,
+    shared: Arc<Shared>,
+) -> Controller<DeserializeGuard<K>> {
+    let (reader, writer) = reflector::store();
+    let status = move |object: &DeserializeGuard<K>| {
+        let read = object.0.as_ref().ok()?;
+        Some(K::status_writer(&shared).news(read))
+    };
+    let wanted = predicates::generation
+        .combine(predicates::annotations)
+        .combine(predicates::labels)
+        .combine(predicates::finalizers)
+        .combine(status);
+    let objects = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(wanted, PredicateConfig::default());
+    Controller::for_stream(objects, reader)
+}
+
+/// Each controller gets the news of its own namespace.
+fn route(
+    mut woken: UnboundedReceiver<ObjectKey>,
+    scopes: &[Option<String>],
+) -> Vec<UnboundedReceiver<ObjectKey>> {
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        scopes.iter().map(|_| mpsc::unbounded_channel()).unzip();
+    let scopes = scopes.to_vec();
+    tokio::spawn(async move {
+        while let Some(instance) = woken.recv().await {
+            let target = scopes.iter().position(|scope| {
+                scope
+                    .as_ref()
+                    .is_none_or(|scope| *scope == instance.namespace)
+            });
+            // Nobody listens any more when the operator ends.
+            let sender = target.and_then(|at| senders.get(at));
+            let _ = sender.map(|sender| sender.send(instance));
+        }
+    });
+    receivers
+}
+
+fn one<K: Controlled>(
+    controller: Controller<DeserializeGuard<K>>,
+    scope: Option<String>,
+    mut news: UnboundedReceiver<ObjectKey>,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) -> impl Stream<Item = ()> + Send {
+    let news = stream::poll_fn(move |cx| news.poll_recv(cx)).map(|key| key.reference());
+    let pool = shared.clone();
+    let children = watches::children(&shared.client, scope).filter_map(move |news| {
+        let is_ours = news.object.kind == K::KIND;
+        match &news.gone {
+            Some((kind, uid)) if is_ours && kind == "Pod" => pool.agents.drop_pod(uid),
+            // It goes with the object.
+            Some((kind, _)) if is_ours && kind == "StatefulSet" => pool.forget(&news.object),
+            _ => {}
+        }
+        ready(is_ours.then(|| news.object.reference()))
+    });
+    let leading = shared.clone();
+    let elections = stream::unfold(shared.leadership.clone(), |mut leadership| async move {
+        leadership.changed().await;
+        Some(((), leadership))
+    })
+    .inspect(move |()| {
+        leading
+            .metrics
+            .leader
+            .set(i64::from(leading.leadership.term().is_some()));
+    });
+    let left = shared.clone();
+    let objects = controller.store();
+    controller
+        .reconcile_on(news)
+        .reconcile_on(children)
+        .reconcile_all_on(elections)
+        .graceful_shutdown_on(async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        })
+        .run(
+            move |object, shared: Arc<Shared>| {
+                let objects = objects.clone();
+                async move {
+                    let namespace = object.namespace().unwrap_or_default();
+                    shared.references.ensure(&namespace);
+                    let wait = &shared.metrics.reconcile_wait_seconds;
+                    let waited = wait.with_label_values(&[K::LABEL]).start_timer();
+                    // Nothing bounds how many wait.
+                    let turn = shared.passes.turn(&namespace).await;
+                    waited.observe_duration();
+                    // What was changed while it waited counts.
+                    let Some(object) = objects.get(&ObjectKey::of(&*object).reference()) else {
+                        return Ok(Action::await_change());
+                    };
+                    let action = reconcile(object, shared).await;
+                    drop(turn);
+                    action
+                }
+            },
+            on_error,
+            shared,
+        )
+        .map(move |result| match result {
+            Ok(_) => {}
+            // News of what is left of an object that is gone.
+            Err(ControllerError::ObjectNotFound(gone)) => {
+                let gone = ObjectKey {
+                    kind: K::KIND,
+                    namespace: gone.namespace.unwrap_or_default(),
+                    name: gone.name,
+                };
+                let shared = left.clone();
+                tokio::spawn(async move { K::gone(&gone, &shared).await });
+            }
+            Err(error) => debug!(%error, "controller"),
+        })
+}
+
+async fn reconcile<K: Controlled>(
+    object: Arc<DeserializeGuard<K>>,
+    shared: Arc<Shared>,
+) -> Result<Action, PassError> {
+    let name = object.name_any();
+    let namespace = object.namespace().unwrap_or_default();
+    let span = info_span!("reconcile", kind = K::LABEL, %namespace, %name);
+    let started = std::time::Instant::now();
+    let work = async {
+        match &object.0 {
+            Ok(cached) => {
+                let newer = K::status_writer(&shared).newer(cached);
+                newer.as_ref().unwrap_or(cached).pass(&shared).await
+            }
+            Err(invalid) => {
+                if shared.leadership.term().is_some() {
+                    let note = format!("the object cannot be read: {}", invalid.error);
+                    let about = object.object_ref(&());
+                    shared
+                        .events
+                        .publish_state(&about, Severity::Warning, "SpecInvalid", &note)
+                        .await;
+                }
+                Ok(Outcome::Standby)
+            }
+        }
+    };
+    let result = tokio::time::timeout(PASS_LIMIT, work.instrument(span))
+        .await
+        .unwrap_or(Err(PassError::Hung));
+    shared
+        .metrics
+        .reconcile_seconds
+        .with_label_values(&[K::LABEL])
+        .observe(started.elapsed().as_secs_f64());
+    shared
+        .metrics
+        .agents
+        .set(i64::try_from(shared.agents.connected()).unwrap_or(0));
+    let outcome = match &result {
+        Ok(Outcome::Settled | Outcome::SettledUntil(_) | Outcome::Standby) => "ok",
+        Ok(Outcome::Waiting | Outcome::Again | Outcome::After(_)) => "waiting",
+        Err(_) => "failed",
+    };
+    shared
+        .metrics
+        .reconciles
+        .with_label_values(&[K::LABEL, outcome])
+        .inc();
+    let outcome = result?;
+    shared.attempts.reset(&ObjectKey::of(&*object));
+    Ok(outcome.next())
+}
+
+fn on_error<K: Controlled>(
+    object: Arc<DeserializeGuard<K>>,
+    error: &PassError,
+    shared: Arc<Shared>,
+) -> Action {
+    let failed = shared.attempts.failed(&ObjectKey::of(&*object), K::LABEL);
+    let delay = error.delay(failed);
+    warn!(name = %object.name_any(), namespace = ?object.namespace(), %error, ?delay, "pass failed");
+    Action::requeue(delay)
+}

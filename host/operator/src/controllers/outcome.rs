@@ -1,0 +1,139 @@
+//! How a pass ends, and when the next one comes.
+
+use std::time::Duration;
+
+use hera_kube::{ApplyError, Refusal};
+use kube::runtime::controller::Action;
+use thiserror::Error;
+
+use crate::agents::AgentError;
+use crate::authority::AuthorityError;
+
+/// A settled object is looked at again after this, as a net under the watches.
+const NET: Duration = Duration::from_secs(900);
+/// An object that waits for something that a watch may not show is looked at again after this.
+const WAITING: Duration = Duration::from_secs(15);
+/// Agents tell of roles that changed sooner than this; it is for those that cannot.
+const AGAIN: Duration = Duration::from_millis(200);
+/// Between two passes of a settled object that something is due for, and of one that nobody leads, when they
+/// fail.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// What the API server refuses is tried again after this at the latest: no watch tells that a quota or a
+/// webhook is gone.
+const REFUSED: Duration = Duration::from_secs(5);
+/// A pass that takes longer hangs.
+pub const PASS_LIMIT: Duration = Duration::from_secs(60);
+
+/// Why a pass ended early.
+#[derive(Debug, Error)]
+pub enum PassError {
+    /// The API server.
+    #[error("the API server: {0}")]
+    Kube(#[from] kube::Error),
+    /// A child could not be applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The agent.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The authority.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The primary could not hand over; it serves on.
+    #[error("the primary did not hand over: {0}")]
+    HandOver(String),
+    /// The pass hung.
+    #[error("the pass took more than {} s", PASS_LIMIT.as_secs())]
+    Hung,
+    /// This process was stopped, or something took long, between a look at the copies and a promotion.
+    #[error("copies were looked at too long ago to promote one of them: they are looked at anew")]
+    Overtaken,
+    /// Another leader, or somebody by hand, wrote what this pass had read; or a rule forbids to write it.
+    #[error(
+        "the annotation {annotation} of the StatefulSet is not what it was, or may not be written, and is \
+         read anew: {words}"
+    )]
+    WrittenMeanwhile {
+        /// Which.
+        annotation: &'static str,
+        /// Those of the API server.
+        words: String,
+    },
+    /// Another replica leads now.
+    #[error("another replica leads now")]
+    LeadershipLost,
+    /// A step that changes who leads failed in the middle: who does is to be seen anew.
+    #[error("{0}")]
+    Midway(Box<Self>),
+    /// The API server refuses objects; everything else is carried out, and the status says so.
+    #[error("the API server refuses {} objects, first of all {}", .0.len(), .0.first().map(ToString::to_string).unwrap_or_default())]
+    Refused(Vec<Refusal>),
+    /// In a pass that found no primary: the next one comes soon, whatever has failed how often.
+    #[error("nobody leads, and {0}")]
+    NobodyLeads(Box<Self>),
+}
+
+impl PassError {
+    /// The object that the API server refuses, if that is all.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Apply(ApplyError::Refused(refusal)) => Some(refusal),
+            Self::Refused(refusals) => refusals.first(),
+            Self::Midway(error) | Self::NobodyLeads(error) => error.refusal(),
+            _ => None,
+        }
+    }
+
+    /// How long the next pass waits at most, where that many failed in a row that `delay` is due.
+    pub fn delay(&self, delay: Duration) -> Duration {
+        let limit = match self {
+            Self::NobodyLeads(_) => AT_ONCE,
+            _ if self.refusal().is_some() => REFUSED,
+            _ => return delay,
+        };
+        delay.min(limit)
+    }
+}
+
+/// What a pass came to.
+pub enum Outcome {
+    /// Nothing is left to do.
+    Settled,
+    /// Nothing is left to do before this time, in milliseconds since 1970.
+    SettledUntil(u64),
+    /// Something is under way that news will tell about.
+    Waiting,
+    /// Roles changed: what follows from that is to be done now.
+    Again,
+    /// Something may be done after this that no news tells of.
+    After(Duration),
+    /// This replica does not lead.
+    Standby,
+}
+
+impl Outcome {
+    /// The same, and another look after `limit` at the latest.
+    pub fn within(self, limit: Duration) -> Self {
+        match self {
+            Self::Settled | Self::SettledUntil(_) | Self::Waiting => Self::After(limit),
+            Self::After(wait) => Self::After(wait.min(limit)),
+            soon @ (Self::Again | Self::Standby) => soon,
+        }
+    }
+
+    /// When the next pass comes, without news.
+    pub fn next(self) -> Action {
+        match self {
+            Self::Settled => Action::requeue(NET),
+            Self::SettledUntil(at) => {
+                let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+                let left = Duration::from_millis(at.saturating_sub(now));
+                Action::requeue(left.clamp(AT_ONCE, NET))
+            }
+            Self::Waiting => Action::requeue(WAITING),
+            Self::Again => Action::requeue(AGAIN),
+            Self::After(wait) => Action::requeue(wait.clamp(AGAIN, WAITING)),
+            Self::Standby => Action::await_change(),
+        }
+    }
+}

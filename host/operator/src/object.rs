@@ -1,0 +1,82 @@
+//! The objects that the operator carries out, and what it calls them.
+
+use std::fmt::{self, Display};
+
+use hera_api::meta::NAME_OF_INSTANCE;
+use kube::ResourceExt as _;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::controllers::driver::Controlled;
+
+/// A kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// [`RedisInstance`](hera_api::RedisInstance).
+    RedisInstance,
+}
+
+impl Kind {
+    const ALL: [Self; 1] = [Self::RedisInstance];
+
+    /// Its name in Kubernetes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RedisInstance => "RedisInstance",
+        }
+    }
+
+    /// What children of such an object have in the label `app.kubernetes.io/name`.
+    fn label(self) -> &'static str {
+        match self {
+            Self::RedisInstance => NAME_OF_INSTANCE,
+        }
+    }
+
+    /// The kind whose children have this label.
+    pub fn of_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.label() == label)
+    }
+}
+
+/// Names an object. Objects of two kinds may have one name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// The kind.
+    pub kind: Kind,
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// An instance.
+    pub fn instance(namespace: &str, name: &str) -> Self {
+        Self {
+            kind: Kind::RedisInstance,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// This object.
+    pub fn of<K: Controlled>(object: &DeserializeGuard<K>) -> Self {
+        Self {
+            kind: K::KIND,
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+        }
+    }
+
+    /// As kube's controller names it. One that cannot be decoded does not stop the others (P43).
+    pub fn reference<K: Controlled>(&self) -> ObjectRef<DeserializeGuard<K>> {
+        ObjectRef::new(&self.name).within(&self.namespace)
+    }
+}
+
+impl Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind.name(), self.namespace, self.name)
+    }
+}
