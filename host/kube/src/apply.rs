@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 
+use hera_core::digest::sha256_hex;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -57,7 +58,8 @@ pub struct Applier {
 }
 
 struct Remembered {
-    wanted: Value,
+    /// Digest of what was sent: the objects of many instances would take much memory.
+    wanted: String,
     resource_version: Option<String>,
 }
 
@@ -227,13 +229,14 @@ impl Applier {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let key = format!("{}/{namespace}/{name}", K::kind(&()));
+        let digest = sha256_hex(&serde_json::to_vec(&wanted)?);
         if let Some(live) = live
-            && self.is_settled(&key, &wanted, live.resource_version().as_deref())
+            && self.is_settled(&key, &digest, live.resource_version().as_deref())
         {
             return Ok(Applied::Unchanged);
         }
         let params = PatchParams::apply(OBJECTS_MANAGER).force();
-        let mut patch = wanted.clone();
+        let mut patch = wanted;
         if let Some(version) = over
             && let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut)
         {
@@ -242,17 +245,17 @@ impl Applier {
         let patch = Patch::Apply(&patch);
         let sent = api.patch(name, &params, &patch);
         let live = Refusal::within::<K, _>(name, live.is_none(), sent).await??;
-        self.remember(key, wanted, live.resource_version());
+        self.remember(key, digest, live.resource_version());
         Ok(Applied::Sent)
     }
 
-    fn is_settled(&self, key: &str, wanted: &Value, live: Option<&str>) -> bool {
+    fn is_settled(&self, key: &str, wanted: &str, live: Option<&str>) -> bool {
         self.lock().get(key).is_some_and(|known| {
-            known.wanted == *wanted && known.resource_version.as_deref() == live
+            known.wanted == wanted && known.resource_version.as_deref() == live
         })
     }
 
-    fn remember(&self, key: String, wanted: Value, resource_version: Option<String>) {
+    fn remember(&self, key: String, wanted: String, resource_version: Option<String>) {
         self.lock().insert(
             key,
             Remembered {

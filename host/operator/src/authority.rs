@@ -169,6 +169,11 @@ impl Authority {
         self.sign("hera-agent", names, usages)
     }
 
+    /// Its certificate, by which others know what it signed.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
     /// A certificate with which this process speaks to agents.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use crate::agents::AgentPool;
+use crate::agents::{AgentPool, Identities};
 use crate::args::Args;
 use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
@@ -105,6 +105,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         leadership: leadership.clone(),
         agents: AgentPool::new(wake.clone(), leadership.clone(), groups.clone()),
         groups,
+        identities: Identities::default(),
         looks: Looks::default(),
         authority: AuthorityCell::default(),
         policies: Policies::new(

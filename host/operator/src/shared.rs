@@ -10,7 +10,7 @@ use hera_policy::FairQueue;
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::agents::AgentPool;
+use crate::agents::{AgentPool, Identities};
 use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
 use crate::controllers::redis_instance::Farewells;
@@ -35,6 +35,8 @@ pub struct Shared {
     pub leadership: Leadership,
     /// Connections to agents.
     pub agents: AgentPool,
+    /// What this process shows agents.
+    pub identities: Identities,
     /// Who has a pass now, by namespace.
     pub passes: FairQueue,
     /// What is remembered of instances.

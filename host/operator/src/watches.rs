@@ -1,6 +1,6 @@
 //! What wakes an instance beside its own changes: its children, and what it refers to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -129,19 +129,9 @@ impl ReferenceWatches {
         self.ensure(&self.own_namespace);
     }
 
-    /// Makes sure that `namespace` is watched, and ends watches where no instance is left.
+    /// Makes sure that `namespace` is watched.
     pub fn ensure(&self, namespace: &str) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
-        let used: BTreeSet<String> = stores.iter().flat_map(|store| store.namespaces()).collect();
-        drop(stores);
-        watched.retain(|name, tasks| {
-            let keep = used.contains(name) || *name == self.own_namespace || name == namespace;
-            if !keep {
-                tasks.iter().for_each(JoinHandle::abort);
-            }
-            keep
-        });
         if watched.contains_key(namespace) {
             return;
         }
@@ -150,6 +140,18 @@ impl ReferenceWatches {
             tokio::spawn(self.follow::<ConfigMap>(namespace)),
         ];
         watched.insert(namespace.to_owned(), tasks);
+    }
+
+    /// Ends the watch of `namespace` if no object is left there.
+    pub fn let_go(&self, namespace: &str) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let is_used = stores.iter().any(|store| store.is_in(namespace));
+        if is_used || namespace == self.own_namespace {
+            return;
+        }
+        let tasks = watched.remove(namespace);
+        tasks.iter().flatten().for_each(JoinHandle::abort);
     }
 
     fn follow<K>(&self, namespace: &str) -> impl Future<Output = ()> + Send + use<K>
@@ -176,11 +178,12 @@ impl ReferenceWatches {
                 let everybody = own && K::kind(&()) == "ConfigMap" && !kept;
                 let concerned: Vec<ObjectKey> = {
                     let stores = stores.read().unwrap_or_else(PoisonError::into_inner);
-                    let about = |store: &Box<dyn Referring>| match everybody {
+                    let about = |store: &dyn Referring| match everybody {
                         true => store.all(),
                         false => store.referring(&namespace, &name),
                     };
-                    stores.iter().flat_map(about).collect()
+                    let stores = stores.iter().map(Box::as_ref);
+                    stores.flat_map(about).collect()
                 };
                 for object in concerned {
                     if wake.send(object).is_err() {
@@ -200,8 +203,8 @@ trait Referring: Send + Sync {
     /// Those that the object of this name is a child of, or that name it in their spec.
     fn referring(&self, namespace: &str, name: &str) -> Vec<ObjectKey>;
 
-    /// Where there are any.
-    fn namespaces(&self) -> Vec<String>;
+    /// True if one is there.
+    fn is_in(&self, namespace: &str) -> bool;
 }
 
 impl<K: Controlled> Referring for Store<DeserializeGuard<K>> {
@@ -216,23 +219,24 @@ impl<K: Controlled> Referring for Store<DeserializeGuard<K>> {
     fn referring(&self, namespace: &str, name: &str) -> Vec<ObjectKey> {
         let objects = self.state();
         let concerned = objects.iter().filter(|object| {
-            let is_child = name
-                .strip_prefix(&object.name_any())
-                .is_some_and(|rest| rest.starts_with('-'));
+            let about = object.meta();
+            let is_child = || {
+                let rest = name.strip_prefix(about.name.as_deref().unwrap_or_default());
+                rest.is_some_and(|rest| rest.starts_with('-'))
+            };
             let is_named = || {
                 let read = object.0.as_ref();
                 read.is_ok_and(|object| object.references().contains(&name))
             };
-            object.namespace().as_deref() == Some(namespace) && (is_child || is_named())
+            about.namespace.as_deref() == Some(namespace) && (is_child() || is_named())
         });
         concerned.map(|object| ObjectKey::of(&**object)).collect()
     }
 
-    fn namespaces(&self) -> Vec<String> {
-        let objects = self.state();
-        objects
-            .iter()
-            .filter_map(|object| object.namespace())
-            .collect()
+    fn is_in(&self, namespace: &str) -> bool {
+        let is_here = |object: &Arc<DeserializeGuard<K>>| {
+            object.meta().namespace.as_deref() == Some(namespace)
+        };
+        self.state().iter().any(is_here)
     }
 }

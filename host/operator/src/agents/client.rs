@@ -1,6 +1,5 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
@@ -9,14 +8,12 @@ use hera_core::agent::{
     PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, Position, Refusal, Request, ServerConfig,
 };
 use hera_core::term::is_term;
-use hera_render::TlsFiles;
 use reqwest::{Method, StatusCode};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+
+use super::Identity;
 
 /// A trial start of the server may take this long; everything else answers at once.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -26,8 +23,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// A stream of news begins at once. One asked for over a kept connection to a pod that is cut off would
 /// otherwise not break before the silence of a whole stream has passed, once more.
 const FIRST_LINE_LIMIT: Duration = Duration::from_secs(5);
-/// Half the life of the certificate that the client shows (see `authority`).
-const CLIENT_LIFE: Duration = Duration::from_secs(45 * 24 * 3600);
 
 /// Why an agent could not be asked.
 #[derive(Debug, Error)]
@@ -68,17 +63,17 @@ impl AgentError {
 pub struct AgentClient {
     http: reqwest::Client,
     base: String,
-    made: Instant,
+    identity: Identity,
 }
 
 impl AgentClient {
     /// A client for the agent at `ip`, whose certificate must be for `server_name`.
     ///
     /// # Errors
-    /// When `identity` is not usable.
-    pub fn new(ip: IpAddr, server_name: &str, identity: &TlsFiles) -> Result<Self, AgentError> {
+    /// When no client can be made.
+    pub fn new(ip: IpAddr, server_name: &str, identity: &Identity) -> Result<Self, AgentError> {
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls_config(identity)?)
+            .tls_backend_preconfigured(identity.tls().clone())
             .resolve(server_name, SocketAddr::new(ip, CONTROL_PORT))
             .connect_timeout(CONNECT_LIMIT)
             .read_timeout(Duration::from_secs(3 * HEARTBEAT_SECONDS))
@@ -89,13 +84,13 @@ impl AgentClient {
         Ok(Self {
             http,
             base,
-            made: Instant::now(),
+            identity: identity.clone(),
         })
     }
 
     /// True when the certificate that this client shows should be renewed.
     pub fn is_ageing(&self) -> bool {
-        self.made.elapsed() > CLIENT_LIFE
+        self.identity.is_ageing()
     }
 
     /// Opens the stream of status lines.
@@ -242,18 +237,4 @@ impl AgentClient {
             _ => Err(AgentError::Refused(refusal.message)),
         }
     }
-}
-
-fn tls_config(identity: &TlsFiles) -> Result<ClientConfig, AgentError> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(
-        identity.authority.as_bytes(),
-    )?)?;
-    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes())?;
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(vec![certificate], key)?)
 }

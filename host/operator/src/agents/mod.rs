@@ -1,12 +1,13 @@
 //! Connections to the agents of data pods: one event stream each, and requests.
 
 mod client;
+mod identity;
 mod stream;
+mod streams;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use hera_core::shard::AgentView;
@@ -15,7 +16,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 pub use client::{AgentClient, AgentError};
+pub use identity::{Identities, Identity};
 pub use stream::FIRST_ROUND;
+use streams::Streams;
 
 use crate::groups::Groups;
 use crate::object::ObjectKey;
@@ -38,9 +41,10 @@ pub struct AgentPool {
     wake: UnboundedSender<ObjectKey>,
     leadership: Leadership,
     groups: Arc<Groups>,
-    streams: Mutex<HashMap<String, Stream>>,
+    streams: Mutex<Streams>,
 }
 
+/// What one agent says, and how it is asked.
 struct Stream {
     target: Target,
     client: AgentClient,
@@ -52,9 +56,16 @@ struct Stream {
 }
 
 impl Stream {
-    fn view(&self) -> AgentView {
-        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        view.clone()
+    fn view(&self) -> MutexGuard<'_, AgentView> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_heard(&self) -> bool {
+        self.view().status().is_some()
+    }
+
+    fn is_unknown(&self) -> bool {
+        matches!(*self.view(), AgentView::Absent)
     }
 }
 
@@ -83,15 +94,14 @@ impl AgentPool {
     pub fn view(&self, pod_uid: &str) -> AgentView {
         self.lock()
             .get(pod_uid)
-            .map_or(AgentView::Absent, Stream::view)
+            .map_or(AgentView::Absent, |stream| stream.view().clone())
     }
 
     /// True while it is too early to say anything about an agent: it is listened to since a moment,
     /// as after a start of the operator, and was not heard yet.
     pub fn is_too_early(&self, pod_uid: &str) -> bool {
         self.lock().get(pod_uid).is_some_and(|stream| {
-            matches!(stream.view(), AgentView::Absent)
-                && stream.since.elapsed() < stream::FIRST_WORD
+            stream.is_unknown() && stream.since.elapsed() < stream::FIRST_WORD
         })
     }
 
@@ -99,9 +109,10 @@ impl AgentPool {
     /// all of them: what is not heard is no news then.
     pub fn is_new_to(&self, instance: &ObjectKey) -> bool {
         let streams = self.lock();
-        let of_instance = || streams.values().filter(|s| s.target.instance == *instance);
-        of_instance().any(|s| matches!(s.view(), AgentView::Absent))
-            && of_instance().all(|s| s.since.elapsed() < stream::FIRST_ROUND)
+        streams.of(instance).any(Stream::is_unknown)
+            && streams
+                .of(instance)
+                .all(|s| s.since.elapsed() < stream::FIRST_ROUND)
     }
 
     /// The client of an agent that is listened to.
@@ -112,11 +123,8 @@ impl AgentPool {
     /// Those of an instance's agents that wait for another pod to take over before theirs ends.
     pub fn leaving(&self, instance: &ObjectKey) -> Vec<AgentClient> {
         let streams = self.lock();
-        let of_instance = streams.values().filter(|s| s.target.instance == *instance);
-        let waiting = of_instance.filter(|s| {
-            let view = s.view.lock().unwrap_or_else(PoisonError::into_inner);
-            view.status().is_some_and(|status| status.leaving)
-        });
+        let waits = |stream: &&Stream| stream.view().status().is_some_and(|status| status.leaving);
+        let waiting = streams.of(instance).filter(waits);
         waiting.map(|stream| stream.client.clone()).collect()
     }
 
@@ -149,51 +157,53 @@ impl AgentPool {
             gone,
             task,
         };
-        self.lock().insert(target.pod_uid, stream);
+        self.lock().insert(stream);
     }
 
     /// Stops listening to every pod of an instance but those of `pod_uids`, and primaries that are
     /// heard although their pod object is gone: it proves nothing.
     pub fn keep_only(&self, instance: &ObjectKey, pod_uids: &[&str]) {
-        self.lock().retain(|uid, stream| {
-            stream.target.instance != *instance
-                || pod_uids.contains(&uid.as_str())
-                || stream.view().serves()
+        self.lock().retain_of(instance, |stream| {
+            pod_uids.contains(&stream.target.pod_uid.as_str()) || stream.view().serves()
         });
     }
 
     /// A pod object is gone: stops listening to its agent, unless a primary is heard there.
     pub fn drop_pod(&self, pod_uid: &str) {
         let mut streams = self.lock();
-        if let Some(stream) = streams.get(pod_uid) {
-            stream.gone.store(true, Ordering::Relaxed);
-        }
-        streams.retain(|uid, stream| {
-            let dropped = uid == pod_uid && !stream.view().serves();
+        let Some(stream) = streams.get(pod_uid) else {
+            return;
+        };
+        stream.gone.store(true, Ordering::Relaxed);
+        let instance = stream.target.instance.clone();
+        streams.retain_of(&instance, |stream| {
+            let dropped = stream.target.pod_uid == pod_uid && !stream.view().serves();
             !dropped && !stream.task.is_finished()
         });
+    }
+
+    /// Drops what is known of the agents of an instance that is gone and that are not listened to any more.
+    pub fn drop_finished(&self, instance: &ObjectKey) {
+        self.lock()
+            .retain_of(instance, |stream| !stream.task.is_finished());
     }
 
     /// Agents of an instance that are heard and whose pod is none of `pod_uids`.
     pub fn heard_beside(&self, instance: &ObjectKey, pod_uids: &[&str]) -> Vec<Target> {
         let streams = self.lock();
-        let beside = streams.iter().filter(|(uid, stream)| {
-            stream.target.instance == *instance
-                && !pod_uids.contains(&uid.as_str())
-                && stream.view().status().is_some()
+        let beside = streams.of(instance).filter(|stream| {
+            !pod_uids.contains(&stream.target.pod_uid.as_str()) && stream.is_heard()
         });
-        beside.map(|(_, stream)| stream.target.clone()).collect()
+        beside.map(|stream| stream.target.clone()).collect()
     }
 
     /// Agents that are connected now.
     pub fn connected(&self) -> usize {
-        self.lock()
-            .values()
-            .filter(|stream| stream.view().status().is_some())
-            .count()
+        let streams = self.lock();
+        streams.all().filter(|stream| stream.is_heard()).count()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Stream>> {
+    fn lock(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,10 @@
 //! Runs passes over all objects of a kind: what wakes them, in whose turn, and when they come again.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::future::ready;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
 use hera_kube::{Severity, StatusWriter};
@@ -18,11 +20,13 @@ use kube::runtime::{
 use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use thiserror::Error;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
 use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::outcome::{Outcome, PASS_LIMIT, PassError};
+use super::wakes::{Turn, Wakes};
 use crate::object::{Kind, ObjectKey};
 use crate::shared::Shared;
 use crate::watches;
@@ -34,6 +38,8 @@ const PASSES: Places = Places {
     of_owner: 8,
     waiting_of_owner: usize::MAX,
 };
+/// Children are made and changed several at a time: one pass sees to all that change within this.
+const TOGETHER: Duration = Duration::from_millis(30);
 
 /// What a kind of object brings to be carried out.
 pub trait Controlled:
@@ -74,6 +80,7 @@ pub fn run<K: Controlled>(
 ) -> impl Stream<Item = ()> + use<K> {
     let scopes = watches::scopes(namespaces);
     let news = route(woken, &scopes);
+    let wakes = Arc::<Wakes>::default();
     let controllers: Vec<_> = scopes
         .iter()
         .map(|scope| {
@@ -81,7 +88,7 @@ pub fn run<K: Controlled>(
                 Some(namespace) => Api::namespaced(shared.client.clone(), namespace),
                 None => Api::all(shared.client.clone()),
             };
-            controller(api, shared.clone())
+            controller(api, shared.clone(), wakes.clone())
         })
         .collect();
     for controller in &controllers {
@@ -93,7 +100,8 @@ pub fn run<K: Controlled>(
             .zip(scopes)
             .zip(news)
             .map(|((controller, scope), news)| {
-                one(controller, scope, news, shared.clone(), stop.clone()).boxed()
+                let (shared, wakes) = (shared.clone(), wakes.clone());
+                one(controller, scope, news, shared, wakes, stop.clone()).boxed()
             });
     stream::select_all(passes)
 }
@@ -107,6 +115,7 @@ pub fn turns() -> FairQueue {
 fn controller<K: Controlled>(
     api: Api<DeserializeGuard<K>>,
     shared: Arc<Shared>,
+    wakes: Arc<Wakes>,
 ) -> Controller<DeserializeGuard<K>> {
     let (reader, writer) = reflector::store();
     let status = move |object: &DeserializeGuard<K>| {
@@ -122,7 +131,12 @@ fn controller<K: Controlled>(
         .default_backoff()
         .reflect(writer)
         .applied_objects()
-        .predicate_filter(wanted, PredicateConfig::default());
+        .predicate_filter(wanted, PredicateConfig::default())
+        .inspect(move |object| {
+            if let Ok(object) = object {
+                wakes.note(&ObjectKey::of(object));
+            }
+        });
     Controller::for_stream(objects, reader)
 }
 
@@ -154,21 +168,31 @@ fn one<K: Controlled>(
     scope: Option<String>,
     mut news: UnboundedReceiver<ObjectKey>,
     shared: Arc<Shared>,
+    wakes: Arc<Wakes>,
     mut stop: watch::Receiver<bool>,
 ) -> impl Stream<Item = ()> + Send {
-    let news = stream::poll_fn(move |cx| news.poll_recv(cx)).map(|key| key.reference());
-    let pool = shared.clone();
+    let noted = wakes.clone();
+    let note = move |object: ObjectKey| {
+        noted.note(&object);
+        object.reference()
+    };
+    let news = stream::poll_fn(move |cx| news.poll_recv(cx)).map(note.clone());
+    let (pool, known) = (shared.clone(), wakes.clone());
     let children = watches::children(&shared.client, scope).filter_map(move |news| {
         let is_ours = news.object.kind == K::KIND;
         match &news.gone {
             Some((kind, uid)) if is_ours && kind == "Pod" => pool.agents.drop_pod(uid),
             // It goes with the object.
-            Some((kind, _)) if is_ours && kind == "StatefulSet" => pool.forget(&news.object),
+            Some((kind, _)) if is_ours && kind == "StatefulSet" => {
+                pool.forget(&news.object);
+                known.forget(&news.object);
+            }
             _ => {}
         }
-        ready(is_ours.then(|| news.object.reference()))
+        ready(is_ours.then_some(news.object))
     });
-    let leading = shared.clone();
+    let children = together(children).map(note);
+    let (leading, elected) = (shared.clone(), wakes.clone());
     let elections = stream::unfold(shared.leadership.clone(), |mut leadership| async move {
         leadership.changed().await;
         Some(((), leadership))
@@ -178,8 +202,9 @@ fn one<K: Controlled>(
             .metrics
             .leader
             .set(i64::from(leading.leadership.term().is_some()));
+        elected.note_all();
     });
-    let left = shared.clone();
+    let (left, over) = (shared.clone(), wakes.clone());
     let objects = controller.store();
     controller
         .reconcile_on(news)
@@ -190,7 +215,7 @@ fn one<K: Controlled>(
         })
         .run(
             move |object, shared: Arc<Shared>| {
-                let objects = objects.clone();
+                let (objects, wakes) = (objects.clone(), wakes.clone());
                 async move {
                     let namespace = object.namespace().unwrap_or_default();
                     shared.references.ensure(&namespace);
@@ -199,13 +224,25 @@ fn one<K: Controlled>(
                     // Nothing bounds how many wait.
                     let turn = shared.passes.turn(&namespace).await;
                     waited.observe_duration();
+                    let key = ObjectKey::of(&*object);
+                    if let Turn::NothingNew(next) = wakes.begin(&key) {
+                        return Ok(action(next));
+                    }
                     // What was changed while it waited counts.
-                    let Some(object) = objects.get(&ObjectKey::of(&*object).reference()) else {
+                    let Some(object) = objects.get(&key.reference()) else {
                         return Ok(Action::await_change());
                     };
-                    let action = reconcile(object, shared).await;
+                    let done = reconcile(object, shared.clone()).await;
                     drop(turn);
-                    action
+                    let next = match &done {
+                        Ok(outcome) => outcome.next(),
+                        Err(error) => Some(error.delay(shared.attempts.failed(&key, K::LABEL))),
+                    };
+                    wakes.due(&key, next);
+                    match done {
+                        Ok(_) => Ok(action(next)),
+                        Err(error) => Err(Failed { error, next }),
+                    }
                 }
             },
             on_error,
@@ -220,6 +257,9 @@ fn one<K: Controlled>(
                     namespace: gone.namespace.unwrap_or_default(),
                     name: gone.name,
                 };
+                over.forget(&gone);
+                left.agents.drop_finished(&gone);
+                left.references.let_go(&gone.namespace);
                 let shared = left.clone();
                 tokio::spawn(async move { K::gone(&gone, &shared).await });
             }
@@ -230,7 +270,7 @@ fn one<K: Controlled>(
 async fn reconcile<K: Controlled>(
     object: Arc<DeserializeGuard<K>>,
     shared: Arc<Shared>,
-) -> Result<Action, PassError> {
+) -> Result<Outcome, PassError> {
     let name = object.name_any();
     let namespace = object.namespace().unwrap_or_default();
     let span = info_span!("reconcile", kind = K::LABEL, %namespace, %name);
@@ -278,16 +318,53 @@ async fn reconcile<K: Controlled>(
         .inc();
     let outcome = result?;
     shared.attempts.reset(&ObjectKey::of(&*object));
-    Ok(outcome.next())
+    Ok(outcome)
+}
+
+/// Objects of a stream, each once for all its mentions within [`TOGETHER`].
+fn together(objects: impl Stream<Item = ObjectKey> + Send) -> impl Stream<Item = ObjectKey> + Send {
+    let due = Arc::<Mutex<HashSet<ObjectKey>>>::default();
+    let known = due.clone();
+    objects
+        .filter(move |object| {
+            ready(
+                known
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(object.clone()),
+            )
+        })
+        .map(move |object| {
+            let due = due.clone();
+            async move {
+                tokio::time::sleep(TOGETHER).await;
+                due.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&object);
+                object
+            }
+        })
+        .buffer_unordered(usize::MAX)
+}
+
+fn action(next: Option<Duration>) -> Action {
+    next.map_or_else(Action::await_change, Action::requeue)
+}
+
+/// A pass that failed, and after how long the next one comes.
+#[derive(Debug, Error)]
+#[error("{error}")]
+struct Failed {
+    error: PassError,
+    next: Option<Duration>,
 }
 
 fn on_error<K: Controlled>(
     object: Arc<DeserializeGuard<K>>,
-    error: &PassError,
-    shared: Arc<Shared>,
+    failed: &Failed,
+    _: Arc<Shared>,
 ) -> Action {
-    let failed = shared.attempts.failed(&ObjectKey::of(&*object), K::LABEL);
-    let delay = error.delay(failed);
-    warn!(name = %object.name_any(), namespace = ?object.namespace(), %error, ?delay, "pass failed");
-    Action::requeue(delay)
+    let object = ObjectKey::of(&*object);
+    warn!(%object, error = %failed.error, next = ?failed.next, "pass failed");
+    action(failed.next)
 }

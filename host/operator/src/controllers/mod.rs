@@ -3,3 +3,4 @@
 pub mod driver;
 pub mod outcome;
 pub mod redis_instance;
+mod wakes;

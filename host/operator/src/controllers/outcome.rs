@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use hera_kube::{ApplyError, Refusal};
-use kube::runtime::controller::Action;
 use thiserror::Error;
 
 use crate::agents::AgentError;
@@ -121,19 +120,19 @@ impl Outcome {
         }
     }
 
-    /// When the next pass comes, without news.
-    pub fn next(self) -> Action {
+    /// After how long the next pass comes without news, if it does.
+    pub fn next(&self) -> Option<Duration> {
         match self {
-            Self::Settled => Action::requeue(NET),
+            Self::Settled => Some(NET),
             Self::SettledUntil(at) => {
                 let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
                 let left = Duration::from_millis(at.saturating_sub(now));
-                Action::requeue(left.clamp(AT_ONCE, NET))
+                Some(left.clamp(AT_ONCE, NET))
             }
-            Self::Waiting => Action::requeue(WAITING),
-            Self::Again => Action::requeue(AGAIN),
-            Self::After(wait) => Action::requeue(wait.clamp(AGAIN, WAITING)),
-            Self::Standby => Action::await_change(),
+            Self::Waiting => Some(WAITING),
+            Self::Again => Some(AGAIN),
+            Self::After(wait) => Some((*wait).clamp(AGAIN, WAITING)),
+            Self::Standby => None,
         }
     }
 }

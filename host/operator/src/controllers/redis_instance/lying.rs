@@ -38,7 +38,7 @@ use super::refusals::Refusals;
 use super::site::Site;
 use super::written::Notes;
 use super::{Farewells, site};
-use crate::agents::{AgentClient, AgentError, AgentPool, Target as Listened};
+use crate::agents::{AgentClient, AgentError, AgentPool, Identities, Identity, Target as Listened};
 use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
 use crate::controllers::driver;
@@ -245,6 +245,7 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         agents: AgentPool::new(wake.clone(), leadership.clone(), groups.clone()),
         leadership,
         groups,
+        identities: Identities::default(),
         looks: Looks::default(),
         authority: AuthorityCell::default(),
         policies: Policies::for_test(client.clone(), metrics.clone())
@@ -294,7 +295,8 @@ impl Instance {
         let address = IpAddr::from(address);
         let heard = start_agent(address, &files, script);
         let identity = authority.sign_operator().unwrap();
-        let agent = AgentClient::new(address, &server_name, &identity).unwrap();
+        let agent =
+            AgentClient::new(address, &server_name, &Identity::new(&identity).unwrap()).unwrap();
         let listened = Listened {
             instance: ObjectKey::instance(namespace, "cache"),
             pod_uid: namespace.to_owned(),

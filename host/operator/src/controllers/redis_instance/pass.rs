@@ -281,7 +281,10 @@ fn listen(
             server_name: site::server_name(owner, *ordinal),
         };
         if !shared.agents.knows(&target) {
-            let client = AgentClient::new(ip, &target.server_name, &authority.sign_operator()?)?;
+            let identity = shared.identities.of(authority.certificate(), || {
+                Ok::<_, PassError>(authority.sign_operator()?)
+            })?;
+            let client = AgentClient::new(ip, &target.server_name, &identity)?;
             shared.agents.listen(target, client);
         }
     }
