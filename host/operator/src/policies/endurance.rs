@@ -9,6 +9,7 @@ use super::fixture::{Maps, decide, instance, is_loading, lane, module};
 
 const OBJECTS: usize = 200;
 const MODULES: usize = 20;
+const BATCHES: usize = 10;
 
 /// The built-in with a byte in it that nobody looks at: another digest.
 fn padded(byte: u8) -> Vec<u8> {
@@ -57,13 +58,24 @@ async fn in_its_own_process() {
     // Until the decision log is full.
     faults(1_500).await;
     let before = resident();
-    faults(10_000).await;
-    let after = resident();
-    println!("resident memory: {before} KiB, after 10 000 faults {after} KiB");
-    assert!(
-        after * 10 <= before * 11,
-        "{before} KiB grew to {after} KiB"
+    let mut grew = Vec::new();
+    for _ in 0..BATCHES {
+        let begin = resident();
+        faults(10_000 / BATCHES).await;
+        grew.push(resident().saturating_sub(begin));
+    }
+    println!(
+        "resident memory: {before} KiB, with each {} faults {grew:?} KiB more",
+        10_000 / BATCHES
     );
+    // A leak grows with each batch. The allocator, a thread or a slot of the sandbox that is used for the
+    // first time grows once.
+    grew.sort_unstable();
+    assert!(
+        grew[BATCHES / 2] * 100 <= before,
+        "{before} KiB grew by {grew:?} KiB"
+    );
+    assert!(resident() <= before * 2, "{before} KiB doubled");
 
     for module in 0..MODULES {
         let bytes = padded(u8::try_from(module).unwrap());
