@@ -68,24 +68,13 @@ where
         }
         let name = ObjectRef::from_obj(object);
         // Before it is sent: a watch may be faster than the answer.
-        self.lock().insert(
-            name.clone(),
-            Written {
-                status: hash(wanted),
-                answer: None,
-            },
-        );
-        let answer = self.send(&name, wanted).await;
-        match &answer {
-            // An object that cannot be read any more is news.
-            Ok(answer) => match answer.clone().try_parse::<K>() {
-                Ok(answer) => self.note(&name, answer),
-                Err(_) => self.forget(&name),
-            },
-            // Whether it was written is not known.
-            Err(_) => self.forget(&name),
+        let sent = Sent::note(self, &name, wanted);
+        let answer = self.send(&name, wanted).await?;
+        // An object that cannot be read any more is news.
+        if let Ok(answer) = answer.try_parse::<K>() {
+            sent.was_answered(answer);
         }
-        answer.map(|_| true)
+        Ok(true)
     }
 
     async fn send(&self, object: &ObjectRef<K>, wanted: &K::Status) -> kube::Result<DynamicObject> {
@@ -101,12 +90,6 @@ where
         let params = PatchParams::apply(STATUS_MANAGER).force();
         api.patch_status(&object.name, &params, &Patch::Apply(&patch))
             .await
-    }
-
-    fn note(&self, name: &ObjectRef<K>, answer: K) {
-        if let Some(written) = self.lock().get_mut(name) {
-            written.answer = Some(answer);
-        }
     }
 
     /// The object as it was after the last write, if a watch that has `cached` has not told of it yet.
@@ -125,15 +108,21 @@ where
 
     /// A hash of the status for a filter of news: the same for whatever was written here last.
     pub fn news(&self, object: &K) -> u64 {
-        let Some(status) = object.status() else {
-            return OWN;
-        };
-        let status = hash(status);
-        let own = self
-            .lock()
-            .get(&ObjectRef::from_obj(object))
-            .is_some_and(|last| last.status == status);
-        if own { OWN } else { status }
+        let mut written = self.lock();
+        let mut last = written.get_mut(&ObjectRef::from_obj(object));
+        if let Some(last) = &mut last {
+            let is_told = |answer: &K| version(answer) <= version(object);
+            last.answer.take_if(|answer| is_told(answer));
+        }
+        match (object.status(), last) {
+            (None, None) => OWN,
+            (None, Some(_)) => TAKEN_AWAY,
+            (Some(status), last) => {
+                let status = hash(status);
+                let own = last.is_some_and(|last| last.status == status);
+                if own { OWN } else { status }
+            }
+        }
     }
 
     /// Drops what is remembered of an object.
@@ -146,8 +135,57 @@ where
     }
 }
 
-/// What was written here, or nothing, is no news.
+/// What was written here, or nothing before anything was, is no news.
 const OWN: u64 = 0;
+/// Somebody took away what was written here.
+const TAKEN_AWAY: u64 = 1;
+
+/// A write under way. Unless it is answered, whether it was done is not known: what a watch tells is news
+/// then.
+struct Sent<'a, K: Resource<DynamicType = ()>> {
+    written: &'a Mutex<HashMap<ObjectRef<K>, Written<K>>>,
+    object: &'a ObjectRef<K>,
+    answered: bool,
+}
+
+impl<'a, K: Resource<DynamicType = ()>> Sent<'a, K> {
+    fn note<S: Serialize>(
+        writer: &'a StatusWriter<K>,
+        object: &'a ObjectRef<K>,
+        wanted: &S,
+    ) -> Self {
+        let sent = Self {
+            written: &writer.written,
+            object,
+            answered: false,
+        };
+        let written = Written {
+            status: hash(wanted),
+            answer: None,
+        };
+        sent.lock().insert(object.clone(), written);
+        sent
+    }
+
+    fn was_answered(mut self, answer: K) {
+        self.answered = true;
+        if let Some(written) = self.lock().get_mut(self.object) {
+            written.answer = Some(answer);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'a, HashMap<ObjectRef<K>, Written<K>>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Resource<DynamicType = ()>> Drop for Sent<'_, K> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.lock().remove(self.object);
+        }
+    }
+}
 
 fn hash<S: Serialize>(status: &S) -> u64 {
     let mut hasher = DefaultHasher::new();

@@ -64,6 +64,12 @@ impl Stream {
         self.view().status().is_some()
     }
 
+    /// Nobody listens any more, or is about to end that.
+    fn is_over(&self) -> bool {
+        let gone = self.gone.load(Ordering::Relaxed) && !self.view().serves();
+        gone || self.task.is_finished()
+    }
+
     fn is_unknown(&self) -> bool {
         matches!(*self.view(), AgentView::Absent)
     }
@@ -178,14 +184,13 @@ impl AgentPool {
         let instance = stream.target.instance.clone();
         streams.retain_of(&instance, |stream| {
             let dropped = stream.target.pod_uid == pod_uid && !stream.view().serves();
-            !dropped && !stream.task.is_finished()
+            !dropped && !stream.is_over()
         });
     }
 
     /// Drops what is known of the agents of an instance that is gone and that are not listened to any more.
     pub fn drop_finished(&self, instance: &ObjectKey) {
-        self.lock()
-            .retain_of(instance, |stream| !stream.task.is_finished());
+        self.lock().retain_of(instance, |stream| !stream.is_over());
     }
 
     /// Agents of an instance that are heard and whose pod is none of `pod_uids`.

@@ -14,6 +14,7 @@ use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::core::object::HasStatus;
 use kube::runtime::controller::{Action, Controller, Error as ControllerError};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{
     Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher,
 };
@@ -91,7 +92,7 @@ pub fn run<K: Controlled>(
             controller(api, shared.clone(), wakes.clone())
         })
         .collect();
-    for controller in &controllers {
+    for (controller, _) in &controllers {
         shared.references.watch(controller.store());
     }
     let passes =
@@ -111,14 +112,20 @@ pub fn turns() -> FairQueue {
     FairQueue::new(PASSES)
 }
 
-/// A controller that what it writes into a status does not wake, and what others write there does.
+/// A controller that what it writes into a status does not wake, and what others write there does; and
+/// objects that are gone.
 fn controller<K: Controlled>(
     api: Api<DeserializeGuard<K>>,
     shared: Arc<Shared>,
     wakes: Arc<Wakes>,
-) -> Controller<DeserializeGuard<K>> {
+) -> (
+    Controller<DeserializeGuard<K>>,
+    UnboundedReceiver<ObjectKey>,
+) {
     let (reader, writer) = reflector::store();
     let status = move |object: &DeserializeGuard<K>| {
+        // Who does not lead writes none, and sees to everything once it does.
+        shared.leadership.term()?;
         let read = object.0.as_ref().ok()?;
         Some(K::status_writer(&shared).news(read))
     };
@@ -127,9 +134,21 @@ fn controller<K: Controlled>(
         .combine(predicates::labels)
         .combine(predicates::finalizers)
         .combine(status);
-    let objects = watcher(api, watcher::Config::default())
+    // In one page: what is told of a page is not in the store before the last one is.
+    let whole = watcher::Config {
+        page_size: None,
+        ..watcher::Config::default()
+    };
+    let (gone, left) = mpsc::unbounded_channel();
+    let objects = watcher(api, whole)
         .default_backoff()
         .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(watcher::Event::Delete(object)) = event {
+                // Nobody listens any more when the operator ends.
+                let _ = gone.send(ObjectKey::of(object));
+            }
+        })
         .applied_objects()
         .predicate_filter(wanted, PredicateConfig::default())
         .inspect(move |object| {
@@ -137,7 +156,7 @@ fn controller<K: Controlled>(
                 wakes.note(&ObjectKey::of(object));
             }
         });
-    Controller::for_stream(objects, reader)
+    (Controller::for_stream(objects, reader), left)
 }
 
 /// Each controller gets the news of its own namespace.
@@ -164,7 +183,10 @@ fn route(
 }
 
 fn one<K: Controlled>(
-    controller: Controller<DeserializeGuard<K>>,
+    (controller, mut gone): (
+        Controller<DeserializeGuard<K>>,
+        UnboundedReceiver<ObjectKey>,
+    ),
     scope: Option<String>,
     mut news: UnboundedReceiver<ObjectKey>,
     shared: Arc<Shared>,
@@ -177,6 +199,8 @@ fn one<K: Controlled>(
         object.reference()
     };
     let news = stream::poll_fn(move |cx| news.poll_recv(cx)).map(note.clone());
+    // Looked for, and not found: what is left of them is seen to.
+    let gone = stream::poll_fn(move |cx| gone.poll_recv(cx)).map(|key| key.reference());
     let (pool, known) = (shared.clone(), wakes.clone());
     let children = watches::children(&shared.client, scope).filter_map(move |news| {
         let is_ours = news.object.kind == K::KIND;
@@ -208,6 +232,7 @@ fn one<K: Controlled>(
     let objects = controller.store();
     controller
         .reconcile_on(news)
+        .reconcile_on(gone)
         .reconcile_on(children)
         .reconcile_all_on(elections)
         .graceful_shutdown_on(async move {
@@ -257,6 +282,7 @@ fn one<K: Controlled>(
                     namespace: gone.namespace.unwrap_or_default(),
                     name: gone.name,
                 };
+                K::status_writer(&left).forget(&ObjectRef::new(&gone.name).within(&gone.namespace));
                 over.forget(&gone);
                 left.agents.drop_finished(&gone);
                 left.references.let_go(&gone.namespace);

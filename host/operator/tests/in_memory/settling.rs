@@ -71,3 +71,23 @@ async fn a_status_is_right_though_the_watch_tells_late_what_was_written() {
     link(true);
     ready(3).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_somebody_else_writes_is_put_right() {
+    let (operator, _cluster) = serves(1, 4).await;
+    let store = &operator.server.store;
+    let right = || {
+        wait_for("the status is right", || {
+            let object = store.find("redisinstances", SHOP, "cache").unwrap();
+            (object["status"]["readyReplicas"] == 1).then_some(())
+        })
+    };
+    store.edit("redisinstances", SHOP, "cache", |object| {
+        object["status"]["readyReplicas"] = json!(7);
+    });
+    right().await;
+    store.edit("redisinstances", SHOP, "cache", |object| {
+        object["status"] = json!(null);
+    });
+    right().await;
+}

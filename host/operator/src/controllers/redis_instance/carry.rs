@@ -174,6 +174,8 @@ impl Pass<'_> {
         }
         carried_out?;
         let undecided = decision.is_none() && site.primary().is_some() && !v.paused;
+        // No watch tells that somebody else's object is gone.
+        let taken = matches!(found.refused, Some((ready::NAME_TAKEN, _)));
         let again = decision.and_then(|decision| decision.made.again_unix_ms);
         if let Some(wait) = leaderless(&seen) {
             return Ok(Outcome::After(wait));
@@ -186,7 +188,7 @@ impl Pass<'_> {
             return Ok(Outcome::Again);
         }
         Ok(match (result.at_rest, again) {
-            (true, _) if undecided => Outcome::Waiting,
+            (true, _) if undecided || taken => Outcome::Waiting,
             (true, None) => Outcome::Settled,
             (true, Some(at)) => Outcome::SettledUntil(at),
             (false, _) => Outcome::Waiting,

@@ -226,9 +226,10 @@ async fn refuse(
     };
     let wanted = status::build(&found, Timestamp::now());
     write_status(site.object, site.shared, &wanted).await?;
-    // Only another spec makes a bad one good, and that is news.
+    // Only another spec makes a bad one good, and that is news. Where somebody must lead, time counts too.
+    let nobody_waits = live_pods(site) == 0 || site.primary().is_some();
     let at_rest = match reason {
-        ready::SPEC_INVALID => Outcome::Settled,
+        ready::SPEC_INVALID if nobody_waits => Outcome::Settled,
         _ => Outcome::Waiting,
     };
     Ok(match healed? {
