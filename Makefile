@@ -10,7 +10,7 @@ BENCH_PROFILE ?= release
 MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TESTBED := $(TARGET)/debug/hera-testbed
-# Notes how long it takes.
+# Notes how long what follows takes; alone it tells, and begins anew.
 TIMED := tests/timed
 C_POLICY := $(TARGET)/wasm32-unknown-unknown/policy/hera_policy_acl_least_privilege_c.wasm
 export KUBECONFIG ?= $(CURDIR)/.testbed/kubeconfig
@@ -38,6 +38,7 @@ demo: prepare ## A cluster, the operator, a Redis, and a policy swapped under it
 
 .PHONY: check
 check: prepare ## Format, lints, docs, unit, golden and property tests
+	@$(TIMED) >/dev/null
 	cargo fmt --all --check
 	$(TIMED) clippy cargo clippy --workspace --all-targets -- -D warnings
 	$(TIMED) 'clippy of scenarios' cargo clippy --workspace --test scenarios -- -D warnings
@@ -53,6 +54,7 @@ check: prepare ## Format, lints, docs, unit, golden and property tests
 
 .PHONY: test
 test: check test-e2e ## What each landing runs: check, and a scenario for each thing that a user relies on
+	@$(TIMED)
 
 .PHONY: test-all
 test-all: export HERA_E2E_ALL = 1

@@ -43,6 +43,14 @@ struct Written<K> {
     answer: Option<K>,
 }
 
+impl<K: Resource> Written<K> {
+    /// Drops an answer that is not newer than what a watch told, or is about an object of before.
+    fn drop_told(&mut self, told: &K) {
+        self.answer
+            .take_if(|answer| answer.uid() != told.uid() || version(answer) <= version(told));
+    }
+}
+
 impl<K> StatusWriter<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -97,13 +105,8 @@ where
     pub fn newer(&self, cached: &K) -> Option<K> {
         let mut written = self.lock();
         let last = written.get_mut(&ObjectRef::from_obj(cached))?;
-        let is_newer =
-            |answer: &K| answer.uid() == cached.uid() && version(answer) > version(cached);
-        let newer = last.answer.clone().filter(is_newer);
-        if newer.is_none() {
-            last.answer = None;
-        }
-        newer
+        last.drop_told(cached);
+        last.answer.clone()
     }
 
     /// A hash of the status for a filter of news: the same for whatever was written here last.
@@ -111,8 +114,7 @@ where
         let mut written = self.lock();
         let mut last = written.get_mut(&ObjectRef::from_obj(object));
         if let Some(last) = &mut last {
-            let is_told = |answer: &K| version(answer) <= version(object);
-            last.answer.take_if(|answer| is_told(answer));
+            last.drop_told(object);
         }
         match (object.status(), last) {
             (None, None) => OWN,
@@ -124,7 +126,9 @@ where
             }
         }
     }
+}
 
+impl<K: Resource<DynamicType = ()>> StatusWriter<K> {
     /// Drops what is remembered of an object.
     pub fn forget(&self, object: &ObjectRef<K>) {
         self.lock().remove(object);
@@ -143,7 +147,7 @@ const TAKEN_AWAY: u64 = 1;
 /// A write under way. Unless it is answered, whether it was done is not known: what a watch tells is news
 /// then.
 struct Sent<'a, K: Resource<DynamicType = ()>> {
-    written: &'a Mutex<HashMap<ObjectRef<K>, Written<K>>>,
+    writer: &'a StatusWriter<K>,
     object: &'a ObjectRef<K>,
     answered: bool,
 }
@@ -154,35 +158,30 @@ impl<'a, K: Resource<DynamicType = ()>> Sent<'a, K> {
         object: &'a ObjectRef<K>,
         wanted: &S,
     ) -> Self {
-        let sent = Self {
-            written: &writer.written,
-            object,
-            answered: false,
-        };
         let written = Written {
             status: hash(wanted),
             answer: None,
         };
-        sent.lock().insert(object.clone(), written);
-        sent
+        writer.lock().insert(object.clone(), written);
+        Self {
+            writer,
+            object,
+            answered: false,
+        }
     }
 
     fn was_answered(mut self, answer: K) {
         self.answered = true;
-        if let Some(written) = self.lock().get_mut(self.object) {
+        if let Some(written) = self.writer.lock().get_mut(self.object) {
             written.answer = Some(answer);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'a, HashMap<ObjectRef<K>, Written<K>>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<K: Resource<DynamicType = ()>> Drop for Sent<'_, K> {
     fn drop(&mut self) {
         if !self.answered {
-            self.lock().remove(self.object);
+            self.writer.forget(self.object);
         }
     }
 }

@@ -8,7 +8,6 @@ use hera_core::acl::Categories;
 use hera_kube::{Applier, Events, Leadership, StatusWriter};
 use hera_policy::FairQueue;
 use kube::Client;
-use kube::runtime::reflector::ObjectRef;
 
 use crate::agents::{AgentPool, Identities};
 use crate::attempts::Attempts;
@@ -70,10 +69,7 @@ pub struct Shared {
 impl Shared {
     /// Drops what is remembered of an instance that is gone.
     pub fn forget(&self, instance: &ObjectKey) {
-        let namespace = instance.namespace.as_str();
-        self.applier.forget(namespace, &instance.name);
-        self.status
-            .forget(&ObjectRef::new(&instance.name).within(namespace));
+        self.applier.forget(&instance.namespace, &instance.name);
         self.policies.forget(instance);
         self.groups.forget(instance);
         self.looks.forget(instance);

@@ -143,7 +143,7 @@ impl ReferenceWatches {
     }
 
     /// Ends the watch of `namespace` if no object is left there.
-    pub fn let_go(&self, namespace: &str) {
+    pub fn drop_unused(&self, namespace: &str) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
         let is_used = stores.iter().any(|store| store.is_in(namespace));

@@ -20,6 +20,8 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// That of a certificate and its key.
+    ///
     /// # Errors
     /// When the files are not usable.
     pub fn new(files: &TlsFiles) -> Result<Self, AgentError> {

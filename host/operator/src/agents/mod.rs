@@ -182,10 +182,7 @@ impl AgentPool {
         };
         stream.gone.store(true, Ordering::Relaxed);
         let instance = stream.target.instance.clone();
-        streams.retain_of(&instance, |stream| {
-            let dropped = stream.target.pod_uid == pod_uid && !stream.view().serves();
-            !dropped && !stream.is_over()
-        });
+        streams.retain_of(&instance, |stream| !stream.is_over());
     }
 
     /// Drops what is known of the agents of an instance that is gone and that are not listened to any more.

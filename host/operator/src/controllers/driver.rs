@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::future::ready;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
@@ -201,16 +201,13 @@ fn one<K: Controlled>(
     let news = stream::poll_fn(move |cx| news.poll_recv(cx)).map(note.clone());
     // Looked for, and not found: what is left of them is seen to.
     let gone = stream::poll_fn(move |cx| gone.poll_recv(cx)).map(|key| key.reference());
-    let (pool, known) = (shared.clone(), wakes.clone());
+    let pool = shared.clone();
     let children = watches::children(&shared.client, scope).filter_map(move |news| {
         let is_ours = news.object.kind == K::KIND;
         match &news.gone {
             Some((kind, uid)) if is_ours && kind == "Pod" => pool.agents.drop_pod(uid),
             // It goes with the object.
-            Some((kind, _)) if is_ours && kind == "StatefulSet" => {
-                pool.forget(&news.object);
-                known.forget(&news.object);
-            }
+            Some((kind, _)) if is_ours && kind == "StatefulSet" => pool.forget(&news.object),
             _ => {}
         }
         ready(is_ours.then_some(news.object))
@@ -242,14 +239,13 @@ fn one<K: Controlled>(
             move |object, shared: Arc<Shared>| {
                 let (objects, wakes) = (objects.clone(), wakes.clone());
                 async move {
-                    let namespace = object.namespace().unwrap_or_default();
-                    shared.references.ensure(&namespace);
+                    let key = ObjectKey::of(&*object);
+                    shared.references.ensure(&key.namespace);
                     let wait = &shared.metrics.reconcile_wait_seconds;
                     let waited = wait.with_label_values(&[K::LABEL]).start_timer();
                     // Nothing bounds how many wait.
-                    let turn = shared.passes.turn(&namespace).await;
+                    let turn = shared.passes.turn(&key.namespace).await;
                     waited.observe_duration();
-                    let key = ObjectKey::of(&*object);
                     if let Turn::NothingNew(next) = wakes.begin(&key) {
                         return Ok(action(next));
                     }
@@ -257,16 +253,20 @@ fn one<K: Controlled>(
                     let Some(object) = objects.get(&key.reference()) else {
                         return Ok(Action::await_change());
                     };
-                    let done = reconcile(object, shared.clone()).await;
+                    let done = reconcile(object, &shared).await;
                     drop(turn);
-                    let next = match &done {
-                        Ok(outcome) => outcome.next(),
-                        Err(error) => Some(error.delay(shared.attempts.failed(&key, K::LABEL))),
-                    };
-                    wakes.due(&key, next);
                     match done {
-                        Ok(_) => Ok(action(next)),
-                        Err(error) => Err(Failed { error, next }),
+                        Ok(outcome) => {
+                            shared.attempts.reset(&key);
+                            let next = outcome.next();
+                            wakes.due(&key, next);
+                            Ok(action(next))
+                        }
+                        Err(error) => {
+                            let next = error.delay(shared.attempts.failed(&key, K::LABEL));
+                            wakes.due(&key, Some(next));
+                            Err(Failed { error, next })
+                        }
                     }
                 }
             },
@@ -285,7 +285,7 @@ fn one<K: Controlled>(
                 K::status_writer(&left).forget(&ObjectRef::new(&gone.name).within(&gone.namespace));
                 over.forget(&gone);
                 left.agents.drop_finished(&gone);
-                left.references.let_go(&gone.namespace);
+                left.references.drop_unused(&gone.namespace);
                 let shared = left.clone();
                 tokio::spawn(async move { K::gone(&gone, &shared).await });
             }
@@ -295,7 +295,7 @@ fn one<K: Controlled>(
 
 async fn reconcile<K: Controlled>(
     object: Arc<DeserializeGuard<K>>,
-    shared: Arc<Shared>,
+    shared: &Shared,
 ) -> Result<Outcome, PassError> {
     let name = object.name_any();
     let namespace = object.namespace().unwrap_or_default();
@@ -304,8 +304,8 @@ async fn reconcile<K: Controlled>(
     let work = async {
         match &object.0 {
             Ok(cached) => {
-                let newer = K::status_writer(&shared).newer(cached);
-                newer.as_ref().unwrap_or(cached).pass(&shared).await
+                let newer = K::status_writer(shared).newer(cached);
+                newer.as_ref().unwrap_or(cached).pass(shared).await
             }
             Err(invalid) => {
                 if shared.leadership.term().is_some() {
@@ -342,9 +342,7 @@ async fn reconcile<K: Controlled>(
         .reconciles
         .with_label_values(&[K::LABEL, outcome])
         .inc();
-    let outcome = result?;
-    shared.attempts.reset(&ObjectKey::of(&*object));
-    Ok(outcome)
+    result
 }
 
 /// Objects of a stream, each once for all its mentions within [`TOGETHER`].
@@ -352,25 +350,20 @@ fn together(objects: impl Stream<Item = ObjectKey> + Send) -> impl Stream<Item =
     let due = Arc::<Mutex<HashSet<ObjectKey>>>::default();
     let known = due.clone();
     objects
-        .filter(move |object| {
-            ready(
-                known
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(object.clone()),
-            )
-        })
+        .filter(move |object| ready(lock(&known).insert(object.clone())))
         .map(move |object| {
             let due = due.clone();
             async move {
                 tokio::time::sleep(TOGETHER).await;
-                due.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&object);
+                lock(&due).remove(&object);
                 object
             }
         })
         .buffer_unordered(usize::MAX)
+}
+
+fn lock(due: &Mutex<HashSet<ObjectKey>>) -> MutexGuard<'_, HashSet<ObjectKey>> {
+    due.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn action(next: Option<Duration>) -> Action {
@@ -382,7 +375,7 @@ fn action(next: Option<Duration>) -> Action {
 #[error("{error}")]
 struct Failed {
     error: PassError,
-    next: Option<Duration>,
+    next: Duration,
 }
 
 fn on_error<K: Controlled>(
@@ -392,5 +385,5 @@ fn on_error<K: Controlled>(
 ) -> Action {
     let object = ObjectKey::of(&*object);
     warn!(%object, error = %failed.error, next = ?failed.next, "pass failed");
-    action(failed.next)
+    Action::requeue(failed.next)
 }

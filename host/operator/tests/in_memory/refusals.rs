@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::api_server::{Answer, Operator, Request, SHOP, wait_for};
+use super::api_server::{Answer, Operator, SHOP, wait_for};
 use serde_json::{Value, json};
 
 /// A little more than between two attempts.
@@ -60,14 +60,8 @@ fn refuse_writes(operator: &Operator, plural: &'static str) {
 }
 
 fn status_writes(operator: &Operator) -> usize {
-    let is_status = |asked: &&Request| asked.writes() && asked.part == "status";
-    operator
-        .server
-        .store
-        .asked()
-        .iter()
-        .filter(is_status)
-        .count()
+    let store = &operator.server.store;
+    store.count(|asked| asked.writes() && asked.part == "status")
 }
 
 #[tokio::test(flavor = "multi_thread")]
