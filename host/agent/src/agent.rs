@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hera_core::acl::{AGENT_USER, AclSet};
-use hera_core::agent::Mark;
+use hera_core::agent::{Mark, Role};
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -14,6 +14,7 @@ use crate::apply::append::Saving;
 use crate::apply::config_state::Held;
 use crate::apply::push_acl::Applied;
 use crate::control::status::Board;
+use crate::fence::clock;
 use crate::fence::tickets::Tickets;
 use crate::fence::vouched::Vouched;
 use crate::fence::watchdog::Fence;
@@ -179,6 +180,14 @@ impl Agent {
     /// The tickets of promotions.
     pub fn tickets(&self) -> MutexGuard<'_, Tickets> {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A ticket for a promotion. None once the pod is asked to end: only the primary still tells its
+    /// position then.
+    pub fn ticket(&self) -> Option<u64> {
+        let mut tickets = self.tickets();
+        let leads = self.board.status().role == Role::Primary;
+        (leads || self.asked.get().is_none()).then(|| tickets.give(clock::now()))
     }
 
     /// An order about the role was sent to the server: what was asked before says nothing any more.

@@ -23,7 +23,6 @@ use crate::agent::Agent;
 use crate::apply::{push_acl, push_config};
 use crate::control::answer::Refused;
 use crate::control::{caller, events, orders};
-use crate::fence::clock;
 use crate::role::members;
 use crate::role::settle::leads_to;
 
@@ -115,7 +114,9 @@ async fn order(State(agent): State<Arc<Agent>>, Json(request): Json<Request<Orde
 }
 
 async fn position(State(agent): State<Arc<Agent>>) -> Answer<Position> {
-    let ticket = agent.tickets().give(clock::now());
+    let Some(ticket) = agent.ticket() else {
+        return Err(Refused::wrong("the pod ends"));
+    };
     let (server, files) = {
         let work = agent.work.lock().await;
         (work.server.clone(), work.files)

@@ -29,6 +29,11 @@ impl Tickets {
         self.0.clear();
     }
 
+    /// When the last was given.
+    pub fn last(&self) -> Option<u64> {
+        self.0.back().map(|(_, given)| *given)
+    }
+
     /// When a ticket was given; none if it is unknown or too old.
     pub fn time(&self, number: u64, now: u64) -> Option<u64> {
         let (_, given) = self.0.iter().find(|(known, _)| *known == number)?;

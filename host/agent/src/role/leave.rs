@@ -1,20 +1,34 @@
 //! Waits, before the pod ends, for another to take over.
 
+use std::time::Duration;
+
 use hera_core::agent::Role;
+use hera_core::instance::handover::PROMOTED_WITHIN_MS;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::control::answer::Refused;
+use crate::fence::clock;
 
 /// Completes when the server may stop: it is no primary among several, nobody is left who could take
 /// over, or nobody did in time.
 pub async fn hand_over(agent: &Agent) {
-    let status = agent.board.status();
-    if status.members.pods.len() <= 1 || status.role != Role::Primary {
+    if agent.board.status().members.pods.len() <= 1 {
         return;
     }
+    if agent.board.status().role != Role::Primary {
+        wait_for_promotion(agent).await;
+    }
+    {
+        // No promotion is under way, and none begins before what follows is known.
+        let _work = agent.work.lock().await;
+        if agent.board.status().role != Role::Primary {
+            agent.stopping.send_replace(true);
+            return;
+        }
+        agent.board.change(|status| status.leaving = true);
+    }
     info!("waits until another has taken over");
-    agent.board.change(|status| status.leaving = true);
     let mut news = agent.board.watch();
     tokio::select! {
         _ = news.wait_for(|status| status.role != Role::Primary) => {
@@ -24,6 +38,19 @@ pub async fn hand_over(agent: &Agent) {
         () = tokio::time::sleep(agent.settings.handover_limit()) => {
             warn!("nobody took over in time: the primary stops");
         }
+    }
+}
+
+/// Who asked a moment ago how far this server is may have made the primary follow it by now: were it
+/// to stop then, nobody would lead. Nobody is told from now on.
+async fn wait_for_promotion(agent: &Agent) {
+    let since = agent.tickets().last();
+    let age = since.map_or(u64::MAX, |since| clock::now().saturating_sub(since));
+    let left = Duration::from_millis(PROMOTED_WITHIN_MS.saturating_sub(age));
+    let mut news = agent.board.watch();
+    let promoted = news.wait_for(|status| status.role == Role::Primary);
+    if let Ok(Ok(_)) = tokio::time::timeout(left, promoted).await {
+        info!("the server is the primary: it was about to be promoted");
     }
 }
 

@@ -19,6 +19,7 @@ on_both!(
     a_pause_ends_and_is_for_primaries_only,
     a_release_closes_clients_of_a_replica_only,
     a_primary_that_leaves_waits_for_a_handover,
+    a_replica_that_is_to_end_is_still_promoted_where_that_was_under_way,
     a_primary_that_is_left_alone_stops_at_once_and_has_every_write,
     an_order_to_follow_that_comes_after_the_pause_is_refused_and_the_primary_goes_on,
     a_primary_follows_only_in_the_pause_for_that_handover,
@@ -211,6 +212,35 @@ async fn a_primary_that_leaves_waits_for_a_handover(engine: Engine) {
     group.start_one(0).await;
     group.follow(0, 1, 2).await.unwrap();
     group.until_linked(0).await;
+    let since = Instant::now();
+    assert!(group[0].terminate().await.success());
+    assert!(since.elapsed() < Duration::from_secs(5));
+}
+
+/// All pods are deleted at once: whom a handover has chosen is asked to end as well, when the old primary
+/// may follow it already.
+async fn a_replica_that_is_to_end_is_still_promoted_where_that_was_under_way(engine: Engine) {
+    let mut group = Group::new(engine, 2);
+    group.reign().await;
+    group[0].app().await.set("a", "1").await.unwrap();
+    group.pause(0, 5_000, 2).await.unwrap();
+    group.until_equal(0, 1).await;
+    let ticket = group[1].position().await.unwrap().ticket;
+    group[1].ask_to_end();
+    let refused = async || match group[1].position().await {
+        Err(_) => Ok(()),
+        Ok(position) => Err(format!("{position:?}")),
+    };
+    until("it tells no position any more", refused).await;
+    group.follow(0, 1, 2).await.unwrap();
+    let order = Order::Promote { reign: 2, ticket };
+    let promoted = group[1].order(1, order).await.unwrap();
+    assert_eq!(promoted.role, Role::Primary);
+    group[1].until("it leaves", |status| status.leaving).await;
+    group[1].app().await.set("b", "1").await.unwrap();
+    // Without a promotion it does not wait long.
+    group.until_linked(0).await;
+    group[0].position().await.unwrap();
     let since = Instant::now();
     assert!(group[0].terminate().await.success());
     assert!(since.elapsed() < Duration::from_secs(5));

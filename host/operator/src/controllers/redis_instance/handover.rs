@@ -164,7 +164,11 @@ impl HandOver<'_> {
             Move::Ready => {
                 let groups = &site.shared.groups;
                 let leaves = site.primary().is_some_and(Member::is_leaving);
-                let limit = if leaves { SHORT_TURN } else { TURN };
+                let limit = match (self.is_deleted_by_force(), leaves) {
+                    (true, _) => Duration::ZERO,
+                    (false, true) => SHORT_TURN,
+                    (false, false) => TURN,
+                };
                 tokio::time::sleep(groups.until_taken_in_at_once().min(limit)).await;
                 // A pod that ends waits for its handover, and so do others on its node.
                 if !leaves {
@@ -211,6 +215,12 @@ impl HandOver<'_> {
                     .await
             }
         }
+    }
+
+    /// True if the old primary's pod object is gone: the kubelet kills its server within two seconds.
+    fn is_deleted_by_force(&self) -> bool {
+        let mut pods = self.material.site.live.pods.values();
+        pods.all(|pod| pod.metadata.uid.as_ref() != Some(&self.from.uid))
     }
 
     async fn tell(&self, step: &Move) -> Result<(), PassError> {
