@@ -82,7 +82,9 @@ fn focus(rules: Rules) -> &'static [Step] {
         Some(Fault::ListsUnordered) => &[Step::Limit, Step::ReplacePod, Step::Weather],
         Some(Fault::AnyPause) => &[Step::Wish, Step::Weather],
         Some(Fault::ClaimGoesEarly) => &[Step::Roll],
-        Some(Fault::LineageForgotten) => &[Step::Remake, Step::Scale],
+        Some(Fault::LineageForgotten | Fault::LeftForgotten | Fault::SparesForgotten) => {
+            &[Step::Remake, Step::Scale]
+        }
         Some(Fault::FullLeads) => &[Step::Fill],
         _ => &[],
     }

@@ -53,6 +53,10 @@ pub enum Fault {
     LineageForgotten,
     /// Nobody looks at whether a volume is full.
     FullLeads,
+    /// What a scale-down left behind counts as what stayed.
+    LeftForgotten,
+    /// No pod is started for a claim beyond the wanted number, whatever stands on it.
+    SparesForgotten,
 }
 
 /// The rules by which a world goes.

@@ -178,5 +178,9 @@ noticed! {
     noticed_if_a_peer_does_not_note_that_it_vouched: VouchUnnoted breaks Fence | OnePrimary;
     noticed_if_nobody_looks_at_full_volumes: FullLeads breaks Settles;
     noticed_if_a_temporary_claim_goes_early: ClaimGoesEarly breaks NothingWiped;
+    #[ignore = "a long search: this rule rarely decides alone"]
+    noticed_if_what_was_left_counts_as_what_stayed: LeftForgotten breaks Remade | NothingWiped | BestCopy;
+    #[ignore = "a long search: this rule rarely decides alone"]
+    noticed_if_no_pod_is_started_for_later_data: SparesForgotten breaks Remade | NothingWiped | BestCopy;
     noticed_if_volumes_of_another_object_know_no_epoch: LineageForgotten breaks Remade | NothingWiped;
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use hera_core::agent::{AgentStatus, Members, Peer, Role, Volume};
 use hera_core::instance::{MemberList, Observation, Plan, Step, last_claim};
-use hera_core::shard::{AgentView, Member, Target};
+use hera_core::shard::{AgentView, Member, Record, Target};
 
 use super::Operator;
 use super::seen::{address, pod_of};
@@ -88,7 +88,32 @@ impl Operator {
             }
             return Cow::Owned(seen);
         }
+        if rules.has(Fault::LeftForgotten) || rules.has(Fault::SparesForgotten) {
+            let mut seen = self.seen.clone();
+            for member in &mut seen.members {
+                self.break_record(member, rules);
+            }
+            return Cow::Owned(seen);
+        }
         Cow::Borrowed(&self.seen)
+    }
+
+    /// What stands on a claim, and on its volume, said wrongly.
+    fn break_record(&self, member: &mut Member, rules: Rules) {
+        if rules.has(Fault::LeftForgotten)
+            && let AgentView::Connected(status) = &mut member.agent
+        {
+            status.memory.left = Some(false);
+        }
+        let is_spare = member.pod.is_none() && member.ordinal >= self.wanted.replicas;
+        let Some(claim) = &mut member.claim else {
+            return;
+        };
+        match &mut claim.record {
+            Record::Data(lineage) if rules.has(Fault::LeftForgotten) => lineage.left = false,
+            record if rules.has(Fault::SparesForgotten) && is_spare => *record = Record::Unknown,
+            _ => {}
+        }
     }
 
     /// What is carried out instead of the plan.
