@@ -39,8 +39,8 @@ pub fn all(input: &AclInput) -> Vec<UserGrants> {
     let users = input.users.iter().map(|user| {
         let [readonly, readwrite, admin] = &mut known;
         let of_preset = match user.preset {
-            Preset::Readonly => readonly,
-            Preset::Readwrite => readwrite,
+            Preset::ReadOnly => readonly,
+            Preset::ReadWrite => readwrite,
             Preset::Admin => admin,
         };
         let rules = of_preset.get_or_insert_with(|| rules(input, user.preset));
@@ -73,8 +73,8 @@ fn rules(input: &AclInput, preset: Preset) -> Vec<CommandRule> {
     };
     let mut rules = vec![];
     let (allowed, denied): (&str, &str) = match preset {
-        Preset::Readonly => (READONLY, "write admin dangerous"),
-        Preset::Readwrite => (READWRITE, "admin dangerous"),
+        Preset::ReadOnly => (READONLY, "write admin dangerous"),
+        Preset::ReadWrite => (READWRITE, "admin dangerous"),
         Preset::Admin => ("all", ""),
     };
     let every_server = |name: &str| name == "all" || known_category(name);

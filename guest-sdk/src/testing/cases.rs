@@ -143,9 +143,9 @@ fn until(unix_ms: u64) -> Result<Timestamp, String> {
 
 fn request(asked: User) -> Result<UserRequest, String> {
     let preset = match asked.preset.as_str() {
-        "readonly" => Preset::Readonly,
-        "readwrite" => Preset::Readwrite,
-        "admin" => Preset::Admin,
+        "ReadOnly" => Preset::ReadOnly,
+        "ReadWrite" => Preset::ReadWrite,
+        "Admin" => Preset::Admin,
         other => return Err(format!("no preset {other}")),
     };
     Ok(UserRequest {

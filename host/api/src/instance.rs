@@ -12,7 +12,7 @@ use crate::spec::{
 use crate::status::RedisInstanceStatus;
 use crate::validate::messages;
 
-/// The wish for one dataset.
+/// What is wanted of one dataset.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "cache.hera.io",
@@ -21,7 +21,6 @@ use crate::validate::messages;
     plural = "redisinstances",
     shortname = "ri",
     category = "hera",
-    category = "all",
     namespaced,
     status = "RedisInstanceStatus",
     scale(
@@ -31,13 +30,14 @@ use crate::validate::messages;
     ),
     derive = "PartialEq",
     doc = "One dataset on Redis or Valkey.",
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "How many data pods serve"),
-    printcolumn(name = "Engine", type_ = "string", json_path = ".status.engine"),
-    printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "The version that the server says it is"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas", description = "How many data pods serve"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas", description = "How many data pods are wanted"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Primary", type_ = "string", json_path = ".status.primary"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "The version that the server says it is"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Serves", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", priority = 1, description = "The condition Ready"),
+    printcolumn(name = "Engine", type_ = "string", json_path = ".status.engine", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
     printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message(
@@ -49,9 +49,9 @@ use crate::validate::messages;
 #[x_kube(
     validation = Rule::new("has(self.version) || has(self.image)")
         .message("say what to run: set version (such as \"7.2\"), or image with a tag that is a version, or both"),
-    validation = Rule::new("!has(self.users) || (has(self.auth) && has(self.auth.secretRef)) || self.users.all(u, u.name != 'app')")
-        .message("users: \"app\" is the application user, which there is already: choose another name, or name the \
-            application user otherwise in a Secret for auth.secretRef"),
+    validation = Rule::new("!has(self.users) || self.users.all(u, u.name != (has(self.auth) ? self.auth.username : 'app'))")
+        .message("users: the name of the application user is taken: choose another, or name the application user otherwise \
+            in auth.username"),
     validation = Rule::new("!has(self.durability) || !has(self.durability.minReplicasToWrite) || !has(self.replicas) || \
             self.durability.minReplicasToWrite < self.replicas")
         .message(messages::MIN_REPLICAS_TO_WRITE),
@@ -91,6 +91,7 @@ pub struct RedisInstanceSpec {
     /// Secrets with which images are pulled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<SecretRef>,
 
     /// How many pods hold the data: one of them is the primary, the others are replicas.

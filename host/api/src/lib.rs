@@ -21,10 +21,11 @@ pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
 pub use secret::{secret_password, secret_text};
 pub use spec::{
-    Aof, Auth, ConfigMapKeyRef, Durability, Failover, Fsync, OnFailure, Persistence, PodTemplate,
-    Policies, PolicySource, Preset, Rdb, ReclaimPolicy, Resources, SecretKeyRef, SecretRef,
-    ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
+    Aof, Auth, ConfigMapKeyRef, Durability, Failover, Fsync, OnFailure, Persistence, PodMetadata,
+    PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, ReclaimPolicy, Resources,
+    SecretKeyRef, SecretRef, ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
 };
 pub use status::{
-    Approval, CopyStatus, Phase, PolicyStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict,
+    Approval, Binding, CopyStatus, Endpoints, Phase, PolicyOrigin, PolicyOriginKind, PolicyStatus,
+    RedisInstanceStatus, ShadowStatus, ShadowVerdict,
 };

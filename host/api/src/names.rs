@@ -121,6 +121,11 @@ impl InstanceName {
     pub fn service_host(&self, namespace: &str) -> String {
         format!("{}.{namespace}.svc", self.0)
     }
+
+    /// The address for clients that only read, from any namespace.
+    pub fn replicas_host(&self, namespace: &str) -> String {
+        format!("{}.{namespace}.svc", self.replicas_service())
+    }
 }
 
 impl fmt::Display for InstanceName {

@@ -18,22 +18,26 @@ pub(crate) const DNS_NAME: &str =
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// A key of a Secret or a ConfigMap.
 pub(crate) const DATA_KEY: &str = r"^[-._a-zA-Z0-9]+$";
+/// Name of a user on a server.
+pub(crate) const USER_NAME: &str = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$";
+/// Users of the operator's own are none of the spec's.
+pub(crate) const NOT_SYSTEM_USER: &str = "self != 'default' && !self.startsWith('hera-')";
 /// No control characters.
 pub(crate) const PRINTABLE: &str = r"^[^\x00-\x1f\x7f]*$";
 
 /// How many data pods there may be.
 pub(crate) const REPLICAS: &str = "self >= 1 && self <= 7";
 /// What `failover.fenceAfter` may be.
-pub(crate) const FENCE_AFTER: &str = "self.matches('^[0-9]{1,6}(ms|s|m)$') && (duration(self) == duration('0s') || \
+pub(crate) const FENCE_AFTER: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && (duration(self) == duration('0s') || \
     (duration(self) >= duration('5s') && duration(self) <= duration('5m')))";
 /// What `failover.hangAfter` may be.
-pub(crate) const HANG_AFTER: &str = "self.matches('^[0-9]{1,6}(ms|s|m)$') && duration(self) >= duration('2s') && \
+pub(crate) const HANG_AFTER: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('2s') && \
     duration(self) <= duration('5m')";
 /// What `updateStrategy.maxWait` may be.
-pub(crate) const MAX_WAIT: &str = "self.matches('^[0-9]{1,6}(s|m|h)$') && duration(self) >= duration('1m') && \
+pub(crate) const MAX_WAIT: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1m') && \
     duration(self) <= duration('8760h')";
 /// What `updateStrategy.progressDeadline` may be.
-pub(crate) const PROGRESS_DEADLINE: &str = "self.matches('^[0-9]{1,6}(s|m|h)$') && duration(self) >= duration('1m') && \
+pub(crate) const PROGRESS_DEADLINE: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1m') && \
     duration(self) <= duration('24h')";
 
 /// Most directives in `config`.
@@ -116,7 +120,12 @@ pub(crate) fn topology_spread(generator: &mut SchemaGenerator) -> Schema {
 }
 
 fn list_of(items: Schema) -> Schema {
-    json_schema!({"type": "array", "items": items, "maxItems": 16})
+    json_schema!({
+        "type": "array",
+        "items": items,
+        "maxItems": 16,
+        "x-kubernetes-list-type": "atomic",
+    })
 }
 
 /// Bounds on every list, map and string of a type of Kubernetes. Its descriptions go: they are

@@ -1,9 +1,11 @@
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Engine;
+use crate::{ConfigMapKeyRef, Engine};
 
 /// What the operator found. Nothing that traffic drives is in it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -48,6 +50,14 @@ pub struct RedisInstanceStatus {
     #[schemars(range(min = 0, max = 1000))]
     pub ready_replicas: Option<i32>,
 
+    /// Where clients connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Endpoints>,
+
+    /// What an application binds to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+
     /// The image in use. It moves only with the spec, not with the catalog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
@@ -69,6 +79,29 @@ pub struct RedisInstanceStatus {
     pub policies: Vec<PolicyStatus>,
 }
 
+/// Where clients connect: `host:port` of Services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoints {
+    /// Leads to the primary, wherever it is.
+    #[schemars(length(max = 253))]
+    pub primary: String,
+
+    /// Leads to replicas in sync.
+    #[schemars(length(max = 253))]
+    pub replicas: String,
+}
+
+/// The Secret with which an application connects, by the convention of the Service Binding
+/// specification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// Name of the Secret.
+    #[schemars(length(max = 253))]
+    pub name: String,
+}
+
 /// A step that waits for an approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -84,6 +117,7 @@ pub struct Approval {
     /// the approval names the digest of that one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".into()]))]
     pub copies: Vec<CopyStatus>,
 }
 
@@ -150,9 +184,9 @@ pub struct PolicyStatus {
     #[schemars(length(max = 32))]
     pub decision: String,
 
-    /// Where the policy in use came from: builtin, default or `configMap <name>`.
-    #[schemars(length(max = 300))]
-    pub source: String,
+    /// Where the policy in use came from; absent while none has decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<PolicyOrigin>,
 
     /// Digest of the module in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,13 +212,87 @@ pub struct PolicyStatus {
     pub shadow: Option<ShadowStatus>,
 }
 
+/// Where a policy came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyOrigin {
+    /// What holds it.
+    pub kind: PolicyOriginKind,
+
+    /// Name of the ConfigMap; absent for a built-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub name: Option<String>,
+
+    /// Key in the ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub key: Option<String>,
+}
+
+impl PolicyOrigin {
+    /// The operator itself.
+    pub const BUILT_IN: Self = Self {
+        kind: PolicyOriginKind::BuiltIn,
+        name: None,
+        key: None,
+    };
+
+    /// What a spec refers to.
+    pub fn config_map(reference: &ConfigMapKeyRef) -> Self {
+        Self {
+            kind: PolicyOriginKind::ConfigMap,
+            name: Some(reference.name.clone()),
+            key: Some(reference.key.clone()),
+        }
+    }
+
+    /// The operator's default in a ConfigMap of its own.
+    pub fn default_of(name: &str, key: &str) -> Self {
+        Self {
+            kind: PolicyOriginKind::Default,
+            name: Some(name.to_owned()),
+            key: Some(key.to_owned()),
+        }
+    }
+
+    /// True if it is what a spec asks for: the ConfigMap that it names, or the default.
+    pub fn is_of(&self, reference: Option<&ConfigMapKeyRef>) -> bool {
+        match reference {
+            Some(reference) => *self == Self::config_map(reference),
+            None => self.kind == PolicyOriginKind::Default,
+        }
+    }
+}
+
+impl fmt::Display for PolicyOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_deref().unwrap_or_default();
+        match self.kind {
+            PolicyOriginKind::BuiltIn => f.write_str("builtin"),
+            PolicyOriginKind::Default => write!(f, "default {name}"),
+            PolicyOriginKind::ConfigMap => write!(f, "configMap {name}"),
+        }
+    }
+}
+
+/// What holds a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PolicyOriginKind {
+    /// The operator itself.
+    BuiltIn,
+    /// A ConfigMap in the operator's namespace: the default of this decision.
+    Default,
+    /// A ConfigMap in the object's namespace.
+    ConfigMap,
+}
+
 /// A policy that is only compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ShadowStatus {
     /// Where it came from.
-    #[schemars(length(max = 300))]
-    pub source: String,
+    pub source: PolicyOrigin,
 
     /// Digest of its module, once it is loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -142,14 +142,14 @@ pub struct PortForward {
 }
 
 /// What to ask the operator for. Each is an annotation on the object.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Request {
     /// Let another pod become the primary; nothing is lost.
     Promote {
         /// The RedisInstance.
         name: String,
-        /// The pod.
-        pod: String,
+        /// The pod; a replica that is ready if none is named.
+        pod: Option<String>,
     },
     /// Stop the servers of pods; their data and their agents stay.
     Fence {
@@ -185,13 +185,16 @@ pub enum Request {
     Approve {
         /// The RedisInstance.
         name: String,
-        /// The digest that the condition Progressing names.
-        #[arg(required_unless_present = "copy")]
+        /// The digest that the condition Progressing names; without one, the step that waits is shown
+        /// and asked about.
         digest: Option<String>,
         /// The pod whose copy is the right one, where nothing recorded says which is: the others are
         /// overwritten.
         #[arg(long, value_name = "POD", conflicts_with = "digest")]
         copy: Option<String>,
+        /// Approve the step that waits without being asked.
+        #[arg(long, conflicts_with_all = ["digest", "copy"])]
+        yes: bool,
     },
 }
 

@@ -123,8 +123,8 @@ fn natively(users: usize) -> Vec<Duration> {
     let requests = input.users.iter().map(|user| sdk::UserRequest {
         name: user.name.clone(),
         preset: match user.preset {
-            hera_core::acl::Preset::Readonly => sdk::Preset::Readonly,
-            hera_core::acl::Preset::Readwrite => sdk::Preset::Readwrite,
+            hera_core::acl::Preset::ReadOnly => sdk::Preset::ReadOnly,
+            hera_core::acl::Preset::ReadWrite => sdk::Preset::ReadWrite,
             hera_core::acl::Preset::Admin => sdk::Preset::Admin,
         },
         keys: user.keys.clone(),

@@ -142,8 +142,8 @@ fn request(user: &UserRequest) -> wit::UserRequest {
     wit::UserRequest {
         name: user.name.clone(),
         level: match user.preset {
-            Preset::Readonly => 0,
-            Preset::Readwrite => 1,
+            Preset::ReadOnly => 0,
+            Preset::ReadWrite => 1,
             Preset::Admin => 2,
         },
         keys: user.keys.clone(),

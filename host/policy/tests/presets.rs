@@ -13,7 +13,7 @@ use hera_policy_acl_presets::{Presets, Settings};
 use hera_policy_sdk::acl as sdk;
 use hera_policy_sdk::testing::{acl_input, context};
 
-const PRESETS: [Preset; 3] = [Preset::Readonly, Preset::Readwrite, Preset::Admin];
+const PRESETS: [Preset; 3] = [Preset::ReadOnly, Preset::ReadWrite, Preset::Admin];
 
 /// A user of each preset, with the same rules of the spec.
 fn input(categories: &Categories, rules: &[&str]) -> AclInput {
@@ -47,8 +47,8 @@ fn decide(input: &AclInput) -> AclAnswer {
     let users = input.users.iter().map(|user| sdk::UserRequest {
         name: user.name.clone(),
         preset: match user.preset {
-            Preset::Readonly => sdk::Preset::Readonly,
-            Preset::Readwrite => sdk::Preset::Readwrite,
+            Preset::ReadOnly => sdk::Preset::ReadOnly,
+            Preset::ReadWrite => sdk::Preset::ReadWrite,
             Preset::Admin => sdk::Preset::Admin,
         },
         keys: user.keys.clone(),
@@ -130,8 +130,8 @@ fn on_every_server_the_presets_grant_nearly_all_that_is_permitted() {
         let table = CommandTable::new(categories);
         for (preset, commands) in granted(categories, &input(categories, &[])) {
             let left = match preset {
-                Preset::Readonly => vec!["keys", "role", "sort_ro"],
-                Preset::Readwrite => vec!["keys", "role", "sort", "sort_ro"],
+                Preset::ReadOnly => vec!["keys", "role", "sort_ro"],
+                Preset::ReadWrite => vec!["keys", "role", "sort", "sort_ro"],
                 Preset::Admin => vec!["cluster|slaves"],
             };
             let left: Vec<_> = left.into_iter().filter(|name| table.has(name)).collect();

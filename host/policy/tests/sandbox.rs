@@ -104,7 +104,7 @@ async fn every_field_of_context_and_input_arrives() {
          \"shop\", engine: \"redis\", version: \"7.2.4\", settings: \"\" }"
     );
     assert!(
-        shown[1].starts_with("info [UserRequest { name: \"user-0\", preset: Preset::Readwrite")
+        shown[1].starts_with("info [UserRequest { name: \"user-0\", preset: Preset::ReadWrite")
     );
     assert_eq!(
         shown[2],

@@ -46,10 +46,10 @@ const STARTUP_SECONDS: i32 = 86_400;
 
 /// The pod. `has_claim` tells whether a claim named `data` comes with it.
 pub(crate) fn build_template(v: &Validated, ctx: &Context, has_claim: bool) -> PodTemplateSpec {
-    let mut labels = v.pod.labels.clone();
+    let mut labels = v.pod.metadata.labels.clone();
     labels.extend(metadata::common_labels(&v.name));
     labels.extend(metadata::selector_labels(v));
-    let mut annotations = v.pod.annotations.clone();
+    let mut annotations = v.pod.metadata.annotations.clone();
     annotations.insert(ANNOTATION_REVISION.to_owned(), pod_revision(v, ctx));
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -76,11 +76,12 @@ fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
                 .map(|name| LocalObjectReference { name: name.clone() })
                 .collect(),
         ),
-        node_selector: (!v.pod.node_selector.is_empty()).then(|| v.pod.node_selector.clone()),
-        affinity: v.pod.affinity.clone(),
-        tolerations: some_unless_empty(v.pod.tolerations.clone()),
+        node_selector: (!v.pod.spec.node_selector.is_empty())
+            .then(|| v.pod.spec.node_selector.clone()),
+        affinity: v.pod.spec.affinity.clone(),
+        tolerations: some_unless_empty(v.pod.spec.tolerations.clone()),
         topology_spread_constraints: some_unless_empty(spread(v)),
-        priority_class_name: v.pod.priority_class_name.clone(),
+        priority_class_name: v.pod.spec.priority_class_name.clone(),
         termination_grace_period_seconds: i64::try_from(grace_seconds(v)).ok(),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -103,11 +104,11 @@ fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
 /// Pods keep apart, unless the spec says how they are to lie to each other or to other pods. Which
 /// nodes they may have is another matter: they keep apart there. So does a single pod: more may come.
 fn spread(v: &Validated) -> Vec<TopologySpreadConstraint> {
-    let affinity = v.pod.affinity.as_ref();
-    let is_given = !v.pod.topology_spread_constraints.is_empty()
+    let affinity = v.pod.spec.affinity.as_ref();
+    let is_given = !v.pod.spec.topology_spread_constraints.is_empty()
         || affinity.is_some_and(|it| it.pod_affinity.is_some() || it.pod_anti_affinity.is_some());
     if is_given {
-        return v.pod.topology_spread_constraints.clone();
+        return v.pod.spec.topology_spread_constraints.clone();
     }
     ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
         .map(|topology_key| TopologySpreadConstraint {

@@ -22,13 +22,13 @@ pub fn roll_hash(v: &Validated, image: &str) -> String {
         "requests": v.resources.requests,
         "limits": v.resources.limits,
         "persistent": v.persistence.is_on(),
-        "labels": v.pod.labels,
-        "annotations": v.pod.annotations,
-        "nodeSelector": v.pod.node_selector,
-        "affinity": v.pod.affinity,
-        "tolerations": v.pod.tolerations,
-        "topologySpreadConstraints": v.pod.topology_spread_constraints,
-        "priorityClassName": v.pod.priority_class_name,
+        "labels": v.pod.metadata.labels,
+        "annotations": v.pod.metadata.annotations,
+        "nodeSelector": v.pod.spec.node_selector,
+        "affinity": v.pod.spec.affinity,
+        "tolerations": v.pod.spec.tolerations,
+        "topologySpreadConstraints": v.pod.spec.topology_spread_constraints,
+        "priorityClassName": v.pod.spec.priority_class_name,
     });
     if let Some(map) = inputs.as_object_mut() {
         map.retain(|_, value| !is_empty(value));

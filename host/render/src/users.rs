@@ -3,7 +3,7 @@ use hera_api::validate::Validated;
 use hera_core::acl::{Preset, UserRequest};
 
 /// What the `acl` decision is asked: the application user first, then those of the spec.
-pub fn user_requests(v: &Validated, app_username: &str) -> Vec<UserRequest> {
+pub fn user_requests(v: &Validated) -> Vec<UserRequest> {
     let further = v.users.iter().map(|user| UserRequest {
         name: user.name.clone(),
         preset: preset(user.preset),
@@ -11,13 +11,13 @@ pub fn user_requests(v: &Validated, app_username: &str) -> Vec<UserRequest> {
         channels: user.channels.clone(),
         rules: user.rules.clone(),
     });
-    std::iter::once(app_request(app_username))
+    std::iter::once(app_request(&v.auth.username))
         .chain(further)
         .collect()
 }
 
 /// What a spec that is refused as a whole asks for: enough to tell what it would take away.
-pub fn raw_requests(spec: &RedisInstanceSpec, app_username: &str) -> Vec<UserRequest> {
+pub fn raw_requests(spec: &RedisInstanceSpec) -> Vec<UserRequest> {
     let further = spec.users.iter().map(|user| UserRequest {
         name: user.name.clone(),
         preset: preset(user.preset),
@@ -25,15 +25,15 @@ pub fn raw_requests(spec: &RedisInstanceSpec, app_username: &str) -> Vec<UserReq
         channels: user.channels.clone(),
         rules: user.rules.clone(),
     });
-    std::iter::once(app_request(app_username))
+    std::iter::once(app_request(&spec.auth.username))
         .chain(further)
         .collect()
 }
 
 fn preset(preset: hera_api::Preset) -> Preset {
     match preset {
-        hera_api::Preset::Readonly => Preset::Readonly,
-        hera_api::Preset::Readwrite => Preset::Readwrite,
+        hera_api::Preset::ReadOnly => Preset::ReadOnly,
+        hera_api::Preset::ReadWrite => Preset::ReadWrite,
         hera_api::Preset::Admin => Preset::Admin,
     }
 }
@@ -42,7 +42,7 @@ fn preset(preset: hera_api::Preset) -> Preset {
 pub fn app_request(username: &str) -> UserRequest {
     UserRequest {
         name: username.to_owned(),
-        preset: Preset::Readwrite,
+        preset: Preset::ReadWrite,
         keys: vec!["*".to_owned()],
         channels: vec!["*".to_owned()],
         rules: Vec::new(),
@@ -51,10 +51,18 @@ pub fn app_request(username: &str) -> UserRequest {
 
 #[cfg(test)]
 mod tests {
-    use hera_api::validate::check_app_username;
+    use hera_api::RedisInstanceSpec;
+    use hera_api::validate::validate;
     use hera_core::acl::{
         AGENT_USER, DEFAULT_USER, OPERATOR_USER, REPLICATION_USER, SYSTEM_PREFIX, is_system_user,
     };
+
+    /// As an application user's name.
+    fn is_taken(name: &str) -> bool {
+        let spec = serde_json::json!({"version": "7.2", "auth": {"username": name}});
+        let spec: RedisInstanceSpec = serde_json::from_value(spec).unwrap();
+        validate("cache", &spec).is_ok()
+    }
 
     #[test]
     fn the_names_that_the_api_refuses_are_those_of_the_operator() {
@@ -65,11 +73,8 @@ mod tests {
             REPLICATION_USER,
             &format!("{SYSTEM_PREFIX}x"),
         ] {
-            assert!(
-                is_system_user(name) && check_app_username(name, &[]).is_err(),
-                "{name}"
-            );
+            assert!(is_system_user(name) && !is_taken(name), "{name}");
         }
-        assert!(!is_system_user("app") && check_app_username("app", &[]).is_ok());
+        assert!(!is_system_user("app") && is_taken("app"));
     }
 }

@@ -300,7 +300,7 @@ fn p26_pods_keep_apart_unless_the_spec_says_how_they_are_to_lie() {
     assert_eq!(keys(spread(REPLICAS)), both);
     assert_eq!(keys(spread(&sample())), both, "more may come");
     let with = |template: &str| {
-        let replicas = format!("replicas: 3\n  podTemplate: {template}");
+        let replicas = format!("replicas: 3\n  podTemplate: {{spec: {template}}}");
         spread(&REPLICAS.replace("replicas: 3", &replicas))
     };
     for pool in [

@@ -28,8 +28,8 @@ fn the_roll_hash_of_a_spec_is_the_one_of_the_first_release() {
 /// Pods of a node pool had no default spread once: that they have it now is no reason to replace them.
 #[test]
 fn the_roll_hash_of_a_node_pool_is_the_one_of_the_first_release() {
-    let pool = "spec:\n  podTemplate: {affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: \
-                {nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: Exists}]}]}}}}\n";
+    let pool = "spec:\n  podTemplate: {spec: {affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: \
+                {nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: Exists}]}]}}}}}\n";
     let manifest = sample().replacen("spec:\n", pool, 1);
     assert_eq!(
         roll_hash(&validated(&manifest), "redis:7.2"),
@@ -156,7 +156,7 @@ fn what_is_applied_live_rolls_no_pod_and_what_needs_one_does() {
         ("size: 5Gi", "size: 6Gi"),
         ("reclaimPolicy: Delete", "reclaimPolicy: Retain"),
         ("\"900 1 60 1000\"", "\"900 1\""),
-        ("preset: readonly", "preset: admin"),
+        ("preset: ReadOnly", "preset: Admin"),
         ("defaultUser: true", "defaultUser: false"),
         ("strict: true", "strict: false"),
         ("paused: true", "paused: false"),
@@ -167,7 +167,10 @@ fn what_is_applied_live_rolls_no_pod_and_what_needs_one_does() {
             "replicas: 3\n  durability: {minReplicasToWrite: 2}",
         ),
         ("paused: true", "updateStrategy: {mode: Supervised}"),
-        ("paused: true", "updateStrategy: {surge: Off, maxWait: 1h}"),
+        (
+            "paused: true",
+            "updateStrategy: {surge: Never, maxWait: 1h}",
+        ),
         (
             "paused: true",
             "updateStrategy: {onFailure: Rollback, progressDeadline: 1h}",

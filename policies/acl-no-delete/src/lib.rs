@@ -76,7 +76,7 @@ mod tests {
         let settings = Settings {
             deny: deny.iter().map(|name| (*name).to_owned()).collect(),
         };
-        let user = user("app", Preset::Readwrite).rules(&["+del"]);
+        let user = user("app", Preset::ReadWrite).rules(&["+del"]);
         let answer = NoDelete::decide(&context(), &settings, &acl_input(vec![user], TABLE));
         answer.unwrap().users.remove(0).commands
     }

@@ -49,7 +49,7 @@ fn rules(user: UserRequest, table: &[(&str, &str)]) -> String {
 #[test]
 fn readonly_reads() {
     assert_eq!(
-        rules(user("viewer", Preset::Readonly), REDIS_7),
+        rules(user("viewer", Preset::ReadOnly), REDIS_7),
         "+@read -@write -@admin -@dangerous +client|id +info +ping"
     );
 }
@@ -57,11 +57,11 @@ fn readonly_reads() {
 #[test]
 fn readwrite_leaves_out_categories_that_the_server_lacks() {
     assert_eq!(
-        rules(user("app", Preset::Readwrite), REDIS_7),
+        rules(user("app", Preset::ReadWrite), REDIS_7),
         "+@read +@write +@scripting -@admin -@dangerous +client|id +info +ping"
     );
     assert_eq!(
-        rules(user("app", Preset::Readwrite), REDIS_6),
+        rules(user("app", Preset::ReadWrite), REDIS_6),
         "+@read +@write -@admin +client|caching +client|capa +client|getname +client|getredir \
          +client|id +client|info +client|no-touch +client|reply +client|setinfo \
          +client|setname +client|tracking +client|trackinginfo +ping"
@@ -78,13 +78,13 @@ fn admin_has_all_but_what_is_the_operators() {
 
 #[test]
 fn the_rules_of_the_spec_come_last() {
-    let user = user("app", Preset::Readonly).rules(&["+keys", "-@scripting"]);
+    let user = user("app", Preset::ReadOnly).rules(&["+keys", "-@scripting"]);
     assert!(rules(user, REDIS_7).ends_with("+ping +keys -@scripting"));
 }
 
 #[test]
 fn keys_and_channels_are_those_of_the_spec() {
-    let user = user("app", Preset::Readwrite)
+    let user = user("app", Preset::ReadWrite)
         .keys(&["app:*", "shared"])
         .channels(&["news:*"]);
     let users = decide(&acl_input(vec![user], REDIS_7));
@@ -100,7 +100,7 @@ fn keys_and_channels_are_those_of_the_spec() {
 #[test]
 fn every_user_is_answered_in_order() {
     let input = acl_input(
-        vec![user("b", Preset::Admin), user("a", Preset::Readonly)],
+        vec![user("b", Preset::Admin), user("a", Preset::ReadOnly)],
         REDIS_7,
     );
     let names: Vec<_> = decide(&input).into_iter().map(|user| user.name).collect();

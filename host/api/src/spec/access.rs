@@ -4,21 +4,41 @@ use serde::{Deserialize, Serialize};
 
 use super::no;
 use crate::schema;
+use crate::validate::messages;
 
 /// The application user.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
-    /// A Secret of yours, of the form of kubernetes.io/basic-auth: password, and username if it is
-    /// not "app". If absent, the operator generates the Secret `<name>-app` with username, password,
-    /// host, port and uri.
+    /// Its name on the server.
+    #[serde(default = "app_user")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::USER_NAME))]
+    #[x_kube(validation = Rule::new(schema::NOT_SYSTEM_USER).message(messages::SYSTEM_USER))]
+    pub username: String,
+
+    /// Its password, in a Secret of yours. If absent, the operator generates one, in the Secret
+    /// `<name>-app` with username, password, host, port and uri.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
+    pub password_secret_ref: Option<SecretKeyRef>,
 
     /// Also let clients in that send a password and no username, with the application user's
     /// password and rights.
     #[serde(default = "no")]
     pub default_user: bool,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            username: app_user(),
+            password_secret_ref: None,
+            default_user: false,
+        }
+    }
+}
+
+fn app_user() -> String {
+    crate::meta::APP_USER.to_owned()
 }
 
 impl Auth {
@@ -57,19 +77,13 @@ fn password_key() -> String {
 /// A further user of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.name != 'default' && !self.name.startsWith('hera-')").message(
-    "users: \"default\" and names that begin with \"hera-\" belong to the operator: choose another name (for clients \
-     that can only send a password, set auth.defaultUser)"
-))]
 pub struct UserSpec {
     /// Name of the user on the server.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::USER_NAME))]
+    #[x_kube(validation = Rule::new(schema::NOT_SYSTEM_USER).message(messages::SYSTEM_USER))]
     pub name: String,
 
-    /// What the user may do at most: readonly, readwrite or admin.
+    /// What the user may do at most: ReadOnly, ReadWrite or Admin.
     pub preset: Preset,
 
     /// Patterns of the keys that the user may touch, such as "app:*"; "*" for all, none for none.
@@ -77,6 +91,7 @@ pub struct UserSpec {
         length(max = 32),
         inner(length(min = 1, max = 256), regex(pattern = r"^[^\x00-\x20\x7f]+$"))
     )]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub keys: Vec<String>,
 
     /// Patterns of the channels that the user may publish and subscribe to.
@@ -85,6 +100,7 @@ pub struct UserSpec {
         length(max = 32),
         inner(length(min = 1, max = 256), regex(pattern = r"^[^\x00-\x20\x7f]+$"))
     )]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub channels: Vec<String>,
 
     /// Further rules about commands in the server's notation, such as "-@dangerous" or
@@ -97,6 +113,7 @@ pub struct UserSpec {
             regex(pattern = r"^[+-](@[a-z]+|[a-z0-9._-]+(\|[a-z0-9._-]+)?)$")
         )
     )]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub rules: Vec<String>,
 
     /// The user's password.
@@ -105,12 +122,11 @@ pub struct UserSpec {
 
 /// How far a user's commands may reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// Reads data, changes nothing.
-    Readonly,
+    ReadOnly,
     /// Reads and writes data.
-    Readwrite,
+    ReadWrite,
     /// Everything that does not take the server out of the operator's hands.
     Admin,
 }

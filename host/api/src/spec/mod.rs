@@ -9,7 +9,7 @@ mod resources;
 
 pub use access::{Auth, Preset, SecretKeyRef, SecretRef, UserSpec};
 pub use persistence::{Aof, Fsync, Persistence, Rdb, ReclaimPolicy};
-pub use pod::PodTemplate;
+pub use pod::{PodMetadata, PodTemplate, PodTemplateSpec};
 pub use policies::{ConfigMapKeyRef, Policies, PolicySource, ShadowSource};
 pub use replication::{Durability, Failover, OnFailure, Surge, UpdateMode, UpdateStrategy};
 pub use resources::Resources;

@@ -42,7 +42,7 @@ pub struct Persistence {
     #[serde(default)]
     pub reclaim_policy: ReclaimPolicy,
 
-    /// The append-only file: each write is logged. On, with fsync everysec, if absent.
+    /// The append-only file: each write is logged. On, with fsync EverySecond, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aof: Option<Aof>,
 
@@ -87,23 +87,22 @@ pub struct Aof {
     #[serde(default = "yes")]
     pub enabled: bool,
 
-    /// When the log reaches the disk: always (before each answer), everysec (a crash of the node
-    /// loses up to two seconds) or no (when the kernel likes).
+    /// When the log reaches the disk: Always (before each answer), EverySecond (a crash of the node
+    /// loses up to two seconds) or Never (when the kernel likes).
     #[serde(default)]
     pub fsync: Fsync,
 }
 
 /// When the append-only file reaches the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
 pub enum Fsync {
     /// Before each answer.
     Always,
     /// Every second.
     #[default]
-    Everysec,
+    EverySecond,
     /// When the kernel likes.
-    No,
+    Never,
 }
 
 impl Fsync {
@@ -111,8 +110,8 @@ impl Fsync {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Always => "always",
-            Self::Everysec => "everysec",
-            Self::No => "no",
+            Self::EverySecond => "everysec",
+            Self::Never => "no",
         }
     }
 }

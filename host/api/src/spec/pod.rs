@@ -10,6 +10,25 @@ use crate::schema;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
+    /// What the pods carry.
+    #[serde(default, skip_serializing_if = "PodMetadata::is_default")]
+    pub metadata: PodMetadata,
+
+    /// Where the pods run.
+    #[serde(default, skip_serializing_if = "PodTemplateSpec::is_default")]
+    pub spec: PodTemplateSpec,
+}
+
+impl PodTemplate {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the pods carry.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodMetadata {
     /// Labels for the pods; the operator's own win.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::labels")]
@@ -19,7 +38,18 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::annotations")]
     pub annotations: BTreeMap<String, String>,
+}
 
+impl PodMetadata {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where the pods run: fields of a pod's spec.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodTemplateSpec {
     /// Labels that a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::labels")]
@@ -46,8 +76,8 @@ pub struct PodTemplate {
     pub priority_class_name: Option<String>,
 }
 
-impl PodTemplate {
-    pub(crate) fn is_default(&self) -> bool {
+impl PodTemplateSpec {
+    fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }

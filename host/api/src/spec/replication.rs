@@ -76,8 +76,7 @@ pub struct UpdateStrategy {
 
     /// Auto: while pods are replaced, there is a temporary one more wherever too few copies of the
     /// data would be in sync otherwise; a server that is alone hands over to it, so that it is not
-    /// away. "Off" (in quotes: YAML takes it for false): there never is, and a server that is alone
-    /// is restarted where it is.
+    /// away. Never: there is none, and a server that is alone is restarted where it is.
     #[serde(default)]
     pub surge: Surge,
 
@@ -145,7 +144,7 @@ pub enum Surge {
     #[default]
     Auto,
     /// No temporary pod.
-    Off,
+    Never,
 }
 
 /// What becomes of a roll that does not get on.

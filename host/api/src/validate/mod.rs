@@ -22,7 +22,7 @@ pub use error::{Invalid, InvalidSpec};
 pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
 pub use persistence::{Persistence, Volume};
 pub use replication::{Failover, fence_after_ms};
-pub use users::{Auth, User, check_app_username};
+pub use users::{Auth, User};
 
 use error::Problems;
 
@@ -119,11 +119,8 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
         persistence,
         config,
         auth: Auth {
-            secret: spec
-                .auth
-                .secret_ref
-                .as_ref()
-                .map(|secret| secret.name.clone()),
+            username: spec.auth.username.clone(),
+            password: spec.auth.password_secret_ref.clone(),
             default_user: spec.auth.default_user,
         },
         users,
@@ -192,9 +189,15 @@ fn check_policy(spec: &RedisInstanceSpec, problems: &mut Problems) {
 /// Labels and annotations: what Kubernetes would refuse only when the StatefulSet is written.
 fn check_pod(pod: &PodTemplate, problems: &mut Problems) {
     let maps = [
-        ("spec.podTemplate.labels", &pod.labels),
-        ("spec.podTemplate.annotations", &pod.annotations),
-        ("spec.podTemplate.nodeSelector", &pod.node_selector),
+        ("spec.podTemplate.metadata.labels", &pod.metadata.labels),
+        (
+            "spec.podTemplate.metadata.annotations",
+            &pod.metadata.annotations,
+        ),
+        (
+            "spec.podTemplate.spec.nodeSelector",
+            &pod.spec.node_selector,
+        ),
     ];
     for (field, key) in maps
         .into_iter()
@@ -208,8 +211,11 @@ fn check_pod(pod: &PodTemplate, problems: &mut Problems) {
         }
     }
     for (field, map) in [
-        ("spec.podTemplate.labels", &pod.labels),
-        ("spec.podTemplate.nodeSelector", &pod.node_selector),
+        ("spec.podTemplate.metadata.labels", &pod.metadata.labels),
+        (
+            "spec.podTemplate.spec.nodeSelector",
+            &pod.spec.node_selector,
+        ),
     ] {
         for (key, value) in map
             .iter()

@@ -25,7 +25,7 @@ fn the_shortest_spec_keeps_its_data_and_has_no_maxmemory() {
     let v = good(json!({}));
     assert_eq!(v.engine, Engine::Redis);
     assert_eq!(v.version.to_string(), "7.2");
-    assert_eq!(v.persistence.aof, Some(crate::Fsync::Everysec));
+    assert_eq!(v.persistence.aof, Some(crate::Fsync::EverySecond));
     assert_eq!(v.persistence.save, "");
     assert_eq!(
         v.persistence.volume.as_ref().map(|volume| volume.bytes),
@@ -40,7 +40,7 @@ fn a_spec_as_the_api_server_stores_it_is_the_same_as_the_users() {
     let stored = json!({
         "engine": "redis", "paused": false, "replicas": 1,
         "persistence": {"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"},
-        "auth": {"defaultUser": false}, "durability": {"minReplicasToWrite": 0},
+        "auth": {"username": "app", "defaultUser": false}, "durability": {"minReplicasToWrite": 0},
         "failover": {"fenceAfter": "15s", "hangAfter": "10s"},
         "updateStrategy": {"mode": "Unsupervised", "surge": "Auto", "maxWait": "168h",
             "progressDeadline": "10m", "onFailure": "Stop"},
@@ -63,7 +63,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     let wrong = json!({
         "version": "seven",
         "config": {"slaveof": "x", "hz": "1\nuser x on"},
-        "users": [{"name": "hera-x", "preset": "admin", "keys": [], "passwordSecretRef": {"name": "s"}}],
+        "users": [{"name": "hera-x", "preset": "Admin", "keys": [], "passwordSecretRef": {"name": "s"}}],
     });
     assert_eq!(
         bad(wrong),
@@ -116,8 +116,8 @@ fn maxmemory_leaves_room_for_a_fork_where_there_is_one() {
             "updateStrategy": strategy});
         good(volatile).memory.maxmemory
     };
-    assert_eq!(maxmemory(1, "Off"), Maxmemory::Derived(800_000_000));
-    assert_eq!(maxmemory(2, "Off"), Maxmemory::Derived(700_000_000));
+    assert_eq!(maxmemory(1, "Never"), Maxmemory::Derived(800_000_000));
+    assert_eq!(maxmemory(2, "Never"), Maxmemory::Derived(700_000_000));
     // A temporary replica copies the data.
     assert_eq!(maxmemory(1, "Auto"), Maxmemory::Derived(700_000_000));
 }
@@ -229,7 +229,7 @@ fn without_a_volume_nothing_is_written() {
 
 #[test]
 fn users_are_told_apart_from_each_other_and_from_the_operators() {
-    let user = |name: &str| json!({"name": name, "preset": "readonly", "keys": ["*"], "passwordSecretRef": {"name": "s"}});
+    let user = |name: &str| json!({"name": name, "preset": "ReadOnly", "keys": ["*"], "passwordSecretRef": {"name": "s"}});
     assert_eq!(
         good(json!({"users": [user("a"), user("b.c-d_1")]}))
             .users
@@ -248,28 +248,32 @@ fn users_are_told_apart_from_each_other_and_from_the_operators() {
         );
     }
     assert_eq!(
-        good(json!({"users": [user("app")], "auth": {"secretRef": {"name": "login"}}})).users[0]
-            .name,
+        good(json!({"users": [user("app")], "auth": {"username": "shop"}})).users[0].name,
         "app"
+    );
+    assert_eq!(
+        bad(json!({"users": [user("shop")], "auth": {"username": "shop"}})),
+        ["spec.users[0].name"]
     );
 }
 
 #[test]
-fn the_name_in_a_users_own_secret_is_checked_too() {
-    let users = good(json!({
-        "auth": {"secretRef": {"name": "login"}},
-        "users": [{"name": "report", "preset": "readonly", "keys": ["*"], "passwordSecretRef": {"name": "s"}}],
-    }))
-    .users;
-    assert!(check_app_username("shop", &users).is_ok());
-    for name in ["report", "default", "hera-agent", "", "a b", "x\ny"] {
-        assert!(check_app_username(name, &users).is_err(), "{name:?}");
+fn the_application_users_name_is_no_other_users() {
+    let v = good(json!({"auth": {"username": "shop", "passwordSecretRef": {"name": "login"}}}));
+    assert_eq!(v.auth.username, "shop");
+    assert_eq!(v.auth.password.unwrap().key, "password");
+    for name in ["default", "hera-agent", "", "a b", "x\ny"] {
+        assert_eq!(
+            bad(json!({"auth": {"username": name}})),
+            ["spec.auth.username"],
+            "{name:?}"
+        );
     }
 }
 
 #[test]
 fn a_rule_is_about_commands_and_nothing_else() {
-    let rules = |rule: &str| json!({"users": [{"name": "a", "preset": "admin", "keys": [], "rules": [rule], "passwordSecretRef": {"name": "s"}}]});
+    let rules = |rule: &str| json!({"users": [{"name": "a", "preset": "Admin", "keys": [], "rules": [rule], "passwordSecretRef": {"name": "s"}}]});
     for rule in [
         "+get",
         "-@dangerous",
@@ -289,7 +293,7 @@ fn a_rule_is_about_commands_and_nothing_else() {
 
 #[test]
 fn a_pattern_cannot_bring_a_second_rule() {
-    let keys = |pattern: &str| json!({"users": [{"name": "a", "preset": "admin", "keys": [pattern], "passwordSecretRef": {"name": "s"}}]});
+    let keys = |pattern: &str| json!({"users": [{"name": "a", "preset": "Admin", "keys": [pattern], "passwordSecretRef": {"name": "s"}}]});
     for pattern in ["", "a b", "a +@all", "a\nuser b", "\0"] {
         assert_eq!(bad(keys(pattern)), ["spec.users[0].keys[0]"], "{pattern:?}");
     }
@@ -318,7 +322,8 @@ fn settings_have_a_bound() {
 
 #[test]
 fn labels_that_kubernetes_would_refuse_are_refused_with_their_field() {
-    let labels = |key: &str, value: &str| json!({"podTemplate": {"labels": {key: value}}});
+    let labels =
+        |key: &str, value: &str| json!({"podTemplate": {"metadata": {"labels": {key: value}}}});
     good(labels("example.com/team", "a.b_c-1"));
     good(labels("team", ""));
     for (key, value) in [
@@ -332,7 +337,7 @@ fn labels_that_kubernetes_would_refuse_are_refused_with_their_field() {
     ] {
         assert_eq!(
             bad(labels(key, value)),
-            ["spec.podTemplate.labels"],
+            ["spec.podTemplate.metadata.labels"],
             "{key} {value}"
         );
     }
@@ -468,6 +473,6 @@ fn a_pod_of_a_new_revision_has_between_a_minute_and_a_day_and_nothing_goes_back_
 #[test]
 fn a_temporary_pod_is_added_unless_it_is_turned_off() {
     assert_eq!(good(json!({})).surge, Surge::Auto);
-    let off = json!({"updateStrategy": {"surge": "Off"}});
-    assert_eq!(good(off).surge, Surge::Off);
+    let never = json!({"updateStrategy": {"surge": "Never"}});
+    assert_eq!(good(never).surge, Surge::Never);
 }

@@ -1,15 +1,17 @@
 use std::collections::BTreeSet;
 
-use super::error::{Invalid, Problems};
+use super::error::Problems;
+use super::messages;
 use crate::RedisInstanceSpec;
-use crate::meta::APP_USER;
 use crate::spec::{Preset, SecretKeyRef, UserSpec};
 
 /// The application user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
-    /// Name of the user's Secret; without one the operator generates its own.
-    pub secret: Option<String>,
+    /// Its name on the server.
+    pub username: String,
+    /// Where its password is; without one the operator generates its own.
+    pub password: Option<SecretKeyRef>,
     /// Also let clients in that send no username.
     pub default_user: bool,
 }
@@ -31,46 +33,21 @@ pub struct User {
     pub password: SecretKeyRef,
 }
 
-/// Checks the name that a Secret of the user's gives to the application user.
-///
-/// # Errors
-///
-/// The name is none, belongs to the operator, or is also the name of a further user.
-pub fn check_app_username(username: &str, users: &[User]) -> Result<(), Invalid> {
-    let refuse = |message: String| Err(Invalid::new("spec.auth.secretRef", message));
-    if !is_user_name(username) {
-        return refuse("its username is none: use at most 63 letters, digits, '.', '_' and '-', beginning with a letter or digit".into());
-    }
-    if is_system(username) {
-        return refuse(format!(
-            "its username {username:?} belongs to the operator: use another"
-        ));
-    }
-    if users.iter().any(|user| user.name == username) {
-        return refuse(format!(
-            "its username {username:?} is also in spec.users: rename one of them"
-        ));
-    }
-    Ok(())
-}
-
 pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Vec<User> {
+    let app = &spec.auth.username;
+    check_name(app, "spec.auth.username", problems);
     let mut seen = BTreeSet::new();
     for (index, user) in spec.users.iter().enumerate() {
         let field = format!("spec.users[{index}]");
         let name = &user.name;
-        if !is_user_name(name) {
-            problems.add(format!("{field}.name"), "use at most 63 letters, digits, '.', '_' and '-', beginning with a letter or digit");
-        } else if is_system(name) {
+        check_name(name, &format!("{field}.name"), problems);
+        if name == app {
             problems.add(
                 format!("{field}.name"),
-                format!("{name:?} belongs to the operator: choose another name"),
-            );
-        } else if name == APP_USER && spec.auth.secret_ref.is_none() {
-            problems.add(
-                format!("{field}.name"),
-                "\"app\" is the application user, which there is already: choose another name, or name the application user \
-                 otherwise in a Secret for auth.secretRef",
+                format!(
+                    "{name:?} is the application user, which there is already: choose another name, or name \
+                     the application user otherwise in auth.username"
+                ),
             );
         } else if !seen.insert(name) {
             problems.add(
@@ -91,6 +68,17 @@ pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Vec<
             password: user.password_secret_ref.clone(),
         })
         .collect()
+}
+
+fn check_name(name: &str, field: &str, problems: &mut Problems) {
+    if !is_user_name(name) {
+        problems.add(
+            field,
+            "use at most 63 letters, digits, '.', '_' and '-', beginning with a letter or digit",
+        );
+    } else if is_system(name) {
+        problems.add(field, messages::SYSTEM_USER);
+    }
 }
 
 fn check_rules(user: &UserSpec, field: &str, problems: &mut Problems) {

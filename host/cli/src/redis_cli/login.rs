@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hera_api::meta::{APP_USER, KEY_PASSWORD, KEY_USERNAME};
+use hera_api::meta::KEY_PASSWORD;
 use hera_api::names::InstanceName;
-use hera_api::{RedisInstance, SecretKeyRef, secret_password, secret_text};
+use hera_api::{RedisInstance, SecretKeyRef, secret_password};
 use hera_redis::Credentials;
 use k8s_openapi::ByteString;
 use thiserror::Error;
@@ -33,10 +33,13 @@ pub enum NoLogin {
     },
 }
 
-/// The Secret of the application's user.
-pub fn app_secret(object: &RedisInstance, name: &InstanceName) -> String {
-    let own = object.spec.auth.secret_ref.as_ref();
-    own.map_or_else(|| name.app_secret(), |secret| secret.name.clone())
+/// The key of a Secret with the password of the application's user.
+pub fn app_secret(object: &RedisInstance, name: &InstanceName) -> SecretKeyRef {
+    let own = object.spec.auth.password_secret_ref.clone();
+    own.unwrap_or_else(|| SecretKeyRef {
+        name: name.app_secret(),
+        key: KEY_PASSWORD.to_owned(),
+    })
 }
 
 /// The Secret with the password of a user of the spec.
@@ -52,12 +55,11 @@ pub fn secret_of<'a>(object: &'a RedisInstance, user: &str) -> Option<&'a Secret
 /// As told by [`NoLogin`].
 pub fn app(
     object: &RedisInstance,
-    secret: &str,
+    reference: &SecretKeyRef,
     data: &Data,
     asked: Option<&str>,
 ) -> Result<Credentials, NoLogin> {
-    let named = data.get(KEY_USERNAME).and_then(|name| secret_text(&name.0));
-    let name = named.unwrap_or(APP_USER);
+    let name = object.spec.auth.username.as_str();
     if let Some(asked) = asked.filter(|asked| *asked != name) {
         let users = object.spec.users.iter().map(|user| user.name.as_str());
         let all: Vec<&str> = std::iter::once(name).chain(users).collect();
@@ -66,11 +68,7 @@ pub fn app(
             all: all.join(", "),
         });
     }
-    let key = SecretKeyRef {
-        name: secret.to_owned(),
-        key: KEY_PASSWORD.to_owned(),
-    };
-    user(name, &key, data)
+    user(name, reference, data)
 }
 
 /// A user with the password of its Secret.
@@ -94,7 +92,7 @@ mod tests {
 
     fn object(auth: serde_json::Value) -> RedisInstance {
         let worker = json!({
-            "name": "worker", "preset": "readwrite", "keys": ["*"],
+            "name": "worker", "preset": "ReadWrite", "keys": ["*"],
             "passwordSecretRef": {"name": "jobs", "key": "word"},
         });
         let spec = json!({"version": "7.2", "auth": auth, "users": [worker]});
@@ -110,19 +108,30 @@ mod tests {
     }
 
     #[test]
-    fn the_applications_user_is_the_one_of_its_secret() {
+    fn the_applications_user_is_the_one_of_the_spec() {
         let name = InstanceName::new("shop").unwrap();
         let generated = object(json!({}));
-        assert_eq!(app_secret(&generated, &name), "shop-app");
-        let own = object(json!({"secretRef": {"name": "mine"}}));
-        assert_eq!(app_secret(&own, &name), "mine");
-
-        let secret = data(&[("username", "shopper\n"), ("password", "typed\n")]);
-        let credentials = app(&own, "mine", &secret, None).unwrap();
-        assert_eq!(credentials, Credentials::new("shopper", "typed"));
-        assert_eq!(app(&own, "mine", &secret, Some("shopper")), Ok(credentials));
-        let bare = app(&own, "mine", &data(&[("password", "x")]), None);
+        let reference = app_secret(&generated, &name);
+        assert_eq!(
+            (&*reference.name, &*reference.key),
+            ("shop-app", "password")
+        );
+        let bare = app(&generated, &reference, &data(&[("password", "x")]), None);
         assert_eq!(bare, Ok(Credentials::new("app", "x")));
+
+        let own = object(json!({
+            "username": "shopper",
+            "passwordSecretRef": {"name": "mine", "key": "redis-password"},
+        }));
+        let reference = app_secret(&own, &name);
+        assert_eq!(reference.name, "mine");
+        let secret = data(&[("redis-password", "typed\n")]);
+        let credentials = app(&own, &reference, &secret, None).unwrap();
+        assert_eq!(credentials, Credentials::new("shopper", "typed"));
+        assert_eq!(
+            app(&own, &reference, &secret, Some("shopper")),
+            Ok(credentials)
+        );
     }
 
     #[test]
@@ -144,7 +153,8 @@ mod tests {
         let object = object(json!({}));
         assert!(secret_of(&object, "eve").is_none());
         let secret = data(&[("password", "x")]);
-        let error = app(&object, "shop-app", &secret, Some("eve")).unwrap_err();
+        let reference = app_secret(&object, &InstanceName::new("shop").unwrap());
+        let error = app(&object, &reference, &secret, Some("eve")).unwrap_err();
         assert_eq!(
             error.to_string(),
             "there is no user eve; there are: app, worker"

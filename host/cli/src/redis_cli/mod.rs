@@ -92,6 +92,6 @@ async fn credentials(
     {
         return Ok(login::user(user, reference, &read(&reference.name).await?)?);
     }
-    let secret = login::app_secret(&object, &InstanceName::new(name)?);
-    Ok(login::app(&object, &secret, &read(&secret).await?, asked)?)
+    let app = login::app_secret(&object, &InstanceName::new(name)?);
+    Ok(login::app(&object, &app, &read(&app.name).await?, asked)?)
 }

@@ -146,7 +146,11 @@ fn volume_text(volume: &VolumeLine) -> String {
 
 fn policy_text(policy: &PolicyStatus) -> Vec<String> {
     let digest = policy.digest.as_deref().map_or("no module", short);
-    let mut lines = vec![format!("{}  {}  {digest}", policy.decision, policy.source)];
+    let source = policy
+        .source
+        .as_ref()
+        .map_or("nobody".to_owned(), ToString::to_string);
+    let mut lines = vec![format!("{}  {source}  {digest}", policy.decision)];
     if let Some(error) = &policy.error {
         lines.push(format!("  {}", odd(error)));
     }

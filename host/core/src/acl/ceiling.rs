@@ -59,7 +59,7 @@ const HARMLESS: &[&str] = &[
 /// In `@dangerous`, because they are slow or tell about the server, yet reads.
 const TOLERATED_READS: &[&str] = &["info", "keys", "role", "sort_ro"];
 
-/// Categories of `readwrite`.
+/// Categories of `ReadWrite`.
 const READWRITE: &[&str] = &[
     "read",
     "write",
@@ -165,8 +165,8 @@ fn by_name(preset: Preset, command: &str, table: &CommandTable) -> bool {
         || TOLERATED_READS.contains(&command)
         || (is_in("read") && !is_in("write") && !is_in("admin") && !is_in("dangerous"));
     match preset {
-        Preset::Readonly => reads,
-        Preset::Readwrite => {
+        Preset::ReadOnly => reads,
+        Preset::ReadWrite => {
             let data = READWRITE.iter().any(|category| is_in(category));
             reads || command == "sort" || (data && !is_in("admin") && !is_in("dangerous"))
         }

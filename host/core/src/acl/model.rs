@@ -4,12 +4,11 @@ use serde::{Deserialize, Serialize};
 
 /// How far a user's commands may reach; the ceilings are in `docs/guards.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// Reads data, changes nothing.
-    Readonly,
+    ReadOnly,
     /// Reads and writes data.
-    Readwrite,
+    ReadWrite,
     /// Everything that does not take the server out of the operator's hands.
     Admin,
 }

@@ -41,7 +41,7 @@ fn there_is_the_whole_table_of_every_server_that_can_be_run() {
 fn ceilings_grow_from_readonly_to_admin() {
     for (server, table) in tables() {
         for command in table.commands() {
-            let [readonly, readwrite, admin] = [Preset::Readonly, Preset::Readwrite, Preset::Admin]
+            let [readonly, readwrite, admin] = [Preset::ReadOnly, Preset::ReadWrite, Preset::Admin]
                 .map(|preset| permits(preset, command, &table));
             assert!(!readonly || readwrite, "{server}: {command}");
             assert!(!readwrite || admin, "{server}: {command}");
@@ -59,7 +59,7 @@ fn nobody_takes_the_server_out_of_the_operators_hands() {
             .filter(|command| fixtures::is_reserved(command, categories))
             .chain(fixtures::RESERVED.iter().copied());
         for command in reserved {
-            for preset in [Preset::Readonly, Preset::Readwrite, Preset::Admin] {
+            for preset in [Preset::ReadOnly, Preset::ReadWrite, Preset::Admin] {
                 assert!(!permits(preset, command, &table), "{server}: {command}");
             }
         }
@@ -115,18 +115,18 @@ fn named(names: &str) -> BTreeSet<String> {
 
 #[test]
 fn readonly_writes_nothing_on_any_server() {
-    assert_eq!(reached(Preset::Readonly, &["write"]), named(""));
+    assert_eq!(reached(Preset::ReadOnly, &["write"]), named(""));
 }
 
 #[test]
 fn what_a_preset_may_reach_of_the_dangerous_is_known_by_name() {
     let dangerous = ["admin", "dangerous"];
     assert_eq!(
-        reached(Preset::Readonly, &dangerous),
+        reached(Preset::ReadOnly, &dangerous),
         named("info keys role sort_ro")
     );
     assert_eq!(
-        reached(Preset::Readwrite, &dangerous),
+        reached(Preset::ReadWrite, &dangerous),
         named("info keys role sort sort_ro")
     );
     assert_eq!(reached(Preset::Admin, &dangerous), named(ADMIN));
@@ -157,7 +157,7 @@ fn on_6_2_a_container_is_allowed_only_by_its_first_argument() {
     assert!(permits(Preset::Admin, "config|get", &table));
     assert!(!permits(Preset::Admin, "config|set", &table));
     assert!(
-        !permits(Preset::Readonly, "set|help", &table),
+        !permits(Preset::ReadOnly, "set|help", &table),
         "a first argument, not a help text"
     );
 }
@@ -182,14 +182,14 @@ fn problems(name: &str, preset: Preset, rules: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_spec_rule_within_the_preset_is_no_problem() {
-    assert!(problems("app", Preset::Readwrite, &["+keys", "-eval", "-@scripting"]).is_empty());
+    assert!(problems("app", Preset::ReadWrite, &["+keys", "-eval", "-@scripting"]).is_empty());
     assert!(problems("ops", Preset::Admin, &["+config|get", "-flushall"]).is_empty());
 }
 
 #[test]
 fn a_spec_rule_beyond_the_preset_is_the_specs_mistake() {
     assert_eq!(
-        problems("app", Preset::Readwrite, &["+flushall"]),
+        problems("app", Preset::ReadWrite, &["+flushall"]),
         [
             "user app: its rules allow flushall, which is beyond the preset; remove the rule, deny the \
           command after it, or choose a wider preset"
@@ -218,6 +218,6 @@ fn anything_but_a_command_rule_is_refused() {
 #[test]
 fn reserved_and_odd_names_are_refused() {
     for name in ["default", "hera-operator", "", "a b", "\u{e9}", "-x"] {
-        assert_eq!(problems(name, Preset::Readonly, &[]).len(), 1, "{name:?}");
+        assert_eq!(problems(name, Preset::ReadOnly, &[]).len(), 1, "{name:?}");
     }
 }

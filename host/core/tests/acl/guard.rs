@@ -23,8 +23,8 @@ fn request(name: &str, preset: Preset) -> UserRequest {
 fn input() -> AclInput {
     AclInput {
         users: vec![
-            request("app", Preset::Readwrite),
-            request("viewer", Preset::Readonly),
+            request("app", Preset::ReadWrite),
+            request("viewer", Preset::ReadOnly),
         ],
         categories: fixtures::tables()["redis-7.0"].clone(),
     }
@@ -182,7 +182,7 @@ fn malformed_token_cannot_smuggle_a_rule() {
 fn malformed_user_name_stays_out_even_if_it_was_asked_for() {
     for name in ["app on nopass", "app\nuser x", "", &"a".repeat(65)] {
         let input = AclInput {
-            users: vec![request(name, Preset::Readonly)],
+            users: vec![request(name, Preset::ReadOnly)],
             ..input()
         };
         let answer = AclAnswer {

@@ -62,8 +62,8 @@ pub fn never_beyond(preset: Preset, command: &str, table: &Categories) -> bool {
     let endangers = is_in("admin") || is_in("dangerous");
     let reads = ["info", "keys", "role", "sort_ro"].contains(&command);
     match preset {
-        Preset::Readonly => reads || !is_in("write") && !endangers,
-        Preset::Readwrite => reads || command == "sort" || !endangers,
+        Preset::ReadOnly => reads || !is_in("write") && !endangers,
+        Preset::ReadWrite => reads || command == "sort" || !endangers,
         Preset::Admin => !fixtures::is_reserved(command, table),
     }
 }

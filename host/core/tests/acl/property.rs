@@ -163,7 +163,7 @@ fn both(pattern: String) -> KeyGrant {
 fn asked_for(keys: Vec<String>, channels: Vec<String>, rules: Vec<String>) -> UserRequest {
     UserRequest {
         name: "app".to_owned(),
-        preset: Preset::Readwrite,
+        preset: Preset::ReadWrite,
         keys,
         channels,
         rules,

@@ -52,7 +52,7 @@ fn missing(request: &UserRequest, held: &UserGrants, server: &str) -> (Vec<Strin
 fn a_narrower_preset_takes_writes_away_while_the_policy_faults() {
     let held = grants(&["+@read", "+@write", "-@dangerous", "-@admin", "+set", "~*"]);
     for (name, table) in fixtures::tables() {
-        let request = request(Preset::Readonly, &["*"], &[]);
+        let request = request(Preset::ReadOnly, &["*"], &[]);
         let (rules, standing) = missing(&request, &held, name);
         assert_eq!(standing, Standing::Cut, "{name}");
         let left = server(table, &rules);
@@ -64,7 +64,7 @@ fn a_narrower_preset_takes_writes_away_while_the_policy_faults() {
 #[test]
 fn what_the_spec_still_allows_stays_to_the_letter() {
     let held = grants(&["+@read", "+set", "%R~app:*", "~app:a:*", "&news:*"]);
-    let request = request(Preset::Readwrite, &["app:*"], &["*"]);
+    let request = request(Preset::ReadWrite, &["app:*"], &["*"]);
     let (rules, standing) = missing(&request, &held, "valkey-9.0");
     assert_eq!(standing, Standing::Kept);
     assert_eq!(rules, text(&held));
@@ -73,7 +73,7 @@ fn what_the_spec_still_allows_stays_to_the_letter() {
 #[test]
 fn keys_and_channels_are_cut_to_those_of_the_spec() {
     let held = grants(&["+get", "%R~app:*", "~other:*", "~a?b", "&*"]);
-    let request = request(Preset::Readonly, &["app:x:*", "a1b"], &["news:*"]);
+    let request = request(Preset::ReadOnly, &["app:x:*", "a1b"], &["news:*"]);
     let (rules, _) = missing(&request, &held, "redis-7.2");
     // Whether `a1b` is within `a?b` is not guessed.
     assert_eq!(rules, ["+get", "%R~app:x:*", "&news:*"]);
@@ -84,7 +84,7 @@ fn keys_and_channels_are_cut_to_those_of_the_spec() {
 #[test]
 fn who_has_nothing_left_stays_a_user() {
     let held = grants(&["+set", "+del", "~app:*"]);
-    let request = request(Preset::Readonly, &["other:*"], &[]);
+    let request = request(Preset::ReadOnly, &["other:*"], &[]);
     assert_eq!(
         missing(&request, &held, "redis-8.0"),
         (vec![], Standing::Cut)
@@ -94,7 +94,7 @@ fn who_has_nothing_left_stays_a_user() {
 #[test]
 fn a_command_that_the_spec_denies_by_now_goes() {
     let held = grants(&["+@read", "+@write", "-@dangerous", "+keys", "~*"]);
-    let mut request = request(Preset::Readwrite, &["*"], &[]);
+    let mut request = request(Preset::ReadWrite, &["*"], &[]);
     request.rules = ["-@all", "+@read", "+@write", "-keys", "-set"]
         .map(str::to_owned)
         .into();
@@ -107,7 +107,7 @@ fn a_command_that_the_spec_denies_by_now_goes() {
 #[test]
 fn a_stand_in_counts_only_where_it_is_no_wider() {
     let table = CommandTable::new(categories("redis-7.2"));
-    let request = request(Preset::Readwrite, &["app:*"], &["*"]);
+    let request = request(Preset::ReadWrite, &["app:*"], &["*"]);
     let held = grants(&["+@read", "-@dangerous", "+set", "~app:a:*"]);
     let ask = |rules: &[&str], held: Option<&UserGrants>| {
         let answer = grants(rules);
@@ -176,7 +176,7 @@ fn what_waits_to_be_taken_away_is_told() {
     let tell =
         |preset, default| revocations(&set, &[request(preset, &["*"], &[])], default, Some(&table));
     assert_eq!(
-        tell(Preset::Readonly, false),
+        tell(Preset::ReadOnly, false),
         [
             "batch (has more than the spec allows)",
             "gone (not in the spec any more)",
@@ -184,7 +184,7 @@ fn what_waits_to_be_taken_away_is_told() {
         ]
     );
     assert_eq!(
-        tell(Preset::Readwrite, true),
+        tell(Preset::ReadWrite, true),
         ["gone (not in the spec any more)"]
     );
 }

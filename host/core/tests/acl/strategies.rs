@@ -101,7 +101,7 @@ pub fn rules(table: &'static Categories) -> impl Strategy<Value = Vec<CommandRul
 }
 
 pub fn preset() -> impl Strategy<Value = Preset> {
-    select(vec![Preset::Readonly, Preset::Readwrite, Preset::Admin])
+    select(vec![Preset::ReadOnly, Preset::ReadWrite, Preset::Admin])
 }
 
 fn requests() -> impl Strategy<Value = Vec<UserRequest>> {

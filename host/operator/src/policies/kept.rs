@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{MutexGuard, PoisonError};
 
-use hera_api::RedisInstance;
 use hera_api::meta::{LABEL_KEPT_POLICY, LABEL_MANAGED_BY, MANAGED_BY};
+use hera_api::{PolicyOrigin, RedisInstance};
 use hera_policy::{Decision, Policy};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -79,7 +79,7 @@ impl Common {
         instance: &ObjectKey,
         digest: &str,
         settings: String,
-        source: String,
+        source: PolicyOrigin,
     ) -> kube::Result<Found<D>> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let kept = api.get_opt(&name_of(D::NAME, digest)).await?;

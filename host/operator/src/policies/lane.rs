@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hera_api::conditions::policy_healthy as reason;
-use hera_api::{PolicySource, PolicyStatus, ShadowSource, ShadowVerdict};
+use hera_api::{PolicyOrigin, PolicySource, PolicyStatus, ShadowSource, ShadowVerdict};
 use hera_core::digest;
 use hera_policy::{Call, Context, Decision, Outcome, Record};
 
@@ -16,8 +16,6 @@ use super::source::text;
 use super::{Choice, Common, Compared, Made, Problem, problem_of};
 use crate::object::ObjectKey;
 
-/// Where the built-in comes from, as a status says it.
-const BUILTIN: &str = "builtin";
 /// What may pass by itself is looked at again after this.
 pub(super) const RETRY_MS: u64 = 5_000;
 
@@ -52,12 +50,9 @@ struct Chosen<D> {
     problem: Option<Problem>,
 }
 
-/// Where the policy that is asked for comes from, as [`Choice::source`] has it.
-fn wanted_source<D: Decision>(question: &Question<'_, D>) -> String {
-    match question.source.and_then(|s| s.config_map_ref.as_ref()) {
-        Some(reference) => format!("configMap {}", reference.name),
-        None => "default".to_owned(),
-    }
+/// True if a policy comes from where the spec asks for it.
+fn is_asked_for<D: Decision>(question: &Question<'_, D>, source: &PolicyOrigin) -> bool {
+    source.is_of(question.source.and_then(|s| s.config_map_ref.as_ref()))
 }
 
 impl<D: Decision> Lane<D> {
@@ -72,7 +67,7 @@ impl<D: Decision> Lane<D> {
             builtin: Choice {
                 policy,
                 settings: String::new(),
-                source: BUILTIN.to_owned(),
+                source: PolicyOrigin::BUILT_IN,
             },
             objects: Mutex::default(),
         })
@@ -177,7 +172,7 @@ impl<D: Decision> Lane<D> {
             let last = memory.last_good.replace(choice.clone());
             last.is_some_and(|last| last.policy.digest() == digest)
         });
-        if !known && choice.source != BUILTIN {
+        if !known && choice.source != PolicyOrigin::BUILT_IN {
             self.common.keep(&choice.policy).await;
         }
     }
@@ -220,11 +215,10 @@ impl<D: Decision> Lane<D> {
             None => self.restore(question).await?,
         };
         // The version before of the very policy that is asked for stays in force, and decides.
-        let wanted = wanted_source(question);
         Ok(Chosen {
             stands_in: choice
                 .as_ref()
-                .is_some_and(|choice| choice.source != wanted),
+                .is_some_and(|choice| !is_asked_for(question, &choice.source)),
             choice,
             problem: Some(problem),
         })
@@ -232,26 +226,26 @@ impl<D: Decision> Lane<D> {
 
     /// What decided before this process started, as the status tells.
     async fn restore(&self, question: &Question<'_, D>) -> kube::Result<Option<Choice<D>>> {
-        let Some((status, digest)) = question
+        let Some((source, digest)) = question
             .status
-            .and_then(|status| Some((status, status.digest.as_deref()?)))
+            .and_then(|status| Some((status.source.as_ref()?, status.digest.as_deref()?)))
         else {
             return Ok(None);
         };
-        if status.source == BUILTIN || digest == self.builtin.policy.digest() {
+        if *source == PolicyOrigin::BUILT_IN || digest == self.builtin.policy.digest() {
             return Ok(Some(self.builtin.clone()));
         }
         // Settings belong to the policy beside which they stand.
-        if status.source != wanted_source(question) {
+        if !is_asked_for(question, source) {
             return Ok(None);
         }
         let settings = match question.source {
-            Some(source) => text(&source.settings)?,
+            Some(asked) => text(&asked.settings)?,
             None => String::new(),
         };
         let found = self
             .common
-            .restore::<D>(question.instance, digest, settings, status.source.clone())
+            .restore::<D>(question.instance, digest, settings, source.clone())
             .await?;
         if let Ok(choice) = &found {
             let good = Some(choice.clone());
@@ -277,7 +271,7 @@ impl<D: Decision> Lane<D> {
             .in_config_map::<D>(question.instance, config_map_ref, settings)
             .await?;
         Ok(Some(found.map_err(|problem| Compared {
-            source: format!("configMap {}", config_map_ref.name),
+            source: PolicyOrigin::config_map(config_map_ref),
             digest: None,
             verdict: ShadowVerdict::NotLoaded,
             message: Some(format!("{}: {}", problem.reason, problem.message)),
@@ -292,7 +286,10 @@ impl<D: Decision> Lane<D> {
         context: &Context,
         input: &D::Input,
     ) -> Asked<D::Answer> {
-        let call = choice.policy.ask(&choice.source, context, input).await;
+        let call = choice
+            .policy
+            .ask(&choice.source.to_string(), context, input)
+            .await;
         self.common.metrics.decided(D::NAME, &call);
         let (compared, shadow, shadow_settings) = match shadow {
             Some(Ok(shadow)) => {
@@ -300,9 +297,12 @@ impl<D: Decision> Lane<D> {
                     settings: shadow.settings.clone(),
                     ..context.clone()
                 };
-                let other = shadow.policy.ask(&shadow.source, &context, input).await;
+                let other = shadow
+                    .policy
+                    .ask(&shadow.source.to_string(), &context, input)
+                    .await;
                 let before = self.with(instance, |memory| memory.last_shadow());
-                let compared = compare::<D>(&call, &other, before);
+                let compared = compare::<D>(&call, &other, &shadow.source, before);
                 (Some(compared), Some(other), shadow.settings)
             }
             Some(Err(compared)) => (Some(compared), None, String::new()),
@@ -389,6 +389,7 @@ const TOLD: usize = 5;
 fn compare<D: Decision>(
     call: &Call<D::Answer>,
     other: &Call<D::Answer>,
+    source: &PolicyOrigin,
     before: Option<Compared>,
 ) -> Compared {
     let (verdict, message) = match &other.outcome {
@@ -404,7 +405,7 @@ fn compare<D: Decision>(
         ),
     };
     let compared = Compared {
-        source: other.source.clone(),
+        source: source.clone(),
         digest: Some(other.digest.clone()),
         verdict,
         message,

@@ -15,6 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hera_api::PolicyOrigin;
 use hera_policy::{Acl, Call, Decision, Policy, Registry, Trial};
 use kube::Client;
 
@@ -74,8 +75,8 @@ pub struct Choice<D> {
     pub policy: Arc<Policy<D>>,
     /// Its settings as JSON; empty for none.
     pub settings: String,
-    /// Where it came from: `builtin`, `default` or `configMap <name>`.
-    pub source: String,
+    /// Where it came from.
+    pub source: PolicyOrigin,
 }
 
 /// Why the policy that is asked for does not decide.
@@ -104,7 +105,7 @@ impl Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Active {
     /// Where it came from.
-    pub source: String,
+    pub source: PolicyOrigin,
     /// Digest of its module.
     pub digest: String,
     /// Version of its contract.
@@ -115,7 +116,7 @@ pub struct Active {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compared {
     /// Where it came from.
-    pub source: String,
+    pub source: PolicyOrigin,
     /// Digest of its module, once loaded.
     pub digest: Option<String>,
     /// How it compares.

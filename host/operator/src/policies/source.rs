@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hera_api::conditions::policy_healthy as reason;
 use hera_api::meta::LABEL_DEFAULT_POLICY;
-use hera_api::{ConfigMapKeyRef, PolicySource};
+use hera_api::{ConfigMapKeyRef, PolicyOrigin, PolicySource};
 use hera_core::digest;
 use hera_policy::{Decision, LoadError, Policy};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -85,7 +85,7 @@ impl Common {
                 return Ok(Err(Problem::lasting(reason::DIGEST_MISMATCH, message)));
             }
         }
-        let source = format!("configMap {}", reference.name);
+        let source = PolicyOrigin::config_map(reference);
         let module = Module {
             owner: namespace,
             bytes: module,
@@ -118,7 +118,7 @@ impl Common {
         }
         let found = match module_of(&map, KEY) {
             Ok(module) => {
-                let source = "default".to_owned();
+                let source = PolicyOrigin::default_of(&map.name_any(), KEY);
                 let module = Module {
                     owner: &self.namespace,
                     bytes: module,
@@ -140,7 +140,7 @@ impl Common {
         instance: &ObjectKey,
         module: Module<'_>,
         settings: String,
-        source: String,
+        source: PolicyOrigin,
     ) -> Found<D> {
         let (registry, owner, bytes) =
             (self.registry.clone(), module.owner.to_owned(), module.bytes);

@@ -79,7 +79,7 @@ pub async fn decide(
     server: &ServerFacts,
     before: &Before<'_>,
 ) -> kube::Result<Decision> {
-    let requests = user_requests(subject.validated, &passwords.app_name);
+    let requests = user_requests(subject.validated);
     let categories = Categories::clone(&server.categories);
     let mut input = AclInput {
         users: requests,
@@ -194,7 +194,7 @@ fn set(
     let mut users = Vec::new();
     let mut undecided = BTreeSet::new();
     let mut nobody = Vec::new();
-    for request in user_requests(v, &passwords.app_name) {
+    for request in user_requests(v) {
         let name = &request.name;
         match user(&request, source, passwords, known) {
             Some((user, standing)) => {
@@ -212,7 +212,7 @@ fn set(
         }
     }
     if v.auth.default_user
-        && let Some(app) = users.iter().find(|user| user.name == passwords.app_name)
+        && let Some(app) = users.iter().find(|user| user.name == v.auth.username)
     {
         users.push(AclUser {
             name: DEFAULT_USER.to_owned(),
@@ -237,7 +237,7 @@ fn set(
     let set = AclSet {
         owner: uid.to_owned(),
         revision,
-        app: passwords.app_name.clone(),
+        app: v.auth.username.clone(),
         users,
         undecided,
     };
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     fn passwords() -> Passwords {
-        Passwords::for_test("app", [("app", "secret")])
+        Passwords::for_test([("app", "secret")])
     }
 
     fn known(name: &str) -> AclSet {
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn without_an_answer_a_known_user_keeps_its_rules_and_gets_its_new_password() {
-        let (user, standing) = ask("app", Preset::Readwrite, Some(&known("app"))).unwrap();
+        let (user, standing) = ask("app", Preset::ReadWrite, Some(&known("app"))).unwrap();
         assert_eq!(user.rules, known("app").users[0].rules);
         assert_eq!(standing, Standing::Kept);
         assert_eq!(user.password_sha256, [sha256_hex(b"secret")]);
@@ -353,12 +353,12 @@ mod tests {
 
     #[test]
     fn without_an_answer_a_new_user_gets_nothing() {
-        assert_eq!(ask("app", Preset::Readwrite, None), None);
+        assert_eq!(ask("app", Preset::ReadWrite, None), None);
     }
 
     #[test]
     fn without_an_answer_a_revocation_counts_and_the_new_password_too() {
-        let (user, standing) = ask("app", Preset::Readonly, Some(&known("app"))).unwrap();
+        let (user, standing) = ask("app", Preset::ReadOnly, Some(&known("app"))).unwrap();
         let allowed = |rule: &str| user.rules.iter().any(|known| known == rule);
         assert!(allowed("+get") && allowed("-@write"), "{:?}", user.rules);
         assert_eq!(standing, Standing::Cut);
@@ -407,7 +407,7 @@ mod tests {
 
     #[test]
     fn without_its_password_a_known_user_keeps_the_one_it_has() {
-        let (user, _) = ask("other", Preset::Readonly, Some(&known("other"))).unwrap();
+        let (user, _) = ask("other", Preset::ReadOnly, Some(&known("other"))).unwrap();
         assert_eq!(user.password_sha256, ["old"]);
     }
 

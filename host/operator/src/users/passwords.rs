@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use hera_api::meta::{APP_USER, KEY_PASSWORD, KEY_USERNAME};
-use hera_api::validate::{User, Validated, check_app_username};
-use hera_api::{SecretKeyRef, secret_password, secret_text};
-use hera_core::acl::{AclSet, REPLICATION_USER};
+use hera_api::meta::KEY_PASSWORD;
+use hera_api::validate::Validated;
+use hera_api::{SecretKeyRef, secret_password};
+use hera_core::acl::REPLICATION_USER;
 use hera_core::digest::sha256_hex;
 use hera_render::{
     AppCredentials, OPERATOR_PASSWORD_KEY, REPLICATION_PASSWORD_KEY, SystemPasswords,
@@ -21,8 +21,6 @@ const GENERATED_LENGTH: usize = 32;
 pub struct Passwords {
     /// Those of the operator's own users.
     pub system: SystemPasswords,
-    /// Name of the application user.
-    pub app_name: String,
     /// What is missing, for people.
     pub missing: Vec<String>,
     by_user: BTreeMap<String, String>,
@@ -39,75 +37,38 @@ impl Passwords {
         v: &Validated,
         system: SystemPasswords,
         generated: &AppCredentials,
-        known: Option<&AclSet>,
     ) -> kube::Result<Self> {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let mut passwords = Self {
             system,
-            app_name: generated.username.clone(),
             missing: Vec::new(),
             by_user: BTreeMap::new(),
         };
-        match &v.auth.secret {
+        match &v.auth.password {
             None => {
-                passwords
-                    .by_user
-                    .insert(generated.username.clone(), generated.password.clone());
+                let password = generated.password.clone();
+                passwords.by_user.insert(v.auth.username.clone(), password);
             }
-            Some(name) => {
-                let secret = secrets.get_opt(name).await?;
-                match secret {
-                    Some(secret) => passwords.take_app(v, name, &secret),
-                    None => passwords.keep_app(name, known),
-                }
+            Some(reference) => {
+                let secret = secrets.get_opt(&reference.name).await?;
+                passwords.take(&v.auth.username, reference, secret.as_ref());
             }
         }
         for user in &v.users {
             let secret = secrets.get_opt(&user.password.name).await?;
-            passwords.take(user, secret.as_ref());
+            passwords.take(&user.name, &user.password, secret.as_ref());
         }
         Ok(passwords)
     }
 
-    /// While the Secret is gone, as it is while somebody replaces it, the application user stays
-    /// who it was.
-    fn keep_app(&mut self, secret: &str, known: Option<&AclSet>) {
-        if let Some(known) = known.filter(|set| !set.app.is_empty()) {
-            self.app_name.clone_from(&known.app);
-        }
-        self.missing.push(format!(
-            "there is no Secret {secret} with the application user's password: create it"
-        ));
-    }
-
-    fn take_app(&mut self, v: &Validated, name: &str, secret: &Secret) {
-        let secret = Some(secret);
-        self.app_name = text(secret, KEY_USERNAME).unwrap_or_else(|| APP_USER.to_owned());
-        if let Err(problem) = check_app_username(&self.app_name, &v.users) {
-            self.missing.push(problem.to_string());
-            self.app_name = APP_USER.to_owned();
-            return;
-        }
-        match password(secret, KEY_PASSWORD) {
-            Some(password) => {
-                self.by_user.insert(self.app_name.clone(), password);
-            }
-            None => self.missing.push(format!(
-                "the application user's password should be in key {KEY_PASSWORD} of Secret {name}: \
-                 create it"
-            )),
-        }
-    }
-
-    fn take(&mut self, user: &User, secret: Option<&Secret>) {
-        let SecretKeyRef { name, key } = &user.password;
+    fn take(&mut self, user: &str, reference: &SecretKeyRef, secret: Option<&Secret>) {
+        let SecretKeyRef { name, key } = reference;
         match password(secret, key) {
             Some(password) => {
-                self.by_user.insert(user.name.clone(), password);
+                self.by_user.insert(user.to_owned(), password);
             }
             None => self.missing.push(format!(
-                "the password of user {} should be in key {key} of Secret {name}: create it",
-                user.name
+                "the password of user {user} should be in key {key} of Secret {name}: create it"
             )),
         }
     }
@@ -118,13 +79,12 @@ impl Passwords {
     }
 
     #[cfg(test)]
-    pub(super) fn for_test<const N: usize>(app: &str, users: [(&str, &str); N]) -> Self {
+    pub(super) fn for_test<const N: usize>(users: [(&str, &str); N]) -> Self {
         Self {
             system: SystemPasswords {
                 operator: "operator".into(),
                 replication: "replication".into(),
             },
-            app_name: app.into(),
             missing: Vec::new(),
             by_user: users
                 .map(|(name, password)| (name.into(), password.into()))
@@ -151,19 +111,15 @@ pub fn system_passwords(live: Option<&Secret>) -> SystemPasswords {
 
 /// The application's credentials from the Secret that the operator generates, or new ones. A
 /// password that somebody changed there is taken over.
-pub fn app_credentials(live: Option<&Secret>) -> AppCredentials {
+pub fn app_credentials(username: &str, live: Option<&Secret>) -> AppCredentials {
     AppCredentials {
-        username: APP_USER.to_owned(),
+        username: username.to_owned(),
         password: password(live, KEY_PASSWORD).unwrap_or_else(generate),
     }
 }
 
 fn generate() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), GENERATED_LENGTH)
-}
-
-fn text(secret: Option<&Secret>, key: &str) -> Option<String> {
-    secret_text(bytes(secret, key)?).map(str::to_owned)
 }
 
 fn password(secret: Option<&Secret>, key: &str) -> Option<String> {
@@ -217,40 +173,30 @@ mod tests {
         for nothing in ["", "\n", "\r\n"] {
             let passwords = system_passwords(Some(&secret(&[(OPERATOR_PASSWORD_KEY, nothing)])));
             assert_eq!(passwords.operator.len(), GENERATED_LENGTH);
-            let app = app_credentials(Some(&secret(&[(KEY_PASSWORD, nothing)])));
+            let app = app_credentials("app", Some(&secret(&[(KEY_PASSWORD, nothing)])));
             assert_eq!(app.password.len(), GENERATED_LENGTH);
         }
     }
 
     #[test]
     fn a_line_end_at_the_end_of_a_secret_is_no_part_of_a_password() {
-        let changed = app_credentials(Some(&secret(&[(KEY_PASSWORD, "changed\n")])));
+        let changed = app_credentials("app", Some(&secret(&[(KEY_PASSWORD, "changed\n")])));
         assert_eq!(changed.password, "changed");
 
-        let worker = serde_json::json!({
-            "name": "worker", "preset": "readwrite", "keys": ["*"],
-            "passwordSecretRef": {"name": "worker"},
-        });
-        let spec = serde_json::json!({
-            "version": "7.2", "auth": {"secretRef": {"name": "mine"}}, "users": [worker],
-        });
-        let spec = serde_json::from_value(spec).unwrap();
-        let v = hera_api::validate::validate("cache", &spec).unwrap();
-        let mut passwords = Passwords::for_test("app", []);
-        let mine = [(KEY_USERNAME, "shop\n"), (KEY_PASSWORD, "typed\r\n")];
-        passwords.take_app(&v, "mine", &secret(&mine));
-        assert_eq!(passwords.app_name, "shop");
+        let reference = SecretKeyRef {
+            name: "mine".to_owned(),
+            key: "redis-password".to_owned(),
+        };
+        let mut passwords = Passwords::for_test([]);
+        let typed = secret(&[("redis-password", "typed\r\n")]);
+        passwords.take("shop", &reference, Some(&typed));
         assert_eq!(passwords.of("shop"), Some("typed"));
 
-        let mut passwords = Passwords::for_test("app", []);
-        passwords.take_app(&v, "mine", &secret(&[(KEY_PASSWORD, "\n")]));
-        assert_eq!(passwords.of("app"), None);
-        assert!(passwords.missing[0].contains("key password of Secret mine"));
-
-        let mut passwords = Passwords::for_test("app", []);
-        passwords.take(&v.users[0], Some(&secret(&[(KEY_PASSWORD, "typed\n")])));
-        assert_eq!(passwords.of("worker"), Some("typed"));
-        passwords.take(&v.users[0], Some(&secret(&[(KEY_PASSWORD, "\n")])));
-        assert!(passwords.missing[0].contains("the password of user worker"));
+        let mut passwords = Passwords::for_test([]);
+        let empty = secret(&[("redis-password", "\n")]);
+        passwords.take("shop", &reference, Some(&empty));
+        assert_eq!(passwords.of("shop"), None);
+        let missing = &passwords.missing[0];
+        assert!(missing.contains("user shop should be in key redis-password of Secret mine"));
     }
 }

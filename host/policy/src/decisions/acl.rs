@@ -79,7 +79,7 @@ impl Decision for Acl {
     }
 
     fn example_of(size: usize) -> AclInput {
-        let presets = [Preset::Readwrite, Preset::Readonly, Preset::Admin];
+        let presets = [Preset::ReadWrite, Preset::ReadOnly, Preset::Admin];
         let users = presets.into_iter().cycle().take(size).enumerate();
         let users = users.map(|(index, preset)| UserRequest {
             name: format!("user-{index}"),
@@ -114,8 +114,8 @@ fn user(random: &mut StdRng, index: usize) -> UserRequest {
             .collect()
     };
     let preset = match random.random_range(0..3) {
-        0 => Preset::Readonly,
-        1 => Preset::Readwrite,
+        0 => Preset::ReadOnly,
+        1 => Preset::ReadWrite,
         _ => Preset::Admin,
     };
     UserRequest {

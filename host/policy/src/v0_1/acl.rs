@@ -116,8 +116,8 @@ impl From<&UserRequest> for wit::UserRequest {
         Self {
             name: name.clone(),
             preset: match preset {
-                Preset::Readonly => wit::Preset::Readonly,
-                Preset::Readwrite => wit::Preset::Readwrite,
+                Preset::ReadOnly => wit::Preset::ReadOnly,
+                Preset::ReadWrite => wit::Preset::ReadWrite,
                 Preset::Admin => wit::Preset::Admin,
             },
             keys: keys.clone(),

@@ -189,7 +189,7 @@ async fn worker<'a>(space: &'a Space<'_>) -> Result<(Instance<'a>, Login)> {
         .put_secret("worker", &[("password", "of-the-worker")])
         .await?;
     let spec = json!({"users": [{
-        "name": "worker", "preset": "readwrite", "keys": ["app:*"],
+        "name": "worker", "preset": "ReadWrite", "keys": ["app:*"],
         "passwordSecretRef": {"name": "worker"},
     }]});
     let instance = space.ready("cache", spec).await?;

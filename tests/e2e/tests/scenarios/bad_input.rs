@@ -106,7 +106,7 @@ async fn what_the_schema_knows_to_be_wrong_is_refused_with_what_to_do(
     let user = |name: &str| {
         let secret = json!({"name": "x"});
         let user =
-            json!({"name": name, "preset": "readonly", "keys": ["*"], "passwordSecretRef": secret});
+            json!({"name": name, "preset": "ReadOnly", "keys": ["*"], "passwordSecretRef": secret});
         manifest("cache", json!({"users": [user]}))
     };
     let refused = [
@@ -231,7 +231,8 @@ async fn a_spread_that_no_node_meets_is_said_and_heals(space: &Space<'_>) -> Res
         "maxSkew": 1, "topologyKey": "hera.test/nowhere", "whenUnsatisfiable": "DoNotSchedule",
         "labelSelector": {"matchLabels": {"app.kubernetes.io/instance": "cache"}},
     }]);
-    let spec = json!({"replicas": 3, "podTemplate": {"topologySpreadConstraints": spread}});
+    let spec =
+        json!({"replicas": 3, "podTemplate": {"spec": {"topologySpreadConstraints": spread}}});
     let instance = space.make("cache", spec).await?;
     let words = instance
         .wait_condition(ready::TYPE, "False", ready::UNSCHEDULABLE)
@@ -239,7 +240,7 @@ async fn a_spread_that_no_node_meets_is_said_and_heals(space: &Space<'_>) -> Res
     ensure!(words.contains("topology spread"), "{words}");
     space.wait_event("cache", ready::UNSCHEDULABLE).await?;
     instance
-        .patch_spec(json!({"podTemplate": {"topologySpreadConstraints": null}}))
+        .patch_spec(json!({"podTemplate": {"spec": {"topologySpreadConstraints": null}}}))
         .await?;
     instance.wait_settled().await
 }

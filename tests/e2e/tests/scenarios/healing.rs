@@ -71,19 +71,19 @@ async fn a_user_that_left_while_the_pod_was_down_stays_out(space: &Space<'_>) ->
         .put_secret("worker", &[("password", "of-the-worker")])
         .await?;
     let spec = json!({"users": [{
-        "name": "worker", "preset": "readwrite", "keys": ["*"], "passwordSecretRef": {"name": "worker"},
-    }], "updateStrategy": {"surge": "Off"}});
+        "name": "worker", "preset": "ReadWrite", "keys": ["*"], "passwordSecretRef": {"name": "worker"},
+    }], "updateStrategy": {"surge": "Never"}});
     let instance = space.ready("cache", spec).await?;
     let worker = Login::new(&instance.cluster_ip().await?, "worker", "of-the-worker");
     let _: String = worker.ask(&["PING"]).await?;
 
-    let nowhere = json!({"podTemplate": {"nodeSelector": {"there-is": "no-such-node"}}});
+    let nowhere = json!({"podTemplate": {"spec": {"nodeSelector": {"there-is": "no-such-node"}}}});
     instance.patch_spec(nowhere).await?;
     instance
         .wait_condition(ready::TYPE, "False", ready::UNSCHEDULABLE)
         .await?;
     instance
-        .patch_spec(json!({"users": [], "podTemplate": {"nodeSelector": null}}))
+        .patch_spec(json!({"users": [], "podTemplate": {"spec": {"nodeSelector": null}}}))
         .await?;
     let direct = wait_for("an address", BACK, async || {
         Ok(worker.at(&instance.pod_ip().await?))
@@ -109,10 +109,13 @@ async fn a_user_that_left_while_the_pod_was_down_stays_out(space: &Space<'_>) ->
 /// Row: missing Secret. Some tools delete and create where others change: meanwhile the application
 /// user stays who it was, and its clients stay connected.
 async fn a_secret_that_is_replaced_shuts_nobody_out(space: &Space<'_>) -> Result<()> {
-    let first = [("username", "shop"), ("password", "first-of-the-shop")];
+    let first = [("password", "first-of-the-shop")];
     space.put_secret("mine", &first).await?;
     let instance = space
-        .ready("cache", json!({"auth": {"secretRef": {"name": "mine"}}}))
+        .ready(
+            "cache",
+            json!({"auth": {"username": "shop", "passwordSecretRef": {"name": "mine"}}}),
+        )
         .await?;
     let shop = Login::new(&instance.cluster_ip().await?, "shop", "first-of-the-shop");
     let mut client = shop.connect().await?;
@@ -132,7 +135,7 @@ async fn a_secret_that_is_replaced_shuts_nobody_out(space: &Space<'_>) -> Result
         .await
         .context("a new connection")?;
 
-    let second = [("username", "shop"), ("password", "second-of-the-shop")];
+    let second = [("password", "second-of-the-shop")];
     space.put_secret("mine", &second).await?;
     wait_for("the new password is taken", SOME, async || {
         Ok(shop

@@ -194,7 +194,7 @@ async fn a_pod_that_finds_no_place_keeps_no_new_instance_from_its_primary(
     }]});
     let spec = json!({
         "replicas": 4,
-        "podTemplate": {"affinity": {"podAntiAffinity": apart}},
+        "podTemplate": {"spec": {"affinity": {"podAntiAffinity": apart}}},
     });
     let instance = space.make("cache", spec).await?;
     instance

@@ -146,7 +146,7 @@ async fn somebody_speaks_with_the_servers_from_outside(space: &Space<'_>) -> Res
         .put_secret("worker", &[("password", "typed\n")])
         .await?;
     let worker = json!({
-        "name": "worker", "preset": "readwrite", "keys": ["*"],
+        "name": "worker", "preset": "ReadWrite", "keys": ["*"],
         "passwordSecretRef": {"name": "worker"},
     });
     let instance = group(space, json!({"users": [worker]})).await?;

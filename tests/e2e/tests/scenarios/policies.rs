@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_secs(60);
 pub fn worker_spec() -> Value {
     json!({
         "users": [{
-            "name": "worker", "preset": "readwrite", "keys": ["app:*"],
+            "name": "worker", "preset": "ReadWrite", "keys": ["app:*"],
             "passwordSecretRef": {"name": "worker"},
         }],
         "policies": {"acl": {"configMapRef": {"name": RULES}}},
@@ -116,7 +116,8 @@ async fn a_swapped_policy_changes_rights_while_a_client_stays_connected(
     );
     let status = instance.status().await?;
     let policy = status.policies.first().context("no status.policies")?;
-    ensure!(policy.source == "configMap rules", "{policy:?}");
+    let source = policy.source.as_ref().map(ToString::to_string);
+    ensure!(source.as_deref() == Some("configMap rules"), "{policy:?}");
 
     // Its settings belong to it: another command is denied instead.
     let settings = json!({"policies": {"acl": {"settings": {"deny": ["incr"]}}}});
@@ -217,7 +218,7 @@ async fn a_revocation_in_the_spec_holds_whatever_the_policy_says(space: &Space<'
     text(&mut client, &["SET", "app:key", "value"]).await?;
 
     let mut narrowed = worker_spec();
-    narrowed["users"][0]["preset"] = json!("readonly");
+    narrowed["users"][0]["preset"] = json!("ReadOnly");
     instance.patch_spec(narrowed).await?;
     let start = Instant::now();
     wait_for("the revocation shows", EFFECTIVE * 5, async || {

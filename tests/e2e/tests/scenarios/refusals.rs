@@ -62,7 +62,7 @@ async fn a_volume_that_takes_nothing_holds_back_no_revoked_right(space: &Space<'
         .put_secret("worker", &[("password", "of-worker")])
         .await?;
     let spec = json!({"replicas": 3, "users": [{
-        "name": "worker", "preset": "readwrite", "keys": ["*"],
+        "name": "worker", "preset": "ReadWrite", "keys": ["*"],
         "passwordSecretRef": {"name": "worker"},
     }]});
     let instance = space.ready("group", spec).await?;

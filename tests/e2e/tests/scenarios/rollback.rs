@@ -29,7 +29,7 @@ fn with_way_back(mut spec: Value) -> Value {
     spec["updateStrategy"] = json!({
         "onFailure": "Rollback",
         "progressDeadline": "1m",
-        "surge": "Off",
+        "surge": "Never",
     });
     spec
 }
@@ -99,7 +99,8 @@ async fn a_roll_that_fails_goes_back_where_that_is_asked_for(space: &Space<'_>) 
     space.wait_event("group", degraded::ROLLED_BACK).await?;
 
     // It says so until the spec changes; then that is tried.
-    let mended = json!({"image": null, "podTemplate": {"annotations": {"rolled": "yes"}}});
+    let mended =
+        json!({"image": null, "podTemplate": {"metadata": {"annotations": {"rolled": "yes"}}}});
     instance.patch_spec(mended).await?;
     wait_for("all pods are of the new spec", BACK, async || {
         for pod in pods(space).await? {
@@ -196,7 +197,7 @@ async fn a_roll_does_not_go_back_to_a_version_that_could_not_read_the_data(
     let primary = instance.primary_pod().await?;
     let nowhere = json!({
         "version": "8.0",
-        "podTemplate": {"nodeSelector": {"there-is": "no-such-node"}},
+        "podTemplate": {"spec": {"nodeSelector": {"there-is": "no-such-node"}}},
     });
     instance.patch_spec(nowhere).await?;
     let words = "it does not go back: redis 7.2";
@@ -204,7 +205,7 @@ async fn a_roll_does_not_go_back_to_a_version_that_could_not_read_the_data(
     let same = instance.primary_pod().await?;
     ensure!(same.uid() == primary.uid(), "the primary was touched");
     // Mended, it goes on.
-    let mended = json!({"podTemplate": {"nodeSelector": null}});
+    let mended = json!({"podTemplate": {"spec": {"nodeSelector": null}}});
     instance.patch_spec(mended).await?;
     wait_for("the new version leads", BACK, async || {
         let version = instance

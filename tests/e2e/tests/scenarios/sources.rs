@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use hera_api::conditions::policy_healthy as reason;
+use hera_api::{PolicyOriginKind, PolicyStatus};
 use hera_tests_e2e::{Instance, Module, Scenario, Space, manifest, module, wait_for};
 use serde_json::json;
 
@@ -18,6 +19,13 @@ pub const ALL: &[Scenario] = scenarios![Together;
 pub const ALONE: &[Scenario] = scenarios![Alone;
     a_default_policy_decides_where_no_other_is_named_and_two_of_them_do_not,
 ];
+
+fn is_of(policy: &PolicyStatus, kind: PolicyOriginKind) -> bool {
+    policy
+        .source
+        .as_ref()
+        .is_some_and(|source| source.kind == kind)
+}
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -166,7 +174,10 @@ async fn defaults(space: &Space<'_>, plain: &Instance<'_>, strict: &Module) -> R
     plain.wait_policy(&strict.digest).await?;
     let status = plain.status().await?;
     ensure!(
-        status.policies.iter().all(|p| p.source == "default"),
+        status
+            .policies
+            .iter()
+            .all(|p| is_of(p, PolicyOriginKind::Default)),
         "{:?}",
         status.policies
     );
@@ -181,7 +192,10 @@ async fn defaults(space: &Space<'_>, plain: &Instance<'_>, strict: &Module) -> R
     wait_for("the built-in decides", SOON, async || {
         let status = plain.status().await?;
         ensure!(
-            status.policies.iter().all(|p| p.source == "builtin"),
+            status
+                .policies
+                .iter()
+                .all(|p| is_of(p, PolicyOriginKind::BuiltIn)),
             "{:?}",
             status.policies
         );

@@ -152,7 +152,7 @@ async fn of_two_pods_one_is_in_sync_all_along(space: &Space<'_>) -> Result<()> {
         instance.pod_of(1).await?.uid(),
     ];
     let verifier = Verifier::start(&instance, &address(&primary)?).await?;
-    let rolled = json!({"podTemplate": {"annotations": {"rolled": "yes"}}});
+    let rolled = json!({"podTemplate": {"metadata": {"annotations": {"rolled": "yes"}}}});
     instance.patch_spec(rolled).await?;
     wait_for(
         "both pods are others, and no third is left",
@@ -200,9 +200,9 @@ async fn of_two_pods_one_is_in_sync_all_along(space: &Space<'_>) -> Result<()> {
     .await
 }
 
-/// `surge: Off`: no second pod, and nothing acknowledged is lost either.
+/// `surge: Never`: no second pod, and nothing acknowledged is lost either.
 async fn without_surge_a_server_alone_is_restarted_where_it_is(space: &Space<'_>) -> Result<()> {
-    let off = json!({"updateStrategy": {"surge": "Off"}});
+    let off = json!({"updateStrategy": {"surge": "Never"}});
     let instance = space.ready("cache", off).await?;
     let uid = instance.pod_uid().await?;
     let writer = Writer::start("along", instance.app().await?);
@@ -230,7 +230,7 @@ async fn a_temporary_pod_that_finds_no_place_harms_nothing_and_says_so(
     let (uid, run_id) = tokio::try_join!(instance.pod_uid(), instance.run_id())?;
     let writer = Writer::start("along", instance.app().await?);
     writer.wait_for_more(100, SOME).await?;
-    let nowhere = json!({"podTemplate": {"nodeSelector": {"there-is": "no-such-node"}}});
+    let nowhere = json!({"podTemplate": {"spec": {"nodeSelector": {"there-is": "no-such-node"}}}});
     instance.patch_spec(nowhere).await?;
     wait_for("what it waits for is said", SOME, async || {
         let condition = instance.condition(progressing::TYPE).await?;
@@ -252,7 +252,7 @@ async fn a_temporary_pod_that_finds_no_place_harms_nothing_and_says_so(
     let budgets = space.bed().kubectl(&budgets).await?;
     ensure!(budgets.trim().is_empty(), "a budget: {budgets}");
 
-    let back = json!({"podTemplate": {"nodeSelector": null}});
+    let back = json!({"podTemplate": {"spec": {"nodeSelector": null}}});
     instance.patch_spec(back).await?;
     instance.wait_settled().await?;
     wait_no_claim_left(space).await?;

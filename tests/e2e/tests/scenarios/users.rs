@@ -21,7 +21,7 @@ async fn a_new_password_takes_the_place_of_the_old_one(space: &Space<'_>) -> Res
         .put_secret("worker", &[("password", "first-of-worker")])
         .await?;
     let spec = json!({"users": [{
-        "name": "worker", "preset": "readwrite", "keys": ["*"],
+        "name": "worker", "preset": "ReadWrite", "keys": ["*"],
         "passwordSecretRef": {"name": "worker"},
     }]});
     let instance = space.ready("cache", spec).await?;
@@ -65,9 +65,9 @@ async fn a_new_password_takes_the_place_of_the_old_one(space: &Space<'_>) -> Res
 /// Row: missing Secret, of a user and of the application.
 async fn a_missing_secret_is_said_and_its_user_comes_with_it(space: &Space<'_>) -> Result<()> {
     let spec = json!({
-        "auth": {"secretRef": {"name": "mine"}},
+        "auth": {"username": "shop", "passwordSecretRef": {"name": "mine", "key": "redis-password"}},
         "users": [{
-            "name": "reader", "preset": "readonly", "keys": ["app:*"],
+            "name": "reader", "preset": "ReadOnly", "keys": ["app:*"],
             "passwordSecretRef": {"name": "reader", "key": "secret"},
         }],
     });
@@ -80,7 +80,7 @@ async fn a_missing_secret_is_said_and_its_user_comes_with_it(space: &Space<'_>) 
         "the message names no Secret: {words}"
     );
     space
-        .put_secret("mine", &[("username", "shop"), ("password", "of-the-shop")])
+        .put_secret("mine", &[("redis-password", "of-the-shop")])
         .await?;
 
     instance

@@ -57,17 +57,9 @@ impl Pass<'_> {
             ..
         } = *site;
         let system = users::system_passwords(live.system.as_ref());
-        let app = users::app_credentials(live.app.as_ref());
+        let app = users::app_credentials(&v.auth.username, live.app.as_ref());
         let known = children::known_acl(live, &ctx.uid);
-        let passwords = Passwords::read(
-            &shared.client,
-            &ctx.namespace,
-            v,
-            system,
-            &app,
-            known.as_ref(),
-        )
-        .await?;
+        let passwords = Passwords::read(&shared.client, &ctx.namespace, v, system, &app).await?;
         let first_revision = self.first_revision();
         let before = users::Before {
             set: known.as_ref(),
@@ -82,7 +74,7 @@ impl Pass<'_> {
         };
         let revocations = match v.paused {
             true => {
-                let requests = user_requests(v, &passwords.app_name);
+                let requests = user_requests(v);
                 site.revocations(known.as_ref(), &requests).await
             }
             false => Vec::new(),
@@ -142,7 +134,7 @@ impl Pass<'_> {
         let carried_out = act::carry_out(&plan, &material).await;
         labels::clear_request(shared, site, &seen).await;
         let result = verdict(&wanted, &seen, &plan);
-        let app_user = acl.users.iter().any(|user| user.name == passwords.app_name);
+        let app_user = acl.users.iter().any(|user| user.name == v.auth.username);
         let handover_waits = shared.handovers.left(&site.instance()).is_some();
         let found = status::Found {
             object,
@@ -161,7 +153,7 @@ impl Pass<'_> {
                 _ => self.attention(&passwords, decision.as_ref(), growth_refused, &revocations),
             },
             app_user,
-            app_name: &passwords.app_name,
+            app_name: &v.auth.username,
             way: Some(&self.way),
             no_pod: observe::why_no_pod(&shared.client, live).await,
             policy: decision.as_ref().map(|decision| &decision.made),
@@ -264,7 +256,7 @@ impl Pass<'_> {
             annotations: &self.annotations,
             config,
             acl,
-            app: v.auth.secret.is_none().then_some(app),
+            app: v.auth.password.is_none().then_some(app),
             system: &passwords.system,
             tls: &tls,
             going_claims: &self.going_claims,

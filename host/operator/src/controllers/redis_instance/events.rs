@@ -51,11 +51,11 @@ pub async fn publish_changes(
         let known = before.and_then(|s| s.policies.iter().find(|p| p.decision == policy.decision));
         let changed = policy.digest.is_some()
             && known.is_some_and(|known| known.digest.is_some() && known.digest != policy.digest);
-        if changed {
+        if let Some(source) = policy.source.as_ref().filter(|_| changed) {
             let digest = policy.digest.as_deref().unwrap_or_default();
             let note = format!(
-                "decision {}: {} decides now, module {digest}",
-                policy.decision, policy.source
+                "decision {}: {source} decides now, module {digest}",
+                policy.decision
             );
             shared
                 .events

@@ -36,7 +36,12 @@ impl Controlled for RedisInstance {
     const LABEL: &'static str = "redisinstance";
 
     fn references(&self) -> Vec<&str> {
-        let app = self.spec.auth.secret_ref.iter().map(|secret| &secret.name);
+        let app = self
+            .spec
+            .auth
+            .password_secret_ref
+            .iter()
+            .map(|secret| &secret.name);
         let users = self
             .spec
             .users

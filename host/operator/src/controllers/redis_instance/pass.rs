@@ -205,8 +205,7 @@ async fn refuse(
 ) -> Result<Outcome, PassError> {
     let known = children::known_acl(site.live, site.owner.uid);
     let healed = site.heal(known.as_ref()).await;
-    let app = known.as_ref().map_or("", |set| set.app.as_str());
-    let requests = raw_requests(&site.object.spec, app);
+    let requests = raw_requests(&site.object.spec);
     let waiting = site.revocations(known.as_ref(), &requests).await;
     let words = match waiting.is_empty() {
         true => words,

@@ -11,9 +11,11 @@ use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::InstanceName;
 use hera_api::validate::{Memory, Validated};
-use hera_api::{Approval, CopyStatus, Engine, Phase, RedisInstance, RedisInstanceStatus};
+use hera_api::{
+    Approval, Binding, CopyStatus, Endpoints, Engine, Phase, RedisInstance, RedisInstanceStatus,
+};
 use hera_core::acl::AclAnswer;
-use hera_core::agent::AgentStatus;
+use hera_core::agent::{AgentStatus, REDIS_PORT};
 use hera_core::instance::{Choice, Plan, Verdict};
 use hera_kube::{Refusal, merge_conditions};
 use hera_render::pod_selector;
@@ -118,6 +120,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
     // One that refuses writes leads, and is read.
     let leads = is_ready || space::refuses_writes(reason_of_ready);
     let phase = phase(found, &ready, is_progressing, is_degraded, &last);
+    let name = InstanceName::new(&found.object.name_any()).ok();
     let conditions: Vec<Condition> = [Some(ready), Some(progressing), Some(degraded), policy]
         .into_iter()
         .flatten()
@@ -133,9 +136,9 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         }),
         replicas: i32::try_from(found.pods).ok(),
         approval: approval(found, &last, now),
-        selector: InstanceName::new(&found.object.name_any())
-            .ok()
-            .map(|name| pod_selector(&name)),
+        selector: name.as_ref().map(pod_selector),
+        endpoints: name.as_ref().map(|name| endpoints(found, name)),
+        binding: name.as_ref().map(|name| binding(found, name)),
         image: found
             .image
             .map(str::to_owned)
@@ -149,6 +152,21 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
             .and_then(|agent| agent.version.clone())
             .or_else(|| last.version.clone()),
         policies: policy::policies(found, &last, now),
+    }
+}
+
+fn endpoints(found: &Found<'_>, name: &InstanceName) -> Endpoints {
+    let namespace = found.object.namespace().unwrap_or_default();
+    Endpoints {
+        primary: format!("{}:{REDIS_PORT}", name.service_host(&namespace)),
+        replicas: format!("{}:{REDIS_PORT}", name.replicas_host(&namespace)),
+    }
+}
+
+fn binding(found: &Found<'_>, name: &InstanceName) -> Binding {
+    let own = found.object.spec.auth.password_secret_ref.as_ref();
+    Binding {
+        name: own.map_or_else(|| name.app_secret(), |own| own.name.clone()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the status says of who decides about rights.
 
 use hera_api::conditions::policy_healthy;
-use hera_api::{PolicyStatus, RedisInstanceStatus, ShadowStatus};
+use hera_api::{PolicyOrigin, PolicyStatus, RedisInstanceStatus, ShadowStatus};
 use hera_policy::{Acl, Decision as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -28,7 +28,7 @@ pub fn condition(
             problem.reason,
             problem.message.clone(),
         ),
-        (None, Some(choice)) if choice.source == "builtin" => say(
+        (None, Some(choice)) if choice.source == PolicyOrigin::BUILT_IN => say(
             policy_healthy::TYPE,
             true,
             policy_healthy::BUILTIN,
@@ -75,7 +75,7 @@ pub fn policies(
                 .and_then(|p| p.loaded_at.clone());
             PolicyStatus {
                 decision: Acl::NAME.to_owned(),
-                source: active.source.clone(),
+                source: Some(active.source.clone()),
                 api: Some(active.api.to_owned()),
                 digest: Some(active.digest.clone()),
                 loaded_at: since.or(Some(Time(now))),
@@ -86,9 +86,7 @@ pub fn policies(
         // The rules last applied stay, so what they came from stays in the status.
         None => PolicyStatus {
             decision: Acl::NAME.to_owned(),
-            source: known
-                .map(|p| p.source.clone())
-                .unwrap_or_else(|| "none".to_owned()),
+            source: known.and_then(|p| p.source.clone()),
             digest: known.and_then(|p| p.digest.clone()),
             api: known.and_then(|p| p.api.clone()),
             loaded_at: known.and_then(|p| p.loaded_at.clone()),
