@@ -15,7 +15,7 @@ use crate::apply::config_state::Held;
 use crate::apply::push_acl::Applied;
 use crate::control::status::Board;
 use crate::fence::clock;
-use crate::fence::tickets::Tickets;
+use crate::fence::tokens::Tokens;
 use crate::fence::vouched::Vouched;
 use crate::fence::watchdog::Fence;
 use crate::role::pauses::Pauses;
@@ -25,7 +25,7 @@ use crate::server::reaper::Reaper;
 use crate::settings::Settings;
 use crate::state::durable::FileError;
 use crate::state::remembered::{Following, State};
-use crate::state::state_file::Keeper;
+use crate::state::state_file::StateFile;
 use crate::volume::gauge::Gauge;
 use crate::volume::room::Room;
 
@@ -36,13 +36,13 @@ pub struct Agent {
     /// Its status.
     pub board: Board,
     /// Its memory. A promise to peers waits for nobody who waits for the server.
-    pub keeper: Keeper,
+    pub state_file: StateFile,
     /// When it last vouched for another.
     pub vouched: Vouched,
     /// Kills a primary that nobody confirms.
     pub fence: Arc<Fence>,
-    /// See [`Self::tickets`].
-    pub tickets: std::sync::Mutex<Tickets>,
+    /// See [`Self::tokens`].
+    pub tokens: std::sync::Mutex<Tokens>,
     /// See [`Self::turn`].
     pub turns: AtomicU64,
     /// Reaps children.
@@ -162,7 +162,7 @@ impl Agent {
     /// All is as before.
     pub fn note(&self, change: impl FnOnce(&mut State)) -> Result<(), FileError> {
         let noted = self
-            .keeper
+            .state_file
             .change(change, |state| self.board.remembers(state));
         match noted {
             Ok(false) => Ok(()),
@@ -177,17 +177,17 @@ impl Agent {
         }
     }
 
-    /// The tickets of promotions.
-    pub fn tickets(&self) -> MutexGuard<'_, Tickets> {
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The tokens of promotions.
+    pub fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A ticket for a promotion. None once the pod is asked to end: only the primary still tells its
+    /// A token for a promotion. None once the pod is asked to end: only the primary still tells its
     /// position then.
-    pub fn ticket(&self) -> Option<u64> {
-        let mut tickets = self.tickets();
+    pub fn token(&self) -> Option<u64> {
+        let mut tokens = self.tokens();
         let leads = self.board.status().role == Role::Primary;
-        (leads || self.asked.get().is_none()).then(|| tickets.give(clock::now()))
+        (leads || self.asked.get().is_none()).then(|| tokens.give(clock::now()))
     }
 
     /// An order about the role was sent to the server: what was asked before says nothing any more.

@@ -23,7 +23,7 @@ use crate::role::leave;
 use crate::server::reaper::Reaper;
 use crate::server::{leftover, supervise};
 use crate::settings::{Settings, without_ipv6};
-use crate::state::state_file::Keeper;
+use crate::state::state_file::StateFile;
 use crate::state::{durable, files};
 
 /// What was said last reaches those who listen within this time.
@@ -50,10 +50,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     durable::folder(&settings.own())?;
     durable::folder(&settings.run)?;
     let _lock = durable::lock(&settings.own())?;
-    let keeper = Keeper::open(settings.own().join("state"));
+    let state_file = StateFile::open(settings.own().join("state"));
     // Nothing runs before that is noted, and the object says why.
-    let held_by = keeper.change(|state| state.is_held_by(&settings.pod_uid), |_| {});
-    let mut state = keeper.get();
+    let held_by = state_file.change(|state| state.is_held_by(&settings.pod_uid), |_| {});
+    let mut state = state_file.get();
     state.starts(&settings.object_uid);
     let held = files::best_config(&settings);
     let board = Board::new(&settings, &state);
@@ -72,9 +72,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     fence.start()?;
     let agent = Arc::new(Agent {
         board,
-        keeper,
+        state_file,
         fence,
-        tickets: Default::default(),
+        tokens: Default::default(),
         vouched: Default::default(),
         turns: Default::default(),
         reaper: Reaper::start()?,

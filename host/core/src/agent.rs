@@ -67,16 +67,16 @@ pub struct Request<T> {
 pub enum Order {
     /// Become the primary.
     Promote {
-        /// Its reign: higher than any that was before.
-        reign: u64,
+        /// Its epoch: higher than any that was before.
+        epoch: u64,
         /// That of a [`Position`] of this agent, a moment old: the fence counts from there.
-        ticket: u64,
+        token: u64,
     },
     /// Be a replica of the server there; a fenced server starts for it. A server that serves as the
     /// primary becomes one only in the pause for this very handover.
     Follow {
-        /// Reign of the primary that is followed.
-        reign: u64,
+        /// Epoch of the primary that is followed.
+        epoch: u64,
         /// Uid of the primary's pod.
         primary_uid: String,
         /// Its address.
@@ -94,27 +94,27 @@ pub enum Order {
     Pause {
         /// Milliseconds.
         millis: u64,
-        /// Reign of the primary that takes over. None, of an operator that named none, begins no
+        /// Epoch of the primary that takes over. None, of an operator that named none, begins no
         /// handover.
         #[serde(default)]
-        reign: u64,
+        epoch: u64,
     },
     /// End a pause. A server that is no primary any more also closes its clients' connections, so
     /// that they look for the one that is.
     Release,
     /// Kill the server, and keep it down until it is to follow or to be promoted. An order that comes
-    /// late kills no primary of a later reign.
+    /// late kills no primary of a later epoch.
     Fence {
-        /// The last reign that is to go.
-        #[serde(default = "any_reign")]
-        reign: u64,
+        /// The last epoch that is to go.
+        #[serde(default = "any_epoch")]
+        epoch: u64,
     },
     /// Start a server that is kept down; it serves nothing before it follows or is promoted.
     Start,
-    /// Promise, durably, to vouch for no primary of this reign or of an earlier one.
-    Forswear {
-        /// The reign.
-        reign: u64,
+    /// Promise, durably, to vouch for no primary of this epoch or of an earlier one.
+    Promise {
+        /// The epoch.
+        epoch: u64,
     },
     /// Stop now: the pod is asked to end, and nobody is left who could take over.
     Leave,
@@ -126,8 +126,8 @@ pub enum Order {
     },
 }
 
-/// An operator that names no reign means whatever runs.
-fn any_reign() -> u64 {
+/// An operator that names no epoch means whatever runs.
+fn any_epoch() -> u64 {
     u64::MAX
 }
 
@@ -135,15 +135,15 @@ fn any_reign() -> u64 {
 impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Promote { reign, .. } => write!(f, "Promote(reign {reign})"),
+            Self::Promote { epoch, .. } => write!(f, "Promote(epoch {epoch})"),
             Self::Follow {
-                reign, host, port, ..
-            } => write!(f, "Follow({host}:{port}, reign {reign})"),
-            Self::Pause { millis, reign } => write!(f, "Pause({millis} ms, reign {reign})"),
+                epoch, host, port, ..
+            } => write!(f, "Follow({host}:{port}, epoch {epoch})"),
+            Self::Pause { millis, epoch } => write!(f, "Pause({millis} ms, epoch {epoch})"),
             Self::Release => f.write_str("Release"),
-            Self::Fence { reign } => write!(f, "Fence(reign {reign})"),
+            Self::Fence { epoch } => write!(f, "Fence(epoch {epoch})"),
             Self::Start => f.write_str("Start"),
-            Self::Forswear { reign } => write!(f, "Forswear(reign {reign})"),
+            Self::Promise { epoch } => write!(f, "Promise(epoch {epoch})"),
             Self::Leave => f.write_str("Leave"),
             Self::MarkLeft { left } => write!(f, "MarkLeft({left})"),
         }
@@ -185,8 +185,9 @@ pub struct Question {
     pub number: u64,
     /// Uid of the primary's pod.
     pub pod_uid: String,
-    /// Its reign.
-    pub reign: u64,
+    /// Its epoch.
+    #[serde(alias = "reign")]
+    pub epoch: u64,
 }
 
 /// The operator's yes to a question.
@@ -195,8 +196,8 @@ pub struct Question {
 pub struct Confirmation {
     /// Number of the question.
     pub number: u64,
-    /// The reign that is confirmed.
-    pub reign: u64,
+    /// The epoch that is confirmed.
+    pub epoch: u64,
 }
 
 /// A peer's answer to a question.
@@ -225,7 +226,7 @@ pub enum News {
 #[serde(rename_all = "camelCase")]
 pub struct Position {
     /// For [`Order::Promote`]: good for a few seconds.
-    pub ticket: u64,
+    pub token: u64,
     /// Replication id of the data.
     pub replication_id: String,
     /// Offset in its history.
@@ -268,13 +269,14 @@ pub struct Link {
     pub quiet: bool,
 }
 
-/// What an agent remembers, durably, about the reign of its data.
+/// What an agent remembers, durably, about the epoch of its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Memory {
-    /// Reign of the data: that of its own promotion, or of the primary that it was in sync with.
-    pub reign: u64,
-    /// Uid of the pod that was the primary of that reign.
+    /// Epoch of the data: that of its own promotion, or of the primary that it was in sync with.
+    #[serde(alias = "reign")]
+    pub epoch: u64,
+    /// Uid of the pod that was the primary of that epoch.
     pub primary_uid: String,
     /// True if this volume was the primary's then.
     pub was_primary: bool,
@@ -291,8 +293,9 @@ pub struct Memory {
     /// no such order.
     #[serde(default)]
     pub left: Option<bool>,
-    /// Highest reign for which it promised not to vouch.
-    pub forsworn: u64,
+    /// Highest epoch for which it promised not to vouch.
+    #[serde(alias = "forsworn")]
+    pub promised_epoch: u64,
     /// When it promised that, it had vouched for nobody for so many milliseconds.
     #[serde(default)]
     pub quiet_ms: u64,
@@ -441,7 +444,7 @@ pub struct AgentStatus {
     /// Whom it follows, if it is a replica.
     #[serde(default)]
     pub link: Option<Link>,
-    /// What it remembers of reigns.
+    /// What it remembers of epochs.
     #[serde(default)]
     pub memory: Memory,
     /// The data pods it knows of; empty before any were told.
@@ -547,17 +550,17 @@ mod tests {
     }
 
     #[test]
-    fn orders_of_an_operator_that_named_no_reign_are_understood() {
+    fn orders_of_an_operator_that_named_no_epoch_are_understood() {
         let read = |text: &str| serde_json::from_str::<Order>(text).unwrap();
         assert_eq!(
             read(r#"{"order": "fence"}"#),
-            Order::Fence { reign: u64::MAX }
+            Order::Fence { epoch: u64::MAX }
         );
         assert_eq!(
             read(r#"{"order": "pause", "millis": 5}"#),
             Order::Pause {
                 millis: 5,
-                reign: 0
+                epoch: 0
             }
         );
     }

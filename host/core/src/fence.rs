@@ -20,7 +20,7 @@ const OPEN: usize = 16;
 /// A primary's side: whether it may still serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
-    reign: u64,
+    epoch: u64,
     pod_uid: String,
     fence_after: u64,
     /// Data pods, this one included.
@@ -34,10 +34,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A primary since `since`: when it gave out the ticket with which it was promoted.
-    pub fn new(reign: u64, pod_uid: &str, since: u64) -> Self {
+    /// A primary since `since`: when it gave out the token with which it was promoted.
+    pub fn new(epoch: u64, pod_uid: &str, since: u64) -> Self {
         Self {
-            reign,
+            epoch,
             pod_uid: pod_uid.to_owned(),
             fence_after: 0,
             members: BTreeSet::new(),
@@ -97,13 +97,13 @@ impl Watch {
         Some(Question {
             number,
             pod_uid: self.pod_uid.clone(),
-            reign: self.reign,
+            epoch: self.epoch,
         })
     }
 
     /// The operator said yes.
-    pub fn confirmed_by_operator(&mut self, number: u64, reign: u64) {
-        if reign == self.reign
+    pub fn confirmed_by_operator(&mut self, number: u64, epoch: u64) {
+        if epoch == self.epoch
             && let Some((sent, _)) = self.open.get(&number)
         {
             self.confirmed = self.confirmed.max(*sent);
@@ -138,19 +138,19 @@ impl Watch {
     }
 }
 
-/// A peer's side: true if it vouches for the asker. `forsworn` is durable; `known` is the primary
+/// A peer's side: true if it vouches for the asker. `promised` is durable; `known` is the primary
 /// that it follows, or followed last.
-pub fn vouches(question: &Question, forsworn: u64, known: (u64, &str)) -> bool {
-    let (reign, uid) = known;
-    question.reign > forsworn
-        && (question.reign > reign || (question.reign == reign && question.pod_uid == uid))
+pub fn vouches(question: &Question, promised: u64, known: (u64, &str)) -> bool {
+    let (epoch, uid) = known;
+    question.epoch > promised
+        && (question.epoch > epoch || (question.epoch == epoch && question.pod_uid == uid))
 }
 
 /// The operator's side, for one instance. Kept in memory: a new leader waits anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desk {
-    /// Reigns up to here are confirmed no more: somebody may have been promoted since.
-    forsworn: u64,
+    /// Epochs up to here are confirmed no more: somebody may have been promoted since.
+    promised_epoch: u64,
     /// When it last confirmed a primary.
     answered: u64,
 }
@@ -158,8 +158,8 @@ pub struct Desk {
 /// What the agent of a data pod promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// It vouches for nobody of this reign or an earlier one.
-    pub forsworn: u64,
+    /// It vouches for nobody of this epoch or an earlier one.
+    pub promised_epoch: u64,
     /// It did so last at this time, or earlier.
     pub vouched: u64,
 }
@@ -183,7 +183,7 @@ pub enum Wait {
 impl Desk {
     /// True if the operator, which holds the Lease, may say yes. Noted as said now.
     pub fn confirm(&mut self, question: &Question, now: u64) -> bool {
-        let yes = question.reign > self.forsworn;
+        let yes = question.epoch > self.promised_epoch;
         if yes {
             self.answered = self.answered.max(now);
         }
@@ -196,17 +196,17 @@ impl Desk {
         self.answered = self.answered.max(now);
     }
 
-    /// The highest reign that is confirmed no more.
-    pub fn forsworn(&self) -> u64 {
-        self.forsworn
+    /// The highest epoch that is confirmed no more.
+    pub fn promised(&self) -> u64 {
+        self.promised_epoch
     }
 
-    /// From now on nobody of this reign or an earlier one is confirmed.
-    pub fn forswear(&mut self, reign: u64) {
-        self.forsworn = self.forsworn.max(reign);
+    /// From now on nobody of this epoch or an earlier one is confirmed.
+    pub fn promise(&mut self, epoch: u64) {
+        self.promised_epoch = self.promised_epoch.max(epoch);
     }
 
-    /// Whether another may be promoted although nothing proves that the primary of `reign` is dead.
+    /// Whether another may be promoted although nothing proves that the primary of `epoch` is dead.
     /// `promises` are those of agents of data pods that are `members` in number. Before `since` it was
     /// promoted, and whoever held the Lease before confirmed it last.
     ///
@@ -217,7 +217,7 @@ impl Desk {
     /// What is waited for.
     pub fn may_promote(
         &self,
-        reign: u64,
+        epoch: u64,
         promises: &[Promise],
         members: usize,
         fence_after: u64,
@@ -227,7 +227,9 @@ impl Desk {
         if fence_after == 0 {
             return Err(Wait::Proof);
         }
-        let given = promises.iter().filter(|promise| promise.forsworn >= reign);
+        let given = promises
+            .iter()
+            .filter(|promise| promise.promised_epoch >= epoch);
         let mut vouched: Vec<u64> = given.map(|promise| promise.vouched).collect();
         vouched.sort_unstable();
         let needed = members.div_ceil(2).max(1);
@@ -336,14 +338,14 @@ mod tests {
 
     #[test]
     fn a_peer_vouches_for_the_primary_it_knows_or_a_later_one() {
-        let question = |reign, uid: &str| Question {
+        let question = |epoch, uid: &str| Question {
             number: 1,
             pod_uid: uid.to_owned(),
-            reign,
+            epoch,
         };
         assert!(vouches(&question(7, "a"), 6, (7, "a")));
         assert!(vouches(&question(8, "b"), 7, (7, "a")));
-        assert!(!vouches(&question(7, "b"), 6, (7, "a")), "another's reign");
+        assert!(!vouches(&question(7, "b"), 6, (7, "a")), "another's epoch");
         assert!(!vouches(&question(7, "a"), 7, (7, "a")), "promised");
         assert!(!vouches(&question(6, "a"), 0, (7, "b")), "an earlier one");
     }
@@ -354,10 +356,13 @@ mod tests {
         let question = Question {
             number: 1,
             pod_uid: "a".to_owned(),
-            reign: 7,
+            epoch: 7,
         };
         assert!(desk.confirm(&question, 10));
-        let promise = |forsworn, vouched| Promise { forsworn, vouched };
+        let promise = |promised_epoch, vouched| Promise {
+            promised_epoch,
+            vouched,
+        };
         let few = desk.may_promote(7, &[promise(7, 0)], 3, 1_000, 0, 20);
         assert_eq!(
             few,
@@ -390,7 +395,7 @@ mod tests {
             Err(Wait::Until(6_100)),
             "and it counts from there"
         );
-        desk.forswear(7);
+        desk.promise(7);
         assert!(!desk.confirm(&question, 3_600), "somebody may be");
         desk.note_change(4_000);
         assert_eq!(

@@ -5,9 +5,9 @@
 
 pub mod acl;
 pub mod agent;
-pub mod aside;
 pub mod digest;
 pub mod fence;
 pub mod instance;
+pub mod quarantine;
 pub mod shard;
 pub mod term;

@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
-use crate::looks::{self, NoView};
+use crate::last_seen::{self, NoView};
 use crate::object::ObjectKey;
 use crate::policies::Journal;
 use crate::shared::Shared;
@@ -67,7 +67,7 @@ async fn instance(
     let Some(shared) = inspected.shared.get() else {
         return later("it starts");
     };
-    match looks::view(shared, &ObjectKey::instance(&namespace, &name)).await {
+    match last_seen::view(shared, &ObjectKey::instance(&namespace, &name)).await {
         Ok(view) => Json(view).into_response(),
         Err(NoView::Standby) => later("it does not lead any more"),
         Err(NoView::Unknown) => (

@@ -8,14 +8,14 @@ pub mod run;
 pub mod telemetry;
 
 mod agents;
-mod attempts;
 mod authority;
+mod backoff;
 mod controllers;
 mod crd;
-mod groups;
 mod http;
 mod inspect;
-mod looks;
+mod last_seen;
+mod leaders;
 mod metrics;
 mod object;
 mod policies;

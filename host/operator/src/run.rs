@@ -17,12 +17,12 @@ use tracing::info;
 
 use crate::agents::{AgentPool, Identities};
 use crate::args::Args;
-use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
+use crate::backoff::Backoff;
 use crate::controllers::{driver, redis_instance};
-use crate::groups::Groups;
 use crate::inspect::Inspected;
-use crate::looks::Looks;
+use crate::last_seen::LastSeen;
+use crate::leaders::Leaders;
 use crate::metrics::Metrics;
 use crate::policies::{Journal, Policies};
 use crate::shared::Shared;
@@ -96,17 +96,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let election = tokio::spawn(elector.run(stopped(until_drained)));
 
     let (wake, woken) = mpsc::unbounded_channel();
-    let groups = Arc::new(Groups::default());
+    let leaders = Arc::new(Leaders::default());
     let shared = Arc::new(Shared {
         client: client.clone(),
         applier: Applier::new(client.clone()),
         status: StatusWriter::new(client.clone()),
         events: Events::new(client.clone(), CONTROLLER, &identity),
         leadership: leadership.clone(),
-        agents: AgentPool::new(wake.clone(), leadership.clone(), groups.clone()),
-        groups,
+        agents: AgentPool::new(wake.clone(), leadership.clone(), leaders.clone()),
+        leaders,
         identities: Identities::default(),
-        looks: Looks::default(),
+        last_seen: LastSeen::default(),
         authority: AuthorityCell::default(),
         policies: Policies::new(
             client.clone(),
@@ -122,11 +122,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         namespace: args.namespace.clone(),
         agent_image,
         categories: std::sync::Mutex::default(),
-        attempts: Attempts::default(),
-        handovers: Attempts::default(),
-        reigns: Attempts::default(),
+        backoff: Backoff::default(),
+        handovers: Backoff::default(),
+        epochs: Backoff::default(),
         passes: driver::turns(),
-        farewells: redis_instance::Farewells::default(),
+        deletions: redis_instance::Deletions::default(),
     });
 
     let _ = inspected.shared.set(shared.clone());
@@ -140,7 +140,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let timing = {
         let shared = shared.clone();
-        tokio::spawn(async move { shared.groups.keep_time().await })
+        tokio::spawn(async move { shared.leaders.keep_time().await })
     };
     info!(%identity, namespace = args.namespace, "operator starts");
     driver::run::<RedisInstance>(shared, &args.watch_namespaces, woken, &stop)

@@ -10,11 +10,11 @@ use hera_policy::FairQueue;
 use kube::Client;
 
 use crate::agents::{AgentPool, Identities};
-use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
-use crate::controllers::redis_instance::Farewells;
-use crate::groups::Groups;
-use crate::looks::Looks;
+use crate::backoff::Backoff;
+use crate::controllers::redis_instance::Deletions;
+use crate::last_seen::LastSeen;
+use crate::leaders::Leaders;
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::policies::Policies;
@@ -39,9 +39,9 @@ pub struct Shared {
     /// Who has a pass now, by namespace.
     pub passes: FairQueue,
     /// What is remembered of instances.
-    pub groups: Arc<Groups>,
+    pub leaders: Arc<Leaders>,
     /// What passes found last, for people.
-    pub looks: Looks,
+    pub last_seen: LastSeen,
     /// The authority that signs for agents.
     pub authority: AuthorityCell,
     /// Policies in memory.
@@ -57,13 +57,13 @@ pub struct Shared {
     /// Command tables of servers, by run id.
     pub categories: Mutex<HashMap<String, Arc<Categories>>>,
     /// Passes.
-    pub attempts: Attempts,
+    pub backoff: Backoff,
     /// Handovers.
-    pub handovers: Attempts,
-    /// New reigns of a primary that is there.
-    pub reigns: Attempts,
+    pub handovers: Backoff,
+    /// New epochs of a primary that is there.
+    pub epochs: Backoff,
     /// Instances that are gone.
-    pub farewells: Farewells,
+    pub deletions: Deletions,
 }
 
 impl Shared {
@@ -71,9 +71,9 @@ impl Shared {
     pub fn forget(&self, instance: &ObjectKey) {
         self.applier.forget(&instance.namespace, &instance.name);
         self.policies.forget(instance);
-        self.groups.forget(instance);
-        self.looks.forget(instance);
-        for attempts in [&self.attempts, &self.handovers, &self.reigns] {
+        self.leaders.forget(instance);
+        self.last_seen.forget(instance);
+        for attempts in [&self.backoff, &self.handovers, &self.epochs] {
             attempts.reset(instance);
         }
     }

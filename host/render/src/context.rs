@@ -20,7 +20,7 @@ pub struct Context {
     pub agent_image: String,
     /// The template that pods go back to, while a roll to what the spec says has failed: what of it
     /// decides about the revision.
-    pub way_back: Option<PodTemplateSpec>,
+    pub rollback: Option<PodTemplateSpec>,
     /// The StatefulSet, if it is there already.
     pub live: Option<LiveStatefulSet>,
 }

@@ -59,7 +59,7 @@ pub(crate) fn build_template(v: &Validated, ctx: &Context, has_claim: bool) -> P
         }),
         spec: Some(build_spec(v, ctx, has_claim)),
     };
-    if let Some(former) = &ctx.way_back {
+    if let Some(former) = &ctx.rollback {
         former::restore(&mut template, former);
     }
     template

@@ -44,7 +44,7 @@ pub fn roll_hash(v: &Validated, image: &str) -> String {
 /// The revision of a pod: [`roll_hash`], and the restart that somebody asked for; or that of the
 /// template that pods go back to.
 pub fn pod_revision(v: &Validated, ctx: &Context) -> String {
-    if let Some(revision) = ctx.way_back.as_ref().and_then(template_revision) {
+    if let Some(revision) = ctx.rollback.as_ref().and_then(template_revision) {
         return revision.to_owned();
     }
     let hash = roll_hash(v, &ctx.image);

@@ -498,7 +498,7 @@ fn on_the_way_back_a_pod_is_what_it_was_and_is_told_what_holds_today() {
     let ctx = |template: Option<PodTemplateSpec>| Context {
         replicas: 3,
         agent_image: "registry.example/hera-operator:0.2.0".into(),
-        way_back: template,
+        rollback: template,
         ..context(&v)
     };
     let template = |set: StatefulSet| set.spec.unwrap().template;

@@ -121,7 +121,7 @@ fn a_new_operator_or_agent_rolls_no_pod() {
     let old = context(&v);
     let new = Context {
         restart: None,
-        way_back: None,
+        rollback: None,
         agent_image: "registry.example/hera-operator:0.2.0".into(),
         generation: 8,
         ..old.clone()

@@ -310,7 +310,7 @@ fn stays(world: &mut World, millis: u64) {
         return;
     };
     let before = (
-        world.pods[primary].reign,
+        world.pods[primary].epoch,
         world.pods[primary].data,
         world.promotions,
     );
@@ -340,23 +340,23 @@ impl World {
         let pods = self.pods.iter().filter(|pod| !pod.gone);
         let words = pods.map(|pod| {
             format!(
-                "\n  {}: {:?} {:?} fenced {} reign {} forsworn {} follows {:?} link {} {:?}",
+                "\n  {}: {:?} {:?} fenced {} epoch {} promised {} follows {:?} link {} {:?}",
                 pod.index,
                 pod.process,
                 pod.role,
                 pod.fenced,
-                pod.reign,
-                pod.forsworn,
+                pod.epoch,
+                pod.promised_epoch,
                 pod.following,
                 pod.link_up,
                 pod.data
             )
         });
         let api = &self.api;
-        let (spec, size, claims) = (api.spec, api.size, &api.claims);
+        let (spec, size, candidates) = (api.spec, api.size, &api.candidates);
         let (deleted, temporary) = (api.deleted, api.temporary);
         format!(
-            "{claims:?} {spec:?} size {size} deleted {deleted:b} temporary {temporary:b}{}",
+            "{candidates:?} {spec:?} size {size} deleted {deleted:b} temporary {temporary:b}{}",
             words.collect::<String>()
         )
     }

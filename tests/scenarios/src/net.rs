@@ -17,38 +17,38 @@ pub const NODES: usize = 19;
 pub enum Order {
     /// Become the primary.
     Promote {
-        /// Its reign.
-        reign: u64,
+        /// Its epoch.
+        epoch: u64,
         /// Of a position.
-        ticket: u64,
+        token: u64,
     },
     /// Be a replica of that pod.
     Follow {
-        /// Reign of the primary.
-        reign: u64,
+        /// Epoch of the primary.
+        epoch: u64,
         /// Its pod.
         whom: usize,
     },
-    /// Hold writes back, for a handover to that reign.
+    /// Hold writes back, for a handover to that epoch.
     Pause {
         /// How long.
         millis: u64,
-        /// The reign that is to come.
-        reign: u64,
+        /// The epoch that is to come.
+        epoch: u64,
     },
     /// End a pause.
     Release,
-    /// Kill the server if its reign is not later than this.
+    /// Kill the server if its epoch is not later than this.
     Fence {
-        /// The last reign that is to go.
-        reign: u64,
+        /// The last epoch that is to go.
+        epoch: u64,
     },
     /// Start a server that is kept down.
     Start,
-    /// Promise to vouch for no primary up to this reign.
-    Forswear {
-        /// The reign.
-        reign: u64,
+    /// Promise to vouch for no primary up to this epoch.
+    Promise {
+        /// The epoch.
+        epoch: u64,
     },
     /// The data pods are these.
     Members(Members),
@@ -83,7 +83,7 @@ pub fn set(pods: u16) -> impl Iterator<Item = usize> {
 /// Where a copy stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    pub ticket: u64,
+    pub token: u64,
     pub branch: u32,
     /// 0 if the server lost count.
     pub offset: u32,
@@ -106,12 +106,12 @@ pub enum Payload {
     },
     Question {
         number: u64,
-        reign: u64,
+        epoch: u64,
     },
     Confirm {
         term: u64,
         number: u64,
-        reign: u64,
+        epoch: u64,
     },
     Vouch {
         number: u64,

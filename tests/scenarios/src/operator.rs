@@ -200,7 +200,7 @@ impl Operator {
             let payload = Payload::Confirm {
                 term: self.term,
                 number: question.number,
-                reign: question.reign,
+                epoch: question.epoch,
             };
             self.outbox.push((from, payload));
         }

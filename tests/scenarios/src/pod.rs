@@ -11,8 +11,8 @@ use crate::rules::{Fault, Rules};
 pub const NAMES: [&str; 16] = [
     "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
 ];
-/// A ticket is good for this long.
-pub const TICKET: u64 = 5_000;
+/// A token is good for this long.
+pub const TOKEN: u64 = 5_000;
 /// A server that answers nothing hangs after this, and its agent says so.
 const HANG: u64 = 10_000;
 
@@ -60,13 +60,13 @@ pub struct Status {
     pub hangs: bool,
     pub fenced: bool,
     pub role: Role,
-    pub reign: u64,
+    pub epoch: u64,
     pub primary: usize,
     pub was_primary: bool,
     pub lineage: u8,
     pub inherited: bool,
     pub left: bool,
-    pub forsworn: u64,
+    pub promised_epoch: u64,
     pub quiet: u64,
     /// Whom it follows now.
     pub following: Option<(u64, usize)>,
@@ -107,7 +107,7 @@ pub struct Pod {
 
     pub(crate) term: u64,
     /// Of the data.
-    pub reign: u64,
+    pub epoch: u64,
     pub(crate) primary: usize,
     pub(crate) was_primary: bool,
     /// The object that it belongs to, counted from 1.
@@ -119,7 +119,7 @@ pub struct Pod {
     /// A scale-down left the copy behind.
     pub(crate) left: bool,
     pub(crate) following: Option<(u64, usize)>,
-    pub(crate) forsworn: u64,
+    pub(crate) promised_epoch: u64,
     /// When it promised that, for how long it had vouched for nobody.
     pub(crate) quiet: u64,
     /// When it vouched last, by its clock.
@@ -133,7 +133,7 @@ pub struct Pod {
     pub(crate) synced: Data,
     /// The volume takes no writes; what the agent notes it takes.
     pub full: bool,
-    /// Reign of what the volume has, while that is less than the server has.
+    /// Epoch of what the volume has, while that is less than the server has.
     pub(crate) on_disk: Option<u64>,
     /// As [`Self::copied_of`], of what the volume has.
     pub(crate) disk_of: u64,
@@ -145,16 +145,16 @@ pub struct Pod {
     /// It woke, and its agent has not looked at the clock yet.
     pub(crate) thawing: bool,
     pub(crate) next_look: u64,
-    tickets: [(u64, u64); 8],
-    tickets_given: u64,
+    tokens: [(u64, u64); 8],
+    tokens_given: u64,
     /// It knows the password of whom it follows.
     pub(crate) followed: bool,
     pub(crate) watch: Option<Watch>,
     question: Question,
     base: u64,
-    /// Until when, and for which reign.
+    /// Until when, and for which epoch.
     pub(crate) pause: Option<(u64, u64)>,
-    /// The last reign for which it paused: it pauses once for each.
+    /// The last epoch for which it paused: it pauses once for each.
     pub(crate) paused_for: u64,
     pub(crate) news: bool,
     pub(crate) next_beat: u64,
@@ -174,7 +174,7 @@ pub struct Pod {
     /// What it was called before it was called so.
     pub(crate) second: Option<Data>,
     pub(crate) counted: bool,
-    /// The reign of the primary that wrote it; nobody in the model knows.
+    /// The epoch of the primary that wrote it; nobody in the model knows.
     pub(crate) copied_of: u64,
 }
 
@@ -190,7 +190,7 @@ impl Pod {
             alone: false,
             offset,
             term: 0,
-            reign: 0,
+            epoch: 0,
             primary: index,
             was_primary: false,
             object: 1,
@@ -198,7 +198,7 @@ impl Pod {
             inherited: false,
             left: false,
             following: None,
-            forsworn: 0,
+            promised_epoch: 0,
             quiet: 0,
             vouched: 0,
             fenced: false,
@@ -214,14 +214,14 @@ impl Pod {
             frozen: false,
             thawing: false,
             next_look: 0,
-            tickets: [(0, 0); 8],
-            tickets_given: 0,
+            tokens: [(0, 0); 8],
+            tokens_given: 0,
             followed: false,
             watch: None,
             question: Question {
                 number: 0,
                 pod_uid: NAMES[index].to_owned(),
-                reign: 0,
+                epoch: 0,
             },
             base: 0,
             pause: None,
@@ -280,7 +280,7 @@ impl Pod {
     }
 
     pub(crate) fn known(&self) -> (u64, usize) {
-        self.following.unwrap_or((self.reign, self.primary))
+        self.following.unwrap_or((self.epoch, self.primary))
     }
 
     pub(crate) fn status(&self, now: u64) -> Status {
@@ -292,13 +292,13 @@ impl Pod {
             hangs: self.hangs,
             fenced: self.fenced,
             role: self.role,
-            reign: self.reign,
+            epoch: self.epoch,
             primary: self.primary,
             was_primary: self.was_primary,
             lineage: self.lineage,
             inherited: self.inherited,
             left: self.left,
-            forsworn: self.forsworn,
+            promised_epoch: self.promised_epoch,
             quiet: self.quiet,
             following: self.following.filter(|_| self.role == Role::Replica),
             link_up: self.link_up,
@@ -318,28 +318,28 @@ impl Pod {
     }
 
     pub(crate) fn position(&mut self, now: u64) -> Position {
-        self.tickets_given += 1;
-        let ticket = (u64::from(self.boot) << 32) + self.tickets_given;
-        self.tickets[(self.tickets_given % 8) as usize] = (ticket, self.clock(now));
+        self.tokens_given += 1;
+        let token = (u64::from(self.boot) << 32) + self.tokens_given;
+        self.tokens[(self.tokens_given % 8) as usize] = (token, self.clock(now));
         let there = self.process == Process::Running;
         let len = if there { self.data.len } else { 0 };
         Position {
-            ticket,
+            token,
             branch: self.data.branch,
             offset: if self.counted { len } else { 0 },
             keys: len,
         }
     }
 
-    /// When a ticket was given out, if it is still good.
-    pub(crate) fn ticket(&self, ticket: u64, now: u64) -> Option<u64> {
-        let (_, given) = self.tickets.iter().find(|(known, _)| *known == ticket)?;
-        (self.clock(now) < given + TICKET).then_some(*given)
+    /// When a token was given out, if it is still good.
+    pub(crate) fn token(&self, token: u64, now: u64) -> Option<u64> {
+        let (_, given) = self.tokens.iter().find(|(known, _)| *known == token)?;
+        (self.clock(now) < given + TOKEN).then_some(*given)
     }
 
     /// A watch over this primary, confirmed at `since`.
-    pub(crate) fn new_watch(&self, reign: u64, since: u64) -> Watch {
-        let mut watch = Watch::new(reign, NAMES[self.index], since);
+    pub(crate) fn new_watch(&self, epoch: u64, since: u64) -> Watch {
+        let mut watch = Watch::new(epoch, NAMES[self.index], since);
         let names = self.members.iter().map(|pod| NAMES[pod].to_owned());
         watch.set_members(self.members.fence_after, names);
         watch
@@ -379,17 +379,17 @@ impl Pod {
         }
         match watch.ask(clock) {
             Some(question) => {
-                self.question.reign = question.reign;
+                self.question.epoch = question.epoch;
                 Look::Ask(question.number + self.base)
             }
             None => Look::Nothing,
         }
     }
 
-    pub(crate) fn is_confirmed(&mut self, number: u64, reign: u64, now: u64, rules: Rules) {
+    pub(crate) fn is_confirmed(&mut self, number: u64, epoch: u64, now: u64, rules: Rules) {
         let before = self.watch.as_ref().and_then(Watch::deadline);
         if let Some(watch) = &mut self.watch {
-            watch.confirmed_by_operator(number.saturating_sub(self.base), reign);
+            watch.confirmed_by_operator(number.saturating_sub(self.base), epoch);
         }
         self.count_from_answer(before, now, rules);
     }
@@ -407,15 +407,15 @@ impl Pod {
             && self.watch.as_ref().and_then(Watch::deadline) != before
         {
             let base = self.base;
-            self.watch = Some(self.new_watch(self.reign, self.clock(now)));
+            self.watch = Some(self.new_watch(self.epoch, self.clock(now)));
             self.base = base;
         }
     }
 
-    /// Promises to vouch for nobody of that reign.
-    pub(crate) fn forswears(&mut self, reign: u64, quiet: u64) {
-        if reign > self.forsworn {
-            self.forsworn = reign;
+    /// Promises to vouch for nobody of that epoch.
+    pub(crate) fn promises(&mut self, epoch: u64, quiet: u64) {
+        if epoch > self.promised_epoch {
+            self.promised_epoch = epoch;
             self.quiet = quiet;
         }
     }
@@ -430,13 +430,13 @@ impl Pod {
         if !rules.has(Fault::VouchUnnoted) {
             self.vouched = self.clock(now);
         }
-        let (reign, whom) = self.known();
-        vouches(asker, self.forsworn, (reign, NAMES[whom]))
+        let (epoch, whom) = self.known();
+        vouches(asker, self.promised_epoch, (epoch, NAMES[whom]))
     }
 
-    pub(crate) fn question(&mut self, number: u64, reign: u64) -> &Question {
+    pub(crate) fn question(&mut self, number: u64, epoch: u64) -> &Question {
         self.question.number = number;
-        self.question.reign = reign;
+        self.question.epoch = epoch;
         &self.question
     }
 
@@ -449,27 +449,27 @@ impl Pod {
 
     /// The volume takes nothing more of what the server, a replica, receives.
     pub(crate) fn falls_behind(&mut self) {
-        self.on_disk.get_or_insert(self.reign.saturating_sub(1));
+        self.on_disk.get_or_insert(self.epoch.saturating_sub(1));
     }
 
     /// The next server has what is on the volume.
     fn goes_back(&mut self) {
-        let Some(reign) = self.on_disk.take() else {
+        let Some(epoch) = self.on_disk.take() else {
             return;
         };
         if self.was_primary {
-            self.forswears(self.reign, 0);
+            self.promises(self.epoch, 0);
         }
         self.was_primary = false;
-        self.reign = reign;
+        self.epoch = epoch;
         self.copied_of = self.disk_of;
     }
 
     /// The server's process ends.
     pub(crate) fn server_ends(&mut self, until: u64, rules: Rules) {
         self.goes_back();
-        if !rules.has(Fault::TicketOutlivesServer) && !rules.has(Fault::PromotedTwice) {
-            self.tickets = [(0, 0); 8];
+        if !rules.has(Fault::TokenOutlivesServer) && !rules.has(Fault::PromotedTwice) {
+            self.tokens = [(0, 0); 8];
         }
         self.process = Process::Down(until);
         self.stopped_at = None;
@@ -512,9 +512,9 @@ impl Pod {
         self.boot += 1;
         self.next_look = start;
         self.followed = false;
-        self.tickets = [(0, 0); 8];
+        self.tokens = [(0, 0); 8];
         if rules.has(Fault::PromiseForgotten) {
-            self.forsworn = 0;
+            self.promised_epoch = 0;
         }
     }
 }
@@ -532,24 +532,24 @@ impl Pod {
 
     /// As agents did before there was a lineage.
     pub(crate) fn forgets_lineage(&mut self) {
-        (self.reign, self.forsworn, self.lineage) = (0, 0, 0);
+        (self.epoch, self.promised_epoch, self.lineage) = (0, 0, 0);
         (self.was_primary, self.inherited, self.left) = (false, false, false);
     }
 
     pub(crate) fn inherit(&mut self, from: &Self) {
         self.term = from.term;
-        self.reign = from.reign;
+        self.epoch = from.epoch;
         self.primary = from.primary;
         self.was_primary = from.was_primary;
         self.lineage = from.lineage;
         self.left = from.left;
         self.inherited = match self.object == from.object {
             true => from.inherited,
-            false => from.reign > 0,
+            false => from.epoch > 0,
         };
         // Whom the pods of another object followed says nothing.
         self.following = from.following.filter(|_| self.object == from.object);
-        self.forsworn = from.forsworn;
+        self.promised_epoch = from.promised_epoch;
         self.quiet = from.quiet;
         self.former = from.former | 1 << from.index;
         self.copied_of = from.copied_of;

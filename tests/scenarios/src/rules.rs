@@ -13,7 +13,7 @@ pub enum Fault {
     ClockFromAnswer,
     /// A promise is forgotten when the agent restarts.
     PromiseForgotten,
-    /// A promotion counts from its arrival instead of from the ticket.
+    /// A promotion counts from its arrival instead of from the token.
     PromotionFromArrival,
     /// Nothing is written down before a promotion: the next leader goes by what agents remember that
     /// it hears.
@@ -27,12 +27,12 @@ pub enum Fault {
     /// A primary follows in any pause, also in that for another handover.
     AnyPause,
     /// An order to promote is carried out again although the server has ended since, with
-    /// the same ticket.
+    /// the same token.
     PromotedTwice,
     /// The operator does not note that the primary took another list or limit.
     ChangeUnnoted,
-    /// A ticket is good although the server has started again since.
-    TicketOutlivesServer,
+    /// A token is good although the server has started again since.
+    TokenOutlivesServer,
     /// Another limit is set as for a new watch.
     LimitUnguarded,
     /// Any copy that runs is promoted.

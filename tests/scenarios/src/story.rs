@@ -23,24 +23,24 @@ const RESTS: u64 = 6_000;
 /// One step, at one of the pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// An order to be the primary of that reign, with a ticket just given out.
+    /// An order to be the primary of that epoch, with a token just given out.
     Promote(usize, u64),
-    /// An order to follow that pod, of that reign.
+    /// An order to follow that pod, of that epoch.
     Follow(usize, usize, u64),
-    /// Writes are held back for a handover to that reign.
+    /// Writes are held back for a handover to that epoch.
     Pause(usize, u64),
     /// As before, but the pause ends before the next step.
     ShortPause(usize, u64),
     /// The pause ends.
     Release(usize),
-    /// The server is killed if its reign is not later, and stays down.
+    /// The server is killed if its epoch is not later, and stays down.
     Fence(usize, u64),
     /// A server that is kept down starts.
     Start(usize),
-    /// A promise about that reign.
-    Forswear(usize, u64),
+    /// A promise about that epoch.
+    Promise(usize, u64),
     /// A promise, asked for by an operator whose term is over.
-    ForswearTooLate(usize, u64),
+    PromiseTooLate(usize, u64),
     /// A client writes.
     Write(usize),
     /// The server writes a snapshot.
@@ -60,12 +60,12 @@ pub struct Seen {
     pub fenced: bool,
     /// Its role, if it runs.
     pub role: Option<Role>,
-    /// Reign of the data, and whose.
-    pub reign: Option<(u64, usize)>,
+    /// Epoch of the data, and whose.
+    pub epoch: Option<(u64, usize)>,
     /// This was the primary then.
     pub was_primary: bool,
     /// It vouches for none up to this.
-    pub forsworn: u64,
+    pub promised_epoch: u64,
     /// Whom it follows, if it is a replica.
     pub follows: Option<usize>,
     /// It receives what that one writes.
@@ -124,21 +124,19 @@ impl Story {
     /// Takes a step. True if the order was carried out, or the write acknowledged.
     pub fn take(&mut self, step: Step) -> bool {
         let done = match step {
-            Step::Promote(pod, reign) => {
+            Step::Promote(pod, epoch) => {
                 let (_, position) = self.world.obey(pod, TERM, Order::Position);
-                let ticket = position.map_or(0, |position| position.ticket);
-                self.order(pod, TERM, Order::Promote { reign, ticket })
+                let token = position.map_or(0, |position| position.token);
+                self.order(pod, TERM, Order::Promote { epoch, token })
             }
-            Step::Follow(pod, whom, reign) => self.order(pod, TERM, Order::Follow { reign, whom }),
-            Step::Pause(pod, reign) => self.pause(pod, NEVER_MS, reign),
-            Step::ShortPause(pod, reign) => self.pause(pod, SHORT_MS, reign),
+            Step::Follow(pod, whom, epoch) => self.order(pod, TERM, Order::Follow { epoch, whom }),
+            Step::Pause(pod, epoch) => self.pause(pod, NEVER_MS, epoch),
+            Step::ShortPause(pod, epoch) => self.pause(pod, SHORT_MS, epoch),
             Step::Release(pod) => self.order(pod, TERM, Order::Release),
-            Step::Fence(pod, reign) => self.order(pod, TERM, Order::Fence { reign }),
+            Step::Fence(pod, epoch) => self.order(pod, TERM, Order::Fence { epoch }),
             Step::Start(pod) => self.order(pod, TERM, Order::Start),
-            Step::Forswear(pod, reign) => self.order(pod, TERM, Order::Forswear { reign }),
-            Step::ForswearTooLate(pod, reign) => {
-                self.order(pod, TERM - 1, Order::Forswear { reign })
-            }
+            Step::Promise(pod, epoch) => self.order(pod, TERM, Order::Promise { epoch }),
+            Step::PromiseTooLate(pod, epoch) => self.order(pod, TERM - 1, Order::Promise { epoch }),
             Step::Write(pod) => {
                 let acknowledged = self.world.acknowledges(pod);
                 if acknowledged {
@@ -195,9 +193,9 @@ impl Story {
             running,
             fenced: pod.fenced,
             role,
-            reign: (pod.reign > 0).then_some((pod.reign, pod.primary)),
+            epoch: (pod.epoch > 0).then_some((pod.epoch, pod.primary)),
             was_primary: pod.was_primary,
-            forsworn: pod.forsworn,
+            promised_epoch: pod.promised_epoch,
             follows: pod.following.map(|(_, whom)| whom).filter(|_| replica),
             linked: replica && pod.link_up,
             keys: if running { u64::from(pod.data.len) } else { 0 },
@@ -209,8 +207,8 @@ impl Story {
         self.world.obey(pod, term, order).0
     }
 
-    fn pause(&mut self, pod: usize, millis: u64, reign: u64) -> bool {
-        self.order(pod, TERM, Order::Pause { millis, reign })
+    fn pause(&mut self, pod: usize, millis: u64, epoch: u64) -> bool {
+        self.order(pod, TERM, Order::Pause { millis, epoch })
     }
 
     /// What is promised is not asked of a story that nobody directs.
@@ -231,13 +229,13 @@ impl Story {
         let other = (any + self.world.rng.random_range(1..pods)) % pods;
         let third = (0..pods).find(|pod| *pod != any && *pod != other);
         let known = self.world.pods.iter().map(|pod| {
-            let reign = pod.known().0.max(pod.reign);
-            reign.max(pod.forsworn)
+            let epoch = pod.known().0.max(pod.epoch);
+            epoch.max(pod.promised_epoch)
         });
         let known = known.max().unwrap_or(0);
         let next = known + 1;
         // Mostly the next, also the last and the one before.
-        let reign = match self.world.rng.random_range(0..8) {
+        let epoch = match self.world.rng.random_range(0..8) {
             0 => known.saturating_sub(1),
             1 | 2 => known,
             _ => next,
@@ -248,9 +246,9 @@ impl Story {
             self.planned.extend(steps.iter().rev());
             self.planned.pop().unwrap_or(Step::Write(leads))
         };
-        let all_follow = |whom: usize, reign: u64| {
+        let all_follow = |whom: usize, epoch: u64| {
             let others = (0..pods).filter(move |pod| *pod != whom);
-            others.map(move |pod| Step::Follow(pod, whom, reign))
+            others.map(move |pod| Step::Follow(pod, whom, epoch))
         };
         match self.world.rng.random_range(0..24) {
             // It begins, or goes on after a failure.
@@ -288,14 +286,14 @@ impl Story {
                     Step::Follow(leads, to, next),
                 ])
             }
-            11 => plan(&[Step::Pause(any, reign), Step::Release(any)]),
-            12 => Step::Promote(any, reign),
-            13 | 14 => Step::Follow(any, third.unwrap_or(other), reign),
+            11 => plan(&[Step::Pause(any, epoch), Step::Release(any)]),
+            12 => Step::Promote(any, epoch),
+            13 | 14 => Step::Follow(any, third.unwrap_or(other), epoch),
             15 => Step::Follow(any, leads, known),
-            16 => Step::Forswear(any, reign),
-            17 => Step::ForswearTooLate(any, next + 10),
-            18 => plan(&[Step::Fence(any, reign), Step::Start(any)]),
-            19 => Step::Fence(any, reign.saturating_sub(1)),
+            16 => Step::Promise(any, epoch),
+            17 => Step::PromiseTooLate(any, next + 10),
+            18 => plan(&[Step::Fence(any, epoch), Step::Start(any)]),
+            19 => Step::Fence(any, epoch.saturating_sub(1)),
             20 | 21 => Step::CrashServer(any),
             22 => Step::Restart(any),
             _ if self.world.persistence == Persistence::Snapshots => Step::Save(leads),

@@ -4,7 +4,7 @@ mod agents;
 mod pods;
 mod servers;
 
-use hera_core::instance::{Claim, MemberList};
+use hera_core::instance::{Candidate, MemberList};
 use hera_core::shard::Record;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -36,7 +36,7 @@ pub enum Guarantee {
     Settles,
     /// A primary that nobody confirms has stopped when another may be promoted.
     Fence,
-    /// A copy is replaced only by that of a primary of a later reign.
+    /// A copy is replaced only by that of a primary of a later epoch.
     NothingWiped,
     /// An object that is made anew over old volumes goes on with the data of the last primary.
     Remade,
@@ -60,7 +60,7 @@ pub struct Api {
     pub(crate) renewed_at: u64,
     pub(crate) term: u64,
     /// Those that may be the primary: whom anybody was about to promote.
-    pub claims: Vec<Claim>,
+    pub candidates: Vec<Candidate>,
     /// The lists of data pods that the primary may hold.
     pub(crate) lists: Vec<MemberList>,
     /// Where clients are led.
@@ -100,7 +100,7 @@ pub struct Api {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Buried {
     pub(crate) had: Data,
-    /// Its reign.
+    /// Its epoch.
     pub(crate) last: u64,
     /// When the object was made anew.
     pub(crate) at: u64,
@@ -179,7 +179,7 @@ pub struct World {
     pub(crate) writing: bool,
     /// They are made from time to time.
     pub(crate) snapshots: bool,
-    /// What the demoted primary had, when, and for which reign.
+    /// What the demoted primary had, when, and for which epoch.
     pub(crate) demoted: Option<(Data, u64, u64)>,
     /// Of the object before, until somebody is promoted or a volume is lost.
     pub(crate) buried: Option<Buried>,
@@ -303,7 +303,7 @@ impl World {
         let Some(primary) = self.primary() else {
             return false;
         };
-        let reign = self.pods[primary].reign;
+        let epoch = self.pods[primary].epoch;
         self.is_as_asked()
             && self.api.endpoint == Some(primary)
             && self.api.listed & (1 << primary) != 0
@@ -313,7 +313,7 @@ impl World {
                 other == primary
                     || (pod.role == Role::Replica
                         && pod.link_up
-                        && pod.following == Some((reign, primary)))
+                        && pod.following == Some((epoch, primary)))
             })
     }
 
@@ -407,8 +407,8 @@ impl World {
             } => {
                 operator.is_answered(id, done, position, status, now);
             }
-            Payload::Question { number, reign } => {
-                let question = self.pods[from].question(number, reign);
+            Payload::Question { number, epoch } => {
+                let question = self.pods[from].question(number, epoch);
                 operator.is_asked(from, question, now);
             }
             Payload::Order { .. } | Payload::Confirm { .. } | Payload::Vouch { .. } => {}
@@ -451,8 +451,8 @@ impl World {
     }
 
     fn ask(&mut self, pod: usize, number: u64) {
-        let reign = self.pods[pod].reign;
-        let question = Payload::Question { number, reign };
+        let epoch = self.pods[pod].epoch;
+        let question = Payload::Question { number, epoch };
         for operator in OPERATORS {
             self.send(pod, operator, question);
         }
@@ -538,8 +538,10 @@ impl World {
     /// What an operator changed, for the journal.
     fn note_written(&mut self, operator: usize, before: &Api) {
         let volumes = |api: &Api| (api.size, api.temporary, api.tied);
-        if self.api.claims != before.claims {
-            self.note(|world| format!("operator {operator} writes down {:?}", world.api.claims));
+        if self.api.candidates != before.candidates {
+            self.note(|world| {
+                format!("operator {operator} writes down {:?}", world.api.candidates)
+            });
         }
         if volumes(&self.api) != volumes(before) {
             self.note(|world| {
@@ -558,8 +560,8 @@ impl World {
         if self.pods[pod].could_serve(self.time) {
             self.broken(Guarantee::Fence, |world| {
                 format!(
-                    "pod {pod} of reign {} may still serve",
-                    world.pods[pod].reign
+                    "pod {pod} of epoch {} may still serve",
+                    world.pods[pod].epoch
                 )
             });
         }

@@ -166,7 +166,7 @@ noticed! {
     noticed_if_a_primary_follows_unpaused: FollowsUnpaused breaks HandoverLosesNothing;
     noticed_if_a_primary_follows_in_any_pause: AnyPause breaks HandoverLosesNothing;
     noticed_if_a_promotion_is_carried_out_twice: PromotedTwice breaks Fence | OnePrimary | NothingWiped | HandoverLosesNothing;
-    noticed_if_a_ticket_outlives_its_server: TicketOutlivesServer breaks HandoverLosesNothing | BestCopy;
+    noticed_if_a_token_outlives_its_server: TokenOutlivesServer breaks HandoverLosesNothing | BestCopy;
     noticed_if_another_limit_stops_the_primary: LimitUnguarded breaks Settles;
     #[ignore = "a long search: this rule rarely decides alone"]
     noticed_if_another_limit_is_not_noted: ChangeUnnoted breaks Fence | OnePrimary;

@@ -323,7 +323,7 @@ fn question(number: u64) -> Question {
     Question {
         number,
         pod_uid: "a".to_owned(),
-        reign: 7,
+        epoch: 7,
     }
 }
 
@@ -335,8 +335,10 @@ fn primary_of(pods: &[&str], since: u64) -> Watch {
 
 /// A promise that was made at that time, by one that had vouched until then.
 fn promised_at(vouched: u64) -> Promise {
-    let forsworn = 7;
-    Promise { forsworn, vouched }
+    Promise {
+        promised_epoch: 7,
+        vouched,
+    }
 }
 
 /// The desk of one who led before is as it was left; another has confirmed the primary since.
@@ -386,9 +388,9 @@ fn the_promise_of_the_primary_itself_proves_nothing() {
     );
 }
 
-/// Tickets are good for 5 s: with a shorter limit the fence may be over when the order arrives.
+/// Tokens are good for 5 s: with a shorter limit the fence may be over when the order arrives.
 #[test]
-fn a_promotion_with_a_ticket_older_than_the_limit_is_over_before_it_begins() {
+fn a_promotion_with_a_token_older_than_the_limit_is_over_before_it_begins() {
     let (given, arrives) = (1_000, 5_900);
     assert!(primary_of(&["a", "b"], given).must_stop(arrives));
 }

@@ -73,7 +73,7 @@ async fn step(agent: &Agent, run: u64) -> Result<bool, String> {
     let Some(wanted) = work.held.wants_append() else {
         return Ok(true);
     };
-    let source = agent.keeper.get().source.unwrap_or(Source::Rdb);
+    let source = agent.state_file.get().source.unwrap_or(Source::Rdb);
     match next(wanted, source, work.saving, &info) {
         Step::Done => {
             let value = if wanted { "yes" } else { "no" };

@@ -114,7 +114,7 @@ async fn order(State(agent): State<Arc<Agent>>, Json(request): Json<Request<Orde
 }
 
 async fn position(State(agent): State<Arc<Agent>>) -> Answer<Position> {
-    let Some(ticket) = agent.ticket() else {
+    let Some(token) = agent.token() else {
         return Err(Refused::wrong("the pod ends"));
     };
     let (server, files) = {
@@ -126,7 +126,7 @@ async fn position(State(agent): State<Arc<Agent>>) -> Answer<Position> {
         Probe::Info(info) if !info.loading => {
             agent.work.lock().await.leads_to = leads_to(&info);
             Ok(Json(Position {
-                ticket,
+                token,
                 replication_id: info.replication.replid.clone(),
                 offset: info.replication.offset,
                 keys: info.keys,
@@ -153,8 +153,8 @@ async fn confirm(
     Json(request): Json<Request<Confirmation>>,
 ) -> Answer<AgentStatus> {
     check_term(&agent, request.term)?;
-    let Confirmation { number, reign } = request.body;
-    agent.fence.confirmed_by_operator(number, reign);
+    let Confirmation { number, epoch } = request.body;
+    agent.fence.confirmed_by_operator(number, epoch);
     Ok(Json(agent.board.status()))
 }
 
@@ -169,8 +169,8 @@ async fn vouch(
     // Noted first: a promise that is written down from now on sees it, and one that is being written
     // is waited for.
     agent.vouched.note();
-    let state = agent.keeper.get();
-    let confirmed = is_meant && vouches(&question, state.forsworn, state.known());
+    let state = agent.state_file.get();
+    let confirmed = is_meant && vouches(&question, state.promised_epoch, state.known());
     Json(Vouch { confirmed })
 }
 
@@ -192,7 +192,7 @@ fn check_term(agent: &Agent, term: u64) -> Result<(), Refused> {
     if !term::is_term(term) {
         return Err(Refused::no_term(term));
     }
-    let seen = agent.keeper.get().seen_term();
+    let seen = agent.state_file.get().seen_term();
     if term < seen {
         return Err(Refused::old_term(term, seen));
     }

@@ -30,9 +30,9 @@ pub fn down_since_before(fenced: bool) -> Option<String> {
 pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(), Refused> {
     info!(?order, "ordered");
     match order {
-        Order::Promote { reign, ticket } => promote(agent, work, reign, ticket).await,
+        Order::Promote { epoch, token } => promote(agent, work, epoch, token).await,
         Order::Follow {
-            reign,
+            epoch,
             primary_uid,
             host,
             port,
@@ -40,7 +40,7 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
             password,
         } => {
             let whom = Following {
-                reign,
+                epoch,
                 primary_uid,
                 host,
                 port,
@@ -48,12 +48,12 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
             };
             follow(agent, work, Followed { whom, password }).await
         }
-        Order::Pause { millis, reign } => pause(agent, work, millis, reign).await,
+        Order::Pause { millis, epoch } => pause(agent, work, millis, epoch).await,
         Order::Release => release(work).await,
-        Order::Fence { reign } => fence(agent, reign),
+        Order::Fence { epoch } => fence(agent, epoch),
         Order::Start => start(agent),
-        Order::Forswear { reign } => {
-            agent.note(|state| state.forswears(reign, agent.vouched.quiet_ms()))?;
+        Order::Promise { epoch } => {
+            agent.note(|state| state.promises(epoch, agent.vouched.quiet_ms()))?;
             Ok(())
         }
         Order::Leave => leave::at_once(agent),
@@ -61,15 +61,15 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
     }
 }
 
-async fn pause(agent: &Agent, work: &mut Work, millis: u64, reign: u64) -> Result<(), Refused> {
+async fn pause(agent: &Agent, work: &mut Work, millis: u64, epoch: u64) -> Result<(), Refused> {
     let server = running(work)?;
     if agent.board.status().role != Role::Primary {
         return Err(Refused::wrong("only a primary pauses"));
     }
-    work.pauses.may_begin(reign, agent.keeper.get().reign)?;
+    work.pauses.may_begin(epoch, agent.state_file.get().epoch)?;
     // From before it begins: it is over for this agent when it may be over for the server.
     work.pauses
-        .begin(reign, clock::now().saturating_add(millis));
+        .begin(epoch, clock::now().saturating_add(millis));
     Ok(server.pause_writes(Duration::from_millis(millis)).await?)
 }
 
@@ -86,10 +86,10 @@ async fn release(work: &mut Work) -> Result<(), Refused> {
     Ok(())
 }
 
-fn fence(agent: &Agent, reign: u64) -> Result<(), Refused> {
-    let own = agent.keeper.get().reign;
-    if own > reign {
-        let words = format!("the data is of reign {own}, which is later than {reign}");
+fn fence(agent: &Agent, epoch: u64) -> Result<(), Refused> {
+    let own = agent.state_file.get().epoch;
+    if own > epoch {
+        let words = format!("the data is of epoch {own}, which is later than {epoch}");
         return Err(Refused::wrong(words));
     }
     agent.note(State::is_fenced)?;
@@ -98,7 +98,7 @@ fn fence(agent: &Agent, reign: u64) -> Result<(), Refused> {
 }
 
 fn mark_left(agent: &Agent, left: bool) -> Result<(), Refused> {
-    if left && (agent.board.status().role == Role::Primary || agent.keeper.get().primary) {
+    if left && (agent.board.status().role == Role::Primary || agent.state_file.get().primary) {
         let words = "the primary's copy is the data: it is not left behind before it handed over";
         return Err(Refused::wrong(words));
     }

@@ -79,8 +79,8 @@ fn reach(agent: &Agent, tls: &ClientConfig, peer: Peer) -> Option<Known> {
 
 async fn vouch(agent: Arc<Agent>, http: reqwest::Client, peer: Peer, question: Question) {
     match send(&agent, &http, &peer, &question).await {
-        // Who forswore its own reign vouches for itself no more, and so others do not suffice.
-        Ok(Vouch { confirmed: true }) if agent.keeper.get().forsworn < question.reign => {
+        // Who promised its own epoch vouches for itself no more, and so others do not suffice.
+        Ok(Vouch { confirmed: true }) if agent.state_file.get().promised_epoch < question.epoch => {
             agent.fence.vouched_by(question.number, &peer.pod_uid);
         }
         Ok(_) => debug!(peer = peer.server_name, "a peer does not vouch"),

@@ -6,27 +6,27 @@ use hera_core::fence::Watch;
 /// The watch over one primary.
 pub struct Armed {
     watch: Watch,
-    reign: u64,
+    epoch: u64,
     /// Added to the numbers of the watch, so that an answer to an earlier watch is none to this.
     base: u64,
 }
 
 impl Armed {
     /// A primary that was confirmed at `since`.
-    pub fn new(reign: u64, uid: &str, since: u64, members: &Members, now: u64) -> Self {
-        let mut watch = Watch::new(reign, uid, since);
+    pub fn new(epoch: u64, uid: &str, since: u64, members: &Members, now: u64) -> Self {
+        let mut watch = Watch::new(epoch, uid, since);
         let uids = members.pods.iter().map(|pod| pod.pod_uid.clone());
         watch.set_members(members.fence_after_ms, uids);
         Self {
             watch,
-            reign,
+            epoch,
             base: now,
         }
     }
 
-    /// Its reign.
-    pub fn reign(&self) -> u64 {
-        self.reign
+    /// Its epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The data pods are these from now on: see [`Watch::change_members`].
@@ -45,9 +45,9 @@ impl Armed {
     }
 
     /// The operator said yes.
-    pub fn confirmed_by_operator(&mut self, number: u64, reign: u64) {
+    pub fn confirmed_by_operator(&mut self, number: u64, epoch: u64) {
         let number = number.saturating_sub(self.base);
-        self.watch.confirmed_by_operator(number, reign);
+        self.watch.confirmed_by_operator(number, epoch);
     }
 
     /// A peer said yes.

@@ -2,6 +2,6 @@
 
 pub mod clock;
 pub mod lease_timer;
-pub mod tickets;
+pub mod tokens;
 pub mod vouched;
 pub mod watchdog;

@@ -119,9 +119,9 @@ impl Fence {
     }
 
     /// The server becomes the primary: it was confirmed at `since`.
-    pub fn arm(&self, reign: u64, uid: &str, since: u64) {
+    pub fn arm(&self, epoch: u64, uid: &str, since: u64) {
         let mut inner = self.lock();
-        inner.armed = Some(Armed::new(reign, uid, since, &inner.members, clock::now()));
+        inner.armed = Some(Armed::new(epoch, uid, since, &inner.members, clock::now()));
         self.wake();
     }
 
@@ -162,9 +162,9 @@ impl Fence {
     }
 
     /// The operator said yes to a question.
-    pub fn confirmed_by_operator(&self, number: u64, reign: u64) {
+    pub fn confirmed_by_operator(&self, number: u64, epoch: u64) {
         if let Some(armed) = &mut self.lock().armed {
-            armed.confirmed_by_operator(number, reign);
+            armed.confirmed_by_operator(number, epoch);
         }
     }
 
@@ -185,7 +185,7 @@ impl Fence {
             return;
         };
         if armed.must_stop(now) {
-            let reign = armed.reign();
+            let epoch = armed.epoch();
             inner.kill();
             inner.armed = None;
             let seconds = Duration::from_millis(fence_after).as_secs_f64();
@@ -193,7 +193,7 @@ impl Fence {
             self.down.send_replace(Some(why));
             drop(inner);
             warn!(
-                reign,
+                epoch,
                 fence_after, "no majority confirms this primary: its server is killed"
             );
             return;

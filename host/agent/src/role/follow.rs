@@ -24,10 +24,10 @@ const NOTED_MS: u64 = 500;
 /// Why it does not. What was noted is tried again at each look.
 pub async fn follow(agent: &Agent, work: &mut Work, followed: Followed) -> Result<(), Refused> {
     let whom = &followed.whom;
-    let state = agent.keeper.get();
-    let known = state.known().0.max(state.reign);
-    if whom.reign < known {
-        let words = format!("reign {known} is known, {} is older", whom.reign);
+    let state = agent.state_file.get();
+    let known = state.known().0.max(state.epoch);
+    if whom.epoch < known {
+        let words = format!("epoch {known} is known, {} is older", whom.epoch);
         return Err(Refused::wrong(words));
     }
     if whom.primary_uid == agent.settings.pod_uid {
@@ -69,10 +69,10 @@ fn note(agent: &Agent, work: &mut Work, followed: Followed) -> Result<(), Refuse
         state.primary = false;
         state.fenced = false;
         state.following = Some(whom.clone());
-        // It vouches for none of them any more; told, so that the next reign is higher.
-        state.forswears(whom.reign.saturating_sub(1), 0);
+        // It vouches for none of them any more; told, so that the next epoch is higher.
+        state.promises(whom.epoch.saturating_sub(1), 0);
     })?;
-    // A link that was seen up before is none to a primary of this reign.
+    // A link that was seen up before is none to a primary of this epoch.
     agent.turn();
     let known = work.followed.replace(followed);
     let password = |followed: &Followed| followed.password.clone();
@@ -88,16 +88,16 @@ async fn abdicate(
     info: &ServerInfo,
     followed: Followed,
 ) -> Result<(), Refused> {
-    let reign = followed.whom.reign;
-    work.pauses.check(reign, clock::now())?;
+    let epoch = followed.whom.epoch;
+    work.pauses.check(epoch, clock::now())?;
     // As long as the order to the server may take, and without a gap if it is answered in time.
     server.pause_writes(YIELDS).await?;
-    if let Err(ended) = work.pauses.check(reign, clock::now()) {
+    if let Err(ended) = work.pauses.check(epoch, clock::now()) {
         work.pauses.end();
         server.end_pause().await?;
         return Err(ended.into());
     }
-    let (before, yields) = (agent.keeper.get(), clock::now());
+    let (before, yields) = (agent.state_file.get(), clock::now());
     note(agent, work, followed)?;
     let refused = match clock::now() > yields + NOTED_MS {
         // Writes that waited may have been answered by the time that the server follows.
@@ -113,7 +113,7 @@ async fn abdicate(
             }
         },
     };
-    warn!(?refused, reign, "the primary does not follow");
+    warn!(?refused, epoch, "the primary does not follow");
     work.pauses.end();
     let noted = agent.note(|state| {
         state.primary = before.primary;
@@ -150,7 +150,7 @@ pub async fn lead(
         let told = server.follow(&whom.host, whom.port, &login).await;
         agent.turn();
         told?;
-        info!(host = %whom.host, port = whom.port, reign = whom.reign, "the server follows");
+        info!(host = %whom.host, port = whom.port, epoch = whom.epoch, "the server follows");
         let link = Link {
             host: whom.host.clone(),
             port: whom.port,

@@ -44,7 +44,7 @@ pub async fn hand_over(agent: &Agent) {
 /// Who asked a moment ago how far this server is may have made the primary follow it by now: were it
 /// to stop then, nobody would lead. Nobody is told from now on.
 async fn wait_for_promotion(agent: &Agent) {
-    let since = agent.tickets().last();
+    let since = agent.tokens().last();
     let age = since.map_or(u64::MAX, |since| clock::now().saturating_sub(since));
     let left = Duration::from_millis(PROMOTED_WITHIN_MS.saturating_sub(age));
     let mut news = agent.board.watch();

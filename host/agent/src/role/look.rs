@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::agent::Agent;
 use crate::apply::push_acl;
 use crate::role::settle::{self, Seen};
-use crate::role::stale_clients::Strays;
+use crate::role::stale_clients::StaleClients;
 use crate::server::hang::{Silence, is_stopped};
 use crate::volume::room;
 
@@ -49,7 +49,7 @@ pub struct Watch {
     seen: Seen,
     /// Since when it is seen so.
     since: Instant,
-    strays: Strays,
+    stale_clients: StaleClients,
     /// When what was due at a look last failed, if it did: a note to a full volume, above all.
     failed: Option<Instant>,
 }
@@ -66,7 +66,7 @@ impl Watch {
             hangs: false,
             seen: Seen::default(),
             since: now,
-            strays: Strays::default(),
+            stale_clients: StaleClients::default(),
             failed: None,
         }
     }
@@ -96,8 +96,8 @@ impl Watch {
         if self.seen != seen {
             match (seen.role, self.seen.role) {
                 (Role::Replica, Role::Replica) => {}
-                (Role::Replica, _) => self.strays.begin(Instant::now(), led),
-                _ => self.strays.end(),
+                (Role::Replica, _) => self.stale_clients.begin(Instant::now(), led),
+                _ => self.stale_clients.end(),
             }
             self.seen = seen;
             self.since = Instant::now();
@@ -155,13 +155,15 @@ async fn look(agent: &Agent, watch: &mut Watch) {
     match server.probe().await {
         Ok(Probe::Info(info)) if !info.loading => {
             watch.heard(agent);
-            // Before: its data is of another's reign as soon as the link to that one is seen.
-            let led = agent.keeper.get().primary_uid == agent.settings.pod_uid;
+            // Before: its data is of another's epoch as soon as the link to that one is seen.
+            let led = agent.state_file.get().primary_uid == agent.settings.pod_uid;
             room::attend(agent, &server, &info).await;
             if let Some(seen) = settle::attend(agent, watch, &server, &info, turns).await {
                 watch.sees(seen, led);
                 // Not if an order came meanwhile: they may be those of a primary by now.
-                if watch.strays.are_here(Instant::now(), info.turned_away)
+                if watch
+                    .stale_clients
+                    .are_here(Instant::now(), info.turned_away)
                     && agent.turns() == turns
                     && let Err(error) = server.close_clients().await
                 {

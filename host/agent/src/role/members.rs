@@ -26,7 +26,7 @@ pub fn push(agent: &Agent, members: Members) -> Result<(), Refused> {
         let words = format!("this pod, {uid}, is not among the members");
         return Err(Refused::wrong(words));
     }
-    let held = agent.keeper.get().members;
+    let held = agent.state_file.get().members;
     if held.as_ref() == Some(&members) {
         return Ok(());
     }

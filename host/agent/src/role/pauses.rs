@@ -12,27 +12,27 @@ const MARGIN_MS: u64 = 100;
 /// Why a primary does not pause, or does not follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NoPause {
-    /// The handover is over, or names no later reign.
-    #[error("the handover to reign {asked} is over: reign {known} is known")]
+    /// The handover is over, or names no later epoch.
+    #[error("the handover to epoch {asked} is over: epoch {known} is known")]
     Over {
-        /// The reign of the handover.
+        /// The epoch of the handover.
         asked: u64,
         /// The last that it knows of.
         known: u64,
     },
     /// It is not paused.
-    #[error("the server is the primary and its writes are not paused for a handover to reign {0}")]
+    #[error("the server is the primary and its writes are not paused for a handover to epoch {0}")]
     None(u64),
     /// It is paused for another handover.
-    #[error("the server's writes are paused for a handover to reign {paused}, not to {asked}")]
+    #[error("the server's writes are paused for a handover to epoch {paused}, not to {asked}")]
     Another {
-        /// The reign of the handover.
+        /// The epoch of the handover.
         asked: u64,
-        /// The reign for which it is paused.
+        /// The epoch for which it is paused.
         paused: u64,
     },
     /// The pause has ended by itself.
-    #[error("the pause for the handover to reign {0} has ended: the primary goes on")]
+    #[error("the pause for the handover to epoch {0} has ended: the primary goes on")]
     Ended(u64),
 }
 
@@ -46,24 +46,24 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Whether a primary whose data is of reign `own` may pause for the handover to `reign`.
+    /// Whether a primary whose data is of epoch `own` may pause for the handover to `epoch`.
     ///
     /// # Errors
     /// Why not.
-    pub fn may_begin(&self, reign: u64, own: u64) -> Result<(), NoPause> {
+    pub fn may_begin(&self, epoch: u64, own: u64) -> Result<(), NoPause> {
         let known = self.last.max(own);
-        match reign > known {
+        match epoch > known {
             true => Ok(()),
             false => Err(NoPause::Over {
-                asked: reign,
+                asked: epoch,
                 known,
             }),
         }
     }
 
     /// It pauses now, until then at least.
-    pub fn begin(&mut self, reign: u64, until: u64) {
-        self.last = reign;
+    pub fn begin(&mut self, epoch: u64, until: u64) {
+        self.last = epoch;
         self.until = Some(until);
     }
 
@@ -72,20 +72,20 @@ impl Pauses {
         self.until = None;
     }
 
-    /// Whether the pause for the handover to `reign` is in force, and will be for a moment.
+    /// Whether the pause for the handover to `epoch` is in force, and will be for a moment.
     ///
     /// # Errors
     /// Why it is not.
-    pub fn check(&self, reign: u64, now: u64) -> Result<(), NoPause> {
+    pub fn check(&self, epoch: u64, now: u64) -> Result<(), NoPause> {
         match self.until {
-            None if reign == self.last && reign > 0 => Err(NoPause::Ended(reign)),
-            None => Err(NoPause::None(reign)),
-            Some(_) if reign != self.last => Err(NoPause::Another {
-                asked: reign,
+            None if epoch == self.last && epoch > 0 => Err(NoPause::Ended(epoch)),
+            None => Err(NoPause::None(epoch)),
+            Some(_) if epoch != self.last => Err(NoPause::Another {
+                asked: epoch,
                 paused: self.last,
             }),
             Some(until) if now.saturating_add(MARGIN_MS) < until => Ok(()),
-            Some(_) => Err(NoPause::Ended(reign)),
+            Some(_) => Err(NoPause::Ended(epoch)),
         }
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_pause_for_each_handover_and_none_for_a_reign_that_is_over() {
+    fn there_is_one_pause_for_each_handover_and_none_for_a_epoch_that_is_over() {
         let mut pauses = Pauses::default();
         pauses.begin(8, 2_000);
         pauses.end();

@@ -17,8 +17,8 @@ use crate::server::listen;
 pub async fn promote(
     agent: &Agent,
     work: &mut Work,
-    reign: u64,
-    ticket: u64,
+    epoch: u64,
+    token: u64,
 ) -> Result<(), Refused> {
     let now = clock::now();
     let status = agent.board.status();
@@ -37,55 +37,55 @@ pub async fn promote(
         return Err(Refused::later("the users are not in force yet"));
     }
     let uid = &agent.settings.pod_uid;
-    let state = agent.keeper.get();
-    if reign <= state.forsworn {
+    let state = agent.state_file.get();
+    if epoch <= state.promised_epoch {
         let words = format!(
-            "reign {} was forsworn, {reign} is not later",
-            state.forsworn
+            "this agent promised to vouch for no epoch up to {}, and {epoch} is not later",
+            state.promised_epoch
         );
         return Err(Refused::wrong(words));
     }
-    let own = state.reign == reign && state.primary_uid == *uid;
+    let own = state.epoch == epoch && state.primary_uid == *uid;
     if own && state.primary && status.role == Role::Primary {
         return Ok(());
     }
-    // Nor is it promoted twice for one reign.
-    let known = state.known().0.max(state.reign);
-    if reign <= known {
-        let words = format!("reign {known} is known, {reign} is not later");
+    // Nor is it promoted twice for one epoch.
+    let known = state.known().0.max(state.epoch);
+    if epoch <= known {
+        let words = format!("epoch {known} is known, {epoch} is not later");
         return Err(Refused::wrong(words));
     }
-    let Some(since) = agent.tickets().time(ticket, now) else {
+    let Some(since) = agent.tokens().time(token, now) else {
         return Err(Refused::wrong(
-            "the ticket is unknown or old: ask for the position again",
+            "the token is unknown or old: ask for the position again",
         ));
     };
-    crown(agent, work, &server, reign, since).await
+    lead(agent, work, &server, epoch, since).await
 }
 
-/// Makes the server the primary of a reign. The state tells of it and the fence is up before.
+/// Makes the server the primary of an epoch. The state tells of it and the fence is up before.
 ///
 /// # Errors
 /// Why it is not.
-pub async fn crown(
+pub async fn lead(
     agent: &Agent,
     work: &mut Work,
     server: &Server,
-    reign: u64,
+    epoch: u64,
     since: u64,
 ) -> Result<(), Refused> {
     // Also one without any user: replicas are to reach it.
     listen::open(agent, work, server).await?;
     let uid = &agent.settings.pod_uid;
-    agent.note(|state| state.reigns(reign, uid))?;
+    agent.note(|state| state.begins(epoch, uid))?;
     work.followed = None;
     work.pauses.end();
     // Before: a server that was promoted and did not say so is fenced as well.
-    agent.fence.arm(reign, uid, since);
+    agent.fence.arm(epoch, uid, since);
     let promoted = server.promote().await;
     agent.turn();
     if let Err(error) = promoted {
-        warn!(%error, reign, "the server refuses the promotion");
+        warn!(%error, epoch, "the server refuses the promotion");
         match error.is_answer() {
             true if agent.board.status().role != Role::Primary => agent.fence.disarm(),
             true => {}
@@ -94,7 +94,7 @@ pub async fn crown(
         }
         return Err(error.into());
     }
-    info!(reign, "the server is the primary now");
+    info!(epoch, "the server is the primary now");
     agent.board.change(|status| {
         status.role = Role::Primary;
         status.link = None;

@@ -106,7 +106,7 @@ pub async fn attend(
     }
     let seen = Seen::of(info);
     work.leads_to = leads_to(info);
-    note_reign(agent, watch, &seen, info);
+    note_epoch(agent, watch, &seen, info);
     agent.board.change(|status| {
         status.engine = Some(info.engine.as_str().to_owned());
         status.version = Some(info.version.clone());
@@ -148,13 +148,13 @@ fn forked_at(info: &ServerInfo) -> Option<Mark> {
     })
 }
 
-/// The data is of another's reign once the link to it was seen up; after a full sync the volume has
+/// The data is of another's epoch once the link to it was seen up; after a full sync the volume has
 /// it later than the server.
-fn note_reign(agent: &Agent, watch: &mut Watch, seen: &Seen, info: &ServerInfo) {
+fn note_epoch(agent: &Agent, watch: &mut Watch, seen: &Seen, info: &ServerInfo) {
     if watch.has_just_failed() {
         return;
     }
-    let state = agent.keeper.get();
+    let state = agent.state_file.get();
     let append = info.append;
     let written = !append.enabled || append.last_write_ok;
     let saved = written && (!append.enabled || (!append.rewriting && append.last_rewrite_ok));
@@ -162,7 +162,7 @@ fn note_reign(agent: &Agent, watch: &mut Watch, seen: &Seen, info: &ServerInfo) 
         (Some(link), Some(whom)) => {
             link.up
                 && (&link.host, link.port) == (&whom.host, whom.port)
-                && (state.reign, &state.primary_uid) != (whom.reign, &whom.primary_uid)
+                && (state.epoch, &state.primary_uid) != (whom.epoch, &whom.primary_uid)
         }
         _ => false,
     };
@@ -178,9 +178,9 @@ fn note_reign(agent: &Agent, watch: &mut Watch, seen: &Seen, info: &ServerInfo) 
     match noted {
         Ok(()) => info!(
             saved,
-            is_new, "what the volume has of the reign's data was noted"
+            is_new, "what the volume has of the epoch's data was noted"
         ),
-        Err(error) => error!(%error, "the reign cannot be noted"),
+        Err(error) => error!(%error, "the epoch cannot be noted"),
     }
 }
 
@@ -209,7 +209,7 @@ async fn promote_if_alone(agent: &Agent, watch: &mut Watch, work: &mut Work, ser
     if work.acl_due {
         return wait_for(agent, "the users are brought to the server");
     }
-    let state = agent.keeper.get();
+    let state = agent.state_file.get();
     if !members::is_lone(agent, &state) {
         return wait_for(agent, "the operator promotes a server");
     }
@@ -225,10 +225,10 @@ async fn promote_if_alone(agent: &Agent, watch: &mut Watch, work: &mut Work, ser
     if !confirmed {
         warn!("the operator did not confirm the users in time: serving with those that are known");
     }
-    let reign = state.reign.max(state.forsworn.saturating_add(1));
-    let crowned = promote::crown(agent, work, server, reign, clock::now()).await;
-    watch.tried(crowned.is_ok());
-    if let Err(refused) = crowned {
+    let epoch = state.epoch.max(state.promised_epoch.saturating_add(1));
+    let promoted = promote::lead(agent, work, server, epoch, clock::now()).await;
+    watch.tried(promoted.is_ok());
+    if let Err(refused) = promoted {
         error!(?refused, "a lone server cannot be promoted");
     }
 }

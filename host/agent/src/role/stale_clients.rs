@@ -11,14 +11,14 @@ const WHO_WRITES: Duration = Duration::from_secs(120);
 
 /// Whom a replica sends away.
 #[derive(Debug, Default)]
-pub struct Strays {
+pub struct StaleClients {
     /// Since when the server is a replica, and whether it led before.
     since: Option<(Instant, bool)>,
     /// Writes that it had refused at the last look.
     turned_away: u64,
 }
 
-impl Strays {
+impl StaleClients {
     /// The server became a replica.
     pub fn begin(&mut self, now: Instant, led: bool) {
         self.since = Some((now, led));
@@ -47,23 +47,23 @@ mod tests {
 
     #[test]
     fn a_former_primary_sends_everybody_away_until_nodes_have_followed() {
-        let (now, mut strays) = (Instant::now(), Strays::default());
-        assert!(!strays.are_here(now, 0));
-        strays.begin(now, true);
-        assert!(strays.are_here(now + Duration::from_secs(2), 0));
-        assert!(!strays.are_here(now + Duration::from_secs(4), 0));
+        let (now, mut stale_clients) = (Instant::now(), StaleClients::default());
+        assert!(!stale_clients.are_here(now, 0));
+        stale_clients.begin(now, true);
+        assert!(stale_clients.are_here(now + Duration::from_secs(2), 0));
+        assert!(!stale_clients.are_here(now + Duration::from_secs(4), 0));
     }
 
     #[test]
     fn whoever_is_refused_by_a_new_replica_is_sent_away_for_two_minutes() {
-        let (now, mut strays) = (Instant::now(), Strays::default());
-        strays.begin(now, false);
-        assert!(!strays.are_here(now, 0));
-        assert!(strays.are_here(now + Duration::from_secs(60), 1));
-        assert!(!strays.are_here(now + Duration::from_secs(61), 1));
-        assert!(!strays.are_here(now + Duration::from_secs(121), 2));
-        strays.begin(now, false);
-        strays.end();
-        assert!(!strays.are_here(now, 3));
+        let (now, mut stale_clients) = (Instant::now(), StaleClients::default());
+        stale_clients.begin(now, false);
+        assert!(!stale_clients.are_here(now, 0));
+        assert!(stale_clients.are_here(now + Duration::from_secs(60), 1));
+        assert!(!stale_clients.are_here(now + Duration::from_secs(61), 1));
+        assert!(!stale_clients.are_here(now + Duration::from_secs(121), 2));
+        stale_clients.begin(now, false);
+        stale_clients.end();
+        assert!(!stale_clients.are_here(now, 3));
     }
 }

@@ -57,7 +57,7 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     if settings.volatile {
         leftover::remove_received(&settings.data);
     }
-    let remembered = agent.keeper.get();
+    let remembered = agent.state_file.get();
     let wanted = work.held.wants_append() == Some(true);
     let source = source(&settings.data, remembered.source, wanted);
     if source == Source::Aof {

@@ -112,7 +112,7 @@ async fn ask(agent: &Agent, leave: &Mutex<Leave>) -> Result<(), Unasked> {
         // A switch of the append-only file is not in the middle of a step.
         let _work = agent.work.lock().await;
         note(agent, &info);
-        agent.keeper.get().source
+        agent.state_file.get().source
     };
     let limit = agent.stop_limit();
     let how = how(agent.settings.volatile, source, &info, limit);

@@ -170,7 +170,7 @@ async fn attend(agent: &Agent, mut process: Process) -> After {
     }
     agent.fence.note_server(None);
     // The next one may have less than this said it had.
-    agent.tickets().void();
+    agent.tokens().void();
     if agent.is_stopping() {
         info!(?ended, "the server stopped");
         let dump = Dump::of(&agent.settings.data);

@@ -24,8 +24,9 @@ pub enum Source {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Following {
-    /// Reign of that primary.
-    pub reign: u64,
+    /// Epoch of that primary.
+    #[serde(alias = "reign")]
+    pub epoch: u64,
     /// Uid of its pod.
     pub primary_uid: String,
     /// Its address.
@@ -36,12 +37,13 @@ pub struct Following {
     pub lineage: String,
 }
 
-/// A reign, who was its primary, and what else says which history a copy is of.
+/// An epoch, who was its primary, and what else says which history a copy is of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Reign {
+pub struct Epoch {
     /// Its number.
-    pub reign: u64,
+    #[serde(alias = "reign")]
+    pub epoch: u64,
     /// Uid of the primary's pod.
     pub primary_uid: String,
     /// [`State::lineage`].
@@ -56,8 +58,9 @@ pub struct Reign {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Quiet {
-    /// The reign that it forswore then: an agent of an earlier release promises more without telling.
-    pub reign: u64,
+    /// The epoch that it promised then: an agent of an earlier release promises more without telling.
+    #[serde(alias = "reign")]
+    pub epoch: u64,
     /// Milliseconds.
     pub millis: u64,
 }
@@ -70,11 +73,12 @@ pub struct State {
     pub term: u64,
     /// Term at the last promotion.
     pub promoted_term: u64,
-    /// Reign of the data: that of the last promotion, or of the primary that it was in sync with.
-    pub reign: u64,
-    /// Uid of the pod that was the primary of that reign.
+    /// Epoch of the data: that of the last promotion, or of the primary that it was in sync with.
+    #[serde(alias = "reign")]
+    pub epoch: u64,
+    /// Uid of the pod that was the primary of that epoch.
     pub primary_uid: String,
-    /// True if the server was promoted in that reign and not demoted since.
+    /// True if the server was promoted in that epoch and not demoted since.
     pub primary: bool,
     /// Uid of the object under which the history of this data began; empty before it did.
     pub lineage: String,
@@ -83,11 +87,12 @@ pub struct State {
     /// A scale-down left this copy behind.
     pub left: bool,
     /// What the volume has, while that is not what the server has.
-    pub on_disk: Option<Reign>,
+    pub on_disk: Option<Epoch>,
     /// Whom it was last told to follow, unless it was promoted since.
     pub following: Option<Following>,
-    /// No primary of this reign or of an earlier one is vouched for.
-    pub forsworn: u64,
+    /// No primary of this epoch or of an earlier one is vouched for.
+    #[serde(alias = "forsworn")]
+    pub promised_epoch: u64,
     /// How quiet it was when it promised that.
     pub quiet: Quiet,
     /// The server stays down until it is to follow or to be promoted.
@@ -121,16 +126,16 @@ impl State {
     /// What of it is the operator's business.
     pub fn memory(&self) -> Memory {
         Memory {
-            reign: self.reign,
+            epoch: self.epoch,
             primary_uid: self.primary_uid.clone(),
             was_primary: self.primary,
             offset: self.offset,
             lineage: self.lineage.clone(),
             inherited: self.inherited,
             left: Some(self.left),
-            forsworn: self.forsworn,
+            promised_epoch: self.promised_epoch,
             deposed: self.deposed,
-            quiet_ms: match self.quiet.reign == self.forsworn {
+            quiet_ms: match self.quiet.epoch == self.promised_epoch {
                 true => self.quiet.millis,
                 false => 0,
             },
@@ -159,12 +164,12 @@ impl State {
         self.term = self.seen_term().max(term);
     }
 
-    /// Promises to vouch for nobody of this reign or an earlier one, having been quiet for so many
+    /// Promises to vouch for nobody of this epoch or an earlier one, having been quiet for so many
     /// milliseconds, or 0 where that is not known. What was promised before stays.
-    pub fn forswears(&mut self, reign: u64, millis: u64) {
-        if reign > self.forsworn {
-            self.forsworn = reign;
-            self.quiet = Quiet { reign, millis };
+    pub fn promises(&mut self, epoch: u64, millis: u64) {
+        if epoch > self.promised_epoch {
+            self.promised_epoch = epoch;
+            self.quiet = Quiet { epoch, millis };
         }
     }
 
@@ -184,9 +189,9 @@ impl State {
     }
 
     /// What the volume has, as long as the server has no more.
-    fn on_volume(&self) -> Reign {
-        Reign {
-            reign: self.reign,
+    fn on_volume(&self) -> Epoch {
+        Epoch {
+            epoch: self.epoch,
             primary_uid: self.primary_uid.clone(),
             lineage: self.lineage.clone(),
             inherited: self.inherited,
@@ -194,11 +199,11 @@ impl State {
         }
     }
 
-    /// The primary that it knows of: reign and uid of the pod.
+    /// The primary that it knows of: epoch and uid of the pod.
     pub fn known(&self) -> (u64, &str) {
         match &self.following {
-            Some(following) => (following.reign, &following.primary_uid),
-            None => (self.reign, &self.primary_uid),
+            Some(following) => (following.epoch, &following.primary_uid),
+            None => (self.epoch, &self.primary_uid),
         }
     }
 
@@ -210,7 +215,7 @@ impl State {
             let before = self.on_volume();
             self.on_disk.get_or_insert(before);
         }
-        self.reign = whom.reign;
+        self.epoch = whom.epoch;
         self.primary_uid.clone_from(&whom.primary_uid);
         // A primary that does not say began its history under this object.
         match whom.lineage.is_empty() {
@@ -222,24 +227,24 @@ impl State {
         self.deposed = false;
     }
 
-    /// The volume takes no more of what the server, a replica, receives: what it has of the reign is a
+    /// The volume takes no more of what the server, a replica, receives: what it has of the epoch is a
     /// part of it, and ranks after whole copies.
     pub fn falls_behind(&mut self) {
-        let before = Reign {
-            reign: self.reign.saturating_sub(1),
+        let before = Epoch {
+            epoch: self.epoch.saturating_sub(1),
             ..self.on_volume()
         };
         self.on_disk.get_or_insert(before);
     }
 
-    /// The server is the primary of a reign from now on. Before its append-only file is whole the volume
-    /// has no more than the reign before.
-    pub fn reigns(&mut self, reign: u64, uid: &str) {
+    /// The server is the primary of an epoch from now on. Before its append-only file is whole the volume
+    /// has no more than the epoch before.
+    pub fn begins(&mut self, epoch: u64, uid: &str) {
         if self.log_due {
             let before = self.on_volume();
             self.on_disk.get_or_insert(before);
         }
-        self.reign = reign;
+        self.epoch = epoch;
         uid.clone_into(&mut self.primary_uid);
         self.primary = true;
         self.promoted_term = self.term;
@@ -260,21 +265,21 @@ impl State {
     pub fn starts(&mut self, object: &str) {
         if let Some(on_disk) = self.on_disk.take() {
             if self.primary {
-                // Nobody else was of its reign, and none is to be again.
-                self.forswears(self.reign, 0);
+                // Nobody else was of its epoch, and none is to be again.
+                self.promises(self.epoch, 0);
             }
             self.primary = false;
-            self.reign = on_disk.reign;
+            self.epoch = on_disk.epoch;
             self.primary_uid = on_disk.primary_uid;
             self.lineage = on_disk.lineage;
             (self.inherited, self.left) = (on_disk.inherited, on_disk.left);
         }
         if self.owner != object && !self.owner.is_empty() {
             // 1259106 named no lineage.
-            if self.lineage.is_empty() && self.reign > 0 {
+            if self.lineage.is_empty() && self.epoch > 0 {
                 self.lineage.clone_from(&self.owner);
             }
-            self.inherited = self.reign > 0;
+            self.inherited = self.epoch > 0;
             self.following = None;
             self.members = None;
             self.fenced = false;
@@ -308,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reign_whose_data_did_not_reach_the_volume_is_lost_with_the_server() {
-        let following = |reign| Following {
-            reign,
+    fn an_epoch_whose_data_did_not_reach_the_volume_is_lost_with_the_server() {
+        let following = |epoch| Following {
+            epoch,
             primary_uid: "b".to_owned(),
             ..Following::default()
         };
         let mut state = State {
-            reign: 7,
+            epoch: 7,
             primary_uid: "a".to_owned(),
             following: Some(following(8)),
             ..State::default()
@@ -323,45 +328,45 @@ mod tests {
         state.in_sync(false);
         state.following = Some(following(9));
         state.in_sync(false);
-        assert_eq!(state.memory().reign, 9);
+        assert_eq!(state.memory().epoch, 9);
         let mut promoted = state.clone();
         state.starts("o");
-        assert_eq!((state.reign, state.primary_uid.as_str()), (7, "a"));
-        assert_eq!(state.forsworn, 0);
-        promoted.reign = 10;
+        assert_eq!((state.epoch, state.primary_uid.as_str()), (7, "a"));
+        assert_eq!(state.promised_epoch, 0);
+        promoted.epoch = 10;
         promoted.primary = true;
         promoted.starts("o");
         assert_eq!(
-            (promoted.reign, promoted.forsworn, promoted.primary),
+            (promoted.epoch, promoted.promised_epoch, promoted.primary),
             (7, 10, false)
         );
     }
 
     #[test]
-    fn a_copy_that_fell_behind_in_its_reign_ranks_after_whole_ones_once_its_server_ends() {
+    fn a_copy_that_fell_behind_in_its_epoch_ranks_after_whole_ones_once_its_server_ends() {
         let mut state = State {
-            reign: 7,
+            epoch: 7,
             ..State::default()
         };
         state.falls_behind();
         assert!(state.memory().unsaved);
-        assert_eq!(state.memory().reign, 7);
+        assert_eq!(state.memory().epoch, 7);
         state.starts("o");
-        assert_eq!((state.reign, state.memory().unsaved), (6, false));
+        assert_eq!((state.epoch, state.memory().unsaved), (6, false));
     }
 
     #[test]
     fn how_quiet_it_was_counts_for_that_promise_alone() {
         let mut state = State::default();
-        state.forswears(7, 9_000);
-        state.forswears(6, 1);
+        state.promises(7, 9_000);
+        state.promises(6, 1);
         assert_eq!(state.memory().quiet_ms, 9_000);
         let by_an_earlier_release = State {
-            forsworn: 8,
+            promised_epoch: 8,
             ..state.clone()
         };
         assert_eq!(by_an_earlier_release.memory().quiet_ms, 0);
-        state.forswears(8, 0);
+        state.promises(8, 0);
         assert_eq!(state.memory().quiet_ms, 0);
     }
 
@@ -370,11 +375,11 @@ mod tests {
         let mut state = State::default();
         state.is_fenced();
         assert!(!state.memory().deposed, "a replica");
-        state.reigns(7, "a");
+        state.begins(7, "a");
         state.is_fenced();
         state.primary = false;
         state.following = Some(Following {
-            reign: 8,
+            epoch: 8,
             ..Following::default()
         });
         assert!(state.memory().deposed);
@@ -419,7 +424,7 @@ mod tests {
     #[test]
     fn a_volume_of_another_object_keeps_its_lineage_and_forgets_whom_it_followed() {
         let mut state = State {
-            reign: 7,
+            epoch: 7,
             primary_uid: "a".to_owned(),
             primary: true,
             pods: vec!["a".to_owned()],
@@ -433,10 +438,10 @@ mod tests {
         assert!(!state.memory().inherited);
         state.starts("p");
         let memory = state.memory();
-        assert_eq!((memory.reign, memory.lineage.as_str()), (7, "o"));
+        assert_eq!((memory.epoch, memory.lineage.as_str()), (7, "o"));
         assert!(memory.was_primary && memory.inherited && memory.left == Some(true));
         assert_eq!((&state.following, &state.members), (&None, &None));
-        state.reigns(8, "b");
+        state.begins(8, "b");
         let memory = state.memory();
         assert_eq!((memory.lineage.as_str(), memory.inherited), ("o", false));
         assert_eq!(memory.left, Some(false));
@@ -448,7 +453,7 @@ mod tests {
             owner: "p".to_owned(),
             left: true,
             following: Some(Following {
-                reign: 8,
+                epoch: 8,
                 lineage: "o".to_owned(),
                 ..Following::default()
             }),
@@ -459,20 +464,20 @@ mod tests {
         assert_eq!((memory.lineage.as_str(), memory.left), ("o", Some(false)));
         let mut first = State::default();
         first.starts("p");
-        first.reigns(1, "a");
+        first.begins(1, "a");
         assert_eq!(first.memory().lineage, "p", "a history begins");
     }
 
     #[test]
     fn whom_it_is_told_to_follow_counts_before_whom_it_was_in_sync_with() {
         let mut state = State {
-            reign: 7,
+            epoch: 7,
             primary_uid: "a".to_owned(),
             ..State::default()
         };
         assert_eq!(state.known(), (7, "a"));
         state.following = Some(Following {
-            reign: 8,
+            epoch: 8,
             primary_uid: "b".to_owned(),
             ..Following::default()
         });

@@ -8,12 +8,12 @@ use crate::state::remembered::State;
 
 /// The state and where it is kept.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct StateFile {
     path: PathBuf,
     state: Mutex<State>,
 }
 
-impl Keeper {
+impl StateFile {
     /// Reads the state; a damaged file counts as none.
     pub fn open(path: PathBuf) -> Self {
         let state = Mutex::new(durable::read_json(&path).unwrap_or_default());
@@ -69,8 +69,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         std::fs::write(&path, br#"{"term": 4, "fence": {"until": 9}}"#).unwrap();
-        let keeper = Keeper::open(path.clone());
-        keeper.change(|state| state.term = 5, |_| {}).unwrap();
+        let state_file = StateFile::open(path.clone());
+        state_file.change(|state| state.term = 5, |_| {}).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(
             text.contains("\"fence\"") && text.contains("\"term\": 5"),

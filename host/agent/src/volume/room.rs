@@ -204,7 +204,7 @@ pub async fn attend(agent: &Agent, server: &Server, info: &ServerInfo) {
         }
         again
     };
-    if again && agent.keeper.write_again().is_ok() {
+    if again && agent.state_file.write_again().is_ok() {
         agent.board.writes_state(None);
     }
 }

@@ -26,7 +26,7 @@ facts_on!(
     REDIS_7_0,
     a_primary_that_the_operator_confirms_lives_on,
     an_order_to_fence_that_comes_late_kills_no_later_primary,
-    who_forswore_a_reign_does_not_vouch_for_it,
+    who_promised_an_epoch_away_does_not_vouch_for_it,
     who_follows_another_does_not_vouch,
     peers_whose_certificates_have_expired_vouch,
     a_stopped_server_is_killed_in_time,
@@ -52,7 +52,7 @@ async fn group(engine: Engine, count: u8, fence_after_ms: u64) -> Group {
 
 async fn a_primary_that_nobody_confirms_is_killed_and_stays_down(engine: Engine) {
     let mut group = group(engine, 2, 2_000).await;
-    group.reign().await;
+    group.lead().await;
     let confirmer = group.confirm(0).await;
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let pid = server_pid(&group[0].status().await.unwrap()).expect("it is confirmed");
@@ -91,7 +91,7 @@ async fn a_primary_that_nobody_confirms_is_killed_and_stays_down(engine: Engine)
 
 async fn a_primary_that_one_of_two_peers_vouches_for_lives_on(engine: Engine) {
     let mut group = group(engine, 3, 2_000).await;
-    group.reign().await;
+    group.lead().await;
     group[2].kill_agent();
     tokio::time::sleep(Duration::from_millis(5_000)).await;
     let status = group[0].status().await.unwrap();
@@ -103,13 +103,10 @@ async fn a_primary_that_one_of_two_peers_vouches_for_lives_on(engine: Engine) {
 
 async fn a_fenced_server_starts_for_a_promotion(engine: Engine) {
     let mut group = group(engine, 2, 600_000).await;
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
-    group[0].order(1, Order::Fence { reign: 1 }).await.unwrap();
-    let promote = Order::Promote {
-        reign: 2,
-        ticket: 0,
-    };
+    group[0].order(1, Order::Fence { epoch: 1 }).await.unwrap();
+    let promote = Order::Promote { epoch: 2, token: 0 };
     let (status, refusal) = group[0].order(1, promote).await.unwrap_err();
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(refusal.message.contains("try again"), "{}", refusal.message);
@@ -122,13 +119,13 @@ async fn a_fenced_server_starts_for_a_promotion(engine: Engine) {
 
 async fn a_fenced_server_starts_held_to_be_looked_at(engine: Engine) {
     let mut group = group(engine, 2, 600_000).await;
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
-    group[0].order(1, Order::Fence { reign: 1 }).await.unwrap();
+    group[0].order(1, Order::Fence { epoch: 1 }).await.unwrap();
     group[0].order(1, Order::Start).await.unwrap();
     let status = group[0].until("it runs", is_running).await;
     assert_eq!(status.role, Role::Held);
-    assert!(status.memory.was_primary && status.memory.reign == 1);
+    assert!(status.memory.was_primary && status.memory.epoch == 1);
     assert_eq!(group[0].position().await.unwrap().keys, 1);
     assert!(group[0].app().await.get("a").await.is_err());
     // One that runs goes on.
@@ -139,16 +136,16 @@ async fn a_fenced_server_starts_held_to_be_looked_at(engine: Engine) {
 
 async fn an_order_to_fence_kills_the_server(engine: Engine) {
     let mut group = group(engine, 2, 600_000).await;
-    group.reign().await;
+    group.lead().await;
     for at in [0, 1] {
         let pid = server_pid(&group[at].status().await.unwrap()).unwrap();
-        let status = group[at].order(1, Order::Fence { reign: 1 }).await.unwrap();
+        let status = group[at].order(1, Order::Fence { epoch: 1 }).await.unwrap();
         assert!(is_fenced(&status), "{status:?}");
         assert!(!lives(pid));
         assert_eq!((status.role, status.link), (Role::Unknown, None));
         // Twice is as good as once.
         assert!(is_fenced(
-            &group[at].order(1, Order::Fence { reign: 1 }).await.unwrap()
+            &group[at].order(1, Order::Fence { epoch: 1 }).await.unwrap()
         ));
     }
     assert!(group[0].terminate().await.success());
@@ -156,8 +153,8 @@ async fn an_order_to_fence_kills_the_server(engine: Engine) {
 
 async fn an_order_to_fence_that_comes_late_kills_no_later_primary(engine: Engine) {
     let mut group = group(engine, 2, 600_000).await;
-    group.reign().await;
-    let late = Order::Fence { reign: 0 };
+    group.lead().await;
+    let late = Order::Fence { epoch: 0 };
     let (status, refusal) = group[0].order(1, late).await.unwrap_err();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(refusal.message.contains("later"), "{}", refusal.message);
@@ -166,30 +163,30 @@ async fn an_order_to_fence_that_comes_late_kills_no_later_primary(engine: Engine
 
 async fn a_primary_that_the_operator_confirms_lives_on(engine: Engine) {
     let mut group = group(engine, 2, 2_000).await;
-    group.reign().await;
+    group.lead().await;
     group[1].kill_agent();
     let _confirmer = group.confirm(0).await;
     tokio::time::sleep(Duration::from_millis(5_000)).await;
     assert_eq!(group[0].status().await.unwrap().role, Role::Primary);
 }
 
-async fn who_forswore_a_reign_does_not_vouch_for_it(engine: Engine) {
+async fn who_promised_an_epoch_away_does_not_vouch_for_it(engine: Engine) {
     let mut group = group(engine, 3, 2_000).await;
-    group.reign().await;
-    let forswear = Order::Forswear { reign: 1 };
-    group[1].order(1, forswear.clone()).await.unwrap();
+    group.lead().await;
+    let promise = Order::Promise { epoch: 1 };
+    group[1].order(1, promise.clone()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(3_500)).await;
     assert_eq!(group[0].status().await.unwrap().role, Role::Primary);
-    group[2].order(1, forswear).await.unwrap();
+    group[2].order(1, promise).await.unwrap();
     group[0].until("it is fenced", is_fenced).await;
 }
 
 async fn who_follows_another_does_not_vouch(engine: Engine) {
     let mut group = group(engine, 2, 2_000).await;
-    group.reign().await;
-    // The primary of another reign, which nobody has to be able to reach.
+    group.lead().await;
+    // The primary of another epoch, which nobody has to be able to reach.
     let other = Order::Follow {
-        reign: 2,
+        epoch: 2,
         primary_uid: "another".to_owned(),
         host: "127.0.0.1".to_owned(),
         port: 2,
@@ -202,7 +199,7 @@ async fn who_follows_another_does_not_vouch(engine: Engine) {
 
 async fn peers_whose_certificates_have_expired_vouch(engine: Engine) {
     let mut group = group(engine, 3, 2_000).await;
-    group.reign().await;
+    group.lead().await;
     for pod in &group.pods {
         let expired = pod.authority.expired_agent(&pod.peer().server_name);
         pod.authority.write(&pod.path("tls"), &expired);
@@ -224,7 +221,7 @@ async fn peers_whose_certificates_have_expired_vouch(engine: Engine) {
 
 async fn a_stopped_server_is_killed_in_time(engine: Engine) {
     let mut group = group(engine, 2, 2_000).await;
-    group.reign().await;
+    group.lead().await;
     let pid = server_pid(&group[0].status().await.unwrap()).unwrap();
     kill(to_pid(pid), Signal::SIGSTOP).unwrap();
     group[1].kill_agent();
@@ -235,7 +232,7 @@ async fn a_stopped_server_is_killed_in_time(engine: Engine) {
 /// As a frozen pod: all its processes stand still, and wake together.
 async fn a_primary_frozen_past_its_fence_is_killed_as_it_wakes(engine: Engine) {
     let mut group = group(engine, 2, 2_000).await;
-    group.reign().await;
+    group.lead().await;
     let (agent, server) = (
         to_pid(group[0].agent_pid()),
         to_pid(server_pid(&group[0].status().await.unwrap()).unwrap()),
@@ -256,7 +253,7 @@ async fn a_primary_frozen_past_its_fence_is_killed_as_it_wakes(engine: Engine) {
 async fn a_server_that_stands_still_hangs_and_one_that_answers_again_does_not(engine: Engine) {
     let mut group = group(engine, 2, 600_000).await;
     group[0].more = vec!["--hang-seconds".to_owned(), "2".to_owned()];
-    group.reign().await;
+    group.lead().await;
     let mut news = News::open(&group[0]).await;
     let pid = to_pid(server_pid(&group[0].status().await.unwrap()).unwrap());
     let since = Instant::now();
@@ -275,7 +272,7 @@ async fn a_server_that_stands_still_hangs_and_one_that_answers_again_does_not(en
 
 async fn what_is_left_of_a_fence_is_told_on_request(engine: Engine) {
     let mut group = group(engine, 2, 60_000).await;
-    group.reign().await;
+    group.lead().await;
     let left = async |at: usize| {
         let url = group[at].url(PATH_FENCE);
         let state: FenceState = answer(group[at].http.get(url)).await.unwrap();

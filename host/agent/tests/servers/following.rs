@@ -16,7 +16,7 @@ on_both!(
     how_far_a_primary_was_is_told_once_it_ended,
     a_replica_that_crashed_follows_again_by_itself,
     a_replica_whose_agent_starts_again_waits_for_the_operator,
-    a_reign_is_noted_once_the_link_is_up,
+    an_epoch_is_noted_once_the_link_is_up,
     the_end_of_a_link_is_told_at_once,
     a_list_of_members_that_was_overtaken_is_refused,
     a_lone_primary_gets_replicas,
@@ -26,7 +26,7 @@ on_both!(
 
 async fn replicas_have_what_is_written_to_the_primary(engine: Engine) {
     let mut group = Group::new(engine, 3);
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
     for at in [1, 2] {
         group.until_has(at, "a", "1").await;
@@ -37,14 +37,14 @@ async fn replicas_have_what_is_written_to_the_primary(engine: Engine) {
             (None, 200)
         );
         let memory = status.memory;
-        assert_eq!((memory.reign, memory.primary_uid.as_str()), (1, "uid-0"));
+        assert_eq!((memory.epoch, memory.primary_uid.as_str()), (1, "uid-0"));
         assert!(!memory.was_primary);
         // Once more changes nothing.
         let before = group[at].status().await.unwrap();
         assert_eq!(group.follow(at, 0, 1).await.unwrap(), before);
     }
     let memory = group[0].status().await.unwrap().memory;
-    assert_eq!((memory.reign, memory.primary_uid.as_str()), (1, "uid-0"));
+    assert_eq!((memory.epoch, memory.primary_uid.as_str()), (1, "uid-0"));
     assert!(memory.was_primary);
     let place = group.until_equal(0, 2).await;
     assert_eq!(place.keys, 1);
@@ -52,7 +52,7 @@ async fn replicas_have_what_is_written_to_the_primary(engine: Engine) {
 
 async fn a_primary_that_crashed_stays_held_among_several(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
     group.until_has(1, "a", "1").await;
     let pid = group[0].kill_server().await;
@@ -61,11 +61,11 @@ async fn a_primary_that_crashed_stays_held_among_several(engine: Engine) {
     };
     let status = group[0].until("it runs again", again).await;
     assert_eq!(status.role, Role::Held);
-    assert!(status.memory.was_primary && status.memory.reign == 1);
+    assert!(status.memory.was_primary && status.memory.epoch == 1);
     assert!(group[0].app().await.get("a").await.is_err());
     // Its replica kept the data, and takes over.
     let status = group[1].promote_for(1, 2).await.unwrap();
-    assert_eq!((status.role, status.memory.reign), (Role::Primary, 2));
+    assert_eq!((status.role, status.memory.epoch), (Role::Primary, 2));
     group[1].app().await.set("b", "1").await.unwrap();
     group.follow(0, 1, 2).await.unwrap();
     group.until_linked(0).await;
@@ -76,7 +76,7 @@ async fn a_primary_that_crashed_stays_held_among_several(engine: Engine) {
 
 async fn how_far_a_primary_was_is_told_once_it_ended(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
     group.until_has(1, "a", "1").await;
     let place = group.until_equal(0, 1).await;
@@ -107,7 +107,7 @@ async fn how_far_a_primary_was_is_told_once_it_ended(engine: Engine) {
 
 async fn a_replica_that_crashed_follows_again_by_itself(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     let pid = group[1].kill_server().await;
     group[0].app().await.set("a", "1").await.unwrap();
     group[1]
@@ -120,7 +120,7 @@ async fn a_replica_that_crashed_follows_again_by_itself(engine: Engine) {
 
 async fn a_replica_whose_agent_starts_again_waits_for_the_operator(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
     group.until_has(1, "a", "1").await;
     assert!(group[1].terminate().await.success());
@@ -128,7 +128,7 @@ async fn a_replica_whose_agent_starts_again_waits_for_the_operator(engine: Engin
     let status = group[1].status().await.unwrap();
     assert_eq!(status.role, Role::Held);
     assert_eq!(
-        (status.memory.reign, status.memory.primary_uid.as_str()),
+        (status.memory.epoch, status.memory.primary_uid.as_str()),
         (1, "uid-0")
     );
     assert!(status.memory.offset > 0, "it stopped clean");
@@ -141,7 +141,7 @@ async fn a_replica_whose_agent_starts_again_waits_for_the_operator(engine: Engin
     assert_eq!(group[1].status().await.unwrap().memory.offset, 0);
 }
 
-async fn a_reign_is_noted_once_the_link_is_up(engine: Engine) {
+async fn an_epoch_is_noted_once_the_link_is_up(engine: Engine) {
     let mut group = Group::new(engine, 2);
     group.start().await;
     // The other is no primary yet, and this one's user is not known there.
@@ -157,19 +157,19 @@ async fn a_reign_is_noted_once_the_link_is_up(engine: Engine) {
             status.waiting_for.is_some()
         })
         .await;
-    assert_eq!(waits.memory.reign, 0);
+    assert_eq!(waits.memory.epoch, 0);
     assert_eq!(group[1].probe("/readyz").await, 503);
     let (status, _) = group.follow(1, 0, 4).await.unwrap_err();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     group[0].promote_for(1, 5).await.unwrap();
     group.follow(1, 0, 5).await.unwrap();
     let memory = group.until_linked(1).await.memory;
-    assert_eq!((memory.reign, memory.primary_uid.as_str()), (5, "uid-0"));
+    assert_eq!((memory.epoch, memory.primary_uid.as_str()), (5, "uid-0"));
 }
 
 async fn the_end_of_a_link_is_told_at_once(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     let mut news = crate::news::News::open(&group[1]).await;
     news.until(is_linked).await;
     group[0].kill_server().await;
@@ -194,7 +194,7 @@ async fn a_lone_primary_gets_replicas(engine: Engine) {
         .unwrap();
     group.tell_members().await;
     let memory = group[0].status().await.unwrap().memory;
-    assert_eq!((memory.reign, memory.was_primary), (1, true));
+    assert_eq!((memory.epoch, memory.was_primary), (1, true));
     group.follow(1, 0, 1).await.unwrap();
     group.until_has(1, "a", "1").await;
     // It is not alone any more, whatever it was started with.
@@ -227,9 +227,9 @@ async fn an_only_member_promotes_itself(engine: Engine) {
         fence_after_ms: 1_000,
         revision: 1,
     };
-    pod.order(1, Order::Forswear { reign: 3 }).await.unwrap();
+    pod.order(1, Order::Promise { epoch: 3 }).await.unwrap();
     pod.push_members(1, &alone).await.unwrap();
-    assert_eq!(pod.until_primary().await.memory.reign, 4);
+    assert_eq!(pod.until_primary().await.memory.epoch, 4);
     // It is never fenced.
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     assert_eq!(pod.status().await.unwrap().role, Role::Primary);
@@ -262,7 +262,7 @@ async fn a_list_of_members_that_was_overtaken_is_refused(engine: Engine) {
 /// They once asked without a pause as long as they followed, which took half a core for each.
 async fn agents_of_pods_in_sync_look_at_their_servers_a_few_times_a_second(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     for pod in &group.pods {
         with_looks(pod).await;
     }

@@ -99,8 +99,8 @@ impl Group {
         }
     }
 
-    /// Starts all; the first is the primary of reign 1, the others follow it.
-    pub async fn reign(&mut self) {
+    /// Starts all; the first is the primary of epoch 1, the others follow it.
+    pub async fn lead(&mut self) {
         self.start().await;
         self[0].promote_for(1, 1).await.unwrap();
         for at in 1..self.pods.len() {
@@ -112,19 +112,19 @@ impl Group {
     }
 
     /// Orders a pod to follow another.
-    pub async fn follow(&self, at: usize, primary: usize, reign: u64) -> Answer<AgentStatus> {
-        self[at].order(1, self.following(primary, reign)).await
+    pub async fn follow(&self, at: usize, primary: usize, epoch: u64) -> Answer<AgentStatus> {
+        self[at].order(1, self.following(primary, epoch)).await
     }
 
     /// Holds the writes of a pod back for a handover.
-    pub async fn pause(&self, at: usize, millis: u64, reign: u64) -> Answer<AgentStatus> {
-        self[at].order(1, Order::Pause { millis, reign }).await
+    pub async fn pause(&self, at: usize, millis: u64, epoch: u64) -> Answer<AgentStatus> {
+        self[at].order(1, Order::Pause { millis, epoch }).await
     }
 
     /// The order to follow a pod.
-    pub fn following(&self, primary: usize, reign: u64) -> Order {
+    pub fn following(&self, primary: usize, epoch: u64) -> Order {
         Order::Follow {
-            reign,
+            epoch,
             primary_uid: self[primary].uid.clone(),
             host: "127.0.0.1".to_owned(),
             port: self[primary].port,
@@ -173,7 +173,7 @@ async fn confirm(mut news: News, http: reqwest::Client, url: String) {
         let question = news.question().await;
         let confirmation = Confirmation {
             number: question.number,
-            reign: question.reign,
+            epoch: question.epoch,
         };
         let _: Answer<AgentStatus> = send(http.post(&url), 1, confirmation).await;
     }

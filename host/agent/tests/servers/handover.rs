@@ -67,24 +67,24 @@ impl Writer {
 }
 
 /// Redis-facts §2.4, A2, from the first pod to the second.
-async fn switch(group: &Group, reign: u64) {
-    group.pause(0, 2_000, reign).await.unwrap();
+async fn switch(group: &Group, epoch: u64) {
+    group.pause(0, 2_000, epoch).await.unwrap();
     let place = group.until_equal(0, 1).await;
-    group.follow(0, 1, reign).await.unwrap();
+    group.follow(0, 1, epoch).await.unwrap();
     let promote = Order::Promote {
-        reign,
-        ticket: place.ticket,
+        epoch,
+        token: place.token,
     };
     group[1].order(1, promote).await.unwrap();
     for at in 2..group.len() {
-        group.follow(at, 1, reign).await.unwrap();
+        group.follow(at, 1, epoch).await.unwrap();
     }
     group[0].order(1, Order::Release).await.unwrap();
 }
 
 async fn a_switch_loses_nothing(engine: Engine) {
     let mut group = Group::new(engine, 3);
-    group.reign().await;
+    group.lead().await;
     let writer = Arc::new(Writer {
         acknowledged: 0.into(),
         longest_gap: 0.into(),
@@ -114,7 +114,7 @@ async fn a_switch_loses_nothing(engine: Engine) {
 
     for at in [0, 2] {
         let status = group.until_linked(at).await;
-        assert_eq!((status.memory.reign, status.memory.was_primary), (2, false));
+        assert_eq!((status.memory.epoch, status.memory.was_primary), (2, false));
         group
             .until_has(at, &format!("key:{}", count() - 1), "x")
             .await;
@@ -131,7 +131,7 @@ async fn a_switch_loses_nothing(engine: Engine) {
 
 async fn a_pause_ends_and_is_for_primaries_only(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     let (status, _) = group.pause(1, 100, 2).await.unwrap_err();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let server = group[0].app().await;
@@ -150,7 +150,7 @@ async fn a_pause_ends_and_is_for_primaries_only(engine: Engine) {
 
 async fn a_release_closes_clients_of_a_replica_only(engine: Engine) {
     let mut group = Group::new(engine, 3);
-    group.reign().await;
+    group.lead().await;
     let server = group[0].app().await;
     group[0].order(1, Order::Release).await.unwrap();
     server.set("a", "1").await.unwrap();
@@ -192,7 +192,7 @@ async fn a_release_closes_clients_of_a_replica_only(engine: Engine) {
 
 async fn a_primary_that_leaves_waits_for_a_handover(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
     group[0].ask_to_end();
     let status = group[0].until("it leaves", |status| status.leaving).await;
@@ -221,11 +221,11 @@ async fn a_primary_that_leaves_waits_for_a_handover(engine: Engine) {
 /// may follow it already.
 async fn a_replica_that_is_to_end_is_still_promoted_where_that_was_under_way(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
     group.pause(0, 5_000, 2).await.unwrap();
     group.until_equal(0, 1).await;
-    let ticket = group[1].position().await.unwrap().ticket;
+    let token = group[1].position().await.unwrap().token;
     group[1].ask_to_end();
     let refused = async || match group[1].position().await {
         Err(_) => Ok(()),
@@ -233,7 +233,7 @@ async fn a_replica_that_is_to_end_is_still_promoted_where_that_was_under_way(eng
     };
     until("it tells no position any more", refused).await;
     group.follow(0, 1, 2).await.unwrap();
-    let order = Order::Promote { reign: 2, ticket };
+    let order = Order::Promote { epoch: 2, token };
     let promoted = group[1].order(1, order).await.unwrap();
     assert_eq!(promoted.role, Role::Primary);
     group[1].until("it leaves", |status| status.leaving).await;
@@ -249,7 +249,7 @@ async fn a_replica_that_is_to_end_is_still_promoted_where_that_was_under_way(eng
 async fn a_primary_that_leaves_waits_no_longer_than_told(engine: Engine) {
     let mut group = Group::new(engine, 2);
     group[0].more = vec!["--handover-seconds".to_owned(), "2".to_owned()];
-    group.reign().await;
+    group.lead().await;
     let since = Instant::now();
     assert!(group[0].terminate().await.success());
     assert!(since.elapsed() >= Duration::from_secs(2));
@@ -259,7 +259,7 @@ async fn a_primary_that_leaves_waits_no_longer_than_told(engine: Engine) {
 /// taking writes until it is told that nobody is left.
 async fn a_primary_that_is_left_alone_stops_at_once_and_has_every_write(engine: Engine) {
     let mut group = Group::new(engine, 3);
-    group.reign().await;
+    group.lead().await;
     let early = group[0].order(1, Order::Leave).await.unwrap_err();
     assert_eq!(
         early.0,
@@ -295,7 +295,7 @@ async fn a_primary_that_is_left_alone_stops_at_once_and_has_every_write(engine: 
     let (first, second) = (memory(0).await, memory(1).await);
     assert!(first.was_primary && first.offset > 0, "{first:?}");
     assert!(
-        !second.was_primary && second.reign == first.reign,
+        !second.was_primary && second.epoch == first.epoch,
         "{second:?}"
     );
     assert_eq!(
@@ -315,11 +315,11 @@ async fn a_primary_that_is_left_alone_stops_at_once_and_has_every_write(engine: 
 }
 
 /// The words of an order to follow that is refused.
-async fn refused_to_follow(group: &Group, reign: u64) -> String {
-    let (status, refusal) = group.follow(0, 1, reign).await.unwrap_err();
+async fn refused_to_follow(group: &Group, epoch: u64) -> String {
+    let (status, refusal) = group.follow(0, 1, epoch).await.unwrap_err();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let status = group[0].status().await.unwrap();
-    assert_eq!((status.role, status.memory.reign), (Role::Primary, 1));
+    assert_eq!((status.role, status.memory.epoch), (Role::Primary, 1));
     assert!(status.memory.was_primary);
     refusal.message
 }
@@ -328,7 +328,7 @@ async fn an_order_to_follow_that_comes_after_the_pause_is_refused_and_the_primar
     engine: Engine,
 ) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     let server = group[0].app().await;
     group.pause(0, 400, 2).await.unwrap();
     group.until_equal(0, 1).await;
@@ -352,14 +352,14 @@ async fn an_order_to_follow_that_comes_after_the_pause_is_refused_and_the_primar
 
 async fn a_primary_follows_only_in_the_pause_for_that_handover(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     let why = refused_to_follow(&group, 2).await;
     assert!(why.contains("not paused"), "{why}");
     group.pause(0, 60_000, 3).await.unwrap();
     let why = refused_to_follow(&group, 2).await;
-    assert!(why.contains("reign 3, not to 2"), "{why}");
+    assert!(why.contains("epoch 3, not to 2"), "{why}");
     let why = refused_to_follow(&group, 4).await;
-    assert!(why.contains("reign 3, not to 4"), "{why}");
+    assert!(why.contains("epoch 3, not to 4"), "{why}");
     group[0].order(1, Order::Release).await.unwrap();
     let why = refused_to_follow(&group, 3).await;
     assert!(why.contains("has ended"), "{why}");

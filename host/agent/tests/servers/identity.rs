@@ -50,7 +50,7 @@ async fn a_peer_may_ask_whether_it_serves_and_nothing_else(engine: Engine) {
     let question = Question {
         number: 1,
         pod_uid: "another".to_owned(),
-        reign: 1,
+        epoch: 1,
     };
     let vouch = as_peer
         .post(pod.url(PATH_VOUCH))
@@ -60,7 +60,7 @@ async fn a_peer_may_ask_whether_it_serves_and_nothing_else(engine: Engine) {
     let requests = |client: &reqwest::Client| {
         let order = Request {
             term: 9,
-            body: Order::Fence { reign: 9 },
+            body: Order::Fence { epoch: 9 },
         };
         [
             client.post(pod.url(PATH_ORDERS)).json(&order),

@@ -213,16 +213,16 @@ impl Pod {
         send(self.http.post(self.url(PATH_ORDERS)), term, order).await
     }
 
-    /// Promotes it, for the next reign that it may have.
+    /// Promotes it, for the next epoch that it may have.
     pub async fn promote(&self, term: u64) -> Answer<AgentStatus> {
         let memory = self.status().await.unwrap().memory;
-        self.promote_for(term, memory.reign.max(memory.forsworn) + 1)
+        self.promote_for(term, memory.epoch.max(memory.promised_epoch) + 1)
             .await
     }
 
-    pub async fn promote_for(&self, term: u64, reign: u64) -> Answer<AgentStatus> {
-        let ticket = self.position().await.unwrap().ticket;
-        self.order(term, Order::Promote { reign, ticket }).await
+    pub async fn promote_for(&self, term: u64, epoch: u64) -> Answer<AgentStatus> {
+        let token = self.position().await.unwrap().token;
+        self.order(term, Order::Promote { epoch, token }).await
     }
 
     pub async fn position(&self) -> Answer<Position> {

@@ -1,4 +1,4 @@
-//! Reigns, tickets and promises.
+//! Epochs, tokens and promises.
 
 use hera_core::agent::{Order, Role};
 use reqwest::StatusCode;
@@ -12,9 +12,9 @@ use crate::pod::{Pod, is_running, server_pid};
 facts_on!(
     once,
     REDIS_7_0,
-    a_promotion_needs_a_fresh_ticket,
-    a_ticket_ends_with_its_server,
-    a_reign_that_was_forsworn_or_is_anothers_is_refused,
+    a_promotion_needs_a_fresh_token,
+    a_token_ends_with_its_server,
+    an_epoch_that_was_promised_or_is_anothers_is_refused,
     a_promise_is_kept_over_restarts,
     an_old_state_is_understood
 );
@@ -31,57 +31,73 @@ async fn held(engine: Engine) -> Pod {
     pod
 }
 
-async fn a_promotion_needs_a_fresh_ticket(engine: Engine) {
+async fn a_promotion_needs_a_fresh_token(engine: Engine) {
     let pod = held(engine).await;
-    let ticket = pod.position().await.unwrap().ticket;
+    let token = pod.position().await.unwrap().token;
     let wrong = Order::Promote {
-        reign: 1,
-        ticket: ticket.wrapping_add(1),
+        epoch: 1,
+        token: token.wrapping_add(1),
     };
     assert_eq!(pod.order(1, wrong).await.unwrap_err().0, REFUSED);
     tokio::time::sleep(Duration::from_millis(5_050)).await;
-    let late = Order::Promote { reign: 1, ticket };
+    let late = Order::Promote { epoch: 1, token };
     let (status, refusal) = pod.order(1, late.clone()).await.unwrap_err();
     assert_eq!(status, REFUSED);
-    assert!(refusal.message.contains("ticket"), "{}", refusal.message);
+    assert!(refusal.message.contains("token"), "{}", refusal.message);
     let status = pod.status().await.unwrap();
-    assert_eq!((status.role, status.memory.reign), (Role::Held, 0));
+    assert_eq!((status.role, status.memory.epoch), (Role::Held, 0));
     pod.promote_for(1, 1).await.unwrap();
-    // It is the primary of that reign already.
+    // It is the primary of that epoch already.
     pod.order(1, late).await.unwrap();
 }
 
 /// The next server may have less than this one said that it had.
-async fn a_ticket_ends_with_its_server(engine: Engine) {
+async fn a_token_ends_with_its_server(engine: Engine) {
     let pod = held(engine).await;
-    let ticket = pod.position().await.unwrap().ticket;
+    let token = pod.position().await.unwrap().token;
     let pid = pod.kill_server().await;
     pod.until("another runs", |status| {
         is_running(status) && server_pid(status) != Some(pid)
     })
     .await;
     let (status, refusal) = pod
-        .order(1, Order::Promote { reign: 1, ticket })
+        .order(1, Order::Promote { epoch: 1, token })
         .await
         .unwrap_err();
     assert_eq!(status, REFUSED);
-    assert!(refusal.message.contains("ticket"), "{}", refusal.message);
+    assert!(refusal.message.contains("token"), "{}", refusal.message);
 }
 
-async fn a_reign_that_was_forsworn_or_is_anothers_is_refused(engine: Engine) {
+async fn an_epoch_that_was_promised_or_is_anothers_is_refused(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     assert_eq!(group[1].promote_for(1, 1).await.unwrap_err().0, REFUSED);
-    let order = Order::Forswear { reign: 4 };
-    assert_eq!(group[1].order(1, order).await.unwrap().memory.forsworn, 4);
-    let earlier = Order::Forswear { reign: 2 };
-    assert_eq!(group[1].order(1, earlier).await.unwrap().memory.forsworn, 4);
-    for reign in 2..=4 {
-        assert_eq!(group[1].promote_for(1, reign).await.unwrap_err().0, REFUSED);
+    let order = Order::Promise { epoch: 4 };
+    assert_eq!(
+        group[1]
+            .order(1, order)
+            .await
+            .unwrap()
+            .memory
+            .promised_epoch,
+        4
+    );
+    let earlier = Order::Promise { epoch: 2 };
+    assert_eq!(
+        group[1]
+            .order(1, earlier)
+            .await
+            .unwrap()
+            .memory
+            .promised_epoch,
+        4
+    );
+    for epoch in 2..=4 {
+        assert_eq!(group[1].promote_for(1, epoch).await.unwrap_err().0, REFUSED);
     }
     group[1].promote_for(1, 5).await.unwrap();
-    for reign in 0..5 {
-        assert_eq!(group.follow(1, 0, reign).await.unwrap_err().0, REFUSED);
+    for epoch in 0..5 {
+        assert_eq!(group.follow(1, 0, epoch).await.unwrap_err().0, REFUSED);
     }
     assert_eq!(group[1].status().await.unwrap().role, Role::Primary);
     assert_eq!(group.follow(1, 1, 6).await.unwrap_err().0, REFUSED);
@@ -89,11 +105,11 @@ async fn a_reign_that_was_forsworn_or_is_anothers_is_refused(engine: Engine) {
 
 async fn a_promise_is_kept_over_restarts(engine: Engine) {
     let mut pod = held(engine).await;
-    pod.order(3, Order::Forswear { reign: 7 }).await.unwrap();
+    pod.order(3, Order::Promise { epoch: 7 }).await.unwrap();
     pod.kill_agent();
     pod.start().await;
     let status = pod.until("the server answers", is_running).await;
-    assert_eq!((status.memory.forsworn, status.term), (7, 3));
+    assert_eq!((status.memory.promised_epoch, status.term), (7, 3));
     assert_eq!(pod.promote_for(3, 7).await.unwrap_err().0, REFUSED);
     pod.promote_for(3, 8).await.unwrap();
 }
@@ -115,7 +131,7 @@ async fn an_old_state_is_understood(engine: Engine) {
         .put(hera_core::agent::PATH_ACL, 4, crate::pod::set(1, &[app()]))
         .await;
     users.unwrap();
-    assert_eq!(pod.until_primary().await.memory.reign, 1);
+    assert_eq!(pod.until_primary().await.memory.epoch, 1);
 }
 
 async fn a_position_is_read_from_the_server(engine: Engine) {
@@ -132,7 +148,7 @@ async fn a_position_is_read_from_the_server(engine: Engine) {
     let first = pod.position().await.unwrap();
     assert_eq!(first.keys, 2);
     assert_eq!(first.replication_id.len(), 40);
-    assert_ne!(first.ticket, empty.ticket);
+    assert_ne!(first.token, empty.token);
     assert_eq!(
         pod.position().await.unwrap().replication_id,
         first.replication_id

@@ -43,7 +43,7 @@ async fn replace(group: &mut Group, at: usize) {
 
 async fn a_replica_with_a_log_goes_on_where_it_left(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     with_looks(&group[0]).await;
     group[0].app().await.set("a", "1").await.unwrap();
     group.until_has(1, "a", "1").await;
@@ -64,7 +64,7 @@ async fn a_replica_with_a_log_goes_on_where_it_left(engine: Engine) {
 
 async fn a_former_primary_goes_on_where_it_left(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     with_looks(&group[1]).await;
     group[0].app().await.set("a", "1").await.unwrap();
     group.until_equal(0, 1).await;
@@ -86,7 +86,7 @@ async fn a_former_primary_goes_on_where_it_left(engine: Engine) {
 
 async fn a_replica_that_crashes_after_a_planned_restart_reads_all_it_had(engine: Engine) {
     let mut group = Group::new(engine, 2);
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
     group.until_has(1, "a", "1").await;
     until_log_is_whole(&group[1]).await;
@@ -115,7 +115,7 @@ async fn a_replica_that_crashes_after_a_planned_restart_reads_all_it_had(engine:
 async fn a_replica_whose_snapshot_fails_reads_its_log(engine: Engine) {
     let mut group = Group::new(engine, 2);
     group[1].more = vec!["--stop-seconds=2".to_owned()];
-    group.reign().await;
+    group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
     group.until_has(1, "a", "1").await;
     until_log_is_whole(&group[1]).await;

@@ -200,7 +200,7 @@ async fn a_replica_whose_volume_is_full_says_so_and_goes_on(engine: Engine) {
         ("replica-ignore-disk-write-errors", "yes"),
     ];
     group[1].mount_config(1, &on);
-    group.reign().await;
+    group.lead().await;
     let server = group[0].app().await;
     for number in 0..20 {
         server
@@ -241,9 +241,9 @@ async fn held(engine: Engine) -> (Pod, Volume) {
 async fn an_agent_keeps_what_it_promises_on_a_volume_without_a_byte_left(engine: Engine) {
     let (mut pod, volume) = held(engine).await;
     volume.fill();
-    for reign in 2..9 {
-        let status = pod.order(1, Order::Forswear { reign }).await.unwrap();
-        assert_eq!(status.memory.forsworn, reign);
+    for epoch in 2..9 {
+        let status = pod.order(1, Order::Promise { epoch }).await.unwrap();
+        assert_eq!(status.memory.promised_epoch, epoch);
     }
     pod.promote_for(1, 9).await.unwrap();
     pod.until("it is told", |status| status.volume.space == Space::Full)
@@ -251,7 +251,7 @@ async fn an_agent_keeps_what_it_promises_on_a_volume_without_a_byte_left(engine:
     pod.kill_agent();
     pod.start().await;
     let memory = pod.status().await.unwrap().memory;
-    assert_eq!((memory.reign, memory.forsworn), (9, 8));
+    assert_eq!((memory.epoch, memory.promised_epoch), (9, 8));
     assert_eq!(pod.status().await.unwrap().volume.state_error, None);
 }
 
@@ -260,19 +260,16 @@ async fn an_agent_that_cannot_write_its_state_says_so_until_it_can(engine: Engin
     // As the agents of earlier releases leave it.
     fs::remove_file(pod.path("data/.hera/state.spare")).unwrap();
     let filler = volume.fill();
-    let refused = pod
-        .order(1, Order::Forswear { reign: 7 })
-        .await
-        .unwrap_err();
+    let refused = pod.order(1, Order::Promise { epoch: 7 }).await.unwrap_err();
     assert!(refused.1.message.contains("No space left"), "{refused:?}");
     let status = pod
         .until("it says so", |s| s.volume.state_error.is_some())
         .await;
     let words = status.volume.state_error.unwrap();
     assert!(words.contains(".hera/state"), "{words}");
-    assert_eq!(status.memory.forsworn, 0);
+    assert_eq!(status.memory.promised_epoch, 0);
     fs::remove_file(filler).unwrap();
     pod.until("it is over", |s| s.volume.state_error.is_none())
         .await;
-    pod.order(1, Order::Forswear { reign: 7 }).await.unwrap();
+    pod.order(1, Order::Promise { epoch: 7 }).await.unwrap();
 }

@@ -118,28 +118,28 @@ async fn bring_users(pod: &Pod) {
 /// Takes a step. True if the order was carried out, or the write acknowledged.
 async fn take(group: &mut Group, step: Step, number: usize) -> bool {
     match step {
-        Step::Promote(pod, reign) => {
+        Step::Promote(pod, epoch) => {
             let place = group[pod].position().await;
-            let ticket = place.map_or(0, |place| place.ticket);
-            order(&group[pod], TERM, Order::Promote { reign, ticket }).await
+            let token = place.map_or(0, |place| place.token);
+            order(&group[pod], TERM, Order::Promote { epoch, token }).await
         }
-        Step::Follow(pod, whom, reign) => {
-            let following = group.following(whom, reign);
+        Step::Follow(pod, whom, epoch) => {
+            let following = group.following(whom, epoch);
             order(&group[pod], TERM, following).await
         }
-        Step::Pause(pod, reign) => pause(&group[pod], NEVER_MS, reign).await,
-        Step::ShortPause(pod, reign) => {
-            let paused = pause(&group[pod], SHORT_MS, reign).await;
+        Step::Pause(pod, epoch) => pause(&group[pod], NEVER_MS, epoch).await,
+        Step::ShortPause(pod, epoch) => {
+            let paused = pause(&group[pod], SHORT_MS, epoch).await;
             // It is over by then, which nobody but the clock tells.
             tokio::time::sleep(Duration::from_millis(SHORT_MS + 50)).await;
             paused
         }
         Step::Release(pod) => order(&group[pod], TERM, Order::Release).await,
-        Step::Fence(pod, reign) => order(&group[pod], TERM, Order::Fence { reign }).await,
+        Step::Fence(pod, epoch) => order(&group[pod], TERM, Order::Fence { epoch }).await,
         Step::Start(pod) => order(&group[pod], TERM, Order::Start).await,
-        Step::Forswear(pod, reign) => order(&group[pod], TERM, Order::Forswear { reign }).await,
-        Step::ForswearTooLate(pod, reign) => {
-            order(&group[pod], TERM - 1, Order::Forswear { reign }).await
+        Step::Promise(pod, epoch) => order(&group[pod], TERM, Order::Promise { epoch }).await,
+        Step::PromiseTooLate(pod, epoch) => {
+            order(&group[pod], TERM - 1, Order::Promise { epoch }).await
         }
         Step::Write(pod) => acknowledges(&group[pod], number).await,
         Step::Save(pod) => saves(&group[pod]).await,
@@ -163,8 +163,8 @@ async fn order(pod: &Pod, term: u64, order: Order) -> bool {
     pod.order(term, order).await.is_ok()
 }
 
-async fn pause(pod: &Pod, millis: u64, reign: u64) -> bool {
-    order(pod, TERM, Order::Pause { millis, reign }).await
+async fn pause(pod: &Pod, millis: u64, epoch: u64) -> bool {
+    order(pod, TERM, Order::Pause { millis, epoch }).await
 }
 
 async fn acknowledges(pod: &Pod, number: usize) -> bool {
@@ -251,9 +251,9 @@ async fn see(group: &Group, at: usize) -> Option<Seen> {
         running,
         fenced: status.server == ServerState::Fenced,
         role,
-        reign: by_uid(&memory.primary_uid).map(|whom| (memory.reign, whom)),
+        epoch: by_uid(&memory.primary_uid).map(|whom| (memory.epoch, whom)),
         was_primary: memory.was_primary,
-        forsworn: memory.forsworn,
+        promised_epoch: memory.promised_epoch,
         follows: link.and_then(|link| group.iter().position(|pod| pod.port == link.port)),
         linked,
         keys: match running {

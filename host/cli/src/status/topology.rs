@@ -131,8 +131,8 @@ fn notes(state: &PodState) -> Vec<String> {
     let mut lines = Vec::new();
     let unheard = state.unheard.as_ref();
     lines.extend(unheard.map(|why| format!("its agent does not answer: {why}")));
-    if state.reign > 0 && state.role == Role::Primary {
-        lines.push(format!("reign {}", state.reign));
+    if state.epoch > 0 && state.role == Role::Primary {
+        lines.push(format!("epoch {}", state.epoch));
     }
     if state.hangs {
         lines.push(bad("its server answers nothing"));

@@ -1,7 +1,7 @@
 //! Planned changes: one pod at a time, replicas first, the primary by a handover.
 
-use super::claims::{self, Claim, claims};
-use super::elect::{ALL_HEARD, next_reign};
+use super::candidates::{self, Candidate, candidates};
+use super::elect::{ALL_HEARD, next_epoch};
 use super::roll::{is_approved, replace, wait_for_heir};
 use super::{Observation, Plan, Step, Wanted, lists, record, surge};
 use crate::shard::Member;
@@ -76,7 +76,9 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
 fn may_go(seen: &Observation, member: &Member) -> bool {
     let is_proof = seen.primary().is_none()
         && seen.remembered.leaderless_ms < ALL_HEARD
-        && claims(seen).iter().any(|claim| claim.uid == member.uid());
+        && candidates(seen)
+            .iter()
+            .any(|candidate| candidate.uid == member.uid());
     member.is_on_dead_node() && !is_proof && !member.would_lose_volume()
 }
 
@@ -224,21 +226,21 @@ pub(super) fn begin(
     plan: &mut Plan,
 ) -> bool {
     let Some(ip) = next.ip() else { return false };
-    let reign = match next_reign(seen) {
-        Ok(reign) => reign,
+    let epoch = match next_epoch(seen) {
+        Ok(epoch) => epoch,
         Err(words) => {
             plan.waiting_for = Some(words);
             return false;
         }
     };
     let uid = next.uid().to_owned();
-    record::note_before(wanted, next, reign, plan);
+    record::note_before(wanted, next, epoch, plan);
     let step = Step::HandOver {
         from: primary.target(),
         to: next.target(),
         ip: ip.to_owned(),
-        reign,
-        claims: claims::with(seen, Claim { reign, uid }),
+        epoch,
+        candidates: candidates::with(seen, Candidate { epoch, uid }),
     };
     plan.push(step, reason);
     true

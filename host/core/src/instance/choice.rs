@@ -66,7 +66,7 @@ fn digest(copy: &Copy<'_>) -> String {
         "copy {} {} {} {} {} {} {}",
         copy.member.ordinal,
         memory.lineage,
-        memory.reign,
+        memory.epoch,
         memory.primary_uid,
         at.keys,
         at.bytes,

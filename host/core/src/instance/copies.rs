@@ -29,7 +29,7 @@ impl<'a> Copy<'a> {
     }
 
     pub fn epoch(&self) -> u64 {
-        self.memory().reign
+        self.memory().epoch
     }
 
     /// The volume was the last primary's.
@@ -54,7 +54,7 @@ impl<'a> Copy<'a> {
         };
         let history = |copy: &Self| {
             let memory = copy.memory();
-            (memory.reign, memory.primary_uid.clone(), memory.offset)
+            (memory.epoch, memory.primary_uid.clone(), memory.offset)
         };
         files(self) == files(other) && history(self) == history(other)
     }

@@ -1,11 +1,11 @@
 //! No primary is there: whether another may be promoted, and which (design §5, §6).
 
+use super::candidates::{Candidate, last_candidate, unproven};
 use super::choice::{self, Question};
-use super::claims::{Claim, last_claim, unproven};
 use super::copies::{Copy, Judgement, judge};
 use super::given_up::given_up;
 use super::pushes;
-use super::{Observation, Permit, Plan, Step, Wanted, claims, lists, record, word};
+use super::{Observation, Permit, Plan, Step, Wanted, candidates, lists, presumed_dead, record};
 use crate::agent::{Mark, Role, ServerState};
 use crate::shard::{AgentView, Member};
 use crate::term;
@@ -23,18 +23,22 @@ pub(super) const SOON: u64 = 1_500;
 /// Replicas have drained the sockets of a dead primary after this.
 const DRAINED: u64 = 300;
 
-/// The reign of the next primary: higher than any, and no two leaders give the same. Nor does one leader
-/// twice: what is known of a reign, such as that its primary is dead, would be taken for the next one's.
+/// The epoch of the next primary: higher than any, and no two leaders give the same. Nor does one leader
+/// twice: what is known of an epoch, such as that its primary is dead, would be taken for the next one's.
 ///
 /// # Errors
 /// Why there is none: whoever tells of the last number that there is keeps its own instance from another
 /// primary, and nothing else.
-pub(super) fn next_reign(seen: &Observation) -> Result<u64, String> {
+pub(super) fn next_epoch(seen: &Observation) -> Result<u64, String> {
     let known = seen.members.iter().filter_map(|member| {
         let memory = &member.agent.status()?.memory;
-        Some(memory.reign.max(memory.forsworn))
+        Some(memory.epoch.max(memory.promised_epoch))
     });
-    let claimed = seen.claims.iter().map(|claim| claim.reign).max();
+    let named = seen
+        .candidates
+        .iter()
+        .map(|candidate| candidate.epoch)
+        .max();
     // Of a pod that is not heard, or is gone: once it comes back it is to follow.
     let recorded = seen.members.iter().filter_map(|member| {
         let claim = member.claim.as_ref()?;
@@ -45,26 +49,26 @@ pub(super) fn next_reign(seen: &Observation) -> Result<u64, String> {
         .max()
         .unwrap_or(0)
         .max(seen.spare_epoch)
-        .max(seen.remembered.forsworn)
+        .max(seen.remembered.promised_epoch)
         .max(seen.remembered.highest)
-        .max(claimed.unwrap_or(0));
+        .max(named.unwrap_or(0));
     let least = seen.remembered.term.min(term::END - 1) << 24;
     let next = last.checked_add(1).map(|next| next.max(least));
-    next.ok_or_else(|| no_reign(seen))
+    next.ok_or_else(|| no_epoch(seen))
 }
 
-fn no_reign(seen: &Observation) -> String {
+fn no_epoch(seen: &Observation) -> String {
     let tells = |member: &&Member| {
         let memory = member.agent.status().map(|status| &status.memory);
-        memory.is_some_and(|memory| memory.reign.max(memory.forsworn) == u64::MAX)
+        memory.is_some_and(|memory| memory.epoch.max(memory.promised_epoch) == u64::MAX)
     };
     let who = match seen.members.iter().find(tells) {
         Some(member) => format!("the agent of {}", member.label()),
-        None => "what is written on the StatefulSet or on a claim".to_owned(),
+        None => "what is written on the StatefulSet or on a candidate".to_owned(),
     };
     format!(
-        "{who} tells of reign {}, after which there is none, so nobody can become the primary: no operator \
-         gave it; delete that pod with its claim, or restore the data into a new object",
+        "{who} tells of epoch {}, after which there is none, so nobody can become the primary: no operator \
+         gave it; delete that pod with its candidate, or restore the data into a new object",
         u64::MAX
     )
 }
@@ -81,23 +85,25 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         return;
     }
     start_fenced(wanted, seen, plan);
-    let claim = last_claim(seen);
+    let candidate = last_candidate(seen);
     let unproven = unproven(seen);
     let fence = match unproven.is_empty() {
         true => Ok(()),
         false => wait_for_fence(seen, &unproven, plan),
     };
     let chosen = match fence {
-        Ok(()) => choose(wanted, seen, claim.as_ref()),
+        Ok(()) => choose(wanted, seen, candidate.as_ref()),
         // What somebody says helps only where another can lead.
-        Err(words) => match choose(wanted, seen, claim.as_ref()) {
-            Ok(chosen) if word::is_dead(wanted, seen, &unproven, &words, plan) => Ok(chosen),
+        Err(words) => match choose(wanted, seen, candidate.as_ref()) {
+            Ok(chosen) if presumed_dead::is_dead(wanted, seen, &unproven, &words, plan) => {
+                Ok(chosen)
+            }
             _ if plan.to_approve.is_some() => return,
             // Who chooses a copy says with it that the lost primary is dead.
-            Err(Hold::Ask(question)) if word::is_up_to_a_person(seen, &unproven) => {
+            Err(Hold::Ask(question)) if presumed_dead::is_up_to_a_person(seen, &unproven) => {
                 Err(Hold::Ask(Question {
                     words: format!("{words}; {}", question.words),
-                    after_ms: word::FOR_A_PERSON,
+                    after_ms: presumed_dead::FOR_A_PERSON,
                     ..question
                 }))
             }
@@ -166,21 +172,31 @@ fn asked_down(wanted: &Wanted, member: &Member) -> bool {
     wanted.fenced.iter().any(|name| name == member.name())
 }
 
-fn wait_for_fence(seen: &Observation, unproven: &[Claim], plan: &mut Plan) -> Result<(), String> {
-    let last = unproven.iter().map(|claim| claim.reign).max().unwrap_or(0);
+fn wait_for_fence(
+    seen: &Observation,
+    unproven: &[Candidate],
+    plan: &mut Plan,
+) -> Result<(), String> {
+    let last = unproven
+        .iter()
+        .map(|candidate| candidate.epoch)
+        .max()
+        .unwrap_or(0);
     for member in &seen.members {
         let Some(status) = member.agent.status() else {
             continue;
         };
         // Its own promise is proof: it says so, and that it is no primary. Those of others count only
         // where there are fences.
-        let own = unproven.iter().any(|claim| claim.uid == member.uid());
+        let own = unproven
+            .iter()
+            .any(|candidate| candidate.uid == member.uid());
         let counts =
             seen.remembered.permit != Some(Permit::Never) || (own && status.role != Role::Primary);
-        if status.memory.forsworn < last && counts {
-            let step = Step::Forswear {
+        if status.memory.promised_epoch < last && counts {
+            let step = Step::Promise {
                 pod: member.target(),
-                reign: last,
+                epoch: last,
             };
             plan.push(step, "the primary is not heard");
         }
@@ -222,9 +238,9 @@ fn copies<'a>(wanted: &Wanted, seen: &'a Observation) -> Vec<Copy<'a>> {
 fn choose<'a>(
     wanted: &Wanted,
     seen: &'a Observation,
-    claim: Option<&Claim>,
+    candidate: Option<&Candidate>,
 ) -> Result<&'a Member, Hold<'a>> {
-    let chosen = best(wanted, seen, claim)?;
+    let chosen = best(wanted, seen, candidate)?;
     let counts = pushes::members(wanted, seen);
     let is_told_now = |member: &Member| {
         let mut pods = counts.pods.iter();
@@ -250,10 +266,10 @@ fn choose<'a>(
 /// True if a copy has what another lacks.
 fn is_ahead(member: &Member, other: &Member) -> bool {
     match (&member.position, &other.position) {
-        (Some(has), Some(lacks)) if member.reign() == other.reign() => {
+        (Some(has), Some(lacks)) if member.epoch() == other.epoch() => {
             has.replication_id == lacks.replication_id && has.offset > lacks.offset
         }
-        _ => member.reign() > other.reign(),
+        _ => member.epoch() > other.epoch(),
     }
 }
 
@@ -261,7 +277,7 @@ fn is_ahead(member: &Member, other: &Member) -> bool {
 fn best<'a>(
     wanted: &Wanted,
     seen: &'a Observation,
-    claim: Option<&Claim>,
+    candidate: Option<&Candidate>,
 ) -> Result<&'a Member, Hold<'a>> {
     let copies = copies(wanted, seen);
     let told = |member: &Member| !member.is_running() || lists::is_known(seen, member);
@@ -269,8 +285,8 @@ fn best<'a>(
         return Err("no data pod knows who the others are yet".into());
     }
     let silent: Vec<&Member> = silent_holders(seen, &copies).collect();
-    if let Some(claim) = claim
-        && let Some(alive) = of_those_that_ran_on(seen, claim, &copies, &silent)?
+    if let Some(candidate) = candidate
+        && let Some(alive) = of_those_that_ran_on(seen, candidate, &copies, &silent)?
     {
         return Ok(alive);
     }
@@ -286,12 +302,12 @@ fn best<'a>(
     let epoch = known.map_or(0, Copy::epoch);
     let later = silent.iter().find(|member| record::is_later(member, epoch));
     // Of a volume of which nothing stands written only its agent could tell.
-    let unrecorded = claim.is_none() && silent.iter().any(|member| record::is_unknown(member));
+    let unrecorded = candidate.is_none() && silent.iter().any(|member| record::is_unknown(member));
     // The last primary's volume has every write.
     if let (Judgement::Best(best), Some(copy), None) = (&judged, known, later)
         && copy.led()
         && copy.position.keys > 0
-        && last_reign(seen).is_none_or(|last| last <= epoch)
+        && last_epoch(seen).is_none_or(|last| last <= epoch)
         && !unrecorded
     {
         // A replica that ran on has more than a snapshot.
@@ -300,7 +316,7 @@ fn best<'a>(
             false => Ok(best),
         };
     }
-    wait_for_others(wanted, seen, claim, &copies, &silent)?;
+    wait_for_others(wanted, seen, candidate, &copies, &silent)?;
     // As long as it takes: what would be promoted meanwhile would replace it.
     let loading = seen
         .members
@@ -315,7 +331,7 @@ fn best<'a>(
         Hold::Ask(Question {
             words: question,
             among: held.map(|copy| copy.member).collect(),
-            after_ms: word::FOR_A_PERSON,
+            after_ms: presumed_dead::FOR_A_PERSON,
         })
     };
     if let Some(later) = later {
@@ -348,20 +364,20 @@ fn best<'a>(
 /// are any, or what is waited for.
 fn of_those_that_ran_on<'a>(
     seen: &Observation,
-    claim: &Claim,
+    candidate: &Candidate,
     copies: &[Copy<'a>],
     silent: &[&Member],
 ) -> Result<Option<&'a Member>, Hold<'a>> {
     let waited = seen.remembered.leaderless_ms;
-    // The reign of the data; one that was written down may never have begun.
-    let reign = last_reign(seen).unwrap_or(claim.reign);
-    if let Some(member) = silent.first().filter(|_| may_have_led(seen, reign))
+    // The epoch of the data; one that was written down may never have begun.
+    let epoch = last_epoch(seen).unwrap_or(candidate.epoch);
+    if let Some(member) = silent.first().filter(|_| may_have_led(seen, epoch))
         && waited < ALL_HEARD
     {
         let words = "may have later data and is not heard yet";
         return Err(format!("{} {words}", member.label()).into());
     }
-    let ran_on = |copy: &&Copy<'a>| copy.epoch() == reign && copy.status.role == Role::Replica;
+    let ran_on = |copy: &&Copy<'a>| copy.epoch() == epoch && copy.status.role == Role::Replica;
     let (left, mut alive): (Vec<_>, Vec<_>) = copies
         .iter()
         .filter(ran_on)
@@ -402,7 +418,7 @@ fn is_more_about_to_be_heard(seen: &Observation) -> bool {
 fn wait_for_others<'a>(
     wanted: &Wanted,
     seen: &Observation,
-    claim: Option<&Claim>,
+    candidate: Option<&Candidate>,
     copies: &[Copy<'_>],
     silent: &[&Member],
 ) -> Result<(), Hold<'a>> {
@@ -411,11 +427,11 @@ fn wait_for_others<'a>(
     if copies.len() >= expected.max(seen.members.len()) {
         return Ok(());
     }
-    let any_data = claim.is_some() || copies.iter().any(Copy::has_data);
+    let any_data = candidate.is_some() || copies.iter().any(Copy::has_data);
     if waited < FIRST_HEARD && !any_data {
         return Err("the data pods start".into());
     }
-    if waited < ALL_HEARD && any_data && (claim.is_some() || !silent.is_empty()) {
+    if waited < ALL_HEARD && any_data && (candidate.is_some() || !silent.is_empty()) {
         return Err("not every copy of the data was heard yet".into());
     }
     Ok(())
@@ -425,21 +441,21 @@ fn wait_for_others<'a>(
 fn is_worth_waiting(member: &Member, judged: &Judgement<'_>, epoch: u64) -> bool {
     match judged {
         Judgement::Nobody => true,
-        Judgement::Best(_) | Judgement::Doubt { .. } => member.reign() > epoch && !member.is_left(),
+        Judgement::Best(_) | Judgement::Doubt { .. } => member.epoch() > epoch && !member.is_left(),
     }
 }
 
-/// True if one that is not heard was to lead after this reign. One that is heard knows whether it did.
-fn may_have_led(seen: &Observation, reign: u64) -> bool {
-    let is_heard = |claim: &Claim| {
+/// True if one that is not heard was to lead after this epoch. One that is heard knows whether it did.
+fn may_have_led(seen: &Observation, epoch: u64) -> bool {
+    let is_heard = |candidate: &Candidate| {
         seen.members.iter().any(|member| {
             let status = member.agent.status();
-            let former = status.is_some_and(|status| status.memory.former.contains(&claim.uid));
-            former || (status.is_some() && member.uid() == claim.uid)
+            let former = status.is_some_and(|status| status.memory.former.contains(&candidate.uid));
+            former || (status.is_some() && member.uid() == candidate.uid)
         })
     };
-    let mut claims = claims::claims(seen).into_iter();
-    claims.any(|claim| claim.reign > reign && !is_heard(&claim))
+    let mut candidates = candidates::candidates(seen).into_iter();
+    candidates.any(|candidate| candidate.epoch > epoch && !is_heard(&candidate))
 }
 
 /// Data pods that may have data, and are not among the copies.
@@ -450,7 +466,7 @@ fn silent_holders<'a>(
     let heard: Vec<u32> = copies.iter().map(|copy| copy.member.ordinal).collect();
     // One beyond the wanted number may have been told no list, and is no copy that could lead.
     let says_it_has_none = |member: &Member| {
-        let never = member.agent.status().is_some_and(|s| s.memory.reign == 0);
+        let never = member.agent.status().is_some_and(|s| s.memory.epoch == 0);
         never && member.position.as_ref().is_some_and(|at| at.keys == 0)
     };
     seen.members.iter().filter(move |member| {
@@ -472,7 +488,10 @@ fn is_about_to_be_heard(seen: &Observation, member: &Member) -> bool {
     match &member.agent {
         AgentView::Absent => member.ip().is_some() && !member.is_leaving(),
         AgentView::Unreachable(_) => {
-            let led = seen.claims.iter().any(|claim| claim.uid == member.uid());
+            let led = seen
+                .candidates
+                .iter()
+                .any(|candidate| candidate.uid == member.uid());
             seen.remembered.just_woke && member.ip().is_some() && !member.is_leaving() && !led
         }
         AgentView::Connected(_) => {
@@ -492,34 +511,34 @@ fn is_on_its_way(wanted: &Wanted, member: &Member) -> bool {
     })
 }
 
-/// The latest reign that an agent remembers of a copy that counts.
-fn last_reign(seen: &Observation) -> Option<u64> {
+/// The latest epoch that an agent remembers of a copy that counts.
+fn last_epoch(seen: &Observation) -> Option<u64> {
     let counts = seen.members.iter().filter(|member| !member.is_left());
-    let reigns = counts.map(Member::reign);
-    reigns.max().filter(|reign| *reign > 0)
+    let epochs = counts.map(Member::epoch);
+    epochs.max().filter(|epoch| *epoch > 0)
 }
 
 /// The step that makes a member the primary.
-pub(super) fn promotion(seen: &Observation, member: &Member, reign: u64) -> Step {
+pub(super) fn promotion(seen: &Observation, member: &Member, epoch: u64) -> Step {
     let uid = member.uid().to_owned();
     Step::Promote {
         pod: member.target(),
-        reign,
-        claims: claims::with(seen, Claim { reign, uid }),
+        epoch,
+        candidates: candidates::with(seen, Candidate { epoch, uid }),
     }
 }
 
 fn promote(wanted: &Wanted, seen: &Observation, chosen: &Member, plan: &mut Plan) {
-    let reign = match next_reign(seen) {
-        Ok(reign) => reign,
+    let epoch = match next_epoch(seen) {
+        Ok(epoch) => epoch,
         Err(words) => {
             plan.waiting_for = Some(words);
             return;
         }
     };
     let reason = format!("{} has the best copy of the data", chosen.name());
-    record::note_before(wanted, chosen, reign, plan);
-    let step = promotion(seen, chosen, reign);
+    record::note_before(wanted, chosen, epoch, plan);
+    let step = promotion(seen, chosen, epoch);
     plan.push(step, &reason);
     let Some(ip) = chosen.ip() else { return };
     if seen.endpoint.as_deref() != Some(ip) {
@@ -538,11 +557,11 @@ fn promote(wanted: &Wanted, seen: &Observation, chosen: &Member, plan: &mut Plan
     for member in others {
         let step = Step::Follow {
             pod: member.target(),
-            reign,
+            epoch,
             primary_uid: chosen.uid().to_owned(),
             ip: ip.to_owned(),
             lineage: lineage_of(chosen),
-            gives_up: given_up(member, reign, fork.as_ref()),
+            gives_up: given_up(member, epoch, fork.as_ref()),
         };
         plan.push(step, &reason);
     }

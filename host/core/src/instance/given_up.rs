@@ -16,12 +16,12 @@ pub struct GivenUp {
     pub at_least: Option<u64>,
 }
 
-/// What is given up if `member` follows the primary of `reign`, whose history leaves that of the primary
+/// What is given up if `member` follows the primary of `epoch`, whose history leaves that of the primary
 /// before at `fork`.
-pub(super) fn given_up(member: &Member, reign: u64, fork: Option<&Mark>) -> Option<GivenUp> {
+pub(super) fn given_up(member: &Member, epoch: u64, fork: Option<&Mark>) -> Option<GivenUp> {
     let status = member.agent.status()?;
     let memory = &status.memory;
-    if !(memory.deposed || memory.was_primary) || memory.reign >= reign {
+    if !(memory.deposed || memory.was_primary) || memory.epoch >= epoch {
         return None;
     }
     let at_least = match (&status.led_to, fork) {
@@ -31,7 +31,7 @@ pub(super) fn given_up(member: &Member, reign: u64, fork: Option<&Mark>) -> Opti
         _ => None,
     };
     Some(GivenUp {
-        epoch: memory.reign,
+        epoch: memory.epoch,
         at_least,
     })
 }

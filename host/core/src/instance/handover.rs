@@ -61,7 +61,7 @@ impl Calm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
     /// Write down who is to be promoted, beside who serves; clients do not wait for that.
-    Claim,
+    Nominate,
     /// See that the replica keeps up, that nodes take in where clients are led to at once, and that
     /// they are calm; clients do not wait for that either.
     Ready,
@@ -70,7 +70,7 @@ pub enum Move {
     Lead,
     /// Hold back the old primary's writes.
     Pause,
-    /// Wait until the replica has everything; its ticket is for the promotion.
+    /// Wait until the replica has everything; its token is for the promotion.
     Await,
     /// Make the old primary a replica of the new one.
     Demote,
@@ -114,7 +114,7 @@ impl Move {
     /// All of them, in order; `others` are the replicas beside the new primary.
     pub fn all(others: impl IntoIterator<Item = Target>) -> Vec<Self> {
         let mut moves = vec![
-            Self::Claim,
+            Self::Nominate,
             Self::Ready,
             Self::Lead,
             Self::Pause,
@@ -130,7 +130,7 @@ impl Move {
     /// What follows if it fails.
     pub fn otherwise(&self) -> Otherwise {
         match self {
-            Self::Claim | Self::Ready => Otherwise::Stop,
+            Self::Nominate | Self::Ready => Otherwise::Stop,
             Self::Lead | Self::Pause | Self::Await | Self::Demote => Otherwise::Undo,
             Self::Promote => Otherwise::Release,
             Self::Follow(_) | Self::LeadBack | Self::Dismiss | Self::Release => Otherwise::GoOn,
@@ -165,7 +165,7 @@ mod tests {
         let moves = Move::all([other.clone()]);
         let at = |which: &Move| moves.iter().position(|found| found == which);
         let order = [
-            Move::Claim,
+            Move::Nominate,
             Move::Ready,
             Move::Lead,
             Move::Pause,

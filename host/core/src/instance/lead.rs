@@ -1,8 +1,8 @@
 //! A primary is there: all others follow it.
 
-use super::elect::{lineage_of, next_reign, promotion};
+use super::elect::{lineage_of, next_epoch, promotion};
 use super::given_up::given_up;
-use super::{Claim, Observation, Plan, Step, Wanted, claims};
+use super::{Candidate, Observation, Plan, Step, Wanted, candidates};
 use crate::agent::{Role, ServerState};
 use crate::shard::Member;
 
@@ -17,9 +17,9 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
         };
         plan.refused = Some(format!("{}: {words}", primary.name()));
     }
-    crown_again(seen, primary, plan);
+    promote_again(seen, primary, plan);
     let Some(ip) = primary.ip() else { return };
-    let reign = primary.reign();
+    let epoch = primary.epoch();
     let fork = primary
         .agent
         .status()
@@ -35,18 +35,18 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
         {
             let step = Step::Follow {
                 pod: member.target(),
-                reign,
+                epoch,
                 primary_uid: primary.uid().to_owned(),
                 ip: ip.to_owned(),
                 lineage: lineage_of(primary),
-                gives_up: given_up(member, reign, fork),
+                gives_up: given_up(member, epoch, fork),
             };
             plan.push(step, format!("{} is the primary", primary.name()));
         }
     }
 }
 
-/// Two that serve are one too many: the one of the earlier reign goes. A primary that hangs goes if
+/// Two that serve are one too many: the one of the earlier epoch goes. A primary that hangs goes if
 /// another has its data.
 pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     let is_known = |name: &String| seen.members.iter().any(|member| member.is_called(name));
@@ -68,7 +68,7 @@ pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) 
     for member in &seen.members {
         let is_primary = primary.is_some_and(|primary| primary.ordinal == member.ordinal);
         if member.agent.serves() && !is_primary {
-            let words = "another pod is the primary of a later reign";
+            let words = "another pod is the primary of a later epoch";
             plan.push(fence(member), words);
             return;
         }
@@ -84,11 +84,11 @@ pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) 
     }
 }
 
-/// For the reign that it has now: should it be promoted before the order arrives, it goes on.
+/// For the epoch that it has now: should it be promoted before the order arrives, it goes on.
 fn fence(member: &Member) -> Step {
     Step::Fence {
         pod: member.target(),
-        reign: member.reign(),
+        epoch: member.epoch(),
     }
 }
 
@@ -96,18 +96,18 @@ fn needs_word(role: Role, member: &Member, primary: &Member) -> bool {
     match role {
         Role::Held => member.is_running(),
         Role::Replica => {
-            let in_reign = !member.is_in_sync(primary) || member.reign() == primary.reign();
-            !member.follows(primary) || !in_reign
+            let in_epoch = !member.is_in_sync(primary) || member.epoch() == primary.epoch();
+            !member.follows(primary) || !in_epoch
         }
         Role::Unknown | Role::Primary => false,
     }
 }
 
-/// Promises that turn out to be unfounded would stop a healthy primary: it begins another reign.
-fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
+/// Promises that turn out to be unfounded would stop a healthy primary: it begins another epoch.
+fn promote_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
     let promises = seen.members.iter().filter_map(|member| {
         let status = member.agent.status()?;
-        Some(status.memory.forsworn)
+        Some(status.memory.promised_epoch)
     });
     // A copy of no account may be of a later epoch, and follows none of an earlier one.
     let is_of_no_account = |member: &Member| {
@@ -115,48 +115,48 @@ fn crown_again(seen: &Observation, primary: &Member, plan: &mut Plan) {
         member.is_left() || status.is_some_and(|status| status.memory.inherited)
     };
     let no_account = seen.members.iter().filter(|m| is_of_no_account(m));
-    let outranks = no_account.map(Member::reign).max().unwrap_or(0);
-    let forsworn = promises
+    let outranks = no_account.map(Member::epoch).max().unwrap_or(0);
+    let promised = promises
         .max()
         .unwrap_or(0)
-        .max(seen.remembered.forsworn)
+        .max(seen.remembered.promised_epoch)
         // Its own epoch is what it was promoted in.
-        .max(if outranks > primary.reign() {
+        .max(if outranks > primary.epoch() {
             outranks
         } else {
             0
         });
     // One that is to end takes no order to begin anything.
-    if seen.members.len() <= 1 || primary.is_leaving() || forsworn < primary.reign() {
+    if seen.members.len() <= 1 || primary.is_leaving() || promised < primary.epoch() {
         return;
     }
-    // What is seen of it may be old. Where somebody has data of a later reign, it is: that began, and
+    // What is seen of it may be old. Where somebody has data of a later epoch, it is: that began, and
     // its copies count, though its primary is out of it by now.
     if seen
         .members
         .iter()
-        .any(|member| member.reign() > primary.reign() && !is_of_no_account(member))
+        .any(|member| member.epoch() > primary.epoch() && !is_of_no_account(member))
     {
         return;
     }
-    // Nobody of a later reign may be the primary instead.
-    let later: Vec<Claim> = claims::with_primary(seen)
-        .filter(|claim| claim.reign > primary.reign() && claim.uid != primary.uid())
+    // Nobody of a later epoch may be the primary instead.
+    let later: Vec<Candidate> = candidates::with_primary(seen)
+        .filter(|candidate| candidate.epoch > primary.epoch() && candidate.uid != primary.uid())
         .collect();
-    for claim in &later {
-        let named = |member: &&Member| member.uid() == claim.uid;
+    for candidate in &later {
+        let named = |member: &&Member| member.uid() == candidate.uid;
         if let Some(member) = seen.members.iter().find(named) {
-            let step = Step::Forswear {
+            let step = Step::Promise {
                 pod: member.target(),
-                reign: claim.reign,
+                epoch: candidate.epoch,
             };
             plan.push(step, "it was to take over and did not");
         }
     }
     if later.is_empty() {
-        match next_reign(seen) {
-            Ok(reign) => {
-                let step = promotion(seen, primary, reign);
+        match next_epoch(seen) {
+            Ok(epoch) => {
+                let step = promotion(seen, primary, epoch);
                 plan.push(step, "the primary is heard again");
             }
             Err(words) => plan.waiting_for = Some(words),

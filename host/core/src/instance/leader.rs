@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::claims::{claims, last_claim, unproven};
+use super::candidates::{candidates, last_candidate, unproven};
 use super::elect::SOON;
-use super::{Claim, MemberList, Observation, Permit, Remembered};
+use super::{Candidate, MemberList, Observation, Permit, Remembered};
 use crate::agent::Question;
 use crate::fence::{Desk, Promise, Wait};
 
@@ -22,9 +22,9 @@ pub struct Leader {
     highest: u64,
     /// By uid of the pod.
     promises: BTreeMap<String, Promise>,
-    /// When each claim was first seen. Whoever has it was promoted with a ticket that was given before,
-    /// for no reign is given twice.
-    claimed: BTreeMap<Claim, u64>,
+    /// When each candidate was first seen. Whoever has it was promoted with a token that was given before,
+    /// for no epoch is given twice.
+    candidates_since: BTreeMap<Candidate, u64>,
 }
 
 impl Leader {
@@ -64,29 +64,29 @@ impl Leader {
         self.note(seen, now);
         if let Some(primary) = seen.primary() {
             self.leaderless_since = None;
-            // A lone server that was dead leads in the same reign again.
-            let before = primary.reign().saturating_sub(1);
+            // A lone server that was dead leads in the same epoch again.
+            let before = primary.epoch().saturating_sub(1);
             self.proven = self.proven.min(before);
             // Whoever led before is confirmed no more, also one that only a person called dead.
-            self.desk.forswear(before);
+            self.desk.promise(before);
             return self.remembered(now, None);
         }
         self.leaderless_since.get_or_insert(now);
-        let mut claims = unproven(seen);
-        claims.retain(|claim| claim.reign > self.proven);
-        let permits: Vec<Permit> = claims
+        let mut candidates = unproven(seen);
+        candidates.retain(|candidate| candidate.epoch > self.proven);
+        let permits: Vec<Permit> = candidates
             .iter()
-            .map(|claim| self.permit(seen, claim, fence_after_ms, now))
+            .map(|candidate| self.permit(seen, candidate, fence_after_ms, now))
             .collect();
         if permits.is_empty() {
-            let claim = last_claim(seen).map_or(0, |claim| claim.reign);
-            self.proven = self.proven.max(claim);
+            let candidate = last_candidate(seen).map_or(0, |candidate| candidate.epoch);
+            self.proven = self.proven.max(candidate);
         }
         let permit = permits.into_iter().max();
         if permit == Some(Permit::Granted) {
             // Until then a primary that is heard again is confirmed again, and waited for anew.
-            let last = claims.iter().map(|claim| claim.reign).max();
-            self.desk.forswear(last.unwrap_or(0));
+            let last = candidates.iter().map(|candidate| candidate.epoch).max();
+            self.desk.promise(last.unwrap_or(0));
         }
         self.remembered(now, permit)
     }
@@ -99,23 +99,27 @@ impl Leader {
             let Some(status) = member.agent.status() else {
                 continue;
             };
-            let (forsworn, quiet) = (status.memory.forsworn, status.memory.quiet_ms);
+            let (promised, quiet) = (status.memory.promised_epoch, status.memory.quiet_ms);
             let known = self.promises.get(member.uid());
-            if known.is_none_or(|known| known.forsworn != forsworn) {
+            if known.is_none_or(|known| known.promised_epoch != promised) {
                 let vouched = now.saturating_sub(quiet);
-                let promise = Promise { forsworn, vouched };
+                let promise = Promise {
+                    promised_epoch: promised,
+                    vouched,
+                };
                 self.promises.insert(member.uid().to_owned(), promise);
             }
         }
-        let claims = claims(seen);
-        let last = claims.first().map_or(0, |claim| claim.reign);
+        let candidates = candidates(seen);
+        let last = candidates.first().map_or(0, |candidate| candidate.epoch);
         // After the last number that there is none comes: it is not kept longer than somebody tells it.
         if last < u64::MAX {
             self.highest = self.highest.max(last);
         }
-        self.claimed.retain(|claim, _| claims.contains(claim));
-        for claim in claims {
-            self.claimed.entry(claim).or_insert(now);
+        self.candidates_since
+            .retain(|candidate, _| candidates.contains(candidate));
+        for candidate in candidates {
+            self.candidates_since.entry(candidate).or_insert(now);
         }
     }
 
@@ -127,7 +131,7 @@ impl Leader {
             just_woke: self.woke_at.is_some_and(|at| now < at + SOON),
             proven: self.proven,
             permit,
-            forsworn: self.desk.forsworn(),
+            promised_epoch: self.desk.promised(),
             highest: self.highest,
             term: self.term,
         }
@@ -135,7 +139,13 @@ impl Leader {
 
     /// Every list of data pods that the old primary may go by must have promised, and every limit
     /// that it may go by must have passed. What it promises itself proves nothing.
-    fn permit(&self, seen: &Observation, claim: &Claim, fence_after_ms: u64, now: u64) -> Permit {
+    fn permit(
+        &self,
+        seen: &Observation,
+        candidate: &Candidate,
+        fence_after_ms: u64,
+        now: u64,
+    ) -> Permit {
         let mut promised = BTreeMap::new();
         for member in &seen.members {
             let Some(status) = member.agent.status() else {
@@ -150,8 +160,8 @@ impl Leader {
             promised.extend(uids.map(|uid| (uid, *promise)));
         }
         let mut worst = Permit::Granted;
-        for list in possible_lists(seen, claim, fence_after_ms) {
-            let peers = list.uids.iter().filter(|uid| **uid != claim.uid);
+        for list in possible_lists(seen, candidate, fence_after_ms) {
+            let peers = list.uids.iter().filter(|uid| **uid != candidate.uid);
             let promises: Vec<Promise> = peers
                 .filter_map(|uid| promised.get(uid.as_str()).copied())
                 .collect();
@@ -160,11 +170,11 @@ impl Leader {
                 0 | 1 => 0,
                 _ => list.fence_after_ms,
             };
-            let claimed = self.claimed.get(claim).copied().unwrap_or(now);
-            let (reign, since) = (claim.reign, claimed.max(self.leads_since));
+            let candidates_since = self.candidates_since.get(candidate).copied().unwrap_or(now);
+            let (epoch, since) = (candidate.epoch, candidates_since.max(self.leads_since));
             let asked =
                 self.desk
-                    .may_promote(reign, &promises, list.uids.len(), fence_after, since, now);
+                    .may_promote(epoch, &promises, list.uids.len(), fence_after, since, now);
             worst = worst.max(match asked {
                 Ok(()) => Permit::Granted,
                 Err(Wait::Until(at)) => Permit::Wait(at.saturating_sub(now)),
@@ -178,7 +188,11 @@ impl Leader {
 
 /// The lists that the primary may have: what was written down before anybody was told, and what the
 /// agents that are heard have. A list without it, it does not take.
-fn possible_lists(seen: &Observation, claim: &Claim, fence_after_ms: u64) -> Vec<MemberList> {
+fn possible_lists(
+    seen: &Observation,
+    candidate: &Candidate,
+    fence_after_ms: u64,
+) -> Vec<MemberList> {
     let told = seen.members.iter().filter_map(|member| {
         let members = &member.agent.status()?.members;
         (!members.pods.is_empty()).then(|| MemberList::of(members))
@@ -191,7 +205,7 @@ fn possible_lists(seen: &Observation, claim: &Claim, fence_after_ms: u64) -> Vec
             fence_after_ms,
         });
     }
-    let with_it = |list: &MemberList| list.uids.contains(&claim.uid);
+    let with_it = |list: &MemberList| list.uids.contains(&candidate.uid);
     if lists.iter().any(with_it) {
         lists.retain(with_it);
     }

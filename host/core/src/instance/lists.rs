@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::pushes::members;
-use super::{Observation, Permit, Wanted, claims, record};
+use super::{Observation, Permit, Wanted, candidates, record};
 use crate::agent::Members;
 use crate::shard::Member;
 
@@ -71,8 +71,9 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
     }
     let primary = seen.primary();
     // Another that may yet be promoted goes by a list, too.
-    let alone =
-        |primary: &Member| claims::with_primary(seen).all(|claim| claim.uid == primary.uid());
+    let alone = |primary: &Member| {
+        candidates::with_primary(seen).all(|candidate| candidate.uid == primary.uid())
+    };
     let Some(last) = seen.lists.last().filter(|last| last.is_like(&today)) else {
         let mut lists = seen.lists.clone();
         // An earlier one than it has a primary does not take any more.
@@ -108,10 +109,10 @@ pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList
 fn drop_needless(seen: &Observation, lists: &mut Vec<MemberList>) {
     let last = lists.last().map(|list| list.revision);
     let primary = seen.primary().map(|primary| primary.uid().to_owned());
-    let claimed = claims::with_primary(seen).map(|claim| claim.uid);
+    let named = candidates::with_primary(seen).map(|candidate| candidate.uid);
     let may_lead: Vec<String> = match is_over(seen) {
         true => Vec::new(),
-        false => claimed.chain(primary).collect(),
+        false => named.chain(primary).collect(),
     };
     lists.retain(|list| {
         Some(list.revision) == last || may_lead.iter().any(|uid| list.uids.contains(uid))
@@ -121,7 +122,7 @@ fn drop_needless(seen: &Observation, lists: &mut Vec<MemberList>) {
 /// True if there is no primary, and all that may have been it are out of it.
 pub(super) fn is_over(seen: &Observation) -> bool {
     let granted = seen.remembered.permit == Some(Permit::Granted);
-    seen.primary().is_none() && (granted || claims::unproven(seen).is_empty())
+    seen.primary().is_none() && (granted || candidates::unproven(seen).is_empty())
 }
 
 /// What a primary goes by. One that was told nothing is alone.

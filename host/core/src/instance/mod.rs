@@ -2,9 +2,9 @@
 //!
 //! No stored phase is read: the plan is right after a crash at any line.
 
+mod candidates;
 mod change;
 mod choice;
-mod claims;
 mod copies;
 mod decide;
 mod elect;
@@ -17,6 +17,7 @@ mod leader;
 mod lists;
 mod observation;
 mod plan;
+mod presumed_dead;
 mod pushes;
 mod record;
 mod roll;
@@ -24,10 +25,9 @@ mod rollback;
 mod surge;
 mod verdict;
 mod view;
-mod word;
 
+pub use candidates::{Candidate, candidates, last_candidate, unproven};
 pub use change::set_size;
-pub use claims::{Claim, claims, last_claim, unproven};
 pub use decide::decide;
 pub use elect::POSITIONS_GOOD_FOR_MS;
 pub use given_up::GivenUp;

@@ -1,4 +1,4 @@
-use super::{Claim, MemberList};
+use super::{Candidate, MemberList};
 use crate::shard::{Member, RevisionView, primary};
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,7 @@ pub struct Observation {
     /// The users that are to be in force.
     pub acl: RevisionView,
     /// Who may be the primary, as it was written down before they were promoted.
-    pub claims: Vec<Claim>,
+    pub candidates: Vec<Candidate>,
     /// The lists of data pods that the primary may go by, as they were written down before; oldest
     /// first.
     pub lists: Vec<MemberList>,
@@ -110,13 +110,13 @@ pub struct Remembered {
     pub leaderless_ms: u64,
     /// It was stopped itself until a moment ago: a connection that broke says nothing yet.
     pub just_woke: bool,
-    /// Highest reign whose primary it knows to be dead.
+    /// Highest epoch whose primary it knows to be dead.
     pub proven: u64,
     /// Whether another may be promoted without proof; none before that was asked.
     pub permit: Option<Permit>,
-    /// Highest reign that it confirms no more.
-    pub forsworn: u64,
-    /// Highest reign that it ever saw, also of one that is forgotten since.
+    /// Highest epoch that it confirms no more.
+    pub promised_epoch: u64,
+    /// Highest epoch that it ever saw, also of one that is forgotten since.
     #[serde(default)]
     pub highest: u64,
     /// Term of the leader.

@@ -1,4 +1,4 @@
-use super::{Claim, GivenUp, MemberList};
+use super::{Candidate, GivenUp, MemberList};
 use crate::shard::{Record, Stall, Target};
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +26,9 @@ pub enum Step {
         lists: Vec<MemberList>,
     },
     /// Write down who may be the primary still: the others are known to be out of it.
-    WriteClaims {
+    WriteCandidates {
         /// The latest first.
-        claims: Vec<Claim>,
+        candidates: Vec<Candidate>,
     },
     /// Write on a volume claim what is known of its data.
     WriteRecord {
@@ -50,17 +50,17 @@ pub enum Step {
     Promote {
         /// The pod.
         pod: Target,
-        /// Its reign.
-        reign: u64,
+        /// Its epoch.
+        epoch: u64,
         /// Who may be the primary from now on, to be written down before.
-        claims: Vec<Claim>,
+        candidates: Vec<Candidate>,
     },
     /// Make the server a replica.
     Follow {
         /// The pod.
         pod: Target,
-        /// Reign of the primary.
-        reign: u64,
+        /// Epoch of the primary.
+        epoch: u64,
         /// Uid of the primary's pod.
         primary_uid: String,
         /// Address of the primary.
@@ -74,17 +74,17 @@ pub enum Step {
     Fence {
         /// The pod.
         pod: Target,
-        /// The last reign that is to go.
-        reign: u64,
+        /// The last epoch that is to go.
+        epoch: u64,
     },
     /// Have the agent start a server that is kept down, to see what its copy is worth.
     Start(Target),
-    /// Have the agent promise not to vouch for primaries up to this reign.
-    Forswear {
+    /// Have the agent promise not to vouch for primaries up to this epoch.
+    Promise {
         /// The pod.
         pod: Target,
-        /// The reign.
-        reign: u64,
+        /// The epoch.
+        epoch: u64,
     },
     /// Let another server take over without losing a write (redis-facts §2.4 A2).
     HandOver {
@@ -94,10 +94,10 @@ pub enum Step {
         to: Target,
         /// Address of the replica.
         ip: String,
-        /// Reign of the replica as the primary.
-        reign: u64,
+        /// Epoch of the replica as the primary.
+        epoch: u64,
         /// Who may be the primary from now on, to be written down before.
-        claims: Vec<Claim>,
+        candidates: Vec<Candidate>,
     },
     /// Have the agent of a primary whose pod ends stop at once: nobody is left who could take over.
     Leave(Target),
@@ -125,7 +125,7 @@ impl Step {
     /// True if no later step of the plan may be taken unless this one was.
     pub fn is_first_of_all(&self) -> bool {
         match self {
-            Self::Promote { .. } | Self::WriteLists { .. } | Self::WriteClaims { .. } => true,
+            Self::Promote { .. } | Self::WriteLists { .. } | Self::WriteCandidates { .. } => true,
             // Once data may be there, its claim is not taken for an empty one.
             Self::WriteRecord { record, .. } => {
                 matches!(record, Record::Data(lineage) if lineage.epoch == 0)
@@ -142,7 +142,7 @@ impl Step {
             Self::PushConfig(_) => "push-config",
             Self::PushAcl(_) => "push-acl",
             Self::WriteLists { .. } => "write-lists",
-            Self::WriteClaims { .. } => "write-claims",
+            Self::WriteCandidates { .. } => "write-candidates",
             Self::WriteRecord { .. } => "write-record",
             Self::MarkLeft { .. } => "mark-left",
             Self::PushMembers(_) => "push-members",
@@ -150,7 +150,7 @@ impl Step {
             Self::Follow { .. } => "follow",
             Self::Fence { .. } => "fence",
             Self::Start(_) => "start",
-            Self::Forswear { .. } => "forswear",
+            Self::Promise { .. } => "promise",
             Self::HandOver { .. } => "hand-over",
             Self::Leave(_) => "leave",
             Self::DeletePod(_) => "delete-pod",

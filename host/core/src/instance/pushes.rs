@@ -1,6 +1,6 @@
 //! What agents are to hold.
 
-use super::word::FOR_A_PERSON;
+use super::presumed_dead::FOR_A_PERSON;
 use super::{MemberList, Observation, Plan, Step, Wanted, lists, record, surge};
 use crate::agent::{Members, Peer, ServerState};
 use crate::shard::Member;

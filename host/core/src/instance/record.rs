@@ -152,9 +152,9 @@ fn next(wanted: &Wanted, seen: &Observation, member: &Member) -> Option<Record> 
     let is_lone = wanted.replicas <= 1 && seen.members.len() == 1;
     Some(Record::Data(Lineage {
         lineage: memory.lineage.clone(),
-        epoch: memory.reign.max(u64::from(is_lone)),
+        epoch: memory.epoch.max(u64::from(is_lone)),
         primary_uid: memory.primary_uid.clone(),
-        led: memory.was_primary || (is_lone && memory.reign == 0),
+        led: memory.was_primary || (is_lone && memory.epoch == 0),
         left,
         fresh,
     }))
@@ -167,7 +167,7 @@ pub(super) fn is_left_behind(wanted: &Wanted, seen: &Observation, member: &Membe
         wanted.keeps(primary.ordinal)
             && !primary.is_leaving()
             && primary.is_saved()
-            && primary.reign() >= member.reign()
+            && primary.epoch() >= member.epoch()
     };
     let is_temporary = member.claim.as_ref().is_none_or(|claim| claim.temporary);
     !wanted.keeps(member.ordinal)

@@ -103,11 +103,11 @@ pub(crate) fn stranded(member: &Member) -> Option<Stranded> {
     })
 }
 
-/// It led an earlier reign and was stopped; what it had not sent is not part of today's data.
+/// It led an earlier epoch and was stopped; what it had not sent is not part of today's data.
 pub(crate) fn is_deposed(member: &Member, primary: &Member) -> bool {
     member.agent.status().is_some_and(|status| {
         let memory = &status.memory;
-        memory.deposed && memory.reign < primary.reign()
+        memory.deposed && memory.epoch < primary.epoch()
     })
 }
 

@@ -169,21 +169,21 @@ impl Member {
 }
 
 impl Member {
-    /// Reign of its data; 0 if its agent is not heard.
-    pub fn reign(&self) -> u64 {
-        self.agent.status().map_or(0, |status| status.memory.reign)
+    /// Epoch of its data; 0 if its agent is not heard.
+    pub fn epoch(&self) -> u64 {
+        self.agent.status().map_or(0, |status| status.memory.epoch)
     }
 }
 
-/// The member that serves as the primary: of several, that of the highest reign, and of one reign
-/// that which was promoted. A server made a primary by hand has only the reign that it followed.
+/// The member that serves as the primary: of several, that of the highest epoch, and of one epoch
+/// that which was promoted. A server made a primary by hand has only the epoch that it followed.
 pub fn primary(members: &[Member]) -> Option<&Member> {
     let serving = members.iter().filter_map(|member| {
         let promoted = member.agent.status()?.memory.was_primary;
         member.agent.serves().then_some((member, promoted))
     });
     let best = serving.max_by_key(|(member, promoted)| {
-        (member.reign(), *promoted, std::cmp::Reverse(member.ordinal))
+        (member.epoch(), *promoted, std::cmp::Reverse(member.ordinal))
     });
     best.map(|(member, _)| member)
 }

@@ -17,8 +17,8 @@ pub struct PodState {
     pub role: Role,
     /// The server process, if the agent is heard.
     pub server: Option<ServerState>,
-    /// Reign of its data; 0 if none is known.
-    pub reign: u64,
+    /// Epoch of its data; 0 if none is known.
+    pub epoch: u64,
     /// Whom it follows, and how well.
     pub link: Option<LinkView>,
     /// When its server stops by itself, or why it is down.
@@ -124,7 +124,7 @@ impl Group<'_> {
             unheard,
             role: status.map_or(Role::Unknown, |status| status.role),
             server: status.map(|status| status.server.clone()),
-            reign: member.reign(),
+            epoch: member.epoch(),
             link: self.link(member, fresh),
             fence: self.fence(member, fresh),
             keys: fresh.position.as_ref().map(|position| position.keys),

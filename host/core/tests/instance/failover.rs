@@ -2,10 +2,10 @@
 //! are named by their ID.
 
 use hera_core::agent::{Mark, Members, Memory, Role, ServerState};
-use hera_core::instance::{Asked, Claim, GivenUp, Leader, Permit, Step, unproven, verdict};
+use hera_core::instance::{Asked, Candidate, GivenUp, Leader, Permit, Step, unproven, verdict};
 use hera_core::shard::{AgentView, Cause, Member, PodView, shown_role};
 
-use crate::fixtures::{Group, REIGN, address, group, names, plan, promoted, status, uid};
+use crate::fixtures::{EPOCH, Group, address, group, names, plan, promoted, status, uid};
 
 #[test]
 fn a_group_in_sync_asks_for_nothing() {
@@ -23,7 +23,7 @@ fn the_best_copy_follows_a_dead_primary_and_all_others_follow_it() {
         .at(1, 80, 9)
         .at(2, 85, 9);
     let plan = plan(&group);
-    assert_eq!(promoted(&plan), Some(("shop-2".into(), REIGN + 1)));
+    assert_eq!(promoted(&plan), Some(("shop-2".into(), EPOCH + 1)));
     assert_eq!(
         names(&plan),
         ["promote", "set-endpoint", "follow", "follow"],
@@ -37,7 +37,7 @@ fn the_best_copy_follows_a_dead_primary_and_all_others_follow_it() {
 
 #[test]
 fn p05_an_empty_restarted_primary_is_no_choice_while_a_replica_has_the_data() {
-    let emptied = |forsworn| {
+    let emptied = |promised| {
         group(2)
             .crash(0)
             .links_down()
@@ -46,12 +46,12 @@ fn p05_an_empty_restarted_primary_is_no_choice_while_a_replica_has_the_data() {
             .change(move |_, seen| {
                 let memory = &mut status(&mut seen.members[0]).memory;
                 *memory = Default::default();
-                memory.forsworn = forsworn;
+                memory.promised_epoch = promised;
             })
     };
     // It remembers nothing, so it is asked to stay out of it first.
-    assert_eq!(names(&plan(&emptied(0))), ["forswear", "forswear"]);
-    let of_replica = promoted(&plan(&emptied(REIGN))).map(|(pod, _)| pod);
+    assert_eq!(names(&plan(&emptied(0))), ["promise", "promise"]);
+    let of_replica = promoted(&plan(&emptied(EPOCH))).map(|(pod, _)| pod);
     assert_eq!(of_replica.as_deref(), Some("shop-1"));
 }
 
@@ -85,7 +85,7 @@ fn p08_after_a_full_restart_nobody_is_chosen_before_all_copies_were_heard() {
                 seen.remembered.leaderless_ms = waited;
                 seen.remembered.permit = Some(Permit::Granted);
                 for member in &mut seen.members[1..] {
-                    status(member).memory.forsworn = REIGN;
+                    status(member).memory.promised_epoch = EPOCH;
                 }
             })
     };
@@ -104,17 +104,17 @@ fn p08_after_a_full_restart_nobody_is_chosen_before_all_copies_were_heard() {
 fn p21_without_proof_nobody_is_promoted_before_the_old_primary_must_have_stopped() {
     let silent = || group(3).unheard(0).links_down().at(1, 80, 9).at(2, 85, 9);
     let asked = plan(&silent());
-    assert_eq!(names(&asked), ["forswear", "forswear"]);
+    assert_eq!(names(&asked), ["promise", "promise"]);
     assert!(asked.waiting_for.unwrap().contains("too few"));
     let claim = unproven(&silent().seen).remove(0);
-    assert_eq!((claim.reign, claim.uid), (REIGN, uid(0)));
+    assert_eq!((claim.epoch, claim.uid), (EPOCH, uid(0)));
 
     let promise = |permit| {
         silent().change(move |_, seen| {
             seen.remembered.permit = Some(permit);
-            seen.remembered.forsworn = REIGN;
+            seen.remembered.promised_epoch = EPOCH;
             for member in &mut seen.members[1..] {
-                status(member).memory.forsworn = REIGN;
+                status(member).memory.promised_epoch = EPOCH;
             }
         })
     };
@@ -122,12 +122,12 @@ fn p21_without_proof_nobody_is_promoted_before_the_old_primary_must_have_stopped
     assert_eq!(promoted(&plan(&promise(Permit::Never))), None);
     assert_eq!(
         promoted(&plan(&promise(Permit::Granted))),
-        Some(("shop-2".into(), REIGN + 1))
+        Some(("shop-2".into(), EPOCH + 1))
     );
 }
 
 #[test]
-fn an_agent_that_tells_of_the_last_reign_keeps_its_own_instance_from_another_and_is_named() {
+fn an_agent_that_tells_of_the_last_epoch_keeps_its_own_instance_from_another_and_is_named() {
     let down = || {
         group(3)
             .crash(0)
@@ -137,23 +137,23 @@ fn an_agent_that_tells_of_the_last_reign_keeps_its_own_instance_from_another_and
             .at(1, 20, 9)
             .at(2, 30, 9)
     };
-    let told = |reign: u64| {
-        down().change(move |_, seen| status(&mut seen.members[1]).memory.forsworn = reign)
+    let told = |epoch: u64| {
+        down().change(move |_, seen| status(&mut seen.members[1]).memory.promised_epoch = epoch)
     };
     let last = plan(&told(u64::MAX));
     assert_eq!(promoted(&last), None);
     let words = last.waiting_for.unwrap();
     assert!(words.contains("shop-1") && words.contains("18446744073709551615"));
     let next = promoted(&plan(&told(u64::MAX - 1)));
-    assert_eq!(next.map(|(_, reign)| reign), Some(u64::MAX));
+    assert_eq!(next.map(|(_, epoch)| epoch), Some(u64::MAX));
     // Nor does any term end elsewhere.
     let term = down().change(|_, seen| seen.remembered.term = u64::MAX);
-    let next = promoted(&plan(&term)).map(|(_, reign)| reign);
+    let next = promoted(&plan(&term)).map(|(_, epoch)| epoch);
     assert_eq!(next, Some((hera_core::term::END - 1) << 24));
     // Also where a primary is there, and another is to take over.
     let group = group(3).change(|wanted, seen| {
         wanted.promote = Some("shop-1".to_owned());
-        status(&mut seen.members[2]).memory.forsworn = u64::MAX;
+        status(&mut seen.members[2]).memory.promised_epoch = u64::MAX;
     });
     let stays = plan(&group);
     assert!(!names(&stays).contains(&"hand-over"));
@@ -228,31 +228,35 @@ fn nobody_is_asked_to_say_that_a_primary_is_dead_where_that_helps_nobody() {
     assert_eq!(asked(restarted), Some(digest));
 }
 
-/// A lone server leads in the same reign again after it crashed.
+/// A lone server leads in the same epoch again after it crashed.
 #[test]
 fn what_proved_a_server_dead_says_nothing_once_it_leads_again() {
     let mut leader = Leader::new(0, 0);
     let crashed = leader.remember(&group(3).crash(0).seen, 15_000, 0);
-    assert_eq!(crashed.proven, REIGN);
+    assert_eq!(crashed.proven, EPOCH);
     let leads = leader.remember(&group(3).seen, 15_000, 100);
-    assert_eq!(leads.proven, REIGN - 1);
-    assert_eq!(leads.forsworn, REIGN - 1, "nor is who led before confirmed");
+    assert_eq!(leads.proven, EPOCH - 1);
+    assert_eq!(
+        leads.promised_epoch,
+        EPOCH - 1,
+        "nor is who led before confirmed"
+    );
 }
 
 #[test]
-fn a_primary_that_is_heard_again_begins_another_reign() {
+fn a_primary_that_is_heard_again_begins_another_epoch() {
     let group = group(3).change(|_, seen| {
-        status(&mut seen.members[1]).memory.forsworn = REIGN;
+        status(&mut seen.members[1]).memory.promised_epoch = EPOCH;
     });
-    assert_eq!(promoted(&plan(&group)), Some(("shop-0".into(), REIGN + 1)));
+    assert_eq!(promoted(&plan(&group)), Some(("shop-0".into(), EPOCH + 1)));
 }
 
 #[test]
-fn a_primary_that_ends_is_not_asked_to_begin_another_reign() {
+fn a_primary_that_ends_is_not_asked_to_begin_another_epoch() {
     let group = group(1).change(|_, seen| {
         let primary = status(&mut seen.members[0]);
         primary.leaving = true;
-        seen.remembered.forsworn = REIGN;
+        seen.remembered.promised_epoch = EPOCH;
         // The other pod has gone before it.
         seen.members.push(Member {
             ordinal: 1,
@@ -263,27 +267,27 @@ fn a_primary_that_ends_is_not_asked_to_begin_another_reign() {
 }
 
 #[test]
-fn one_reign_begins_in_a_plan() {
+fn one_epoch_begins_in_a_plan() {
     let group = group(3).change(|wanted, seen| {
         wanted.promote = Some("shop-1".into());
-        status(&mut seen.members[1]).memory.forsworn = REIGN;
+        status(&mut seen.members[1]).memory.promised_epoch = EPOCH;
     });
     assert_eq!(names(&plan(&group)), ["promote"], "no handover beside it");
 }
 
 #[test]
-fn p14_of_two_that_serve_the_one_of_the_earlier_reign_is_fenced() {
+fn p14_of_two_that_serve_the_one_of_the_earlier_epoch_is_fenced() {
     let group = group(3).change(|_, seen| {
         let other = status(&mut seen.members[1]);
         (other.role, other.link) = (Role::Primary, None);
-        other.memory.reign = REIGN + 2;
+        other.memory.epoch = EPOCH + 2;
         other.memory.primary_uid = uid(1);
     });
     let plan = plan(&group);
-    let Some(Step::Fence { pod, reign }) = plan.steps.last().map(|planned| &planned.step) else {
+    let Some(Step::Fence { pod, epoch }) = plan.steps.last().map(|planned| &planned.step) else {
         panic!("{plan:?}")
     };
-    assert_eq!((pod.name.as_str(), *reign), ("shop-0", REIGN));
+    assert_eq!((pod.name.as_str(), *epoch), ("shop-0", EPOCH));
 }
 
 #[test]
@@ -367,7 +371,7 @@ fn p23_a_primary_that_comes_back_becomes_a_replica() {
     let group = group(2).change(|_, seen| {
         let other = status(&mut seen.members[1]);
         (other.role, other.link) = (Role::Primary, None);
-        other.memory.reign = REIGN + 1;
+        other.memory.epoch = EPOCH + 1;
         let back = status(&mut seen.members[0]);
         back.role = Role::Unknown;
         back.server = ServerState::Fenced;
@@ -402,16 +406,16 @@ fn a_primary_that_hangs_is_fenced_only_if_another_has_its_data() {
 }
 
 #[test]
-fn a_primary_is_not_crowned_again_once_somebody_has_data_of_a_later_reign() {
+fn a_primary_is_not_promoted_again_once_somebody_has_data_of_a_later_epoch() {
     let heard_again = |later: u64| {
         group(3).change(|_, seen| {
-            seen.remembered.forsworn = REIGN;
-            status(&mut seen.members[2]).memory.reign = later;
+            seen.remembered.promised_epoch = EPOCH;
+            status(&mut seen.members[2]).memory.epoch = later;
         })
     };
-    let crowned = promoted(&plan(&heard_again(REIGN))).map(|(pod, _)| pod);
-    assert_eq!(crowned.as_deref(), Some("shop-0"));
-    assert_eq!(promoted(&plan(&heard_again(REIGN + 1))), None);
+    let again = promoted(&plan(&heard_again(EPOCH))).map(|(pod, _)| pod);
+    assert_eq!(again.as_deref(), Some("shop-0"));
+    assert_eq!(promoted(&plan(&heard_again(EPOCH + 1))), None);
 }
 
 /// Found by the simulation: the spec was scaled down while nobody led, and only those beyond had the data.
@@ -435,9 +439,9 @@ fn the_only_copy_leads_though_its_pod_is_one_too_many() {
                     .agent
                     .clone_from(&group(3).seen.members[2].agent);
                 status(&mut seen.members[2]).link = None;
-                seen.claims.clear();
+                seen.candidates.clear();
                 for member in &mut seen.members {
-                    status(member).memory.forsworn = REIGN;
+                    status(member).memory.promised_epoch = EPOCH;
                 }
             })
     };
@@ -446,7 +450,7 @@ fn the_only_copy_leads_though_its_pod_is_one_too_many() {
         .lists()
         .map(|lists| lists.last().map(|list| list.uids.len()));
     assert_eq!(writes, None, "the list of three stays as it is");
-    assert_eq!(promoted(&counted), Some(("shop-2".into(), REIGN + 1)));
+    assert_eq!(promoted(&counted), Some(("shop-2".into(), EPOCH + 1)));
     // Once there is a primary, who is beyond leaves.
     let led = group(3).change(|wanted, _| wanted.replicas = 2);
     let uids = plan(&led)
@@ -496,7 +500,7 @@ fn one_that_is_heard_and_never_had_data_is_waited_for_by_nobody() {
             .change(|wanted, seen| {
                 wanted.replicas = 2;
                 seen.served = true;
-                seen.claims.clear();
+                seen.candidates.clear();
                 seen.remembered.leaderless_ms = 30_000;
                 for member in &mut seen.members {
                     let status = status(member);
@@ -513,11 +517,11 @@ fn one_that_is_heard_and_never_had_data_is_waited_for_by_nobody() {
 
 /// What proved the first primary of it dead would be taken for proof of the second's death.
 #[test]
-fn a_reign_is_not_given_twice_though_nobody_is_left_who_had_it() {
+fn an_epoch_is_not_given_twice_though_nobody_is_left_who_had_it() {
     let mut leader = Leader::new(0, 0);
     let claimed = group(2).change(|_, seen| {
-        seen.claims = vec![Claim {
-            reign: REIGN + 1,
+        seen.candidates = vec![Candidate {
+            epoch: EPOCH + 1,
             uid: "gone".to_owned(),
         }];
     });
@@ -526,8 +530,8 @@ fn a_reign_is_not_given_twice_though_nobody_is_left_who_had_it() {
         seen.remembered.highest = leader.remember(&group(2).seen, 15_000, 100).highest;
     });
     let forgotten = forgotten.at(0, 80, 9).at(1, 80, 9);
-    let reign = promoted(&plan(&forgotten)).map(|(_, reign)| reign);
-    assert_eq!(reign, Some(REIGN + 2));
+    let epoch = promoted(&plan(&forgotten)).map(|(_, epoch)| epoch);
+    assert_eq!(epoch, Some(EPOCH + 2));
 }
 
 #[test]
@@ -571,20 +575,20 @@ fn p02_a_copy_that_could_not_be_asked_is_not_an_empty_one() {
 
 #[test]
 fn p07_what_was_written_down_counts_although_nobody_remembers_it() {
-    let crowned = group(3)
+    let written = group(3)
         .unheard(0)
         .links_down()
         .at(1, 80, 9)
         .at(2, 85, 9)
         .change(|_, seen| {
-            seen.claims = vec![Claim {
-                reign: REIGN + 3,
+            seen.candidates = vec![Candidate {
+                epoch: EPOCH + 3,
                 uid: uid(0),
             }];
         });
-    assert_eq!(unproven(&crowned.seen)[0].reign, REIGN + 3);
-    let asked = plan(&crowned);
-    assert_eq!(names(&asked), ["forswear", "forswear"]);
+    assert_eq!(unproven(&written.seen)[0].epoch, EPOCH + 3);
+    let asked = plan(&written);
+    assert_eq!(names(&asked), ["promise", "promise"]);
     assert_eq!(promoted(&asked), None);
 }
 
@@ -608,7 +612,7 @@ fn after_hibernation_the_copy_of_the_last_primary_leads_whatever_the_others_say(
         .change(|_, seen| {
             seen.members[0].agent = AgentView::Absent;
             seen.remembered.leaderless_ms = 3_000;
-            seen.remembered.proven = REIGN;
+            seen.remembered.proven = EPOCH;
         });
     let waits = plan(&not_yet_heard);
     assert_eq!(promoted(&waits), None);
@@ -707,14 +711,14 @@ fn who_asks_for_a_fence_learns_what_is_not_done() {
 /// Its server is down, and what its copy is worth is not known: unknown is not zero.
 #[test]
 fn a_primary_that_its_fence_stopped_starts_before_a_copy_without_its_data_is_promoted() {
-    let copy_of = |reign, server: ServerState, waited| {
+    let copy_of = |epoch, server: ServerState, waited| {
         group(2)
             .crash(0)
             .crash(1)
             .at(1, 0, 0)
             .change(move |_, seen| {
                 status(&mut seen.members[0]).server = server;
-                status(&mut seen.members[1]).memory.reign = reign;
+                status(&mut seen.members[1]).memory.epoch = epoch;
                 seen.remembered.leaderless_ms = waited;
             })
     };
@@ -725,7 +729,7 @@ fn a_primary_that_its_fence_stopped_starts_before_a_copy_without_its_data_is_pro
     }
     let gave_up = ServerState::BackOff { until_unix_ms: 1 };
     // All that was written in the last epoch would be gone: only a person takes the earlier copy.
-    let earlier = || copy_of(REIGN - 1, gave_up.clone(), 60_000);
+    let earlier = || copy_of(EPOCH - 1, gave_up.clone(), 60_000);
     let asks = plan(&earlier());
     assert_eq!((promoted(&asks), asks.choices.len()), (None, 1));
     assert!(
@@ -753,7 +757,7 @@ fn a_primary_that_its_fence_stopped_starts_before_a_copy_without_its_data_is_pro
 /// A handover that stopped after it was written down leaves a claim that never began.
 #[test]
 fn without_fences_a_claim_that_never_began_is_given_up_by_the_pod_that_has_it() {
-    let claimed = |forsworn| {
+    let claimed = |promised| {
         group(3)
             .crash(0)
             .links_down()
@@ -766,18 +770,18 @@ fn without_fences_a_claim_that_never_began_is_given_up_by_the_pod_that_has_it() 
                 for member in &mut seen.members {
                     status(member).members.fence_after_ms = 0;
                 }
-                seen.claims = vec![Claim {
-                    reign: REIGN + 1,
+                seen.candidates = vec![Candidate {
+                    epoch: EPOCH + 1,
                     uid: uid(1),
                 }];
-                status(&mut seen.members[1]).memory.forsworn = forsworn;
+                status(&mut seen.members[1]).memory.promised_epoch = promised;
                 seen.remembered.permit = Some(Permit::Never);
             })
     };
     let asked = plan(&claimed(0));
-    assert_eq!(names(&asked), ["forswear"], "of the one alone");
-    let next = promoted(&plan(&claimed(REIGN + 1)));
-    assert_eq!(next, Some(("shop-1".into(), REIGN + 2)));
+    assert_eq!(names(&asked), ["promise"], "of the one alone");
+    let next = promoted(&plan(&claimed(EPOCH + 1)));
+    assert_eq!(next, Some(("shop-1".into(), EPOCH + 2)));
 }
 
 /// While it starts, follows and takes in the data: whatever its server is doing.
@@ -787,7 +791,7 @@ fn a_primary_that_was_stopped_is_told_of_until_it_is_in_sync() {
         let group = group(3).change(|_, seen| {
             let status = status(&mut seen.members[2]);
             status.link = None;
-            status.memory.reign = REIGN - 1;
+            status.memory.epoch = EPOCH - 1;
             status.memory.deposed = deposed;
         });
         let lagging = verdict(&group.wanted, &group.seen, &plan(&group)).not_in_sync;
@@ -797,7 +801,7 @@ fn a_primary_that_was_stopped_is_told_of_until_it_is_in_sync() {
     assert_eq!(stopped(false), (1, false));
 }
 
-/// A mark in the history of the reign before.
+/// A mark in the history of the epoch before.
 fn mark(offset: u64) -> Mark {
     Mark {
         replication_id: "history".into(),
@@ -815,12 +819,12 @@ fn given_up(group: &Group) -> Option<GivenUp> {
     lost.next()
 }
 
-/// The second pod leads the next reign, and the first, that led before, runs held.
+/// The second pod leads the next epoch, and the first, that led before, runs held.
 fn replaced(forked_at: Option<Mark>, led_to: Option<Mark>) -> Group {
     group(3).crash(0).change(|_, seen| {
         let next = status(&mut seen.members[1]);
         (next.role, next.link) = (Role::Primary, None);
-        next.memory.reign = REIGN + 1;
+        next.memory.epoch = EPOCH + 1;
         next.memory.primary_uid = uid(1);
         next.memory.was_primary = true;
         next.forked_at = forked_at;
@@ -832,7 +836,7 @@ fn replaced(forked_at: Option<Mark>, led_to: Option<Mark>) -> Group {
 fn what_a_former_primary_had_beyond_the_next_is_told_as_it_is_given_up() {
     let lost = |at_least| {
         Some(GivenUp {
-            epoch: REIGN,
+            epoch: EPOCH,
             at_least,
         })
     };

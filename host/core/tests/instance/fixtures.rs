@@ -205,13 +205,13 @@ impl Agent {
     }
 }
 
-/// An instance of several pods, of which the first is the primary of reign 7.
+/// An instance of several pods, of which the first is the primary of epoch 7.
 pub struct Group {
     pub wanted: Wanted,
     pub seen: Observation,
 }
 
-pub const REIGN: u64 = 7;
+pub const EPOCH: u64 = 7;
 
 pub fn group(replicas: u32) -> Group {
     let mut wanted = wanted();
@@ -259,7 +259,7 @@ pub fn member(ordinal: u32) -> Member {
     let mut agent = agent().0;
     agent.pod_uid = uid(ordinal);
     agent.memory = Memory {
-        reign: REIGN,
+        epoch: EPOCH,
         primary_uid: uid(0),
         was_primary: ordinal == 0,
         ..Memory::default()
@@ -278,7 +278,7 @@ pub fn member(ordinal: u32) -> Member {
         ordinal,
         claim: Some(ClaimView {
             name: format!("data-shop-{ordinal}"),
-            record: recorded(REIGN, &uid(0), ordinal == 0),
+            record: recorded(EPOCH, &uid(0), ordinal == 0),
             ..claim()
         }),
         pod: Some(PodView {
@@ -364,7 +364,7 @@ pub fn names(plan: &Plan) -> Vec<&'static str> {
 
 pub fn promoted(plan: &Plan) -> Option<(String, u64)> {
     plan.steps.iter().find_map(|planned| match &planned.step {
-        Step::Promote { pod, reign, .. } => Some((pod.name.clone(), *reign)),
+        Step::Promote { pod, epoch, .. } => Some((pod.name.clone(), *epoch)),
         _ => None,
     })
 }

@@ -2,10 +2,10 @@
 //! incidents are named by their ID.
 
 use hera_core::agent::{Role, ServerState};
-use hera_core::instance::{Claim, Permit, Plan, Step, set_size, unproven};
+use hera_core::instance::{Candidate, Permit, Plan, Step, set_size, unproven};
 use hera_core::shard::AgentView;
 
-use crate::fixtures::{Group, REIGN, address, group, names, permit, plan, promoted, status, uid};
+use crate::fixtures::{EPOCH, Group, address, group, names, permit, plan, promoted, status, uid};
 
 #[test]
 fn p03_pods_are_replaced_one_at_a_time_replicas_first_and_the_primary_by_a_handover() {
@@ -16,14 +16,14 @@ fn p03_pods_are_replaced_one_at_a_time_replicas_first_and_the_primary_by_a_hando
     assert_eq!(pod.name, "shop-2");
     let last = plan(&group(3).outdated(&[0]));
     let Some(Step::HandOver {
-        from, to, reign, ..
+        from, to, epoch, ..
     }) = last.steps.last().map(|p| &p.step)
     else {
         panic!("{last:?}")
     };
     assert_eq!(
-        (from.name.as_str(), to.name.as_str(), *reign),
-        ("shop-0", "shop-1", REIGN + 1)
+        (from.name.as_str(), to.name.as_str(), *epoch),
+        ("shop-0", "shop-1", EPOCH + 1)
     );
 }
 
@@ -150,72 +150,73 @@ fn a_primary_stops_at_once_when_everything_leaves_and_waits_while_anybody_may_ta
 #[test]
 fn a_primary_that_was_about_to_hand_over_is_not_forgotten() {
     let begun = plan(&group(3).change(|wanted, _| wanted.promote = Some("shop-1".into())));
-    let Some(Step::HandOver { claims, .. }) = begun.steps.last().map(|p| &p.step) else {
+    let Some(Step::HandOver { candidates, .. }) = begun.steps.last().map(|p| &p.step) else {
         panic!("{begun:?}")
     };
-    let of = |reign, ordinal| Claim {
-        reign,
+    let of = |epoch, ordinal| Candidate {
+        epoch,
         uid: uid(ordinal),
     };
-    assert_eq!(*claims, [of(REIGN + 1, 1), of(REIGN, 0)]);
+    assert_eq!(*candidates, [of(EPOCH + 1, 1), of(EPOCH, 0)]);
 
-    let claims = claims.clone();
+    let candidates = candidates.clone();
     let silent = group(3)
         .unheard(0)
         .links_down()
         .at(1, 80, 9)
         .at(2, 85, 9)
         .change(move |_, seen| {
-            seen.claims = claims;
+            seen.candidates = candidates;
             for member in &mut seen.members[1..] {
-                status(member).memory.forsworn = REIGN + 1;
+                status(member).memory.promised_epoch = EPOCH + 1;
             }
         });
-    assert_eq!(unproven(&silent.seen), [of(REIGN, 0)]);
+    assert_eq!(unproven(&silent.seen), [of(EPOCH, 0)]);
     assert_eq!(promoted(&plan(&silent)), None);
     assert_eq!(permit(&silent, 1_000), Some(Permit::Wait(16_000)));
     let over = silent.change(|_, seen| seen.remembered.permit = Some(Permit::Granted));
     let next = plan(&over);
-    let Some(Step::Promote { claims, .. }) = next.steps.first().map(|p| &p.step) else {
+    let Some(Step::Promote { candidates, .. }) = next.steps.first().map(|p| &p.step) else {
         panic!("{next:?}")
     };
-    assert_eq!(*claims, [of(REIGN + 2, 2)]);
+    assert_eq!(*candidates, [of(EPOCH + 2, 2)]);
 }
 
 /// Who led before would be waited for, once nothing is left that proves that it is gone.
 #[test]
 fn who_is_known_to_be_out_of_it_is_struck_off_before_the_proof_goes() {
-    let of = |reign, ordinal| Claim {
-        reign,
+    let of = |epoch, ordinal| Candidate {
+        epoch,
         uid: uid(ordinal),
     };
     let written = |plan: &Plan| {
         plan.steps.iter().find_map(|planned| match &planned.step {
-            Step::WriteClaims { claims } => Some(claims.clone()),
+            Step::WriteCandidates { candidates } => Some(candidates.clone()),
             _ => None,
         })
     };
-    let handed_over = |claims: Vec<Claim>| group(3).change(move |_, seen| seen.claims = claims);
-    let both = handed_over(vec![of(REIGN, 0), of(REIGN - 1, 1)]);
-    assert_eq!(written(&plan(&both)), Some(vec![of(REIGN, 0)]));
-    assert_eq!(written(&plan(&handed_over(vec![of(REIGN, 0)]))), None);
+    let handed_over =
+        |candidates: Vec<Candidate>| group(3).change(move |_, seen| seen.candidates = candidates);
+    let both = handed_over(vec![of(EPOCH, 0), of(EPOCH - 1, 1)]);
+    assert_eq!(written(&plan(&both)), Some(vec![of(EPOCH, 0)]));
+    assert_eq!(written(&plan(&handed_over(vec![of(EPOCH, 0)]))), None);
     // One that is not heard may serve on.
     let silent = both.unheard(1);
     assert_eq!(written(&plan(&silent)), None);
 
-    // Nor is a copy waited for that nobody will remember: of it the reign is kept.
+    // Nor is a copy waited for that nobody will remember: of it the epoch is kept.
     let ended = group(1).crash(0).change(move |wanted, seen| {
         wanted.hibernate = true;
         wanted.replicas = 0;
         status(&mut seen.members[0]).server = ServerState::Stopping;
         status(&mut seen.members[0]).leaving = true;
-        seen.claims = vec![of(REIGN, 0)];
+        seen.candidates = vec![of(EPOCH, 0)];
     });
     let left = written(&plan(&ended)).unwrap();
     assert_eq!(left.len(), 1);
-    assert_eq!(left[0].reign, REIGN);
+    assert_eq!(left[0].epoch, EPOCH);
     let resumed = group(3).crash(0).change(|_, seen| {
-        seen.claims = left;
+        seen.candidates = left;
         for member in &mut seen.members {
             let status = status(member);
             (status.role, status.link) = (Role::Held, None);

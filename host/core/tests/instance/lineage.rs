@@ -5,7 +5,7 @@ use hera_core::agent::{Memory, Position, Role};
 use hera_core::instance::{Plan, Step, needed, set_size, told};
 use hera_core::shard::{AgentView, ClaimView, Lineage, Record};
 
-use crate::fixtures::{Group, REIGN, group, names, plan, promoted, recorded, status, uid};
+use crate::fixtures::{EPOCH, Group, group, names, plan, promoted, recorded, status, uid};
 
 /// The servers of a new object read what its pods found on their volumes. Nothing is promoted yet.
 fn made_anew(replicas: u32) -> Group {
@@ -33,7 +33,7 @@ struct Copy {
 
 const LED: Copy = Copy {
     lineage: "before",
-    epoch: REIGN,
+    epoch: EPOCH,
     led: true,
     left: false,
     keys: 101,
@@ -41,7 +41,7 @@ const LED: Copy = Copy {
 };
 const FOLLOWED: Copy = Copy { led: false, ..LED };
 const LEFT: Copy = Copy {
-    epoch: REIGN - 1,
+    epoch: EPOCH - 1,
     left: true,
     keys: 1_000,
     ..FOLLOWED
@@ -68,7 +68,7 @@ impl GroupExt for Group {
             let member = &mut seen.members[ordinal];
             status(member).memory = Memory {
                 lineage: copy.lineage.into(),
-                reign: copy.epoch,
+                epoch: copy.epoch,
                 primary_uid: "a pod of before".into(),
                 was_primary: copy.led,
                 inherited: copy.epoch > 0,
@@ -118,7 +118,7 @@ fn the_last_primarys_volume_leads_however_many_keys_another_has() {
     let plan = plan(&again);
     let (pod, epoch) = promoted(&plan).expect("no doubt, no question");
     assert_eq!(pod, "shop-0");
-    assert!(epoch > REIGN, "epochs go on: {epoch}");
+    assert!(epoch > EPOCH, "epochs go on: {epoch}");
     // Nor does the order of pods decide.
     let other = made_anew(3).has(2, LED).has(0, FOLLOWED).has(1, FOLLOWED);
     assert_eq!(leads(other).as_deref(), Some("shop-2"));
@@ -127,7 +127,7 @@ fn the_last_primarys_volume_leads_however_many_keys_another_has() {
 #[test]
 fn a_copy_that_was_left_behind_does_not_win_even_if_its_epoch_is_the_same() {
     let same = Copy {
-        epoch: REIGN,
+        epoch: EPOCH,
         ..LEFT
     };
     let emptied = Copy { keys: 0, ..LED };
@@ -179,7 +179,7 @@ fn where_the_primarys_volume_is_lost_the_replica_of_its_epoch_that_took_in_most_
     let lost = made_anew(3).has(1, FOLLOWED).has(2, later);
     assert_eq!(leads(lost).as_deref(), Some("shop-2"));
     let earlier = Copy {
-        epoch: REIGN - 1,
+        epoch: EPOCH - 1,
         keys: 5_000,
         ..LED
     };
@@ -287,7 +287,7 @@ fn a_later_epoch_on_a_volume_that_is_not_heard_is_waited_for_and_asked_about() {
     let lost = |waited| {
         made_anew(2)
             .has(0, LED)
-            .pending(1, recorded(REIGN + 1, "x", false))
+            .pending(1, recorded(EPOCH + 1, "x", false))
             .waited(waited)
     };
     let waits = plan(&lost(30_000));
@@ -307,9 +307,9 @@ fn a_later_epoch_on_a_volume_that_is_not_heard_is_waited_for_and_asked_about() {
 #[test]
 fn a_pod_beyond_comes_for_the_latest_data_leads_and_hands_over() {
     let claims = [
-        recorded(REIGN, "x", false),
-        recorded(REIGN, "x", false),
-        recorded(REIGN, "x", true),
+        recorded(EPOCH, "x", false),
+        recorded(EPOCH, "x", false),
+        recorded(EPOCH, "x", true),
     ];
     let spare: Vec<(u32, &Record)> = (0..).zip(&claims).collect();
     assert_eq!(needed(1, &spare), [2]);
@@ -452,11 +452,11 @@ fn a_scale_down_does_not_wait_for_agents_that_know_no_marks() {
 fn a_primary_begins_an_epoch_above_that_of_a_copy_of_no_account() {
     let outranked = group(2).change(|_, seen| {
         let memory = &mut status(&mut seen.members[1]).memory;
-        (memory.reign, memory.left) = (REIGN + 9, Some(true));
+        (memory.epoch, memory.left) = (EPOCH + 9, Some(true));
         status(&mut seen.members[1]).link = None;
     });
     let (pod, epoch) = promoted(&plan(&outranked)).expect("it begins another");
-    assert_eq!((pod.as_str(), epoch), ("shop-0", REIGN + 10));
+    assert_eq!((pod.as_str(), epoch), ("shop-0", EPOCH + 10));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Which lists of data pods a primary may go by, and whose promises count.
 
-use hera_core::instance::{Claim, Leader, MemberList, Permit, Step, drop_any, unproven};
+use hera_core::instance::{Candidate, Leader, MemberList, Permit, Step, drop_any, unproven};
 
-use crate::fixtures::{Group, REIGN, group, names, permit, plan, promoted, status, uid};
+use crate::fixtures::{EPOCH, Group, group, names, permit, plan, promoted, status, uid};
 
 /// An agent of an earlier release says nothing of revisions.
 #[test]
@@ -26,7 +26,7 @@ fn lists_without_a_revision_count_by_what_is_in_them() {
 /// Promises of a short list are no reason to count for a longer one.
 #[test]
 fn time_counts_from_when_every_list_has_its_promises() {
-    let promised = |forsworn| {
+    let short_list = |promised| {
         group(3)
             .unheard(0)
             .links_down()
@@ -37,17 +37,17 @@ fn time_counts_from_when_every_list_has_its_promises() {
                 short.revision += 1;
                 short.uids.retain(|of| *of != uid(2));
                 seen.lists.push(short);
-                status(&mut seen.members[1]).memory.forsworn = REIGN;
-                status(&mut seen.members[2]).memory.forsworn = forsworn;
+                status(&mut seen.members[1]).memory.promised_epoch = EPOCH;
+                status(&mut seen.members[2]).memory.promised_epoch = promised;
             })
     };
     let mut leader = Leader::new(1, 0);
-    let mut ask = |forsworn, now| {
-        let seen = promised(forsworn).seen;
+    let mut ask = |promised, now| {
+        let seen = short_list(promised).seen;
         leader.remember(&seen, 15_000, now).permit
     };
     assert_eq!(ask(0, 1_000), Some(Permit::Promises));
-    assert_eq!(ask(REIGN, 6_000), Some(Permit::Wait(17_000)));
+    assert_eq!(ask(EPOCH, 6_000), Some(Permit::Wait(17_000)));
 }
 
 #[test]
@@ -170,10 +170,10 @@ fn lists_before_that_of_a_primary_that_is_heard_are_dropped() {
             let held = status(&mut seen.members[0]);
             held.members.revision = 31;
             held.members.fence_after_ms = 1_031;
-            seen.claims = claims
+            seen.candidates = claims
                 .into_iter()
-                .map(|reign| Claim {
-                    reign,
+                .map(|epoch| Candidate {
+                    epoch,
                     uid: "another".to_owned(),
                 })
                 .collect();
@@ -188,7 +188,7 @@ fn lists_before_that_of_a_primary_that_is_heard_are_dropped() {
     };
     assert_eq!(plan_of(&[]), Some(vec![31, 32, 33]));
     // Another may yet be promoted, and go by any.
-    assert_eq!(plan_of(&[REIGN + 1]), None);
+    assert_eq!(plan_of(&[EPOCH + 1]), None);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn nobody_is_promoted_who_goes_by_a_list_that_is_not_written_down() {
     let in_vain = late.change(|_, seen| seen.remembered.leaderless_ms = 20_000);
     assert_eq!(
         promoted(&plan(&in_vain)),
-        Some(("shop-1".into(), REIGN + 1))
+        Some(("shop-1".into(), EPOCH + 1))
     );
 }
 
@@ -229,7 +229,7 @@ fn promises_count_over_every_list_that_the_primary_may_have() {
                 let members = &mut status(member).members;
                 members.pods[2].pod_uid = "uid-9".into();
                 members.revision = 2;
-                status(member).memory.forsworn = REIGN;
+                status(member).memory.promised_epoch = EPOCH;
             }
             let before = MemberList {
                 revision: 1,
@@ -261,7 +261,7 @@ fn a_promise_goes_with_the_volume_and_a_volume_in_other_hands_is_proof() {
             seen.members[ordinal].pod.as_mut().unwrap().uid = uid;
             status(&mut seen.members[ordinal]).memory.former = vec![former];
             for member in &mut seen.members[1..] {
-                status(member).memory.forsworn = REIGN;
+                status(member).memory.promised_epoch = EPOCH;
             }
         })
     };
@@ -289,7 +289,7 @@ fn a_primary_that_was_told_a_longer_limit_is_waited_for_as_long() {
                 seen.lists.push(later);
                 for member in &mut seen.members[1..] {
                     let status = status(member);
-                    status.memory.forsworn = REIGN;
+                    status.memory.promised_epoch = EPOCH;
                     status.members.fence_after_ms = 1_000;
                     status.members.revision = 2;
                 }
@@ -304,7 +304,7 @@ fn a_primary_that_was_told_a_longer_limit_is_waited_for_as_long() {
 fn silent_and_promised() -> Group {
     group(3).unheard(0).links_down().change(|_, seen| {
         for member in &mut seen.members[1..] {
-            status(member).memory.forsworn = REIGN;
+            status(member).memory.promised_epoch = EPOCH;
             status(member).memory.quiet_ms = 9_000;
         }
     })

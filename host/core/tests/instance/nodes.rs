@@ -1,9 +1,9 @@
 //! Pods on nodes that are lost.
 
-use hera_core::instance::{Claim, Permit, Step, Verdict, decide, unproven, verdict};
+use hera_core::instance::{Candidate, Permit, Step, Verdict, decide, unproven, verdict};
 use hera_core::shard::{AgentView, Cause, NodeState};
 
-use crate::fixtures::{self, Group, REIGN, group, plan, status, uid};
+use crate::fixtures::{self, EPOCH, Group, group, plan, status, uid};
 
 /// The pod is not heard, and its node is like this.
 fn on_node(group: Group, ordinal: usize, state: NodeState) -> Group {
@@ -34,7 +34,7 @@ fn primary_lost(state: NodeState) -> Group {
 fn a_node_that_is_not_ready_proves_nothing() {
     let group = primary_lost(NodeState::NotReady);
     assert_eq!(unproven(&group.seen)[0].uid, uid(0));
-    assert_eq!(names(&group), ["forswear", "forswear"]);
+    assert_eq!(names(&group), ["promise", "promise"]);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_node_out_of_service_is_proof_and_another_is_promoted_at_once() {
     let group = primary_lost(NodeState::OutOfService);
     assert_eq!(unproven(&group.seen), []);
     let plan = decide(&group.wanted, &group.seen);
-    let Some(Step::Promote { pod, reign, .. }) = plan
+    let Some(Step::Promote { pod, epoch, .. }) = plan
         .steps
         .iter()
         .map(|planned| &planned.step)
@@ -50,7 +50,7 @@ fn a_node_out_of_service_is_proof_and_another_is_promoted_at_once() {
     else {
         panic!("{plan:?}")
     };
-    assert_eq!((pod.name.as_str(), *reign), ("shop-2", REIGN + 1));
+    assert_eq!((pod.name.as_str(), *epoch), ("shop-2", EPOCH + 1));
     // The proof stays until it was used.
     assert!(!plan.is_disruptive(), "{plan:?}");
 }
@@ -92,8 +92,8 @@ fn the_dead_pod_of_the_last_primary_goes_once_another_leads_or_none_can() {
         primary_lost(NodeState::OutOfService).change(move |_, seen| {
             seen.remembered.leaderless_ms = waited;
             // Nobody who is heard remembers it.
-            seen.claims = vec![Claim {
-                reign: REIGN,
+            seen.candidates = vec![Candidate {
+                epoch: EPOCH,
                 uid: uid(0),
             }];
             for member in &mut seen.members[1..] {
@@ -131,11 +131,11 @@ fn which_pod_is_lost_with_which_node_is_said() {
 #[test]
 fn without_the_right_to_read_nodes_that_is_said_and_the_fence_decides() {
     let hidden = primary_lost(NodeState::Hidden);
-    assert_eq!(names(&hidden), ["forswear", "forswear"]);
+    assert_eq!(names(&hidden), ["promise", "promise"]);
     let waited = hidden.change(|_, seen| {
         seen.remembered.permit = Some(Permit::Granted);
         for member in &mut seen.members[1..] {
-            status(member).memory.forsworn = REIGN;
+            status(member).memory.promised_epoch = EPOCH;
         }
     });
     assert!(names(&waited).contains(&"promote"));

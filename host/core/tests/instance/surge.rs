@@ -8,7 +8,7 @@ use hera_core::instance::{
 use hera_core::shard::AgentView;
 
 use crate::fixtures::{
-    Group, HOUR, PROGRESS_DEADLINE, REIGN, address, claim, group, member, plan, status, uid,
+    EPOCH, Group, HOUR, PROGRESS_DEADLINE, address, claim, group, member, plan, status, uid,
 };
 use crate::world::World;
 
@@ -441,11 +441,11 @@ fn a_temporary_pod_that_led_last_is_waited_for_before_the_other_copy_is_taken() 
             (seen.members[1].pod, seen.members[1].agent) = (None, AgentView::Absent);
             let first = status(&mut seen.members[0]);
             first.role = Role::Replica;
-            first.memory.reign = REIGN;
-            first.memory.forsworn = REIGN + 1;
+            first.memory.epoch = EPOCH;
+            first.memory.promised_epoch = EPOCH + 1;
             seen.members[0].position = Some(Default::default());
-            seen.claims = vec![hera_core::instance::Claim {
-                reign: REIGN + 1,
+            seen.candidates = vec![hera_core::instance::Candidate {
+                epoch: EPOCH + 1,
                 uid: uid(1),
             }];
             seen.remembered.permit = Some(Permit::Granted);

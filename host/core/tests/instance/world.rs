@@ -222,29 +222,29 @@ impl World {
                 let Some(at) = index(&pod.name) else { return };
                 status(&mut seen.members[at]).members = peers.clone();
             }
-            Step::WriteClaims { claims } => seen.claims = claims,
+            Step::WriteCandidates { candidates } => seen.candidates = candidates,
             Step::WriteRecord { claim, record } => {
                 let claims = seen.members.iter_mut().filter_map(|m| m.claim.as_mut());
                 let found = claims.filter(|live| live.name == claim);
                 found.for_each(|live| live.record = record.clone());
             }
-            Step::Follow { pod, reign, ip, .. } => {
+            Step::Follow { pod, epoch, ip, .. } => {
                 let Some(at) = index(&pod.name) else { return };
-                follow(&mut seen.members[at], reign, ip);
+                follow(&mut seen.members[at], epoch, ip);
             }
             Step::HandOver {
                 from,
                 to,
                 ip,
-                reign,
-                claims,
+                epoch,
+                candidates,
             } => {
-                seen.claims = claims;
+                seen.candidates = candidates;
                 let (old, new) = (index(&from.name).unwrap(), index(&to.name).unwrap());
-                follow(&mut seen.members[old], reign, ip.clone());
+                follow(&mut seen.members[old], epoch, ip.clone());
                 let leader = status(&mut seen.members[new]);
                 (leader.role, leader.link) = (Role::Primary, None);
-                leader.memory.reign = reign;
+                leader.memory.epoch = epoch;
                 seen.endpoint = Some(ip);
                 self.told
                     .push(format!("{} hands over to {}", from.name, to.name));
@@ -262,7 +262,7 @@ impl World {
     }
 }
 
-fn follow(member: &mut hera_core::shard::Member, reign: u64, ip: String) {
+fn follow(member: &mut hera_core::shard::Member, epoch: u64, ip: String) {
     let status = status(member);
     // Who had everything goes on with what it misses.
     let up = status
@@ -270,7 +270,7 @@ fn follow(member: &mut hera_core::shard::Member, reign: u64, ip: String) {
         .as_ref()
         .map_or(status.role == Role::Primary, |link| link.up);
     status.role = Role::Replica;
-    status.memory.reign = reign;
+    status.memory.epoch = epoch;
     status.link = Some(Link {
         host: ip,
         port: 6379,

@@ -20,7 +20,7 @@ pub use identity::{Identities, Identity};
 pub use stream::FIRST_ROUND;
 use streams::Streams;
 
-use crate::groups::Groups;
+use crate::leaders::Leaders;
 use crate::object::ObjectKey;
 
 /// A pod whose agent is to be heard.
@@ -40,7 +40,7 @@ pub struct Target {
 pub struct AgentPool {
     wake: UnboundedSender<ObjectKey>,
     leadership: Leadership,
-    groups: Arc<Groups>,
+    leaders: Arc<Leaders>,
     streams: Mutex<Streams>,
 }
 
@@ -86,12 +86,12 @@ impl AgentPool {
     pub fn new(
         wake: UnboundedSender<ObjectKey>,
         leadership: Leadership,
-        groups: Arc<Groups>,
+        leaders: Arc<Leaders>,
     ) -> Self {
         Self {
             wake,
             leadership,
-            groups,
+            leaders,
             streams: Mutex::default(),
         }
     }
@@ -151,7 +151,7 @@ impl AgentPool {
             view: view.clone(),
             wake: self.wake.clone(),
             leadership: self.leadership.clone(),
-            groups: self.groups.clone(),
+            leaders: self.leaders.clone(),
             gone: gone.clone(),
         };
         let task = tokio::spawn(listener.listen());

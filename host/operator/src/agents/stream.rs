@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, warn};
 
 use super::AgentClient;
-use crate::groups::Groups;
+use crate::leaders::Leaders;
 use crate::object::ObjectKey;
 
 /// Wait before the next attempt: short at first, as a pod that starts is worth it.
@@ -35,7 +35,7 @@ pub struct Listener {
     pub view: Arc<Mutex<AgentView>>,
     pub wake: UnboundedSender<ObjectKey>,
     pub leadership: Leadership,
-    pub groups: Arc<Groups>,
+    pub leaders: Arc<Leaders>,
     /// The pod object is gone.
     pub gone: Arc<AtomicBool>,
 }
@@ -119,14 +119,14 @@ impl Listener {
         let Some(term) = self.leadership.term() else {
             return;
         };
-        if !self.groups.confirm(&self.instance, term, question) {
+        if !self.leaders.confirm(&self.instance, term, question) {
             return;
         }
         let request = Request {
-            term: self.groups.terms.speak(&self.instance, term),
+            term: self.leaders.terms.speak(&self.instance, term),
             body: Confirmation {
                 number: question.number,
-                reign: question.reign,
+                epoch: question.epoch,
             },
         };
         let client = self.client.clone();

@@ -257,13 +257,13 @@ fn one<K: Controlled>(
                     drop(turn);
                     match done {
                         Ok(outcome) => {
-                            shared.attempts.reset(&key);
+                            shared.backoff.reset(&key);
                             let next = outcome.next();
                             wakes.due(&key, next);
                             Ok(action(next))
                         }
                         Err(error) => {
-                            let next = error.delay(shared.attempts.failed(&key, K::LABEL));
+                            let next = error.delay(shared.backoff.failed(&key, K::LABEL));
                             wakes.due(&key, Some(next));
                             Err(Failed { error, next })
                         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hera_api::conditions::policy_healthy as reason;
-use hera_core::aside;
+use hera_core::quarantine;
 use hera_policy::{Call, Context, Decision, Outcome};
 
 use super::{Choice, Compared, Problem, problem_of};
@@ -40,7 +40,7 @@ pub struct Again<D: Decision> {
 #[derive(Clone, Default)]
 pub struct Conduct {
     pub policy_key: String,
-    pub record: aside::Record,
+    pub record: quarantine::Record,
     /// The last fault, while there was no good answer since, and its kind. The words are those of
     /// its first time: what a policy says is no reason to write a status again.
     pub fault: Option<(String, Problem)>,
@@ -106,7 +106,7 @@ impl Conduct {
             let message = format!(
                 "{reason}: {message} (module {module}); after {} faults in a row it is asked again only after a \
                  while, or at once when module or settings change; the last good decision stays",
-                aside::FAULTS
+                quarantine::FAULTS
             );
             Problem::lasting(reason::SET_ASIDE, message)
         } else {

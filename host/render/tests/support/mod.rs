@@ -31,7 +31,7 @@ pub fn context(v: &Validated) -> Context {
             .clone()
             .unwrap_or_else(|| format!("registry.example/{}:{}", v.engine, v.version)),
         restart: None,
-        way_back: None,
+        rollback: None,
         agent_image: "registry.example/hera-operator:0.1.0".into(),
         live: None,
     }

@@ -20,7 +20,7 @@ pub const ALL: &[Scenario] = scenarios![Few;
     a_lost_volume_is_filled_from_a_replica,
     a_stale_volume_is_no_evidence,
     an_empty_restart_empties_no_replica,
-    two_primaries_by_force_are_told_apart_by_their_reigns,
+    two_primaries_by_force_are_told_apart_by_their_epochs,
     exchanged_addresses_mix_no_data,
 ];
 
@@ -88,7 +88,7 @@ async fn a_lost_volume_is_filled_from_a_replica(space: &Space<'_>) -> Result<()>
 }
 
 /// Row: volume stale. The last primary's volume is put back to an earlier time while all pods are
-/// down: it was a primary's then as well, yet others have a later reign.
+/// down: it was a primary's then as well, yet others have a later epoch.
 async fn a_stale_volume_is_no_evidence(space: &Space<'_>) -> Result<()> {
     for replicas in sizes(3) {
         let scene = Scene::new(space, replicas).await?;
@@ -174,9 +174,9 @@ async fn an_empty_restart_empties_no_replica(space: &Space<'_>) -> Result<()> {
     tokio::try_join!(restarted(3), restarted(2)).map(drop)
 }
 
-/// Row: two primaries made by force with different datasets: the one of the later reign stays, the
+/// Row: two primaries made by force with different datasets: the one of the later epoch stays, the
 /// other is fenced, and comes back as its replica; a condition and an Event say so.
-async fn two_primaries_by_force_are_told_apart_by_their_reigns(space: &Space<'_>) -> Result<()> {
+async fn two_primaries_by_force_are_told_apart_by_their_epochs(space: &Space<'_>) -> Result<()> {
     let scene = Scene::new(space, 3).await?;
     let forger = Forger::new(space.bed()).await?;
     let term = space.bed().operator().term().await?;
@@ -184,10 +184,7 @@ async fn two_primaries_by_force_are_told_apart_by_their_reigns(space: &Space<'_>
     let pid = scene.server()?;
 
     // An order of an earlier leader is none.
-    let again = Order::Promote {
-        reign: 1,
-        ticket: 0,
-    };
+    let again = Order::Promote { epoch: 1, token: 0 };
     let (status, words) = forger
         .order(&usurper, term.saturating_sub(1), again)
         .await?;
@@ -201,11 +198,11 @@ async fn two_primaries_by_force_are_told_apart_by_their_reigns(space: &Space<'_>
         let _: String = app.ask(&["SET", &key, &value]).await?;
     }
     let position = forger.position(&usurper).await?;
-    let reign = (term << 24) + (1 << 20);
-    let ticket = position.ticket;
+    let epoch = (term << 24) + (1 << 20);
+    let token = position.token;
     let fault = Instant::now();
     let (status, words) = forger
-        .order(&usurper, term, Order::Promote { reign, ticket })
+        .order(&usurper, term, Order::Promote { epoch, token })
         .await?;
     ensure!(status == 200, "{status}: {words}");
     // One that is fenced within a pass is no lasting condition: the Event tells of it.

@@ -106,7 +106,7 @@ async fn somebody_sees_who_leads_and_promotes_another(space: &Space<'_>) -> Resu
             "fence armed",
             &below,
             "in sync, 0 bytes behind",
-            "reign ",
+            "epoch ",
         ],
     )
     .await?;
@@ -116,7 +116,7 @@ async fn somebody_sees_who_leads_and_promotes_another(space: &Space<'_>) -> Resu
         before["role"] == "primary" && before["fence"]["state"] == "armed",
         "{before}"
     );
-    let reign = before["reign"].as_u64().context("no reign")?;
+    let epoch = before["epoch"].as_u64().context("no epoch")?;
     ensure!(role(&instance, &old).await? == "master");
 
     ask(space, &["promote", "group", &new_name]).await?;
@@ -128,7 +128,7 @@ async fn somebody_sees_who_leads_and_promotes_another(space: &Space<'_>) -> Resu
     let handed_over = format!("{old_name} handed over to {new_name}");
     wait_shown(space, &[&format!("{new_name}  primary"), &handed_over]).await?;
     let after = pod_state(space, &new_name).await?;
-    ensure!(after["reign"].as_u64() > Some(reign), "{after}");
+    ensure!(after["epoch"].as_u64() > Some(epoch), "{after}");
     let request = instance
         .get()
         .await?

@@ -186,7 +186,7 @@ async fn a_leader_that_slept_through_a_failover_changes_nothing(space: &Space<'_
             primary.name_any()
         );
         // What it would order now.
-        let order = Order::Fence { reign: u64::MAX };
+        let order = Order::Fence { epoch: u64::MAX };
         let (status, words) = forger.order(&primary, term, order).await?;
         ensure!(status == 409, "its term is answered {status}: {words}");
         let what = match proof {

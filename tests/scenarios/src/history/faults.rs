@@ -278,14 +278,14 @@ impl World {
         let lasts = self.persistence != Persistence::None;
         self.buried = last.filter(|_| lasts).map(|pod| Buried {
             had: self.pods[pod].data,
-            last: self.pods[pod].reign,
+            last: self.pods[pod].epoch,
             at: self.time,
         });
         let api = &mut self.api;
         api.temporary &= !api.tied;
         (api.listed, api.deleted, api.tied, api.size) = (0, 0, 0, 0);
         (api.endpoint, api.replicas, api.terminated) = (None, 0, 0);
-        api.claims.clear();
+        api.candidates.clear();
         api.lists.clear();
         (api.approved, api.named, api.lost_since) = (None, None, None);
         api.object += 1;

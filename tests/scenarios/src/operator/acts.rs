@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use hera_core::instance::{
-    Claim, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, claim_goes, drop_any, set_size, told,
+    Candidate, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, claim_goes, drop_any, set_size, told,
 };
 use hera_core::shard::{Record, Target};
 
@@ -25,11 +25,11 @@ pub enum Act {
     Endpoint(Option<usize>),
     Replicas(u16),
     Lists(Vec<MemberList>),
-    Claims(Vec<Claim>),
+    Candidates(Vec<Candidate>),
     /// On the claim of this ordinal.
     Record(usize, Record),
-    /// Asks for the ticket of a promotion.
-    Ticket(usize),
+    /// Asks for the token of a promotion.
+    Token(usize),
     Promote(usize, u64),
     Order(usize, Order),
     HandOver(HandOver),
@@ -48,14 +48,14 @@ impl Act {
     pub(super) fn changes_a_primary(&self) -> bool {
         matches!(
             self,
-            Self::Claims(_) | Self::Ticket(_) | Self::Promote(..) | Self::HandOver(_)
+            Self::Candidates(_) | Self::Token(_) | Self::Promote(..) | Self::HandOver(_)
         )
     }
 
     /// Nothing follows if it fails.
     fn is_first_of_all(&self) -> bool {
         match self {
-            Self::Lists(_) | Self::Claims(_) | Self::Ticket(_) | Self::Promote(..) => true,
+            Self::Lists(_) | Self::Candidates(_) | Self::Token(_) | Self::Promote(..) => true,
             Self::Record(_, Record::Data(lineage)) => lineage.epoch == 0,
             _ => false,
         }
@@ -170,13 +170,13 @@ impl Operator {
             Act::Endpoint(pod) => api.endpoint = *pod,
             Act::Replicas(pods) => api.replicas = *pods,
             Act::Lists(lists) => self.write_lists(api, lists, now, rules),
-            Act::Claims(claims) => api.claims.clone_from(claims),
+            Act::Candidates(candidates) => api.candidates.clone_from(candidates),
             Act::Record(ordinal, record) => api.records[*ordinal] = record.clone(),
-            Act::Ticket(pod) => return self.ordered(acting, *pod, Order::Position, now),
-            Act::Promote(pod, reign) => {
+            Act::Token(pod) => return self.ordered(acting, *pod, Order::Position, now),
+            Act::Promote(pod, epoch) => {
                 let known = self.positions[*pod];
-                let ticket = known.map_or(0, |known| known.position.ticket);
-                let reign = *reign;
+                let token = known.map_or(0, |known| known.position.token);
+                let epoch = *epoch;
                 let is_sent = acting.awaited.is_some();
                 let good_until = |since| since + POSITIONS_GOOD_FOR_MS;
                 if !is_sent
@@ -186,7 +186,7 @@ impl Operator {
                 {
                     return Came::Failed;
                 }
-                return self.ordered(acting, *pod, Order::Promote { reign, ticket }, now);
+                return self.ordered(acting, *pod, Order::Promote { epoch, token }, now);
             }
             Act::Order(pod, order) => return self.ordered(acting, *pod, *order, now),
             Act::HandOver(over) => {
@@ -237,7 +237,7 @@ fn acts_of(step: Step, members: Members, acts: &mut VecDeque<Act>) {
             Act::Replicas(pods.fold(0, |all, pod| all | 1 << pod))
         }
         Step::WriteLists { lists } => Act::Lists(lists.clone()),
-        Step::WriteClaims { claims } => Act::Claims(claims.clone()),
+        Step::WriteCandidates { candidates } => Act::Candidates(candidates.clone()),
         Step::WriteRecord { claim, record } => match claim.parse() {
             Ok(ordinal) => Act::Record(ordinal, record.clone()),
             Err(_) => return,
@@ -246,16 +246,16 @@ fn acts_of(step: Step, members: Members, acts: &mut VecDeque<Act>) {
         Step::PushMembers(target) => ordered(target, Order::Members(members)),
         Step::Promote {
             pod: target,
-            reign,
-            claims,
+            epoch,
+            candidates,
         } => {
-            acts.push_back(Act::Claims(claims.clone()));
-            acts.push_back(Act::Ticket(pod(target)));
-            Act::Promote(pod(target), *reign)
+            acts.push_back(Act::Candidates(candidates.clone()));
+            acts.push_back(Act::Token(pod(target)));
+            Act::Promote(pod(target), *epoch)
         }
         Step::Follow {
             pod,
-            reign,
+            epoch,
             primary_uid,
             ..
         } => {
@@ -263,23 +263,23 @@ fn acts_of(step: Step, members: Members, acts: &mut VecDeque<Act>) {
             ordered(
                 pod,
                 Order::Follow {
-                    reign: *reign,
+                    epoch: *epoch,
                     whom,
                 },
             )
         }
-        Step::Fence { pod, reign } => ordered(pod, Order::Fence { reign: *reign }),
+        Step::Fence { pod, epoch } => ordered(pod, Order::Fence { epoch: *epoch }),
         Step::Start(target) => ordered(target, Order::Start),
-        Step::Forswear { pod, reign } => ordered(pod, Order::Forswear { reign: *reign }),
+        Step::Promise { pod, epoch } => ordered(pod, Order::Promise { epoch: *epoch }),
         Step::HandOver {
             from,
             to,
-            reign,
-            claims,
+            epoch,
+            candidates,
             ..
         } => {
             let (from, to) = (pod(from), pod(to));
-            Act::HandOver(HandOver::new(from, to, *reign, claims.clone(), members))
+            Act::HandOver(HandOver::new(from, to, *epoch, candidates.clone(), members))
         }
         Step::Leave(target) => ordered(target, Order::Leave),
         Step::DeletePod(target) => Act::Delete(pod(target)),

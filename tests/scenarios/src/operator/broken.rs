@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use hera_core::agent::{AgentStatus, Members, Peer, Role, Volume};
-use hera_core::instance::{MemberList, Observation, Plan, Step, last_claim};
+use hera_core::instance::{MemberList, Observation, Plan, Step, last_candidate};
 use hera_core::shard::{AgentView, Member, Record, Target};
 
 use super::Operator;
@@ -20,12 +20,12 @@ impl Operator {
             let most = if rules.has(Fault::OneTooFew) { 1 } else { 16 };
             let others = self.pods.iter().zip(&mut seen.members);
             let others = others.filter(|(pod, _)| claimed & (1 << **pod) == 0);
-            let claim = last_claim(&self.seen).map_or(0, |claim| claim.reign);
+            let claim = last_candidate(&self.seen).map_or(0, |claim| claim.epoch);
             let has_not = |member: &Member| {
                 member
                     .agent
                     .status()
-                    .is_none_or(|s| s.memory.forsworn < claim)
+                    .is_none_or(|s| s.memory.promised_epoch < claim)
             };
             for (pod, member) in others.filter(|(_, member)| has_not(member)).take(most) {
                 forge_promise(member, self.last_status(*pod));
@@ -44,7 +44,7 @@ impl Operator {
                 fence_after_ms: self.wanted.fence_after_ms,
             }];
             if rules.has(Fault::NothingWrittenDown) {
-                seen.claims.clear();
+                seen.candidates.clear();
             }
             return Some(seen);
         }
@@ -66,7 +66,7 @@ impl Operator {
     pub(super) fn to_decide(&self, rules: Rules) -> Cow<'_, Observation> {
         if rules.has(Fault::NothingWrittenDown) {
             let mut seen = self.seen.clone();
-            seen.claims.clear();
+            seen.candidates.clear();
             return Cow::Owned(seen);
         }
         if rules.has(Fault::FullLeads) {
@@ -129,7 +129,7 @@ impl Operator {
                     .position
                     .as_ref()
                     .map_or(0, |position| position.offset);
-                (member.reign(), offset)
+                (member.epoch(), offset)
             });
             let promotes = |step: &Step| matches!(step, Step::Promote { .. });
             if let Some(worst) = worst
@@ -171,6 +171,6 @@ fn forge_promise(member: &mut Member, last: Option<AgentStatus>) {
         member.agent = AgentView::Connected(Box::new(status));
     }
     if let AgentView::Connected(status) = &mut member.agent {
-        status.memory.forsworn = u64::MAX;
+        status.memory.promised_epoch = u64::MAX;
     }
 }

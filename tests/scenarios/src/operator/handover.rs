@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use hera_core::instance::Claim;
+use hera_core::instance::Candidate;
 use hera_core::instance::handover::{Move, Otherwise, PAUSE_MS, has_everything};
 use hera_core::shard::Target;
 
@@ -18,15 +18,15 @@ use crate::world::Api;
 pub struct HandOver {
     from: usize,
     to: usize,
-    reign: u64,
-    claims: Vec<Claim>,
+    epoch: u64,
+    candidates: Vec<Candidate>,
     moves: VecDeque<Move>,
     paused: Option<u64>,
     awaited: Vec<u64>,
     since: u64,
     /// Where both were, while the old one is asked once more.
     places: Option<(Known, Known)>,
-    ticket: u64,
+    token: u64,
     failed: bool,
 }
 
@@ -40,8 +40,8 @@ impl HandOver {
     pub(super) fn new(
         from: usize,
         to: usize,
-        reign: u64,
-        claims: Vec<Claim>,
+        epoch: u64,
+        candidates: Vec<Candidate>,
         members: Members,
     ) -> Self {
         let others = members.iter().filter(|pod| *pod != from && *pod != to);
@@ -52,14 +52,14 @@ impl HandOver {
         Self {
             from,
             to,
-            reign,
-            claims,
+            epoch,
+            candidates,
             moves: Move::all(others).into(),
             paused: None,
             awaited: Vec::new(),
             since: 0,
             places: None,
-            ticket: 0,
+            token: 0,
             failed: false,
         }
     }
@@ -95,10 +95,10 @@ impl Operator {
     /// Makes a move, or goes on with it; none while an answer is awaited.
     fn make(&mut self, over: &mut HandOver, step: &Move, api: &mut Api, now: u64) -> Option<bool> {
         let late = |over: &HandOver| step.is_too_late(over.paused.map_or(0, |at| now - at));
-        let (reign, whom) = (over.reign, over.to);
+        let (epoch, whom) = (over.epoch, over.to);
         let (pod, order) = match step {
-            Move::Claim => {
-                api.claims.clone_from(&over.claims);
+            Move::Nominate => {
+                api.candidates.clone_from(&over.candidates);
                 return Some(true);
             }
             // Here nodes follow at once, and a replica that lags behind is waited for in the pause.
@@ -115,16 +115,16 @@ impl Operator {
             Move::Pause => {
                 over.paused.get_or_insert(now);
                 let millis = PAUSE_MS;
-                (over.from, Order::Pause { millis, reign })
+                (over.from, Order::Pause { millis, epoch })
             }
-            Move::Demote => (over.from, Order::Follow { reign, whom }),
+            Move::Demote => (over.from, Order::Follow { epoch, whom }),
             Move::Promote => {
-                let ticket = over.ticket;
-                (over.to, Order::Promote { reign, ticket })
+                let token = over.token;
+                (over.to, Order::Promote { epoch, token })
             }
             Move::Follow(other) => (
                 pod_of(&other.uid).unwrap_or_default(),
-                Order::Follow { reign, whom },
+                Order::Follow { epoch, whom },
             ),
             Move::Release => (over.from, Order::Release),
             Move::Dismiss => (over.to, Order::Release),
@@ -167,7 +167,7 @@ impl Operator {
             (Some((was, has)), _) => {
                 let after = at(over.from).unwrap_or(was);
                 if has_everything(&position(&has), &position(&was), &position(&after)) {
-                    over.ticket = has.position.ticket;
+                    over.token = has.position.token;
                     return Some(true);
                 }
                 (over.places, over.awaited) = (None, Vec::new());

@@ -4,7 +4,7 @@ use hera_core::agent::{
     self, AclState, AgentStatus, ConfigState, Link, Memory, PROTOCOL, Peer, REDIS_PORT,
     RefusedWrites, ServerState, Space, Volume,
 };
-use hera_core::instance::{Claim, Wanted, claims, needed, unproven};
+use hera_core::instance::{Candidate, Wanted, candidates, needed, unproven};
 use hera_core::shard::{AgentView, ClaimView, Member, PodView, Record};
 
 use std::collections::BTreeSet;
@@ -170,7 +170,7 @@ impl Operator {
             tied: api.tied,
         };
         let is_read = self.records == api.records
-            && self.seen.claims == api.claims
+            && self.seen.candidates == api.candidates
             && self.seen.lists == api.lists
             && self.wanted.approved == api.approved;
         if print != self.api || !is_read {
@@ -256,7 +256,7 @@ impl Operator {
             .filter(|(at, _)| !here.contains(&(*at as usize)));
         self.seen.spare_epoch = spare.map(|(_, record)| record.rank().0).max().unwrap_or(0);
         let recorded = claims.iter().any(|(_, record)| record.rank().0 > 0);
-        self.seen.served = !api.claims.is_empty() || recorded;
+        self.seen.served = !api.candidates.is_empty() || recorded;
         self.records.clone_from(&api.records);
         for member in &mut self.seen.members {
             let of = |ordinals: u16| ordinals & (1 << member.ordinal) != 0;
@@ -278,7 +278,7 @@ impl Operator {
                 view.revision = Some(pods[*pod].revision.to_string());
             }
         }
-        self.seen.claims.clone_from(&api.claims);
+        self.seen.candidates.clone_from(&api.candidates);
         self.seen.lists.clone_from(&api.lists);
         self.seen.endpoint = api.endpoint.map(address);
         let mut replicas: Vec<String> = set(api.replicas).map(address).collect();
@@ -295,7 +295,7 @@ impl Operator {
 
     /// The pods that may be the primary.
     pub(super) fn claimed(&self) -> u16 {
-        bits(&claims(&self.seen))
+        bits(&candidates(&self.seen))
     }
 
     /// Those of them of which nothing proves that they are not.
@@ -353,15 +353,17 @@ pub fn position(known: &Known) -> agent::Position {
     agent::Position {
         bytes: 0,
         written_unix_ms: 0,
-        ticket: position.ticket,
+        token: position.token,
         replication_id: position.branch.to_string(),
         offset: u64::from(position.offset),
         keys: u64::from(position.keys),
     }
 }
 
-fn bits(claims: &[Claim]) -> u16 {
-    let pods = claims.iter().filter_map(|claim| pod_of(&claim.uid));
+fn bits(candidates: &[Candidate]) -> u16 {
+    let pods = candidates
+        .iter()
+        .filter_map(|candidate| pod_of(&candidate.uid));
     pods.fold(0, |all, pod| all | 1 << pod)
 }
 
@@ -412,7 +414,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         link,
         memory: Memory {
             unsaved: status.unsaved,
-            reign: status.reign,
+            epoch: status.epoch,
             primary_uid: NAMES[status.primary].to_owned(),
             was_primary: status.was_primary,
             lineage: match status.lineage {
@@ -422,7 +424,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
             inherited: status.inherited,
             left: Some(status.left),
             offset: 0,
-            forsworn: status.forsworn,
+            promised_epoch: status.promised_epoch,
             quiet_ms: status.quiet,
             deposed: false,
             former: set(status.former)

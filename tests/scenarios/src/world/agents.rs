@@ -29,11 +29,11 @@ impl World {
                 }
                 self.send(to, from, answer);
             }
-            Payload::Question { number, reign } => {
+            Payload::Question { number, epoch } => {
                 let Ok([asker, peer]) = self.pods.get_disjoint_mut([from, to]) else {
                     return;
                 };
-                if peer.vouches(asker.question(number, reign), now, rules) {
+                if peer.vouches(asker.question(number, epoch), now, rules) {
                     let boot = asker.boot;
                     self.send(to, from, Payload::Vouch { number, boot });
                 }
@@ -41,12 +41,12 @@ impl World {
             Payload::Confirm {
                 term,
                 number,
-                reign,
+                epoch,
             } => {
                 let pod = &mut self.pods[to];
                 if term >= pod.term {
                     pod.term = term;
-                    pod.is_confirmed(number, reign, now, rules);
+                    pod.is_confirmed(number, epoch, now, rules);
                 }
             }
             Payload::Vouch { number, boot } => {
@@ -79,15 +79,15 @@ impl World {
         pod.term = seen.max(term);
         pod.news = true;
         let done = match order {
-            Order::Promote { reign, ticket } => self.promote(index, reign, ticket),
-            Order::Follow { reign, whom } => self.follow(index, reign, whom),
-            Order::Pause { millis, reign } => {
+            Order::Promote { epoch, token } => self.promote(index, epoch, token),
+            Order::Follow { epoch, whom } => self.follow(index, epoch, whom),
+            Order::Pause { millis, epoch } => {
                 let until = pod.clock(self.time) + millis;
-                let known = pod.paused_for.max(pod.reign);
-                let can = pod.role == Role::Primary && pod.runs() && reign > known;
+                let known = pod.paused_for.max(pod.epoch);
+                let can = pod.role == Role::Primary && pod.runs() && epoch > known;
                 if can {
-                    pod.paused_for = reign;
-                    pod.pause = Some((until, reign));
+                    pod.paused_for = epoch;
+                    pod.pause = Some((until, epoch));
                 }
                 can
             }
@@ -95,8 +95,8 @@ impl World {
                 pod.pause = None;
                 pod.runs()
             }
-            Order::Fence { reign } => {
-                let can = pod.reign <= reign;
+            Order::Fence { epoch } => {
+                let can = pod.epoch <= epoch;
                 if can {
                     pod.fenced = true;
                     self.stop_server(index, 0);
@@ -109,8 +109,8 @@ impl World {
                 }
                 true
             }
-            Order::Forswear { reign } => {
-                pod.forswears(reign, pod.quiet(self.time));
+            Order::Promise { epoch } => {
+                pod.promises(epoch, pod.quiet(self.time));
                 true
             }
             Order::Members(members) => {
@@ -144,7 +144,7 @@ impl World {
         (done, None)
     }
 
-    fn promote(&mut self, index: usize, reign: u64, ticket: u64) -> bool {
+    fn promote(&mut self, index: usize, epoch: u64, token: u64) -> bool {
         let now = self.time;
         let load = self.rng.random_range(50..500);
         let pod = &mut self.pods[index];
@@ -157,35 +157,35 @@ impl World {
             return false;
         }
         let serves = pod.role == Role::Primary && pod.runs();
-        if serves && pod.reign == reign {
+        if serves && pod.epoch == epoch {
             return true;
         }
-        let twice = self.rules.has(Fault::PromotedTwice) && pod.reign == reign;
-        let later = reign > pod.reign.max(pod.known().0);
-        if !pod.runs() || reign <= pod.forsworn || !(later || twice) {
+        let twice = self.rules.has(Fault::PromotedTwice) && pod.epoch == epoch;
+        let later = epoch > pod.epoch.max(pod.known().0);
+        if !pod.runs() || epoch <= pod.promised_epoch || !(later || twice) {
             return false;
         }
         if pod.members.pods & (1 << index) == 0 {
             return false;
         }
-        let Some(mut since) = pod.ticket(ticket, now) else {
+        let Some(mut since) = pod.token(token, now) else {
             return false;
         };
         if self.rules.has(Fault::PromotionFromArrival) {
             since = pod.clock(now);
         }
-        let watch = pod.new_watch(reign, since);
+        let watch = pod.new_watch(epoch, since);
         if watch.must_stop(pod.clock(now)) {
             return false;
         }
         if !serves {
-            self.check_promotion(index, reign);
+            self.check_promotion(index, epoch);
             self.promotions += 1;
         }
         let pod = &mut self.pods[index];
         pod.arm(watch, now);
-        pod.reign = reign;
-        pod.copied_of = reign;
+        pod.epoch = epoch;
+        pod.copied_of = epoch;
         pod.primary = index;
         pod.was_primary = true;
         pod.is_of_object();
@@ -204,31 +204,31 @@ impl World {
         true
     }
 
-    fn follow(&mut self, index: usize, reign: u64, whom: usize) -> bool {
+    fn follow(&mut self, index: usize, epoch: u64, whom: usize) -> bool {
         let now = self.time;
         let rules = self.rules;
         let load = self.rng.random_range(50..500);
         let pod = &self.pods[index];
         let serves = pod.role == Role::Primary;
-        if whom == index || reign < pod.known().0.max(pod.reign) {
+        if whom == index || epoch < pod.known().0.max(pod.epoch) {
             return false;
         }
         if serves {
             let paused = match pod.pause.filter(|_| pod.is_paused(now)) {
-                Some((_, bound)) => bound == reign || rules.has(Fault::AnyPause),
+                Some((_, bound)) => bound == epoch || rules.has(Fault::AnyPause),
                 None => false,
             };
-            if reign == pod.reign || !(paused || rules.has(Fault::FollowsUnpaused)) {
+            if epoch == pod.epoch || !(paused || rules.has(Fault::FollowsUnpaused)) {
                 return false;
             }
-            self.check_demotion(index, whom, reign);
+            self.check_demotion(index, whom, epoch);
         }
         let pod = &mut self.pods[index];
         let same = pod.role == Role::Replica && pod.known().1 == whom;
         pod.was_primary = false;
-        pod.following = Some((reign, whom));
+        pod.following = Some((epoch, whom));
         pod.followed = true;
-        pod.forswears(reign - 1, 0);
+        pod.promises(epoch - 1, 0);
         pod.watch = None;
         if pod.fenced {
             pod.fenced = false;
@@ -239,15 +239,15 @@ impl World {
                 pod.link_up = false;
                 pod.sync_done = None;
             }
-            self.note_reign(index);
+            self.note_epoch(index);
         }
         true
     }
 
     /// A serving primary is demoted only for one that has everything.
-    fn check_demotion(&mut self, index: usize, whom: usize, reign: u64) {
+    fn check_demotion(&mut self, index: usize, whom: usize, epoch: u64) {
         let (old, new) = (self.pods[index].data, self.pods[whom].data);
-        self.demoted = Some((old, self.time, reign));
+        self.demoted = Some((old, self.time, epoch));
         let restarted = !self.pods[whom].runs() || self.pods[whom].runs_since + 5_000 > self.time;
         if !restarted && !self.branches.contains(new, old) {
             self.broken(Guarantee::HandoverLosesNothing, |_| {
@@ -256,7 +256,7 @@ impl World {
         }
     }
 
-    fn check_promotion(&mut self, index: usize, reign: u64) {
+    fn check_promotion(&mut self, index: usize, epoch: u64) {
         let now = self.time;
         let calm = match self.net.weather.lost + self.net.weather.slow {
             0 => now - self.disturbed_at,
@@ -266,8 +266,8 @@ impl World {
             *other != index && !self.pods[*other].gone && self.pods[*other].could_serve(now)
         }) {
             self.broken(Guarantee::OnePrimary, |world| {
-                let reign = world.pods[other].reign;
-                format!("pod {index} is promoted while pod {other} of reign {reign} may serve")
+                let epoch = world.pods[other].epoch;
+                format!("pod {index} is promoted while pod {other} of epoch {epoch} may serve")
             });
         }
         // As long as it takes: a copy of the last epoch, and all of it if nothing fails.
@@ -275,12 +275,12 @@ impl World {
             let chosen = &self.pods[index];
             let whole = self.branches.contains(chosen.data, had);
             let calm = self.disturbed_at <= at && self.net.is_whole();
-            if chosen.reign < last || (calm && !whole) {
+            if chosen.epoch < last || (calm && !whole) {
                 self.broken(Guarantee::Remade, |world| {
                     let pod = &world.pods[index];
-                    let (reign, has) = (pod.reign, pod.data);
+                    let (epoch, has) = (pod.epoch, pod.data);
                     format!(
-                        "the last primary had {had:?} of reign {last}, pod {index} of reign {reign} \
+                        "the last primary had {had:?} of epoch {last}, pod {index} of epoch {epoch} \
                          has {has:?}"
                     )
                 });
@@ -288,7 +288,7 @@ impl World {
         }
         // When nothing fails the next primary has it all, and the one of the handover in any case.
         if let Some((had, at, planned)) = self.demoted.take()
-            && ((now - at + 2_000 < calm && self.net.is_whole()) || planned == reign)
+            && ((now - at + 2_000 < calm && self.net.is_whole()) || planned == epoch)
         {
             self.handovers += 1;
             if !self.branches.contains(self.pods[index].data, had) {
@@ -299,9 +299,9 @@ impl World {
             }
         }
         let chosen = &self.pods[index];
-        let (reign, data, counted) = (chosen.reign, chosen.data, chosen.counted);
+        let (epoch, data, counted) = (chosen.epoch, chosen.data, chosen.counted);
         let leader = OPERATORS[usize::from(self.operators[1].leads(now))];
-        // A copy of a later reign, whether its server runs or not.
+        // A copy of a later epoch, whether its server runs or not.
         let forgotten = self.pods.iter().find(|other| {
             other.index != index
                 && !other.gone
@@ -309,7 +309,7 @@ impl World {
                 && !other.frozen
                 && (other.fenced || matches!(other.process, Process::Loading(_)))
                 && !other.left
-                && other.reign > reign
+                && other.epoch > epoch
                 && self.api.listed & (1 << other.index) != 0
                 && self.net.both_ways(other.index, leader)
                 && !self.branches.contains(data, other.disk)
@@ -329,16 +329,16 @@ impl World {
                 && self.net.both_ways(other.index, leader)
                 && other.members.revision == chosen.members.revision
                 && !self.branches.contains(data, other.data)
-                && (other.reign > reign
-                    || (other.reign == reign && other.data.branch == data.branch)
+                && (other.epoch > epoch
+                    || (other.epoch == epoch && other.data.branch == data.branch)
                         && other.data.len > data.len)
         });
         if calm > 5_000
             && let Some(better) = better.or(forgotten)
         {
-            let better = (better.index, better.reign, better.data);
+            let better = (better.index, better.epoch, better.data);
             self.broken(Guarantee::BestCopy, |_| {
-                format!("pod {index} ({reign}, {data:?}) is promoted instead of {better:?}")
+                format!("pod {index} ({epoch}, {data:?}) is promoted instead of {better:?}")
             });
         }
     }

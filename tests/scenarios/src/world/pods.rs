@@ -105,11 +105,11 @@ impl World {
     /// The copy goes for good: another has all of it, or what came after it.
     fn check_end(&mut self, index: usize) {
         let pod = &self.pods[index];
-        let (reign, data) = (pod.reign, pod.data);
+        let (epoch, data) = (pod.epoch, pod.data);
         let has = |other: &Pod| {
             let copies = [other.data, other.disk];
             let whole = |copy| self.branches.contains(copy, data);
-            other.reign > reign || copies.into_iter().any(whole)
+            other.epoch > epoch || copies.into_iter().any(whole)
         };
         let mut others = self.pods.iter().filter(|other| {
             other.index != index
@@ -117,7 +117,7 @@ impl World {
         });
         if !others.any(has) {
             self.broken(Guarantee::NothingWiped, |_| {
-                format!("pod {index} ends, and nobody else has its {data:?} of reign {reign}")
+                format!("pod {index} ends, and nobody else has its {data:?} of epoch {epoch}")
             });
         }
     }

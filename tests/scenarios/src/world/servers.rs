@@ -122,27 +122,27 @@ impl World {
         pod.link_up = up;
         pod.counted |= up;
         pod.news = true;
-        self.note_reign(index);
+        self.note_epoch(index);
     }
 
-    /// In sync with a primary, the copy is of its reign.
-    pub(super) fn note_reign(&mut self, index: usize) {
+    /// In sync with a primary, the copy is of its epoch.
+    pub(super) fn note_epoch(&mut self, index: usize) {
         let pod = &self.pods[index];
-        if let Some((reign, primary)) = pod.following
+        if let Some((epoch, primary)) = pod.following
             && pod.link_up
-            && reign >= pod.reign
+            && epoch >= pod.epoch
         {
             let lineage = self.pods[primary].lineage;
             let appends = self.persistence == Persistence::Appends;
             let pod = &mut self.pods[index];
-            if pod.full && pod.reign != reign && appends {
-                pod.on_disk.get_or_insert(pod.reign);
+            if pod.full && pod.epoch != epoch && appends {
+                pod.on_disk.get_or_insert(pod.epoch);
             }
-            if (pod.reign, pod.primary) != (reign, primary) {
+            if (pod.epoch, pod.primary) != (epoch, primary) {
                 pod.lineage = lineage;
                 pod.is_of_object();
             }
-            pod.reign = reign;
+            pod.epoch = epoch;
             pod.primary = primary;
             pod.was_primary = false;
         }
@@ -151,19 +151,19 @@ impl World {
     /// The copy becomes that of the other.
     fn take(&mut self, index: usize, from: usize, data: Data) {
         let had = self.pods[index].data;
-        let (own, reign) = (self.pods[index].copied_of, self.pods[from].copied_of);
+        let (own, epoch) = (self.pods[index].copied_of, self.pods[from].copied_of);
         if !self.branches.contains(data, had) {
             self.replaced += 1;
             self.note(|_| format!("pod {index} had {had:?} and takes {data:?} of pod {from}"));
             // A late order may lead a replica to another replica of the same primary that is behind:
             // the primary has what it gives up.
-            let shortened = reign == own && self.branches.contains(had, data);
+            let shortened = epoch == own && self.branches.contains(had, data);
             self.shortened += u64::from(shortened);
-            if reign <= own && !shortened {
+            if epoch <= own && !shortened {
                 self.broken(Guarantee::NothingWiped, |_| {
                     format!(
-                        "pod {index} had {had:?} of reign {own} and takes {data:?} of pod {from}, \
-                         which is of reign {reign}"
+                        "pod {index} had {had:?} of epoch {own} and takes {data:?} of pod {from}, \
+                         which is of epoch {epoch}"
                     )
                 });
             }
@@ -174,7 +174,7 @@ impl World {
         }
         let pod = &mut self.pods[index];
         pod.data = data;
-        pod.copied_of = reign;
+        pod.copied_of = epoch;
     }
 
     pub(super) fn drop_followers(&mut self, index: usize) {

@@ -50,7 +50,7 @@ fn primary() -> PodState {
         unheard: None,
         role: Role::Primary,
         server: Some(running()),
-        reign: 16_777_217,
+        epoch: 16_777_217,
         link: None,
         fence: FenceView::Armed { left_ms: 14_280 },
         keys: Some(3),
@@ -170,7 +170,7 @@ fn what_is_wrong_stands_beside_the_pod_that_has_it() {
             role: Role::Unknown,
             server: None,
             fence: FenceView::Unknown,
-            reign: 0,
+            epoch: 0,
             ..replica(2, false, None)
         },
     ];

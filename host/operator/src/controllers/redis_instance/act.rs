@@ -6,7 +6,7 @@ use std::time::Instant;
 use hera_core::acl::AclSet;
 use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
 use hera_core::instance::{
-    Change, ChangeKind, Claim, GivenUp, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step,
+    Candidate, Change, ChangeKind, GivenUp, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step,
 };
 use hera_core::shard::{Member, Target};
 use hera_kube::{ApplyError, Refusal, Severity};
@@ -18,10 +18,10 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use tracing::{info, warn};
 
 use super::site::Site;
-use super::{events, handover, written};
+use super::{events, handover, intents};
 use crate::agents::{AgentClient, AgentError};
 use crate::controllers::outcome::PassError;
-use crate::groups::boot_millis;
+use crate::leaders::boot_millis;
 use crate::users;
 
 /// What the steps need.
@@ -57,7 +57,7 @@ impl Material<'_> {
             let mut members = self.site.members.iter();
             let member = members.find(|member| member.uid() == uid);
             let name = member.map_or(uid, Member::name);
-            let terms = &self.site.shared.groups.terms;
+            let terms = &self.site.shared.leaders.terms;
             terms.note_refusal(&self.site.instance(), name, term);
         }
         PassError::Agent(error)
@@ -65,7 +65,7 @@ impl Material<'_> {
 
     /// In the name of this leader.
     pub fn request<T>(&self, body: T) -> Request<T> {
-        let terms = &self.site.shared.groups.terms;
+        let terms = &self.site.shared.leaders.terms;
         Request {
             term: terms.speak(&self.site.instance(), self.site.term),
             body,
@@ -80,12 +80,12 @@ impl Material<'_> {
 /// The first that failed; every step can be carried out again.
 pub async fn carry_out(plan: &Plan, material: &Material<'_>) -> Result<(), PassError> {
     let mut notes = Vec::new();
-    let (looks, instance) = (&material.site.shared.looks, material.site.instance());
-    looks.begin(&instance, plan);
+    let (last_seen, instance) = (&material.site.shared.last_seen, material.site.instance());
+    last_seen.begin(&instance, plan);
     let done = steps(plan, material, &mut notes).await;
     let failed = done.as_ref().err().map(ToString::to_string);
     // What failed in healing is told until the next pass.
-    looks.end(&instance, failed, material.site.handover_failed);
+    last_seen.end(&instance, failed, material.site.handover_failed);
     // Later: nobody waits for an Event.
     for (severity, reason, note) in notes {
         let events = &material.site.shared.events;
@@ -122,7 +122,7 @@ async fn steps(
         let done = done.map_err(|error| midway(&planned.step, error));
         count(&planned.step, done.is_ok(), material.site);
         if let Some(change) = change(planned, started, done.as_ref().err()) {
-            shared.looks.moved(&material.site.instance(), change);
+            shared.last_seen.moved(&material.site.instance(), change);
         }
         if let Some(refusal) = done.as_ref().err().and_then(PassError::refusal) {
             material.site.refusals.note(refusal);
@@ -197,7 +197,7 @@ fn count(step: &Step, done: bool, site: &Site<'_>) {
         Some((attempts, about)) if !done => drop(attempts.failed(&instance, &about)),
         _ if done && matches!(step, Step::HandOver { .. } | Step::Promote { .. }) => {
             site.shared.handovers.reset(&instance);
-            site.shared.reigns.reset(&instance);
+            site.shared.epochs.reset(&instance);
         }
         _ => {}
     }
@@ -230,7 +230,7 @@ fn pods(step: &Step) -> impl Iterator<Item = &Target> {
         Step::SetEndpoint { .. }
         | Step::SetReplicas { .. }
         | Step::WriteLists { .. }
-        | Step::WriteClaims { .. }
+        | Step::WriteCandidates { .. }
         | Step::WriteRecord { .. } => (None, None),
         Step::PushConfig(pod)
         | Step::PushAcl(pod)
@@ -243,7 +243,7 @@ fn pods(step: &Step) -> impl Iterator<Item = &Target> {
         | Step::Promote { pod, .. }
         | Step::Follow { pod, .. }
         | Step::Fence { pod, .. }
-        | Step::Forswear { pod, .. } => (Some(pod), None),
+        | Step::Promise { pod, .. } => (Some(pod), None),
         Step::HandOver { from, to, .. } => (Some(from), Some(to)),
     };
     one.into_iter().chain(other)
@@ -319,32 +319,38 @@ async fn one(
         Step::SetReplicas { ips } => set_replicas(material, ips).await,
         Step::PushConfig(pod) => push_config(material, pod).await,
         Step::PushAcl(pod) => push_acl(material, pod).await,
-        Step::WriteLists { lists } => written::write_lists(material.site, lists).await,
-        Step::WriteClaims { claims } => match written::write_claims(material.site, claims).await {
-            // With the StatefulSet goes what is written on it.
-            Err(PassError::Kube(kube::Error::Api(status))) if status.code == 404 => Ok(()),
-            written => written,
-        },
+        Step::WriteLists { lists } => intents::write_lists(material.site, lists).await,
+        Step::WriteCandidates { candidates } => {
+            match intents::write_candidates(material.site, candidates).await {
+                // With the StatefulSet goes what is written on it.
+                Err(PassError::Kube(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+                written => written,
+            }
+        }
         // A claim that is gone has nothing to tell.
         Step::WriteRecord { claim, record } => {
-            match written::write_record(material.site, claim, record).await {
+            match intents::write_record(material.site, claim, record).await {
                 Err(PassError::Kube(kube::Error::Api(status))) if status.code == 404 => Ok(()),
                 written => written,
             }
         }
         Step::MarkLeft { pod, left } => order(material, pod, Order::MarkLeft { left: *left }).await,
         Step::PushMembers(pod) => push_members(material, pod).await,
-        Step::Promote { pod, reign, claims } => promote(material, pod, *reign, claims).await,
+        Step::Promote {
+            pod,
+            epoch,
+            candidates,
+        } => promote(material, pod, *epoch, candidates).await,
         Step::Follow {
             pod,
-            reign,
+            epoch,
             primary_uid,
             ip,
             lineage,
             gives_up: _,
         } => {
             let follow = Order::Follow {
-                reign: *reign,
+                epoch: *epoch,
                 primary_uid: primary_uid.clone(),
                 host: ip.clone(),
                 port: REDIS_PORT,
@@ -353,23 +359,23 @@ async fn one(
             };
             order(material, pod, follow).await
         }
-        Step::Fence { pod, reign } => order(material, pod, Order::Fence { reign: *reign }).await,
+        Step::Fence { pod, epoch } => order(material, pod, Order::Fence { epoch: *epoch }).await,
         Step::Start(pod) => order(material, pod, Order::Start).await,
-        Step::Forswear { pod, reign } => {
-            order(material, pod, Order::Forswear { reign: *reign }).await
+        Step::Promise { pod, epoch } => {
+            order(material, pod, Order::Promise { epoch: *epoch }).await
         }
         Step::HandOver {
             from,
             to,
             ip,
-            reign,
-            claims,
+            epoch,
+            candidates,
         } => {
             let next = handover::Next {
                 pod: to,
                 ip,
-                reign: *reign,
-                claims,
+                epoch: *epoch,
+                candidates,
             };
             handover::carry_out(material, from, &next).await
         }
@@ -409,7 +415,7 @@ async fn move_service(site: &Site<'_>, slice: &EndpointSlice) -> Result<(), Pass
         .apply(site.owner.namespace, site.owner.uid, slice)
         .await;
     // Also where no answer came: it may have moved. Not before: nodes cannot know of it sooner.
-    site.shared.groups.note_move();
+    site.shared.leaders.note_move();
     applied?;
     Ok(())
 }
@@ -484,16 +490,16 @@ async fn order(material: &Material<'_>, pod: &Target, order: Order) -> Result<()
 async fn promote(
     material: &Material<'_>,
     pod: &Target,
-    reign: u64,
-    claims: &[Claim],
+    epoch: u64,
+    candidates: &[Candidate],
 ) -> Result<(), PassError> {
-    written::write_claims(material.site, claims).await?;
-    let ticket = material.agent(&pod.uid)?.position().await?.ticket;
+    intents::write_candidates(material.site, candidates).await?;
+    let token = material.agent(&pod.uid)?.position().await?.token;
     let since = material.positions_since_ms;
     if since > 0 && boot_millis().saturating_sub(since) > POSITIONS_GOOD_FOR_MS {
         return Err(PassError::Overtaken);
     }
-    order(material, pod, Order::Promote { reign, ticket }).await
+    order(material, pod, Order::Promote { epoch, token }).await
 }
 
 /// With the pod's own grace period, or another.
@@ -536,8 +542,8 @@ mod tests {
             from: pod(from),
             to: pod(to),
             ip: String::new(),
-            reign: 2,
-            claims: Vec::new(),
+            epoch: 2,
+            candidates: Vec::new(),
         }
     }
 

@@ -331,7 +331,7 @@ pub fn lacks_memory(live: &Live, v: &Validated, ctx: &Context, serves: bool) -> 
     let outdated = live.pods.values().filter(other);
     let outdated = outdated.filter_map(|pod| pod.spec.as_ref());
     let former = ctx
-        .way_back
+        .rollback
         .iter()
         .filter_map(|former| former.spec.as_ref());
     let mut limits = outdated.chain(former).filter_map(memory_limit);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hera_core::agent::{Order, Position, REDIS_PORT};
-use hera_core::instance::Claim;
+use hera_core::instance::Candidate;
 use hera_core::instance::handover::{
     Calm, HEAD_START_MS, Move, Otherwise, PARITY_MS, PAUSE_MS, has_everything,
 };
@@ -11,7 +11,7 @@ use hera_core::shard::{Member, Target};
 use tracing::{info, warn};
 
 use super::act::Material;
-use super::{act, written};
+use super::{act, intents};
 use crate::agents::{AgentClient, AgentError};
 use crate::controllers::outcome::PassError;
 
@@ -29,9 +29,9 @@ const PARITY: Duration = Duration::from_millis(PARITY_MS);
 pub struct Next<'a> {
     pub pod: &'a Target,
     pub ip: &'a str,
-    pub reign: u64,
+    pub epoch: u64,
     /// Who may be the primary from then on.
-    pub claims: &'a [Claim],
+    pub candidates: &'a [Candidate],
 }
 
 /// A handover under way.
@@ -46,7 +46,7 @@ struct HandOver<'a> {
     /// What it has tried so far, in order, and how long each took.
     made: Vec<(Move, Duration)>,
     /// Of the position at which the new one has everything.
-    ticket: u64,
+    token: u64,
 }
 
 /// A move without which it does not go on.
@@ -70,7 +70,7 @@ pub async fn carry_out(
         new: material.agent(&to.uid)?,
         paused: None,
         made: Vec::new(),
-        ticket: 0,
+        token: 0,
     };
     // Before anything: clients wait neither for agents that do not answer nor for new connections.
     let answers = tokio::try_join!(over.old.position(), over.new.position());
@@ -149,27 +149,27 @@ impl HandOver<'_> {
         if step.is_too_late(self.paused.map_or(0, elapsed_ms)) {
             return Err(PassError::HandOver("it took too long".to_owned()));
         }
-        let reign = self.next.reign;
+        let epoch = self.next.epoch;
         let site = self.material.site;
         // Agents refuse a leader of the past once they know the next; the API server does not.
         let leads = matches!(
             step,
-            Move::Claim | Move::Lead | Move::LeadBack | Move::Pause | Move::Promote
+            Move::Nominate | Move::Lead | Move::LeadBack | Move::Pause | Move::Promote
         );
         if leads && site.shared.leadership.term() != Some(site.term) {
             return Err(PassError::LeadershipLost);
         }
         match step {
-            Move::Claim => written::write_claims(site, self.next.claims).await,
+            Move::Nominate => intents::write_candidates(site, self.next.candidates).await,
             Move::Ready => {
-                let groups = &site.shared.groups;
+                let leaders = &site.shared.leaders;
                 let leaves = site.primary().is_some_and(Member::is_leaving);
                 let limit = match (self.is_deleted_by_force(), leaves) {
                     (true, _) => Duration::ZERO,
                     (false, true) => SHORT_TURN,
                     (false, false) => TURN,
                 };
-                tokio::time::sleep(groups.until_taken_in_at_once().min(limit)).await;
+                tokio::time::sleep(leaders.until_taken_in_at_once().min(limit)).await;
                 // A pod that ends waits for its handover, and so do others on its node.
                 if !leaves {
                     calm(Calm::BEGIN, &self.old, &self.new).await?;
@@ -179,20 +179,20 @@ impl HandOver<'_> {
             Move::Pause => {
                 self.paused = Some(Instant::now());
                 let millis = PAUSE_MS;
-                self.order(&self.from.uid, &self.old, Order::Pause { millis, reign })
+                self.order(&self.from.uid, &self.old, Order::Pause { millis, epoch })
                     .await
             }
             Move::Await => {
-                self.ticket = parity(&self.old, &self.new).await?.ticket;
+                self.token = parity(&self.old, &self.new).await?.token;
                 Ok(())
             }
             Move::Demote => self.order(&self.from.uid, &self.old, self.follow()).await,
             Move::Promote => {
-                let ticket = self.ticket;
+                let token = self.token;
                 self.order(
                     &self.next.pod.uid,
                     &self.new,
-                    Order::Promote { reign, ticket },
+                    Order::Promote { epoch, token },
                 )
                 .await
             }
@@ -209,8 +209,8 @@ impl HandOver<'_> {
             }
             Move::Release => self.order(&self.from.uid, &self.old, Order::Release).await,
             Move::Dismiss => {
-                let groups = &site.shared.groups;
-                tokio::time::sleep(groups.until_taken_in()).await;
+                let leaders = &site.shared.leaders;
+                tokio::time::sleep(leaders.until_taken_in()).await;
                 self.order(&self.next.pod.uid, &self.new, Order::Release)
                     .await
             }
@@ -236,7 +236,7 @@ impl HandOver<'_> {
         let next = members.find(|member| member.uid() == self.next.pod.uid);
         let memory = next.and_then(|next| Some(&next.agent.status()?.memory));
         Order::Follow {
-            reign: self.next.reign,
+            epoch: self.next.epoch,
             primary_uid: self.next.pod.uid.clone(),
             host: self.next.ip.to_owned(),
             port: REDIS_PORT,

@@ -9,7 +9,7 @@ use kube::Resource as _;
 
 use super::act;
 use super::site::Site;
-use crate::attempts::Attempts;
+use crate::backoff::Backoff;
 use crate::controllers::outcome::PassError;
 
 /// Why healing was not done in full.
@@ -77,7 +77,7 @@ impl Site<'_> {
                 Step::SetEndpoint { ip } => seen.endpoint = ip,
                 Step::SetReplicas { ips } => seen.replica_endpoints = ips,
                 Step::WriteLists { lists } => seen.lists = lists,
-                Step::WriteClaims { claims } => seen.claims = claims,
+                Step::WriteCandidates { candidates } => seen.candidates = candidates,
                 Step::WriteRecord { claim, record } => {
                     let claims = seen.members.iter_mut().filter_map(|m| m.claim.as_mut());
                     claims
@@ -91,7 +91,7 @@ impl Site<'_> {
     }
 
     /// What to do. A handover is not tried twice in one pass, nor soon after one that failed: clients
-    /// feel each. Nor is a new reign of the primary: each attempt writes to the API server.
+    /// feel each. Nor is a new epoch of the primary: each attempt writes to the API server.
     pub fn plan(&self, wanted: &Wanted, seen: &Observation) -> Plan {
         let mut plan = decide(wanted, seen);
         let before = plan.steps.len();
@@ -116,15 +116,15 @@ impl Site<'_> {
     }
 
     /// Where failures of a step are counted that is not to be tried again at once, and as what: a
-    /// handover, and another reign of the primary that is there.
-    pub fn attempts_at(&self, step: &Step) -> Option<(&Attempts, String)> {
+    /// handover, and another epoch of the primary that is there.
+    pub fn attempts_at(&self, step: &Step) -> Option<(&Backoff, String)> {
         let primary = self.primary().map(Member::uid);
         match step {
             Step::HandOver { from, to, .. } => {
                 Some((&self.shared.handovers, format!("{} {}", from.uid, to.uid)))
             }
             Step::Promote { pod, .. } if Some(pod.uid.as_str()) == primary => {
-                Some((&self.shared.reigns, pod.uid.clone()))
+                Some((&self.shared.epochs, pod.uid.clone()))
             }
             _ => None,
         }
@@ -132,8 +132,8 @@ impl Site<'_> {
 
     /// What people are told who ask what this pass sees.
     pub fn tell(&self, seen: &Observation, wanted: &Wanted, plan: &Plan) {
-        let looks = &self.shared.looks;
-        looks.note(&self.instance(), &seen.members, &wanted.fenced, plan);
+        let last_seen = &self.shared.last_seen;
+        last_seen.note(&self.instance(), &seen.members, &wanted.fenced, plan);
     }
 
     /// How the instance is, while nothing can be said about what it should be.
@@ -155,12 +155,12 @@ pub fn changes_roles(step: &Step, seen: &Observation) -> bool {
         | Step::PushConfig(_)
         | Step::PushMembers(_)
         | Step::WriteLists { .. }
-        | Step::WriteClaims { .. }
+        | Step::WriteCandidates { .. }
         | Step::WriteRecord { .. }
         | Step::MarkLeft { .. } => false,
         // Nothing of it has a role, and a finalizer of somebody's may keep it.
         Step::DeleteDeadPod(_) => false,
-        // One that follows already is told the reign, which its volume may not take.
+        // One that follows already is told the epoch, which its volume may not take.
         Step::Follow { pod, .. } => {
             let told = seen.members.iter().find(|member| member.uid() == pod.uid);
             let primary = seen.primary();
@@ -169,7 +169,7 @@ pub fn changes_roles(step: &Step, seen: &Observation) -> bool {
         Step::Promote { .. }
         | Step::Fence { .. }
         | Step::Start(_)
-        | Step::Forswear { .. }
+        | Step::Promise { .. }
         | Step::HandOver { .. }
         | Step::Leave(_)
         | Step::DeletePod(_) => true,
@@ -247,7 +247,7 @@ mod tests {
                 name: String::new(),
                 uid: format!("uid-{ordinal}"),
             },
-            reign: 2,
+            epoch: 2,
             primary_uid: "uid-0".to_owned(),
             ip: "10.0.0.0".to_owned(),
             lineage: String::new(),

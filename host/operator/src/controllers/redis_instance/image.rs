@@ -18,7 +18,7 @@ pub const CATALOG: &str = "hera-catalog";
 /// Value of the label of ConfigMaps whose entries take the place of the catalog's, which an upgrade of the
 /// operator applies anew.
 const OVERRIDES: &str = "overrides";
-/// Annotation on the StatefulSet: the wish that its image answers. While the wish is the same the
+/// Annotation on the StatefulSet: the desired state that its image answers. While that is the same the
 /// image stays, whatever the catalog says by now.
 pub const SOURCE_ANNOTATION: &str = "cache.hera.io/image-source";
 
@@ -27,7 +27,7 @@ pub const SOURCE_ANNOTATION: &str = "cache.hera.io/image-source";
 pub struct Image {
     /// The image.
     pub image: String,
-    /// The wish that it answers.
+    /// The desired state that it answers.
     pub source: String,
     /// Why it is not what the spec asks for: a reason of `Ready`, and words.
     pub problem: Option<(&'static str, String)>,

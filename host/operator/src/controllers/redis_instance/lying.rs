@@ -33,18 +33,18 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::act::{self, Material};
+use super::intents::Notes;
 use super::observe::Live;
 use super::refusals::Refusals;
 use super::site::Site;
-use super::written::Notes;
-use super::{Farewells, site};
+use super::{Deletions, site};
 use crate::agents::{AgentClient, AgentError, AgentPool, Identities, Identity, Target as Listened};
-use crate::attempts::Attempts;
 use crate::authority::AuthorityCell;
+use crate::backoff::Backoff;
 use crate::controllers::driver;
 use crate::controllers::outcome::PassError;
-use crate::groups::Groups;
-use crate::looks::Looks;
+use crate::last_seen::LastSeen;
+use crate::leaders::Leaders;
 use crate::metrics::Metrics;
 use crate::object::ObjectKey;
 use crate::policies::Policies;
@@ -233,8 +233,8 @@ fn status(term: u64) -> AgentStatus {
 
 async fn shared(client: &Client, leadership: Leadership) -> Shared {
     let (wake, _) = mpsc::unbounded_channel();
-    let (groups, metrics) = (
-        Arc::new(Groups::default()),
+    let (leaders, metrics) = (
+        Arc::new(Leaders::default()),
         Arc::new(Metrics::new().unwrap()),
     );
     Shared {
@@ -242,11 +242,11 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         applier: Applier::new(client.clone()),
         status: StatusWriter::new(client.clone()),
         events: Events::new(client.clone(), "hera-operator", "me"),
-        agents: AgentPool::new(wake.clone(), leadership.clone(), groups.clone()),
+        agents: AgentPool::new(wake.clone(), leadership.clone(), leaders.clone()),
         leadership,
-        groups,
+        leaders,
         identities: Identities::default(),
-        looks: Looks::default(),
+        last_seen: LastSeen::default(),
         authority: AuthorityCell::default(),
         policies: Policies::for_test(client.clone(), metrics.clone())
             .await
@@ -256,11 +256,11 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         namespace: OURS.to_owned(),
         agent_image: String::new(),
         categories: Mutex::default(),
-        attempts: Attempts::default(),
-        handovers: Attempts::default(),
-        reigns: Attempts::default(),
+        backoff: Backoff::default(),
+        handovers: Backoff::default(),
+        epochs: Backoff::default(),
         passes: driver::turns(),
-        farewells: Farewells::default(),
+        deletions: Deletions::default(),
     }
 }
 

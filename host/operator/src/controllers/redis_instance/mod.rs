@@ -1,13 +1,15 @@
 //! The controller of RedisInstance: observe → decide → apply → status.
 
+mod acl;
 mod act;
-mod carry;
 mod children;
+mod converge;
+mod deletion;
 mod events;
-mod farewell;
 mod handover;
 mod heal;
 mod image;
+mod intents;
 mod labels;
 #[cfg(test)]
 mod lying;
@@ -15,11 +17,9 @@ mod nodes;
 mod observe;
 mod pass;
 mod refusals;
-mod rights;
+mod rollback;
 mod site;
 mod status;
-mod way_back;
-mod written;
 
 use hera_api::RedisInstance;
 use hera_kube::StatusWriter;
@@ -29,7 +29,7 @@ use super::outcome::{Outcome, PassError};
 use crate::object::{Kind, ObjectKey};
 use crate::shared::Shared;
 
-pub use farewell::Farewells;
+pub use deletion::Deletions;
 
 impl Controlled for RedisInstance {
     const KIND: Kind = Kind::RedisInstance;
@@ -67,7 +67,7 @@ impl Controlled for RedisInstance {
     }
 
     async fn gone(object: &ObjectKey, shared: &Shared) {
-        farewell::let_go(shared, object).await;
-        farewell::drop_empty_claims(shared, object).await;
+        deletion::let_go(shared, object).await;
+        deletion::drop_empty_claims(shared, object).await;
     }
 }

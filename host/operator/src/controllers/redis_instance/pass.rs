@@ -14,14 +14,14 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tracing::debug;
 
-use super::carry::{Pass, leaderless, wanted_of};
+use super::converge::{Pass, leaderless, wanted_of};
 use super::heal::HealError;
+use super::intents::Notes;
 use super::observe::{self, Live, template_image};
 use super::refusals::Refusals;
+use super::rollback::{self, Direction};
 use super::site::{self, Site};
-use super::way_back::{self, Way};
-use super::written::Notes;
-use super::{children, events, farewell, image, labels, nodes, status};
+use super::{children, deletion, events, image, labels, nodes, status};
 use crate::agents::{AgentClient, FIRST_ROUND, Target};
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
@@ -36,7 +36,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
     let namespace = object.namespace().unwrap_or_default();
     if object.metadata.deletion_timestamp.is_some() {
         let instance = ObjectKey::instance(&namespace, &object.name_any());
-        farewell::let_go(shared, &instance).await;
+        deletion::let_go(shared, &instance).await;
         return Ok(Outcome::Standby);
     }
     let term = shared.leadership.term();
@@ -82,7 +82,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
     }
     site.settle_terms().await;
     let instance = site.instance();
-    let held = [&shared.handovers, &shared.reigns].map(|attempts| attempts.left(&instance));
+    let held = [&shared.handovers, &shared.epochs].map(|attempts| attempts.left(&instance));
     let has_pods = site.members.iter().any(|member| member.pod.is_some());
     let nobody_leads = has_pods && site.primary().is_none() && site.members.len() > 1;
     let done = look_after(&mut site, &authority).await;
@@ -156,21 +156,21 @@ async fn carry_on(
         generation: object.metadata.generation.unwrap_or_default(),
         image: resolved.image.clone(),
         agent_image: shared.agent_image.clone(),
-        way_back: None,
+        rollback: None,
         live: children::live_stateful_set(live),
         restart: object.annotations().get(ANNOTATION_RESTART).cloned(),
         replicas: validated.replicas,
     };
     let waits = resolved.problem.is_some();
     let mut wanted = wanted_of(site, &validated, &ctx, waits);
-    let way = way_back::find(site, &validated, &resolved, &wanted, &seen).await?;
-    if let Way::Back { template, .. } = &way {
+    let way = rollback::find(site, &validated, &resolved, &wanted, &seen).await?;
+    if let Direction::Back { template, .. } = &way {
         ctx.image = template_image(template).unwrap_or(ctx.image);
-        ctx.way_back = Some((**template).clone());
+        ctx.rollback = Some((**template).clone());
         wanted = wanted_of(site, &validated, &ctx, waits);
     }
     ctx.replicas = set_size(&wanted, &seen);
-    let annotations = way_back::annotations(site, &wanted, &seen, &way, &resolved.source);
+    let annotations = rollback::annotations(site, &wanted, &seen, &way, &resolved.source);
     let claims = live.claims.keys().copied();
     let pass = Pass {
         site,
@@ -179,7 +179,7 @@ async fn carry_on(
         going_claims: claims
             .filter(|ordinal| claim_goes(&wanted, &seen, *ordinal))
             .collect(),
-        way,
+        direction: way,
         annotations,
     };
     pass.go(authority, resolved.problem, seen).await

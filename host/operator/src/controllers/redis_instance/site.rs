@@ -9,7 +9,7 @@ use hera_api::meta::{
 };
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
-use hera_core::instance::{Asked, Observation, POSITIONS_GOOD_FOR_MS, Wanted, claims, needed};
+use hera_core::instance::{Asked, Observation, POSITIONS_GOOD_FOR_MS, Wanted, candidates, needed};
 use hera_core::shard::{AgentView, Member, PodView, Record, RevisionView, primary};
 use hera_core::term::is_term;
 use hera_render::{Owner, claim_record, is_temporary};
@@ -18,10 +18,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tracing::warn;
 
+use super::intents;
 use super::observe::{self, Live};
 use super::refusals::Refusals;
-use super::written;
-use crate::groups::boot_millis;
+use crate::leaders::boot_millis;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 
@@ -36,7 +36,7 @@ pub struct Site<'a> {
     /// The primary was to hand over in this pass, and could not.
     pub handover_failed: bool,
     /// What it wrote down itself.
-    pub notes: written::Notes,
+    pub notes: intents::Notes,
     /// What the API server refused in it.
     pub refusals: Refusals,
 }
@@ -152,12 +152,15 @@ impl Site<'_> {
             .any(|s| s.ready_replicas > Some(0));
         let seen = Observation {
             members: self.members.clone(),
-            claims: written::claims(self),
+            candidates: intents::candidates(self),
             ..Observation::default()
         };
-        let claims = claims(&seen);
+        let candidates = candidates(&seen);
         self.members.iter().any(|member| {
-            let may_be = claims.is_empty() || claims.iter().any(|claim| claim.uid == member.uid());
+            let may_be = candidates.is_empty()
+                || candidates
+                    .iter()
+                    .any(|candidate| candidate.uid == member.uid());
             (was_ready || self.members.len() > 1)
                 && may_be
                 && self.shared.agents.is_too_early(member.uid())
@@ -167,9 +170,9 @@ impl Site<'_> {
     /// Sees to it that this leader speaks to the agents under a term that they take. Where that cannot be
     /// written down they are spoken to as before, and refuse.
     pub async fn settle_terms(&self) {
-        let (terms, instance) = (&self.shared.groups.terms, self.instance());
+        let (terms, instance) = (&self.shared.leaders.terms, self.instance());
         terms.begin(&instance);
-        let written = written::term_floor(self);
+        let written = intents::term_floor(self);
         terms.note_floor(&instance, written);
         let statuses = self.members.iter().filter_map(|m| m.agent.status());
         let told = statuses.map(|status| status.term).filter(|t| is_term(*t));
@@ -181,7 +184,7 @@ impl Site<'_> {
         if floor <= written || self.live.stateful_set.is_none() {
             return;
         }
-        match written::write_term_floor(self, floor).await {
+        match intents::write_term_floor(self, floor).await {
             Ok(()) => terms.note_floor(&instance, floor),
             Err(error) => warn!(%instance, %error, "agents are not spoken to under a higher term"),
         }
@@ -189,7 +192,7 @@ impl Site<'_> {
 
     /// What people are told of an agent that refused this leader's term in this pass.
     pub fn term_refused(&self) -> Option<String> {
-        let (terms, instance) = (&self.shared.groups.terms, self.instance());
+        let (terms, instance) = (&self.shared.leaders.terms, self.instance());
         let (pod, told) = terms.refused(&instance)?;
         let ours = terms.term(&instance, self.term);
         Some(format!(
@@ -217,15 +220,15 @@ impl Site<'_> {
             members: self.members.clone(),
             endpoint: observe::endpoint(self.live),
             replica_endpoints: observe::replica_endpoints(self.live),
-            claims: written::claims(self),
-            lists: written::lists(self),
+            candidates: intents::candidates(self),
+            lists: intents::lists(self),
             config: RevisionView { revision: config },
             acl: RevisionView { revision: acl },
             now_ms: observe::millis(Timestamp::now()),
             ..self.told()
         };
         for claim in seen.members.iter_mut().filter_map(|m| m.claim.as_mut()) {
-            if let Some(record) = written::record(self, &claim.name) {
+            if let Some(record) = intents::record(self, &claim.name) {
                 claim.record = record;
             }
         }
@@ -237,9 +240,9 @@ impl Site<'_> {
         seen.spare_epoch = epochs.max().unwrap_or(0);
         seen.served = self.has_served(&seen);
         let fence_after = fence_after_ms(&self.object.spec);
-        let groups = &self.shared.groups;
-        seen.remembered = groups.remember(&self.instance(), self.term, &seen, fence_after);
-        seen.remembered.term = groups.terms.term(&self.instance(), self.term);
+        let leaders = &self.shared.leaders;
+        seen.remembered = leaders.remember(&self.instance(), self.term, &seen, fence_after);
+        seen.remembered.term = leaders.terms.term(&self.instance(), self.term);
         if seen.primary().is_none() && seen.members.len() > 1 {
             let since = boot_millis();
             seen.positions_since_ms = since;
@@ -286,7 +289,7 @@ impl Site<'_> {
             self.object.status.iter().any(|status| {
                 status.version.is_some() && status.replicas.is_none_or(|pods| pods <= 1)
             });
-        !seen.claims.is_empty() || recorded > Some(0) || was_lone
+        !seen.candidates.is_empty() || recorded > Some(0) || was_lone
     }
 
     /// Where a copy stands; none if its server does not run or answer.

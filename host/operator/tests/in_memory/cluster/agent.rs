@@ -163,8 +163,8 @@ async fn members(
         let alone = pushed.body.pods.len() == 1;
         status.members = pushed.body;
         if alone && status.role != Role::Primary {
-            let reign = status.memory.reign.max(1);
-            leads(status, reign);
+            let epoch = status.memory.epoch.max(1);
+            leads(status, epoch);
         }
     });
     Json(told.borrow().clone())
@@ -174,9 +174,9 @@ async fn order(State(told): State<Told>, Json(given): Json<Request<Order>>) -> J
     told.send_modify(|status| {
         status.term = given.term;
         match given.body {
-            Order::Promote { reign, .. } => leads(status, reign),
+            Order::Promote { epoch, .. } => leads(status, epoch),
             Order::Follow {
-                reign,
+                epoch,
                 primary_uid,
                 host,
                 port,
@@ -192,7 +192,7 @@ async fn order(State(told): State<Told>, Json(given): Json<Request<Order>>) -> J
                     syncing: false,
                     quiet: false,
                 });
-                status.memory.reign = reign;
+                status.memory.epoch = epoch;
                 status.memory.primary_uid = primary_uid;
                 status.memory.was_primary = false;
                 status.memory.lineage = lineage;
@@ -206,8 +206,8 @@ async fn order(State(told): State<Told>, Json(given): Json<Request<Order>>) -> J
                 status.role = Role::Held;
                 status.server = running(&status.pod_uid);
             }
-            Order::Forswear { reign } => {
-                status.memory.forsworn = status.memory.forsworn.max(reign);
+            Order::Promise { epoch } => {
+                status.memory.promised_epoch = status.memory.promised_epoch.max(epoch);
             }
             Order::MarkLeft { left } => status.memory.left = Some(left),
             Order::Leave => status.server = ServerState::Stopping,
@@ -224,11 +224,11 @@ fn running(uid: &str) -> ServerState {
     }
 }
 
-fn leads(status: &mut AgentStatus, reign: u64) {
+fn leads(status: &mut AgentStatus, epoch: u64) {
     status.role = Role::Primary;
     status.link = None;
     status.server = running(&status.pod_uid);
-    status.memory.reign = reign;
+    status.memory.epoch = epoch;
     status.memory.primary_uid.clone_from(&status.pod_uid);
     status.memory.was_primary = true;
 }
@@ -236,10 +236,10 @@ fn leads(status: &mut AgentStatus, reign: u64) {
 async fn position(State(told): State<Told>) -> Json<Position> {
     let memory = &told.borrow().memory;
     Json(Position {
-        ticket: 1,
+        token: 1,
         replication_id: "history".to_owned(),
-        offset: memory.reign,
-        keys: memory.reign,
+        offset: memory.epoch,
+        keys: memory.epoch,
         ..Position::default()
     })
 }

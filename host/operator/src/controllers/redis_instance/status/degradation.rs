@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{Found, refusal, space};
 use crate::controllers::redis_instance::nodes::OUT_OF_SERVICE;
-use crate::controllers::redis_instance::way_back::Way;
+use crate::controllers::redis_instance::rollback::Direction;
 
 /// Truth, reason and words.
 pub fn of(
@@ -74,7 +74,7 @@ pub fn of(
     if let Some(stall) = found.plan.and_then(|plan| plan.stalled.as_ref()) {
         return (true, degraded::ROLL_STOPPED, stopped(stall, found));
     }
-    if let Some(Way::Back { left, .. }) = found.way {
+    if let Some(Direction::Back { left, .. }) = found.way {
         let why = &left.why;
         let words = format!(
             "the roll to what the spec says failed, and the pods are as they were before: {why}; change the \
@@ -206,7 +206,7 @@ fn stopped(stall: &Stall, found: &Found<'_>) -> String {
         }
     };
     let barred = match found.way {
-        Some(Way::Barred(words)) => format!("; it does not go back: {words}"),
+        Some(Direction::Barred(words)) => format!("; it does not go back: {words}"),
         _ => String::new(),
     };
     format!(

@@ -23,7 +23,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::way_back::Way;
+use super::rollback::Direction;
 use crate::policies::Made;
 
 pub use degradation::handover_failed;
@@ -58,7 +58,7 @@ pub struct Found<'a> {
     /// Why the pod cannot be made, in the words of who should.
     pub no_pod: Option<String>,
     /// To what the pods are taken, if the spec can be carried out.
-    pub way: Option<&'a Way>,
+    pub way: Option<&'a Direction>,
     /// Who decides about rights.
     pub policy: Option<&'a Made<AclAnswer>>,
     /// What the server may use and fill, by the spec and by its containers.

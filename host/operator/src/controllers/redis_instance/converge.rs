@@ -18,8 +18,8 @@ use super::children::Children;
 use super::heal::changes_roles;
 use super::observe::{self, Live};
 use super::pass::{live_pods, write_status};
+use super::rollback::Direction;
 use super::site::Site;
-use super::way_back::Way;
 use super::{act, children, labels, status};
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
@@ -33,7 +33,7 @@ pub struct Pass<'a> {
     /// Ordinals whose claims go with their pods, if they are those of temporary pods.
     pub going_claims: BTreeSet<u32>,
     /// To what the pods are taken.
-    pub way: Way,
+    pub direction: Direction,
     /// Annotations of the StatefulSet.
     pub annotations: BTreeMap<String, String>,
 }
@@ -154,7 +154,7 @@ impl Pass<'_> {
             },
             app_user,
             app_name: &v.auth.username,
-            way: Some(&self.way),
+            way: Some(&self.direction),
             no_pod: observe::why_no_pod(&shared.client, live).await,
             policy: decision.as_ref().map(|decision| &decision.made),
             memory: Some(memory),

@@ -14,7 +14,7 @@ use crate::shared::Shared;
 
 /// What passes found last.
 #[derive(Default)]
-pub struct Looks(Mutex<HashMap<ObjectKey, Last>>);
+pub struct LastSeen(Mutex<HashMap<ObjectKey, Last>>);
 
 #[derive(Clone, Default)]
 struct Last {
@@ -26,7 +26,7 @@ struct Last {
     change: Option<Change>,
 }
 
-impl Looks {
+impl LastSeen {
     /// A pass sees these pods, of which `fenced` are asked to be down, and waits for what `plan` says.
     pub fn note(&self, instance: &ObjectKey, members: &[Member], fenced: &[String], plan: &Plan) {
         self.with(instance, |last| {
@@ -87,7 +87,7 @@ pub enum NoView {
 /// When this replica does not know.
 pub async fn view(shared: &Shared, instance: &ObjectKey) -> Result<InstanceView, NoView> {
     let term = shared.leadership.term().ok_or(NoView::Standby)?;
-    let last = shared.looks.lock().get(instance).cloned();
+    let last = shared.last_seen.lock().get(instance).cloned();
     let last = last.filter(|last| !last.members.is_empty());
     let mut last = last.ok_or(NoView::Unknown)?;
     for member in &mut last.members {
@@ -143,20 +143,20 @@ mod tests {
 
     #[test]
     fn what_failed_is_told_until_something_succeeds() {
-        let (looks, cart) = (Looks::default(), ObjectKey::instance("shop", "cart"));
-        let last = || looks.lock().get(&cart).cloned().unwrap();
+        let (last_seen, cart) = (LastSeen::default(), ObjectKey::instance("shop", "cart"));
+        let last = || last_seen.lock().get(&cart).cloned().unwrap();
         let mut plan = Plan::default();
         plan.steps.push(hera_core::instance::PlannedStep {
             step: Step::PushAcl(Target::default()),
             reason: "revision 5 is wanted".to_owned(),
         });
-        looks.begin(&cart, &plan);
+        last_seen.begin(&cart, &plan);
         assert_eq!(last().under_way, ["push-acl: revision 5 is wanted"]);
-        looks.end(&cart, Some("no answer".to_owned()), false);
+        last_seen.end(&cart, Some("no answer".to_owned()), false);
         assert!(last().under_way.is_empty());
-        looks.end(&cart, None, true);
+        last_seen.end(&cart, None, true);
         assert_eq!(last().failed.as_deref(), Some("no answer"));
-        looks.end(&cart, None, false);
+        last_seen.end(&cart, None, false);
         assert_eq!(last().failed, None);
     }
 }

@@ -35,7 +35,7 @@ struct Proven {
     revision: String,
     /// Name of the ControllerRevision.
     template: String,
-    /// The wish that its image answers.
+    /// The desired state that its image answers.
     source: String,
     engine: String,
     version: String,
@@ -49,7 +49,7 @@ pub struct Left {
 }
 
 /// Where a roll may go.
-pub enum Way {
+pub enum Direction {
     /// To what the spec says.
     Forward,
     /// To what the pods were before.
@@ -71,44 +71,44 @@ pub async fn find(
     image: &Image,
     wanted: &Wanted,
     seen: &Observation,
-) -> kube::Result<Way> {
+) -> kube::Result<Direction> {
     let asked = v.on_failure == OnFailure::Rollback;
     let Some(set) = site.live.stateful_set.as_ref().filter(|_| asked) else {
-        return Ok(Way::Forward);
+        return Ok(Direction::Forward);
     };
     let leads_of = |revision: &str| seen.primary().is_some_and(|p| p.is_of(revision));
     let left: Option<Left> = read(set, LEFT);
     if let (Some(left), Some(spec)) = (left, &set.spec) {
-        // An image that cannot be told now is no other wish.
+        // An image that cannot be told now is no other desired state.
         let same = left.revision == wanted.pod_revision || image.problem.is_some();
         if same && !leads_of(&left.revision) {
             let template = Box::new(spec.template.clone());
-            return Ok(Way::Back { template, left });
+            return Ok(Direction::Back { template, left });
         }
     }
     let Some(why) = why_failed(wanted, seen) else {
-        return Ok(Way::Forward);
+        return Ok(Direction::Forward);
     };
     let Some(proven) = read::<Proven>(set, PROVEN) else {
         let words = "no revision before was in sync in all pods";
-        return Ok(Way::Barred(words.to_owned()));
+        return Ok(Direction::Barred(words.to_owned()));
     };
     if proven.revision == wanted.pod_revision {
         // It was fine in all pods: what is wrong now is not the revision.
-        return Ok(Way::Forward);
+        return Ok(Direction::Forward);
     }
     if seen.primary().is_some() && !leads_of(&proven.revision) {
         let words = "the primary is of neither revision";
-        return Ok(Way::Barred(words.to_owned()));
+        return Ok(Direction::Barred(words.to_owned()));
     }
     let template = match former(site, set, &proven).await {
         Ok(Some(template)) => template,
         Ok(None) => {
             let words = format!("the StatefulSet's revision {} is gone", proven.template);
-            return Ok(Way::Barred(words));
+            return Ok(Direction::Barred(words));
         }
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            return Ok(Way::Barred(status.message.clone()));
+            return Ok(Direction::Barred(status.message.clone()));
         }
         Err(error) => return Err(error),
     };
@@ -117,10 +117,10 @@ pub async fn find(
         let (was, version) = (&proven.engine, &proven.version);
         let (engine, now) = (v.engine, v.version);
         let words = format!("{was} {version} could not read what {engine} {now} wrote");
-        return Ok(Way::Barred(words));
+        return Ok(Direction::Barred(words));
     }
     let revision = wanted.pod_revision.clone();
-    Ok(Way::Back {
+    Ok(Direction::Back {
         template: Box::new(template),
         left: Left { revision, why },
     })
@@ -158,13 +158,13 @@ async fn former(
     Ok(template.filter(|template| template_revision(template) == Some(proven.revision.as_str())))
 }
 
-/// The annotations of the StatefulSet: which wish its image answers, and by what the next pass knows
+/// The annotations of the StatefulSet: which desired state its image answers, and by what the next pass knows
 /// its way. `wanted` is of the revision that pods are to have now, `source` the spec's wish.
 pub fn annotations(
     site: &Site<'_>,
     wanted: &Wanted,
     seen: &Observation,
-    way: &Way,
+    way: &Direction,
     source: &str,
 ) -> BTreeMap<String, String> {
     let known = site.live.stateful_set.as_ref();
@@ -177,8 +177,8 @@ pub fn annotations(
         false => known,
     };
     let (left, answered) = match way {
-        Way::Back { left, .. } => (Some(left), proven.as_ref().map(|p| p.source.clone())),
-        Way::Forward | Way::Barred(_) => (None, Some(source.to_owned())),
+        Direction::Back { left, .. } => (Some(left), proven.as_ref().map(|p| p.source.clone())),
+        Direction::Forward | Direction::Barred(_) => (None, Some(source.to_owned())),
     };
     let texts = [
         (SOURCE_ANNOTATION, answered),

@@ -34,7 +34,7 @@ pub async fn let_go(shared: &Shared, instance: &ObjectKey) {
     if !is_deleted(shared, instance).await {
         return;
     }
-    let term = shared.groups.terms.speak(instance, term);
+    let term = shared.leaders.terms.speak(instance, term);
     for agent in waiting {
         let body = Order::Leave;
         match agent.order(&Request { term, body }).await {
@@ -62,7 +62,7 @@ async fn comes_to_lead(shared: &Shared, instance: &ObjectKey) -> bool {
     if leadership.term().is_some() {
         return true;
     }
-    if !shared.farewells.begin(instance) {
+    if !shared.deletions.begin(instance) {
         return false;
     }
     let leads = async {
@@ -71,15 +71,15 @@ async fn comes_to_lead(shared: &Shared, instance: &ObjectKey) -> bool {
         }
     };
     let leads = tokio::time::timeout(SUCCESSION, leads).await.is_ok();
-    shared.farewells.end(instance);
+    shared.deletions.end(instance);
     leads
 }
 
 /// Instances that are gone, while this replica waits whether it comes to lead.
 #[derive(Default)]
-pub struct Farewells(Mutex<HashSet<ObjectKey>>);
+pub struct Deletions(Mutex<HashSet<ObjectKey>>);
 
-impl Farewells {
+impl Deletions {
     /// False if somebody waits already.
     fn begin(&self, instance: &ObjectKey) -> bool {
         self.lock().insert(instance.clone())

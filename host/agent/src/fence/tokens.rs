@@ -8,12 +8,12 @@ const KEPT: usize = 8_192;
 /// A position older than this says nothing any more.
 const GOOD_FOR_MS: u64 = 5_000;
 
-/// The tickets given out last: number, and when.
+/// The tokens given out last: number, and when.
 #[derive(Debug, Default)]
-pub struct Tickets(VecDeque<(u64, u64)>);
+pub struct Tokens(VecDeque<(u64, u64)>);
 
-impl Tickets {
-    /// A new ticket. Its number is random: an earlier agent's is not taken for one of this.
+impl Tokens {
+    /// A new token. Its number is random: an earlier agent's is not taken for one of this.
     pub fn give(&mut self, now: u64) -> u64 {
         let number = rand::random();
         self.0.push_back((number, now));
@@ -34,7 +34,7 @@ impl Tickets {
         self.0.back().map(|(_, given)| *given)
     }
 
-    /// When a ticket was given; none if it is unknown or too old.
+    /// When a token was given; none if it is unknown or too old.
     pub fn time(&self, number: u64, now: u64) -> Option<u64> {
         let (_, given) = self.0.iter().find(|(known, _)| *known == number)?;
         (now.saturating_sub(*given) < GOOD_FOR_MS).then_some(*given)
@@ -46,19 +46,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ticket_is_good_for_a_moment() {
-        let mut tickets = Tickets::default();
-        let first = tickets.give(100);
-        assert_eq!(tickets.time(first, 100 + GOOD_FOR_MS - 1), Some(100));
-        assert_eq!(tickets.time(first, 100 + GOOD_FOR_MS), None);
-        assert_eq!(tickets.time(first.wrapping_add(1), 100), None);
+    fn a_token_is_good_for_a_moment() {
+        let mut tokens = Tokens::default();
+        let first = tokens.give(100);
+        assert_eq!(tokens.time(first, 100 + GOOD_FOR_MS - 1), Some(100));
+        assert_eq!(tokens.time(first, 100 + GOOD_FOR_MS), None);
+        assert_eq!(tokens.time(first.wrapping_add(1), 100), None);
         for _ in 0..KEPT {
-            tickets.give(200);
+            tokens.give(200);
         }
-        assert_eq!(tickets.time(first, 200), None);
-        let last = tickets.give(200 + GOOD_FOR_MS);
-        assert_eq!(tickets.0.len(), 1);
-        tickets.void();
-        assert_eq!(tickets.time(last, 200 + GOOD_FOR_MS), None);
+        assert_eq!(tokens.time(first, 200), None);
+        let last = tokens.give(200 + GOOD_FOR_MS);
+        assert_eq!(tokens.0.len(), 1);
+        tokens.void();
+        assert_eq!(tokens.time(last, 200 + GOOD_FOR_MS), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::object::ObjectKey;
 use crate::terms::Terms;
 
 /// Memory of all instances.
-pub struct Groups {
+pub struct Leaders {
     /// Under which terms agents are spoken to.
     pub terms: Terms,
     leaders: Mutex<HashMap<ObjectKey, Leader>>,
@@ -27,7 +27,7 @@ const BEAT: Duration = Duration::from_millis(500);
 /// Without one for so many milliseconds it was stopped.
 const STOPPED_MS: u64 = 1_500;
 
-impl Default for Groups {
+impl Default for Leaders {
     fn default() -> Self {
         Self {
             terms: Terms::default(),
@@ -38,7 +38,7 @@ impl Default for Groups {
     }
 }
 
-impl Groups {
+impl Leaders {
     /// Notices when this process was stopped and goes on: until agents are heard again, silence says
     /// nothing.
     pub async fn keep_time(&self) {
@@ -147,11 +147,11 @@ mod tests {
 
     #[test]
     fn a_process_that_was_stopped_notices_before_it_decides() {
-        let groups = Groups::default();
+        let leaders = Leaders::default();
         let seen = Observation::default();
-        let just_woke = || groups.remember(&instance(), 1, &seen, 0).just_woke;
+        let just_woke = || leaders.remember(&instance(), 1, &seen, 0).just_woke;
         assert!(!just_woke());
-        groups.beat.fetch_sub(STOPPED_MS + 1, Ordering::SeqCst);
+        leaders.beat.fetch_sub(STOPPED_MS + 1, Ordering::SeqCst);
         assert!(just_woke());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::claims::Claim;
+use super::candidates::Candidate;
 use super::{Observation, Permit, Plan, Wanted};
 use crate::digest::short_hex;
 use crate::shard::Member;
@@ -10,18 +10,19 @@ use crate::shard::Member;
 /// Nobody is asked to say that a primary is dead before it was missed for so long: most come back.
 pub(super) const FOR_A_PERSON: u64 = 60_000;
 
-fn member<'a>(seen: &'a Observation, claim: &Claim) -> Option<&'a Member> {
+fn member<'a>(seen: &'a Observation, candidate: &Candidate) -> Option<&'a Member> {
     let mut members = seen.members.iter();
-    members.find(|member| member.uid() == claim.uid)
+    members.find(|member| member.uid() == candidate.uid)
 }
 
 /// True if no time will make it sure that those who may be the primary are dead, and none is heard.
-pub(super) fn is_up_to_a_person(seen: &Observation, unproven: &[Claim]) -> bool {
+pub(super) fn is_up_to_a_person(seen: &Observation, unproven: &[Candidate]) -> bool {
     let never = matches!(
         seen.remembered.permit,
         Some(Permit::Never | Permit::Promises)
     );
-    let is_heard = |claim: &Claim| member(seen, claim).is_some_and(|m| m.agent.status().is_some());
+    let is_heard =
+        |candidate: &Candidate| member(seen, candidate).is_some_and(|m| m.agent.status().is_some());
     never && !unproven.iter().any(is_heard)
 }
 
@@ -31,17 +32,17 @@ pub(super) fn is_up_to_a_person(seen: &Observation, unproven: &[Claim]) -> bool 
 pub(super) fn is_dead(
     wanted: &Wanted,
     seen: &Observation,
-    unproven: &[Claim],
+    unproven: &[Candidate],
     words: &str,
     plan: &mut Plan,
 ) -> bool {
     let (Some(since), true) = (seen.lost_since_ms, is_up_to_a_person(seen, unproven)) else {
         return false;
     };
-    let member = |claim: &Claim| member(seen, claim);
+    let member = |candidate: &Candidate| member(seen, candidate);
     let mut said = format!("dead since {since}");
-    for claim in unproven {
-        let _ = write!(said, " {} {}", claim.reign, claim.uid);
+    for candidate in unproven {
+        let _ = write!(said, " {} {}", candidate.epoch, candidate.uid);
     }
     let digest = short_hex(said.as_bytes());
     if wanted.approved.as_deref() == Some(digest.as_str()) {
@@ -52,9 +53,9 @@ pub(super) fn is_dead(
         .as_ref()
         .is_some_and(|asked| asked.digest == digest);
     if is_asked || seen.remembered.leaderless_ms >= FOR_A_PERSON {
-        let name = |claim: &Claim| match member(claim) {
+        let name = |candidate: &Candidate| match member(candidate) {
             Some(member) => member.name().to_owned(),
-            None => format!("a pod that is gone (uid {})", claim.uid),
+            None => format!("a pod that is gone (uid {})", candidate.uid),
         };
         let names: Vec<String> = unproven.iter().map(name).collect();
         plan.waiting_for = Some(format!(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_api::meta::ANNOTATION_LINEAGE;
-use hera_core::instance::{Claim, MemberList, drop_any};
+use hera_core::instance::{Candidate, MemberList, drop_any};
 use hera_core::shard::Record;
 use hera_core::term::is_term;
 use hera_kube::{ApplyError, Refusal};
@@ -21,8 +21,10 @@ use serde_json::json;
 use super::site::Site;
 use crate::controllers::outcome::PassError;
 
-/// Annotation: reign and uid of the pod, of each that may be the primary.
-const CROWN: &str = "cache.hera.io/crown";
+/// Annotation: epoch and uid of the pod, of each that may be the primary.
+const CANDIDATES: &str = "cache.hera.io/candidates";
+/// The same under the name that it had before: what an earlier operator wrote counts.
+const CANDIDATES_BEFORE: &str = "cache.hera.io/crown";
 /// Annotation: the lists as JSON.
 const MEMBERS: &str = "cache.hera.io/members";
 
@@ -119,25 +121,26 @@ fn known(site: &Site<'_>, annotation: &str) -> Option<String> {
 }
 
 /// Who may be the primary.
-pub fn claims(site: &Site<'_>) -> Vec<Claim> {
-    read_claims(&known(site, CROWN).unwrap_or_default())
+pub fn candidates(site: &Site<'_>) -> Vec<Candidate> {
+    let written = known(site, CANDIDATES).or_else(|| known(site, CANDIDATES_BEFORE));
+    read_candidates(&written.unwrap_or_default())
 }
 
-fn read_claims(text: &str) -> Vec<Claim> {
-    let read = |claim: &str| {
-        let (reign, uid) = claim.trim().split_once(' ')?;
-        Some(Claim {
-            reign: reign.parse().ok()?,
+fn read_candidates(text: &str) -> Vec<Candidate> {
+    let read = |candidate: &str| {
+        let (epoch, uid) = candidate.trim().split_once(' ')?;
+        Some(Candidate {
+            epoch: epoch.parse().ok()?,
             uid: uid.to_owned(),
         })
     };
     text.split(',').filter_map(read).collect()
 }
 
-fn show_claims(claims: &[Claim]) -> String {
-    let shown = claims
+fn show_candidates(candidates: &[Candidate]) -> String {
+    let shown = candidates
         .iter()
-        .map(|claim| format!("{} {}", claim.reign, claim.uid));
+        .map(|candidate| format!("{} {}", candidate.epoch, candidate.uid));
     shown.collect::<Vec<_>>().join(", ")
 }
 
@@ -152,8 +155,8 @@ pub fn lists(site: &Site<'_>) -> Vec<MemberList> {
 ///
 /// # Errors
 /// When the API server does not take it: then nobody is promoted.
-pub async fn write_claims(site: &Site<'_>, claims: &[Claim]) -> Result<(), PassError> {
-    write(site, CROWN, show_claims(claims)).await
+pub async fn write_candidates(site: &Site<'_>, candidates: &[Candidate]) -> Result<(), PassError> {
+    write(site, CANDIDATES, show_candidates(candidates)).await
 }
 
 /// By how much the terms of this instance lie above the Lease's. What cannot be read, or is none, counts
@@ -179,8 +182,8 @@ pub async fn write_lists(site: &Site<'_>, lists: &[MemberList]) -> Result<(), Pa
     let drops = drop_any(&self::lists(site), lists);
     let note = || {
         if drops {
-            let groups = &site.shared.groups;
-            groups.note_change(&site.instance(), site.term);
+            let leaders = &site.shared.leaders;
+            leaders.note_change(&site.instance(), site.term);
         }
     };
     // Also before: it may be written though no answer comes.
@@ -223,33 +226,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claims_are_read_as_they_were_written() {
-        let claim = |reign, uid: &str| Claim {
-            reign,
+    fn candidates_are_read_as_they_were_written() {
+        let candidate = |epoch, uid: &str| Candidate {
+            epoch,
             uid: uid.to_owned(),
         };
-        let both = [claim(8, "b"), claim(7, "a")];
-        assert_eq!(read_claims(&show_claims(&both)), both);
-        assert_eq!(read_claims("7 a"), [claim(7, "a")]);
-        assert_eq!(read_claims(""), []);
+        let both = [candidate(8, "b"), candidate(7, "a")];
+        assert_eq!(read_candidates(&show_candidates(&both)), both);
+        assert_eq!(read_candidates("7 a"), [candidate(7, "a")]);
+        assert_eq!(read_candidates(""), []);
     }
 
     #[test]
     fn what_another_wrote_meanwhile_stays() {
         let written = |there: &str| {
-            let mut set = json!({"metadata": {"annotations": {CROWN: there, "other": "stays"}}});
-            let patch = in_place_of(CROWN, Some("7 a"), "8 b");
+            let mut set =
+                json!({"metadata": {"annotations": {CANDIDATES: there, "other": "stays"}}});
+            let patch = in_place_of(CANDIDATES, Some("7 a"), "8 b");
             json_patch::patch(&mut set, &patch).map(|()| set)
         };
-        let expected = json!({"metadata": {"annotations": {CROWN: "8 b", "other": "stays"}}});
+        let expected = json!({"metadata": {"annotations": {CANDIDATES: "8 b", "other": "stays"}}});
         assert_eq!(written("7 a").ok(), Some(expected));
         assert!(written("9 c").is_err());
     }
 
     #[test]
     fn where_nothing_was_read_nothing_may_be_there() {
-        let patch = serde_json::to_value(in_place_of(CROWN, None, "8 b")).ok();
-        let path = "/metadata/annotations/cache.hera.io~1crown";
+        let patch = serde_json::to_value(in_place_of(CANDIDATES, None, "8 b")).ok();
+        let path = "/metadata/annotations/cache.hera.io~1candidates";
         let expected = json!([
             {"op": "test", "path": path, "value": null},
             {"op": "add", "path": path, "value": "8 b"},

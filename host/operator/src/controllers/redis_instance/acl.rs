@@ -12,7 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tracing::{debug, warn};
 
-use super::carry::Pass;
+use super::converge::Pass;
 use super::site::Site;
 use crate::controllers::outcome::PassError;
 use crate::object::ObjectKey;

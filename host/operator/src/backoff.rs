@@ -15,7 +15,7 @@ const ROW: Duration = Duration::from_secs(120);
 
 /// Attempts at one thing, of each instance.
 #[derive(Default)]
-pub struct Attempts(Mutex<HashMap<ObjectKey, Failures>>);
+pub struct Backoff(Mutex<HashMap<ObjectKey, Failures>>);
 
 struct Failures {
     about: String,
@@ -30,7 +30,7 @@ impl Failures {
     }
 }
 
-impl Attempts {
+impl Backoff {
     /// It was done.
     pub fn reset(&self, instance: &ObjectKey) {
         self.lock().remove(instance);
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn each_failure_in_a_row_is_waited_for_twice_as_long_and_none_after_success() {
-        let (attempts, shop) = (Attempts::default(), ObjectKey::instance("default", "shop"));
+        let (attempts, shop) = (Backoff::default(), ObjectKey::instance("default", "shop"));
         let same = "from a to b";
         assert!(!attempts.holds_back(&shop, same));
         let delays = (0..8).map(|_| attempts.failed(&shop, same).as_millis());
