@@ -10,7 +10,9 @@ mod seen;
 use std::collections::VecDeque;
 
 use hera_core::agent::Question;
-use hera_core::instance::{Leader, Observation, POSITIONS_GOOD_FOR_MS, Permit, Wanted, decide};
+use hera_core::instance::{
+    Leader, Observation, POSITIONS_GOOD_FOR_MS, Permit, Wanted, decide, guard,
+};
 use hera_core::shard::Record;
 
 use crate::net::{Order, Payload, Position};
@@ -19,7 +21,7 @@ use crate::rules::Rules;
 use crate::world::Api;
 use acts::Act;
 use handover::HandOver;
-use seen::{View, wanted};
+use seen::View;
 
 /// A Lease that is not renewed is free after this.
 pub const LEASE: u64 = 6_000;
@@ -112,6 +114,8 @@ pub struct Operator {
     pub(crate) to_approve: Option<String>,
     /// What stands on the claims, as it was read.
     records: Vec<Record>,
+    /// A rule that a plan broke.
+    pub(crate) broken_rule: Option<String>,
 }
 
 impl Operator {
@@ -133,7 +137,7 @@ impl Operator {
             positions: vec![None; 16],
             asked: Vec::new(),
             next_id: u64::from(process) << 32,
-            wanted: wanted(),
+            wanted: Wanted::default(),
             seen: Observation::default(),
             pods: Vec::new(),
             ordinals: [0; 16],
@@ -146,6 +150,7 @@ impl Operator {
             granted: 0,
             to_approve: None,
             records: Vec::new(),
+            broken_rule: None,
         }
     }
 
@@ -312,6 +317,11 @@ impl Operator {
         };
         self.seen.lost_since_ms = api.lost_since;
         let plan = decide(&self.wanted, &self.to_decide(rules));
+        if rules.fault().is_none()
+            && let Err(broken) = guard(&plan, &self.seen)
+        {
+            self.broken_rule = Some(broken.to_string());
+        }
         let plan = self.broken_plan(plan, rules);
         // Of several copies a person takes the latest, and of one epoch that with the most.
         let latest = plan.choices.iter().max_by_key(|c| (c.epoch, c.keys));

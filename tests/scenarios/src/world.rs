@@ -40,6 +40,8 @@ pub enum Guarantee {
     NothingWiped,
     /// An object that is made anew over old volumes goes on with the data of the last primary.
     Remade,
+    /// No plan breaks a rule of the guard.
+    Guard,
 }
 
 /// A broken promise.
@@ -525,8 +527,12 @@ impl World {
                 if self.api.tied != tied {
                     self.tied_with_all_known = operator.knows_of_losses(&self.pods);
                 }
+                let broken = operator.broken_rule.take();
                 for pod in set(std::mem::take(&mut operator.granted)) {
                     self.is_sure(pod);
+                }
+                if let Some(words) = broken {
+                    self.broken(Guarantee::Guard, |_| words);
                 }
                 if let Some(before) = before {
                     self.note_written(index, &before);

@@ -2,32 +2,31 @@
 
 use super::candidates::{self, Candidate, candidates};
 use super::elect::{ALL_HEARD, next_epoch};
-use super::roll::{is_approved, replace, wait_for_heir};
-use super::{Observation, Plan, Step, Wanted, lists, record, surge};
-use crate::shard::Member;
+use super::{Observation, Plan, Step, Wanted, lists, record};
+use crate::shard::{Member, Move};
 
 /// How many pods the StatefulSet is to have: a primary beyond the wanted number stays until another
 /// has taken over, and a temporary pod while pods are replaced.
 pub fn set_size(wanted: &Wanted, seen: &Observation) -> u32 {
-    if wanted.hibernate {
+    if wanted.pods.hibernate {
         return 0;
     }
+    let count = wanted.pods.count.unwrap_or(0);
     let is_there = |member: &&Member| {
         member.pod.is_some()
-            || surge::holds_claim(member)
+            || member.holds_temporary_claim()
             || record::is_needed(wanted, seen, member)
     };
     let present = seen.members.iter().filter(is_there);
     let present = present.map(|member| member.ordinal + 1).max().unwrap_or(0);
     match seen.primary() {
-        Some(primary) => wanted
-            .replicas
+        Some(primary) => count
             .max(primary.ordinal + 1)
-            .max(surge::size(wanted, seen))
+            .max(seen.shard(wanted).size_for_temporary())
             .max(record::unmarked_size(wanted, seen)),
         // Any of them may have been the primary.
-        None if seen.members.len() > 1 => wanted.replicas.max(present),
-        None => wanted.replicas,
+        None if seen.members.len() > 1 => count.max(present),
+        None => count,
     }
 }
 
@@ -37,7 +36,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         plan.push(Step::DeleteDeadPod(member.target()), reason);
         return;
     }
-    if wanted.hibernate {
+    if wanted.pods.hibernate {
         leave(seen, plan);
         return;
     }
@@ -51,7 +50,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     {
         return;
     }
-    if !wanted.paused {
+    if !wanted.pods.paused {
         let idle = seen
             .members
             .iter()
@@ -60,7 +59,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         // Who is to lead comes first.
         let leads = seen.primary().is_some() || plan.waiting_for.is_none();
         let mut outdated =
-            idle.filter_map(|member| Some((member, member.why_outdated(&wanted.pod_revision)?)));
+            idle.filter_map(|member| Some((member, member.why_outdated(&wanted.pods.revision)?)));
         match outdated.next() {
             Some((member, reason)) => delete(member, &reason, plan),
             None if leads => replace(wanted, seen, plan),
@@ -69,6 +68,27 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     }
     if plan.is_disruptive() {
         plan.stalled = None;
+    }
+}
+
+/// Replaces the next outdated pod, if all others are as they should be.
+fn replace(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
+    match seen.shard(wanted).next_move() {
+        Move::Done(None) => {}
+        // What else is waited for comes first.
+        Move::Done(Some(wait)) => {
+            if plan.waiting_for.is_none() {
+                plan.wait(wait);
+            }
+        }
+        Move::Replace { pod, reason } => delete(pod, &reason, plan),
+        Move::SwitchOver { from, reason } => match successor(wanted, seen, from) {
+            Some(successor) => {
+                begin(wanted, seen, from, successor, &reason, plan);
+            }
+            None => plan.waiting_for = Some(format!("{reason}; no replica is in sync")),
+        },
+        Move::Wait(wait) => plan.wait(wait),
     }
 }
 
@@ -103,8 +123,8 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
         match seen.members.iter().find(|member| member.is_called(name)) {
             None => plan.refused = Some(format!("there is no data pod {name} to promote")),
             Some(member)
-                if !wanted.keeps(member.ordinal)
-                    && (surge::temporary(wanted, seen) != Some(member.ordinal)
+                if !wanted.pods.keeps(member.ordinal)
+                    && (seen.shard(wanted).temporary() != Some(member.ordinal)
                         || member.goes_with_its_claim()) =>
             {
                 plan.refused = Some(format!("{name} is one too many, and about to go"));
@@ -127,7 +147,7 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
     if !leaves && primary.refuses_writes() && give_way(wanted, seen, primary, plan) {
         return true;
     }
-    let beyond = !wanted.paused && !wanted.keeps(primary.ordinal);
+    let beyond = !wanted.pods.paused && !wanted.pods.keeps(primary.ordinal);
     if !leaves && !beyond {
         return false;
     }
@@ -135,20 +155,26 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
         true => "the primary's pod is to end",
         false => "the primary's pod is one too many",
     };
-    let in_roll = surge::is_spare(wanted, primary);
+    let in_roll = seen.shard(wanted).is_spare(primary);
     match successor(wanted, seen, primary) {
         // The temporary pod leads until one of the wanted revision can.
-        Some(next) if !leaves && in_roll && next.why_outdated(&wanted.pod_revision).is_some() => {
+        Some(next) if !leaves && in_roll && next.why_outdated(&wanted.pods.revision).is_some() => {
             false
         }
         Some(next) => {
             let outdated = primary
-                .why_outdated(&wanted.pod_revision)
+                .why_outdated(&wanted.pods.revision)
                 .filter(|_| !leaves && in_roll);
             match outdated {
                 // The spec changed since somebody approved.
-                Some(words) if !is_approved(wanted, seen, primary, &words, plan) => true,
-                _ => begin(wanted, seen, primary, next, reason, plan),
+                Some(words) => match seen.shard(wanted).approval(primary, &words) {
+                    Ok(()) => begin(wanted, seen, primary, next, reason, plan),
+                    Err(wait) => {
+                        plan.wait(wait);
+                        true
+                    }
+                },
+                None => begin(wanted, seen, primary, next, reason, plan),
             }
         }
         None if leaves => {
@@ -158,7 +184,9 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
             true
         }
         None => {
-            wait_for_heir(wanted, seen, primary, plan);
+            if let Some(wait) = seen.shard(wanted).heir_missing(primary) {
+                plan.wait(wait);
+            }
             false
         }
     }
@@ -192,7 +220,7 @@ pub(super) fn successor<'a>(
 /// The temporary pod has the highest ordinal.
 fn first<'a>(wanted: &Wanted, able: impl Iterator<Item = &'a Member>) -> Option<&'a Member> {
     able.min_by_key(|member| {
-        let outdated = member.why_outdated(&wanted.pod_revision).is_some();
+        let outdated = member.why_outdated(&wanted.pods.revision).is_some();
         (!member.can_write(), outdated, member.ordinal)
     })
 }
@@ -203,10 +231,10 @@ fn able<'a>(
     seen: &'a Observation,
     primary: &'a Member,
 ) -> impl Iterator<Item = &'a Member> {
-    let temporary = surge::temporary(wanted, seen);
+    let temporary = seen.shard(wanted).temporary();
     seen.members.iter().filter(move |member| {
         member.ordinal != primary.ordinal
-            && (wanted.keeps(member.ordinal) || temporary == Some(member.ordinal))
+            && (wanted.pods.keeps(member.ordinal) || temporary == Some(member.ordinal))
             && !member.is_leaving()
             && member.is_in_sync(primary)
             // Who waits for its end cannot wait for that.

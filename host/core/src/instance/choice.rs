@@ -29,7 +29,7 @@ pub(super) fn chosen<'a>(
     } = question;
     let copies: Vec<Copy<'a>> = among.iter().filter_map(|member| Copy::of(member)).collect();
     let digests: Vec<String> = copies.iter().map(digest).collect();
-    let approved = wanted.approved.as_ref();
+    let approved = wanted.pods.approved.as_ref();
     let mut pairs = copies.iter().zip(&digests);
     if let Some((copy, _)) = pairs.find(|(_, digest)| Some(*digest) == approved) {
         return Some(copy.member);

@@ -39,7 +39,7 @@ pub fn decide(wanted: &Wanted, seen: &Observation) -> Plan {
             Step::Promote { .. } | Step::Follow { .. } | Step::Start(_) | Step::Promise { .. }
         )
     };
-    let heals = wanted.replicas == 0 && plan.steps.iter().any(moves);
+    let heals = wanted.pods.count.is_none() && plan.steps.iter().any(moves);
     if !plan.promotes() && !heals {
         record::plan(wanted, seen, &mut plan);
         record::mark(wanted, seen, &mut plan);

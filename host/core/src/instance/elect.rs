@@ -145,7 +145,7 @@ impl From<String> for Hold<'_> {
 
 /// The agent of a lone pod promotes its server by itself.
 fn is_lone(wanted: &Wanted, seen: &Observation) -> bool {
-    wanted.replicas <= 1
+    wanted.pods.is_single()
         && seen.members.len() <= 1
         && seen.members.iter().all(|member| {
             let status = member.agent.status();
@@ -423,7 +423,7 @@ fn wait_for_others<'a>(
     silent: &[&Member],
 ) -> Result<(), Hold<'a>> {
     let waited = seen.remembered.leaderless_ms;
-    let expected = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
+    let expected = usize::try_from(wanted.pods.count.unwrap_or(0)).unwrap_or(usize::MAX);
     if copies.len() >= expected.max(seen.members.len()) {
         return Ok(());
     }

@@ -55,10 +55,8 @@ impl MemberList {
 /// What is to be written down; the last is what agents are told. None if that is not known, or if
 /// there are too many.
 pub(super) fn next(wanted: &Wanted, seen: &Observation) -> Option<Vec<MemberList>> {
-    // With replicas 0 nothing is known of the spec.
-    if wanted.replicas == 0 {
-        return None;
-    }
+    // Nothing is known of the spec.
+    wanted.pods.count?;
     // Beside one that is about to come with the latest data nobody is told that it is alone.
     let comes = |member: &Member| member.pod.is_none() && record::is_needed(wanted, seen, member);
     if seen.members.iter().any(comes) {

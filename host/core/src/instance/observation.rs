@@ -1,50 +1,26 @@
 use super::{Candidate, MemberList};
-use crate::shard::{Member, RevisionView, primary};
+use crate::shard::{Asked, Member, PodsWanted, RevisionView, Shard, primary};
 use serde::{Deserialize, Serialize};
 
 /// What the spec wants, as far as the decision needs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wanted {
-    /// Hash of everything in the spec that needs a new pod.
-    pub pod_revision: String,
+    /// Of its pods.
+    #[serde(flatten)]
+    pub pods: PodsWanted,
     /// The volume; none without persistence.
     pub storage: Option<WantedStorage>,
-    /// Spec changes wait; endpoints and confirmations go on.
-    pub paused: bool,
-    /// Data pods; 0 while the spec cannot be read.
-    pub replicas: u32,
     /// Milliseconds without a confirmation after which a primary stops; 0 turns fences off.
     pub fence_after_ms: u64,
     /// The pod that somebody asks to be the primary.
     pub promote: Option<String>,
     /// Pods whose servers somebody asks to be down.
     pub fenced: Vec<String>,
-    /// No primary is touched before somebody approves.
-    pub supervised: bool,
-    /// The digest of the step that somebody approved.
-    pub approved: Option<String>,
-    /// Milliseconds that a step may wait for an approval.
-    pub max_wait_ms: u64,
-    /// Milliseconds that a pod of a new revision may take until it is in sync.
-    pub progress_deadline_ms: u64,
-    /// A temporary pod may be added while others are replaced.
-    pub surge: bool,
-    /// Below how many replicas in sync the primary refuses writes.
-    pub min_replicas_to_write: u32,
-    /// No pods for now; the data stays.
-    pub hibernate: bool,
-}
-
-impl Wanted {
-    /// True if the pod of this ordinal is to stay, as far as the spec is known.
-    pub(super) fn keeps(&self, ordinal: u32) -> bool {
-        self.replicas == 0 || ordinal < self.replicas
-    }
 }
 
 /// The volume that the spec wants.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WantedStorage {
     /// Size in bytes.
@@ -92,16 +68,6 @@ pub struct Observation {
     pub remembered: Remembered,
 }
 
-/// What somebody is asked to approve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Asked {
-    /// Digest of the step.
-    pub digest: String,
-    /// Since when, in milliseconds since 1970.
-    pub since_ms: u64,
-}
-
 /// What the operator remembers of an instance without a primary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -141,5 +107,17 @@ impl Observation {
     /// The member that serves as the primary; see [`primary`].
     pub fn primary(&self) -> Option<&Member> {
         primary(&self.members)
+    }
+
+    /// Its pods, as they come, go and are replaced.
+    pub fn shard<'a>(&'a self, wanted: &'a Wanted) -> Shard<'a> {
+        Shard {
+            wanted: &wanted.pods,
+            members: &self.members,
+            primary: self.primary(),
+            asked: self.asked.as_ref(),
+            changing_since_ms: self.changing_since_ms,
+            now_ms: self.now_ms,
+        }
     }
 }

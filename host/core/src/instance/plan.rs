@@ -1,5 +1,5 @@
 use super::{Candidate, GivenUp, MemberList};
-use crate::shard::{Record, Stall, Target};
+use crate::shard::{Record, Stall, Target, Wait};
 use serde::{Deserialize, Serialize};
 
 /// One thing to do. Steps are idempotent; carrying one out twice is harmless.
@@ -216,6 +216,14 @@ impl Plan {
             step,
             reason: reason.into(),
         });
+    }
+
+    pub(super) fn wait(&mut self, wait: Wait) {
+        self.stalled = wait.stalled;
+        if wait.to_approve.is_some() {
+            self.to_approve = wait.to_approve;
+        }
+        self.waiting_for = Some(wait.words);
     }
 
     /// The lists of data pods that it writes down, if it does.

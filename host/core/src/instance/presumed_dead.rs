@@ -45,7 +45,7 @@ pub(super) fn is_dead(
         let _ = write!(said, " {} {}", candidate.epoch, candidate.uid);
     }
     let digest = short_hex(said.as_bytes());
-    if wanted.approved.as_deref() == Some(digest.as_str()) {
+    if wanted.pods.approved.as_deref() == Some(digest.as_str()) {
         return true;
     }
     let is_asked = seen

@@ -1,8 +1,8 @@
 //! What agents are to hold.
 
 use super::presumed_dead::FOR_A_PERSON;
-use super::{MemberList, Observation, Plan, Step, Wanted, lists, record, surge};
-use crate::agent::{Members, Peer, ServerState};
+use super::{MemberList, Observation, Plan, Step, Wanted, lists, record};
+use crate::agent::{AgentStatus, Members, Peer, ServerState};
 use crate::shard::Member;
 
 /// Who the data pods are: those that the spec wants and that have a pod, and a temporary one. Where there
@@ -41,17 +41,44 @@ fn counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
     let counts_beyond = match seen.primary() {
         Some(primary) => primary.ordinal == member.ordinal,
         None if record::is_needed(wanted, seen, member) => true,
-        None if wanted.replicas <= 1 || member.is_leaving() => false,
+        None if wanted.pods.is_single() || member.is_leaving() => false,
         None => {
             // Once it counts it does: else lists would change with every broken stream.
-            let counted = lists::is_in_last(seen, member) || surge::is_listed(seen, member);
+            let counted = lists::is_in_last(seen, member) || is_listed(seen, member);
             let missed = seen.remembered.leaderless_ms >= FOR_A_PERSON;
             let heard = member.agent.status().is_some();
             counted || (heard && (missed || lists::is_over(seen)))
         }
     };
     member.pod.is_some()
-        && (wanted.keeps(member.ordinal) || counts_beyond || surge::counts(wanted, seen, member))
+        && (wanted.pods.keeps(member.ordinal)
+            || counts_beyond
+            || temporary_counts(wanted, seen, member))
+}
+
+/// True if this is the temporary pod and counts among the data pods. From when its agent is heard,
+/// so that one that finds no place makes no majority harder to reach; until it leaves, so that no
+/// primary takes itself for alone while it could be replaced.
+fn temporary_counts(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
+    let shard = seen.shard(wanted);
+    if !shard.is_spare(member) || member.is_leaving() {
+        return false;
+    }
+    let is_due = shard.temporary() == Some(member.ordinal);
+    is_listed(seen, member) || (is_due && member.agent.status().is_some())
+}
+
+/// True if another data pod was told that this is one.
+fn is_listed(seen: &Observation, member: &Member) -> bool {
+    let lists = |status: &AgentStatus| {
+        let mut pods = status.members.pods.iter();
+        pods.any(|pod| pod.pod_uid == member.uid())
+    };
+    seen.members
+        .iter()
+        .filter(|other| other.ordinal != member.ordinal)
+        .filter_map(|other| other.agent.status())
+        .any(lists)
 }
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
@@ -80,7 +107,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
             plan.push(Step::PushAcl(member.target()), reason);
         }
         let config = seen.config.revision;
-        if !wanted.paused && config != 0 && status.config.revision != config {
+        if !wanted.pods.paused && config != 0 && status.config.revision != config {
             let reason = format!("revision {config} is wanted");
             plan.push(Step::PushConfig(member.target()), reason);
         }

@@ -25,7 +25,7 @@ pub fn needed(replicas: u32, claims: &[Spare<'_>]) -> Vec<u32> {
 
 /// True if this pod beyond the wanted number is to come because its claim has the latest data.
 pub(super) fn is_needed(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
-    if wanted.keeps(member.ordinal) || seen.primary().is_some() {
+    if wanted.pods.keeps(member.ordinal) || seen.primary().is_some() {
         return false;
     }
     let claims: Vec<Spare<'_>> = seen
@@ -33,7 +33,7 @@ pub(super) fn is_needed(wanted: &Wanted, seen: &Observation, member: &Member) ->
         .iter()
         .filter_map(|member| Some((member.ordinal, &member.claim.as_ref()?.record)))
         .collect();
-    needed(wanted.replicas, &claims).contains(&member.ordinal)
+    needed(wanted.pods.count.unwrap_or(0), &claims).contains(&member.ordinal)
 }
 
 /// True if a volume may hold data that no agent has told of. That of a claim that was never bound, or
@@ -112,7 +112,7 @@ fn write(wanted: &Wanted, seen: &Observation, plan: &mut Plan, which: fn(&Record
 /// a moment later, its claim is found.
 pub(super) fn note_before(wanted: &Wanted, member: &Member, epoch: u64, plan: &mut Plan) {
     let claim = member.claim.as_ref();
-    let Some(claim) = claim.filter(|_| !wanted.keeps(member.ordinal)) else {
+    let Some(claim) = claim.filter(|_| !wanted.pods.keeps(member.ordinal)) else {
         return;
     };
     let step = Step::WriteRecord {
@@ -145,11 +145,11 @@ fn next(wanted: &Wanted, seen: &Observation, member: &Member) -> Option<Record> 
     let left = match is_left_behind(wanted, seen, member) {
         true => true,
         // Nothing is known of the spec.
-        false if wanted.replicas == 0 => was_left,
+        false if wanted.pods.count.is_none() => was_left,
         false => (was_left || memory.left == Some(true)) && !leads && !in_sync,
     };
     // One that is alone promotes itself, and nobody may hear of it.
-    let is_lone = wanted.replicas <= 1 && seen.members.len() == 1;
+    let is_lone = wanted.pods.is_single() && seen.members.len() == 1;
     Some(Record::Data(Lineage {
         lineage: memory.lineage.clone(),
         epoch: memory.epoch.max(u64::from(is_lone)),
@@ -164,16 +164,16 @@ fn next(wanted: &Wanted, seen: &Observation, member: &Member) -> Option<Record> 
 /// That of a temporary pod goes with it instead.
 pub(super) fn is_left_behind(wanted: &Wanted, seen: &Observation, member: &Member) -> bool {
     let stays = |primary: &Member| {
-        wanted.keeps(primary.ordinal)
+        wanted.pods.keeps(primary.ordinal)
             && !primary.is_leaving()
             && primary.is_saved()
             && primary.epoch() >= member.epoch()
     };
     let is_temporary = member.claim.as_ref().is_none_or(|claim| claim.temporary);
-    !wanted.keeps(member.ordinal)
+    !wanted.pods.keeps(member.ordinal)
         && !is_temporary
-        && !wanted.paused
-        && !wanted.hibernate
+        && !wanted.pods.paused
+        && !wanted.pods.hibernate
         && seen.primary().is_some_and(stays)
 }
 
@@ -192,8 +192,8 @@ pub(super) fn mark(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         if is_left_behind(wanted, seen, member) && is_unmarked_volume(member) {
             push(member, true, "a scale-down leaves its copy behind");
         } else if marked == Some(true)
-            && wanted.replicas > 0
-            && wanted.keeps(member.ordinal)
+            && wanted.pods.count.is_some()
+            && wanted.pods.keeps(member.ordinal)
             && member.is_in_sync(primary)
         {
             push(member, false, "it is in sync, and stays");

@@ -67,7 +67,7 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
     };
     let primary = seen.primary();
     let not_in_sync = primary.map_or_else(Vec::new, |primary| not_in_sync(wanted, seen, primary));
-    let stay = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
+    let stay = usize::try_from(wanted.pods.count.unwrap_or(0)).unwrap_or(usize::MAX);
     let ready = primary.map_or(0, |primary| {
         let in_sync = |member: &&Member| !member.is_leaving() && member.is_in_sync(primary);
         1 + seen.members.iter().filter(in_sync).count()
@@ -78,7 +78,7 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
         && statuses().all(applied)
         && not_in_sync.is_empty()
         && primary.is_some();
-    let at_rest = match wanted.hibernate {
+    let at_rest = match wanted.pods.hibernate {
         true => is_quiet && seen.members.iter().all(|member| member.pod.is_none()),
         false => settled,
     };
@@ -115,7 +115,7 @@ fn not_in_sync(wanted: &Wanted, seen: &Observation, primary: &Member) -> Vec<Lag
     let others = seen
         .members
         .iter()
-        .filter(|member| wanted.keeps(member.ordinal));
+        .filter(|member| wanted.pods.keeps(member.ordinal));
     others
         .filter(|member| member.is_away(primary))
         .map(|member| Lagging {

@@ -21,3 +21,15 @@ pub struct Stall {
     /// Since when, in milliseconds since 1970.
     pub since_ms: u64,
 }
+
+/// Why a planned change does not go on yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wait {
+    /// What for, for people.
+    pub words: String,
+    /// That it takes longer than it should.
+    pub stalled: Option<Stall>,
+    /// Digest of what somebody is to approve.
+    pub to_approve: Option<String>,
+}

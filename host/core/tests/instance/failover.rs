@@ -2,7 +2,7 @@
 //! are named by their ID.
 
 use hera_core::agent::{Mark, Members, Memory, Role, ServerState};
-use hera_core::instance::{Asked, Candidate, GivenUp, Leader, Permit, Step, unproven, verdict};
+use hera_core::instance::{Candidate, GivenUp, Leader, Permit, Step, unproven, verdict};
 use hera_core::shard::{AgentView, Cause, Member, PodView, shown_role};
 
 use crate::fixtures::{EPOCH, Group, address, group, names, plan, promoted, status, uid};
@@ -186,7 +186,9 @@ fn whoever_is_sure_that_a_lost_primary_is_dead_approves_it() {
 
         let approved = |digest: &str, group: Group| {
             let approved = Some(digest.to_owned());
-            promoted(&plan(&group.change(|wanted, _| wanted.approved = approved)))
+            promoted(&plan(
+                &group.change(|wanted, _| wanted.pods.approved = approved),
+            ))
         };
         // A new leader has missed nobody for long.
         let (pod, _) = approved(&digest, lost(permit, 5_000)).expect("another leads");
@@ -220,7 +222,7 @@ fn nobody_is_asked_to_say_that_a_primary_is_dead_where_that_helps_nobody() {
     // Once asked it stays so, also over a restart of the operator.
     let digest = asked(lost(Permit::Never, 60_000)).expect("it asks");
     let restarted = lost(Permit::Never, 0).change(|_, seen| {
-        seen.asked = Some(Asked {
+        seen.asked = Some(hera_core::shard::Asked {
             digest: digest.clone(),
             since_ms: 0,
         });
@@ -430,7 +432,7 @@ fn the_only_copy_leads_though_its_pod_is_one_too_many() {
             .at(1, 0, 0)
             .at(2, 0, 9)
             .change(|wanted, seen| {
-                wanted.replicas = 2;
+                wanted.pods.count = Some(2);
                 seen.remembered.leaderless_ms = 30_000;
                 for member in &mut seen.members[..2] {
                     status(member).memory = Memory::default();
@@ -452,7 +454,7 @@ fn the_only_copy_leads_though_its_pod_is_one_too_many() {
     assert_eq!(writes, None, "the list of three stays as it is");
     assert_eq!(promoted(&counted), Some(("shop-2".into(), EPOCH + 1)));
     // Once there is a primary, who is beyond leaves.
-    let led = group(3).change(|wanted, _| wanted.replicas = 2);
+    let led = group(3).change(|wanted, _| wanted.pods.count = Some(2));
     let uids = plan(&led)
         .lists()
         .and_then(|lists| Some(lists.last()?.uids.clone()));
@@ -470,7 +472,7 @@ fn the_best_copy_is_told_who_the_others_are_before_anybody_is_promoted() {
             .at(1, 80, 9)
             .at(2, 85, 9)
             .change(move |wanted, seen| {
-                wanted.replicas = 2;
+                wanted.pods.count = Some(2);
                 seen.remembered.leaderless_ms = waited;
                 status(&mut seen.members[2]).members.revision = 7;
             })
@@ -498,7 +500,7 @@ fn one_that_is_heard_and_never_had_data_is_waited_for_by_nobody() {
             .at(1, 0, 0)
             .at(2, 0, keys)
             .change(|wanted, seen| {
-                wanted.replicas = 2;
+                wanted.pods.count = Some(2);
                 seen.served = true;
                 seen.candidates.clear();
                 seen.remembered.leaderless_ms = 30_000;
@@ -738,7 +740,7 @@ fn a_primary_that_its_fence_stopped_starts_before_a_copy_without_its_data_is_pro
             .contains("shop-0 has data of a later epoch")
     );
     let digest = asks.choices[0].digest.clone();
-    let chosen = earlier().change(|wanted, _| wanted.approved = Some(digest));
+    let chosen = earlier().change(|wanted, _| wanted.pods.approved = Some(digest));
     assert_eq!(
         promoted(&plan(&chosen)).map(|(pod, _)| pod).as_deref(),
         Some("shop-1")

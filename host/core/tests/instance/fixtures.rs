@@ -5,9 +5,11 @@ use hera_core::agent::{
     ServerState,
 };
 use hera_core::instance::{
-    Leader, MemberList, Observation, Permit, Plan, Step, Wanted, WantedStorage, decide,
+    Leader, MemberList, Observation, Permit, Plan, Step, Wanted, WantedStorage, decide, guard,
 };
-use hera_core::shard::{AgentView, ClaimView, Lineage, Member, PodView, Record, RevisionView};
+use hera_core::shard::{
+    AgentView, ClaimView, Lineage, Member, PodView, PodsWanted, Record, RevisionView,
+};
 
 pub const GIB: u64 = 1 << 30;
 pub const HOUR: u64 = 3_600_000;
@@ -15,21 +17,17 @@ pub const PROGRESS_DEADLINE: u64 = 600_000;
 
 pub fn wanted() -> Wanted {
     Wanted {
-        pod_revision: "new".into(),
+        // The stories about temporary pods turn `surge` on.
+        pods: PodsWanted {
+            revision: "new".into(),
+            count: Some(1),
+            max_wait_ms: 168 * HOUR,
+            progress_deadline_ms: PROGRESS_DEADLINE,
+            ..PodsWanted::default()
+        },
         storage: Some(WantedStorage { bytes: GIB }),
-        paused: false,
-        replicas: 1,
         fence_after_ms: 15_000,
-        promote: None,
-        fenced: vec![],
-        supervised: false,
-        approved: None,
-        max_wait_ms: 168 * HOUR,
-        progress_deadline_ms: PROGRESS_DEADLINE,
-        // The stories about temporary pods turn it on.
-        surge: false,
-        min_replicas_to_write: 0,
-        hibernate: false,
+        ..Wanted::default()
     }
 }
 
@@ -206,6 +204,7 @@ impl Agent {
 }
 
 /// An instance of several pods, of which the first is the primary of epoch 7.
+#[derive(Debug)]
 pub struct Group {
     pub wanted: Wanted,
     pub seen: Observation,
@@ -215,7 +214,7 @@ pub const EPOCH: u64 = 7;
 
 pub fn group(replicas: u32) -> Group {
     let mut wanted = wanted();
-    wanted.replicas = replicas;
+    wanted.pods.count = Some(replicas);
     let members: Vec<Member> = (0..replicas).map(member).collect();
     let mut seen = Observation {
         members,
@@ -294,6 +293,11 @@ pub fn member(ordinal: u32) -> Member {
 }
 
 impl Group {
+    /// The ordinal of its temporary pod, if there is to be one.
+    pub fn temporary(&self) -> Option<u32> {
+        self.seen.shard(&self.wanted).temporary()
+    }
+
     /// The server of a pod died, and its agent started it again, held.
     pub fn crash(mut self, ordinal: usize) -> Self {
         let status = status(&mut self.seen.members[ordinal]);
@@ -350,7 +354,9 @@ impl Group {
 }
 
 pub fn plan(group: &Group) -> Plan {
-    decide(&group.wanted, &group.seen)
+    let plan = decide(&group.wanted, &group.seen);
+    guard(&plan, &group.seen).unwrap();
+    plan
 }
 
 /// The steps by name, but for what is written on claims.

@@ -67,7 +67,7 @@ fn p52_a_primary_whose_pod_is_to_end_hands_over_first() {
 #[test]
 fn a_primary_beyond_the_wanted_number_leaves_last_and_by_a_handover() {
     let mut group = group(3).change(|wanted, seen| {
-        wanted.replicas = 2;
+        wanted.pods.count = Some(2);
         let (old, new) = (0, 2);
         let status_of = |seen: &mut hera_core::instance::Observation, at: usize| {
             status(&mut seen.members[at]).clone()
@@ -87,7 +87,7 @@ fn a_primary_beyond_the_wanted_number_leaves_last_and_by_a_handover() {
     assert_eq!(set_size(&group.wanted, &group.seen), 3, "it stays for now");
     let next = plan(&group);
     assert_eq!(names(&next), ["hand-over"], "{next:?}");
-    group.wanted.paused = true;
+    group.wanted.pods.paused = true;
     assert!(!plan(&group).is_disruptive());
 }
 
@@ -108,14 +108,14 @@ fn a_request_that_cannot_be_met_says_why() {
 fn a_supervised_primary_waits_for_approval_of_exactly_this_step() {
     let outdated = group(2)
         .outdated(&[0])
-        .change(|wanted, _| wanted.supervised = true);
+        .change(|wanted, _| wanted.pods.supervised = true);
     let waits = plan(&outdated);
     assert!(!waits.is_disruptive());
     let digest = waits.to_approve.unwrap();
-    let approved = outdated.change(|wanted, _| wanted.approved = Some(digest));
+    let approved = outdated.change(|wanted, _| wanted.pods.approved = Some(digest));
     assert_eq!(names(&plan(&approved)), ["hand-over"]);
     let other = approved.change(|wanted, seen| {
-        wanted.pod_revision = "newer".into();
+        wanted.pods.revision = "newer".into();
         seen.members[1].pod.as_mut().unwrap().revision = Some("newer".into());
     });
     assert!(!plan(&other).is_disruptive());
@@ -125,7 +125,7 @@ fn a_supervised_primary_waits_for_approval_of_exactly_this_step() {
 fn a_primary_stops_at_once_when_everything_leaves_and_waits_while_anybody_may_take_over() {
     let leaving = |ends: &'static [usize]| {
         group(3).change(move |wanted, seen| {
-            wanted.hibernate = true;
+            wanted.pods.hibernate = true;
             status(&mut seen.members[0]).leaving = true;
             for at in ends {
                 seen.members[*at].pod.as_mut().unwrap().deleting = true;
@@ -137,7 +137,7 @@ fn a_primary_stops_at_once_when_everything_leaves_and_waits_while_anybody_may_ta
     let all = plan(&leaving(&[0, 1, 2]));
     assert_eq!(names(&all).last(), Some(&"leave"), "{all:?}");
     // A drain of all nodes brings pods back, which may take over in time.
-    let drained = leaving(&[0, 1, 2]).change(|wanted, _| wanted.hibernate = false);
+    let drained = leaving(&[0, 1, 2]).change(|wanted, _| wanted.pods.hibernate = false);
     assert!(!names(&plan(&drained)).contains(&"leave"));
     let unasked = leaving(&[0, 1, 2]).change(|_, seen| {
         status(&mut seen.members[0]).leaving = false;
@@ -206,8 +206,8 @@ fn who_is_known_to_be_out_of_it_is_struck_off_before_the_proof_goes() {
 
     // Nor is a copy waited for that nobody will remember: of it the epoch is kept.
     let ended = group(1).crash(0).change(move |wanted, seen| {
-        wanted.hibernate = true;
-        wanted.replicas = 0;
+        wanted.pods.hibernate = true;
+        wanted.pods.count = None;
         status(&mut seen.members[0]).server = ServerState::Stopping;
         status(&mut seen.members[0]).leaving = true;
         seen.candidates = vec![of(EPOCH, 0)];
@@ -231,14 +231,14 @@ fn who_is_known_to_be_out_of_it_is_struck_off_before_the_proof_goes() {
 fn a_copy_that_is_not_on_its_volume_yet_takes_over_only_from_one_that_ends() {
     let unsaved = || {
         group(2).change(|wanted, seen| {
-            wanted.replicas = 1;
+            wanted.pods.count = Some(1);
             seen.members[1].claim = None;
             status(&mut seen.members[1]).memory.unsaved = true;
         })
     };
     assert!(!names(&plan(&unsaved())).contains(&"hand-over"));
     let leaves = unsaved().change(|wanted, seen| {
-        wanted.replicas = 2;
+        wanted.pods.count = Some(2);
         status(&mut seen.members[0]).leaving = true;
     });
     assert!(names(&plan(&leaves)).contains(&"hand-over"));

@@ -150,10 +150,10 @@ fn where_all_that_stayed_is_lost_a_person_is_offered_what_was_left_behind() {
         .collect();
     assert_eq!(offered, [("shop-1", 1_000, true), ("shop-2", 5, true)]);
     let digest = plan.choices[1].digest.clone();
-    let chosen = lost().change(|wanted, _| wanted.approved = Some(digest));
+    let chosen = lost().change(|wanted, _| wanted.pods.approved = Some(digest));
     assert_eq!(leads(chosen).as_deref(), Some("shop-2"));
     // An answer to another question is none to this one.
-    let other = lost().change(|wanted, _| wanted.approved = Some("0123456789abcdef".into()));
+    let other = lost().change(|wanted, _| wanted.pods.approved = Some("0123456789abcdef".into()));
     asks(other);
 }
 
@@ -299,7 +299,7 @@ fn a_later_epoch_on_a_volume_that_is_not_heard_is_waited_for_and_asked_about() {
             .contains("shop-1 has data of a later epoch")
     );
     let digest = asks(lost(60_000)).choices[0].digest.clone();
-    let chosen = lost(60_000).change(|wanted, _| wanted.approved = Some(digest));
+    let chosen = lost(60_000).change(|wanted, _| wanted.pods.approved = Some(digest));
     assert_eq!(leads(chosen).as_deref(), Some("shop-0"));
 }
 
@@ -315,7 +315,7 @@ fn a_pod_beyond_comes_for_the_latest_data_leads_and_hands_over() {
     assert_eq!(needed(1, &spare), [2]);
 
     let begins = made_anew(3).change(|wanted, seen| {
-        wanted.replicas = 1;
+        wanted.pods.count = Some(1);
         seen.members.remove(1);
         seen.lists.clear();
         for (member, record) in seen.members.iter_mut().zip([&claims[0], &claims[2]]) {
@@ -331,7 +331,7 @@ fn a_pod_beyond_comes_for_the_latest_data_leads_and_hands_over() {
         .has(0, FOLLOWED)
         .has(2, LED)
         .change(|wanted, seen| {
-            wanted.replicas = 1;
+            wanted.pods.count = Some(1);
             seen.members.remove(1);
             seen.lists.clear();
             for (member, record) in seen.members.iter_mut().zip([&claims[0], &claims[2]]) {
@@ -375,7 +375,7 @@ fn a_pod_beyond_comes_for_the_latest_data_leads_and_hands_over() {
 fn a_scale_down_marks_what_it_leaves_before_the_pod_goes() {
     let down = || {
         group(3).change(|wanted, seen| {
-            wanted.replicas = 1;
+            wanted.pods.count = Some(1);
             for member in &mut seen.members {
                 status(member).memory.left = Some(false);
             }
@@ -438,7 +438,7 @@ fn a_copy_that_is_to_stay_after_all_loses_the_mark_once_it_is_in_sync() {
 #[test]
 fn a_scale_down_does_not_wait_for_agents_that_know_no_marks() {
     let down = group(2).change(|wanted, seen| {
-        wanted.replicas = 1;
+        wanted.pods.count = Some(1);
         if let Record::Data(lineage) = &mut seen.members[1].claim.as_mut().unwrap().record {
             lineage.left = true;
         }
@@ -480,8 +480,8 @@ fn what_stands_on_a_claim_is_written_before_the_first_order() {
 #[test]
 fn before_the_spec_is_read_no_mark_changes() {
     let mut marked = group(3).change(|wanted, seen| {
-        wanted.replicas = 0;
-        wanted.paused = true;
+        wanted.pods.count = None;
+        wanted.pods.paused = true;
         for member in &mut seen.members[1..] {
             status(member).memory.left = Some(true);
             if let Record::Data(lineage) = &mut member.claim.as_mut().unwrap().record {
@@ -494,6 +494,7 @@ fn before_the_spec_is_read_no_mark_changes() {
         steps.any(|step| matches!(step, Step::WriteRecord { .. } | Step::MarkLeft { .. }))
     };
     assert!(!writes(&plan(&marked)));
-    (marked.wanted.replicas, marked.wanted.paused) = (1, false);
+    marked.wanted.pods.count = Some(1);
+    marked.wanted.pods.paused = false;
     assert!(!writes(&plan(&marked)));
 }

@@ -37,7 +37,7 @@ fn a_settled_instance_asks_for_nothing() {
 #[test]
 fn an_instance_that_hibernates_is_at_rest_once_its_pods_are_gone() {
     let (mut wanted, mut seen) = (wanted(), seen());
-    wanted.hibernate = true;
+    wanted.pods.hibernate = true;
     let at_rest = |seen: &Observation| verdict(&wanted, seen, &decide(&wanted, seen)).at_rest;
     assert!(!at_rest(&seen), "its pod ends first");
     seen.members[0].pod = None;
@@ -61,7 +61,7 @@ fn a_pod_of_another_revision_is_replaced_last_of_all() {
 #[test]
 fn while_paused_no_change_of_the_spec_reaches_a_pod() {
     let mut wanted = wanted();
-    wanted.paused = true;
+    wanted.pods.paused = true;
     let mut seen = seen();
     seen.members[0].pod = Some(pod().with_revision("old"));
     seen.config.revision = 9;
@@ -71,7 +71,7 @@ fn while_paused_no_change_of_the_spec_reaches_a_pod() {
 #[test]
 fn while_paused_a_restarted_server_is_confirmed() {
     let mut wanted = wanted();
-    wanted.paused = true;
+    wanted.pods.paused = true;
     let mut seen = seen();
     seen.members[0].agent = agent().unconfirmed().view();
     seen.endpoint = None;

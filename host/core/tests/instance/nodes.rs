@@ -68,7 +68,7 @@ fn what_the_agent_says_counts_more_than_a_taint() {
 fn a_pod_on_a_dead_node_is_deleted_so_that_it_is_made_anew() {
     let replica = on_node(group(3), 2, NodeState::OutOfService);
     assert_eq!(names(&replica).last(), Some(&"delete-dead-pod"));
-    let paused = replica.change(|wanted, _| wanted.paused = true);
+    let paused = replica.change(|wanted, _| wanted.pods.paused = true);
     assert_eq!(names(&paused).last(), Some(&"delete-dead-pod"), "healing");
     let going = paused.change(|_, seen| seen.members[2].pod.as_mut().unwrap().deleting = true);
     assert_eq!(

@@ -1,7 +1,6 @@
 //! Which rolls count as failed, and which revisions as proven.
 
 use hera_core::agent::ServerState;
-use hera_core::instance::{is_proven, why_failed};
 use hera_core::shard::{AgentView, NodeState, PodView};
 
 use crate::fixtures::{Group, HOUR, PROGRESS_DEADLINE, group, status};
@@ -25,18 +24,18 @@ fn with_pod(group: Group, change: impl Fn(&mut PodView)) -> Group {
 }
 
 fn failed(group: &Group) -> bool {
-    why_failed(&group.wanted, &group.seen).is_some()
+    group.seen.shard(&group.wanted).why_failed().is_some()
 }
 
 #[test]
 fn a_roll_has_failed_once_a_pod_of_it_had_its_time() {
     assert!(!failed(&broken_since(PROGRESS_DEADLINE)));
     let late = broken_since(PROGRESS_DEADLINE + 1);
-    let why = why_failed(&late.wanted, &late.seen).unwrap();
+    let why = late.seen.shard(&late.wanted).why_failed().unwrap();
     let begins = "shop-2 was not ready after 10 min: ";
     assert!(why.starts_with(begins), "{why}");
-    assert!(!failed(&late.change(|wanted, _| wanted.paused = true)));
-    let ends = broken_since(HOUR).change(|wanted, _| wanted.hibernate = true);
+    assert!(!failed(&late.change(|wanted, _| wanted.pods.paused = true)));
+    let ends = broken_since(HOUR).change(|wanted, _| wanted.pods.hibernate = true);
     assert!(!failed(&ends));
 }
 
@@ -127,13 +126,17 @@ fn a_server_alone_that_does_not_come_back_has_failed_unless_it_may_serve() {
 
 #[test]
 fn a_revision_is_proven_once_all_pods_of_it_are_in_sync() {
-    let proven = |group: &Group| is_proven(&group.wanted, &group.seen);
+    let proven = |group: &Group| group.seen.shard(&group.wanted).is_proven();
     assert!(proven(&group(1)));
     assert!(proven(&group(3)));
     assert!(!proven(&group(3).outdated(&[2])));
     assert!(!proven(&group(3).quiet(2)));
     assert!(!proven(&group(3).crash(0)));
-    assert!(!proven(&group(3).change(|wanted, _| wanted.replicas = 4)));
+    assert!(!proven(
+        &group(3).change(|wanted, _| wanted.pods.count = Some(4))
+    ));
     // Before the spec is read nothing is.
-    assert!(!proven(&group(3).change(|wanted, _| wanted.replicas = 0)));
+    assert!(!proven(
+        &group(3).change(|wanted, _| wanted.pods.count = None)
+    ));
 }

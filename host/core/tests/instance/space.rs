@@ -92,7 +92,7 @@ fn a_full_primary_hands_over_only_to_a_copy_in_sync_with_room_for_its_data_once_
     assert_eq!(successor(&plan(&unsaved)), None);
     let nearly = space(group(3), 0, Space::Low);
     assert_eq!(plan(&nearly).steps, vec![], "it takes writes still");
-    let paused = full(group(3), &[0]).change(|wanted, _| wanted.paused = true);
+    let paused = full(group(3), &[0]).change(|wanted, _| wanted.pods.paused = true);
     assert_eq!(successor(&plan(&paused)), Some("shop-1"));
 }
 

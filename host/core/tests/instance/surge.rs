@@ -1,10 +1,7 @@
 //! Temporary pods: when they come, that nothing is lost meanwhile, and that they go.
 
 use hera_core::agent::Role;
-use hera_core::instance::{
-    Asked, MemberList, Permit, Plan, Step, claim_goes, decide, members, set_size, temporary,
-    verdict,
-};
+use hera_core::instance::{MemberList, Permit, Plan, Step, decide, members, set_size, verdict};
 use hera_core::shard::AgentView;
 
 use crate::fixtures::{
@@ -14,7 +11,7 @@ use crate::world::World;
 
 fn surging(replicas: u32) -> Group {
     group(replicas).change(|wanted, seen| {
-        wanted.surge = true;
+        wanted.pods.surge = true;
         seen.now_ms = 1000 * HOUR;
     })
 }
@@ -22,11 +19,12 @@ fn surging(replicas: u32) -> Group {
 /// With its temporary pod, which is in sync.
 fn joined(replicas: u32) -> Group {
     surging(replicas).outdated(&[0]).change(|wanted, seen| {
-        let mut spare = member(wanted.replicas);
+        let ordinal = wanted.pods.count.unwrap();
+        let mut spare = member(ordinal);
         spare.claim.as_mut().unwrap().temporary = true;
         spare.pod.as_mut().unwrap().since_ms = seen.now_ms;
         seen.members.push(spare);
-        seen.replica_endpoints.push(address(wanted.replicas));
+        seen.replica_endpoints.push(address(ordinal));
         let mut peers = members(wanted, seen);
         peers.revision = 1;
         seen.lists = vec![MemberList::of(&peers)];
@@ -38,7 +36,7 @@ fn joined(replicas: u32) -> Group {
 
 fn spare_link_down(group: Group) -> Group {
     group.change(|wanted, seen| {
-        let spare = &mut seen.members[wanted.replicas as usize];
+        let spare = &mut seen.members[wanted.pods.count.unwrap() as usize];
         status(spare).link.as_mut().unwrap().up = false;
         seen.replica_endpoints.pop();
     })
@@ -96,14 +94,11 @@ fn without_a_volume_the_temporary_pod_saves_the_data() {
 
 #[test]
 fn where_enough_copies_stay_in_sync_no_pod_is_added() {
-    assert_eq!(
-        temporary(&surging(3).wanted, &surging(3).outdated(&[0, 1, 2]).seen),
-        None
-    );
+    assert_eq!(surging(3).outdated(&[0, 1, 2]).temporary(), None);
     let strict = surging(3)
         .outdated(&[2])
-        .change(|wanted, _| wanted.min_replicas_to_write = 2);
-    assert_eq!(temporary(&strict.wanted, &strict.seen), Some(3));
+        .change(|wanted, _| wanted.pods.min_replicas_to_write = 2);
+    assert_eq!(strict.seen.shard(&strict.wanted).temporary(), Some(3));
     let settled = surging(1);
     assert_eq!(set_size(&settled.wanted, &settled.seen), 1);
 }
@@ -112,7 +107,7 @@ fn where_enough_copies_stay_in_sync_no_pod_is_added() {
 fn turned_off_a_lone_server_is_restarted_where_it_is() {
     let off = surging(1)
         .outdated(&[0])
-        .change(|wanted, _| wanted.surge = false);
+        .change(|wanted, _| wanted.pods.surge = false);
     assert_eq!(set_size(&off.wanted, &off.seen), 1);
     assert!(matches!(disruptive(&plan(&off)), Some(Step::DeletePod(_))));
 }
@@ -148,13 +143,13 @@ fn nothing_is_touched_before_the_temporary_pod_is_in_sync() {
 fn a_supervised_primary_waits_for_approval_and_the_temporary_pod_does_not() {
     let supervised = surging(1)
         .outdated(&[0])
-        .change(|wanted, _| wanted.supervised = true);
+        .change(|wanted, _| wanted.pods.supervised = true);
     assert_eq!(set_size(&supervised.wanted, &supervised.seen), 2);
     assert_eq!(plan(&supervised).to_approve, None, "it is not time yet");
-    let ready = joined(1).change(|wanted, _| wanted.supervised = true);
+    let ready = joined(1).change(|wanted, _| wanted.pods.supervised = true);
     let waits = plan(&ready);
     assert!(!waits.is_disruptive());
-    let approved = ready.change(|wanted, _| wanted.approved = waits.to_approve);
+    let approved = ready.change(|wanted, _| wanted.pods.approved = waits.to_approve);
     let mut world = World::of(approved);
     world.settle();
     assert_eq!(
@@ -167,12 +162,12 @@ fn a_supervised_primary_waits_for_approval_and_the_temporary_pod_does_not() {
 
 #[test]
 fn an_approval_that_does_not_come_needs_attention_and_may_come_later() {
-    let ready = joined(1).change(|wanted, _| wanted.supervised = true);
+    let ready = joined(1).change(|wanted, _| wanted.pods.supervised = true);
     let digest = plan(&ready).to_approve.unwrap();
     let waited = |hours: u64| {
         joined(1).change(|wanted, seen| {
-            wanted.supervised = true;
-            seen.asked = Some(Asked {
+            wanted.pods.supervised = true;
+            seen.asked = Some(hera_core::shard::Asked {
                 digest: digest.clone(),
                 since_ms: seen.now_ms - hours * HOUR,
             });
@@ -181,14 +176,14 @@ fn an_approval_that_does_not_come_needs_attention_and_may_come_later() {
     assert_eq!(plan(&waited(168)).stalled, None);
     let late = plan(&waited(169));
     assert_eq!(late.stalled.unwrap().since_ms, (1000 - 169) * HOUR);
-    let approved = waited(169).change(|wanted, _| wanted.approved = Some(digest.clone()));
+    let approved = waited(169).change(|wanted, _| wanted.pods.approved = Some(digest.clone()));
     assert!(matches!(
         disruptive(&plan(&approved)),
         Some(Step::HandOver { .. })
     ));
     // Of another step it says nothing.
     let other = waited(169).change(|wanted, seen| {
-        wanted.pod_revision = "newer".into();
+        wanted.pods.revision = "newer".into();
         seen.members[1].pod.as_mut().unwrap().revision = Some("newer".into());
     });
     assert_eq!(plan(&other).stalled, None);
@@ -217,14 +212,14 @@ fn a_temporary_pod_that_finds_no_place_stops_the_roll_and_is_no_member() {
     assert_eq!(members(&late.wanted, &late.seen).pods.len(), 1);
     // It goes on as soon as it is fine, and ends when it is not wanted any more.
     assert!(decide(&late.wanted, &joined(1).seen).is_disruptive());
-    let off = late.change(|wanted, _| wanted.surge = false);
+    let off = late.change(|wanted, _| wanted.pods.surge = false);
     let goes = off.change(|_, seen| seen.members[1].claim.as_mut().unwrap().goes_with_pod = true);
     assert_eq!(set_size(&goes.wanted, &goes.seen), 1);
 }
 
 #[test]
 fn a_changed_spec_takes_the_temporary_pod_away_with_its_claim_and_makes_another() {
-    let changed = || joined(1).change(|wanted, _| wanted.pod_revision = "newer".into());
+    let changed = || joined(1).change(|wanted, _| wanted.pods.revision = "newer".into());
     for group in [changed(), spare_link_down(changed())] {
         let mut world = World::of(group);
         world.settle();
@@ -260,7 +255,7 @@ fn pods_that_are_of_no_use_are_replaced_whatever_becomes_of_the_others() {
 fn a_spec_that_changes_while_the_temporary_pod_leads_ends_well() {
     let mut world = World::of(joined(1));
     world.run_until("shop-0 is replaced");
-    world.group.wanted.pod_revision = "newer".into();
+    world.group.wanted.pods.revision = "newer".into();
     world.settle();
     assert_eq!(world.told.last().unwrap(), "shop-1 goes");
     assert_eq!(world.revision_of(0), "newer");
@@ -268,10 +263,10 @@ fn a_spec_that_changes_while_the_temporary_pod_leads_ends_well() {
 
 #[test]
 fn a_supervised_change_after_the_approval_asks_again_before_it_reaches_the_primary() {
-    let mut world = World::of(joined(1).change(|wanted, _| wanted.supervised = true));
+    let mut world = World::of(joined(1).change(|wanted, _| wanted.pods.supervised = true));
     world.approve();
     world.run_until("shop-0 is replaced");
-    world.group.wanted.pod_revision = "newer".into();
+    world.group.wanted.pods.revision = "newer".into();
     world.settle();
     assert!(
         world
@@ -308,17 +303,17 @@ fn it_stays_while_the_pod_that_was_replaced_comes_back() {
 fn a_claim_is_tied_to_its_pod_only_once_a_pod_that_stays_leads() {
     let mut world = World::of(surging(1).outdated(&[0]));
     world.run_until("shop-0 hands over to shop-1");
-    assert!(!claim_goes(&world.group.wanted, &world.group.seen, 1));
+    assert!(!world.group.seen.shard(&world.group.wanted).claim_goes(1));
     world.run_until("shop-1 hands over to shop-0");
-    assert!(claim_goes(&world.group.wanted, &world.group.seen, 1));
-    assert!(!claim_goes(&world.group.wanted, &world.group.seen, 0));
+    assert!(world.group.seen.shard(&world.group.wanted).claim_goes(1));
+    assert!(!world.group.seen.shard(&world.group.wanted).claim_goes(0));
     let more = Group {
         wanted: world.group.wanted.clone(),
         seen: world.group.seen.clone(),
     }
-    .change(|wanted, _| wanted.replicas = 2);
+    .change(|wanted, _| wanted.pods.count = Some(2));
     assert!(
-        !claim_goes(&more.wanted, &more.seen, 1),
+        !more.seen.shard(&more.wanted).claim_goes(1),
         "it is to stay now"
     );
 }
@@ -330,7 +325,7 @@ fn one_that_leaves_takes_its_claim_along_only_once_all_that_stay_are_in_sync() {
     let over = || {
         joined(2).change(|wanted, seen| {
             for member in &mut seen.members {
-                member.pod.as_mut().unwrap().revision = Some(wanted.pod_revision.clone());
+                member.pod.as_mut().unwrap().revision = Some(wanted.pods.revision.clone());
             }
         })
     };
@@ -342,12 +337,12 @@ fn one_that_leaves_takes_its_claim_along_only_once_all_that_stay_are_in_sync() {
     let deleted = |group: Group| {
         group.change(|_, seen| seen.members[2].pod.as_mut().unwrap().deleting = true)
     };
-    let goes = |group: Group| claim_goes(&group.wanted, &group.seen, 2);
+    let goes = |group: Group| group.seen.shard(&group.wanted).claim_goes(2);
     assert!(goes(over()) && goes(deleted(over())));
     assert!(!goes(behind()) && !goes(deleted(behind())));
     // Tied, and not needed for the roll, it stays until it may be untied.
     let tied = behind().change(|wanted, seen| {
-        wanted.surge = false;
+        wanted.pods.surge = false;
         seen.members[2].claim.as_mut().unwrap().goes_with_pod = true;
     });
     assert_eq!(set_size(&tied.wanted, &tied.seen), 3);
@@ -365,7 +360,7 @@ fn a_temporary_pod_that_is_about_to_go_is_promoted_for_nobody() {
     let over = || {
         joined(2).change(|wanted, seen| {
             for member in &mut seen.members {
-                member.pod.as_mut().unwrap().revision = Some(wanted.pod_revision.clone());
+                member.pod.as_mut().unwrap().revision = Some(wanted.pods.revision.clone());
             }
         })
     };
@@ -464,7 +459,7 @@ fn a_temporary_pod_that_led_last_is_waited_for_before_the_other_copy_is_taken() 
 
 #[test]
 fn paused_no_temporary_pod_comes_and_one_that_is_there_stays() {
-    let pause = |group: Group| group.change(|wanted, _| wanted.paused = true);
+    let pause = |group: Group| group.change(|wanted, _| wanted.pods.paused = true);
     let before = pause(surging(1).outdated(&[0]));
     assert_eq!(set_size(&before.wanted, &before.seen), 1);
     let during = pause(joined(1));
@@ -490,11 +485,14 @@ type Change = fn(&mut Group);
 #[test]
 fn whatever_is_changed_at_any_moment_ends_with_the_wanted_pods_and_no_claim_too_many() {
     let changes: [(Change, usize); 5] = [
-        (|group| group.wanted.pod_revision = "newer".into(), 0),
-        (|group| group.wanted.surge = false, 0),
-        (|group| group.wanted.replicas += 1, 1),
+        (|group| group.wanted.pods.revision = "newer".into(), 0),
+        (|group| group.wanted.pods.surge = false, 0),
+        (
+            |group| group.wanted.pods.count = group.wanted.pods.count.map(|count| count + 1),
+            1,
+        ),
         (|group| group.wanted.promote = Some("shop-0".into()), 0),
-        (|group| group.wanted.min_replicas_to_write = 1, 0),
+        (|group| group.wanted.pods.min_replicas_to_write = 1, 0),
     ];
     for replicas in [1, 2] {
         for (change, more) in changes {

@@ -2,7 +2,7 @@
 //! out at once, and nothing is remembered between two passes.
 
 use hera_core::agent::{Link, Members, Role};
-use hera_core::instance::{Plan, Step, claim_goes, decide, set_size, told};
+use hera_core::instance::{Plan, Step, decide, set_size, told};
 use hera_core::shard::{AgentView, ClaimView, PodView, Record};
 
 use crate::fixtures::{Group, address, claim, group, member, pod, status};
@@ -53,7 +53,7 @@ impl World {
 
     /// Data pods, and those of them that have the wanted revision.
     pub fn pods(&self) -> (usize, usize) {
-        let wanted = Some(self.group.wanted.pod_revision.clone());
+        let wanted = Some(self.group.wanted.pods.revision.clone());
         let pods = self.group.seen.members.iter();
         let pods: Vec<_> = pods.filter_map(|member| member.pod.as_ref()).collect();
         let new = pods.iter().filter(|pod| pod.revision == wanted);
@@ -62,8 +62,8 @@ impl World {
 
     /// Somebody approves what is asked for.
     pub fn approve(&mut self) {
-        self.group.wanted.approved = self.plan().to_approve;
-        assert!(self.group.wanted.approved.is_some());
+        self.group.wanted.pods.approved = self.plan().to_approve;
+        assert!(self.group.wanted.pods.approved.is_some());
     }
 
     pub fn revision_of(&self, ordinal: usize) -> &str {
@@ -73,7 +73,7 @@ impl World {
 
     /// Ordinals beyond the wanted number that have a claim.
     pub fn claims_beyond(&self) -> Vec<u32> {
-        let replicas = self.group.wanted.replicas;
+        let replicas = self.group.wanted.pods.count.unwrap();
         let members = self.group.seen.members.iter();
         members
             .filter(|member| member.ordinal >= replicas && member.claim.is_some())
@@ -89,7 +89,11 @@ impl World {
             let before = self.group.seen.clone();
             self.pass();
             let Some(primary) = self.group.seen.primary() else {
-                assert!(!self.group.wanted.surge, "nobody leads: {:?}", self.told);
+                assert!(
+                    !self.group.wanted.pods.surge,
+                    "nobody leads: {:?}",
+                    self.told
+                );
                 continue;
             };
             let in_sync = |member: &&hera_core::shard::Member| !member.is_away(primary);
@@ -117,7 +121,7 @@ impl World {
             .members
             .iter()
             .map(|member| member.ordinal)
-            .filter(|ordinal| claim_goes(wanted, seen, *ordinal))
+            .filter(|ordinal| seen.shard(wanted).claim_goes(*ordinal))
             .collect();
         for member in &mut seen.members {
             if let (Some(claim), Some(_)) = (&mut member.claim, &member.pod)
@@ -163,7 +167,7 @@ impl World {
                     record: Record::New,
                     ..claim()
                 };
-                claim.temporary = ordinal >= wanted.replicas;
+                claim.temporary = !wanted.pods.keeps(ordinal);
                 new.claim = wanted.storage.as_ref().map(|_| claim);
                 self.group.seen.members.push(new);
                 self.told.push(format!("shop-{ordinal} comes"));
@@ -175,7 +179,7 @@ impl World {
     /// A pod that is missing is made; one that was made is heard.
     fn start(&mut self, ordinal: u32) {
         let now = self.group.seen.now_ms;
-        let revision = self.group.wanted.pod_revision.clone();
+        let revision = self.group.wanted.pods.revision.clone();
         let number = self.pods_made;
         let is_lone = self.group.seen.members.len() == 1;
         let member = &mut self.group.seen.members[ordinal as usize];
@@ -252,7 +256,11 @@ impl World {
             Step::DeletePod(pod) => {
                 let Some(at) = index(&pod.name) else { return };
                 let serves = seen.members[at].agent.serves();
-                assert!(!serves || !self.group.wanted.surge, "{} serves", pod.name);
+                assert!(
+                    !serves || !self.group.wanted.pods.surge,
+                    "{} serves",
+                    pod.name
+                );
                 seen.members[at].pod = None;
                 seen.members[at].agent = AgentView::Absent;
                 self.told.push(format!("{} is replaced", pod.name));

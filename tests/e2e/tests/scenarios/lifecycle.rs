@@ -182,7 +182,7 @@ async fn a_deleted_pod_comes_back_with_every_acknowledged_write(space: &Space<'_
 async fn a_killed_server_comes_back_in_its_container_with_every_acknowledged_write(
     space: &Space<'_>,
 ) -> Result<()> {
-    let spec = json!({"persistence": {"aof": {"fsync": "always"}}});
+    let spec = json!({"persistence": {"aof": {"fsync": "Always"}}});
     let instance = space.ready("cache", spec).await?;
     let app = instance.app().await?;
     let (uid, container) = tokio::try_join!(instance.pod_uid(), instance.container())?;
@@ -222,7 +222,7 @@ async fn a_killed_server_comes_back_in_its_container_with_every_acknowledged_wri
 /// Row: agent killed. It is the container's first process, so the kubelet starts the container
 /// again, once; `fsync: always` as above.
 async fn a_killed_agent_comes_back_with_every_acknowledged_write(space: &Space<'_>) -> Result<()> {
-    let spec = json!({"persistence": {"aof": {"fsync": "always"}}});
+    let spec = json!({"persistence": {"aof": {"fsync": "Always"}}});
     let instance = space.ready("cache", spec).await?;
     let app = instance.app().await?;
     let (uid, run_id) = tokio::try_join!(instance.pod_uid(), instance.run_id())?;

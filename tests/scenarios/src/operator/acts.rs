@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use hera_core::instance::{
-    Candidate, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, claim_goes, drop_any, set_size, told,
+    Candidate, MemberList, POSITIONS_GOOD_FOR_MS, Plan, Step, drop_any, set_size, told,
 };
 use hera_core::shard::{Record, Target};
 
@@ -97,11 +97,11 @@ impl Operator {
         let mut acts = VecDeque::new();
         let all = self.api.temporary;
         // One that is wanted now stays.
-        let temporary = set(all).filter(|ordinal| *ordinal >= self.wanted.replicas as usize);
+        let temporary = set(all).filter(|ordinal| !self.wanted.pods.keeps(*ordinal as u32));
         let temporary = temporary.fold(0, |all, ordinal| all | 1 << ordinal);
         let goes = |ordinal: &usize| {
             rules.has(Fault::ClaimGoesEarly)
-                || claim_goes(&self.wanted, &self.seen, *ordinal as u32)
+                || self.seen.shard(&self.wanted).claim_goes(*ordinal as u32)
         };
         let tied = set(temporary).filter(goes);
         let tied = tied.fold(0, |all, ordinal| all | 1 << ordinal);

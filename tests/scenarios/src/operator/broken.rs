@@ -105,7 +105,7 @@ impl Operator {
         {
             status.memory.left = Some(false);
         }
-        let is_spare = member.pod.is_none() && member.ordinal >= self.wanted.replicas;
+        let is_spare = member.pod.is_none() && !self.wanted.pods.keeps(member.ordinal);
         let Some(claim) = &mut member.claim else {
             return;
         };

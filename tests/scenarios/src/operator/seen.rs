@@ -4,7 +4,7 @@ use hera_core::agent::{
     self, AclState, AgentStatus, ConfigState, Link, Memory, PROTOCOL, Peer, REDIS_PORT,
     RefusedWrites, ServerState, Space, Volume,
 };
-use hera_core::instance::{Candidate, Wanted, candidates, needed, unproven};
+use hera_core::instance::{Candidate, candidates, needed, unproven};
 use hera_core::shard::{AgentView, ClaimView, Member, PodView, Record};
 
 use std::collections::BTreeSet;
@@ -55,26 +55,6 @@ pub struct Fingerprint {
     deleted: u16,
     pub(super) temporary: u16,
     pub(super) tied: u16,
-}
-
-/// Before the spec is read.
-pub fn wanted() -> Wanted {
-    Wanted {
-        pod_revision: String::new(),
-        storage: None,
-        paused: false,
-        replicas: 0,
-        fence_after_ms: 0,
-        promote: None,
-        fenced: Vec::new(),
-        supervised: false,
-        approved: None,
-        max_wait_ms: 0,
-        progress_deadline_ms: 0,
-        surge: false,
-        min_replicas_to_write: 0,
-        hibernate: false,
-    }
 }
 
 pub fn address(pod: usize) -> String {
@@ -172,7 +152,7 @@ impl Operator {
         let is_read = self.records == api.records
             && self.seen.candidates == api.candidates
             && self.seen.lists == api.lists
-            && self.wanted.approved == api.approved;
+            && self.wanted.pods.approved == api.approved;
         if print != self.api || !is_read {
             self.api = print;
             self.news = true;
@@ -284,11 +264,11 @@ impl Operator {
         let mut replicas: Vec<String> = set(api.replicas).map(address).collect();
         replicas.sort();
         self.seen.replica_endpoints = replicas;
-        self.wanted.replicas = api.spec.pods;
-        self.wanted.pod_revision = api.spec.revision.to_string();
-        self.wanted.surge = api.spec.surge;
-        self.wanted.approved.clone_from(&api.approved);
-        self.wanted.min_replicas_to_write = api.spec.min_replicas;
+        self.wanted.pods.count = Some(api.spec.pods);
+        self.wanted.pods.revision = api.spec.revision.to_string();
+        self.wanted.pods.surge = api.spec.surge;
+        self.wanted.pods.approved.clone_from(&api.approved);
+        self.wanted.pods.min_replicas_to_write = api.spec.min_replicas;
         self.wanted.fence_after_ms = api.fence_after;
         self.wanted.promote = api.named.map(|pod| NAMES[pod].to_owned());
     }

@@ -9,7 +9,7 @@ use hera_api::{Surge, UpdateMode};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::instance::{Observation, Permit, Wanted, WantedStorage, told, verdict};
-use hera_core::shard::{Member, RevisionView};
+use hera_core::shard::{Member, PodsWanted, RevisionView};
 use hera_render::{Context, pod_revision, server_config, user_requests};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource as _;
@@ -143,7 +143,7 @@ impl Pass<'_> {
             agent: site.running().and_then(|member| member.agent.status()),
             primary: seen.primary().map(Member::name),
             pods: live_pods(site),
-            hibernates: wanted.hibernate,
+            hibernates: wanted.pods.hibernate,
             plan: Some(&plan),
             image: Some(&ctx.image),
             refused,
@@ -269,19 +269,23 @@ impl Pass<'_> {
 /// What the spec wants. Changes of it wait if something must be mended first.
 pub fn wanted_of(site: &Site<'_>, v: &Validated, ctx: &Context, waits: bool) -> Wanted {
     let volume = v.persistence.volume.as_ref();
+    let asked = site.requests();
     Wanted {
-        pod_revision: pod_revision(v, ctx),
+        pods: PodsWanted {
+            revision: pod_revision(v, ctx),
+            count: Some(v.replicas),
+            paused: v.paused || waits,
+            supervised: v.update_mode == UpdateMode::Supervised,
+            max_wait_ms: v.max_wait_ms,
+            progress_deadline_ms: v.progress_deadline_ms,
+            surge: v.surge == Surge::Auto,
+            min_replicas_to_write: v.min_replicas_to_write,
+            ..asked.pods
+        },
         storage: volume.map(|volume| WantedStorage {
             bytes: volume.bytes,
         }),
-        paused: v.paused || waits,
-        replicas: v.replicas,
-        supervised: v.update_mode == UpdateMode::Supervised,
-        max_wait_ms: v.max_wait_ms,
-        progress_deadline_ms: v.progress_deadline_ms,
-        surge: v.surge == Surge::Auto,
-        min_replicas_to_write: v.min_replicas_to_write,
-        ..site.requests()
+        ..asked
     }
 }
 

@@ -2,10 +2,11 @@
 //! the primary, another is promoted in place of a dead one, users that are known are confirmed.
 
 use hera_core::acl::AclSet;
-use hera_core::instance::{Observation, Plan, Step, Verdict, Wanted, decide, verdict};
+use hera_core::instance::{Observation, Plan, Step, Verdict, Wanted, decide, guard, verdict};
 use hera_core::shard::Member;
 use hera_kube::ApplyError;
 use kube::Resource as _;
+use tracing::error;
 
 use super::act;
 use super::site::Site;
@@ -94,6 +95,13 @@ impl Site<'_> {
     /// feel each. Nor is a new epoch of the primary: each attempt writes to the API server.
     pub fn plan(&self, wanted: &Wanted, seen: &Observation) -> Plan {
         let mut plan = decide(wanted, seen);
+        if let Err(broken) = guard(&plan, seen) {
+            error!(instance = %self.instance(), %broken);
+            return Plan {
+                waiting_for: Some(broken.to_string()),
+                ..Plan::default()
+            };
+        }
         let before = plan.steps.len();
         plan.steps
             .retain(|planned| !self.is_held_back(&planned.step));

@@ -7,7 +7,7 @@ use hera_api::conditions::ready;
 use hera_api::meta::ANNOTATION_RESTART;
 use hera_api::names::InstanceName;
 use hera_api::validate::validate;
-use hera_core::instance::{Observation, claim_goes, set_size};
+use hera_core::instance::{Observation, set_size};
 use hera_core::shard::Member;
 use hera_render::{Context, Owner, raw_requests};
 use k8s_openapi::jiff::Timestamp;
@@ -177,7 +177,7 @@ async fn carry_on(
         v: &validated,
         ctx: &ctx,
         going_claims: claims
-            .filter(|ordinal| claim_goes(&wanted, &seen, *ordinal))
+            .filter(|ordinal| seen.shard(&wanted).claim_goes(*ordinal))
             .collect(),
         direction: way,
         annotations,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use hera_api::validate::Validated;
 use hera_api::{OnFailure, ServerVersion};
-use hera_core::instance::{Observation, Wanted, is_proven, why_failed};
+use hera_core::instance::{Observation, Wanted};
 use hera_render::template_revision;
 use hera_render::versions::can_load;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
@@ -80,20 +80,20 @@ pub async fn find(
     let left: Option<Left> = read(set, LEFT);
     if let (Some(left), Some(spec)) = (left, &set.spec) {
         // An image that cannot be told now is no other desired state.
-        let same = left.revision == wanted.pod_revision || image.problem.is_some();
+        let same = left.revision == wanted.pods.revision || image.problem.is_some();
         if same && !leads_of(&left.revision) {
             let template = Box::new(spec.template.clone());
             return Ok(Direction::Back { template, left });
         }
     }
-    let Some(why) = why_failed(wanted, seen) else {
+    let Some(why) = seen.shard(wanted).why_failed() else {
         return Ok(Direction::Forward);
     };
     let Some(proven) = read::<Proven>(set, PROVEN) else {
         let words = "no revision before was in sync in all pods";
         return Ok(Direction::Barred(words.to_owned()));
     };
-    if proven.revision == wanted.pod_revision {
+    if proven.revision == wanted.pods.revision {
         // It was fine in all pods: what is wrong now is not the revision.
         return Ok(Direction::Forward);
     }
@@ -119,7 +119,7 @@ pub async fn find(
         let words = format!("{was} {version} could not read what {engine} {now} wrote");
         return Ok(Direction::Barred(words));
     }
-    let revision = wanted.pod_revision.clone();
+    let revision = wanted.pods.revision.clone();
     Ok(Direction::Back {
         template: Box::new(template),
         left: Left { revision, why },
@@ -171,8 +171,8 @@ pub fn annotations(
     let known: Option<Proven> = known.and_then(|set| read(set, PROVEN));
     let is_known = known
         .as_ref()
-        .is_some_and(|proven| proven.revision == wanted.pod_revision);
-    let proven = match !is_known && is_proven(wanted, seen) {
+        .is_some_and(|proven| proven.revision == wanted.pods.revision);
+    let proven = match !is_known && seen.shard(wanted).is_proven() {
         true => prove(site, wanted, seen, source).or(known),
         false => known,
     };
@@ -196,7 +196,7 @@ fn prove(site: &Site<'_>, wanted: &Wanted, seen: &Observation, source: &str) -> 
     // One that stays: a temporary pod may lead, and be of another revision.
     let pod = site.live.pods.get(&0)?;
     Some(Proven {
-        revision: wanted.pod_revision.clone(),
+        revision: wanted.pods.revision.clone(),
         template: pod.labels().get(MADE_FROM)?.clone(),
         source: source.to_owned(),
         engine: status.engine.clone()?,

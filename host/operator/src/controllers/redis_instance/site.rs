@@ -9,8 +9,10 @@ use hera_api::meta::{
 };
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
-use hera_core::instance::{Asked, Observation, POSITIONS_GOOD_FOR_MS, Wanted, candidates, needed};
-use hera_core::shard::{AgentView, Member, PodView, Record, RevisionView, primary};
+use hera_core::instance::{Observation, POSITIONS_GOOD_FOR_MS, Wanted, candidates, needed};
+use hera_core::shard::{
+    AgentView, Asked, Member, PodView, PodsWanted, Record, RevisionView, primary,
+};
 use hera_core::term::is_term;
 use hera_render::{Owner, claim_record, is_temporary};
 use k8s_openapi::api::core::v1::Pod;
@@ -318,20 +320,16 @@ impl Site<'_> {
                 .collect(),
         };
         Wanted {
-            pod_revision: String::new(),
+            pods: PodsWanted {
+                paused: true,
+                approved: annotation(ANNOTATION_APPROVE),
+                hibernate: annotation(ANNOTATION_HIBERNATE).as_deref() == Some("true"),
+                ..PodsWanted::default()
+            },
             storage: None,
-            paused: true,
-            replicas: 0,
             fence_after_ms: fence_after_ms(&self.object.spec),
             promote: annotation(ANNOTATION_PROMOTE),
             fenced,
-            supervised: false,
-            max_wait_ms: 0,
-            progress_deadline_ms: 0,
-            surge: false,
-            min_replicas_to_write: 0,
-            approved: annotation(ANNOTATION_APPROVE),
-            hibernate: annotation(ANNOTATION_HIBERNATE).as_deref() == Some("true"),
         }
     }
 }

@@ -99,7 +99,7 @@ mod tests {
         AclState, AgentStatus, ConfigState, Members, Memory, Role, ServerState, Volume,
     };
     use hera_core::instance::{Observation, Plan, Wanted, verdict};
-    use hera_core::shard::{AgentView, Member, PodView};
+    use hera_core::shard::{AgentView, Member, PodView, PodsWanted};
     use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
@@ -108,20 +108,11 @@ mod tests {
 
     fn wanted() -> Wanted {
         Wanted {
-            pod_revision: String::new(),
-            storage: None,
-            paused: false,
-            replicas: 1,
-            fence_after_ms: 0,
-            promote: None,
-            fenced: Vec::new(),
-            supervised: false,
-            approved: None,
-            max_wait_ms: 0,
-            progress_deadline_ms: 0,
-            surge: false,
-            min_replicas_to_write: 0,
-            hibernate: false,
+            pods: PodsWanted {
+                count: Some(1),
+                ..PodsWanted::default()
+            },
+            ..Wanted::default()
         }
     }
 
