@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod agent;
+pub mod cluster;
 pub mod digest;
 pub mod fence;
 pub mod instance;

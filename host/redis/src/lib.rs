@@ -10,6 +10,7 @@ mod acl;
 mod address;
 mod answer;
 mod categories;
+mod cluster;
 mod config;
 mod error;
 mod info;

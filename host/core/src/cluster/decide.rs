@@ -1,0 +1,37 @@
+use super::observation::{Observation, Wanted};
+use super::plan::Plan;
+use super::survey::Survey;
+use super::{failover, form, join};
+
+/// The plan for one pass.
+///
+/// # Guarantees
+/// A cluster is formed only of servers that have no key, once all are heard. What holds keys of slots that
+/// nobody else serves keeps them. Only our own pods are introduced to each other. A replica takes over by
+/// order only for a primary that is known to be dead. No server that is heard is forgotten, nor any before all
+/// are heard.
+pub fn decide(wanted: Wanted, seen: &Observation) -> Plan {
+    let survey = Survey::of(wanted, seen);
+    let mut plan = Plan::default();
+    if form::is_new(&survey, seen.formed) {
+        form::plan(&survey, &mut plan);
+        return plan;
+    }
+    failover::plan(&survey, &mut plan);
+    join::take_back(&survey, &mut plan);
+    // Who is to bring data of its own under a later epoch knows nobody before it has that.
+    if plan.steps.is_empty() && plan.waiting_for.is_none() {
+        join::introduce(&survey, &mut plan);
+        join::follow(&survey, &mut plan);
+    }
+    if plan.steps.is_empty() {
+        failover::forget(&survey, &mut plan);
+        failover::cover(&survey, &mut plan);
+    }
+    if plan.steps.is_empty()
+        && let Some(words) = super::why_not_whole(wanted, seen)
+    {
+        plan.wait(words);
+    }
+    plan
+}

@@ -1,0 +1,129 @@
+//! A shard whose primary is gone, and what is left of those that are gone for good.
+
+use super::observation::NodeId;
+use super::plan::{Failover, Plan, Step};
+use super::survey::{Heard, Survey};
+
+/// A vote that was asked for comes within this, or not at all for four node timeouts (redis-facts §0.2);
+/// in milliseconds.
+const VOTED: u64 = 300;
+
+/// Has a replica take over for each primary that is known to be dead.
+pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
+    let primaries = survey.primaries().count();
+    let majority = primaries > survey.lost.len();
+    let proven = |id: &NodeId| is_proven(survey, id);
+    for id in survey.lost.keys() {
+        let candidates = survey
+            .heard
+            .iter()
+            .filter(|one| one.server.replica_of() == Some(id.as_str()));
+        let Some(best) = candidates.max_by_key(|one| one.server.offset) else {
+            continue;
+        };
+        let name = best.node.name();
+        if !proven(id) {
+            plan.wait(format!(
+                "the primary of shard {} is not heard and nothing proves that it is dead: the cluster votes",
+                best.node.shard
+            ));
+            continue;
+        }
+        let asked = best.node.asked_for_votes_ms;
+        let in_vain = asked.is_some_and(|since| survey.now_ms.saturating_sub(since) > VOTED);
+        let how = match (majority, in_vain) {
+            (true, false) if asked.is_some() => continue,
+            (true, false) => match survey.primaries().find(|voter| !lists(voter, best, id)) {
+                Some(voter) => {
+                    let voter = voter.node.name();
+                    plan.wait(format!(
+                        "{name} takes over once {voter} knows it as a replica"
+                    ));
+                    continue;
+                }
+                None => Failover::Force,
+            },
+            (true, true) => Failover::Takeover,
+            // Each that is lost might serve on beside who takes over.
+            (false, _) if survey.lost.keys().all(|id| proven(id)) => Failover::Takeover,
+            (false, _) => {
+                plan.wait("most primaries are not heard, and not all of them are known to be dead");
+                continue;
+            }
+        };
+        let step = Step::Failover {
+            pod: best.node.pod.clone(),
+            how,
+        };
+        plan.push(
+            step,
+            format!("the primary of shard {} is dead", best.node.shard),
+        );
+    }
+}
+
+/// True if a server of this id runs nowhere: its pod is known to be dead, or every pod is heard under
+/// another id.
+pub(super) fn is_proven(survey: &Survey<'_>, id: &str) -> bool {
+    match survey.unheard(id) {
+        Some(node) => node.dead,
+        None => survey.all_heard,
+    }
+}
+
+fn lists(voter: &Heard<'_>, candidate: &Heard<'_>, primary: &str) -> bool {
+    let entry = voter.server.entry(&candidate.server.id);
+    entry.is_some_and(|entry| entry.replica_of.as_deref() == Some(primary))
+}
+
+/// Forgets ids that no pod has any more. One that had slots is forgotten only where no copy of its data is
+/// left: then they are given out again.
+pub(super) fn forget(survey: &Survey<'_>, plan: &mut Plan) {
+    if !survey.all_heard {
+        return;
+    }
+    for one in &survey.heard {
+        for entry in &one.server.known {
+            let is_ours = survey.by_id(&entry.id).is_some();
+            let is_needed = survey
+                .heard
+                .iter()
+                .any(|other| other.server.replica_of() == Some(entry.id.as_str()));
+            let is_gone = entry.failed || entry.ip.is_empty() || !entry.connected;
+            if is_ours || entry.handshake || is_needed || !is_gone {
+                continue;
+            }
+            let step = Step::Forget {
+                pod: one.node.pod.clone(),
+                id: entry.id.clone(),
+            };
+            plan.push(step, format!("no pod has the id {} any more", entry.id));
+        }
+    }
+}
+
+/// Gives slots that nobody has, not even one that is lost, to the shards with the fewest.
+pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
+    use super::slots::SlotSet;
+    let missing = SlotSet::all().without(&survey.owned());
+    if missing.is_empty() || !survey.all_heard || !survey.lost.is_empty() {
+        return;
+    }
+    let even = SlotSet::even(survey.wanted.shards);
+    for shard in 0..survey.wanted.shards {
+        let Some(wanted) = even.get(shard as usize) else {
+            continue;
+        };
+        let part = missing.shared(wanted);
+        let primary = survey.primary_of(shard);
+        let first = || survey.in_shard(shard).find(Heard::is_primary);
+        let (false, Some(one)) = (part.is_empty(), primary.or_else(first)) else {
+            continue;
+        };
+        let step = Step::AddSlots {
+            pod: one.node.pod.clone(),
+            slots: part,
+        };
+        plan.push(step, "no copy of these slots is left anywhere");
+    }
+}

@@ -1,0 +1,62 @@
+//! A new cluster: no server has a key, and none ever formed one (redis-facts §1.1).
+
+use super::plan::{Plan, Step};
+use super::slots::SlotSet;
+use super::survey::{Heard, Survey};
+
+/// True if nothing of these pods was ever a cluster with data: then one is formed, or goes on forming.
+pub(super) fn is_new(survey: &Survey<'_>, formed: bool) -> bool {
+    let even = SlotSet::even(survey.wanted.shards);
+    let as_planned = |one: &Heard<'_>| {
+        let wanted = even.get(one.node.shard as usize);
+        let slots = one.server.slots();
+        let within = wanted.is_some_and(|wanted| slots.without(wanted).is_empty());
+        slots.is_empty() || (one.node.ordinal == 0 && within)
+    };
+    !formed
+        && survey.heard.iter().all(|one| one.server.keys == 0)
+        && survey.heard.iter().all(as_planned)
+        && survey.lost.is_empty()
+}
+
+/// The next steps of the formation. Each is right again after a crash in the middle.
+pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
+    if !survey.all_heard {
+        let silent = survey.nodes.iter().find(|node| node.server.is_none());
+        let name = silent.map_or("a pod that is not made yet", |node| node.name());
+        return plan.wait(format!(
+            "the cluster forms once all pods are heard: {name} is not"
+        ));
+    }
+    give_slots(survey, plan);
+    if plan.steps.is_empty() {
+        super::join::introduce(survey, plan);
+    }
+    if plan.steps.is_empty() {
+        super::join::follow(survey, plan);
+    }
+}
+
+/// Epochs first: a server that knows others takes none.
+fn give_slots(survey: &Survey<'_>, plan: &mut Plan) {
+    let firsts = survey.heard.iter().filter(|one| one.node.ordinal == 0);
+    for (one, slots) in firsts.zip(SlotSet::even(survey.wanted.shards)) {
+        let pod = &one.node.pod;
+        let epoch = one.server.own().map_or(0, |own| own.config_epoch);
+        if one.server.is_alone() && epoch == 0 {
+            let step = Step::SetEpoch {
+                pod: pod.clone(),
+                epoch: u64::from(one.node.shard) + 1,
+            };
+            plan.push(step, "a new cluster: each primary has an epoch of its own");
+        }
+        let missing = slots.without(&one.server.slots());
+        if !missing.is_empty() {
+            let step = Step::AddSlots {
+                pod: pod.clone(),
+                slots: missing,
+            };
+            plan.push(step, format!("a new cluster: shard {}", one.node.shard));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What no plan for a cluster may do, whatever led to it.
+
+use thiserror::Error;
+
+use super::observation::{Node, Observation, Server};
+use super::plan::{Failover, Plan, Step};
+use crate::shard::Target;
+
+/// A rule that a plan breaks, with the step; a fault of ours, and nothing of the plan is carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the plan is not carried out, it breaks the rule {rule:?} with {step}: please report this")]
+pub struct BrokenRule {
+    /// Which.
+    pub rule: Rule,
+    /// The step, for people.
+    pub step: String,
+}
+
+/// What no plan may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Nobody gets slots that a server which is heard has.
+    OneOwner,
+    /// Nobody becomes a replica who has slots, or is a primary with keys.
+    KeepsKeys,
+    /// Nobody is introduced to an address that no pod of this cluster has.
+    OwnPods,
+    /// Nobody takes over by order from a primary that is heard.
+    DeadPrimary,
+    /// No server that is heard is forgotten, nor one that somebody follows.
+    KeepsMembers,
+    /// At most one replica of a shard takes over.
+    OneTakesOver,
+}
+
+/// Holds a plan against all rules.
+///
+/// # Errors
+/// The first that it breaks.
+pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule> {
+    let mut took_over = Vec::new();
+    for planned in &plan.steps {
+        let step = &planned.step;
+        let broken = breaks(step, seen).or_else(|| {
+            let Step::Failover { pod, .. } = step else {
+                return None;
+            };
+            let shard = node(seen, pod).map(|node| node.shard);
+            let twice = took_over.contains(&shard);
+            took_over.push(shard);
+            twice.then_some(Rule::OneTakesOver)
+        });
+        if let Some(rule) = broken {
+            let step = format!("{step:?}");
+            return Err(BrokenRule { rule, step });
+        }
+    }
+    Ok(())
+}
+
+fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
+    let servers = || seen.nodes.iter().filter_map(|node| node.server.as_ref());
+    match step {
+        Step::SetEpoch { .. } => None,
+        Step::AddSlots { pod, slots } => {
+            let own = server(seen, pod).map(|server| &server.id);
+            let mut others = servers().filter(|server| Some(&server.id) != own);
+            let taken = others.any(|server| !server.slots().shared(slots).is_empty());
+            taken.then_some(Rule::OneOwner)
+        }
+        Step::Meet { ip, port, .. } => {
+            let is_ours = |node: &Node| node.ip == *ip && node.port == *port;
+            let ours = seen
+                .nodes
+                .iter()
+                .any(|node| is_ours(node) && node.server.is_some());
+            (!ours).then_some(Rule::OwnPods)
+        }
+        Step::Replicate { pod, .. } => {
+            let fits = |server: &Server| {
+                server.slots().is_empty() && (server.replica_of().is_some() || server.keys == 0)
+            };
+            (!server(seen, pod).is_some_and(fits)).then_some(Rule::KeepsKeys)
+        }
+        Step::Failover { pod, how } => {
+            let primary = server(seen, pod).and_then(Server::replica_of);
+            let is_heard = servers().any(|server| Some(server.id.as_str()) == primary);
+            let fine = primary.is_some() && (*how == Failover::Agreed) == is_heard;
+            (!fine).then_some(Rule::DeadPrimary)
+        }
+        Step::Forget { id, .. } => {
+            let needed = |server: &Server| server.id == *id || server.replica_of() == Some(id);
+            servers().any(needed).then_some(Rule::KeepsMembers)
+        }
+    }
+}
+
+fn node<'a>(seen: &'a Observation, pod: &Target) -> Option<&'a Node> {
+    seen.nodes.iter().find(|node| node.pod == *pod)
+}
+
+fn server<'a>(seen: &'a Observation, pod: &Target) -> Option<&'a Server> {
+    node(seen, pod)?.server.as_ref()
+}

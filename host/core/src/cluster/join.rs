@@ -1,0 +1,140 @@
+//! Servers that do not know each other, or know old addresses, or follow the wrong one.
+
+use super::observation::{Entry, Node};
+use super::plan::{Plan, Step};
+use super::slots::SlotSet;
+use super::survey::{Heard, Survey};
+
+/// Has servers get to know each other, and the addresses that they have now. Only our own pods are
+/// introduced: an address that another cluster's pod has by now would merge the two (redis-facts §0.9).
+pub(super) fn introduce(survey: &Survey<'_>, plan: &mut Plan) {
+    for one in &survey.heard {
+        for other in &survey.heard {
+            if one.server.id == other.server.id {
+                continue;
+            }
+            let reason = match one.server.entry(&other.server.id) {
+                None if one.server.known.iter().any(|e| greets(e, other.node)) => continue,
+                None => "they do not know each other",
+                Some(entry) if !is_at(entry, other.node) => "it has another address now",
+                Some(entry) if entry.failed && !entry.connected => "it is there again",
+                Some(_) => continue,
+            };
+            let step = Step::Meet {
+                pod: one.node.pod.clone(),
+                ip: other.node.ip.clone(),
+                port: other.node.port,
+            };
+            let (one, other) = (one.node.name(), other.node.name());
+            plan.push(step, format!("{one} and {other}: {reason}"));
+        }
+    }
+}
+
+fn is_at(entry: &Entry, node: &Node) -> bool {
+    entry.ip == node.ip && entry.port == node.port
+}
+
+fn greets(entry: &Entry, node: &Node) -> bool {
+    entry.handshake && is_at(entry, node)
+}
+
+/// Makes every pod beside the primary of its shard a replica of that one. A server with slots is none's
+/// replica, nor is one with keys of nobody else's.
+pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
+    for shard in 0..survey.wanted.shards {
+        let Some(primary) = survey.primary_of(shard) else {
+            continue;
+        };
+        for one in survey.in_shard(shard) {
+            if one.server.id == primary.server.id || follows(&one, &primary) {
+                continue;
+            }
+            let knows = one.server.entry(&primary.server.id);
+            if knows.is_none_or(|entry| entry.handshake || entry.replica_of.is_some()) {
+                continue;
+            }
+            if one.is_primary() && one.server.keys > 0 {
+                plan.wait(format!(
+                    "{} has {} keys and no slots: its copy is left alone",
+                    one.node.name(),
+                    one.server.keys
+                ));
+                continue;
+            }
+            let step = Step::Replicate {
+                pod: one.node.pod.clone(),
+                primary: primary.server.id.clone(),
+            };
+            let reason = format!("{} is the primary of shard {shard}", primary.node.name());
+            plan.push(step, reason);
+        }
+    }
+}
+
+fn follows(one: &Heard<'_>, primary: &Heard<'_>) -> bool {
+    one.server.replica_of() == Some(primary.server.id.as_str()) || !one.server.slots().is_empty()
+}
+
+/// Takes back servers that lost what they knew of the others. One whose keys are nowhere else gets the
+/// slots of the server that it was, under a later epoch: an earlier one would have its keys deleted.
+pub(super) fn take_back(survey: &Survey<'_>, plan: &mut Plan) {
+    let core = survey.core();
+    let strangers = |one: &&Heard<'_>| !core.contains(one.server.id.as_str());
+    let owned = core
+        .iter()
+        .filter_map(|id| survey.by_id(id))
+        .filter(Heard::is_primary)
+        .fold(SlotSet::default(), |all, one| all.with(&one.server.slots()));
+    for one in survey.heard.iter().filter(strangers) {
+        let elsewhere = one.server.slots().without(&owned).is_empty();
+        if elsewhere || !one.server.is_alone() {
+            continue;
+        }
+        adopt(survey, one, plan);
+    }
+}
+
+/// The server has keys of slots that no other serves.
+fn adopt(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) {
+    let name = one.node.name();
+    let others = survey.in_shard(one.node.shard);
+    let mut rivals = others.filter(|other| other.server.id != one.server.id);
+    if let Some(rival) = rivals.find(|other| other.server.keys > 0) {
+        return plan.wait(format!(
+            "{name} and {} both have data of shard {} and know nothing of the cluster: nothing is given up \
+             before somebody says which is right",
+            rival.node.name(),
+            one.node.shard
+        ));
+    }
+    let slots = one.server.slots();
+    let of_it = survey
+        .lost
+        .values()
+        .filter(|lost| !lost.slots.shared(&slots).is_empty());
+    let wanted = of_it.fold(slots.clone(), |all, lost| all.with(&lost.slots));
+    let epochs = survey.heard.iter().map(|one| one.server.current_epoch);
+    let own = one.server.own().map_or(0, |own| own.config_epoch);
+    let last = epochs.max().unwrap_or(0);
+    let pod = || one.node.pod.clone();
+    // A server takes an epoch once: one that has one got it here, before a crash.
+    if own == 0 {
+        let step = Step::SetEpoch {
+            pod: pod(),
+            epoch: last + 1,
+        };
+        plan.push(step, format!("{name} has the only copy of its slots"));
+    }
+    let missing = wanted.without(&slots);
+    if !missing.is_empty() {
+        let step = Step::AddSlots {
+            pod: pod(),
+            slots: missing,
+        };
+        plan.push(
+            step,
+            format!("{name} was their owner before it lost its nodes.conf"),
+        );
+    }
+}

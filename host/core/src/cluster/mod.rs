@@ -1,0 +1,23 @@
+//! The decision about a Redis Cluster: from what was observed to a plan that forms it, and heals it.
+//!
+//! Servers know each other by ids of their own; what one of them says of itself counts, never a name or an
+//! ordinal (P23, P24). What could not be asked is unknown, never zero: nothing is formed, dropped or
+//! forgotten by what is unknown.
+
+mod decide;
+mod failover;
+mod form;
+mod guard;
+mod join;
+mod observation;
+mod plan;
+mod slots;
+mod survey;
+mod whole;
+
+pub use decide::decide;
+pub use guard::{BrokenRule, Rule, guard};
+pub use observation::{Entry, Node, NodeId, Observation, Server, Wanted};
+pub use plan::{Failover, Plan, PlannedStep, Step};
+pub use slots::{SLOTS, SlotSet};
+pub use whole::why_not_whole;

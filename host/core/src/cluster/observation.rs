@@ -1,0 +1,136 @@
+//! What one pass sees of a cluster.
+
+use serde::{Deserialize, Serialize};
+
+use super::slots::SlotSet;
+use crate::shard::Target;
+
+/// The name that a server has in its cluster.
+pub type NodeId = String;
+
+/// What the spec wants of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wanted {
+    /// Shards.
+    pub shards: u32,
+    /// Replicas of each primary.
+    pub replicas: u32,
+}
+
+/// What one pass saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Observation {
+    /// The data pods, by shard and ordinal.
+    pub nodes: Vec<Node>,
+    /// It formed once: nothing is formed again.
+    pub formed: bool,
+    /// When this was seen, in milliseconds of a clock that never goes back.
+    pub now_ms: u64,
+}
+
+/// A data pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// The shard whose StatefulSet makes it.
+    pub shard: u32,
+    /// Its place there.
+    pub ordinal: u32,
+    /// The pod.
+    pub pod: Target,
+    /// Its address.
+    pub ip: String,
+    /// The server's port; the bus has the one that is 10 000 higher.
+    pub port: u16,
+    /// The id that its server was last seen to have.
+    pub last_id: Option<NodeId>,
+    /// What its server says; none if it is not heard.
+    pub server: Option<Server>,
+    /// It is proved that no server of it runs.
+    pub dead: bool,
+    /// When another was ordered to take over its shard by vote, in milliseconds of the clock of
+    /// [`Observation::now_ms`], and has not yet.
+    pub asked_for_votes_ms: Option<u64>,
+}
+
+/// What a server says of itself and of the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Server {
+    /// Its id.
+    pub id: NodeId,
+    /// Keys in all databases, also of slots that are not its own.
+    pub keys: u64,
+    /// Replication offset.
+    pub offset: u64,
+    /// It receives what its primary writes.
+    pub link_up: bool,
+    /// It serves its slots.
+    pub serves: bool,
+    /// The highest epoch that it knows.
+    pub current_epoch: u64,
+    /// Whom it knows, itself included.
+    pub known: Vec<Entry>,
+}
+
+/// What a server knows of one of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// Its id; a made-up one in a handshake.
+    pub id: NodeId,
+    /// Its address; empty if that is not known.
+    pub ip: String,
+    /// Its port.
+    pub port: u16,
+    /// A replica, of this id.
+    pub replica_of: Option<NodeId>,
+    /// The server takes it for failed, by a vote or by itself.
+    pub failed: bool,
+    /// The two do not know each other yet.
+    pub handshake: bool,
+    /// The two are connected; true of itself.
+    pub connected: bool,
+    /// Epoch of what it says of its slots.
+    pub config_epoch: u64,
+    /// Its slots.
+    pub slots: SlotSet,
+    /// Slots that move, in the notation of the server; told only of itself.
+    pub open_slots: Vec<String>,
+}
+
+impl Server {
+    /// What it says of itself.
+    pub fn own(&self) -> Option<&Entry> {
+        self.entry(&self.id)
+    }
+
+    /// What it knows of another.
+    pub fn entry(&self, id: &str) -> Option<&Entry> {
+        self.known.iter().find(|entry| entry.id == id)
+    }
+
+    /// The slots that it says it has.
+    pub fn slots(&self) -> SlotSet {
+        self.own().map(|own| own.slots.clone()).unwrap_or_default()
+    }
+
+    /// Whom it replicates.
+    pub fn replica_of(&self) -> Option<&str> {
+        self.own()?.replica_of.as_deref()
+    }
+
+    /// True if it knows nobody but itself.
+    pub fn is_alone(&self) -> bool {
+        self.known.len() <= 1
+    }
+}
+
+impl Node {
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        &self.pod.name
+    }
+}

@@ -1,0 +1,136 @@
+//! What every part of the decision asks of an observation, worked out once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::observation::{Node, NodeId, Observation, Server, Wanted};
+use super::slots::SlotSet;
+
+/// A pod whose server is heard.
+#[derive(Clone, Copy)]
+pub(super) struct Heard<'a> {
+    pub node: &'a Node,
+    pub server: &'a Server,
+}
+
+impl Heard<'_> {
+    /// True if it has slots of its own, or replicates nobody.
+    pub fn is_primary(&self) -> bool {
+        self.server.replica_of().is_none()
+    }
+}
+
+/// An owner of slots that no pod is heard with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lost {
+    pub slots: SlotSet,
+    pub config_epoch: u64,
+}
+
+pub(super) struct Survey<'a> {
+    pub wanted: Wanted,
+    pub nodes: &'a [Node],
+    pub heard: Vec<Heard<'a>>,
+    /// Every pod that the spec wants is there and heard.
+    pub all_heard: bool,
+    /// Owners of slots by what the others say, that are not heard.
+    pub lost: BTreeMap<&'a NodeId, Lost>,
+    pub now_ms: u64,
+}
+
+impl<'a> Survey<'a> {
+    pub fn of(wanted: Wanted, seen: &'a Observation) -> Self {
+        let heard: Vec<Heard<'a>> = seen
+            .nodes
+            .iter()
+            .filter_map(|node| {
+                let server = node.server.as_ref()?;
+                Some(Heard { node, server })
+            })
+            .collect();
+        let count = wanted
+            .shards
+            .saturating_mul(wanted.replicas.saturating_add(1));
+        let all_heard = heard.len() == seen.nodes.len()
+            && u32::try_from(heard.len()).is_ok_and(|heard| heard >= count);
+        let mut lost: BTreeMap<&'a NodeId, Lost> = BTreeMap::new();
+        let ids: BTreeSet<&str> = heard.iter().map(|one| one.server.id.as_str()).collect();
+        let entries = heard.iter().flat_map(|one| &one.server.known);
+        for entry in entries.filter(|entry| !ids.contains(entry.id.as_str())) {
+            if entry.slots.is_empty() {
+                continue;
+            }
+            let known = lost.entry(&entry.id).or_default();
+            if entry.config_epoch >= known.config_epoch {
+                known.config_epoch = entry.config_epoch;
+                known.slots.clone_from(&entry.slots);
+            }
+        }
+        let mut survey = Self {
+            wanted,
+            nodes: &seen.nodes,
+            heard,
+            all_heard,
+            lost,
+            now_ms: seen.now_ms,
+        };
+        // What a server that is heard has by now is lost no more.
+        let owned = survey.owned();
+        for lost in survey.lost.values_mut() {
+            lost.slots = lost.slots.without(&owned);
+        }
+        survey.lost.retain(|_, lost| !lost.slots.is_empty());
+        survey
+    }
+
+    /// All slots that primaries which are heard say they have.
+    pub fn owned(&self) -> SlotSet {
+        self.primaries()
+            .fold(SlotSet::default(), |all, one| all.with(&one.server.slots()))
+    }
+
+    /// The primaries with slots that are heard.
+    pub fn primaries(&self) -> impl Iterator<Item = Heard<'a>> + '_ {
+        let heard = self.heard.iter().copied();
+        heard.filter(|one| one.is_primary() && !one.server.slots().is_empty())
+    }
+
+    pub fn in_shard(&self, shard: u32) -> impl Iterator<Item = Heard<'a>> + '_ {
+        let heard = self.heard.iter().copied();
+        heard.filter(move |one| one.node.shard == shard)
+    }
+
+    /// The server that is heard with this id.
+    pub fn by_id(&self, id: &str) -> Option<Heard<'a>> {
+        self.heard.iter().copied().find(|one| one.server.id == id)
+    }
+
+    /// The pod whose server was last seen with this id, and is not heard.
+    pub fn unheard(&self, id: &str) -> Option<&'a Node> {
+        let mut nodes = self.nodes.iter();
+        nodes.find(|node| node.server.is_none() && node.last_id.as_deref() == Some(id))
+    }
+
+    /// The primary of a shard, if exactly one of its pods is heard as one.
+    pub fn primary_of(&self, shard: u32) -> Option<Heard<'a>> {
+        let mut primaries = self.primaries().filter(|one| one.node.shard == shard);
+        let first = primaries.next()?;
+        primaries.next().is_none().then_some(first)
+    }
+
+    /// The largest group of servers that know each other; where several are as large, that with the
+    /// latest epoch.
+    pub fn core(&self) -> BTreeSet<&'a str> {
+        let groups = self.heard.iter().map(|one| {
+            let knows = |other: &&Heard<'a>| one.server.entry(&other.server.id).is_some();
+            let group: BTreeSet<&'a str> = self
+                .heard
+                .iter()
+                .filter(knows)
+                .map(|other| other.server.id.as_str())
+                .collect();
+            (group, one.server.current_epoch)
+        });
+        let largest = groups.max_by_key(|(group, epoch)| (group.len(), *epoch));
+        largest.map(|(group, _)| group).unwrap_or_default()
+    }
+}

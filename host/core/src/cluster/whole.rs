@@ -1,0 +1,62 @@
+//! Whether a cluster is all that it should be.
+
+use super::observation::{Observation, Wanted};
+use super::slots::{SLOTS, SlotSet};
+use super::survey::{Heard, Survey};
+
+/// What it lacks, for people; none if every server agrees on all slots, each replica follows the primary of
+/// its shard with its link up, and every primary knows every replica.
+pub fn why_not_whole(wanted: Wanted, seen: &Observation) -> Option<String> {
+    let survey = Survey::of(wanted, seen);
+    if !survey.all_heard {
+        let silent = seen.nodes.iter().find(|node| node.server.is_none());
+        let name = silent.map_or("a pod", |node| node.name());
+        return Some(format!("{name} is not heard"));
+    }
+    let lacks = |one: &Heard<'_>| lacks(&survey, one);
+    survey.heard.iter().find_map(lacks)
+}
+
+fn lacks(survey: &Survey<'_>, one: &Heard<'_>) -> Option<String> {
+    let name = one.node.name();
+    let slots = one
+        .server
+        .known
+        .iter()
+        .fold(SlotSet::default(), |all, entry| all.with(&entry.slots));
+    if slots.len() < usize::from(SLOTS) {
+        return Some(format!(
+            "{name} knows who has {} of {SLOTS} slots",
+            slots.len()
+        ));
+    }
+    if !one.server.serves {
+        return Some(format!(
+            "{name} does not serve: it takes the cluster for failed"
+        ));
+    }
+    let Some(primary) = survey.primary_of(one.node.shard) else {
+        return Some(format!("shard {} has no primary", one.node.shard));
+    };
+    let is_primary = primary.server.id == one.server.id;
+    if !is_primary && one.server.replica_of() != Some(primary.server.id.as_str()) {
+        return Some(format!("{name} does not follow {}", primary.node.name()));
+    }
+    if !is_primary && !one.server.link_up {
+        return Some(format!("{name} has no link to {}", primary.node.name()));
+    }
+    for other in &survey.heard {
+        let Some(entry) = one.server.entry(&other.server.id) else {
+            return Some(format!("{name} does not know {}", other.node.name()));
+        };
+        let alike = entry.replica_of.as_deref() == other.server.replica_of()
+            && entry.slots == other.server.slots();
+        let reached = (entry.connected && !entry.failed) || other.server.id == one.server.id;
+        if !alike || !reached {
+            let other = other.node.name();
+            return Some(format!("{name} does not see {other} as it is"));
+        }
+    }
+    let known = one.server.known.len();
+    (known > survey.heard.len()).then(|| format!("{name} knows servers that no pod has"))
+}

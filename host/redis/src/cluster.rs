@@ -1,0 +1,187 @@
+//! What a server says of its cluster, and the commands that change it.
+
+use hera_core::cluster::{self, Entry, Failover, SlotSet};
+
+use crate::{Error, Server, ServerInfo};
+
+/// Reads a line of `CLUSTER NODES`: whom it is about, and whether that is the server that was asked.
+fn entry(line: &str) -> Option<(Entry, bool)> {
+    let mut words = line.split_whitespace();
+    let id = words.next()?.to_owned();
+    let address = words.next()?;
+    let flags = words.next()?;
+    let primary = words.next()?;
+    let mut words = words.skip(2);
+    let config_epoch = words.next()?.parse().ok()?;
+    let link = words.next()?;
+    // `:0@0` of one whose address is not known; names may follow it.
+    let (ip, port) = address.split_once('@')?.0.rsplit_once(':')?;
+    let has = |flag: &str| flags.split(',').any(|known| known == flag);
+    let (mut ranges, mut open_slots) = (Vec::new(), Vec::new());
+    for slots in words {
+        if slots.starts_with('[') {
+            open_slots.push(slots.to_owned());
+            continue;
+        }
+        let (first, last) = slots.split_once('-').unwrap_or((slots, slots));
+        ranges.push((first.parse().ok()?, last.parse().ok()?));
+    }
+    let is_myself = has("myself");
+    let entry = Entry {
+        id,
+        ip: match has("noaddr") {
+            true => String::new(),
+            false => ip.to_owned(),
+        },
+        port: port.parse().ok()?,
+        replica_of: (primary != "-").then(|| primary.to_owned()),
+        failed: has("fail") || has("fail?"),
+        handshake: has("handshake"),
+        connected: is_myself || link == "connected",
+        config_epoch,
+        slots: SlotSet::of(ranges),
+        open_slots,
+    };
+    Some((entry, is_myself))
+}
+
+impl Server {
+    /// What the server, which has just told `info`, says of itself and of its cluster.
+    ///
+    /// # Errors
+    /// It is in no cluster, or busy; or a line is not understood.
+    pub async fn cluster(&self, info: &ServerInfo) -> Result<cluster::Server, Error> {
+        let text: String = self.ask("CLUSTER NODES", &words(&["NODES"])).await?;
+        let strange = |line: &str| Error::unexpected("CLUSTER NODES", line.to_owned());
+        let mut own = None;
+        let mut known = Vec::new();
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let (entry, is_myself) = entry(line).ok_or_else(|| strange(line))?;
+            if is_myself {
+                own = Some(entry.id.clone());
+            }
+            known.push(entry);
+        }
+        let (serves, current_epoch) = self.cluster_state().await?;
+        let link = info.replication.master_link.as_ref();
+        Ok(cluster::Server {
+            id: own.ok_or_else(|| strange(&text))?,
+            keys: info.keys,
+            offset: info.replication.offset,
+            link_up: link.is_some_and(|link| link.up && !link.syncing),
+            serves,
+            current_epoch,
+            known,
+        })
+    }
+
+    /// Whether it serves its slots, and the highest epoch that it knows.
+    async fn cluster_state(&self) -> Result<(bool, u64), Error> {
+        let text: String = self.ask("CLUSTER INFO", &words(&["INFO"])).await?;
+        let field = |name: &str| {
+            let mut lines = text.lines().filter_map(|line| line.trim().split_once(':'));
+            lines.find(|(key, _)| *key == name).map(|(_, value)| value)
+        };
+        let epoch = field("cluster_current_epoch").and_then(|value| value.parse().ok());
+        Ok((field("cluster_state") == Some("ok"), epoch.unwrap_or(0)))
+    }
+
+    /// Gives a server that knows nobody its epoch.
+    ///
+    /// # Errors
+    /// It knows others, or has an epoch.
+    pub async fn cluster_set_epoch(&self, epoch: u64) -> Result<(), Error> {
+        let command = words(&["SET-CONFIG-EPOCH", &epoch.to_string()]);
+        self.ask("CLUSTER SET-CONFIG-EPOCH", &command).await
+    }
+
+    /// Gives the server slots that it knows no owner of.
+    ///
+    /// # Errors
+    /// Somebody has one of them.
+    pub async fn cluster_add_slots(&self, slots: &SlotSet) -> Result<(), Error> {
+        // Ranges in one command came with 7.0.
+        let all = slots
+            .ranges()
+            .iter()
+            .flat_map(|(first, last)| *first..=*last);
+        let mut command = words(&["ADDSLOTS"]);
+        for slot in all {
+            command.arg(slot);
+        }
+        self.ask("CLUSTER ADDSLOTS", &command).await
+    }
+
+    /// Has the server get to know another.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub async fn cluster_meet(&self, ip: &str, port: u16) -> Result<(), Error> {
+        let command = words(&["MEET", ip, &port.to_string()]);
+        self.ask("CLUSTER MEET", &command).await
+    }
+
+    /// Makes the server a replica.
+    ///
+    /// # Errors
+    /// It has slots or keys of its own, does not know the other, or that is no primary.
+    pub async fn cluster_replicate(&self, id: &str) -> Result<(), Error> {
+        self.ask("CLUSTER REPLICATE", &words(&["REPLICATE", id]))
+            .await
+    }
+
+    /// Has a replica take over. That it was ordered says nothing of whether it did.
+    ///
+    /// # Errors
+    /// It is none, or its primary is not there to agree.
+    pub async fn cluster_failover(&self, how: Failover) -> Result<(), Error> {
+        let command = match how {
+            Failover::Agreed => words(&["FAILOVER"]),
+            Failover::Force => words(&["FAILOVER", "FORCE"]),
+            Failover::Takeover => words(&["FAILOVER", "TAKEOVER"]),
+        };
+        self.ask("CLUSTER FAILOVER", &command).await
+    }
+
+    /// Has the server forget another.
+    ///
+    /// # Errors
+    /// It replicates it, or does not know it.
+    pub async fn cluster_forget(&self, id: &str) -> Result<(), Error> {
+        self.ask("CLUSTER FORGET", &words(&["FORGET", id])).await
+    }
+}
+
+fn words(words: &[&str]) -> redis::Cmd {
+    let mut command = redis::cmd("CLUSTER");
+    command.arg(words);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_all_versions_are_read() {
+        let old = "07c3 127.0.0.1:30004@31004 slave e7d1 0 1426238317239 4 connected";
+        let (replica, _) = entry(old).unwrap();
+        assert_eq!(
+            (replica.port, replica.replica_of.as_deref()),
+            (30004, Some("e7d1"))
+        );
+        let lost =
+            "67ed :0@0 master,noaddr,fail? - 1426238316232 1426238315232 2 disconnected 5461-10922";
+        let (lost, _) = entry(lost).unwrap();
+        assert!(lost.ip.is_empty() && lost.failed && !lost.connected);
+        assert_eq!(lost.slots.ranges(), [(5461, 10922)]);
+        let named = "e7d1 10.0.0.7:6379@16379,a-0.b.svc,shard-id=c9 myself,master - 0 0 1 connected 0 [93-<-67ed]";
+        let (own, is_myself) = entry(named).unwrap();
+        assert!(is_myself && own.ip == "10.0.0.7");
+        assert_eq!(
+            (own.slots.len(), own.open_slots),
+            (1, vec!["[93-<-67ed]".to_owned()])
+        );
+        assert_eq!(entry("e7d1 nowhere"), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Nothing but its tests: real servers, driven by the real planner.

@@ -1,0 +1,120 @@
+//! Writes keys as a cluster's client does, and knows what was acknowledged.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hera_redis::{Address, Server, Timeouts, command};
+
+use crate::lab::Lab;
+use crate::node::PORT;
+
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_millis(300),
+    response: Duration::from_millis(1_500),
+};
+
+/// What was acknowledged, and has reached a replica.
+#[derive(Default)]
+pub struct Client {
+    pub acknowledged: BTreeMap<String, String>,
+    connections: BTreeMap<String, Server>,
+}
+
+impl Client {
+    async fn connection(&mut self, ip: &str) -> Result<Server, String> {
+        if let Some(known) = self.connections.get(ip) {
+            return Ok(known.clone());
+        }
+        let server = Server::connect(&Address::tcp(ip.to_owned(), PORT), None, TIMEOUTS).await;
+        let server = server.map_err(|error| error.to_string())?;
+        self.connections.insert(ip.to_owned(), server.clone());
+        Ok(server)
+    }
+
+    /// Sends words to whoever has the slot, from any node that answers.
+    async fn send(
+        &mut self,
+        lab: &Lab,
+        words: &[&str],
+    ) -> Result<(Option<String>, Server), String> {
+        let mut last = "nobody runs".to_owned();
+        let addresses = lab.addresses();
+        for first in addresses {
+            let mut ip = first;
+            for _ in 0..4 {
+                let server = match self.connection(&ip).await {
+                    Ok(server) => server,
+                    Err(words) => {
+                        last = words;
+                        break;
+                    }
+                };
+                let mut asked = command(words[0]);
+                asked.arg(&words[1..]);
+                match server.ask::<Option<String>>(words[0], &asked).await {
+                    Ok(answer) => return Ok((answer, server)),
+                    Err(error) => {
+                        last = format!("{ip}: {error}");
+                        if error.is_broken() || !error.is_answer() {
+                            self.connections.remove(&ip);
+                        }
+                        // MOVED 3999 127.0.0.1:6381
+                        let moved = last.split_once("MOVED ").map(|(_, rest)| rest.to_owned());
+                        let Some(moved) = moved else { break };
+                        let to = moved.split_whitespace().nth(1).unwrap_or_default();
+                        let Some((next, _)) = to.rsplit_once(':') else {
+                            break;
+                        };
+                        ip = next.to_owned();
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Writes so many keys, and waits until a replica has each where there is one.
+    pub async fn write(&mut self, lab: &Lab, name: &str, count: usize) {
+        for at in 0..count {
+            let (key, value) = (format!("{name}:{at}"), format!("{name}-{at}"));
+            let since = Instant::now();
+            let server = loop {
+                match self.send(lab, &["SET", &key, &value]).await {
+                    Ok((_, server)) => break server,
+                    Err(words) => {
+                        assert!(since.elapsed() < Duration::from_secs(20), "{key}: {words}")
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            };
+            self.acknowledged.insert(key, value);
+            if at % 50 == 49 || at + 1 == count {
+                let mut wait = command("WAIT");
+                wait.arg(1).arg(500);
+                let _ = server.ask::<i64>("WAIT", &wait).await;
+            }
+        }
+        // Each primary has told its replicas.
+        for ip in lab.addresses() {
+            if let Ok(server) = self.connection(&ip).await {
+                let mut wait = command("WAIT");
+                wait.arg(1).arg(500);
+                let _ = server.ask::<i64>("WAIT", &wait).await;
+            }
+        }
+    }
+
+    /// Every acknowledged key is there, by content.
+    pub async fn check(&mut self, lab: &Lab) {
+        for (key, value) in self.acknowledged.clone() {
+            let found = self.send(lab, &["GET", &key]).await;
+            let (found, _) = found.unwrap_or_else(|words| panic!("{key}: {words}\n{}", lab.tell()));
+            assert_eq!(
+                found.as_deref(),
+                Some(value.as_str()),
+                "{key}\n{}",
+                lab.tell()
+            );
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Nodes, and the real planner that drives them.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use hera_core::cluster::{self, Failover, Observation, Step, Wanted, decide, guard, why_not_whole};
+
+use crate::Engine;
+use crate::node::{Node, PORT, new_address};
+
+/// Between two passes.
+const PASS: Duration = Duration::from_millis(40);
+/// From any state it is whole again within this.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// A cluster.
+pub struct Lab {
+    pub wanted: Wanted,
+    pub nodes: Vec<Node>,
+    pub formed: bool,
+    begun: Instant,
+    /// What was done, for who reads a failure.
+    journal: String,
+}
+
+impl Lab {
+    /// Started, and not formed.
+    pub fn new(engine: Engine, shards: u32, replicas: u32) -> Self {
+        let of_shard = |shard| (0..=replicas).map(move |ordinal| Node::new(engine, shard, ordinal));
+        let mut nodes: Vec<Node> = (0..shards).flat_map(of_shard).collect();
+        nodes.iter_mut().for_each(Node::start);
+        Self {
+            wanted: Wanted { shards, replicas },
+            nodes,
+            formed: false,
+            begun: Instant::now(),
+            journal: String::new(),
+        }
+    }
+
+    /// Formed and whole.
+    pub async fn formed(engine: Engine, shards: u32, replicas: u32) -> Self {
+        let mut lab = Self::new(engine, shards, replicas);
+        lab.until_whole("it forms").await;
+        lab
+    }
+
+    pub fn note(&mut self, words: &str) {
+        let at = self.now();
+        let _ = writeln!(self.journal, "{at:>7} {words}");
+    }
+
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap()
+    }
+
+    pub fn tell(&self) -> String {
+        let logs = self
+            .nodes
+            .iter()
+            .map(|node| format!("--- {} {}\n{}\n", node.name(), node.ip, node.log()));
+        format!("{}\n{}", self.journal, logs.collect::<String>())
+    }
+
+    pub fn addresses(&self) -> Vec<String> {
+        let running = self.nodes.iter().filter(|node| node.runs() && !node.frozen);
+        running.map(|node| node.ip.clone()).collect()
+    }
+
+    pub async fn observe(&mut self) -> Observation {
+        let servers = join_all(self.nodes.iter().map(Node::ask)).await;
+        let now_ms = self.now();
+        for (node, server) in self.nodes.iter_mut().zip(&servers) {
+            let Some(server) = server else { continue };
+            node.last_id = Some(server.id.clone());
+            if server.replica_of().is_none() {
+                node.asked_for_votes_ms = None;
+            }
+        }
+        let nodes = self
+            .nodes
+            .iter()
+            .zip(servers)
+            .map(|(node, server)| cluster::Node {
+                shard: node.shard,
+                ordinal: node.ordinal,
+                pod: node.target(),
+                ip: node.ip.clone(),
+                port: PORT,
+                last_id: node.last_id.clone(),
+                server,
+                dead: !node.runs(),
+                asked_for_votes_ms: node.asked_for_votes_ms,
+            });
+        Observation {
+            nodes: nodes.collect(),
+            formed: self.formed,
+            now_ms,
+        }
+    }
+
+    /// One pass of an operator, or its first `steps`. True if it found the cluster whole.
+    pub async fn pass(&mut self, steps: usize) -> bool {
+        let seen = self.observe().await;
+        if why_not_whole(self.wanted, &seen).is_none() {
+            self.formed = true;
+            return true;
+        }
+        let plan = decide(self.wanted, &seen);
+        if let Err(broken) = guard(&plan, &seen) {
+            panic!("{broken}\n{seen:#?}\n{}", self.tell());
+        }
+        if let Some(words) = &plan.waiting_for
+            && !self.journal.ends_with(&format!("{words}\n"))
+        {
+            self.note(&format!("waits: {words}"));
+        }
+        for planned in plan.steps.iter().take(steps) {
+            let done = self.carry_out(&planned.step).await;
+            let words = match done {
+                Ok(()) => format!("{:?}: {}", planned.step, planned.reason),
+                Err(error) => format!("{:?}: {} FAILED {error}", planned.step, planned.reason),
+            };
+            self.note(&words);
+        }
+        false
+    }
+
+    async fn carry_out(&mut self, step: &Step) -> Result<(), String> {
+        let now = self.now();
+        let (Step::SetEpoch { pod, .. }
+        | Step::AddSlots { pod, .. }
+        | Step::Meet { pod, .. }
+        | Step::Replicate { pod, .. }
+        | Step::Failover { pod, .. }
+        | Step::Forget { pod, .. }) = step;
+        let node = self
+            .nodes
+            .iter_mut()
+            .find(|node| node.target() == *pod)
+            .unwrap();
+        let server = node.connect().await.map_err(|error| error.to_string())?;
+        let done = match step {
+            Step::SetEpoch { epoch, .. } => server.cluster_set_epoch(*epoch).await,
+            Step::AddSlots { slots, .. } => server.cluster_add_slots(slots).await,
+            Step::Meet { ip, port, .. } => server.cluster_meet(ip, *port).await,
+            Step::Replicate { primary, .. } => server.cluster_replicate(primary).await,
+            Step::Failover { how, .. } => {
+                if *how == Failover::Force {
+                    node.asked_for_votes_ms = Some(now);
+                }
+                server.cluster_failover(*how).await
+            }
+            Step::Forget { id, .. } => server.cluster_forget(id).await,
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    /// Passes until it is whole; tells how long that took.
+    pub async fn until_whole(&mut self, what: &str) -> Duration {
+        self.note(&format!("== {what}"));
+        let since = Instant::now();
+        while !self.pass(usize::MAX).await {
+            if since.elapsed() > LIMIT {
+                let seen = self.observe().await;
+                let why = why_not_whole(self.wanted, &seen);
+                panic!(
+                    "not whole in time, {what}: {why:?}\n{seen:#?}\n{}",
+                    self.tell()
+                );
+            }
+            tokio::time::sleep(PASS).await;
+        }
+        self.note("== whole");
+        since.elapsed()
+    }
+
+    /// The place of the primary of a shard, by what the servers say.
+    pub async fn primary(&mut self, shard: u32) -> usize {
+        self.primary_or_none(shard).await.unwrap()
+    }
+
+    /// True if what this one has is whole elsewhere: another of its shard is in sync with the same primary,
+    /// and none of them is away.
+    pub async fn may_lose(&mut self, at: usize) -> bool {
+        let seen = self.observe().await;
+        let shard = self.nodes[at].shard;
+        let mut others = seen.nodes.iter().filter(|node| node.shard == shard);
+        let whole = others.all(|node| {
+            let server = node.server.as_ref();
+            server.is_some_and(|s| s.replica_of().is_none() != s.link_up && !s.is_alone())
+        });
+        whole && self.primary_or_none(shard).await.is_some()
+    }
+
+    pub async fn primary_or_none(&mut self, shard: u32) -> Option<usize> {
+        let seen = self.observe().await;
+        let leads = |node: &cluster::Node| {
+            let server = node.server.as_ref();
+            node.shard == shard
+                && server.is_some_and(|s| s.replica_of().is_none() && !s.slots().is_empty())
+        };
+        seen.nodes.iter().position(leads)
+    }
+
+    /// The place of a replica of a shard.
+    pub async fn replica(&mut self, shard: u32) -> usize {
+        let primary = self.primary(shard).await;
+        let mut nodes = self.nodes.iter().enumerate();
+        let found = nodes.find(|(at, node)| node.shard == shard && *at != primary);
+        found.unwrap().0
+    }
+
+    /// The pod comes again at another address.
+    pub fn restart_elsewhere(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        node.kill();
+        node.ip = new_address();
+        node.start();
+    }
+}

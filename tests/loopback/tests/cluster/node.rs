@@ -1,0 +1,179 @@
+//! A pod without Kubernetes: an address, a volume, and a server process.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use hera_core::cluster;
+use hera_core::shard::Target;
+use hera_redis::{Address, Probe, Server, Timeouts};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::Engine;
+
+pub const PORT: u16 = 6379;
+/// So that a vote of the servers' own is not what heals in the time of a test.
+const NODE_TIMEOUT: &str = "5000";
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_millis(400),
+    response: Duration::from_millis(800),
+};
+
+/// A pod.
+pub struct Node {
+    pub engine: Engine,
+    pub shard: u32,
+    pub ordinal: u32,
+    pub ip: String,
+    pub last_id: Option<String>,
+    pub asked_for_votes_ms: Option<u64>,
+    pub frozen: bool,
+    volume: TempDir,
+    child: Option<Child>,
+}
+
+/// An address that no other node of any test has.
+pub fn new_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mine = std::process::id().wrapping_mul(2_654_435_761) >> 12;
+    let at = (mine << 12 | (NEXT.fetch_add(1, Ordering::SeqCst) & 0xfff)) & 0x00ff_ffff;
+    // None of the testbed's, which are low.
+    Ipv4Addr::from(0x7f00_0000 | 0x0080_0000 | at).to_string()
+}
+
+impl Node {
+    pub fn new(engine: Engine, shard: u32, ordinal: u32) -> Self {
+        Self {
+            engine,
+            shard,
+            ordinal,
+            ip: new_address(),
+            last_id: None,
+            asked_for_votes_ms: None,
+            frozen: false,
+            volume: tempfile::tempdir().unwrap(),
+            child: None,
+        }
+    }
+
+    pub fn name(&self) -> String {
+        format!("pod-{}-{}", self.shard, self.ordinal)
+    }
+
+    pub fn target(&self) -> Target {
+        Target {
+            name: self.name(),
+            uid: self.name(),
+        }
+    }
+
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.volume.path().join(name)
+    }
+
+    /// Starts the server as an agent does: without data it knows nothing of slots either (P36, design §5).
+    pub fn start(&mut self) {
+        if self.runs() {
+            return;
+        }
+        let has_data = self.path("appendonlydir").exists() || self.path("dump.rdb").exists();
+        if !has_data {
+            self.lose("nodes.conf");
+        }
+        let directives = [
+            ("port", PORT.to_string()),
+            ("bind", self.ip.clone()),
+            ("protected-mode", "no".to_owned()),
+            ("dir", self.volume.path().display().to_string()),
+            ("logfile", "log".to_owned()),
+            ("save", String::new()),
+            ("appendonly", "yes".to_owned()),
+            ("repl-diskless-sync-delay", "0".to_owned()),
+            ("cluster-enabled", "yes".to_owned()),
+            ("cluster-config-file", "nodes.conf".to_owned()),
+            ("cluster-node-timeout", NODE_TIMEOUT.to_owned()),
+            ("cluster-announce-ip", self.ip.clone()),
+            ("cluster-require-full-coverage", "no".to_owned()),
+            ("cluster-allow-replica-migration", "no".to_owned()),
+        ];
+        let mut command =
+            Command::new(hera_testbed::servers::path(self.engine.0, self.engine.1).unwrap());
+        for (name, value) in directives {
+            command.arg(format!("--{name}")).arg(value);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        self.frozen = false;
+    }
+
+    pub fn freeze(&mut self, frozen: bool) {
+        if let Some(child) = &self.child {
+            let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+            let signal = if frozen {
+                Signal::SIGSTOP
+            } else {
+                Signal::SIGCONT
+            };
+            kill(pid, signal).unwrap();
+            self.frozen = frozen;
+        }
+    }
+
+    /// A file or a folder of its volume goes.
+    pub fn lose(&self, name: &str) {
+        let path = self.path(name);
+        let _ = std::fs::remove_file(&path);
+        let _ = std::fs::remove_dir_all(&path);
+    }
+
+    pub fn lose_volume(&mut self) {
+        assert!(!self.runs());
+        self.volume = tempfile::tempdir().unwrap();
+    }
+
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.path("log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    pub async fn connect(&self) -> Result<Server, hera_redis::Error> {
+        Server::connect(&Address::tcp(self.ip.clone(), PORT), None, TIMEOUTS).await
+    }
+
+    /// What the server says now.
+    pub async fn ask(&self) -> Option<cluster::Server> {
+        if !self.runs() || self.frozen {
+            return None;
+        }
+        let server = self.connect().await.ok()?;
+        match server.probe().await.ok()? {
+            Probe::Info(info) if !info.loading => server.cluster(&info).await.ok(),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
