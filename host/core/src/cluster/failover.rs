@@ -10,8 +10,6 @@ const VOTED: u64 = 300;
 
 /// Has a replica take over for each primary that is known to be dead.
 pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
-    let primaries = survey.primaries().count();
-    let majority = primaries > survey.lost.len();
     let proven = |id: &NodeId| is_proven(survey, id);
     for id in survey.lost.keys() {
         let candidates = survey
@@ -29,11 +27,18 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
             ));
             continue;
         }
+        // One that lost what it knew of the cluster has no vote.
+        let voters = || {
+            survey
+                .primaries()
+                .filter(|one| one.server.entry(id).is_some())
+        };
+        let majority = voters().count() > survey.lost.len();
         let asked = best.node.asked_for_votes_ms;
         let in_vain = asked.is_some_and(|since| survey.now_ms.saturating_sub(since) > VOTED);
         let how = match (majority, in_vain) {
             (true, false) if asked.is_some() => continue,
-            (true, false) => match survey.primaries().find(|voter| !lists(voter, best, id)) {
+            (true, false) => match voters().find(|voter| !lists(voter, best, id)) {
                 Some(voter) => {
                     let voter = voter.node.name();
                     plan.wait(format!(

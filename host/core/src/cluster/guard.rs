@@ -51,7 +51,7 @@ pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule> {
             twice.then_some(Rule::OneTakesOver)
         });
         if let Some(rule) = broken {
-            let step = format!("{step:?}");
+            let step = step.to_string();
             return Err(BrokenRule { rule, step });
         }
     }

@@ -1,5 +1,7 @@
 //! What is to be done with the servers of a cluster.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::observation::NodeId;
@@ -66,6 +68,19 @@ pub enum Step {
         /// Who is gone.
         id: NodeId,
     },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetEpoch { pod, epoch } => write!(f, "{}: epoch {epoch}", pod.name),
+            Self::AddSlots { pod, slots } => write!(f, "{}: slots {slots}", pod.name),
+            Self::Meet { pod, ip, port } => write!(f, "{}: meet {ip}:{port}", pod.name),
+            Self::Replicate { pod, primary } => write!(f, "{}: replicate {primary}", pod.name),
+            Self::Failover { pod, how } => write!(f, "{}: take over ({how:?})", pod.name),
+            Self::Forget { pod, id } => write!(f, "{}: forget {id}", pod.name),
+        }
+    }
 }
 
 /// A step and why it is taken.

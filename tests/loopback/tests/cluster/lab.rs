@@ -69,6 +69,12 @@ impl Lab {
     }
 
     pub async fn observe(&mut self) -> Observation {
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].revive() {
+                let name = self.nodes[at].name();
+                self.note(&format!("== {name} crashed, and starts again"));
+            }
+        }
         let servers = join_all(self.nodes.iter().map(Node::ask)).await;
         let now_ms = self.now();
         for (node, server) in self.nodes.iter_mut().zip(&servers) {
@@ -119,8 +125,8 @@ impl Lab {
         for planned in plan.steps.iter().take(steps) {
             let done = self.carry_out(&planned.step).await;
             let words = match done {
-                Ok(()) => format!("{:?}: {}", planned.step, planned.reason),
-                Err(error) => format!("{:?}: {} FAILED {error}", planned.step, planned.reason),
+                Ok(()) => format!("{} ({})", planned.step, planned.reason),
+                Err(error) => format!("{} ({}) FAILED {error}", planned.step, planned.reason),
             };
             self.note(&words);
         }

@@ -116,6 +116,24 @@ impl Node {
         self.child = Some(command.spawn().unwrap());
     }
 
+    /// Starts a server again that ended by itself, as an agent does. True if it had.
+    pub fn revive(&mut self) -> bool {
+        let ended = |child: &mut Child| child.try_wait().unwrap().is_some();
+        let crashed = self.child.as_mut().is_some_and(ended);
+        if crashed {
+            self.child = None;
+            // 7.2 and Valkey 8.1 may write what they do not read again (P36).
+            let words = self.last_lines(400);
+            if words.contains("corrupted cluster config file")
+                || words.contains("clusterLoadConfig")
+            {
+                self.lose("nodes.conf");
+            }
+            self.start();
+        }
+        crashed
+    }
+
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -150,9 +168,13 @@ impl Node {
     }
 
     pub fn log(&self) -> String {
+        self.last_lines(60)
+    }
+
+    fn last_lines(&self, count: usize) -> String {
         let text = std::fs::read_to_string(self.path("log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        lines[lines.len().saturating_sub(count)..].join("\n")
     }
 
     pub async fn connect(&self) -> Result<Server, hera_redis::Error> {
