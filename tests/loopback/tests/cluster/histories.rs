@@ -17,7 +17,10 @@ fn number(name: &str) -> Option<u64> {
 async fn from_whatever_happens_it_is_whole_again_with_all_keys(engine: Engine) {
     let seeds = match number("HERA_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 1..number("HERA_CLUSTER_HISTORIES").unwrap_or(3) + 1,
+        None => {
+            let first = number("HERA_FIRST").unwrap_or(1);
+            first..first + number("HERA_CLUSTER_HISTORIES").unwrap_or(3)
+        }
     };
     for seed in seeds {
         println!("seed {seed}");

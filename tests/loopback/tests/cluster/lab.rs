@@ -115,7 +115,7 @@ impl Lab {
         }
         let plan = decide(self.wanted, &seen);
         if let Err(broken) = guard(&plan, &seen) {
-            panic!("{broken}\n{seen:#?}\n{}", self.tell());
+            panic!("{broken}\n{}\n{}", describe(&seen), self.tell());
         }
         if let Some(words) = &plan.waiting_for
             && !self.journal.ends_with(&format!("{words}\n"))
@@ -172,7 +172,8 @@ impl Lab {
                 let seen = self.observe().await;
                 let why = why_not_whole(self.wanted, &seen);
                 panic!(
-                    "not whole in time, {what}: {why:?}\n{seen:#?}\n{}",
+                    "not whole in time, {what}: {why:?}\n{}\n{}",
+                    describe(&seen),
                     self.tell()
                 );
             }
@@ -225,4 +226,49 @@ impl Lab {
         node.ip = new_address();
         node.start();
     }
+}
+
+/// What each server says, a line for each that it knows.
+fn describe(seen: &Observation) -> String {
+    let short = |id: &str| id.chars().take(6).collect::<String>();
+    let mut text = String::new();
+    for node in &seen.nodes {
+        let Some(server) = &node.server else {
+            let _ = writeln!(
+                text,
+                "{} {} not heard, dead {}",
+                node.name(),
+                node.ip,
+                node.dead
+            );
+            continue;
+        };
+        let _ = writeln!(
+            text,
+            "{} {} is {}: {} keys, offset {}, link {}, serves {}",
+            node.name(),
+            node.ip,
+            short(&server.id),
+            server.keys,
+            server.offset,
+            server.link_up,
+            server.serves
+        );
+        for entry in &server.known {
+            let of = entry.replica_of.as_deref().map(short);
+            let _ = writeln!(
+                text,
+                "    {} {} of {of:?} epoch {} failed {} handshake {} connected {}: {} slots {:?}",
+                short(&entry.id),
+                entry.ip,
+                entry.config_epoch,
+                entry.failed,
+                entry.handshake,
+                entry.connected,
+                entry.slots.len(),
+                entry.open_slots
+            );
+        }
+    }
+    text
 }

@@ -122,16 +122,31 @@ impl Node {
         let crashed = self.child.as_mut().is_some_and(ended);
         if crashed {
             self.child = None;
-            // 7.2 and Valkey 8.1 may write what they do not read again (P36).
-            let words = self.last_lines(400);
-            if words.contains("corrupted cluster config file")
-                || words.contains("clusterLoadConfig")
-            {
-                self.lose("nodes.conf");
-            }
+            self.mend_nodes_conf();
             self.start();
         }
         crashed
+    }
+
+    /// Redis 7.2 and Valkey 8.1 may write what they do not read again: whom it is about is forgotten, and met
+    /// again; who it is and what it has stays (P36).
+    fn mend_nodes_conf(&self) {
+        let words = self.last_lines(400);
+        let quoted = words.rsplit_once("corrupted cluster config file \"");
+        let bad = quoted.and_then(|(_, rest)| rest.split_whitespace().next());
+        let unreadable = words.contains("clusterLoadConfig");
+        let path = self.path("nodes.conf");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let is_bad = |line: &str| match bad {
+            Some(id) => line.starts_with(id),
+            None => unreadable && line.contains(" slave ") && !line.contains("myself"),
+        };
+        let kept: Vec<&str> = text.lines().filter(|line| !is_bad(line)).collect();
+        if kept.iter().any(|line| line.contains("myself")) {
+            std::fs::write(&path, kept.join("\n") + "\n").unwrap();
+        } else {
+            self.lose("nodes.conf");
+        }
     }
 
     pub fn kill(&mut self) {
