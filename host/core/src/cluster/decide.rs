@@ -18,13 +18,13 @@ pub fn decide(wanted: Wanted, seen: &Observation) -> Plan {
         return plan;
     }
     failover::plan(&survey, &mut plan);
-    join::take_back(&survey, &mut plan);
-    // Who is to bring data of its own under a later epoch knows nobody before it has that.
-    if plan.steps.is_empty() && plan.waiting_for.is_none() {
-        join::introduce(&survey, &mut plan);
+    let held = join::take_back(&survey, &mut plan);
+    if plan.steps.is_empty() {
+        join::introduce(&survey, &held, &mut plan);
         join::follow(&survey, &mut plan);
     }
-    if plan.steps.is_empty() {
+    // What is known of an owner that is lost says which slots a copy is to have.
+    if plan.steps.is_empty() && held.is_empty() {
         failover::forget(&survey, &mut plan);
         failover::cover(&survey, &mut plan);
     }

@@ -1,5 +1,7 @@
 //! A new cluster: no server has a key, and none ever formed one (redis-facts §1.1).
 
+use std::collections::BTreeSet;
+
 use super::plan::{Plan, Step};
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
@@ -30,7 +32,7 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
     }
     give_slots(survey, plan);
     if plan.steps.is_empty() {
-        super::join::introduce(survey, plan);
+        super::join::introduce(survey, &BTreeSet::new(), plan);
     }
     if plan.steps.is_empty() {
         super::join::follow(survey, plan);

@@ -1,5 +1,7 @@
 //! Servers that do not know each other, or know old addresses, or follow the wrong one.
 
+use std::collections::BTreeSet;
+
 use super::observation::{Entry, Node};
 use super::plan::{Plan, Step};
 use super::slots::SlotSet;
@@ -7,9 +9,14 @@ use super::survey::{Heard, Survey};
 
 /// Has servers get to know each other, and the addresses that they have now. Only our own pods are
 /// introduced: an address that another cluster's pod has by now would merge the two (redis-facts §0.9).
-pub(super) fn introduce(survey: &Survey<'_>, plan: &mut Plan) {
-    for one in &survey.heard {
-        for other in &survey.heard {
+/// `held` are not yet.
+pub(super) fn introduce(survey: &Survey<'_>, held: &BTreeSet<&str>, plan: &mut Plan) {
+    let heard = survey.heard.iter();
+    let heard: Vec<_> = heard
+        .filter(|one| !held.contains(one.server.id.as_str()))
+        .collect();
+    for one in &heard {
+        for other in &heard {
             if one.server.id == other.server.id {
                 continue;
             }
@@ -77,8 +84,10 @@ fn follows(one: &Heard<'_>, primary: &Heard<'_>) -> bool {
 }
 
 /// Takes back servers that lost what they knew of the others. One whose keys are nowhere else gets the
-/// slots of the server that it was, under a later epoch: an earlier one would have its keys deleted.
-pub(super) fn take_back(survey: &Survey<'_>, plan: &mut Plan) {
+/// slots of the server that it was, under a later epoch: an earlier one would have its keys deleted. Tells
+/// who must not get to know the others before that, or before a person says so.
+pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'a str> {
+    let mut held = BTreeSet::new();
     let core = survey.core();
     let strangers = |one: &&Heard<'_>| !core.contains(one.server.id.as_str());
     let owned = core
@@ -88,25 +97,34 @@ pub(super) fn take_back(survey: &Survey<'_>, plan: &mut Plan) {
         .fold(SlotSet::default(), |all, one| all.with(&one.server.slots()));
     for one in survey.heard.iter().filter(strangers) {
         let elsewhere = one.server.slots().without(&owned).is_empty();
-        if elsewhere || !one.server.is_alone() {
-            continue;
+        if !elsewhere && one.server.is_alone() && !is_adopted(survey, one, plan) {
+            held.insert(one.server.id.as_str());
         }
-        adopt(survey, one, plan);
     }
+    held
 }
 
-/// The server has keys of slots that no other serves.
-fn adopt(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) {
+/// The server has keys of slots that no other serves. True once it has all that makes it their owner.
+fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) -> bool {
     let name = one.node.name();
-    let others = survey.in_shard(one.node.shard);
-    let mut rivals = others.filter(|other| other.server.id != one.server.id);
+    let others = || {
+        let all = survey.in_shard(one.node.shard);
+        all.filter(|other| other.server.id != one.server.id)
+    };
+    let mut replicas = others().filter_map(|other| other.server.replica_of());
+    if replicas.any(|of| survey.lost.keys().any(|id| id.as_str() == of)) {
+        // One of them takes over.
+        return false;
+    }
+    let mut rivals = others();
     if let Some(rival) = rivals.find(|other| other.server.keys > 0) {
-        return plan.wait(format!(
+        plan.wait(format!(
             "{name} and {} both have data of shard {} and know nothing of the cluster: nothing is given up \
              before somebody says which is right",
             rival.node.name(),
             one.node.shard
         ));
+        return false;
     }
     let slots = one.server.slots();
     let of_it = survey
@@ -127,7 +145,8 @@ fn adopt(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) {
         plan.push(step, format!("{name} has the only copy of its slots"));
     }
     let missing = wanted.without(&slots);
-    if !missing.is_empty() {
+    let has_all = missing.is_empty();
+    if !has_all {
         let step = Step::AddSlots {
             pod: pod(),
             slots: missing,
@@ -137,4 +156,5 @@ fn adopt(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) {
             format!("{name} was their owner before it lost its nodes.conf"),
         );
     }
+    own != 0 && has_all
 }

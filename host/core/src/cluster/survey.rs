@@ -22,7 +22,9 @@ impl Heard<'_> {
 /// An owner of slots that no pod is heard with.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lost {
+    /// By what the others say.
     pub slots: SlotSet,
+    /// When they said so.
     pub config_epoch: u64,
 }
 
@@ -65,7 +67,7 @@ impl<'a> Survey<'a> {
                 known.slots.clone_from(&entry.slots);
             }
         }
-        let mut survey = Self {
+        let survey = Self {
             wanted,
             nodes: &seen.nodes,
             heard,
@@ -75,11 +77,12 @@ impl<'a> Survey<'a> {
         };
         // What a server that is heard has by now is lost no more.
         let owned = survey.owned();
-        for lost in survey.lost.values_mut() {
-            lost.slots = lost.slots.without(&owned);
+        let is_lost = |lost: &Lost| !lost.slots.without(&owned).is_empty();
+        let lost = survey.lost.into_iter().filter(|(_, lost)| is_lost(lost));
+        Self {
+            lost: lost.collect(),
+            ..survey
         }
-        survey.lost.retain(|_, lost| !lost.slots.is_empty());
-        survey
     }
 
     /// All slots that primaries which are heard say they have.

@@ -1,0 +1,171 @@
+//! The decision about a Redis Cluster, as stories and as properties.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod fixtures;
+mod properties;
+
+use hera_core::cluster::{Failover, SlotSet, Step, guard, why_not_whole};
+
+use fixtures::{Cluster, whole};
+
+fn steps(cluster: &Cluster) -> Vec<String> {
+    let plan = cluster.plan();
+    guard(&plan, &cluster.seen).unwrap();
+    plan.steps.iter().map(|p| p.step.to_string()).collect()
+}
+
+fn waits(cluster: &Cluster) -> String {
+    cluster.plan().waiting_for.unwrap_or_default()
+}
+
+#[test]
+fn nothing_is_done_to_a_cluster_that_is_whole() {
+    let cluster = whole();
+    assert_eq!(why_not_whole(cluster.wanted, &cluster.seen), None);
+    assert_eq!(cluster.plan(), hera_core::cluster::Plan::default());
+}
+
+#[test]
+fn a_new_cluster_waits_for_all_pods_and_begins_with_epochs_and_slots() {
+    let new = fixtures::new();
+    assert_eq!(
+        steps(&new),
+        [
+            "pod-0-0: epoch 1",
+            "pod-0-0: slots 0-5460",
+            "pod-1-0: epoch 2",
+            "pod-1-0: slots 5461-10921",
+            "pod-2-0: epoch 3",
+            "pod-2-0: slots 10922-16383",
+        ]
+    );
+    let one_is_missing = new.unheard(5);
+    assert!(steps(&one_is_missing).is_empty());
+    assert!(waits(&one_is_missing).contains("pod-2-1 is not"));
+}
+
+/// P01, P02: a key forbids it, and so does what the status says.
+#[test]
+fn nothing_is_formed_of_servers_with_keys_or_anew() {
+    let forms = |cluster: &Cluster| {
+        let is_formation = |step: &String| step.contains("epoch") || step.contains("slots");
+        steps(cluster).iter().any(is_formation)
+    };
+    assert!(forms(&fixtures::new()));
+    let keys = fixtures::new().change(|seen| {
+        seen.nodes[4].server.as_mut().unwrap().keys = 1;
+    });
+    assert!(!steps(&keys).iter().any(|step| step.contains("epoch")));
+    let one_is_missing = whole().dead(0).change(|seen| {
+        for node in &mut seen.nodes {
+            if let Some(server) = &mut node.server {
+                server.keys = 0;
+            }
+        }
+    });
+    assert!(!forms(&one_is_missing));
+}
+
+#[test]
+fn the_furthest_replica_takes_over_once_all_who_vote_know_it() {
+    let dead = whole().dead(0);
+    assert_eq!(steps(&dead), ["pod-0-1: take over (Force)"]);
+    let unknown = dead.change(|seen| {
+        let server = seen.nodes[2].server.as_mut().unwrap();
+        let entry = server.known.iter_mut().find(|entry| entry.id == "id-0-1");
+        entry.unwrap().replica_of = None;
+    });
+    assert!(steps(&unknown).is_empty());
+    assert!(waits(&unknown).contains("once pod-1-0 knows it as a replica"));
+    // A vote that came to nothing is stuck for four node timeouts (redis-facts §0.2).
+    let in_vain = whole().dead(0).change(|seen| {
+        seen.nodes[1].asked_for_votes_ms = Some(1_000);
+        seen.now_ms = 1_301;
+    });
+    assert_eq!(steps(&in_vain), ["pod-0-1: take over (Takeover)"]);
+}
+
+#[test]
+fn without_proof_the_cluster_votes_and_nobody_orders() {
+    let silent = whole().unheard(0);
+    assert!(steps(&silent).is_empty());
+    assert!(waits(&silent).contains("nothing proves that it is dead"));
+}
+
+/// P22.
+#[test]
+fn where_most_primaries_are_dead_replicas_take_over_by_themselves() {
+    let dead = whole().dead(0).dead(2);
+    let how = Failover::Takeover;
+    let took = dead
+        .plan()
+        .steps
+        .iter()
+        .filter(
+            |planned| matches!(&planned.step, Step::Failover { how: found, .. } if *found == how),
+        )
+        .count();
+    assert_eq!(took, 2);
+    let one_may_live = whole().dead(0).unheard(2);
+    assert!(steps(&one_may_live).is_empty());
+    assert!(
+        waits(&one_may_live).contains("not all of them are known to be dead")
+            || waits(&one_may_live).contains("nothing proves")
+    );
+}
+
+#[test]
+fn who_has_another_address_is_met_there_and_nobody_else() {
+    let moved = whole().change(|seen| seen.nodes[3].ip = "10.0.9.9".to_owned());
+    let met = steps(&moved);
+    assert_eq!(met.len(), 5);
+    assert!(
+        met.iter().all(|step| step.ends_with("meet 10.0.9.9:6379")),
+        "{met:?}"
+    );
+}
+
+/// P23: by its id it is a stranger, and it joins as a replica.
+#[test]
+fn a_pod_that_lost_its_volume_joins_as_a_replica_and_its_old_id_is_forgotten() {
+    let empty = whole().stranger(1, 0, SlotSet::default());
+    assert!(
+        steps(&empty)
+            .iter()
+            .any(|step| step.starts_with("pod-0-1: meet"))
+    );
+    let met = empty.acquainted(1);
+    assert_eq!(steps(&met), ["pod-0-1: replicate id-0-0"]);
+    let follows = met.follows(1, "id-0-0");
+    let forgets = steps(&follows);
+    assert!(
+        !forgets.is_empty() && forgets.iter().all(|step| step.ends_with("forget id-0-1")),
+        "{forgets:?}"
+    );
+}
+
+/// An earlier epoch would have its keys deleted by who knows the old owner.
+#[test]
+fn the_only_copy_that_lost_its_nodes_conf_gets_its_slots_under_a_later_epoch_before_it_is_met() {
+    let own = SlotSet::of([(1, 1), (7, 7)]);
+    let only = whole().stranger(0, 2, own).dead(1);
+    let only = only.change(|seen| seen.nodes[1].last_id = Some("id-0-1".to_owned()));
+    let taken = steps(&only);
+    assert_eq!(taken[0], "pod-0-0: epoch 4");
+    assert!(taken[1].starts_with("pod-0-0: slots 0 2-6 8-"), "{taken:?}");
+    assert_eq!(taken.len(), 2);
+}
+
+#[test]
+fn of_two_copies_that_know_nothing_of_the_cluster_none_is_given_up() {
+    let own = || SlotSet::of([(1, 1)]);
+    let both = whole().stranger(0, 2, own()).stranger(1, 2, own());
+    assert!(steps(&both).is_empty(), "{:?}", steps(&both));
+    assert!(waits(&both).contains("before somebody says which is right"));
+}
