@@ -69,6 +69,7 @@ impl Server {
             keys: info.keys,
             offset: info.replication.offset,
             link_up: link.is_some_and(|link| link.up && !link.syncing),
+            was_linked: link.is_some_and(|link| link.was_up),
             serves,
             current_epoch,
             known,

@@ -1,7 +1,7 @@
 use super::observation::{Observation, Wanted};
 use super::plan::Plan;
 use super::survey::Survey;
-use super::{failover, form, join};
+use super::{failover, form, hold, join};
 
 /// The plan for one pass.
 ///
@@ -13,6 +13,7 @@ use super::{failover, form, join};
 pub fn decide(wanted: Wanted, seen: &Observation) -> Plan {
     let survey = Survey::of(wanted, seen);
     let mut plan = Plan::default();
+    hold::plan(&survey, seen.formed, &mut plan);
     if form::is_new(&survey, seen.formed) {
         form::plan(&survey, &mut plan);
         return plan;

@@ -12,10 +12,15 @@ const VOTED: u64 = 300;
 pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
     let proven = |id: &NodeId| is_proven(survey, id);
     for id in survey.lost.keys() {
+        // The volume of one that is about to start again may have more than a replica that did not hear it.
+        let held = survey
+            .unheard(id)
+            .filter(|node| node.held.is_some_and(|held| held.has_data));
         let candidates = survey
             .heard
             .iter()
-            .filter(|one| one.server.replica_of() == Some(id.as_str()));
+            .filter(|one| one.server.replica_of() == Some(id.as_str()))
+            .filter(|one| held.is_none() || one.server.was_linked);
         let Some(best) = candidates.max_by_key(|one| one.server.offset) else {
             continue;
         };

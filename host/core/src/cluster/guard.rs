@@ -31,6 +31,8 @@ pub enum Rule {
     KeepsMembers,
     /// At most one replica of a shard takes over.
     OneTakesOver,
+    /// No server without data starts while somebody follows the one that it was (P05).
+    NobodyFollowsNothing,
 }
 
 /// Holds a plan against all rules.
@@ -87,6 +89,13 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             let is_heard = servers().any(|server| Some(server.id.as_str()) == primary);
             let fine = primary.is_some() && (*how == Failover::Agreed) == is_heard;
             (!fine).then_some(Rule::DeadPrimary)
+        }
+        Step::Start { pod } => {
+            let node = node(seen, pod)?;
+            let is_empty = node.held.is_some_and(|held| !held.has_data);
+            let mut followed = servers().filter_map(Server::replica_of);
+            let has_followers = followed.any(|of| Some(of) == node.last_id.as_deref());
+            (is_empty && has_followers).then_some(Rule::NobodyFollowsNothing)
         }
         Step::Forget { id, .. } => {
             let needed = |server: &Server| server.id == *id || server.replica_of() == Some(id);

@@ -8,6 +8,7 @@ mod decide;
 mod failover;
 mod form;
 mod guard;
+mod hold;
 mod join;
 mod observation;
 mod plan;
@@ -17,7 +18,7 @@ mod whole;
 
 pub use decide::decide;
 pub use guard::{BrokenRule, Rule, guard};
-pub use observation::{Entry, Node, NodeId, Observation, Server, Wanted};
+pub use observation::{Entry, Held, Node, NodeId, Observation, Server, Wanted};
 pub use plan::{Failover, Plan, PlannedStep, Step};
 pub use slots::{SLOTS, SlotSet};
 pub use whole::why_not_whole;

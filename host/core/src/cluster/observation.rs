@@ -48,11 +48,21 @@ pub struct Node {
     pub last_id: Option<NodeId>,
     /// What its server says; none if it is not heard.
     pub server: Option<Server>,
-    /// It is proved that no server of it runs.
+    /// It is proved that no server of it runs; also of one that is held.
     pub dead: bool,
+    /// Its agent waits with the server's start: started, it would serve replicas of the one that it was.
+    pub held: Option<Held>,
     /// When another was ordered to take over its shard by vote, in milliseconds of the clock of
     /// [`Observation::now_ms`], and has not yet.
     pub asked_for_votes_ms: Option<u64>,
+}
+
+/// A server that is not started yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// Its volume has data.
+    pub has_data: bool,
 }
 
 /// What a server says of itself and of the others.
@@ -67,6 +77,9 @@ pub struct Server {
     pub offset: u64,
     /// It receives what its primary writes.
     pub link_up: bool,
+    /// It has received what its primary wrote since it started: what it had before may be older than the
+    /// primary's volume.
+    pub was_linked: bool,
     /// It serves its slots.
     pub serves: bool,
     /// The highest epoch that it knows.

@@ -61,6 +61,11 @@ pub enum Step {
         /// How.
         how: Failover,
     },
+    /// Have an agent start a server that it held back.
+    Start {
+        /// The pod.
+        pod: Target,
+    },
     /// Have a server forget one that is gone for good.
     Forget {
         /// The pod.
@@ -78,6 +83,7 @@ impl fmt::Display for Step {
             Self::Meet { pod, ip, port } => write!(f, "{}: meet {ip}:{port}", pod.name),
             Self::Replicate { pod, primary } => write!(f, "{}: replicate {primary}", pod.name),
             Self::Failover { pod, how } => write!(f, "{}: take over ({how:?})", pod.name),
+            Self::Start { pod } => write!(f, "{}: start", pod.name),
             Self::Forget { pod, id } => write!(f, "{}: forget {id}", pod.name),
         }
     }

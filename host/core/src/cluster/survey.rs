@@ -113,6 +113,12 @@ impl<'a> Survey<'a> {
         nodes.find(|node| node.server.is_none() && node.last_id.as_deref() == Some(id))
     }
 
+    /// True if another pod of a shard may have a server that nobody hears.
+    pub fn silent_in(&self, shard: u32) -> bool {
+        let mut others = self.nodes.iter().filter(|node| node.shard == shard);
+        others.any(|node| node.server.is_none() && node.held.is_none())
+    }
+
     /// The primary of a shard, if exactly one of its pods is heard as one.
     pub fn primary_of(&self, shard: u32) -> Option<Heard<'a>> {
         let mut primaries = self.primaries().filter(|one| one.node.shard == shard);

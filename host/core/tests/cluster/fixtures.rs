@@ -61,6 +61,7 @@ pub fn whole() -> Cluster {
             keys: 100,
             offset: 1_000,
             link_up: node.ordinal > 0,
+            was_linked: node.ordinal > 0,
             serves: true,
             current_epoch: 3,
             known: known.clone(),

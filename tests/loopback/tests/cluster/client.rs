@@ -13,6 +13,10 @@ const TIMEOUTS: Timeouts = Timeouts {
     response: Duration::from_millis(1_500),
 };
 
+fn server_of(server: &Server) -> String {
+    format!("{server:?}")
+}
+
 /// What was acknowledged, and has reached a replica.
 #[derive(Default)]
 pub struct Client {
@@ -75,6 +79,7 @@ impl Client {
 
     /// Writes so many keys, and waits until a replica has each where there is one.
     pub async fn write(&mut self, lab: &Lab, name: &str, count: usize) {
+        let mut writers = BTreeMap::new();
         for at in 0..count {
             let (key, value) = (format!("{name}:{at}"), format!("{name}-{at}"));
             let since = Instant::now();
@@ -88,18 +93,22 @@ impl Client {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             };
             self.acknowledged.insert(key, value);
-            if at % 50 == 49 || at + 1 == count {
-                let mut wait = command("WAIT");
-                wait.arg(1).arg(500);
-                let _ = server.ask::<i64>("WAIT", &wait).await;
-            }
+            writers.insert(server_of(&server), server);
         }
-        // Each primary has told its replicas.
-        for ip in lab.addresses() {
-            if let Ok(server) = self.connection(&ip).await {
+        // What a replica has not got is lost with its primary, whoever leads then.
+        for server in writers.values() {
+            let since = Instant::now();
+            loop {
                 let mut wait = command("WAIT");
                 wait.arg(1).arg(500);
-                let _ = server.ask::<i64>("WAIT", &wait).await;
+                match server.ask::<i64>("WAIT", &wait).await {
+                    Ok(replicas) if replicas > 0 => break,
+                    answer => assert!(
+                        since.elapsed() < Duration::from_secs(20),
+                        "{answer:?}\n{}",
+                        lab.tell()
+                    ),
+                }
             }
         }
     }

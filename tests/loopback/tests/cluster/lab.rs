@@ -97,6 +97,7 @@ impl Lab {
                 last_id: node.last_id.clone(),
                 server,
                 dead: !node.runs(),
+                held: node.held,
                 asked_for_votes_ms: node.asked_for_votes_ms,
             });
         Observation {
@@ -140,12 +141,17 @@ impl Lab {
         | Step::Meet { pod, .. }
         | Step::Replicate { pod, .. }
         | Step::Failover { pod, .. }
+        | Step::Start { pod }
         | Step::Forget { pod, .. }) = step;
         let node = self
             .nodes
             .iter_mut()
             .find(|node| node.target() == *pod)
             .unwrap();
+        if matches!(step, Step::Start { .. }) {
+            node.go();
+            return Ok(());
+        }
         let server = node.connect().await.map_err(|error| error.to_string())?;
         let done = match step {
             Step::SetEpoch { epoch, .. } => server.cluster_set_epoch(*epoch).await,
@@ -159,6 +165,7 @@ impl Lab {
                 server.cluster_failover(*how).await
             }
             Step::Forget { id, .. } => server.cluster_forget(id).await,
+            Step::Start { .. } => Ok(()),
         };
         done.map_err(|error| error.to_string())
     }

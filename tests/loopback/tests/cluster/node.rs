@@ -32,6 +32,7 @@ pub struct Node {
     pub last_id: Option<String>,
     pub asked_for_votes_ms: Option<u64>,
     pub frozen: bool,
+    pub held: Option<cluster::Held>,
     volume: TempDir,
     child: Option<Child>,
 }
@@ -55,6 +56,7 @@ impl Node {
             last_id: None,
             asked_for_votes_ms: None,
             frozen: false,
+            held: None,
             volume: tempfile::tempdir().unwrap(),
             child: None,
         }
@@ -79,15 +81,27 @@ impl Node {
         self.volume.path().join(name)
     }
 
-    /// Starts the server as an agent does: without data it knows nothing of slots either (P36, design §5).
+    /// Begins as an agent does (design §5): without data it knows nothing of slots either, and only a replica
+    /// starts before the operator says so.
     pub fn start(&mut self) {
-        if self.runs() {
+        if self.runs() || self.held.is_some() {
             return;
         }
         let has_data = self.path("appendonlydir").exists() || self.path("dump.rdb").exists();
         if !has_data {
             self.lose("nodes.conf");
         }
+        let known = std::fs::read_to_string(self.path("nodes.conf")).unwrap_or_default();
+        let own = known.lines().find(|line| line.contains("myself"));
+        match own.is_some_and(|line| line.contains("slave")) {
+            true => self.go(),
+            false => self.held = Some(cluster::Held { has_data }),
+        }
+    }
+
+    /// Starts the server.
+    pub fn go(&mut self) {
+        self.held = None;
         let directives = [
             ("port", PORT.to_string()),
             ("bind", self.ip.clone()),
@@ -155,6 +169,7 @@ impl Node {
             child.wait().unwrap();
         }
         self.frozen = false;
+        self.held = None;
     }
 
     pub fn freeze(&mut self, frozen: bool) {
