@@ -58,6 +58,7 @@ test: check test-e2e ## What each landing runs: check, and a scenario for each t
 
 .PHONY: test-all
 test-all: export HERA_E2E_ALL = 1
+test-all: export HERA_CLUSTER_HISTORIES = 50
 test-all: test ## Everything once: check, and every scenario on the testbed
 
 .PHONY: test-e2e

@@ -26,6 +26,8 @@ HERA_HISTORIES=${HERA_HISTORIES:-1000000} cargo test --workspace --profile "$pro
   --test histories ten_thousand -- --nocapture | tee "$work/histories" || failed=1
 HERA_STORIES=${HERA_STORIES:-20} cargo test --workspace --test servers story:: -- --nocapture \
   | tee "$work/stories" || failed=1
+HERA_CLUSTER_HISTORIES=${HERA_CLUSTER_HISTORIES:-500} cargo test -p hera-tests-loopback --test cluster \
+  -- --nocapture | tee "$work/clusters" || failed=1
 cargo bench --workspace --bench acl --profile "$profile" | tee "$work/bench" || failed=1
 
 {
@@ -51,6 +53,7 @@ cargo bench --workspace --bench acl --profile "$profile" | tee "$work/bench" || 
   echo '```text'
   sed -n 's/^figures: //p' "$work/histories"
   sed -n 's/^FIGURE \(.*stories.*\)/\1/p' "$work/stories"
+  sed -n 's/^FIGURE //p' "$work/clusters"
   echo '```'
   echo
   echo "## Scenarios (\`cargo test --workspace --test scenarios -- $scenarios\`, $runs runs)"

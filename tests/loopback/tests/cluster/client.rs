@@ -13,10 +13,6 @@ const TIMEOUTS: Timeouts = Timeouts {
     response: Duration::from_millis(1_500),
 };
 
-fn server_of(server: &Server) -> String {
-    format!("{server:?}")
-}
-
 /// What was acknowledged, and has reached a replica.
 #[derive(Default)]
 pub struct Client {
@@ -77,8 +73,13 @@ impl Client {
         Err(last)
     }
 
-    /// Writes so many keys, and waits until a replica has each where there is one.
-    pub async fn write(&mut self, lab: &Lab, name: &str, count: usize) {
+    /// Writes so many keys; tells to whom.
+    pub async fn send_all(
+        &mut self,
+        lab: &Lab,
+        name: &str,
+        count: usize,
+    ) -> BTreeMap<String, Server> {
         let mut writers = BTreeMap::new();
         for at in 0..count {
             let (key, value) = (format!("{name}:{at}"), format!("{name}-{at}"));
@@ -93,8 +94,14 @@ impl Client {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             };
             self.acknowledged.insert(key, value);
-            writers.insert(server_of(&server), server);
+            writers.insert(format!("{server:?}"), server);
         }
+        writers
+    }
+
+    /// Writes so many keys, and waits until a replica has each.
+    pub async fn write(&mut self, lab: &Lab, name: &str, count: usize) {
+        let writers = self.send_all(lab, name, count).await;
         // What a replica has not got is lost with its primary, whoever leads then.
         for server in writers.values() {
             let since = Instant::now();

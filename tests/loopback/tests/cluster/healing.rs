@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::lab::Lab;
+use crate::lab::{LIMIT, Lab};
 use crate::{Engine, on_all};
 
-on_all!(
+on_all!(two:
     it_forms_and_a_dead_primary_is_followed_at_once,
     p28_all_pods_come_back_at_other_addresses,
     p01_a_lost_nodes_conf_loses_no_key,
     p22_most_primaries_die_together,
     a_lost_volume_is_filled_again,
 );
+on_all!(@ redis_7_2_without_the_hold, ("redis", "7.2"), p05_an_empty_server_that_replicas_follow_empties_them);
 
 async fn with_keys(engine: Engine) -> (Lab, Client) {
     let mut lab = Lab::formed(engine, 3, 1).await;
@@ -42,7 +43,7 @@ async fn it_forms_and_a_dead_primary_is_followed_at_once(engine: Engine) {
     }
     let took = since.elapsed();
     figure(engine, "a primary killed: until another leads", took);
-    client.write(&lab, "second", 60).await;
+    client.send_all(&lab, "second", 60).await;
     lab.nodes[primary].start();
     let took = lab.until_whole("it comes back").await;
     figure(engine, "it comes back: until all is whole", took);
@@ -103,5 +104,22 @@ async fn a_lost_volume_is_filled_again(engine: Engine) {
         lab.nodes[at].start();
         lab.until_whole("a volume is lost").await;
         client.check(&lab).await;
+    }
+}
+
+/// P05, and why a server that led is held back: its replicas copy whatever is at its address (Valkey 8.1 does
+/// not, in the time of this test).
+async fn p05_an_empty_server_that_replicas_follow_empties_them(engine: Engine) {
+    let (mut lab, _) = with_keys(engine).await;
+    let (primary, replica) = (lab.primary(1).await, lab.replica(1).await);
+    let keys = async |lab: &Lab| lab.nodes[replica].ask().await.map(|server| server.keys);
+    assert_ne!(keys(&lab).await, Some(0));
+    lab.nodes[primary].kill();
+    lab.nodes[primary].lose_volume();
+    lab.nodes[primary].go();
+    let since = Instant::now();
+    while keys(&lab).await != Some(0) {
+        assert!(since.elapsed() < LIMIT, "{}", lab.tell());
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -13,12 +13,16 @@ mod histories;
 mod lab;
 mod node;
 
-/// A test of each fact on each server.
+/// A test of each fact on each server, or on two.
 macro_rules! on_all {
     ($($fact:ident),+ $(,)?) => {
         on_all!(@ redis_7_0, ("redis", "7.0"), $($fact),+);
         on_all!(@ redis_7_2, ("redis", "7.2"), $($fact),+);
         on_all!(@ redis_8_0, ("redis", "8.0"), $($fact),+);
+        on_all!(@ valkey_8_1, ("valkey", "8.1"), $($fact),+);
+    };
+    (two: $($fact:ident),+ $(,)?) => {
+        on_all!(@ redis_7_2, ("redis", "7.2"), $($fact),+);
         on_all!(@ valkey_8_1, ("valkey", "8.1"), $($fact),+);
     };
     (@ $module:ident, $engine:expr, $($fact:ident),+) => {
