@@ -1,20 +1,8 @@
 //! What no plan for a cluster may do, whatever led to it.
 
-use thiserror::Error;
-
 use super::observation::{Node, Observation, Server};
 use super::plan::{Failover, Plan, Step};
-use crate::shard::Target;
-
-/// A rule that a plan breaks, with the step; a fault of ours, and nothing of the plan is carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the plan is not carried out, it breaks the rule {rule:?} with {step}: please report this")]
-pub struct BrokenRule {
-    /// Which.
-    pub rule: Rule,
-    /// The step, for people.
-    pub step: String,
-}
+use crate::shard::{BrokenRule, Target};
 
 /// What no plan may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +27,7 @@ pub enum Rule {
 ///
 /// # Errors
 /// The first that it breaks.
-pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule> {
+pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule<Rule>> {
     let mut took_over = Vec::new();
     for planned in &plan.steps {
         let step = &planned.step;

@@ -17,7 +17,7 @@ mod survey;
 mod whole;
 
 pub use decide::decide;
-pub use guard::{BrokenRule, Rule, guard};
+pub use guard::{Rule, guard};
 pub use observation::{Entry, Held, Node, NodeId, Observation, Server, Wanted};
 pub use plan::{Failover, Plan, PlannedStep, Step};
 pub use slots::{SLOTS, SlotSet};

@@ -1,19 +1,7 @@
 //! What no plan may do, whatever led to it: held against each before anything of it is carried out.
 
-use thiserror::Error;
-
 use super::{Observation, Plan, Step};
-use crate::shard::{Member, Target};
-
-/// A rule that a plan breaks, with the step; a fault of ours, and nothing of the plan is carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the plan is not carried out, it breaks the rule {rule:?} with {step}: please report this")]
-pub struct BrokenRule {
-    /// Which.
-    pub rule: Rule,
-    /// The step, for people.
-    pub step: String,
-}
+use crate::shard::{BrokenRule, Member, Target};
 
 /// What no plan may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +28,7 @@ pub enum Rule {
 ///
 /// # Errors
 /// The first that it breaks.
-pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule> {
+pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule<Rule>> {
     let steps: Vec<&Step> = plan.steps.iter().map(|planned| &planned.step).collect();
     let disruptive = steps.iter().position(|step| step.is_disruptive());
     let mut epochs = steps.iter().filter(|step| begins(step).is_some());
@@ -67,7 +55,7 @@ pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule> {
     Ok(())
 }
 
-fn broken(rule: Rule, step: &Step) -> Result<(), BrokenRule> {
+fn broken(rule: Rule, step: &Step) -> Result<(), BrokenRule<Rule>> {
     let step = format!("{step:?}");
     Err(BrokenRule { rule, step })
 }

@@ -29,7 +29,7 @@ pub use change::set_size;
 pub use decide::decide;
 pub use elect::POSITIONS_GOOD_FOR_MS;
 pub use given_up::GivenUp;
-pub use guard::{BrokenRule, Rule, guard};
+pub use guard::{Rule, guard};
 pub use intake::Intake;
 pub use leader::Leader;
 pub use lists::{MemberList, drop_any};

@@ -23,6 +23,6 @@ pub use claim::{ClaimView, Lineage, Record};
 pub use member::{AgentView, Member, RevisionView, primary, shown_role};
 pub use pod::{NodeState, PodView};
 pub use roll::Move;
-pub use step::{Stall, Target, Wait};
+pub use step::{BrokenRule, Stall, Target, Wait};
 pub use view::{FenceView, Fresh, LinkView, PodState, pod_states};
 pub use wanted::{PodsWanted, Shard};

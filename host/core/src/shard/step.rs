@@ -1,6 +1,9 @@
 //! What steps of any plan are made of.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// A data pod that a step is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,4 +35,14 @@ pub struct Wait {
     pub stalled: Option<Stall>,
     /// Digest of what somebody is to approve.
     pub to_approve: Option<String>,
+}
+
+/// A rule that a plan breaks, with the step; a fault of ours, and nothing of the plan is carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the plan is not carried out, it breaks the rule {rule:?} with {step}: please report this")]
+pub struct BrokenRule<R: fmt::Debug> {
+    /// Which.
+    pub rule: R,
+    /// The step, for people.
+    pub step: String,
 }
