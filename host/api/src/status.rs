@@ -3,7 +3,7 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{ConfigMapKeyRef, Engine};
 
@@ -185,7 +185,11 @@ pub struct PolicyStatus {
     pub decision: String,
 
     /// Where the policy in use came from; absent while none has decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "known_origin"
+    )]
     pub source: Option<PolicyOrigin>,
 
     /// Digest of the module in use.
@@ -228,6 +232,13 @@ pub struct PolicyOrigin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub key: Option<String>,
+}
+
+/// What an earlier operator wrote, a text, counts as none: an object whose status cannot be read would not be
+/// looked after any more.
+fn known_origin<'de, D: Deserializer<'de>>(input: D) -> Result<Option<PolicyOrigin>, D::Error> {
+    let value = serde_json::Value::deserialize(input)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 impl PolicyOrigin {
@@ -292,7 +303,12 @@ pub enum PolicyOriginKind {
 #[serde(rename_all = "camelCase")]
 pub struct ShadowStatus {
     /// Where it came from.
-    pub source: PolicyOrigin,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "known_origin"
+    )]
+    pub source: Option<PolicyOrigin>,
 
     /// Digest of its module, once it is loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -319,4 +335,21 @@ pub enum ShadowVerdict {
     Faulty,
     /// It cannot be loaded.
     NotLoaded,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn where_a_policy_came_from_is_none_where_an_earlier_operator_wrote_it() {
+        let read = |source: serde_json::Value| -> PolicyStatus {
+            serde_json::from_value(json!({"decision": "acl", "source": source})).unwrap()
+        };
+        assert_eq!(read(json!("configMap rules")).source, None);
+        let known = json!({"kind": "ConfigMap", "name": "rules", "key": "policy.wasm"});
+        let source = read(known).source.unwrap();
+        assert_eq!(source.to_string(), "configMap rules");
+    }
 }

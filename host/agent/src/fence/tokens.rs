@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// its replica.
 const KEPT: usize = 8_192;
 /// A position older than this says nothing any more.
-const GOOD_FOR_MS: u64 = 5_000;
+pub const GOOD_FOR_MS: u64 = 5_000;
 
 /// The tokens given out last: number, and when.
 #[derive(Debug, Default)]

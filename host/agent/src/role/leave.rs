@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use hera_core::agent::Role;
-use hera_core::instance::handover::PROMOTED_WITHIN_MS;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::control::answer::Refused;
 use crate::fence::clock;
+use crate::fence::tokens::GOOD_FOR_MS;
 
 /// Completes when the server may stop: it is no primary among several, nobody is left who could take
 /// over, or nobody did in time.
@@ -42,11 +42,11 @@ pub async fn hand_over(agent: &Agent) {
 }
 
 /// Who asked a moment ago how far this server is may have made the primary follow it by now: were it
-/// to stop then, nobody would lead. Nobody is told from now on.
+/// to stop then, nobody would lead. Nobody is told from now on, and what was told is good for a while.
 async fn wait_for_promotion(agent: &Agent) {
     let since = agent.tokens().last();
     let age = since.map_or(u64::MAX, |since| clock::now().saturating_sub(since));
-    let left = Duration::from_millis(PROMOTED_WITHIN_MS.saturating_sub(age));
+    let left = Duration::from_millis(GOOD_FOR_MS.saturating_sub(age));
     let mut news = agent.board.watch();
     let promoted = news.wait_for(|status| status.role == Role::Primary);
     if let Ok(Ok(_)) = tokio::time::timeout(left, promoted).await {

@@ -124,9 +124,12 @@ pub struct UserSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Preset {
     /// Reads data, changes nothing.
+    #[serde(alias = "readonly")]
     ReadOnly,
     /// Reads and writes data.
+    #[serde(alias = "readwrite")]
     ReadWrite,
     /// Everything that does not take the server out of the operator's hands.
+    #[serde(alias = "admin")]
     Admin,
 }

@@ -97,11 +97,14 @@ pub struct Aof {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Fsync {
     /// Before each answer.
+    #[serde(alias = "always")]
     Always,
     /// Every second.
     #[default]
+    #[serde(alias = "everysec")]
     EverySecond,
     /// When the kernel likes.
+    #[serde(alias = "no")]
     Never,
 }
 

@@ -144,6 +144,7 @@ pub enum Surge {
     #[default]
     Auto,
     /// No temporary pod.
+    #[serde(alias = "Off")]
     Never,
 }
 

@@ -1,6 +1,6 @@
 //! An instance in words.
 
-use hera_api::{PolicyStatus, RedisInstance};
+use hera_api::{PolicyOrigin, PolicyStatus, RedisInstance};
 use hera_core::instance::{Change, ChangeKind, InstanceView};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -144,12 +144,13 @@ fn volume_text(volume: &VolumeLine) -> String {
     format!("{}  {}  {size}  {class}", volume.name, volume.phase)
 }
 
+fn origin(source: Option<&PolicyOrigin>) -> String {
+    source.map_or("nobody".to_owned(), ToString::to_string)
+}
+
 fn policy_text(policy: &PolicyStatus) -> Vec<String> {
     let digest = policy.digest.as_deref().map_or("no module", short);
-    let source = policy
-        .source
-        .as_ref()
-        .map_or("nobody".to_owned(), ToString::to_string);
+    let source = origin(policy.source.as_ref());
     let mut lines = vec![format!("{}  {source}  {digest}", policy.decision)];
     if let Some(error) = &policy.error {
         lines.push(format!("  {}", odd(error)));
@@ -159,7 +160,8 @@ fn policy_text(policy: &PolicyStatus) -> Vec<String> {
         let message = shadow.message.as_deref().unwrap_or_default();
         lines.push(format!(
             "  in the shadow: {}  {digest}  {:?}  {message}",
-            shadow.source, shadow.verdict
+            origin(shadow.source.as_ref()),
+            shadow.verdict
         ));
     }
     lines

@@ -13,8 +13,6 @@ pub const PAUSE_MS: u64 = 2_000;
 pub const PARITY_MS: u64 = 1_000;
 /// Later the pause may end before the old primary follows.
 const DEMOTE_MS: u64 = PAUSE_MS / 2;
-/// Whoever asked a replica for its position has promoted it by then, or does not in this handover.
-pub const PROMOTED_WITHIN_MS: u64 = DEMOTE_MS;
 /// Both agents tell where their servers are in 1 to 3 ms; on nodes that start or end pods, in 10 to 40
 /// (measured with the testbed), and a pause becomes longer by as much for each of its moves.
 const CALM_MS: u64 = 8;

@@ -23,7 +23,7 @@ use crate::controllers::outcome::PassError;
 
 /// Annotation: epoch and uid of the pod, of each that may be the primary.
 const CANDIDATES: &str = "cache.hera.io/candidates";
-/// The same under the name that it had before: what an earlier operator wrote counts.
+/// The same under the name that it had before: what an earlier operator wrote counts until this one writes.
 const CANDIDATES_BEFORE: &str = "cache.hera.io/crown";
 /// Annotation: the lists as JSON.
 const MEMBERS: &str = "cache.hera.io/members";
@@ -122,8 +122,8 @@ fn known(site: &Site<'_>, annotation: &str) -> Option<String> {
 
 /// Who may be the primary.
 pub fn candidates(site: &Site<'_>) -> Vec<Candidate> {
-    let written = known(site, CANDIDATES).or_else(|| known(site, CANDIDATES_BEFORE));
-    read_candidates(&written.unwrap_or_default())
+    let both = [CANDIDATES, CANDIDATES_BEFORE].map(|name| known(site, name).unwrap_or_default());
+    both.iter().flat_map(|text| read_candidates(text)).collect()
 }
 
 fn read_candidates(text: &str) -> Vec<Candidate> {
@@ -197,7 +197,15 @@ pub async fn write_lists(site: &Site<'_>, lists: &[MemberList]) -> Result<(), Pa
 /// not undo what its successor wrote down.
 async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Result<(), PassError> {
     let sets: Api<StatefulSet> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
-    let patch = in_place_of(annotation, known(site, annotation).as_deref(), &text);
+    let mut patch = in_place_of(annotation, known(site, annotation).as_deref(), &text);
+    let before = known(site, CANDIDATES_BEFORE).filter(|text| !text.is_empty());
+    if let Some(before) = before.filter(|_| annotation == CANDIDATES) {
+        patch
+            .0
+            .extend(in_place_of(CANDIDATES_BEFORE, Some(&before), "").0);
+        let mut notes = site.notes.lock();
+        notes.on_set.insert(CANDIDATES_BEFORE, String::new());
+    }
     let name = site.owner.name.stateful_set();
     let (params, patch) = (PatchParams::default(), Patch::Json::<()>(patch));
     let write = sets.patch(&name, &params, &patch);

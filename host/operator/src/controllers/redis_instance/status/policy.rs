@@ -60,7 +60,7 @@ pub fn policies(
             .collect()
     });
     let shadow = policy.shadow.as_ref().map(|compared| ShadowStatus {
-        source: compared.source.clone(),
+        source: Some(compared.source.clone()),
         digest: compared.digest.clone(),
         verdict: compared.verdict,
         message: compared
