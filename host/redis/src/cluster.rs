@@ -69,7 +69,7 @@ impl Server {
             keys: info.keys,
             offset: info.replication.offset,
             link_up: link.is_some_and(|link| link.up && !link.syncing),
-            was_linked: link.is_some_and(|link| link.was_up),
+            link_down_ms: link.and_then(|link| link.down_seconds.map(|s| s.saturating_mul(1_000))),
             serves,
             current_epoch,
             known,

@@ -44,8 +44,8 @@ pub struct MasterLink {
     pub port: u16,
     /// True when the replica is connected and in sync.
     pub up: bool,
-    /// True if it was since the server started, or is.
-    pub was_up: bool,
+    /// For so many seconds it has been down; none if it is up, or never was since the server started.
+    pub down_seconds: Option<u64>,
     /// True while it takes in a whole dataset.
     pub syncing: bool,
     /// Seconds since the primary was heard; none while there is no link.
@@ -264,10 +264,8 @@ fn read_replication(fields: &Fields<'_>) -> Result<Replication, InfoError> {
                 host: fields.text("master_host")?.to_owned(),
                 port: fields.number("master_port")?,
                 up: fields.is("master_link_status", "up"),
-                was_up: fields.is("master_link_status", "up")
-                    || fields
-                        .number::<i64>("master_link_down_since_seconds")
-                        .is_ok_and(|s| s >= 0),
+                // -1 of one that never was up.
+                down_seconds: fields.number("master_link_down_since_seconds").ok(),
                 syncing: fields.flag("master_sync_in_progress"),
                 // -1 without a link.
                 quiet_seconds: fields.number("master_last_io_seconds_ago").ok(),

@@ -12,26 +12,43 @@ const VOTED: u64 = 300;
 pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
     let proven = |id: &NodeId| is_proven(survey, id);
     for id in survey.lost.keys() {
-        // The volume of one that is about to start again may have more than a replica that did not hear it.
-        let held = survey
-            .unheard(id)
-            .filter(|node| node.held.is_some_and(|held| held.has_data));
-        let candidates = survey
-            .heard
-            .iter()
-            .filter(|one| one.server.replica_of() == Some(id.as_str()))
-            .filter(|one| held.is_none() || one.server.was_linked);
-        let Some(best) = candidates.max_by_key(|one| one.server.offset) else {
+        let followers = || {
+            let heard = survey.heard.iter();
+            heard.filter(|one| one.server.replica_of() == Some(id.as_str()))
+        };
+        let Some(any) = followers().next() else {
             continue;
         };
-        let name = best.node.name();
+        let shard = any.node.shard;
         if !proven(id) {
             plan.wait(format!(
-                "the primary of shard {} is not heard and nothing proves that it is dead: the cluster votes",
-                best.node.shard
+                "the primary of shard {shard} is not heard and nothing proves that it is dead: the cluster votes"
             ));
             continue;
         }
+        // It is back itself, without its id.
+        let returned = |one: &Heard<'_>| one.server.is_alone() && one.server.keys > 0;
+        if survey.in_shard(shard).any(|one| returned(&one)) {
+            continue;
+        }
+        // Its volume may have more than a replica that did not hear it to the end.
+        let primary = survey.unheard(id);
+        let is_lost = primary.is_none_or(|node| node.held.is_some_and(|held| !held.has_data));
+        let fits = |one: &&Heard<'_>| {
+            let heard = |node| super::hold::heard_to_the_end(survey, one, node);
+            (is_lost && one.server.keys > 0) || primary.is_some_and(heard)
+        };
+        // A copy without keys is the last choice: it may be one that has just begun.
+        let best = followers()
+            .filter(fits)
+            .max_by_key(|one| (one.server.keys > 0, one.server.offset));
+        let Some(best) = best.or_else(|| followers().find(|_| is_lost)) else {
+            plan.wait(format!(
+                "no replica of shard {shard} heard its primary to the end: the primary's own volume is waited for"
+            ));
+            continue;
+        };
+        let name = best.node.name();
         // One that lost what it knew of the cluster has no vote.
         let voters = || {
             survey
@@ -72,12 +89,17 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
     }
 }
 
-/// True if a server of this id runs nowhere: its pod is known to be dead, or every pod is heard under
-/// another id.
+/// True if a server of this id runs nowhere: its pod is known to be dead, or every pod is, or is heard under
+/// another id, and none of them reaches one of this. That a pod object is gone proves nothing.
 pub(super) fn is_proven(survey: &Survey<'_>, id: &str) -> bool {
+    let reaches = |one: &Heard<'_>| {
+        let linked = one.server.replica_of() == Some(id) && one.server.link_up;
+        let entry = one.server.entry(id);
+        linked || entry.is_some_and(|entry| entry.connected && !entry.failed)
+    };
     match survey.unheard(id) {
-        Some(node) => node.dead,
-        None => survey.all_heard,
+        Some(node) => node.is_dead(),
+        None => survey.all_known && !survey.heard.iter().any(reaches),
     }
 }
 

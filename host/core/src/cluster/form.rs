@@ -42,7 +42,11 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
 /// Epochs first: a server that knows others takes none.
 fn give_slots(survey: &Survey<'_>, plan: &mut Plan) {
     let firsts = survey.heard.iter().filter(|one| one.node.ordinal == 0);
-    for (one, slots) in firsts.zip(SlotSet::even(survey.wanted.shards)) {
+    let even = SlotSet::even(survey.wanted.shards);
+    for one in firsts {
+        let Some(slots) = even.get(one.node.shard as usize) else {
+            continue;
+        };
         let pod = &one.node.pod;
         let epoch = one.server.own().map_or(0, |own| own.config_epoch);
         if one.server.is_alone() && epoch == 0 {

@@ -2,18 +2,21 @@
 
 use super::observation::{Node, Observation, Server};
 use super::plan::{Failover, Plan, Step};
+use super::slots::SlotSet;
 use crate::shard::{BrokenRule, Target};
 
 /// What no plan may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// Nobody gets slots that a server which is heard has.
+    /// Nobody gets slots that a server which is heard has, or that are given out in the same plan.
     OneOwner,
+    /// Nobody gets slots of a server that may run.
+    DeadOwner,
     /// Nobody becomes a replica who has slots, or is a primary with keys.
     KeepsKeys,
     /// Nobody is introduced to an address that no pod of this cluster has.
     OwnPods,
-    /// Nobody takes over by order from a primary that is heard.
+    /// Nobody takes over by order from a primary that is heard, or that may run unheard.
     DeadPrimary,
     /// No server that is heard is forgotten, nor one that somebody follows.
     KeepsMembers,
@@ -29,9 +32,15 @@ pub enum Rule {
 /// The first that it breaks.
 pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule<Rule>> {
     let mut took_over = Vec::new();
+    let mut given = SlotSet::default();
     for planned in &plan.steps {
         let step = &planned.step;
         let broken = breaks(step, seen).or_else(|| {
+            if let Step::AddSlots { slots, .. } = step {
+                let twice = !given.shared(slots).is_empty();
+                given = given.with(slots);
+                return twice.then_some(Rule::OneOwner);
+            }
             let Step::Failover { pod, .. } = step else {
                 return None;
             };
@@ -56,7 +65,21 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             let own = server(seen, pod).map(|server| &server.id);
             let mut others = servers().filter(|server| Some(&server.id) != own);
             let taken = others.any(|server| !server.slots().shared(slots).is_empty());
-            taken.then_some(Rule::OneOwner)
+            let mut entries = servers().flat_map(|server| &server.known);
+            let may_run = |id: &str| {
+                let node = seen
+                    .nodes
+                    .iter()
+                    .find(|node| node.last_id.as_deref() == Some(id));
+                node.is_some_and(|node| node.server.is_none() && !node.is_dead())
+            };
+            let runs =
+                entries.any(|entry| !entry.slots.shared(slots).is_empty() && may_run(&entry.id));
+            match () {
+                () if taken => Some(Rule::OneOwner),
+                () if runs => Some(Rule::DeadOwner),
+                () => None,
+            }
         }
         Step::Meet { ip, port, .. } => {
             let is_ours = |node: &Node| node.ip == *ip && node.port == *port;
@@ -75,7 +98,12 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
         Step::Failover { pod, how } => {
             let primary = server(seen, pod).and_then(Server::replica_of);
             let is_heard = servers().any(|server| Some(server.id.as_str()) == primary);
-            let fine = primary.is_some() && (*how == Failover::Agreed) == is_heard;
+            let may_run = |node: &Node| {
+                node.last_id.as_deref() == primary && node.server.is_none() && !node.is_dead()
+            };
+            let agreed = *how == Failover::Agreed;
+            let unproven = !agreed && seen.nodes.iter().any(may_run);
+            let fine = primary.is_some() && agreed == is_heard && !unproven;
             (!fine).then_some(Rule::DeadPrimary)
         }
         Step::Start { pod } => {

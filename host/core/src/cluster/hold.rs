@@ -3,7 +3,7 @@
 
 use super::observation::Node;
 use super::plan::{Plan, Step};
-use super::survey::Survey;
+use super::survey::{Heard, Survey};
 
 /// Starts what may start.
 pub(super) fn plan(survey: &Survey<'_>, formed: bool, plan: &mut Plan) {
@@ -15,17 +15,19 @@ pub(super) fn plan(survey: &Survey<'_>, formed: bool, plan: &mut Plan) {
         };
         let leads = survey.primary_of(node.shard);
         match held.has_data {
-            _ if !formed && survey.lost.is_empty() => start("the cluster is not formed yet", plan),
+            _ if !formed && survey.lost.is_empty() && !is_followed(survey, node) => {
+                start("the cluster is not formed yet", plan);
+            }
             _ if is_followed(survey, node) && (!held.has_data || gives_way(survey, node)) => {
                 let name = node.name();
                 plan.wait(format!("{name} starts once no replica follows it any more"));
             }
             true => start("its volume has the data of its shard", plan),
             false if leads.is_some() => start("another leads its shard", plan),
-            false if survey.silent_in(node.shard) => {
+            false if has_copy(survey, node) => {
                 let name = node.name();
                 plan.wait(format!(
-                    "{name} lost its data, and another of its shard that may have it is not heard"
+                    "{name} has no data, and another of its shard has or may have"
                 ));
             }
             false => start("no copy of its data is left", plan),
@@ -33,20 +35,42 @@ pub(super) fn plan(survey: &Survey<'_>, formed: bool, plan: &mut Plan) {
     }
 }
 
+/// True if a replica follows the server that it was, or whatever is at its address.
 fn is_followed(survey: &Survey<'_>, node: &Node) -> bool {
-    let mut followed = survey
-        .heard
-        .iter()
-        .filter_map(|one| one.server.replica_of());
-    followed.any(|of| Some(of) == node.last_id.as_deref())
+    survey.heard.iter().any(|one| {
+        let Some(of) = one.server.replica_of() else {
+            return false;
+        };
+        let entry = one.server.entry(of);
+        let is_here = entry.is_some_and(|entry| (&entry.ip, entry.port) == (&node.ip, node.port));
+        is_here || Some(of) == node.last_id.as_deref()
+    })
+}
+
+fn has_copy(survey: &Survey<'_>, node: &Node) -> bool {
+    let mut shard = survey.in_shard(node.shard);
+    survey.silent_in(node.shard).is_some() || shard.any(|one| one.server.keys > 0)
 }
 
 /// True if a replica that heard it to the end is there: that one takes over. Others may have less than its
 /// volume.
-pub(super) fn gives_way(survey: &Survey<'_>, node: &Node) -> bool {
+fn gives_way(survey: &Survey<'_>, node: &Node) -> bool {
     let mut replicas = survey.heard.iter().filter(|one| {
         let of = one.server.replica_of();
         of.is_some() && of == node.last_id.as_deref()
     });
-    replicas.any(|one| one.server.was_linked)
+    replicas.any(|one| heard_to_the_end(survey, one, node))
+}
+
+/// True if its link to a primary broke when that died, and not before. Clocks of a second, and what is told a
+/// moment late, count as then.
+pub(super) fn heard_to_the_end(survey: &Survey<'_>, one: &Heard<'_>, primary: &Node) -> bool {
+    const THEN: u64 = 3_000;
+    let dead = primary.dead_since_ms;
+    let dead_for = dead.map(|since| survey.now_ms.saturating_sub(since));
+    match (one.server.link_down_ms, dead_for) {
+        _ if one.server.link_up => true,
+        (Some(down), Some(dead_for)) => down <= dead_for.saturating_add(THEN),
+        _ => false,
+    }
 }

@@ -88,6 +88,7 @@ fn follows(one: &Heard<'_>, primary: &Heard<'_>) -> bool {
 /// who must not get to know the others before that, or before a person says so.
 pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'a str> {
     let mut held = BTreeSet::new();
+    let mut given = SlotSet::default();
     let core = survey.core();
     let strangers = |one: &&Heard<'_>| !core.contains(one.server.id.as_str());
     let owned = core
@@ -96,8 +97,8 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
         .filter(Heard::is_primary)
         .fold(SlotSet::default(), |all, one| all.with(&one.server.slots()));
     for one in survey.heard.iter().filter(strangers) {
-        let elsewhere = one.server.slots().without(&owned).is_empty();
-        if !elsewhere && one.server.is_alone() && !is_adopted(survey, one, plan) {
+        let elsewhere = one.server.slots().without(&owned).is_empty() || one.server.keys == 0;
+        if !elsewhere && one.server.is_alone() && !is_adopted(survey, one, &mut given, plan) {
             held.insert(one.server.id.as_str());
         }
     }
@@ -105,18 +106,33 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
 }
 
 /// The server has keys of slots that no other serves. True once it has all that makes it their owner.
-fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) -> bool {
+/// `given` are slots that others get in this plan.
+fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, given: &mut SlotSet, plan: &mut Plan) -> bool {
     let name = one.node.name();
+    let slots = one.server.slots();
+    let of_it = || {
+        let lost = survey.lost.iter();
+        lost.filter(|(_, lost)| !lost.slots.shared(&slots).is_empty())
+    };
+    if let Some((id, _)) = of_it().find(|(id, _)| !super::failover::is_proven(survey, id)) {
+        plan.wait(format!(
+            "{name} has keys of slots of {id}, which is not heard, and nothing proves that it is dead"
+        ));
+        return false;
+    }
+    if let Some(silent) = survey.silent_in(one.node.shard) {
+        let silent = silent.name();
+        plan.wait(format!(
+            "{silent}, which may have a later copy than {name}, is not heard"
+        ));
+        return false;
+    }
     let others = || {
         let all = survey.in_shard(one.node.shard);
         all.filter(|other| other.server.id != one.server.id)
     };
-    let mut replicas = others().filter_map(|other| other.server.replica_of());
-    if replicas.any(|of| survey.lost.keys().any(|id| id.as_str() == of)) {
-        // One of them takes over.
-        return false;
-    }
-    let mut rivals = others();
+    // Replicas of the lost owner that heard it to the end have taken over before this one started.
+    let mut rivals = others().filter(Heard::is_primary);
     if let Some(rival) = rivals.find(|other| other.server.keys > 0) {
         plan.wait(format!(
             "{name} and {} both have data of shard {} and know nothing of the cluster: nothing is given up \
@@ -126,12 +142,15 @@ fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) -> bool {
         ));
         return false;
     }
-    let slots = one.server.slots();
-    let of_it = survey
-        .lost
-        .values()
-        .filter(|lost| !lost.slots.shared(&slots).is_empty());
-    let wanted = of_it.fold(slots.clone(), |all, lost| all.with(&lost.slots));
+    let wanted = of_it().fold(slots.clone(), |all, (_, lost)| all.with(&lost.slots));
+    let taken = survey
+        .heard
+        .iter()
+        .filter(|other| other.server.id != one.server.id)
+        .fold(SlotSet::default(), |all, other| {
+            all.with(&other.server.slots())
+        });
+    let wanted = wanted.without(&taken).with(&slots);
     let epochs = survey.heard.iter().map(|one| one.server.current_epoch);
     let own = one.server.own().map_or(0, |own| own.config_epoch);
     let last = epochs.max().unwrap_or(0);
@@ -144,7 +163,8 @@ fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) -> bool {
         };
         plan.push(step, format!("{name} has the only copy of its slots"));
     }
-    let missing = wanted.without(&slots);
+    let missing = wanted.without(&slots).without(given);
+    *given = given.with(&missing).with(&slots);
     let has_all = missing.is_empty();
     if !has_all {
         let step = Step::AddSlots {

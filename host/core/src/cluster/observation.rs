@@ -48,12 +48,13 @@ pub struct Node {
     pub last_id: Option<NodeId>,
     /// What its server says; none if it is not heard.
     pub server: Option<Server>,
-    /// It is proved that no server of it runs; also of one that is held.
-    pub dead: bool,
+    /// Since when it is proved that no server of it runs, in milliseconds of the clock of
+    /// [`Observation::now_ms`]; also of one that is held.
+    pub dead_since_ms: Option<u64>,
     /// Its agent waits with the server's start: started, it would serve replicas of the one that it was.
     pub held: Option<Held>,
-    /// When another was ordered to take over its shard by vote, in milliseconds of the clock of
-    /// [`Observation::now_ms`], and has not yet.
+    /// When its server was ordered to take over its shard by vote, in milliseconds of the same clock, and has
+    /// not yet.
     pub asked_for_votes_ms: Option<u64>,
 }
 
@@ -77,9 +78,9 @@ pub struct Server {
     pub offset: u64,
     /// It receives what its primary writes.
     pub link_up: bool,
-    /// It has received what its primary wrote since it started: what it had before may be older than the
-    /// primary's volume.
-    pub was_linked: bool,
+    /// For how many milliseconds its link has been down; none if it is up, or was not since it started: what
+    /// it has then may be older than its primary's volume.
+    pub link_down_ms: Option<u64>,
     /// It serves its slots.
     pub serves: bool,
     /// The highest epoch that it knows.
@@ -142,6 +143,11 @@ impl Server {
 }
 
 impl Node {
+    /// True if it is proved that no server of it runs.
+    pub fn is_dead(&self) -> bool {
+        self.dead_since_ms.is_some()
+    }
+
     /// What people call it.
     pub fn name(&self) -> &str {
         &self.pod.name

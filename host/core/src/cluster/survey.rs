@@ -34,6 +34,8 @@ pub(super) struct Survey<'a> {
     pub heard: Vec<Heard<'a>>,
     /// Every pod that the spec wants is there and heard.
     pub all_heard: bool,
+    /// The same, but for those that are known to have no server that runs.
+    pub all_known: bool,
     /// Owners of slots by what the others say, that are not heard.
     pub lost: BTreeMap<&'a NodeId, Lost>,
     pub now_ms: u64,
@@ -49,11 +51,17 @@ impl<'a> Survey<'a> {
                 Some(Heard { node, server })
             })
             .collect();
-        let count = wanted
-            .shards
-            .saturating_mul(wanted.replicas.saturating_add(1));
-        let all_heard = heard.len() == seen.nodes.len()
-            && u32::try_from(heard.len()).is_ok_and(|heard| heard >= count);
+        let is_there = |shard, ordinal, fits: fn(&Node) -> bool| {
+            let mut nodes = seen.nodes.iter();
+            nodes.any(|node| (node.shard, node.ordinal) == (shard, ordinal) && fits(node))
+        };
+        let all = |fits: fn(&Node) -> bool| {
+            let wanted = (0..wanted.shards)
+                .all(|shard| (0..=wanted.replicas).all(|ordinal| is_there(shard, ordinal, fits)));
+            wanted && seen.nodes.iter().all(fits)
+        };
+        let all_heard = all(|node| node.server.is_some());
+        let all_known = all(|node| node.server.is_some() || node.is_dead());
         let mut lost: BTreeMap<&'a NodeId, Lost> = BTreeMap::new();
         let ids: BTreeSet<&str> = heard.iter().map(|one| one.server.id.as_str()).collect();
         let entries = heard.iter().flat_map(|one| &one.server.known);
@@ -72,6 +80,7 @@ impl<'a> Survey<'a> {
             nodes: &seen.nodes,
             heard,
             all_heard,
+            all_known,
             lost,
             now_ms: seen.now_ms,
         };
@@ -91,10 +100,13 @@ impl<'a> Survey<'a> {
             .fold(SlotSet::default(), |all, one| all.with(&one.server.slots()))
     }
 
-    /// The primaries with slots that are heard.
+    /// The primaries with slots that are heard, but for those that know nothing of the cluster.
     pub fn primaries(&self) -> impl Iterator<Item = Heard<'a>> + '_ {
         let heard = self.heard.iter().copied();
-        heard.filter(|one| one.is_primary() && !one.server.slots().is_empty())
+        heard.filter(|one| {
+            let alone = one.server.is_alone();
+            one.is_primary() && !alone && !one.server.slots().is_empty()
+        })
     }
 
     pub fn in_shard(&self, shard: u32) -> impl Iterator<Item = Heard<'a>> + '_ {
@@ -113,10 +125,10 @@ impl<'a> Survey<'a> {
         nodes.find(|node| node.server.is_none() && node.last_id.as_deref() == Some(id))
     }
 
-    /// True if another pod of a shard may have a server that nobody hears.
-    pub fn silent_in(&self, shard: u32) -> bool {
-        let mut others = self.nodes.iter().filter(|node| node.shard == shard);
-        others.any(|node| node.server.is_none() && node.held.is_none())
+    /// A pod of a shard that may have a copy of which nobody hears.
+    pub fn silent_in(&self, shard: u32) -> Option<&'a Node> {
+        let mut pods = self.nodes.iter().filter(|node| node.shard == shard);
+        pods.find(|node| node.server.is_none() && node.held.is_none_or(|held| held.has_data))
     }
 
     /// The primary of a shard, if exactly one of its pods is heard as one.

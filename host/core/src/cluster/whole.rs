@@ -30,6 +30,9 @@ fn lacks(survey: &Survey<'_>, one: &Heard<'_>) -> Option<String> {
             slots.len()
         ));
     }
+    if let Some(open) = one.server.own().and_then(|own| own.open_slots.first()) {
+        return Some(format!("a slot of {name} is half moved: {open}"));
+    }
     if !one.server.serves {
         return Some(format!(
             "{name} does not serve: it takes the cluster for failed"

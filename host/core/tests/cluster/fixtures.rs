@@ -61,7 +61,7 @@ pub fn whole() -> Cluster {
             keys: 100,
             offset: 1_000,
             link_up: node.ordinal > 0,
-            was_linked: node.ordinal > 0,
+            link_down_ms: None,
             serves: true,
             current_epoch: 3,
             known: known.clone(),
@@ -101,7 +101,19 @@ impl Cluster {
 
     /// Its server is known not to run.
     pub fn dead(self, at: usize) -> Self {
-        self.unheard(at).change(|seen| seen.nodes[at].dead = true)
+        self.unheard(at).change(|seen| {
+            seen.nodes[at].dead_since_ms = Some(seen.now_ms);
+            let id = seen.nodes[at].last_id.clone();
+            for server in seen
+                .nodes
+                .iter_mut()
+                .filter_map(|node| node.server.as_mut())
+            {
+                if server.replica_of() == id.as_deref() {
+                    (server.link_up, server.link_down_ms) = (false, Some(0));
+                }
+            }
+        })
     }
 
     /// Its server knows nobody, and has nothing.

@@ -10,7 +10,7 @@
 mod fixtures;
 mod properties;
 
-use hera_core::cluster::{Failover, SlotSet, Step, guard, why_not_whole};
+use hera_core::cluster::{Failover, Held, SlotSet, Step, guard, why_not_whole};
 
 use fixtures::{Cluster, whole};
 
@@ -154,8 +154,14 @@ fn a_pod_that_lost_its_volume_joins_as_a_replica_and_its_old_id_is_forgotten() {
 #[test]
 fn the_only_copy_that_lost_its_nodes_conf_gets_its_slots_under_a_later_epoch_before_it_is_met() {
     let own = SlotSet::of([(1, 1), (7, 7)]);
-    let only = whole().stranger(0, 2, own).dead(1);
-    let only = only.change(|seen| seen.nodes[1].last_id = Some("id-0-1".to_owned()));
+    let silent = whole().stranger(0, 2, own).dead(1);
+    assert!(steps(&silent).is_empty());
+    assert!(
+        waits(&silent).contains("pod-0-1, which may have a later copy than pod-0-0"),
+        "{}",
+        waits(&silent)
+    );
+    let only = silent.change(|seen| seen.nodes[1].held = Some(Held { has_data: false }));
     let taken = steps(&only);
     assert_eq!(taken[0], "pod-0-0: epoch 4");
     assert!(taken[1].starts_with("pod-0-0: slots 0 2-6 8-"), "{taken:?}");

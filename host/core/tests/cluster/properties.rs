@@ -1,6 +1,6 @@
 //! What holds of any cluster, whatever is seen of it.
 
-use hera_core::cluster::{Entry, SlotSet, decide, guard, why_not_whole};
+use hera_core::cluster::{Entry, Held, SlotSet, decide, guard, why_not_whole};
 use proptest::prelude::*;
 
 use crate::fixtures::{Cluster, whole};
@@ -10,6 +10,8 @@ use crate::fixtures::{Cluster, whole};
 struct Look {
     heard: bool,
     dead: bool,
+    held: bool,
+    linked: Option<u64>,
     stranger: bool,
     keys: u64,
     moved: bool,
@@ -35,6 +37,8 @@ fn any_look() -> impl Strategy<Value = Look> {
         |(state, data, replica_of, forgets, takes_for_failed, rest)| Look {
             heard: state.0,
             dead: state.1,
+            held: rest.0 != rest.1,
+            linked: rest.1.then_some(data.1 * 5_000),
             stranger: state.2,
             keys: data.0,
             offset: data.1,
@@ -64,13 +68,17 @@ fn looks_so(cluster: Cluster, at: usize, look: &Look) -> Cluster {
         false => cluster,
     };
     let node = &mut cluster.seen.nodes[at];
-    node.dead = look.dead && !look.heard;
+    node.dead_since_ms = (look.dead && !look.heard).then_some(500);
+    node.held = (look.held && look.dead && !look.heard).then_some(Held {
+        has_data: look.keys > 0,
+    });
     node.asked_for_votes_ms = look.asked.then_some(100);
     if look.moved {
         node.ip = format!("10.9.9.{at}");
     }
     let server = node.server.as_mut().unwrap();
     (server.keys, server.offset) = (look.keys, look.offset);
+    (server.link_up, server.link_down_ms) = (look.dead, look.linked.filter(|_| !look.dead));
     let own = server.id.clone();
     for entry in &mut server.known {
         if entry.id == own && !look.stranger {

@@ -78,6 +78,10 @@ impl Lab {
         let servers = join_all(self.nodes.iter().map(Node::ask)).await;
         let now_ms = self.now();
         for (node, server) in self.nodes.iter_mut().zip(&servers) {
+            node.dead_since_ms = match node.runs() {
+                true => None,
+                false => node.dead_since_ms.or(Some(now_ms)),
+            };
             let Some(server) = server else { continue };
             node.last_id = Some(server.id.clone());
             if server.replica_of().is_none() {
@@ -96,7 +100,7 @@ impl Lab {
                 port: PORT,
                 last_id: node.last_id.clone(),
                 server,
-                dead: !node.runs(),
+                dead_since_ms: node.dead_since_ms,
                 held: node.held,
                 asked_for_votes_ms: node.asked_for_votes_ms,
             });
@@ -243,10 +247,10 @@ fn describe(seen: &Observation) -> String {
         let Some(server) = &node.server else {
             let _ = writeln!(
                 text,
-                "{} {} not heard, dead {}",
+                "{} {} not heard, dead {:?}",
                 node.name(),
                 node.ip,
-                node.dead
+                node.dead_since_ms
             );
             continue;
         };

@@ -33,6 +33,7 @@ pub struct Node {
     pub asked_for_votes_ms: Option<u64>,
     pub frozen: bool,
     pub held: Option<cluster::Held>,
+    pub dead_since_ms: Option<u64>,
     volume: TempDir,
     child: Option<Child>,
 }
@@ -57,6 +58,7 @@ impl Node {
             asked_for_votes_ms: None,
             frozen: false,
             held: None,
+            dead_since_ms: None,
             volume: tempfile::tempdir().unwrap(),
             child: None,
         }
