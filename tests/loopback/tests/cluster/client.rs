@@ -99,6 +99,24 @@ impl Client {
         writers
     }
 
+    /// Writes as many of these keys as somebody takes now; a replica that is there has them, and where there is
+    /// none only the primary does.
+    pub async fn write_some(&mut self, lab: &Lab, name: &str, count: usize) {
+        let mut writers = BTreeMap::new();
+        for at in 0..count {
+            let (key, value) = (format!("{name}:{at}"), format!("{name}-{at}"));
+            if let Ok((_, server)) = self.send(lab, &["SET", &key, &value]).await {
+                self.acknowledged.insert(key, value);
+                writers.insert(format!("{server:?}"), server);
+            }
+        }
+        for server in writers.values() {
+            let mut wait = command("WAIT");
+            wait.arg(1).arg(200);
+            let _ = server.ask::<i64>("WAIT", &wait).await;
+        }
+    }
+
     /// Writes so many keys, and waits until a replica has each.
     pub async fn write(&mut self, lab: &Lab, name: &str, count: usize) {
         let writers = self.send_all(lab, name, count).await;

@@ -36,8 +36,13 @@ async fn history(engine: Engine, seed: u64) {
     let mut client = Client::default();
     for round in 0..4 {
         client.write(&lab, &format!("r{round}"), 40).await;
-        for _ in 0..rng.random_range(1..=4) {
+        for more in 0..rng.random_range(1..=4) {
             fault(&mut lab, &mut rng).await;
+            if rng.random_bool(0.4) {
+                lab.note("== some keys are written");
+                let name = format!("r{round}-{more}");
+                client.write_some(&lab, &name, 12).await;
+            }
             for _ in 0..rng.random_range(0..4) {
                 // An operator that is stopped in the middle.
                 let steps = rng.random_range(0..4);
