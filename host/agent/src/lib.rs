@@ -1,4 +1,4 @@
-//! PID 1 of a data pod: parent of the server, state_file of its files.
+//! PID 1 of a data pod: parent of the server, keeper of its files.
 //!
 //! # Guarantees
 //! - A data server never starts as a primary: its configuration ends in `replicaof 127.0.0.1 1`

@@ -1,7 +1,7 @@
 use super::observation::{Observation, Wanted};
 use super::plan::Plan;
 use super::survey::Survey;
-use super::{failover, form, hold, join};
+use super::{failover, form, hold, join, whole};
 
 /// The plan for one pass.
 ///
@@ -30,7 +30,7 @@ pub fn decide(wanted: Wanted, seen: &Observation) -> Plan {
         failover::cover(&survey, &mut plan);
     }
     if plan.steps.is_empty()
-        && let Some(words) = super::why_not_whole(wanted, seen)
+        && let Some(words) = whole::lacks_something(&survey)
     {
         plan.wait(words);
     }

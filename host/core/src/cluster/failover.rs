@@ -2,6 +2,7 @@
 
 use super::observation::NodeId;
 use super::plan::{Failover, Plan, Step};
+use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
 
 /// A vote that was asked for comes within this, or not at all for four node timeouts (redis-facts §0.2);
@@ -134,9 +135,8 @@ pub(super) fn forget(survey: &Survey<'_>, plan: &mut Plan) {
     }
 }
 
-/// Gives slots that nobody has, not even one that is lost, to the shards with the fewest.
+/// Gives slots that nobody has, not even one that is lost, to the shards that had them when the cluster formed.
 pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
-    use super::slots::SlotSet;
     let missing = SlotSet::all().without(&survey.owned());
     if missing.is_empty() || !survey.all_heard || !survey.lost.is_empty() {
         return;

@@ -13,7 +13,7 @@ pub(super) struct Heard<'a> {
 }
 
 impl Heard<'_> {
-    /// True if it has slots of its own, or replicates nobody.
+    /// True if it replicates nobody.
     pub fn is_primary(&self) -> bool {
         self.server.replica_of().is_none()
     }

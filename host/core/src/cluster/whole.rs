@@ -7,13 +7,17 @@ use super::survey::{Heard, Survey};
 /// What it lacks, for people; none if every server agrees on all slots, each replica follows the primary of
 /// its shard with its link up, and every primary knows every replica.
 pub fn why_not_whole(wanted: Wanted, seen: &Observation) -> Option<String> {
-    let survey = Survey::of(wanted, seen);
+    lacks_something(&Survey::of(wanted, seen))
+}
+
+/// The same, of what is surveyed already.
+pub(super) fn lacks_something(survey: &Survey<'_>) -> Option<String> {
     if !survey.all_heard {
-        let silent = seen.nodes.iter().find(|node| node.server.is_none());
+        let silent = survey.nodes.iter().find(|node| node.server.is_none());
         let name = silent.map_or("a pod", |node| node.name());
         return Some(format!("{name} is not heard"));
     }
-    let lacks = |one: &Heard<'_>| lacks(&survey, one);
+    let lacks = |one: &Heard<'_>| lacks(survey, one);
     survey.heard.iter().find_map(lacks)
 }
 
