@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use crate::apply::append::Saving;
 use crate::apply::config_state::Held;
 use crate::apply::push_acl::Applied;
+use crate::cluster::state::Cluster;
 use crate::control::status::Board;
 use crate::fence::clock;
 use crate::fence::tokens::Tokens;
@@ -64,6 +65,8 @@ pub struct Agent {
     pub retry: Notify,
     /// Ends the wait for a handover: nobody is left who could take over.
     pub alone: Notify,
+    /// What is known of the server as one of a cluster, if it is.
+    pub cluster: Option<Cluster>,
     /// When the pod was asked to end.
     pub asked: OnceLock<Instant>,
     /// True once the server is to stop for good.

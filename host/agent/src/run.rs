@@ -16,6 +16,7 @@ use tracing::{error, info};
 
 use crate::agent::{Agent, Work};
 use crate::apply::push_config;
+use crate::cluster;
 use crate::control::status::Board;
 use crate::control::{api, caller, orders, peers, probes, tls};
 use crate::fence::watchdog::Fence;
@@ -86,6 +87,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         look: Notify::new(),
         retry: Notify::new(),
         alone: Notify::new(),
+        cluster: settings.cluster.then(Default::default),
         asked: OnceLock::new(),
         stopping: watch::channel(false).0,
         password: format!(
@@ -108,7 +110,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .acceptor(caller::Acceptor::new(tls.server))
         .serve(api::routes(agent.clone()).into_make_service());
     tokio::spawn(serving);
-    tokio::spawn(peers::ask(agent.clone(), tls.client.subscribe()));
+    let client = tls.client.subscribe();
+    tokio::spawn(peers::ask(agent.clone(), client.clone()));
 
     info!(version = env!("CARGO_PKG_VERSION"), pod = %agent.settings.pod_uid, "agent runs");
     tokio::spawn(push_config::keep(agent.clone()));
@@ -121,7 +124,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         }
         info!("asked to end");
         let _ = agent.asked.set(Instant::now());
-        leave::hand_over(&agent).await;
+        match &agent.cluster {
+            Some(cluster) => cluster::leave::hand_over(&agent, cluster, &client).await,
+            None => leave::hand_over(&agent).await,
+        }
     };
     tokio::select! {
         ended = &mut supervised => {

@@ -24,6 +24,18 @@ pub struct Settings {
     /// The only data pod of its object: it promotes itself.
     #[arg(long, env = "HERA_LONE", default_value_t = false, action = clap::ArgAction::Set)]
     pub lone: bool,
+    /// The server is one of a cluster.
+    #[arg(long, env = "HERA_CLUSTER", default_value_t = false, action = clap::ArgAction::Set)]
+    pub cluster: bool,
+    /// Address at which others of the cluster, and its clients, find this server.
+    #[arg(long, env = "POD_IP", default_value = "")]
+    pub ip: String,
+    /// Name at which they find it, where its server knows such.
+    #[arg(long, env = "HERA_HOSTNAME")]
+    pub hostname: Option<String>,
+    /// The mounted password with which a server of a cluster follows another.
+    #[arg(long, default_value = "/etc/hera/login/replication-password")]
+    pub login: PathBuf,
     /// The data goes with the pod: nothing is saved when it ends.
     #[arg(long, env = "HERA_VOLATILE", default_value_t = false, action = clap::ArgAction::Set)]
     pub volatile: bool,

@@ -26,6 +26,9 @@ reasons! {
         SERVING = "Serving",
         /// False: its objects are being made.
         CREATING = "Creating",
+        /// False: the servers of a cluster do not agree on who serves which slots, or a replica is not in
+        /// sync; the message says what is missing. Slots whose primary is there are served.
+        NOT_WHOLE = "NotWhole",
         /// False: there is no primary; the message says what is waited for.
         NO_PRIMARY = "NoPrimary",
         /// False: somebody asked that there be no pods; the data stays.

@@ -4,10 +4,12 @@
 //! checked by [`validate`], which turns a raw spec into a [`validate::Validated`] one; nothing
 //! after that looks at the raw spec again.
 
+mod cluster;
 pub mod conditions;
 pub mod duration;
 mod engine;
 mod instance;
+mod kind;
 pub mod meta;
 pub mod names;
 pub mod quantity;
@@ -17,15 +19,17 @@ mod spec;
 mod status;
 pub mod validate;
 
+pub use cluster::{RedisCluster, RedisClusterSpec};
 pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
+pub use kind::Kind;
 pub use secret::{secret_password, secret_text};
 pub use spec::{
-    Aof, Auth, ConfigMapKeyRef, Durability, Failover, Fsync, OnFailure, Persistence, PodMetadata,
-    PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, ReclaimPolicy, Resources,
-    SecretKeyRef, SecretRef, ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
+    Aof, Auth, CommonSpec, ConfigMapKeyRef, Durability, Failover, Fsync, OnFailure, Persistence,
+    PodMetadata, PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, ReclaimPolicy,
+    Resources, SecretKeyRef, SecretRef, ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
 };
 pub use status::{
     Approval, Binding, CopyStatus, Endpoints, Phase, PolicyOrigin, PolicyOriginKind, PolicyStatus,
-    RedisInstanceStatus, ShadowStatus, ShadowVerdict,
+    RedisClusterStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict, ShardStatus,
 };

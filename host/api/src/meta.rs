@@ -14,10 +14,14 @@ pub const MANAGED_BY: &str = "hera-operator";
 pub const LABEL_NAME: &str = "app.kubernetes.io/name";
 /// Value of [`LABEL_NAME`] at all that belongs to a `RedisInstance`, whatever its engine.
 pub const NAME_OF_INSTANCE: &str = "redis-instance";
+/// Value of [`LABEL_NAME`] at all that belongs to a `RedisCluster`.
+pub const NAME_OF_CLUSTER: &str = "redis-cluster";
 /// Label of Kubernetes: the name of the resource that an object belongs to.
 pub const LABEL_INSTANCE: &str = "app.kubernetes.io/instance";
 /// Label of Kubernetes: the part that an object plays.
 pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
+/// Label at what belongs to one shard of a `RedisCluster`: its number, from 0.
+pub const LABEL_SHARD: &str = "cache.hera.io/shard";
 /// Label of Kubernetes: who maintains an object.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Label on the operator's ConfigMap of a default policy; its value is the decision.

@@ -25,6 +25,14 @@ pub(crate) const NOT_SYSTEM_USER: &str = "self != 'default' && !self.startsWith(
 /// No control characters.
 pub(crate) const PRINTABLE: &str = r"^[^\x00-\x1f\x7f]*$";
 
+/// Something says what to run.
+pub(crate) const VERSION_OR_IMAGE: &str = "has(self.version) || has(self.image)";
+/// No further user has the application user's name.
+pub(crate) const APP_USER_IS_ONE: &str = "!has(self.users) || self.users.all(u, u.name != (has(self.auth) ? self.auth.username : 'app'))";
+/// What `masters` may be.
+pub(crate) const MASTERS: &str = "self >= 3 && self <= 128";
+/// What `replicasPerMaster` may be.
+pub(crate) const REPLICAS_PER_MASTER: &str = "self >= 0 && self <= 5";
 /// How many data pods there may be.
 pub(crate) const REPLICAS: &str = "self >= 1 && self <= 7";
 /// What `failover.fenceAfter` may be.

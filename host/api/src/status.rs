@@ -79,6 +79,99 @@ pub struct RedisInstanceStatus {
     pub policies: Vec<PolicyStatus>,
 }
 
+/// What the operator found of a cluster. Nothing that traffic drives is in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisClusterStatus {
+    /// The generation of the spec that the rest speaks about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// The conditions in one word, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+
+    /// Ready, Progressing, Degraded and PolicyHealthy; each reason is explained in
+    /// docs/conditions.md.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// It was whole once: it is not formed again, whatever its servers say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub formed: bool,
+
+    /// The shards, as their servers tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
+    pub shards: Vec<ShardStatus>,
+
+    /// How many data pods serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub ready_replicas: Option<i32>,
+
+    /// The labels of the data pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub selector: Option<String>,
+
+    /// Where clients ask first: `host:port` of a Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub endpoint: Option<String>,
+
+    /// What an application binds to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+
+    /// The image in use. It moves only with the spec, not with the catalog.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub image: Option<String>,
+
+    /// What the running servers say they are: redis or valkey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+
+    /// The version that the running servers say they are: the oldest, where they differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub version: Option<String>,
+
+    /// The policy that decides, per decision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["decision".into()]))]
+    pub policies: Vec<PolicyStatus>,
+}
+
+/// A shard of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardStatus {
+    /// Its number, from 0.
+    #[schemars(range(min = 0, max = 127))]
+    pub id: i32,
+
+    /// The pod that serves its slots; absent while none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub primary: Option<String>,
+
+    /// Pods that are in sync with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 6))]
+    pub replicas: Vec<String>,
+
+    /// Its slots, as ranges: `0-5460 8000`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub slots: String,
+}
+
 /// Where clients connect: `host:port` of Services.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{Command, Held, NodeId, Server};
+
 /// The name in the operator's certificate; the certificates of agents have others.
 pub const OPERATOR_NAME: &str = "hera-operator";
 /// Version of this protocol; the operator speaks the two before it as well.
@@ -17,6 +19,9 @@ pub const CONTROL_PORT: u16 = 8443;
 pub const PROBE_PORT: u16 = 8080;
 /// Port of the Redis protocol.
 pub const REDIS_PORT: u16 = 6379;
+
+/// Port on which servers of a cluster speak to each other: theirs, and 10 000.
+pub const BUS_PORT: u16 = REDIS_PORT + 10_000;
 
 /// `GET`: the current [`AgentStatus`].
 pub const PATH_STATUS: &str = "/v1/status";
@@ -36,6 +41,11 @@ pub const PATH_POSITION: &str = "/v1/position";
 /// `GET`: the server's own table of commands, [`Categories`](crate::acl::Categories). Agents before
 /// 0.1.0 do not tell it.
 pub const PATH_COMMANDS: &str = "/v1/commands";
+/// `GET`: a [`ClusterState`], of agents in a cluster.
+pub const PATH_CLUSTER: &str = "/v1/cluster";
+/// `POST` of a [`TakeOver`] by the agent of a primary that is about to end, to one of a replica: answers
+/// once the server was asked to take over. Of agents in a cluster.
+pub const PATH_TAKE_OVER: &str = "/v1/take-over";
 /// `GET`: a [`FenceState`].
 pub const PATH_FENCE: &str = "/v1/fence";
 /// `POST` of a [`Request`] with a [`Confirmation`]: the operator's answer to a [`Question`].
@@ -118,6 +128,11 @@ pub enum Order {
     },
     /// Stop now: the pod is asked to end, and nobody is left who could take over.
     Leave,
+    /// What the server of a cluster is told.
+    Cluster {
+        /// It.
+        command: Command,
+    },
     /// Note, durably, whether a scale-down leaves this copy behind: the data lives on elsewhere. It holds
     /// until the copy is in sync with another primary, promoted, or told otherwise.
     MarkLeft {
@@ -145,6 +160,7 @@ impl std::fmt::Debug for Order {
             Self::Start => f.write_str("Start"),
             Self::Promise { epoch } => write!(f, "Promise(epoch {epoch})"),
             Self::Leave => f.write_str("Leave"),
+            Self::Cluster { command } => write!(f, "Cluster({command})"),
             Self::MarkLeft { left } => write!(f, "MarkLeft({left})"),
         }
     }
@@ -206,6 +222,45 @@ pub struct Confirmation {
 pub struct Vouch {
     /// Yes or no.
     pub confirmed: bool,
+}
+
+/// What is news of a server in a cluster. How far it is and what traffic drives is not in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterNews {
+    /// Its id; empty before it is known.
+    pub id: NodeId,
+    /// It serves its slots, or leads to who does.
+    pub serves: bool,
+    /// Another once what it knows of the cluster is: ask for the [`ClusterState`].
+    pub digest: String,
+    /// The agent waits with its start.
+    pub held: bool,
+}
+
+/// What an agent in a cluster tells when it is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterState {
+    /// The id that its server has, or last had.
+    pub id: Option<NodeId>,
+    /// What the server says; none while it does not answer.
+    pub server: Option<Server>,
+    /// The agent waits with its start.
+    pub held: Option<Held>,
+    /// For how many milliseconds no server has been running; none while one runs.
+    pub dead_ms: Option<u64>,
+    /// How many milliseconds ago it was ordered to take over by vote from the primary that it still
+    /// replicates.
+    pub asked_ms: Option<u64>,
+}
+
+/// A primary that is about to end asks a replica to take over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TakeOver {
+    /// Id of the primary.
+    pub primary: NodeId,
 }
 
 /// A line of the event stream.
@@ -482,6 +537,9 @@ pub struct AgentStatus {
     /// Of a primary that was promoted: how much of the history before it has.
     #[serde(default)]
     pub forked_at: Option<Mark>,
+    /// Of a server in a cluster.
+    #[serde(default)]
+    pub cluster: Option<ClusterNews>,
 }
 
 /// A point in a history of data.

@@ -1,9 +1,9 @@
-//! Is the custom resource definition in the cluster as new as this operator?
+//! Are the custom resource definitions in the cluster as new as this operator?
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hera_api::RedisInstance;
+use hera_api::{RedisCluster, RedisInstance};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
 };
@@ -12,35 +12,16 @@ use tracing::{error, info, warn};
 
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Waits until the definition has every field that this operator writes or reads, telling why it
+/// Waits until the definitions have every field that this operator writes or reads, telling why it
 /// waits. A definition that lacks fields would drop what users say in them (P43).
 pub async fn wait_until_current(client: &Client, outdated: impl Fn(bool)) {
-    let wanted = RedisInstance::crd();
-    let name = wanted.metadata.name.clone().unwrap_or_default();
+    let wanted = [RedisInstance::crd(), RedisCluster::crd()];
     let mut last = String::new();
     loop {
-        let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-        let problem = match api.get_opt(&name).await {
-            Ok(Some(live)) => match missing_fields(&wanted, &live).first() {
-                None => {
-                    outdated(false);
-                    info!(name, "custom resource definition is current");
-                    return;
-                }
-                Some(field) => format!(
-                    "the custom resource definition {name} is older than this operator, it has no \
-                     {field}: kubectl apply -f deploy/crd/ of this release"
-                ),
-            },
-            Ok(None) => format!(
-                "the custom resource definition {name} is missing: kubectl apply -f deploy/crd/"
-            ),
-            Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                warn!("no right to read custom resource definitions: their age is not checked");
-                outdated(false);
-                return;
-            }
-            Err(error) => format!("the API server cannot be asked: {error}"),
+        let Some(problem) = problem(client, &wanted).await else {
+            outdated(false);
+            info!("the custom resource definitions are current");
+            return;
         };
         outdated(true);
         if problem != last {
@@ -49,6 +30,37 @@ pub async fn wait_until_current(client: &Client, outdated: impl Fn(bool)) {
         }
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// What is wrong with the first definition that is not current.
+async fn problem(client: &Client, wanted: &[CustomResourceDefinition]) -> Option<String> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for wanted in wanted {
+        let name = wanted.metadata.name.clone().unwrap_or_default();
+        match api.get_opt(&name).await {
+            Ok(Some(live)) => {
+                if let Some(field) = missing_fields(wanted, &live).first() {
+                    return Some(format!(
+                        "the custom resource definition {name} is older than this operator, it has no \
+                         {field}: kubectl apply -f deploy/crd/ of this release"
+                    ));
+                }
+            }
+            Ok(None) => {
+                return Some(format!(
+                    "the custom resource definition {name} is missing: kubectl apply -f deploy/crd/"
+                ));
+            }
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                warn!(
+                    name,
+                    "no right to read the custom resource definition: its age is not checked"
+                );
+            }
+            Err(error) => return Some(format!("the API server cannot be asked: {error}")),
+        }
+    }
+    None
 }
 
 /// Fields of `wanted` that `live` lacks, as paths.

@@ -2,42 +2,13 @@
 
 use std::fmt::{self, Display};
 
-use hera_api::meta::NAME_OF_INSTANCE;
+use hera_api::Kind;
+use hera_render::Owner;
 use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::controllers::driver::Controlled;
-
-/// A kind of object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// [`RedisInstance`](hera_api::RedisInstance).
-    RedisInstance,
-}
-
-impl Kind {
-    const ALL: [Self; 1] = [Self::RedisInstance];
-
-    /// Its name in Kubernetes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RedisInstance => "RedisInstance",
-        }
-    }
-
-    /// What children of such an object have in the label `app.kubernetes.io/name`.
-    fn label(self) -> &'static str {
-        match self {
-            Self::RedisInstance => NAME_OF_INSTANCE,
-        }
-    }
-
-    /// The kind whose children have this label.
-    pub fn of_label(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.label() == label)
-    }
-}
 
 /// Names an object. Objects of two kinds may have one name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +28,15 @@ impl ObjectKey {
             kind: Kind::RedisInstance,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+        }
+    }
+
+    /// The owner of children.
+    pub fn of_owner(owner: &Owner<'_>) -> Self {
+        Self {
+            kind: owner.name.kind(),
+            namespace: owner.namespace.to_owned(),
+            name: owner.name.to_string(),
         }
     }
 

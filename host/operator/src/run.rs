@@ -4,26 +4,28 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use futures::StreamExt as _;
-use hera_api::RedisInstance;
+use futures::stream::{self, StreamExt as _};
+use hera_api::{Kind, RedisCluster, RedisInstance};
 use hera_kube::lease::{Elector, LeaseName};
 use hera_kube::{Applier, Events, StatusWriter};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::agents::{AgentPool, Identities};
 use crate::args::Args;
 use crate::authority::AuthorityCell;
 use crate::backoff::Backoff;
-use crate::controllers::{driver, redis_instance};
+use crate::controllers::{driver, redis_cluster, redis_instance};
 use crate::inspect::Inspected;
 use crate::last_seen::LastSeen;
 use crate::leaders::Leaders;
 use crate::metrics::Metrics;
+use crate::object::ObjectKey;
 use crate::policies::{Journal, Policies};
 use crate::shared::Shared;
 use crate::watches::ReferenceWatches;
@@ -101,6 +103,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         client: client.clone(),
         applier: Applier::new(client.clone()),
         status: StatusWriter::new(client.clone()),
+        cluster_status: StatusWriter::new(client.clone()),
+        clusters: redis_cluster::Clusters::default(),
         events: Events::new(client.clone(), CONTROLLER, &identity),
         leadership: leadership.clone(),
         agents: AgentPool::new(wake.clone(), leadership.clone(), leaders.clone()),
@@ -143,9 +147,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         tokio::spawn(async move { shared.leaders.keep_time().await })
     };
     info!(%identity, namespace = args.namespace, "operator starts");
-    driver::run::<RedisInstance>(shared, &args.watch_namespaces, woken, &stop)
-        .for_each(|()| std::future::ready(()))
-        .await;
+    let (instances, clusters) = by_kind(woken);
+    let namespaces = &args.watch_namespaces;
+    stream::select(
+        driver::run::<RedisInstance>(shared.clone(), namespaces, instances, &stop),
+        driver::run::<RedisCluster>(shared, namespaces, clusters, &stop),
+    )
+    .for_each(|()| std::future::ready(()))
+    .await;
 
     sweeping.abort();
     asking.abort();
@@ -157,6 +166,24 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     inspection.await??;
     info!("operator stopped");
     Ok(())
+}
+
+/// News of objects, for the controller of each kind.
+fn by_kind(
+    mut woken: UnboundedReceiver<ObjectKey>,
+) -> (UnboundedReceiver<ObjectKey>, UnboundedReceiver<ObjectKey>) {
+    let (to_instances, instances) = mpsc::unbounded_channel();
+    let (to_clusters, clusters) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(object) = woken.recv().await {
+            // Nobody listens any more when the operator ends.
+            let _ = match object.kind {
+                Kind::RedisInstance => to_instances.send(object),
+                Kind::RedisCluster => to_clusters.send(object),
+            };
+        }
+    });
+    (instances, clusters)
 }
 
 /// Every IPv6 address stands for every address of a node, and for every IPv4 address where a node has

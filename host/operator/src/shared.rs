@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use hera_api::RedisInstance;
+use hera_api::{RedisCluster, RedisInstance};
 use hera_core::acl::Categories;
 use hera_kube::{Applier, Events, Leadership, StatusWriter};
 use hera_policy::FairQueue;
@@ -12,6 +12,7 @@ use kube::Client;
 use crate::agents::{AgentPool, Identities};
 use crate::authority::AuthorityCell;
 use crate::backoff::Backoff;
+use crate::controllers::redis_cluster::Clusters;
 use crate::controllers::redis_instance::Deletions;
 use crate::last_seen::LastSeen;
 use crate::leaders::Leaders;
@@ -26,8 +27,12 @@ pub struct Shared {
     pub client: Client,
     /// Writes child objects.
     pub applier: Applier,
-    /// Writes status.
+    /// Writes the status of instances.
     pub status: StatusWriter<RedisInstance>,
+    /// Writes the status of clusters.
+    pub cluster_status: StatusWriter<RedisCluster>,
+    /// What is remembered of the servers of clusters.
+    pub clusters: Clusters,
     /// Writes Events.
     pub events: Events,
     /// Whether this replica leads.
@@ -73,6 +78,7 @@ impl Shared {
         self.policies.forget(instance);
         self.leaders.forget(instance);
         self.last_seen.forget(instance);
+        self.clusters.forget(instance);
         for attempts in [&self.backoff, &self.handovers, &self.epochs] {
             attempts.reset(instance);
         }

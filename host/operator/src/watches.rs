@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures::stream::{self, Stream, StreamExt as _};
+use hera_api::Kind;
 use hera_api::meta::{LABEL_INSTANCE, LABEL_KEPT_POLICY, LABEL_MANAGED_BY, LABEL_NAME, MANAGED_BY};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -21,7 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 
 use crate::controllers::driver::Controlled;
-use crate::object::{Kind, ObjectKey};
+use crate::object::ObjectKey;
 
 /// News about a child.
 pub struct ChildNews {

@@ -1,6 +1,6 @@
 //! What a server says of its cluster, and the commands that change it.
 
-use hera_core::cluster::{self, Entry, Failover, SlotSet};
+use hera_core::cluster::{self, Command, Entry, Failover, SlotSet};
 
 use crate::{Error, Server, ServerInfo};
 
@@ -87,69 +87,41 @@ impl Server {
         Ok((field("cluster_state") == Some("ok"), epoch.unwrap_or(0)))
     }
 
-    /// Gives a server that knows nobody its epoch.
+    /// Carries out a command. That a server was told to take over says nothing of whether it did; one that
+    /// runs is started.
     ///
     /// # Errors
-    /// It knows others, or has an epoch.
-    pub async fn cluster_set_epoch(&self, epoch: u64) -> Result<(), Error> {
-        let command = words(&["SET-CONFIG-EPOCH", &epoch.to_string()]);
-        self.ask("CLUSTER SET-CONFIG-EPOCH", &command).await
-    }
-
-    /// Gives the server slots that it knows no owner of.
-    ///
-    /// # Errors
-    /// Somebody has one of them.
-    pub async fn cluster_add_slots(&self, slots: &SlotSet) -> Result<(), Error> {
-        // Ranges in one command came with 7.0.
-        let all = slots
-            .ranges()
-            .iter()
-            .flat_map(|(first, last)| *first..=*last);
-        let mut command = words(&["ADDSLOTS"]);
-        for slot in all {
-            command.arg(slot);
+    /// The server will not: it knows others and takes no epoch, somebody has one of the slots, it has keys of
+    /// its own or does not know whom to replicate, or its primary is not there to agree.
+    pub async fn cluster_command(&self, command: &Command) -> Result<(), Error> {
+        match command {
+            Command::Start => Ok(()),
+            Command::SetEpoch { epoch } => {
+                self.told(&["SET-CONFIG-EPOCH", &epoch.to_string()]).await
+            }
+            Command::AddSlots { slots } => {
+                // Ranges in one command came with 7.0.
+                let ranges = slots.ranges().iter();
+                let all = ranges.flat_map(|(first, last)| *first..=*last);
+                let mut command = words(&["ADDSLOTS"]);
+                for slot in all {
+                    command.arg(slot);
+                }
+                self.ask("CLUSTER ADDSLOTS", &command).await
+            }
+            Command::Meet { ip, port } => self.told(&["MEET", ip, &port.to_string()]).await,
+            Command::Replicate { primary } => self.told(&["REPLICATE", primary]).await,
+            Command::Failover { how } => match how {
+                Failover::Agreed => self.told(&["FAILOVER"]).await,
+                Failover::Force => self.told(&["FAILOVER", "FORCE"]).await,
+                Failover::Takeover => self.told(&["FAILOVER", "TAKEOVER"]).await,
+            },
+            Command::Forget { id } => self.told(&["FORGET", id]).await,
         }
-        self.ask("CLUSTER ADDSLOTS", &command).await
     }
 
-    /// Has the server get to know another.
-    ///
-    /// # Errors
-    /// The address is none.
-    pub async fn cluster_meet(&self, ip: &str, port: u16) -> Result<(), Error> {
-        let command = words(&["MEET", ip, &port.to_string()]);
-        self.ask("CLUSTER MEET", &command).await
-    }
-
-    /// Makes the server a replica.
-    ///
-    /// # Errors
-    /// It has slots or keys of its own, does not know the other, or that is no primary.
-    pub async fn cluster_replicate(&self, id: &str) -> Result<(), Error> {
-        self.ask("CLUSTER REPLICATE", &words(&["REPLICATE", id]))
-            .await
-    }
-
-    /// Has a replica take over. That it was ordered says nothing of whether it did.
-    ///
-    /// # Errors
-    /// It is none, or its primary is not there to agree.
-    pub async fn cluster_failover(&self, how: Failover) -> Result<(), Error> {
-        let command = match how {
-            Failover::Agreed => words(&["FAILOVER"]),
-            Failover::Force => words(&["FAILOVER", "FORCE"]),
-            Failover::Takeover => words(&["FAILOVER", "TAKEOVER"]),
-        };
-        self.ask("CLUSTER FAILOVER", &command).await
-    }
-
-    /// Has the server forget another.
-    ///
-    /// # Errors
-    /// It replicates it, or does not know it.
-    pub async fn cluster_forget(&self, id: &str) -> Result<(), Error> {
-        self.ask("CLUSTER FORGET", &words(&["FORGET", id])).await
+    async fn told(&self, command: &[&str]) -> Result<(), Error> {
+        self.ask("CLUSTER", &words(command)).await
     }
 }
 

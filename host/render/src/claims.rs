@@ -123,7 +123,7 @@ pub fn build_claim_patch(
             "name": claim.metadata.name,
             "namespace": ctx.namespace,
             "uid": claim.metadata.uid,
-            "labels": claim_labels(v),
+            "labels": claim_labels(v, ctx),
             "annotations": {ANNOTATION_OWNER_UID: ctx.uid},
         },
         "spec": {"resources": {"requests": {"storage": size}}},
@@ -202,9 +202,9 @@ pub fn is_never_bound(claim: &PersistentVolumeClaim) -> bool {
     phase == Some("Pending") && is_ours && is_empty && !goes
 }
 
-fn claim_labels(v: &Validated) -> BTreeMap<String, String> {
+fn claim_labels(v: &Validated, ctx: &Context) -> BTreeMap<String, String> {
     let mut labels = metadata::common_labels(&v.name);
-    labels.extend(metadata::selector_labels(v));
+    labels.extend(metadata::selector_labels(v, ctx.shard));
     labels
 }
 
@@ -226,7 +226,7 @@ pub fn build_claim<'a>(
             .iter()
             .find(|template| template.metadata.name.as_deref() == Some(DATA_VOLUME))?
             .clone(),
-        None => claim_template(v, v.persistence.volume.as_ref()?),
+        None => claim_template(v, ctx, v.persistence.volume.as_ref()?),
     };
     let wanted = v.persistence.volume.as_ref().map(|volume| &volume.size);
     let size = others
@@ -237,7 +237,7 @@ pub fn build_claim<'a>(
         .chain(wanted.cloned())
         .max_by_key(|size| quantity::units(size).unwrap_or(0))?;
     let mut labels = template.metadata.labels.unwrap_or_default();
-    labels.extend(metadata::selector_labels(v));
+    labels.extend(metadata::selector_labels(v, ctx.shard));
     let mut annotations = template.metadata.annotations;
     let all = annotations.get_or_insert_default();
     all.extend(new_record());
@@ -252,7 +252,7 @@ pub fn build_claim<'a>(
         .insert(STORAGE.to_owned(), size);
     Some(PersistentVolumeClaim {
         metadata: ObjectMeta {
-            name: Some(v.name.claim(ordinal)),
+            name: Some(metadata::pods(v, ctx).claim(ordinal)),
             namespace: Some(ctx.namespace.clone()),
             labels: Some(labels),
             annotations,
@@ -264,12 +264,16 @@ pub fn build_claim<'a>(
 }
 
 /// The claim template of a StatefulSet that is not there yet; from then on it is frozen.
-pub(crate) fn claim_template(v: &Validated, volume: &Volume) -> PersistentVolumeClaim {
+pub(crate) fn claim_template(
+    v: &Validated,
+    ctx: &Context,
+    volume: &Volume,
+) -> PersistentVolumeClaim {
     let storage = BTreeMap::from([(STORAGE.to_owned(), volume.size.clone())]);
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(DATA_VOLUME.to_owned()),
-            labels: Some(claim_labels(v)),
+            labels: Some(claim_labels(v, ctx)),
             annotations: Some(new_record().into_iter().collect()),
             ..ObjectMeta::default()
         },

@@ -9,6 +9,8 @@ pub struct Context {
     pub uid: String,
     /// Its generation.
     pub generation: i64,
+    /// The shard that is rendered; none of an object that has none, and for what all shards share.
+    pub shard: Option<u32>,
     /// How many data pods the StatefulSet is to have now: on its way to what the spec wants, the
     /// operator takes it there step by step.
     pub replicas: u32,

@@ -28,7 +28,7 @@ pub use context::{Context, LiveStatefulSet};
 pub use disruption_budget::build_disruption_budget;
 pub use endpoint_slice::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
 pub use metadata::{Owner, common_labels, owner_reference, pod_selector, selector_labels};
-pub use pod::{MOUNT_ACL, MOUNT_CONFIG, MOUNT_DATA, MOUNT_RUN, MOUNT_TLS};
+pub use pod::{MOUNT_ACL, MOUNT_CONFIG, MOUNT_DATA, MOUNT_LOGIN, MOUNT_RUN, MOUNT_TLS};
 pub use roll_hash::{pod_revision, roll_hash, template_revision};
 pub use secrets::{
     ACL_KEY, AppCredentials, OPERATOR_PASSWORD_KEY, REPLICATION_PASSWORD_KEY, SystemPasswords,

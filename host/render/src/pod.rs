@@ -3,18 +3,18 @@ use std::collections::BTreeMap;
 use hera_api::meta::ANNOTATION_REVISION;
 use hera_api::names::{DATA_VOLUME, INSTALL_CONTAINER, SERVER_CONTAINER};
 use hera_api::validate::Validated;
-use hera_core::agent::{CONTROL_PORT, PROBE_PORT, REDIS_PORT};
+use hera_core::agent::{BUS_PORT, CONTROL_PORT, PROBE_PORT, REDIS_PORT};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    EnvVarSource, HTTPGetAction, LocalObjectReference, ObjectFieldSelector, PodSecurityContext,
-    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    EnvVarSource, HTTPGetAction, KeyToPath, LocalObjectReference, ObjectFieldSelector,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::{Context, former, metadata, pod_revision};
+use crate::{Context, REPLICATION_PASSWORD_KEY, former, metadata, pod_revision};
 
 /// Where the data is.
 pub const MOUNT_DATA: &str = "/data";
@@ -28,6 +28,9 @@ pub const MOUNT_CONFIG: &str = "/etc/hera/config";
 pub const MOUNT_ACL: &str = "/etc/hera/acl";
 /// Where the agents' certificate is.
 pub const MOUNT_TLS: &str = "/etc/hera/tls";
+
+/// Where the password is with which replicas of a cluster log in.
+pub const MOUNT_LOGIN: &str = "/etc/hera/login";
 
 /// Variable that tells the agent which server it starts.
 pub(crate) const ENGINE: &str = "HERA_ENGINE";
@@ -48,7 +51,7 @@ const STARTUP_SECONDS: i32 = 86_400;
 pub(crate) fn build_template(v: &Validated, ctx: &Context, has_claim: bool) -> PodTemplateSpec {
     let mut labels = v.pod.metadata.labels.clone();
     labels.extend(metadata::common_labels(&v.name));
-    labels.extend(metadata::selector_labels(v));
+    labels.extend(metadata::selector_labels(v, ctx.shard));
     let mut annotations = v.pod.metadata.annotations.clone();
     annotations.insert(ANNOTATION_REVISION.to_owned(), pod_revision(v, ctx));
     let mut template = PodTemplateSpec {
@@ -80,7 +83,7 @@ fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
             .then(|| v.pod.spec.node_selector.clone()),
         affinity: v.pod.spec.affinity.clone(),
         tolerations: some_unless_empty(v.pod.spec.tolerations.clone()),
-        topology_spread_constraints: some_unless_empty(spread(v)),
+        topology_spread_constraints: some_unless_empty(spread(v, ctx)),
         priority_class_name: v.pod.spec.priority_class_name.clone(),
         termination_grace_period_seconds: i64::try_from(grace_seconds(v)).ok(),
         automount_service_account_token: Some(false),
@@ -103,7 +106,7 @@ fn build_spec(v: &Validated, ctx: &Context, has_claim: bool) -> PodSpec {
 
 /// Pods keep apart, unless the spec says how they are to lie to each other or to other pods. Which
 /// nodes they may have is another matter: they keep apart there. So does a single pod: more may come.
-fn spread(v: &Validated) -> Vec<TopologySpreadConstraint> {
+fn spread(v: &Validated, ctx: &Context) -> Vec<TopologySpreadConstraint> {
     let affinity = v.pod.spec.affinity.as_ref();
     let is_given = !v.pod.spec.topology_spread_constraints.is_empty()
         || affinity.is_some_and(|it| it.pod_affinity.is_some() || it.pod_anti_affinity.is_some());
@@ -116,7 +119,7 @@ fn spread(v: &Validated) -> Vec<TopologySpreadConstraint> {
             topology_key: topology_key.to_owned(),
             when_unsatisfiable: "ScheduleAnyway".to_owned(),
             label_selector: Some(LabelSelector {
-                match_labels: Some(metadata::selector_labels(v)),
+                match_labels: Some(metadata::selector_labels(v, ctx.shard)),
                 match_expressions: None,
             }),
             ..TopologySpreadConstraint::default()
@@ -161,11 +164,7 @@ fn server_container(v: &Validated, ctx: &Context) -> Container {
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec![format!("{MOUNT_AGENT}/hera-agent"), "run".to_owned()]),
         env: Some(environment(v, ctx)),
-        ports: Some(vec![
-            port("redis", REDIS_PORT),
-            port("control", CONTROL_PORT),
-            port("probes", PROBE_PORT),
-        ]),
+        ports: Some(ports(v)),
         resources: resources(v),
         security_context: Some(restricted()),
         startup_probe: Some(Probe {
@@ -186,17 +185,33 @@ fn server_container(v: &Validated, ctx: &Context) -> Container {
             timeout_seconds: Some(2),
             ..probe("/readyz")
         }),
-        volume_mounts: Some(vec![
-            mount("agent", MOUNT_AGENT, true),
-            mount(DATA_VOLUME, MOUNT_DATA, false),
-            mount("run", MOUNT_RUN, false),
-            mount("tmp", "/tmp", false),
-            mount("config", MOUNT_CONFIG, true),
-            mount("acl", MOUNT_ACL, true),
-            mount("tls", MOUNT_TLS, true),
-        ]),
+        volume_mounts: Some(mounts(v)),
         ..Container::default()
     }
+}
+
+fn ports(v: &Validated) -> Vec<ContainerPort> {
+    let mut ports = vec![
+        port("redis", REDIS_PORT),
+        port("control", CONTROL_PORT),
+        port("probes", PROBE_PORT),
+    ];
+    ports.extend(v.shards.map(|_| port("bus", BUS_PORT)));
+    ports
+}
+
+fn mounts(v: &Validated) -> Vec<VolumeMount> {
+    let mut mounts = vec![
+        mount("agent", MOUNT_AGENT, true),
+        mount(DATA_VOLUME, MOUNT_DATA, false),
+        mount("run", MOUNT_RUN, false),
+        mount("tmp", "/tmp", false),
+        mount("config", MOUNT_CONFIG, true),
+        mount("acl", MOUNT_ACL, true),
+        mount("tls", MOUNT_TLS, true),
+    ];
+    mounts.extend(v.shards.map(|_| mount("login", MOUNT_LOGIN, true)));
+    mounts
 }
 
 fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
@@ -218,21 +233,33 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
     };
     let truth = |name: &str, value: bool| plain(name, if value { "true" } else { "false" });
     let hang_seconds = v.failover.hang_after_ms.div_ceil(1000);
-    vec![
+    let mut variables = vec![
         downward("POD_NAME", "metadata.name"),
         downward("POD_NAMESPACE", "metadata.namespace"),
         downward("POD_UID", "metadata.uid"),
         downward("POD_IP", "status.podIP"),
         plain(ENGINE, v.engine.as_str()),
         plain("HERA_OBJECT_UID", &ctx.uid),
-        truth("HERA_LONE", ctx.replicas == 1),
+        truth("HERA_LONE", v.shards.is_none() && ctx.replicas == 1),
         truth("HERA_VOLATILE", !v.persistence.is_on()),
         plain(
             "HERA_STOP_SECONDS",
             &(grace_seconds(v) - SPARE_SECONDS).to_string(),
         ),
         plain("HERA_HANG_SECONDS", &hang_seconds.to_string()),
-    ]
+    ];
+    if v.shards.is_some() {
+        variables.push(truth("HERA_CLUSTER", true));
+    }
+    // Older servers do not start with it.
+    if v.shards.is_some() && v.version.branch() >= (7, 0) {
+        let service = v.name.headless_service();
+        variables.push(plain(
+            "HERA_HOSTNAME",
+            &format!("$(POD_NAME).{service}.$(POD_NAMESPACE).svc"),
+        ));
+    }
+    variables
 }
 
 fn resources(v: &Validated) -> Option<ResourceRequirements> {
@@ -273,6 +300,7 @@ fn volumes(v: &Validated, has_claim: bool) -> Vec<Volume> {
         secret("acl", v.name.acl_secret()),
         secret("tls", v.name.agent_tls_secret()),
     ];
+    volumes.extend(v.shards.map(|_| login(v)));
     if !has_claim {
         volumes.push(empty_dir(DATA_VOLUME, None, None));
     }
@@ -288,6 +316,19 @@ fn empty_dir(name: &str, medium: Option<&str>, size: Option<&str>) -> Volume {
         }),
         ..Volume::default()
     }
+}
+
+/// Of the operator's own passwords the one that replicas log in with.
+fn login(v: &Validated) -> Volume {
+    let mut volume = secret("login", v.name.system_secret());
+    if let Some(source) = &mut volume.secret {
+        source.items = Some(vec![KeyToPath {
+            key: REPLICATION_PASSWORD_KEY.to_owned(),
+            path: REPLICATION_PASSWORD_KEY.to_owned(),
+            mode: None,
+        }]);
+    }
+    volume
 }
 
 /// Readable by the group that all runs as, and by nobody else.

@@ -71,9 +71,11 @@ impl fmt::Debug for TlsFiles {
 pub fn build_app_secret(v: &Validated, ctx: &Context, app: &AppCredentials) -> Secret {
     let host = v.name.service_host(&ctx.namespace);
     let uri = format!(
-        "redis://{}:{}@{host}:{REDIS_PORT}/0",
+        "redis://{}:{}@{host}:{REDIS_PORT}{}",
         percent_encode(&app.username),
-        percent_encode(&app.password)
+        percent_encode(&app.password),
+        // A cluster has one database, and some of its clients refuse to be told so.
+        if v.shards.is_some() { "" } else { "/0" }
     );
     let data = [
         (KEY_USERNAME, app.username.clone()),
@@ -111,8 +113,8 @@ pub fn build_acl_secret(
     ))
 }
 
-/// The passwords with which the operator speaks to the servers, and they to each other. No pod
-/// mounts them.
+/// The passwords with which the operator speaks to the servers, and they to each other. The pods of a
+/// cluster mount the second: there, replicas change whom they follow without the operator.
 pub fn build_system_secret(v: &Validated, ctx: &Context, passwords: &SystemPasswords) -> Secret {
     let data = [
         (OPERATOR_PASSWORD_KEY, passwords.operator.clone()),

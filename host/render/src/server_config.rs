@@ -17,6 +17,10 @@ const TAKES_MEMORY: [&str; 2] = ["maxmemory", "repl-backlog-size"];
 /// Seconds since a replica's last word after which it does not count for `min-replicas-to-write`.
 const MAX_LAG: &str = "10";
 
+/// Milliseconds after which servers of a cluster vote on one that they do not hear, and after which one that
+/// hears no majority takes no writes.
+const NODE_TIMEOUT_MS: &str = "5000";
+
 /// The configuration for one generation of an object.
 pub fn build(v: &Validated, ctx: &Context) -> ServerConfig {
     ServerConfig {
@@ -114,6 +118,13 @@ fn decided(v: &Validated) -> BTreeMap<String, String> {
     set("min-replicas-max-lag", MAX_LAG);
     if since_7_0(v) {
         set("shutdown-timeout", "10");
+    }
+    if v.shards.is_some() {
+        set("cluster-node-timeout", NODE_TIMEOUT_MS);
+        // The other slots go on when a shard is away, and nobody but the operator moves a replica to another
+        // shard (redis-facts §1.6, §0.8).
+        set("cluster-require-full-coverage", "no");
+        set("cluster-allow-replica-migration", "no");
     }
     all
 }

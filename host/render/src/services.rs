@@ -1,13 +1,20 @@
 use hera_api::validate::Validated;
-use hera_core::agent::{CONTROL_PORT, PROBE_PORT, REDIS_PORT};
+use hera_core::agent::{BUS_PORT, CONTROL_PORT, PROBE_PORT, REDIS_PORT};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::{Context, Owner, metadata};
 
-/// The Service for clients. It has no selector: the operator moves its one EndpointSlice.
+/// The Service for clients. That of an instance has no selector: the operator moves its one EndpointSlice.
+/// That of a cluster leads to any pod that is ready: each tells where a key is.
 pub fn build_client_service(v: &Validated, ctx: &Context) -> Service {
-    without_selector(v, ctx, v.name.service())
+    let mut service = without_selector(v, ctx, v.name.service());
+    if v.shards.is_some()
+        && let Some(spec) = &mut service.spec
+    {
+        spec.selector = Some(metadata::selector_labels(v, None));
+    }
+    service
 }
 
 /// The Service for clients that only read, without a selector as well.
@@ -35,16 +42,22 @@ pub fn build_headless_service(v: &Validated, ctx: &Context) -> Service {
             type_: Some("ClusterIP".to_owned()),
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
-            selector: Some(metadata::selector_labels(v)),
-            ports: Some(vec![
-                port("redis", REDIS_PORT),
-                port("control", CONTROL_PORT),
-                port("probes", PROBE_PORT),
-            ]),
+            selector: Some(metadata::selector_labels(v, None)),
+            ports: Some(ports(v)),
             ..ServiceSpec::default()
         }),
         ..Service::default()
     }
+}
+
+fn ports(v: &Validated) -> Vec<ServicePort> {
+    let mut ports = vec![
+        port("redis", REDIS_PORT),
+        port("control", CONTROL_PORT),
+        port("probes", PROBE_PORT),
+    ];
+    ports.extend(v.shards.map(|_| port("bus", BUS_PORT)));
+    ports
 }
 
 fn port(name: &str, number: u16) -> ServicePort {

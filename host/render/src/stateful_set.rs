@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdate
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::{Context, Owner, claims, metadata, pod};
+use crate::{Context, claims, metadata, pod};
 
 /// The StatefulSet of the data pods. Its pods are replaced by the operator alone (`OnDelete`); its
 /// selector, service name, pod management and claim templates are final.
@@ -14,7 +14,7 @@ pub fn build_stateful_set(v: &Validated, ctx: &Context) -> StatefulSet {
         .iter()
         .any(|t| t.metadata.name.as_deref() == Some(DATA_VOLUME));
     StatefulSet {
-        metadata: metadata::child(&Owner::of(v, ctx), v.name.stateful_set()),
+        metadata: metadata::child_of_pods(v, ctx, metadata::pods(v, ctx).stateful_set()),
         spec: Some(StatefulSetSpec {
             replicas: i32::try_from(ctx.replicas).ok(),
             service_name: Some(v.name.headless_service()),
@@ -24,7 +24,7 @@ pub fn build_stateful_set(v: &Validated, ctx: &Context) -> StatefulSet {
                 rolling_update: None,
             }),
             selector: LabelSelector {
-                match_labels: Some(metadata::selector_labels(v)),
+                match_labels: Some(metadata::selector_labels(v, ctx.shard)),
                 match_expressions: None,
             },
             template: pod::build_template(v, ctx, has_claim),
@@ -47,7 +47,7 @@ fn claim_templates(v: &Validated, ctx: &Context) -> Vec<PersistentVolumeClaim> {
                 ..template.clone()
             })
             .collect(),
-        (None, Some(volume)) => vec![claims::claim_template(v, volume)],
+        (None, Some(volume)) => vec![claims::claim_template(v, ctx, volume)],
         (None, None) => Vec::new(),
     }
 }

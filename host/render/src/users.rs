@@ -1,4 +1,4 @@
-use hera_api::RedisInstanceSpec;
+use hera_api::CommonSpec;
 use hera_api::validate::Validated;
 use hera_core::acl::{Preset, UserRequest};
 
@@ -17,7 +17,7 @@ pub fn user_requests(v: &Validated) -> Vec<UserRequest> {
 }
 
 /// What a spec that is refused as a whole asks for: enough to tell what it would take away.
-pub fn raw_requests(spec: &RedisInstanceSpec) -> Vec<UserRequest> {
+pub fn raw_requests(spec: &CommonSpec) -> Vec<UserRequest> {
     let further = spec.users.iter().map(|user| UserRequest {
         name: user.name.clone(),
         preset: preset(user.preset),

@@ -41,7 +41,7 @@ fn the_same_replicas_make_the_same_slice_in_any_order() {
     let owner = Owner::of(&v, &ctx);
     let pod = |ordinal: u32| PodEndpoint {
         ip: format!("10.0.0.{ordinal}").parse().unwrap(),
-        pod: v.name.pod(ordinal),
+        pod: v.name.pods(None).pod(ordinal),
         pod_uid: format!("uid-{ordinal}"),
         node: None,
     };
@@ -79,7 +79,7 @@ fn a_drain_waits_for_pods_that_can_hand_over_and_never_for_one_that_is_alone() {
     let spec = budget(2).unwrap().spec.unwrap();
     assert_eq!(
         spec.selector.unwrap().match_labels,
-        Some(selector_labels(&v))
+        Some(selector_labels(&v, None))
     );
 }
 
@@ -92,7 +92,7 @@ fn pods_are_selected_in_words_as_in_labels() {
         .map(|p| p.split_once('=').unwrap())
         .collect();
     pairs.sort_unstable();
-    let labels = selector_labels(&v);
+    let labels = selector_labels(&v, None);
     assert!(
         pairs
             .into_iter()

@@ -46,7 +46,7 @@ fn what_a_stateful_set_cannot_change_is_what_it_was_in_the_first_release() {
         "app.kubernetes.io/instance": "my-redis",
         "app.kubernetes.io/component": "data",
     });
-    assert_eq!(json!(selector_labels(&v)), labels);
+    assert_eq!(json!(selector_labels(&v, None)), labels);
     assert_eq!(set["metadata"]["name"], "my-redis");
     assert_eq!(set["spec"]["selector"], json!({"matchLabels": labels}));
     assert_eq!(set["spec"]["serviceName"], "my-redis-headless");

@@ -132,7 +132,7 @@ fn render(spec: &str) -> String {
 fn pod(v: &Validated, ordinal: u32) -> PodEndpoint {
     PodEndpoint {
         ip: format!("10.244.1.{}", 7 + ordinal).parse().unwrap(),
-        pod: v.name.pod(ordinal),
+        pod: v.name.pods(None).pod(ordinal),
         pod_uid: format!("pod-uid-{ordinal}"),
         node: Some(format!("node-{}", ordinal + 1)),
     }
@@ -141,7 +141,7 @@ fn pod(v: &Validated, ordinal: u32) -> PodEndpoint {
 /// The patch for a claim as the StatefulSet made it, half the size.
 fn claim_patch(v: &Validated, ctx: &Context) -> Option<Value> {
     let claim = serde_json::from_value(serde_json::json!({
-        "metadata": {"name": v.name.claim(0), "namespace": ctx.namespace, "uid": "claim-uid"},
+        "metadata": {"name": v.name.pods(None).claim(0), "namespace": ctx.namespace, "uid": "claim-uid"},
         "spec": {"resources": {"requests": {"storage": "512Mi"}}},
     }));
     build_claim_patch(v, ctx, &claim.unwrap(), ClaimFate::Stays)

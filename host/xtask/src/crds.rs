@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use hera_api::RedisInstance;
+use hera_api::{RedisCluster, RedisInstance};
 use kube::CustomResourceExt as _;
 use serde_json::Value;
 
@@ -32,10 +32,16 @@ pub fn run(root: &Path, check: bool) -> Result<()> {
 
 /// File name and content of each CRD.
 fn generated() -> Result<Vec<(&'static str, String)>> {
-    let crds = [(
-        "cache.hera.io_redisinstances.yaml",
-        serde_json::to_value(RedisInstance::crd())?,
-    )];
+    let crds = [
+        (
+            "cache.hera.io_redisinstances.yaml",
+            serde_json::to_value(RedisInstance::crd())?,
+        ),
+        (
+            "cache.hera.io_redisclusters.yaml",
+            serde_json::to_value(RedisCluster::crd())?,
+        ),
+    ];
     crds.into_iter()
         .map(|(name, mut crd)| {
             finish(&mut crd);

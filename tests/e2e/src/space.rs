@@ -2,7 +2,7 @@ use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use hera_api::RedisInstance;
+use hera_api::{RedisCluster, RedisInstance};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod, Secret, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -77,6 +77,7 @@ impl<'b> Space<'b> {
     /// When it stays.
     pub async fn wait_alone(&self) -> Result<()> {
         self.wait_for_no_other::<RedisInstance>().await?;
+        self.wait_for_no_other::<RedisCluster>().await?;
         self.wait_for_no_other::<Pod>().await?;
         self.wait_for_no_other::<Service>().await
     }
@@ -268,6 +269,8 @@ impl<'b> Space<'b> {
         let instances = self.api::<RedisInstance>();
         let (all, how) = (ListParams::default(), DeleteParams::default());
         instances.delete_collection(&how, &all).await?;
+        let clusters = self.api::<RedisCluster>();
+        clusters.delete_collection(&how, &all).await?;
         self.delete().await
     }
 
@@ -307,7 +310,7 @@ impl<'b> Space<'b> {
                 "-n",
                 ns,
                 "get",
-                "ri",
+                "ri,rdc",
                 "-o",
                 "custom-columns=NAME:.metadata.name,GEN:.metadata.generation,STATUS:.status",
             ],

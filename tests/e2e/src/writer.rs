@@ -47,12 +47,18 @@ impl Writer {
     }
 
     fn start_with(name: &str, login: Login, stubborn: bool) -> Self {
+        Self::start_as(name, login, stubborn, false)
+    }
+
+    fn start_as(name: &str, login: Login, stubborn: bool, moves: bool) -> Self {
         let log = Arc::<Mutex<Vec<Acknowledged>>>::default();
         let stop = Arc::<AtomicBool>::default();
         let client = Client {
             name: name.to_owned(),
+            seed: login.host.clone(),
             login,
             stubborn,
+            moves,
             log: log.clone(),
             stop: stop.clone(),
         };
@@ -199,12 +205,15 @@ struct Client {
     name: String,
     login: Login,
     stubborn: bool,
+    /// It goes where a server of a cluster sends it; where it is sent nowhere, to the seed again.
+    moves: bool,
+    seed: String,
     log: Arc<Mutex<Vec<Acknowledged>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Client {
-    async fn write(self) {
+    async fn write(mut self) {
         let mut connection = None;
         let mut number = 0;
         while !self.stop.load(Ordering::Relaxed) {
@@ -216,6 +225,7 @@ impl Client {
                         connection.insert((link, server))
                     }
                     Err(_) => {
+                        self.login.host.clone_from(&self.seed);
                         tokio::time::sleep(RECONNECT).await;
                         continue;
                     }
@@ -244,10 +254,72 @@ impl Client {
                     if !(self.stubborn && said) {
                         connection = None;
                     }
+                    if self.moves {
+                        let to = moved(&error).unwrap_or_else(|| self.seed.clone());
+                        self.login.host = to;
+                    }
                     tokio::time::sleep(RECONNECT).await;
                 }
             }
         }
+    }
+}
+
+/// Where `MOVED 3999 10.0.0.7:6379` leads.
+fn moved(error: &redis::RedisError) -> Option<String> {
+    let (address, _) = error.redirect_node()?;
+    let (host, _) = address.rsplit_once(':')?;
+    Some(host.to_owned())
+}
+
+/// A client of a cluster that writes all along to the slot of one tag, and goes where it is sent.
+pub struct Lane {
+    writer: Writer,
+    tag: String,
+    login: Login,
+}
+
+impl Lane {
+    /// Starts one whose first server is that of `login`.
+    pub fn start(tag: &str, login: Login) -> Self {
+        let name = format!("{{{tag}}}");
+        Self {
+            writer: Writer::start_as(&name, login.clone(), false, true),
+            tag: tag.to_owned(),
+            login,
+        }
+    }
+
+    /// What it wrote.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// The tag of its keys.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// Stops writing and reads everything acknowledged back, by content, from whoever has the slot: as the
+    /// same user, or as `reader`. Gives how many there were, and how many are lost.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn read_back(self, reader: Option<&Login>) -> Result<(usize, usize)> {
+        let reader = reader.unwrap_or(&self.login);
+        let mut asked = reader.connect().await?;
+        let key = format!("{{{}}}", self.tag);
+        let mut get = redis::cmd("GET");
+        let owner = match get
+            .arg(&key)
+            .query_async::<Option<String>>(&mut asked)
+            .await
+        {
+            Ok(_) => reader.clone(),
+            Err(error) => reader.at(&moved(&error).context("nobody has the slot")?),
+        };
+        let (count, lost) = self.writer.read_back(&owner).await?;
+        Ok((count, lost.len()))
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use hera_core::acl::{AGENT_USER, AclUser};
+use hera_core::acl::{AGENT_USER, AclUser, REPLICATION_USER};
 
+use crate::cluster::nodes_conf;
 use crate::settings::Settings;
 
 /// Nobody listens there: a server starts as nobody's replica.
@@ -20,6 +21,8 @@ pub struct Start<'a> {
     pub append: bool,
     /// Listen on the port, not only on the socket.
     pub listens: bool,
+    /// Password with which a server of a cluster follows another; empty if there is none.
+    pub login: &'a str,
 }
 
 /// The configuration of the data server. The boot guard is its last line.
@@ -29,6 +32,7 @@ pub fn data_server(start: &Start<'_>) -> String {
         directives,
         append,
         listens,
+        login,
     } = start;
     let mut text = String::new();
     for (name, value) in *directives {
@@ -60,11 +64,32 @@ pub fn data_server(start: &Start<'_>) -> String {
         "aclfile",
         &quoted(&settings.run.join("users.acl").display().to_string()),
     );
+    if settings.cluster {
+        of_cluster(&mut text, settings, login);
+        return text;
+    }
     // Nothing is served before the promotion, not even old data (design §5).
     line(&mut text, "replica-serve-stale-data", "no");
     let (host, port) = BOOT_GUARD;
     line(&mut text, "replicaof", &format!("{host} {port}"));
     text
+}
+
+/// Servers of a cluster tell each other who leads, and where they are now: what they remember of their own
+/// address is an old one (redis-facts §1.2).
+fn of_cluster(text: &mut String, settings: &Settings, login: &str) {
+    line(text, "cluster-enabled", "yes");
+    line(text, "cluster-config-file", nodes_conf::NAME);
+    if !settings.ip.is_empty() {
+        line(text, "cluster-announce-ip", &settings.ip);
+    }
+    if let Some(hostname) = &settings.hostname {
+        line(text, "cluster-announce-hostname", hostname);
+    }
+    if !login.is_empty() {
+        line(text, "masteruser", REPLICATION_USER);
+        line(text, "masterauth", &quoted(login));
+    }
 }
 
 /// True for the address that no server has, which the boot guard names.
@@ -169,6 +194,7 @@ mod tests {
             directives: &directives,
             append: true,
             listens: true,
+            login: "",
         };
         let text = data_server(&start);
         assert!(text.ends_with("replicaof 127.0.0.1 1\n"));
@@ -180,6 +206,24 @@ mod tests {
             ..start
         };
         assert!(data_server(&silent).contains("\nport 0\n"));
+    }
+
+    #[test]
+    fn a_server_of_a_cluster_is_nobodys_replica_and_tells_where_it_is_now() {
+        let mut settings = settings();
+        settings.cluster = true;
+        settings.ip = "10.0.0.7".to_owned();
+        let start = Start {
+            settings: &settings,
+            directives: &BTreeMap::new(),
+            append: true,
+            listens: true,
+            login: "secret",
+        };
+        let text = data_server(&start);
+        assert!(!text.contains("replicaof") && !text.contains("hostname"));
+        assert!(text.contains("cluster-announce-ip 10.0.0.7\n"));
+        assert!(text.contains("masterauth \"secret\"\n"));
     }
 
     #[test]

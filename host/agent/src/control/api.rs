@@ -10,9 +10,10 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
-    AgentStatus, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_COMMANDS, PATH_CONFIG,
-    PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_STATUS,
-    PATH_VOUCH, Position, Question, Request, ServerConfig, ServerState, Vouch,
+    AgentStatus, ClusterState, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_CLUSTER,
+    PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS,
+    PATH_POSITION, PATH_STATUS, PATH_TAKE_OVER, PATH_VOUCH, Position, Question, Request,
+    ServerConfig, ServerState, TakeOver, Vouch,
 };
 use hera_core::fence::vouches;
 use hera_core::term;
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 use crate::agent::Agent;
 use crate::apply::{push_acl, push_config};
+use crate::cluster;
 use crate::control::answer::Refused;
 use crate::control::{caller, events, orders};
 use crate::role::members;
@@ -46,9 +48,11 @@ pub fn routes(agent: Arc<Agent>) -> Router {
         .route(PATH_POSITION, get(position))
         .route(PATH_COMMANDS, get(commands))
         .route(PATH_FENCE, get(fence))
+        .route(PATH_CLUSTER, get(cluster))
         .route(PATH_CONFIRM, post(confirm))
         .route_layer(middleware::from_fn(caller::operator_only))
         .route(PATH_VOUCH, post(vouch))
+        .route(PATH_TAKE_OVER, post(take_over))
         .with_state(agent)
 }
 
@@ -144,6 +148,29 @@ async fn commands(State(agent): State<Arc<Agent>>) -> Answer<Categories> {
     Ok(Json(server.ok_or_else(silent)?.categories().await?))
 }
 
+async fn cluster(State(agent): State<Arc<Agent>>) -> Answer<ClusterState> {
+    let cluster = cluster::orders::of(&agent)?;
+    Ok(Json(cluster::state::now(&agent, cluster).await))
+}
+
+async fn take_over(
+    State(agent): State<Arc<Agent>>,
+    headers: HeaderMap,
+    Json(asked): Json<TakeOver>,
+) -> Answer<()> {
+    if !is_meant(&agent, &headers) {
+        return Err(Refused::wrong("another pod is meant"));
+    }
+    cluster::leave::take_over(&agent, &asked).await?;
+    Ok(Json(()))
+}
+
+/// A peer says which pod it means: an address may be another's by now.
+fn is_meant(agent: &Agent, headers: &HeaderMap) -> bool {
+    let meant = headers.get(ASKED_POD);
+    meant.is_some_and(|pod| pod.as_bytes() == agent.settings.pod_uid.as_bytes())
+}
+
 async fn fence(State(agent): State<Arc<Agent>>) -> Json<FenceState> {
     Json(agent.fence.state())
 }
@@ -163,14 +190,12 @@ async fn vouch(
     headers: HeaderMap,
     Json(question): Json<Question>,
 ) -> Json<Vouch> {
-    let is_meant = headers
-        .get(ASKED_POD)
-        .is_some_and(|pod| pod.as_bytes() == agent.settings.pod_uid.as_bytes());
     // Noted first: a promise that is written down from now on sees it, and one that is being written
     // is waited for.
     agent.vouched.note();
     let state = agent.state_file.get();
-    let confirmed = is_meant && vouches(&question, state.promised_epoch, state.known());
+    let confirmed =
+        is_meant(&agent, &headers) && vouches(&question, state.promised_epoch, state.known());
     Json(Vouch { confirmed })
 }
 

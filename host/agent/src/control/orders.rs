@@ -7,6 +7,7 @@ use hera_redis::{Probe, Server, ServerRole};
 use tracing::info;
 
 use crate::agent::{Agent, Followed, Work};
+use crate::cluster;
 use crate::control::answer::Refused;
 use crate::fence::clock;
 use crate::role::follow::follow;
@@ -57,6 +58,7 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
             Ok(())
         }
         Order::Leave => leave::at_once(agent),
+        Order::Cluster { command } => cluster::orders::carry_out(agent, work, &command).await,
         Order::MarkLeft { left } => mark_left(agent, left),
     }
 }
@@ -106,8 +108,11 @@ fn mark_left(agent: &Agent, left: bool) -> Result<(), Refused> {
     Ok(())
 }
 
-/// It starts held: nobody is served before it follows or is promoted.
-fn start(agent: &Agent) -> Result<(), Refused> {
+/// A server that was fenced starts again. It starts held: nobody is served before it follows or is promoted.
+///
+/// # Errors
+/// When that cannot be noted.
+pub fn start(agent: &Agent) -> Result<(), Refused> {
     if agent.fence.is_down() {
         agent.note(|state| state.fenced = false)?;
         agent.fence.lift();

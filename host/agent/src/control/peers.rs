@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hera_core::agent::{PATH_VOUCH, Peer, Question, Vouch};
 use rustls::ClientConfig;
+use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tracing::{debug, warn};
@@ -17,7 +18,7 @@ use crate::control::api::ASKED_POD;
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// A peer, and how it is reached.
-struct Known {
+pub struct Known {
     peer: Peer,
     http: reqwest::Client,
 }
@@ -51,7 +52,7 @@ pub async fn ask(agent: Arc<Agent>, mut tls: watch::Receiver<ClientConfig>) {
 }
 
 /// The other data pods that have an address.
-fn others(agent: &Agent) -> Vec<Peer> {
+pub fn others(agent: &Agent) -> Vec<Peer> {
     let pods = agent.board.status().members.pods;
     pods.into_iter()
         .filter(|peer| peer.pod_uid != agent.settings.pod_uid && peer.ip.is_some())
@@ -59,7 +60,7 @@ fn others(agent: &Agent) -> Vec<Peer> {
 }
 
 /// A client for one peer. All agents listen on the same port.
-fn reach(agent: &Agent, tls: &ClientConfig, peer: Peer) -> Option<Known> {
+pub fn reach(agent: &Agent, tls: &ClientConfig, peer: Peer) -> Option<Known> {
     let ip: IpAddr = peer.ip.as_ref()?.parse().ok()?;
     let address = SocketAddr::new(ip, agent.settings.control.port());
     let http = reqwest::Client::builder()
@@ -94,13 +95,40 @@ async fn send(
     peer: &Peer,
     question: &Question,
 ) -> Result<Vouch, reqwest::Error> {
+    let answer = post(agent, http, peer, PATH_VOUCH, question).await?;
+    answer.json().await
+}
+
+async fn post(
+    agent: &Agent,
+    http: &reqwest::Client,
+    peer: &Peer,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<reqwest::Response, reqwest::Error> {
     let port = agent.settings.control.port();
     let answer = http
-        .post(format!("https://{}:{port}{PATH_VOUCH}", peer.server_name))
+        .post(format!("https://{}:{port}{path}", peer.server_name))
         .header(ASKED_POD, &peer.pod_uid)
         .timeout(LIMIT)
-        .json(question)
+        .json(body)
         .send()
         .await?;
-    answer.error_for_status()?.json().await
+    answer.error_for_status()
+}
+
+impl Known {
+    /// Tells the peer something.
+    ///
+    /// # Errors
+    /// It is not reached, or will not.
+    pub async fn post(
+        &self,
+        agent: &Agent,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), reqwest::Error> {
+        let answer = post(agent, &self.http, &self.peer, path, body);
+        answer.await.map(drop)
+    }
 }

@@ -65,7 +65,8 @@ fn is_ready(status: &AgentStatus) -> bool {
             .is_some_and(|link| link.up && !link.quiet),
         Role::Held | Role::Unknown => false,
     };
-    serves && matches!(status.server, ServerState::Running { .. })
+    let in_cluster = status.cluster.as_ref().is_none_or(|news| news.serves);
+    serves && in_cluster && matches!(status.server, ServerState::Running { .. })
 }
 
 #[cfg(test)]
@@ -97,6 +98,7 @@ mod tests {
             volume: Default::default(),
             led_to: None,
             forked_at: None,
+            cluster: None,
         }
     }
 

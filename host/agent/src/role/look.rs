@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::agent::Agent;
 use crate::apply::push_acl;
+use crate::cluster::state;
 use crate::role::settle::{self, Seen};
 use crate::role::stale_clients::StaleClients;
 use crate::server::hang::{Silence, is_stopped};
@@ -158,6 +159,11 @@ async fn look(agent: &Agent, watch: &mut Watch) {
             // Before: its data is of another's epoch as soon as the link to that one is seen.
             let led = agent.state_file.get().primary_uid == agent.settings.pod_uid;
             room::attend(agent, &server, &info).await;
+            if let Some(cluster) = &agent.cluster
+                && let Ok(seen) = server.cluster(&info).await
+            {
+                state::note(agent, cluster, &seen);
+            }
             if let Some(seen) = settle::attend(agent, watch, &server, &info, turns).await {
                 watch.sees(seen, led);
                 // Not if an order came meanwhile: they may be those of a primary by now.

@@ -65,8 +65,12 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     }
     let mut directives = work.held.good();
     let append = source == Source::Aof;
-    let at_start = listen::at_start(work.acl.as_ref(), &work.listening);
+    let mut at_start = listen::at_start(work.acl.as_ref(), &work.listening);
+    // The others of a cluster reach it at a port that goes with the other. Who is no user yet is refused.
+    at_start.listens |= settings.cluster;
+    let login = std::fs::read_to_string(&settings.login).unwrap_or_default();
     let start = Start {
+        login: login.trim(),
         settings,
         directives: &directives,
         append,
@@ -107,6 +111,11 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
         status.config.pending_restart.clear();
     });
     Ok(())
+}
+
+/// True if there is a file from which a server reads data at its start.
+pub fn has_data(data: &Path) -> bool {
+    append_changed(data).is_some() || data.join("dump.rdb").exists()
 }
 
 /// Reading the wrong file loses data: with `appendonly yes` and only a snapshot the server starts

@@ -12,16 +12,27 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::sync::mpsc;
 
+use crate::cluster::nodes_conf;
 use crate::server::reaper::Reaper;
 
 /// Lines kept of what a process printed.
 const LINES: usize = 64;
+/// Lines kept of those that blame a file.
+const BLAME: usize = 4;
 /// Longest line kept.
 const LINE: usize = 1024;
 /// The output of a process that ended is read to its end, unless a stranger holds it open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-type Tail = Arc<Mutex<VecDeque<String>>>;
+type Tail = Arc<Mutex<Printed>>;
+
+/// What a process printed.
+#[derive(Default)]
+struct Printed {
+    /// The first lines that blame what it keeps of its cluster: a crash prints far more after them.
+    blame: Vec<String>,
+    last: VecDeque<String>,
+}
 
 /// A started process.
 pub struct Process {
@@ -71,12 +82,9 @@ impl Process {
     /// The last lines that it printed. Call it after its end.
     pub async fn last_words(&mut self) -> Vec<String> {
         let _ = tokio::time::timeout(LAST_WORDS, self.read.recv()).await;
-        self.tail
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
+        let printed = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = printed.blame.iter().chain(&printed.last);
+        lines.cloned().collect()
     }
 
     /// Sends a signal to the process.
@@ -99,11 +107,15 @@ fn follow(pipe: impl Read + Send + 'static, tail: Tail, reading: mpsc::Sender<()
             if loud {
                 let _ = writeln!(io::stdout(), "{line}");
             }
-            let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-            if tail.len() >= LINES {
-                tail.pop_front();
+            let mut printed = tail.lock().unwrap_or_else(PoisonError::into_inner);
+            let line: String = line.chars().take(LINE).collect();
+            if printed.blame.len() < BLAME && nodes_conf::tells(&line) {
+                printed.blame.push(line.clone());
             }
-            tail.push_back(line.chars().take(LINE).collect());
+            if printed.last.len() >= LINES {
+                printed.last.pop_front();
+            }
+            printed.last.push_back(line);
         }
         drop(reading);
     });

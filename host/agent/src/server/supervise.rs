@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use crate::agent::Agent;
 use crate::apply::push_config;
+use crate::cluster::{self, hold};
 use crate::role::look;
 use crate::server::process::Process;
 use crate::server::reaper::Ended;
@@ -41,6 +42,15 @@ pub async fn run(agent: Arc<Agent>) {
                 return;
             }
             continue;
+        }
+        if let Some(cluster) = &agent.cluster {
+            cluster::hold::wait(&agent, cluster).await;
+            if agent.is_stopping() {
+                return;
+            }
+            if agent.fence.is_down() {
+                continue;
+            }
         }
         let started = Instant::now();
         let after = run_once(&agent).await;
@@ -119,6 +129,9 @@ async fn run_once(agent: &Agent) -> After {
     ) {
         Ok(process) => {
             leftover::note(run, process.pid);
+            if let Some(cluster) = &agent.cluster {
+                cluster.runs();
+            }
             attend(agent, process).await
         }
         Err(cause) => {
@@ -162,6 +175,9 @@ async fn attend(agent: &Agent, mut process: Process) -> After {
     };
     // What it left behind must not meet the next one.
     process.kill_all();
+    if let Some(cluster) = &agent.cluster {
+        cluster.ended();
+    }
     let words = process.last_words().await;
     let mut work = agent.work.lock().await;
     work.server = None;
@@ -189,6 +205,7 @@ async fn attend(agent: &Agent, mut process: Process) -> After {
     let unheard = agent.board.status().server == ServerState::Starting;
     let mended = match refused_directive(&words) {
         Some((name, why)) => push_config::set_aside(agent, &mut work, &name, &why),
+        None if agent.cluster.is_some() && unheard && hold::mend(agent, &words) => true,
         None => unheard && matches!(ended, Ended::Code(_)) && work.listening.ended_unheard(),
     };
     drop(work);

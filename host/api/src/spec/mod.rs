@@ -1,6 +1,7 @@
 //! Blocks of a spec that both kinds share.
 
 mod access;
+mod common;
 mod persistence;
 mod pod;
 mod policies;
@@ -8,6 +9,7 @@ mod replication;
 mod resources;
 
 pub use access::{Auth, Preset, SecretKeyRef, SecretRef, UserSpec};
+pub use common::CommonSpec;
 pub use persistence::{Aof, Fsync, Persistence, Rdb, ReclaimPolicy};
 pub use pod::{PodMetadata, PodTemplate, PodTemplateSpec};
 pub use policies::{ConfigMapKeyRef, Policies, PolicySource, ShadowSource};

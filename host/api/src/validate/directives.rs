@@ -103,7 +103,8 @@ pub const RESERVED: &[Reserved] = &[
     Reserved {
         names: &["sentinel"],
         prefixes: &["cluster-", "sentinel-", "slot-migration-"],
-        instead: "a RedisInstance is no cluster, and its Sentinels are not configured here",
+        instead: "a RedisInstance is no cluster, and the operator sets what makes a RedisCluster one; Sentinels \
+                  are not configured here",
     },
     Reserved {
         names: &[

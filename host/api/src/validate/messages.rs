@@ -1,5 +1,17 @@
 //! What both the API server and [`super::validate`] say.
 
+pub(crate) const VERSION_OR_IMAGE: &str = "say what to run: set version (such as \"7.2\"), or image with a tag that is a version, or both";
+pub(crate) const APP_USER_IS_ONE: &str = "users: the name of the application user is taken: choose another, or name the application user otherwise \
+     in auth.username";
+pub(crate) const MASTERS: &str =
+    "use 3 to 128: fewer than three primaries cannot agree that one of them is dead";
+pub(crate) const MASTERS_FIXED: &str = "masters cannot change yet, as no slots are moved to or from a cluster that is there: set it back, or \
+     create a new object and copy the data";
+pub(crate) const REPLICAS_PER_MASTER: &str =
+    "use 0 to 5: with 0, the keys of a shard are away while its only server is";
+pub(crate) const CLUSTER_ENGINE: &str = "engine cannot change on a RedisCluster: create a new object with the other engine and copy the data";
+pub(crate) const CLUSTER_VERSION: &str =
+    "use 6.2 or newer: older servers cannot be run as a cluster here";
 pub(crate) const REPLICAS: &str =
     "use 1 to 7: 1 is a server alone, each further one holds a copy of its data";
 pub(crate) const SYSTEM_USER: &str = "\"default\" and names that begin with \"hera-\" belong to the operator: choose \

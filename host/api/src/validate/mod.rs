@@ -14,9 +14,9 @@ mod users;
 
 use std::collections::BTreeMap;
 
-use crate::names::{InstanceName, NameError};
-use crate::spec::{OnFailure, PodTemplate, PolicySource, Resources, Surge, UpdateMode};
-use crate::{Engine, RedisInstanceSpec, ServerVersion};
+use crate::names::{NameError, ObjectName};
+use crate::spec::{CommonSpec, OnFailure, PodTemplate, PolicySource, Resources, Surge, UpdateMode};
+use crate::{Engine, Kind, RedisClusterSpec, RedisInstanceSpec, ServerVersion};
 
 pub use error::{Invalid, InvalidSpec};
 pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
@@ -28,12 +28,16 @@ use error::Problems;
 
 /// Most bytes of a policy's settings as JSON.
 pub const MAX_SETTINGS: usize = 16 * 1024;
+/// The oldest servers that are run as a cluster.
+const OLDEST_CLUSTER: (u16, u16) = (6, 2);
 
 /// A spec in which everything is resolved and nothing contradicts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validated {
     /// The object's name, good for every child's name.
-    pub name: InstanceName,
+    pub name: ObjectName,
+    /// Shards of a cluster; none of an object that is none.
+    pub shards: Option<u32>,
     /// The server.
     pub engine: Engine,
     /// Its version: what the spec says, or the tag of the image.
@@ -42,7 +46,7 @@ pub struct Validated {
     pub image: Option<String>,
     /// Names of the Secrets with which images are pulled.
     pub image_pull_secrets: Vec<String>,
-    /// How many data pods there are to be, the primary included.
+    /// How many data pods there are to be, the primary included; in each shard, where there are shards.
     pub replicas: u32,
     /// When a primary that cannot be reached is given up.
     pub failover: Failover,
@@ -85,9 +89,38 @@ pub struct Validated {
 /// Everything that is wrong, each with its field and what to do.
 pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, InvalidSpec> {
     let mut problems = Problems::default();
-    let name = problems.take::<_, NameError>("metadata.name", InstanceName::new(name));
+    let replication = replication::of_instance(spec, &mut problems);
+    let name = ObjectName::new(Kind::RedisInstance, name);
+    resolve(name, &spec.common, None, replication, problems)
+}
+
+/// Checks the spec of a cluster and resolves it.
+///
+/// # Errors
+///
+/// Everything that is wrong, each with its field and what to do.
+pub fn validate_cluster(name: &str, spec: &RedisClusterSpec) -> Result<Validated, InvalidSpec> {
+    let mut problems = Problems::default();
+    let shards = replication::shards(spec, &mut problems);
+    let replication = replication::of_cluster(spec, &mut problems);
+    let name = ObjectName::new(Kind::RedisCluster, name);
+    let validated = resolve(name, &spec.common, Some(shards), replication, problems)?;
+    if validated.version.branch() < OLDEST_CLUSTER {
+        let problem = Invalid::new("spec.version", messages::CLUSTER_VERSION);
+        return Err(InvalidSpec(vec![problem]));
+    }
+    Ok(validated)
+}
+
+fn resolve(
+    name: Result<ObjectName, NameError>,
+    spec: &CommonSpec,
+    shards: Option<u32>,
+    replication: replication::Replication,
+    mut problems: Problems,
+) -> Result<Validated, InvalidSpec> {
+    let name = problems.take("metadata.name", name);
     let version = server_version(spec, &mut problems);
-    let replication = replication::resolve(spec, &mut problems);
     let persistence = persistence::resolve(&spec.persistence, &mut problems);
     let config = config::check(&spec.config, &mut problems);
     // A temporary pod copies the data as well.
@@ -98,6 +131,7 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
     check_pod(&spec.pod_template, &mut problems);
     let value = name.zip(version).map(|(name, version)| Validated {
         name,
+        shards,
         engine: spec.engine,
         version,
         image: spec.image.clone(),
@@ -131,7 +165,7 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
     problems.finish(value)
 }
 
-fn server_version(spec: &RedisInstanceSpec, problems: &mut Problems) -> Option<ServerVersion> {
+fn server_version(spec: &CommonSpec, problems: &mut Problems) -> Option<ServerVersion> {
     match (&spec.version, &spec.image) {
         (Some(version), _) => problems.take("spec.version", version.parse()),
         (None, Some(image)) => {
@@ -145,10 +179,7 @@ fn server_version(spec: &RedisInstanceSpec, problems: &mut Problems) -> Option<S
             found
         }
         (None, None) => {
-            problems.add(
-                "spec.version",
-                "say what to run: set version (such as \"7.2\"), or image, or both",
-            );
+            problems.add("spec.version", messages::VERSION_OR_IMAGE);
             None
         }
     }
@@ -163,7 +194,7 @@ fn version_of_tag(image: &str) -> Option<ServerVersion> {
     tag.split(['-', '_', '+']).next()?.parse().ok()
 }
 
-fn check_policy(spec: &RedisInstanceSpec, problems: &mut Problems) {
+fn check_policy(spec: &CommonSpec, problems: &mut Problems) {
     let Some(acl) = &spec.policies.acl else {
         return;
     };

@@ -1,7 +1,7 @@
 use super::error::Problems;
 use super::messages;
-use crate::spec::{OnFailure, Surge, UpdateMode};
-use crate::{RedisInstanceSpec, duration};
+use crate::spec::{OnFailure, Surge, UpdateMode, UpdateStrategy};
+use crate::{RedisClusterSpec, RedisInstanceSpec, duration};
 
 const SECOND: u64 = 1000;
 const LONGEST: u64 = 300 * SECOND;
@@ -9,8 +9,13 @@ const MINUTE: u64 = 60 * SECOND;
 const DAY: u64 = 24 * 60 * MINUTE;
 const YEAR: u64 = 8760 * 60 * MINUTE;
 const DEFAULT_FENCE_AFTER: u64 = 15 * SECOND;
+const DEFAULT_HANG_AFTER: u64 = 10 * SECOND;
 /// Most data pods of an instance.
 const MAX_REPLICAS: u32 = 7;
+/// How many shards a cluster may have.
+const MASTERS: std::ops::RangeInclusive<u32> = 3..=128;
+/// Most replicas of a primary in a cluster.
+const MAX_REPLICAS_PER_MASTER: u32 = 5;
 
 /// When a primary that cannot be reached is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +39,7 @@ pub(super) struct Replication {
     pub(super) on_failure: OnFailure,
 }
 
-pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Replication {
+pub(super) fn of_instance(spec: &RedisInstanceSpec, problems: &mut Problems) -> Replication {
     let replicas = u32::try_from(spec.replicas).unwrap_or(0);
     if !(1..=MAX_REPLICAS).contains(&replicas) {
         problems.add("spec.replicas", messages::REPLICAS);
@@ -47,46 +52,91 @@ pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Repl
             messages::MIN_REPLICAS_TO_WRITE,
         );
     }
-    let mut millis = |field, text, good: fn(u64) -> bool, message| {
-        let millis = duration::parse_millis(text).filter(|millis| good(*millis));
-        if millis.is_none() {
-            problems.add(field, message);
-        }
-        millis.unwrap_or_default()
+    let failover = Failover {
+        fence_after_ms: millis(
+            problems,
+            "spec.failover.fenceAfter",
+            &spec.failover.fence_after,
+            |millis| millis == 0 || (5 * SECOND..=LONGEST).contains(&millis),
+            messages::FENCE_AFTER,
+        ),
+        hang_after_ms: millis(
+            problems,
+            "spec.failover.hangAfter",
+            &spec.failover.hang_after,
+            |millis| (2 * SECOND..=LONGEST).contains(&millis),
+            messages::HANG_AFTER,
+        ),
     };
     Replication {
         replicas,
-        failover: Failover {
-            fence_after_ms: millis(
-                "spec.failover.fenceAfter",
-                &spec.failover.fence_after,
-                |millis| millis == 0 || (5 * SECOND..=LONGEST).contains(&millis),
-                messages::FENCE_AFTER,
-            ),
-            hang_after_ms: millis(
-                "spec.failover.hangAfter",
-                &spec.failover.hang_after,
-                |millis| (2 * SECOND..=LONGEST).contains(&millis),
-                messages::HANG_AFTER,
-            ),
-        },
+        failover,
         min_replicas_to_write,
-        update_mode: spec.update_strategy.mode,
-        surge: spec.update_strategy.surge,
+        ..of_pods(&spec.common.update_strategy, problems)
+    }
+}
+
+/// The pods of each shard. An isolated primary stops by itself, so that no agent fences it.
+pub(super) fn of_cluster(spec: &RedisClusterSpec, problems: &mut Problems) -> Replication {
+    let replicas = u32::try_from(spec.replicas_per_master).unwrap_or(u32::MAX);
+    if replicas > MAX_REPLICAS_PER_MASTER {
+        problems.add("spec.replicasPerMaster", messages::REPLICAS_PER_MASTER);
+    }
+    Replication {
+        replicas: replicas.min(MAX_REPLICAS_PER_MASTER) + 1,
+        ..of_pods(&spec.common.update_strategy, problems)
+    }
+}
+
+/// How many shards there are.
+pub(super) fn shards(spec: &RedisClusterSpec, problems: &mut Problems) -> u32 {
+    let masters = u32::try_from(spec.masters).unwrap_or(0);
+    if !MASTERS.contains(&masters) {
+        problems.add("spec.masters", messages::MASTERS);
+    }
+    masters
+}
+
+fn of_pods(strategy: &UpdateStrategy, problems: &mut Problems) -> Replication {
+    Replication {
+        replicas: 1,
+        failover: Failover {
+            fence_after_ms: 0,
+            hang_after_ms: DEFAULT_HANG_AFTER,
+        },
+        min_replicas_to_write: 0,
+        update_mode: strategy.mode,
+        surge: strategy.surge,
         max_wait_ms: millis(
+            problems,
             "spec.updateStrategy.maxWait",
-            &spec.update_strategy.max_wait,
+            &strategy.max_wait,
             |millis| (MINUTE..=YEAR).contains(&millis),
             messages::MAX_WAIT,
         ),
         progress_deadline_ms: millis(
+            problems,
             "spec.updateStrategy.progressDeadline",
-            &spec.update_strategy.progress_deadline,
+            &strategy.progress_deadline,
             |millis| (MINUTE..=DAY).contains(&millis),
             messages::PROGRESS_DEADLINE,
         ),
-        on_failure: spec.update_strategy.on_failure,
+        on_failure: strategy.on_failure,
     }
+}
+
+fn millis(
+    problems: &mut Problems,
+    field: &str,
+    text: &str,
+    good: fn(u64) -> bool,
+    message: &str,
+) -> u64 {
+    let millis = duration::parse_millis(text).filter(|millis| good(*millis));
+    if millis.is_none() {
+        problems.add(field, message);
+    }
+    millis.unwrap_or_default()
 }
 
 /// The fence of a spec of which nothing else may be usable; the default where it is none.

@@ -2,8 +2,7 @@ use std::collections::BTreeSet;
 
 use super::error::Problems;
 use super::messages;
-use crate::RedisInstanceSpec;
-use crate::spec::{Preset, SecretKeyRef, UserSpec};
+use crate::spec::{CommonSpec, Preset, SecretKeyRef, UserSpec};
 
 /// The application user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub struct User {
     pub password: SecretKeyRef,
 }
 
-pub(super) fn resolve(spec: &RedisInstanceSpec, problems: &mut Problems) -> Vec<User> {
+pub(super) fn resolve(spec: &CommonSpec, problems: &mut Problems) -> Vec<User> {
     let app = &spec.auth.username;
     check_name(app, "spec.auth.username", problems);
     let mut seen = BTreeSet::new();

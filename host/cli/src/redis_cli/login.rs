@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hera_api::meta::KEY_PASSWORD;
-use hera_api::names::InstanceName;
+use hera_api::names::ObjectName;
 use hera_api::{RedisInstance, SecretKeyRef, secret_password};
 use hera_redis::Credentials;
 use k8s_openapi::ByteString;
@@ -34,8 +34,8 @@ pub enum NoLogin {
 }
 
 /// The key of a Secret with the password of the application's user.
-pub fn app_secret(object: &RedisInstance, name: &InstanceName) -> SecretKeyRef {
-    let own = object.spec.auth.password_secret_ref.clone();
+pub fn app_secret(object: &RedisInstance, name: &ObjectName) -> SecretKeyRef {
+    let own = object.spec.common.auth.password_secret_ref.clone();
     own.unwrap_or_else(|| SecretKeyRef {
         name: name.app_secret(),
         key: KEY_PASSWORD.to_owned(),
@@ -44,7 +44,7 @@ pub fn app_secret(object: &RedisInstance, name: &InstanceName) -> SecretKeyRef {
 
 /// The Secret with the password of a user of the spec.
 pub fn secret_of<'a>(object: &'a RedisInstance, user: &str) -> Option<&'a SecretKeyRef> {
-    let mut users = object.spec.users.iter();
+    let mut users = object.spec.common.users.iter();
     let user = users.find(|known| known.name == user)?;
     Some(&user.password_secret_ref)
 }
@@ -59,9 +59,14 @@ pub fn app(
     data: &Data,
     asked: Option<&str>,
 ) -> Result<Credentials, NoLogin> {
-    let name = object.spec.auth.username.as_str();
+    let name = object.spec.common.auth.username.as_str();
     if let Some(asked) = asked.filter(|asked| *asked != name) {
-        let users = object.spec.users.iter().map(|user| user.name.as_str());
+        let users = object
+            .spec
+            .common
+            .users
+            .iter()
+            .map(|user| user.name.as_str());
         let all: Vec<&str> = std::iter::once(name).chain(users).collect();
         return Err(NoLogin::NoSuchUser {
             asked: asked.to_owned(),
@@ -88,6 +93,7 @@ pub fn user(name: &str, reference: &SecretKeyRef, data: &Data) -> Result<Credent
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hera_api::Kind;
     use serde_json::json;
 
     fn object(auth: serde_json::Value) -> RedisInstance {
@@ -109,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_applications_user_is_the_one_of_the_spec() {
-        let name = InstanceName::new("shop").unwrap();
+        let name = ObjectName::new(Kind::RedisInstance, "shop").unwrap();
         let generated = object(json!({}));
         let reference = app_secret(&generated, &name);
         assert_eq!(
@@ -153,7 +159,10 @@ mod tests {
         let object = object(json!({}));
         assert!(secret_of(&object, "eve").is_none());
         let secret = data(&[("password", "x")]);
-        let reference = app_secret(&object, &InstanceName::new("shop").unwrap());
+        let reference = app_secret(
+            &object,
+            &ObjectName::new(Kind::RedisInstance, "shop").unwrap(),
+        );
         let error = app(&object, &reference, &secret, Some("eve")).unwrap_err();
         assert_eq!(
             error.to_string(),

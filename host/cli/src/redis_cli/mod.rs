@@ -8,7 +8,8 @@ mod words;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, bail};
-use hera_api::names::InstanceName;
+use hera_api::Kind;
+use hera_api::names::ObjectName;
 use hera_redis::Credentials;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
@@ -92,6 +93,6 @@ async fn credentials(
     {
         return Ok(login::user(user, reference, &read(&reference.name).await?)?);
     }
-    let app = login::app_secret(&object, &InstanceName::new(name)?);
+    let app = login::app_secret(&object, &ObjectName::new(Kind::RedisInstance, name)?);
     Ok(login::app(&object, &app, &read(&app.name).await?, asked)?)
 }

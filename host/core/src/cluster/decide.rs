@@ -20,10 +20,8 @@ pub fn decide(wanted: Wanted, seen: &Observation) -> Plan {
     }
     failover::plan(&survey, &mut plan);
     let held = join::take_back(&survey, &mut plan);
-    if plan.steps.is_empty() {
-        join::introduce(&survey, &held, &mut plan);
-        join::follow(&survey, &mut plan);
-    }
+    join::introduce(&survey, &held, &mut plan);
+    join::follow(&survey, &mut plan);
     // What is known of an owner that is lost says which slots a copy is to have.
     if plan.steps.is_empty() && held.is_empty() {
         failover::forget(&survey, &mut plan);

@@ -1,13 +1,18 @@
 //! A shard whose primary is gone, and what is left of those that are gone for good.
 
-use super::observation::NodeId;
-use super::plan::{Failover, Plan, Step};
+use std::cmp::Reverse;
+
+use super::observation::{Node, NodeId};
+use super::plan::{Command, Failover, Plan};
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
 
 /// A vote that was asked for comes within this, or not at all for four node timeouts (redis-facts §0.2);
 /// in milliseconds.
 const VOTED: u64 = 300;
+
+/// Gossip tells who follows whom within a second or two; in milliseconds (redis-facts §1.1).
+const KNOWN: u64 = 5_000;
 
 /// Has a replica take over for each primary that is known to be dead.
 pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
@@ -34,7 +39,8 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
         }
         // Its volume may have more than a replica that did not hear it to the end.
         let primary = survey.unheard(id);
-        let is_lost = primary.is_none_or(|node| node.held.is_some_and(|held| !held.has_data));
+        let is_lost =
+            primary.is_none_or(|node| node.is_out || node.held.is_some_and(|held| !held.has_data));
         let fits = |one: &&Heard<'_>| {
             let heard = |node| super::hold::heard_to_the_end(survey, one, node);
             (is_lost && one.server.keys > 0) || primary.is_some_and(heard)
@@ -62,6 +68,10 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
         let how = match (majority, in_vain) {
             (true, false) if asked.is_some() => continue,
             (true, false) => match voters().find(|voter| !lists(voter, best, id)) {
+                // It would have been told long ago, were it to come to know.
+                Some(_) if primary.is_some_and(|node| dead_for(survey, node) > KNOWN) => {
+                    Failover::Takeover
+                }
                 Some(voter) => {
                     let voter = voter.node.name();
                     plan.wait(format!(
@@ -79,15 +89,15 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
                 continue;
             }
         };
-        let step = Step::Failover {
-            pod: best.node.pod.clone(),
-            how,
-        };
-        plan.push(
-            step,
-            format!("the primary of shard {} is dead", best.node.shard),
-        );
+        let reason = format!("the primary of shard {} is dead", best.node.shard);
+        plan.push(&best.node.pod, Command::Failover { how }, reason);
     }
+}
+
+/// For how many milliseconds a pod is known to have no server that runs.
+fn dead_for(survey: &Survey<'_>, node: &Node) -> u64 {
+    let since = node.dead_since_ms.unwrap_or(survey.now_ms);
+    survey.now_ms.saturating_sub(since)
 }
 
 /// True if a server of this id runs nowhere: its pod is known to be dead, or every pod is, or is heard under
@@ -126,11 +136,9 @@ pub(super) fn forget(survey: &Survey<'_>, plan: &mut Plan) {
             if is_ours || entry.handshake || is_needed || !is_gone {
                 continue;
             }
-            let step = Step::Forget {
-                pod: one.node.pod.clone(),
-                id: entry.id.clone(),
-            };
-            plan.push(step, format!("no pod has the id {} any more", entry.id));
+            let id = entry.id.clone();
+            let reason = format!("no pod has the id {id} any more");
+            plan.push(&one.node.pod, Command::Forget { id }, reason);
         }
     }
 }
@@ -148,14 +156,15 @@ pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
         };
         let part = missing.shared(wanted);
         let primary = survey.primary_of(shard);
-        let first = || survey.in_shard(shard).find(Heard::is_primary);
+        // Where nobody has slots, one may have keys of them all the same.
+        let first = || {
+            let primaries = survey.in_shard(shard).filter(Heard::is_primary);
+            primaries.max_by_key(|one| (one.server.keys, Reverse(one.node.ordinal)))
+        };
         let (false, Some(one)) = (part.is_empty(), primary.or_else(first)) else {
             continue;
         };
-        let step = Step::AddSlots {
-            pod: one.node.pod.clone(),
-            slots: part,
-        };
-        plan.push(step, "no copy of these slots is left anywhere");
+        let reason = "no copy of these slots is left anywhere";
+        plan.push(&one.node.pod, Command::AddSlots { slots: part }, reason);
     }
 }

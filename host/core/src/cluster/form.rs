@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::{Plan, Step};
+use super::plan::{Command, Plan};
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
 
@@ -50,19 +50,14 @@ fn give_slots(survey: &Survey<'_>, plan: &mut Plan) {
         let pod = &one.node.pod;
         let epoch = one.server.own().map_or(0, |own| own.config_epoch);
         if one.server.is_alone() && epoch == 0 {
-            let step = Step::SetEpoch {
-                pod: pod.clone(),
-                epoch: u64::from(one.node.shard) + 1,
-            };
-            plan.push(step, "a new cluster: each primary has an epoch of its own");
+            let epoch = u64::from(one.node.shard) + 1;
+            let reason = "a new cluster: each primary has an epoch of its own";
+            plan.push(pod, Command::SetEpoch { epoch }, reason);
         }
         let missing = slots.without(&one.server.slots());
         if !missing.is_empty() {
-            let step = Step::AddSlots {
-                pod: pod.clone(),
-                slots: missing,
-            };
-            plan.push(step, format!("a new cluster: shard {}", one.node.shard));
+            let reason = format!("a new cluster: shard {}", one.node.shard);
+            plan.push(pod, Command::AddSlots { slots: missing }, reason);
         }
     }
 }

@@ -1,24 +1,28 @@
 //! What no plan for a cluster may do, whatever led to it.
 
 use super::observation::{Node, Observation, Server};
-use super::plan::{Failover, Plan, Step};
+use super::plan::{Command, Failover, Plan, Step};
 use super::slots::SlotSet;
 use crate::shard::{BrokenRule, Target};
 
 /// What no plan may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
+    /// No step is about a pod that was not seen.
+    KnownPod,
     /// Nobody gets slots that a server which is heard has, or that are given out in the same plan.
     OneOwner,
     /// Nobody gets slots of a server that may run.
     DeadOwner,
     /// Nobody becomes a replica who has slots, or is a primary with keys.
     KeepsKeys,
+    /// Nobody becomes a replica of a server that is not heard, or has no slots.
+    FollowsAnOwner,
     /// Nobody is introduced to an address that no pod of this cluster has.
     OwnPods,
     /// Nobody takes over by order from a primary that is heard, or that may run unheard.
     DeadPrimary,
-    /// No server that is heard is forgotten, nor one that somebody follows.
+    /// Nobody is forgotten who is heard or followed, nor before all are heard.
     KeepsMembers,
     /// At most one replica of a shard takes over.
     OneTakesOver,
@@ -33,18 +37,17 @@ pub enum Rule {
 pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule<Rule>> {
     let mut took_over = Vec::new();
     let mut given = SlotSet::default();
-    for planned in &plan.steps {
-        let step = &planned.step;
+    for step in &plan.steps {
         let broken = breaks(step, seen).or_else(|| {
-            if let Step::AddSlots { slots, .. } = step {
+            if let Command::AddSlots { slots } = &step.command {
                 let twice = !given.shared(slots).is_empty();
                 given = given.with(slots);
                 return twice.then_some(Rule::OneOwner);
             }
-            let Step::Failover { pod, .. } = step else {
+            let Command::Failover { .. } = &step.command else {
                 return None;
             };
-            let shard = node(seen, pod).map(|node| node.shard);
+            let shard = node(seen, &step.pod).map(|node| node.shard);
             let twice = took_over.contains(&shard);
             took_over.push(shard);
             twice.then_some(Rule::OneTakesOver)
@@ -58,30 +61,27 @@ pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule<Rule>> {
 }
 
 fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
+    let Some(node) = node(seen, &step.pod) else {
+        return Some(Rule::KnownPod);
+    };
     let servers = || seen.nodes.iter().filter_map(|node| node.server.as_ref());
-    match step {
-        Step::SetEpoch { .. } => None,
-        Step::AddSlots { pod, slots } => {
-            let own = server(seen, pod).map(|server| &server.id);
+    let by_id = |id: &str| servers().find(|server| server.id == *id);
+    match &step.command {
+        Command::SetEpoch { .. } => None,
+        Command::AddSlots { slots } => {
+            let own = node.server.as_ref().map(|server| &server.id);
             let mut others = servers().filter(|server| Some(&server.id) != own);
             let taken = others.any(|server| !server.slots().shared(slots).is_empty());
             let mut entries = servers().flat_map(|server| &server.known);
-            let may_run = |id: &str| {
-                let node = seen
-                    .nodes
-                    .iter()
-                    .find(|node| node.last_id.as_deref() == Some(id));
-                node.is_some_and(|node| node.server.is_none() && !node.is_dead())
-            };
-            let runs =
-                entries.any(|entry| !entry.slots.shared(slots).is_empty() && may_run(&entry.id));
+            let runs = entries
+                .any(|entry| !entry.slots.shared(slots).is_empty() && may_run(seen, &entry.id));
             match () {
                 () if taken => Some(Rule::OneOwner),
                 () if runs => Some(Rule::DeadOwner),
                 () => None,
             }
         }
-        Step::Meet { ip, port, .. } => {
+        Command::Meet { ip, port } => {
             let is_ours = |node: &Node| node.ip == *ip && node.port == *port;
             let ours = seen
                 .nodes
@@ -89,41 +89,46 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
                 .any(|node| is_ours(node) && node.server.is_some());
             (!ours).then_some(Rule::OwnPods)
         }
-        Step::Replicate { pod, .. } => {
+        Command::Replicate { primary } => {
             let fits = |server: &Server| {
                 server.slots().is_empty() && (server.replica_of().is_some() || server.keys == 0)
             };
-            (!server(seen, pod).is_some_and(fits)).then_some(Rule::KeepsKeys)
+            let leads = by_id(primary)
+                .is_some_and(|server| server.replica_of().is_none() && !server.slots().is_empty());
+            match node.server.as_ref().is_some_and(fits) {
+                false => Some(Rule::KeepsKeys),
+                true => (!leads).then_some(Rule::FollowsAnOwner),
+            }
         }
-        Step::Failover { pod, how } => {
-            let primary = server(seen, pod).and_then(Server::replica_of);
-            let is_heard = servers().any(|server| Some(server.id.as_str()) == primary);
-            let may_run = |node: &Node| {
-                node.last_id.as_deref() == primary && node.server.is_none() && !node.is_dead()
-            };
+        Command::Failover { how } => {
+            let primary = node.server.as_ref().and_then(Server::replica_of);
+            let is_heard = primary.is_some_and(|primary| by_id(primary).is_some());
             let agreed = *how == Failover::Agreed;
-            let unproven = !agreed && seen.nodes.iter().any(may_run);
+            let unproven = !agreed && primary.is_some_and(|primary| may_run(seen, primary));
             let fine = primary.is_some() && agreed == is_heard && !unproven;
             (!fine).then_some(Rule::DeadPrimary)
         }
-        Step::Start { pod } => {
-            let node = node(seen, pod)?;
+        Command::Start => {
             let is_empty = node.held.is_some_and(|held| !held.has_data);
             let mut followed = servers().filter_map(Server::replica_of);
             let has_followers = followed.any(|of| Some(of) == node.last_id.as_deref());
             (is_empty && has_followers).then_some(Rule::NobodyFollowsNothing)
         }
-        Step::Forget { id, .. } => {
+        Command::Forget { id } => {
             let needed = |server: &Server| server.id == *id || server.replica_of() == Some(id);
-            servers().any(needed).then_some(Rule::KeepsMembers)
+            let all_heard = seen.nodes.iter().all(|node| node.server.is_some());
+            (!all_heard || servers().any(needed)).then_some(Rule::KeepsMembers)
         }
     }
 }
 
-fn node<'a>(seen: &'a Observation, pod: &Target) -> Option<&'a Node> {
-    seen.nodes.iter().find(|node| node.pod == *pod)
+/// True if a server of this id may run, though it is not heard.
+fn may_run(seen: &Observation, id: &str) -> bool {
+    let mut nodes = seen.nodes.iter();
+    let node = nodes.find(|node| node.last_id.as_deref() == Some(id));
+    node.is_some_and(|node| node.server.is_none() && !node.is_dead())
 }
 
-fn server<'a>(seen: &'a Observation, pod: &Target) -> Option<&'a Server> {
-    node(seen, pod)?.server.as_ref()
+fn node<'a>(seen: &'a Observation, pod: &Target) -> Option<&'a Node> {
+    seen.nodes.iter().find(|node| node.pod == *pod)
 }

@@ -2,7 +2,7 @@
 //! they take from it whatever it has: also nothing (P05, redis-facts §0.6).
 
 use super::observation::Node;
-use super::plan::{Plan, Step};
+use super::plan::{Command, Plan};
 use super::survey::{Heard, Survey};
 
 /// Starts what may start.
@@ -10,8 +10,7 @@ pub(super) fn plan(survey: &Survey<'_>, formed: bool, plan: &mut Plan) {
     for node in survey.nodes {
         let Some(held) = node.held else { continue };
         let start = |reason: &str, plan: &mut Plan| {
-            let pod = node.pod.clone();
-            plan.push(Step::Start { pod }, reason);
+            plan.push(&node.pod, Command::Start, reason);
         };
         let leads = survey.primary_of(node.shard);
         match held.has_data {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::observation::{Entry, Node};
-use super::plan::{Plan, Step};
+use super::plan::{Command, Plan};
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
 
@@ -27,13 +27,12 @@ pub(super) fn introduce(survey: &Survey<'_>, held: &BTreeSet<&str>, plan: &mut P
                 Some(entry) if entry.failed && !entry.connected => "it is there again",
                 Some(_) => continue,
             };
-            let step = Step::Meet {
-                pod: one.node.pod.clone(),
+            let meet = Command::Meet {
                 ip: other.node.ip.clone(),
                 port: other.node.port,
             };
-            let (one, other) = (one.node.name(), other.node.name());
-            plan.push(step, format!("{one} and {other}: {reason}"));
+            let reason = format!("{} and {}: {reason}", one.node.name(), other.node.name());
+            plan.push(&one.node.pod, meet, reason);
         }
     }
 }
@@ -69,12 +68,9 @@ pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
                 ));
                 continue;
             }
-            let step = Step::Replicate {
-                pod: one.node.pod.clone(),
-                primary: primary.server.id.clone(),
-            };
             let reason = format!("{} is the primary of shard {shard}", primary.node.name());
-            plan.push(step, reason);
+            let primary = primary.server.id.clone();
+            plan.push(&one.node.pod, Command::Replicate { primary }, reason);
         }
     }
 }
@@ -83,31 +79,108 @@ fn follows(one: &Heard<'_>, primary: &Heard<'_>) -> bool {
     one.server.replica_of() == Some(primary.server.id.as_str()) || !one.server.slots().is_empty()
 }
 
+/// What a plan gives to servers that lost what they knew.
+struct Giving {
+    /// Slots that others get.
+    slots: SlotSet,
+    /// The last epoch that somebody has or gets.
+    epoch: u64,
+}
+
+impl Giving {
+    fn next_epoch(&mut self) -> u64 {
+        self.epoch += 1;
+        self.epoch
+    }
+}
+
 /// Takes back servers that lost what they knew of the others. One whose keys are nowhere else gets the
-/// slots of the server that it was, under a later epoch: an earlier one would have its keys deleted. Tells
-/// who must not get to know the others before that, or before a person says so.
+/// slots of the server that it was, under a later epoch: an earlier one would have its keys deleted. One that
+/// has an old copy of what another serves keeps its epoch, 0, which gives way to any. Tells who must not get
+/// to know the others yet, or not before a person says so: of two histories that meet, one loses its slots
+/// and their keys (redis-facts §0.9).
 pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'a str> {
     let mut held = BTreeSet::new();
-    let mut given = SlotSet::default();
+    let epochs = survey.heard.iter().map(|one| one.server.current_epoch);
+    let mut giving = Giving {
+        slots: SlotSet::default(),
+        epoch: epochs.max().unwrap_or(0),
+    };
     let core = survey.core();
-    let strangers = |one: &&Heard<'_>| !core.contains(one.server.id.as_str());
-    let owned = core
-        .iter()
-        .filter_map(|id| survey.by_id(id))
-        .filter(Heard::is_primary)
-        .fold(SlotSet::default(), |all, one| all.with(&one.server.slots()));
-    for one in survey.heard.iter().filter(strangers) {
-        let elsewhere = one.server.slots().without(&owned).is_empty() || one.server.keys == 0;
-        if !elsewhere && one.server.is_alone() && !is_adopted(survey, one, &mut given, plan) {
+    let members = || core.iter().filter_map(|id| survey.by_id(id));
+    let is_stranger = |one: &&Heard<'_>| {
+        !core.contains(one.server.id.as_str()) && !members().any(|member| is_related(&member, one))
+    };
+    // Of two that have one epoch, one takes a later one: it would win slots that it has an old copy of.
+    let mut others = survey.heard.iter().filter(|one| !is_stranger(one));
+    let mut joins_with_slots = others
+        .find(|one| one.is_primary() && epoch_of(one) == 0)
+        .map(|one| one.node.name());
+    for one in survey.heard.iter().filter(is_stranger) {
+        let slots = one.server.slots();
+        let joins = match (one.server.is_alone(), one.server.keys) {
+            (alone, 0) if slots.is_empty() => {
+                let is_new = alone && epoch_of(one) == 0;
+                if is_new {
+                    let epoch = giving.next_epoch();
+                    let reason = "it joins, and no two that join have one epoch";
+                    plan.push(&one.node.pod, Command::SetEpoch { epoch }, reason);
+                }
+                !is_new
+            }
+            (true, keys) if keys > 0 => {
+                let served = of_shard(members(), one.node.shard);
+                let is_old = slots.without(&served).is_empty();
+                match (is_old, joins_with_slots) {
+                    (true, None) => {
+                        joins_with_slots = Some(one.node.name());
+                        true
+                    }
+                    (true, Some(other)) => {
+                        plan.wait(format!("{} joins once {other} has", one.node.name()));
+                        false
+                    }
+                    (false, _) => is_adopted(survey, one, &mut giving, plan),
+                }
+            }
+            _ => {
+                plan.wait(format!(
+                    "{} is of another cluster, by what it knows: nothing is given up before somebody says \
+                     which is right",
+                    one.node.name()
+                ));
+                false
+            }
+        };
+        if !joins {
             held.insert(one.server.id.as_str());
         }
     }
     held
 }
 
+fn epoch_of(one: &Heard<'_>) -> u64 {
+    one.server.own().map_or(0, |own| own.config_epoch)
+}
+
+/// True if one of the two knows the other: they are of one history.
+fn is_related(member: &Heard<'_>, one: &Heard<'_>) -> bool {
+    let knows = |one: &Heard<'_>, other: &Heard<'_>| {
+        let entry = one.server.entry(&other.server.id);
+        entry.is_some_and(|entry| !entry.handshake)
+    };
+    knows(member, one) || knows(one, member)
+}
+
+/// What the primaries of a shard serve.
+fn of_shard<'a>(members: impl Iterator<Item = Heard<'a>>, shard: u32) -> SlotSet {
+    members
+        .filter(|one| one.node.shard == shard && one.is_primary())
+        .fold(SlotSet::default(), |all, one| all.with(&one.server.slots()))
+}
+
 /// The server has keys of slots that no other serves. True once it has all that makes it their owner.
-/// `given` are slots that others get in this plan.
-fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, given: &mut SlotSet, plan: &mut Plan) -> bool {
+fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, giving: &mut Giving, plan: &mut Plan) -> bool {
     let name = one.node.name();
     let slots = one.server.slots();
     let of_it = || {
@@ -151,30 +224,20 @@ fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, given: &mut SlotSet, plan: &
             all.with(&other.server.slots())
         });
     let wanted = wanted.without(&taken).with(&slots);
-    let epochs = survey.heard.iter().map(|one| one.server.current_epoch);
-    let own = one.server.own().map_or(0, |own| own.config_epoch);
-    let last = epochs.max().unwrap_or(0);
-    let pod = || one.node.pod.clone();
+    let own = epoch_of(one);
+    let pod = &one.node.pod;
     // A server takes an epoch once: one that has one got it here, before a crash.
     if own == 0 {
-        let step = Step::SetEpoch {
-            pod: pod(),
-            epoch: last + 1,
-        };
-        plan.push(step, format!("{name} has the only copy of its slots"));
+        let reason = format!("{name} has the only copy of its slots");
+        let epoch = giving.next_epoch();
+        plan.push(pod, Command::SetEpoch { epoch }, reason);
     }
-    let missing = wanted.without(&slots).without(given);
-    *given = given.with(&missing).with(&slots);
+    let missing = wanted.without(&slots).without(&giving.slots);
+    giving.slots = giving.slots.with(&missing).with(&slots);
     let has_all = missing.is_empty();
     if !has_all {
-        let step = Step::AddSlots {
-            pod: pod(),
-            slots: missing,
-        };
-        plan.push(
-            step,
-            format!("{name} was their owner before it lost its nodes.conf"),
-        );
+        let reason = format!("{name} was their owner before it lost its nodes.conf");
+        plan.push(pod, Command::AddSlots { slots: missing }, reason);
     }
     own != 0 && has_all
 }

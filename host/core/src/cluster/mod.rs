@@ -19,6 +19,6 @@ mod whole;
 pub use decide::decide;
 pub use guard::{Rule, guard};
 pub use observation::{Entry, Held, Node, NodeId, Observation, Server, Wanted};
-pub use plan::{Failover, Plan, PlannedStep, Step};
+pub use plan::{Command, Failover, Plan, Step};
 pub use slots::{SLOTS, SlotSet};
 pub use whole::why_not_whole;

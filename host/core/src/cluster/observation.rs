@@ -51,6 +51,8 @@ pub struct Node {
     /// Since when it is proved that no server of it runs, in milliseconds of the clock of
     /// [`Observation::now_ms`]; also of one that is held.
     pub dead_since_ms: Option<u64>,
+    /// Its node is out of service: its volume is not waited for.
+    pub is_out: bool,
     /// Its agent waits with the server's start: started, it would serve replicas of the one that it was.
     pub held: Option<Held>,
     /// When its server was ordered to take over its shard by vote, in milliseconds of the same clock, and has

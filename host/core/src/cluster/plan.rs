@@ -20,83 +20,80 @@ pub enum Failover {
     Takeover,
 }
 
-/// One thing to do. Steps are idempotent; carrying one out twice is harmless.
+/// What a server, or its agent, is told. Telling it twice is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "do")]
-pub enum Step {
-    /// Give a server that knows nobody its epoch.
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "command"
+)]
+pub enum Command {
+    /// Start the server that was held back.
+    Start,
+    /// Take an epoch; it knows nobody yet.
     SetEpoch {
-        /// The pod.
-        pod: Target,
         /// The epoch.
         epoch: u64,
     },
-    /// Give a server slots that nobody has.
+    /// Take slots that nobody has.
     AddSlots {
-        /// The pod.
-        pod: Target,
         /// The slots.
         slots: SlotSet,
     },
-    /// Have a server get to know another of this cluster, or its new address.
+    /// Get to know another of this cluster, or its new address.
     Meet {
-        /// The pod.
-        pod: Target,
         /// Address of the other.
         ip: String,
         /// Its port.
         port: u16,
     },
-    /// Make a server the replica of another.
+    /// Be the replica of another.
     Replicate {
-        /// The pod.
-        pod: Target,
         /// The primary.
         primary: NodeId,
     },
-    /// Let a replica take over.
+    /// Take over from the primary.
     Failover {
-        /// The pod.
-        pod: Target,
         /// How.
         how: Failover,
     },
-    /// Have an agent start a server that it held back.
-    Start {
-        /// The pod.
-        pod: Target,
-    },
-    /// Have a server forget one that is gone for good.
+    /// Forget one that is gone for good.
     Forget {
-        /// The pod.
-        pod: Target,
         /// Who is gone.
         id: NodeId,
     },
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SetEpoch { pod, epoch } => write!(f, "{}: epoch {epoch}", pod.name),
-            Self::AddSlots { pod, slots } => write!(f, "{}: slots {slots}", pod.name),
-            Self::Meet { pod, ip, port } => write!(f, "{}: meet {ip}:{port}", pod.name),
-            Self::Replicate { pod, primary } => write!(f, "{}: replicate {primary}", pod.name),
-            Self::Failover { pod, how } => write!(f, "{}: take over ({how:?})", pod.name),
-            Self::Start { pod } => write!(f, "{}: start", pod.name),
-            Self::Forget { pod, id } => write!(f, "{}: forget {id}", pod.name),
+            Self::Start => f.write_str("start"),
+            Self::SetEpoch { epoch } => write!(f, "epoch {epoch}"),
+            Self::AddSlots { slots } => write!(f, "slots {slots}"),
+            Self::Meet { ip, port } => write!(f, "meet {ip}:{port}"),
+            Self::Replicate { primary } => write!(f, "replicate {primary}"),
+            Self::Failover { how } => write!(f, "take over ({how:?})"),
+            Self::Forget { id } => write!(f, "forget {id}"),
         }
     }
 }
 
-/// A step and why it is taken.
+/// What one pod is told, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PlannedStep {
-    /// The step.
-    pub step: Step,
+pub struct Step {
+    /// The pod.
+    pub pod: Target,
+    /// What it is told.
+    pub command: Command,
     /// Why, for logs and Events.
     pub reason: String,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.pod.name, self.command)
+    }
 }
 
 /// What to do now, in order.
@@ -104,15 +101,16 @@ pub struct PlannedStep {
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// The steps.
-    pub steps: Vec<PlannedStep>,
+    pub steps: Vec<Step>,
     /// What nothing can be done about yet, for people.
     pub waiting_for: Option<String>,
 }
 
 impl Plan {
-    pub(super) fn push(&mut self, step: Step, reason: impl Into<String>) {
-        self.steps.push(PlannedStep {
-            step,
+    pub(super) fn push(&mut self, pod: &Target, command: Command, reason: impl Into<String>) {
+        self.steps.push(Step {
+            pod: pod.clone(),
+            command,
             reason: reason.into(),
         });
     }

@@ -139,7 +139,7 @@ impl<'a> Survey<'a> {
     }
 
     /// The largest group of servers that know each other; where several are as large, that with the
-    /// latest epoch.
+    /// latest epoch. One alone that has keys is none: it lost what it knew.
     pub fn core(&self) -> BTreeSet<&'a str> {
         let groups = self.heard.iter().map(|one| {
             let knows = |other: &&Heard<'a>| one.server.entry(&other.server.id).is_some();
@@ -152,6 +152,10 @@ impl<'a> Survey<'a> {
             (group, one.server.current_epoch)
         });
         let largest = groups.max_by_key(|(group, epoch)| (group.len(), *epoch));
-        largest.map(|(group, _)| group).unwrap_or_default()
+        let mut core = largest.map(|(group, _)| group).unwrap_or_default();
+        if core.len() == 1 {
+            core.retain(|id| self.by_id(id).is_none_or(|one| one.server.keys == 0));
+        }
+        core
     }
 }

@@ -152,7 +152,7 @@ impl Cluster {
         cluster
     }
 
-    /// All know it by now, and it knows all.
+    /// All who know somebody know it by now, and it knows them.
     pub fn acquainted(self, at: usize) -> Self {
         self.change(|seen| {
             let own = seen.nodes[at]
@@ -164,7 +164,8 @@ impl Cluster {
                 .clone();
             let mut others = Vec::new();
             for (other, node) in seen.nodes.iter_mut().enumerate() {
-                let Some(server) = node.server.as_mut().filter(|_| other != at) else {
+                let met = |server: &&mut Server| other != at && !server.is_alone();
+                let Some(server) = node.server.as_mut().filter(met) else {
                     continue;
                 };
                 others.push(server.own().unwrap().clone());

@@ -10,14 +10,14 @@
 mod fixtures;
 mod properties;
 
-use hera_core::cluster::{Failover, Held, SlotSet, Step, guard, why_not_whole};
+use hera_core::cluster::{Command, Failover, Held, SlotSet, guard, why_not_whole};
 
 use fixtures::{Cluster, whole};
 
 fn steps(cluster: &Cluster) -> Vec<String> {
     let plan = cluster.plan();
     guard(&plan, &cluster.seen).unwrap();
-    plan.steps.iter().map(|p| p.step.to_string()).collect()
+    plan.steps.iter().map(ToString::to_string).collect()
 }
 
 fn waits(cluster: &Cluster) -> String {
@@ -61,7 +61,11 @@ fn nothing_is_formed_of_servers_with_keys_or_anew() {
     let keys = fixtures::new().change(|seen| {
         seen.nodes[4].server.as_mut().unwrap().keys = 1;
     });
-    assert!(!steps(&keys).iter().any(|step| step.contains("epoch")));
+    let first = steps(&keys);
+    assert!(
+        !first.iter().any(|step| step.contains("slots")),
+        "{first:?}"
+    );
     let one_is_missing = whole().dead(0).change(|seen| {
         for node in &mut seen.nodes {
             if let Some(server) = &mut node.server {
@@ -107,9 +111,7 @@ fn where_most_primaries_are_dead_replicas_take_over_by_themselves() {
         .plan()
         .steps
         .iter()
-        .filter(
-            |planned| matches!(&planned.step, Step::Failover { how: found, .. } if *found == how),
-        )
+        .filter(|step| matches!(&step.command, Command::Failover { how: found } if *found == how))
         .count();
     assert_eq!(took, 2);
     let one_may_live = whole().dead(0).unheard(2);
@@ -135,6 +137,10 @@ fn who_has_another_address_is_met_there_and_nobody_else() {
 #[test]
 fn a_pod_that_lost_its_volume_joins_as_a_replica_and_its_old_id_is_forgotten() {
     let empty = whole().stranger(1, 0, SlotSet::default());
+    assert_eq!(steps(&empty), ["pod-0-1: epoch 4"], "no two join with one");
+    let empty = empty.change(|seen| {
+        seen.nodes[1].server.as_mut().unwrap().known[0].config_epoch = 4;
+    });
     assert!(
         steps(&empty)
             .iter()
@@ -174,4 +180,46 @@ fn of_two_copies_that_know_nothing_of_the_cluster_none_is_given_up() {
     let both = whole().stranger(0, 2, own()).stranger(1, 2, own());
     assert!(steps(&both).is_empty(), "{:?}", steps(&both));
     assert!(waits(&both).contains("before somebody says which is right"));
+}
+
+/// Of two with one epoch, one takes a later one than all others, and so wins the slots of which it has an old
+/// copy: their owner deletes the keys (seeds 31, 46 and 49 on real servers).
+#[test]
+fn old_copies_of_what_another_serves_join_one_after_the_other() {
+    let copy = |slot| SlotSet::of([(slot, slot)]);
+    let both = whole().stranger(1, 9, copy(3)).stranger(3, 9, copy(6_000));
+    let about = |steps: &[String], name: &str| steps.iter().any(|step| step.contains(name));
+    let first = steps(&both);
+    assert!(about(&first, "pod-0-1: meet"), "{first:?}");
+    assert!(!about(&first, "pod-1-1"), "{first:?}");
+    let met = both.acquainted(1);
+    let second = steps(&met);
+    assert!(!about(&second, "pod-1-1"), "{second:?}");
+    assert!(waits(&met).contains("pod-1-1 joins once pod-0-1 has"));
+    let joined = met.follows(1, "id-0-0");
+    assert!(about(&steps(&joined), "pod-1-1: meet"));
+}
+
+/// P20, P29: whichever of two clusters has the later epoch takes the other's slots (redis-facts §0.9).
+#[test]
+fn servers_of_another_cluster_are_not_introduced() {
+    let other = |seen: &mut hera_core::cluster::Observation| {
+        for at in [4, 5] {
+            let server = seen.nodes[at].server.as_mut().unwrap();
+            let neighbour = hera_core::cluster::Entry {
+                id: "elsewhere".to_owned(),
+                ip: "10.7.7.7".to_owned(),
+                port: 6379,
+                ..Default::default()
+            };
+            server.known.push(neighbour);
+        }
+    };
+    let slots = || SlotSet::even(3)[2].clone();
+    let foreign = whole()
+        .stranger(4, 9, slots())
+        .stranger(5, 9, slots())
+        .change(other);
+    assert!(steps(&foreign).is_empty(), "{:?}", steps(&foreign));
+    assert!(waits(&foreign).contains("of another cluster"));
 }

@@ -139,6 +139,7 @@ pub fn agent() -> Agent {
     Agent(AgentStatus {
         led_to: None,
         forked_at: None,
+        cluster: None,
         protocol: PROTOCOL,
         agent_version: "0.1.0".into(),
         boot_id: "boot".into(),

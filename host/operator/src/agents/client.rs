@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
-    AclState, AgentStatus, CONTROL_PORT, ConfigState, Confirmation, FenceState, HEARTBEAT_SECONDS,
-    Members, Order, PATH_ACL, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE,
-    PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, Position, Refusal, Request, ServerConfig,
+    AclState, AgentStatus, CONTROL_PORT, ClusterState, ConfigState, Confirmation, FenceState,
+    HEARTBEAT_SECONDS, Members, Order, PATH_ACL, PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG,
+    PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, Position,
+    Refusal, Request, ServerConfig,
 };
 use hera_core::term::is_term;
 use reqwest::{Method, StatusCode};
@@ -169,6 +170,15 @@ impl AgentClient {
     /// When the agent or its server does not answer, or the agent is too old to tell.
     pub async fn commands(&self) -> Result<Categories, AgentError> {
         self.send(Method::GET, PATH_COMMANDS, CONNECT_LIMIT, None::<&()>)
+            .await
+    }
+
+    /// What it knows of its server as one of a cluster.
+    ///
+    /// # Errors
+    /// When the agent does not answer.
+    pub async fn cluster(&self) -> Result<ClusterState, AgentError> {
+        self.send(Method::GET, PATH_CLUSTER, CONNECT_LIMIT, None::<&()>)
             .await
     }
 

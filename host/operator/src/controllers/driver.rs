@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
+use hera_api::Kind;
 use hera_kube::{Severity, StatusWriter};
 use hera_policy::{FairQueue, Places};
 use k8s_openapi::NamespaceResourceScope;
@@ -28,7 +29,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::outcome::{Outcome, PASS_LIMIT, PassError};
 use super::wakes::{Turn, Wakes};
-use crate::object::{Kind, ObjectKey};
+use crate::object::ObjectKey;
 use crate::shared::Shared;
 use crate::watches;
 

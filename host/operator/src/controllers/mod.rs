@@ -2,5 +2,7 @@
 
 pub mod driver;
 pub mod outcome;
+pub mod pods;
+pub mod redis_cluster;
 pub mod redis_instance;
 mod wakes;

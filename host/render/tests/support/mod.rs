@@ -30,6 +30,7 @@ pub fn context(v: &Validated) -> Context {
             .image
             .clone()
             .unwrap_or_else(|| format!("registry.example/{}:{}", v.engine, v.version)),
+        shard: None,
         restart: None,
         rollback: None,
         agent_image: "registry.example/hera-operator:0.1.0".into(),

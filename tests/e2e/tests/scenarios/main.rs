@@ -23,6 +23,7 @@ mod author;
 mod bad_input;
 mod bad_policies;
 mod changes;
+mod cluster;
 mod copies;
 mod deletion;
 mod endurance;
@@ -135,6 +136,7 @@ fn main() -> ExitCode {
     // Those that take longest first.
     let all = [
         changes::ALL,
+        cluster::ALL,
         bad_policies::ALL,
         rollback::ALL,
         lifecycle::ALL,

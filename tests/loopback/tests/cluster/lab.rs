@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use hera_core::cluster::{self, Failover, Observation, Step, Wanted, decide, guard, why_not_whole};
+use hera_core::cluster::{
+    self, Command, Failover, Observation, Step, Wanted, decide, guard, why_not_whole,
+};
 
 use crate::Engine;
 use crate::node::{Node, PORT, new_address};
@@ -77,6 +79,14 @@ impl Lab {
         }
         let servers = join_all(self.nodes.iter().map(Node::ask)).await;
         let now_ms = self.now();
+        for (at, server) in servers.iter().enumerate() {
+            if self.nodes[at].hangs(server.is_some(), now_ms) {
+                let name = self.nodes[at].name();
+                self.note(&format!("== {name} hangs: it is killed, and starts again"));
+                self.nodes[at].kill();
+                self.nodes[at].start();
+            }
+        }
         for (node, server) in self.nodes.iter_mut().zip(&servers) {
             node.dead_since_ms = match node.runs() {
                 true => None,
@@ -101,6 +111,7 @@ impl Lab {
                 last_id: node.last_id.clone(),
                 server,
                 dead_since_ms: node.dead_since_ms,
+                is_out: false,
                 held: node.held,
                 asked_for_votes_ms: node.asked_for_votes_ms,
             });
@@ -127,11 +138,11 @@ impl Lab {
         {
             self.note(&format!("waits: {words}"));
         }
-        for planned in plan.steps.iter().take(steps) {
-            let done = self.carry_out(&planned.step).await;
+        for step in plan.steps.iter().take(steps) {
+            let done = self.carry_out(step).await;
             let words = match done {
-                Ok(()) => format!("{} ({})", planned.step, planned.reason),
-                Err(error) => format!("{} ({}) FAILED {error}", planned.step, planned.reason),
+                Ok(()) => format!("{step} ({})", step.reason),
+                Err(error) => format!("{step} ({}) FAILED {error}", step.reason),
             };
             self.note(&words);
         }
@@ -140,37 +151,18 @@ impl Lab {
 
     async fn carry_out(&mut self, step: &Step) -> Result<(), String> {
         let now = self.now();
-        let (Step::SetEpoch { pod, .. }
-        | Step::AddSlots { pod, .. }
-        | Step::Meet { pod, .. }
-        | Step::Replicate { pod, .. }
-        | Step::Failover { pod, .. }
-        | Step::Start { pod }
-        | Step::Forget { pod, .. }) = step;
-        let node = self
-            .nodes
-            .iter_mut()
-            .find(|node| node.target() == *pod)
-            .unwrap();
-        if matches!(step, Step::Start { .. }) {
+        let mut nodes = self.nodes.iter_mut();
+        let node = nodes.find(|node| node.target() == step.pod).unwrap();
+        if step.command == Command::Start {
             node.go();
             return Ok(());
         }
         let server = node.connect().await.map_err(|error| error.to_string())?;
-        let done = match step {
-            Step::SetEpoch { epoch, .. } => server.cluster_set_epoch(*epoch).await,
-            Step::AddSlots { slots, .. } => server.cluster_add_slots(slots).await,
-            Step::Meet { ip, port, .. } => server.cluster_meet(ip, *port).await,
-            Step::Replicate { primary, .. } => server.cluster_replicate(primary).await,
-            Step::Failover { how, .. } => {
-                if *how == Failover::Force {
-                    node.asked_for_votes_ms = Some(now);
-                }
-                server.cluster_failover(*how).await
-            }
-            Step::Forget { id, .. } => server.cluster_forget(id).await,
-            Step::Start { .. } => Ok(()),
-        };
+        let force = Failover::Force;
+        if step.command == (Command::Failover { how: force }) {
+            node.asked_for_votes_ms = Some(now);
+        }
+        let done = server.cluster_command(&step.command).await;
         done.map_err(|error| error.to_string())
     }
 

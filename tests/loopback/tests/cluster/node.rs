@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use crate::Engine;
 
 pub const PORT: u16 = 6379;
+/// Less than an agent waits, as a test does not; in milliseconds.
+const HANGS: u64 = 8_000;
 /// So that a vote of the servers' own is not what heals in the time of a test.
 const NODE_TIMEOUT: &str = "5000";
 const TIMEOUTS: Timeouts = Timeouts {
@@ -34,6 +36,7 @@ pub struct Node {
     pub frozen: bool,
     pub held: Option<cluster::Held>,
     pub dead_since_ms: Option<u64>,
+    silent_since_ms: Option<u64>,
     volume: TempDir,
     child: Option<Child>,
 }
@@ -59,6 +62,7 @@ impl Node {
             frozen: false,
             held: None,
             dead_since_ms: None,
+            silent_since_ms: None,
             volume: tempfile::tempdir().unwrap(),
             child: None,
         }
@@ -81,6 +85,15 @@ impl Node {
 
     fn path(&self, name: &str) -> PathBuf {
         self.volume.path().join(name)
+    }
+
+    /// True if a server that runs has answered nothing for so long that an agent takes it for hung: Valkey
+    /// 8.1.1 loops for ever over ids of shards that disagree (seed 47).
+    pub fn hangs(&mut self, answers: bool, now_ms: u64) -> bool {
+        let silent = self.runs() && !self.frozen && !answers;
+        let since = silent.then(|| self.silent_since_ms.unwrap_or(now_ms));
+        self.silent_since_ms = since;
+        since.is_some_and(|since| now_ms - since > HANGS)
     }
 
     /// Begins as an agent does (design §5): without data it knows nothing of slots either, and only a replica

@@ -424,6 +424,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         waiting_for: None,
         led_to: None,
         forked_at: None,
+        cluster: None,
         volume: match status.full {
             true => full(),
             false => Volume::default(),

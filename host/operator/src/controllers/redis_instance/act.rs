@@ -18,9 +18,10 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use tracing::{info, warn};
 
 use super::site::Site;
-use super::{events, handover, intents};
+use super::{handover, intents};
 use crate::agents::{AgentClient, AgentError};
 use crate::controllers::outcome::PassError;
+use crate::controllers::pods::events;
 use crate::leaders::boot_millis;
 use crate::users;
 
@@ -47,7 +48,7 @@ impl Material<'_> {
 
     /// With which replicas log in.
     pub fn replication_password(&self) -> String {
-        users::system_passwords(self.site.live.system.as_ref()).replication
+        users::system_passwords(self.site.live.common.system.as_ref()).replication
     }
 
     /// An agent that refuses the term is told about. Where it may know a higher one honestly, it says so

@@ -4,26 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hera_api::conditions::{degraded, ready};
+use hera_api::meta::ANNOTATION_ASK_POLICIES;
 use hera_api::validate::Validated;
 use hera_api::{Surge, UpdateMode};
-use hera_core::acl::AclSet;
-use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::instance::{Observation, Permit, Wanted, WantedStorage, told, verdict};
 use hera_core::shard::{Member, PodsWanted, RevisionView};
-use hera_render::{Context, pod_revision, server_config, user_requests};
+use hera_policy::{Acl, Decision as _};
+use hera_render::{Context, build_replicas_service, pod_revision, user_requests};
 use k8s_openapi::jiff::Timestamp;
-use kube::Resource as _;
+use kube::{Resource as _, ResourceExt as _};
 
-use super::children::Children;
 use super::heal::changes_roles;
-use super::observe::{self, Live};
+use super::observe::Live;
 use super::pass::{live_pods, write_status};
 use super::rollback::Direction;
 use super::site::Site;
-use super::{act, children, labels, status};
+use super::{act, promote_request, status};
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
-use crate::users::{self, Decision, Passwords};
+use crate::controllers::pods::children::{self, Children};
+use crate::controllers::pods::holdings::{Holder, Holdings};
+use crate::controllers::pods::observe;
+use crate::object::ObjectKey;
 
 /// A pass over an instance whose spec can be carried out.
 pub struct Pass<'a> {
@@ -56,64 +58,32 @@ impl Pass<'_> {
             live,
             ..
         } = *site;
-        let system = users::system_passwords(live.system.as_ref());
-        let app = users::app_credentials(&v.auth.username, live.app.as_ref());
-        let known = children::known_acl(live, &ctx.uid);
-        let passwords = Passwords::read(&shared.client, &ctx.namespace, v, system, &app).await?;
-        let first_revision = self.first_revision();
-        let before = users::Before {
-            set: known.as_ref(),
-            at_agent: highest(&seen, |status| status.acl.revision),
-            first_revision,
-        };
-        let decision = self.decide_users(&passwords, &before).await?;
-        let mut acl = match (&decision, &known) {
-            (Some(decision), _) => decision.set.clone(),
-            (None, Some(known)) if v.paused => users::unchanged(known, before.at_agent),
-            (None, _) => users::undecided(v, &ctx.uid, &passwords, &before),
-        };
+        let key = site.instance();
+        let mut held = self.holder(&key, &seen).holdings().await?;
         let revocations = match v.paused {
             true => {
                 let requests = user_requests(v);
-                site.revocations(known.as_ref(), &requests).await
+                site.revocations(held.known.as_ref(), &requests).await
             }
             false => Vec::new(),
         };
-        let at_agent = highest(&seen, |status| status.config.revision);
-        let memory = v.memory.within(children::containers_limit(live));
-        let served = Validated {
-            memory,
-            ..v.clone()
-        };
-        let wanted = server_config::build(&served, ctx);
-        let lacks_memory = children::lacks_memory(live, &served, ctx, seen.primary().is_some());
-        let mut config =
-            children::next_config(live, wanted, lacks_memory, at_agent, first_revision);
 
         let mut growth_refused = None;
         if !v.paused {
-            let children = self
-                .apply_children(authority, &config, &acl, &passwords, &app)
-                .await?;
+            let children = self.apply_children(authority, &held).await?;
+            held.as_written(&children, &live.common, &ctx.uid);
             if let Some(words) = children.taken {
                 refused = Some((ready::NAME_TAKEN, words));
             }
             growth_refused = children.growth_refused;
-            // Agents are told what is written down: with another each pass would tell them anew.
-            if !children.config {
-                config = children::known_config(live, &ctx.uid).unwrap_or_default();
-            }
-            if !children.users {
-                acl = known.clone().unwrap_or_default();
-            }
         }
 
         let seen = Observation {
             config: RevisionView {
-                revision: config.revision,
+                revision: held.config.revision,
             },
             acl: RevisionView {
-                revision: acl.revision,
+                revision: held.acl.revision,
             },
             ..seen
         };
@@ -127,14 +97,13 @@ impl Pass<'_> {
             site,
             positions_since_ms: seen.positions_since_ms,
             about: &about,
-            config: Some(&config),
-            acl: Some(&acl),
+            config: Some(&held.config),
+            acl: Some(&held.acl),
             members: Some(&peers),
         };
         let carried_out = act::carry_out(&plan, &material).await;
-        labels::clear_request(shared, site, &seen).await;
+        promote_request::clear(shared, site, &seen).await;
         let result = verdict(&wanted, &seen, &plan);
-        let app_user = acl.users.iter().any(|user| user.name == v.auth.username);
         let handover_waits = shared.handovers.left(&site.instance()).is_some();
         let found = status::Found {
             object,
@@ -150,14 +119,14 @@ impl Pass<'_> {
             attention: match &carried_out {
                 Err(PassError::HandOver(_)) => Some(status::handover_failed()),
                 _ if site.handover_failed || handover_waits => Some(status::handover_failed()),
-                _ => self.attention(&passwords, decision.as_ref(), growth_refused, &revocations),
+                _ => self.attention(&held, growth_refused, &revocations),
             },
-            app_user,
+            app_user: held.has_app_user(v),
             app_name: &v.auth.username,
             way: Some(&self.direction),
-            no_pod: observe::why_no_pod(&shared.client, live).await,
-            policy: decision.as_ref().map(|decision| &decision.made),
-            memory: Some(memory),
+            no_pod: observe::why_no_pod(&shared.client, &live.set).await,
+            policy: held.decision.as_ref().map(|decision| &decision.made),
+            memory: Some(held.memory),
             refusals: site.refusals.all(),
         };
         write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
@@ -165,10 +134,12 @@ impl Pass<'_> {
             return Err(PassError::Refused(found.refusals));
         }
         carried_out?;
-        let undecided = decision.is_none() && site.primary().is_some() && !v.paused;
+        let undecided = held.decision.is_none() && site.primary().is_some() && !v.paused;
         // No watch tells that somebody else's object is gone.
         let taken = matches!(found.refused, Some((ready::NAME_TAKEN, _)));
-        let again = decision.and_then(|decision| decision.made.again_unix_ms);
+        let again = held
+            .decision
+            .and_then(|decision| decision.made.again_unix_ms);
         if let Some(wait) = leaderless(&seen) {
             return Ok(Outcome::After(wait));
         }
@@ -187,10 +158,30 @@ impl Pass<'_> {
         })
     }
 
+    fn holder<'a>(&'a self, key: &'a ObjectKey, seen: &Observation) -> Holder<'a> {
+        let Self { site, v, ctx, .. } = *self;
+        let status = site.object.status.as_ref();
+        let mut policies = status.iter().flat_map(|status| &status.policies);
+        let annotations = site.object.annotations();
+        Holder {
+            shared: site.shared,
+            v,
+            ctx,
+            key,
+            common: &site.live.common,
+            sets: vec![&site.live.set],
+            members: site.members.iter().collect(),
+            asked: site.running(),
+            serves: seen.primary().is_some(),
+            lived: status.is_some_and(|status| status.version.is_some()),
+            policy: policies.find(|policy| policy.decision == Acl::NAME),
+            request: annotations.get(ANNOTATION_ASK_POLICIES).map(String::as_str),
+        }
+    }
+
     fn attention(
         &self,
-        passwords: &Passwords,
-        decision: Option<&Decision>,
+        held: &Holdings,
         growth_refused: Option<String>,
         revocations: &[String],
     ) -> Option<(&'static str, String)> {
@@ -202,24 +193,8 @@ impl Pass<'_> {
             );
             return Some((degraded::REVOCATIONS_WAIT, words));
         }
-        if decision.is_none() && site.primary().is_some() && !self.v.paused {
-            let words = "neither the agent nor the server on port 6379 of the pod tells the operator which \
-                         commands there are, so no change of users or their policy reaches it: check \
-                         network policies";
-            return Some((degraded::SERVER_UNREACHABLE, words.to_owned()));
-        }
-        if !passwords.missing.is_empty() {
-            return Some((degraded::SECRET_MISSING, passwords.missing.join("; ")));
-        }
-        if let Some(refused) = decision.map(|d| &d.refused_rules).filter(|r| !r.is_empty()) {
-            return Some((degraded::USER_REJECTED, refused.join("; ")));
-        }
-        if let Some(users) = decision.map(|d| &d.undecided).filter(|u| !u.is_empty()) {
-            let words = format!(
-                "no policy decided what these users get: {}; the condition PolicyHealthy says why",
-                users.join(", ")
-            );
-            return Some((degraded::RIGHTS_UNDECIDED, words));
+        if let Some(attention) = held.attention(site.primary().is_some(), self.v.paused) {
+            return Some(attention);
         }
         if let Some(words) = growth_refused {
             return Some((degraded::VOLUME_GROWTH_REFUSED, words));
@@ -234,35 +209,35 @@ impl Pass<'_> {
     async fn apply_children(
         &self,
         authority: &Authority,
-        config: &ServerConfig,
-        acl: &AclSet,
-        passwords: &Passwords,
-        app: &hera_render::AppCredentials,
+        held: &Holdings,
     ) -> Result<Children, PassError> {
         let Self { site, v, ctx, .. } = *self;
         let Site { shared, live, .. } = *site;
-        let known = live.tls.as_ref().and_then(children::known_tls);
-        let tls = match known.filter(|files| authority.is_fresh(files)) {
-            Some(files) => files,
-            None => authority.sign_agent(vec![format!(
-                "*.{}.{}.svc",
-                v.name.headless_service(),
-                ctx.namespace
-            )])?,
-        };
+        let tls = children::agent_tls(authority, v, ctx, &live.common)?;
         let inputs = children::Inputs {
             v,
             ctx,
             annotations: &self.annotations,
-            config,
-            acl,
-            app: v.auth.password.is_none().then_some(app),
-            system: &passwords.system,
+            config: &held.config,
+            acl: &held.acl,
+            app: v.auth.password.is_none().then_some(&held.app),
+            system: &held.passwords.system,
             tls: &tls,
             going_claims: &self.going_claims,
         };
-        let applied = children::apply(shared, &inputs, live, &site.refusals);
-        Ok(Box::pin(applied).await?)
+        let replicas = build_replicas_service(v, ctx);
+        let replicas = async {
+            let applier = &shared.applier;
+            let applied = applier.apply(&ctx.namespace, &ctx.uid, &replicas);
+            vec![applied.await]
+        };
+        let (common, refusals) = (&live.common, &site.refusals);
+        let applied = children::apply_common(shared, &inputs, common, refusals, replicas);
+        let mut children = Box::pin(applied).await?;
+        let complete = children.complete;
+        let applied = children::apply_set(shared, &inputs, &live.set, complete, refusals);
+        children.also(Box::pin(applied).await?);
+        Ok(children)
     }
 }
 
@@ -289,15 +264,6 @@ pub fn wanted_of(site: &Site<'_>, v: &Validated, ctx: &Context, waits: bool) -> 
     }
 }
 
-/// The highest revision that an agent holds.
-fn highest(seen: &Observation, revision: impl Fn(&AgentStatus) -> u64) -> u64 {
-    let statuses = seen
-        .members
-        .iter()
-        .filter_map(|member| member.agent.status());
-    statuses.map(revision).max().unwrap_or(0)
-}
-
 /// Longer than any wait for copies of the data that may still be heard; in milliseconds.
 const LEADERLESS: u64 = 30_000;
 
@@ -316,7 +282,7 @@ pub fn leaderless(seen: &Observation) -> Option<Duration> {
 
 /// What a live object cannot change, for API servers that do not enforce the schema's rules.
 fn persistence_change(v: &Validated, live: &Live) -> Option<String> {
-    let template = children::live_stateful_set(live)?
+    let template = children::live_stateful_set(&live.set)?
         .claim_templates
         .into_iter()
         .next();

@@ -5,18 +5,17 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hera_api::RedisInstance;
-use hera_api::meta::LABEL_INSTANCE;
-use hera_api::names::InstanceName;
+use hera_api::names::ObjectName;
+use hera_api::{Kind, RedisInstance};
 use hera_core::agent::{Order, Request};
 use hera_render::is_never_bound;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, ListParams, Preconditions};
+use kube::api::{Api, DeleteParams, Preconditions};
 use tracing::{debug, info, warn};
 
-use super::observe::by_ordinal;
+use crate::controllers::pods::observe::{by_ordinal, children_of};
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 
@@ -95,19 +94,20 @@ impl Deletions {
 }
 
 async fn drop_claims(shared: &Shared, instance: &ObjectKey) -> kube::Result<()> {
-    let Ok(name) = InstanceName::new(&instance.name) else {
+    let Ok(name) = ObjectName::new(Kind::RedisInstance, &instance.name) else {
         return Ok(());
     };
+    let pods = name.pods(None);
     let namespace = instance.namespace.as_str();
     let sets: Api<StatefulSet> = Api::namespaced(shared.client.clone(), namespace);
-    let set = sets.get_metadata_opt(&name.stateful_set()).await?;
+    let set = sets.get_metadata_opt(&pods.stateful_set()).await?;
     if set.is_some_and(|set| set.metadata.deletion_timestamp.is_none()) {
         // It makes them anew, or was left behind on purpose.
         return Ok(());
     }
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(shared.client.clone(), namespace);
-    let ours = ListParams::default().labels(&format!("{LABEL_INSTANCE}={name}"));
-    let found = by_ordinal(claims.list(&ours).await?.items, &name.claim(0));
+    let found = claims.list(&children_of(&name)).await?.items;
+    let found = by_ordinal(&found, &pods.claim(0));
     for claim in found.values().filter(|claim| is_never_bound(claim)) {
         // Bound meanwhile, or another of its name: it stays.
         let only_this = DeleteParams {

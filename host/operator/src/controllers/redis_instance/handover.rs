@@ -219,7 +219,7 @@ impl HandOver<'_> {
 
     /// True if the old primary's pod object is gone: the kubelet kills its server within two seconds.
     fn is_deleted_by_force(&self) -> bool {
-        let mut pods = self.material.site.live.pods.values();
+        let mut pods = self.material.site.live.set.pods.values();
         pods.all(|pod| pod.metadata.uid.as_ref() != Some(&self.from.uid))
     }
 

@@ -62,7 +62,7 @@ pub async fn write_record(site: &Site<'_>, claim: &str, record: &Record) -> Resu
     let Some(text) = record.text() else {
         return Ok(());
     };
-    let mut live = site.live.claims.values();
+    let mut live = site.live.set.claims.values();
     let live = live.find(|live| live.name_any() == claim);
     let read = live.and_then(|live| live.annotations().get(ANNOTATION_LINEAGE).cloned());
     let known = self::record(site, claim).map_or(read, |record| record.text());
@@ -117,7 +117,7 @@ async fn written<K: Resource<DynamicType = ()>>(
 fn known(site: &Site<'_>, annotation: &str) -> Option<String> {
     let live = |set: &StatefulSet| set.annotations().get(annotation).cloned();
     let written = site.notes.lock().on_set.get(annotation).cloned();
-    written.or_else(|| site.live.stateful_set.as_ref().and_then(live))
+    written.or_else(|| site.live.set.stateful_set.as_ref().and_then(live))
 }
 
 /// Who may be the primary.
@@ -206,7 +206,7 @@ async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Resul
         let mut notes = site.notes.lock();
         notes.on_set.insert(CANDIDATES_BEFORE, String::new());
     }
-    let name = site.owner.name.stateful_set();
+    let name = site.owner.name.pods(None).stateful_set();
     let (params, patch) = (PatchParams::default(), Patch::Json::<()>(patch));
     let write = sets.patch(&name, &params, &patch);
     written::<StatefulSet>(&name, annotation, write).await?;

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use hera_api::Kind;
 use hera_api::RedisInstance;
-use hera_api::names::InstanceName;
+use hera_api::names::ObjectName;
 use hera_core::agent::{
     AclState, AgentStatus, CONTROL_PORT, ConfigState, Members, Memory, PATH_ORDERS, Refusal, Role,
     ServerState, Volume,
@@ -32,17 +33,19 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Deletions;
 use super::act::{self, Material};
 use super::intents::Notes;
 use super::observe::Live;
-use super::refusals::Refusals;
 use super::site::Site;
-use super::{Deletions, site};
 use crate::agents::{AgentClient, AgentError, AgentPool, Identities, Identity, Target as Listened};
 use crate::authority::AuthorityCell;
 use crate::backoff::Backoff;
 use crate::controllers::driver;
 use crate::controllers::outcome::PassError;
+use crate::controllers::pods::members::server_name;
+use crate::controllers::pods::observe::SetLive;
+use crate::controllers::pods::refusals::Refusals;
 use crate::last_seen::LastSeen;
 use crate::leaders::Leaders;
 use crate::metrics::Metrics;
@@ -228,6 +231,7 @@ fn status(term: u64) -> AgentStatus {
         volume: Volume::default(),
         led_to: None,
         forked_at: None,
+        cluster: None,
     }
 }
 
@@ -261,13 +265,15 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         epochs: Backoff::default(),
         passes: driver::turns(),
         deletions: Deletions::default(),
+        cluster_status: StatusWriter::new(client.clone()),
+        clusters: Default::default(),
     }
 }
 
 /// An instance of one pod, with the agent of it.
 struct Instance {
     object: RedisInstance,
-    name: InstanceName,
+    name: ObjectName,
     live: Live,
     address: IpAddr,
     heard: Heard,
@@ -279,13 +285,13 @@ impl Instance {
             "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisInstance", "spec": {},
             "metadata": {"name": "cache", "namespace": namespace, "uid": namespace},
         });
-        let name = InstanceName::new("cache").unwrap();
+        let name = ObjectName::new(Kind::RedisInstance, "cache").unwrap();
         let owner = Owner {
             name: &name,
             namespace,
             uid: namespace,
         };
-        let server_name = site::server_name(&owner, 0);
+        let server_name = server_name(&owner, None, 0);
         let authority = shared
             .authority
             .get(&shared.client, OURS, true)
@@ -305,7 +311,10 @@ impl Instance {
         };
         shared.agents.listen(listened, agent);
         let live = Live {
-            stateful_set: Some(StatefulSet::default()),
+            set: SetLive {
+                stateful_set: Some(StatefulSet::default()),
+                ..SetLive::default()
+            },
             ..Live::default()
         };
         Self {
@@ -460,7 +469,7 @@ async fn where_the_lease_was_lost_what_an_agent_knows_counts_for_its_own_instanc
     assert!(instance.order(&shared, 100).await.0.is_ok());
     assert!(other.order(&shared, 0).await.0.is_ok());
     let written = ("cache.hera.io/term-floor".to_owned(), "100".to_owned());
-    let set = instance.live.stateful_set.as_mut().unwrap();
+    let set = instance.live.set.stateful_set.as_mut().unwrap();
     set.metadata.annotations = Some([written].into());
     // What is told next comes too soon.
     assert!(instance.order(&shared, 5_000).await.0.is_ok());

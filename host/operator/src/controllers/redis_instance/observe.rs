@@ -1,275 +1,45 @@
 //! Reads everything that a pass needs, at once.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use hera_api::meta::LABEL_INSTANCE;
-use hera_api::names::{InstanceName, SERVER_CONTAINER};
-use hera_api::quantity::{self, units};
-use hera_core::shard::{ClaimView, NodeState, PodView};
-use hera_render::{claim_record, goes_with, is_temporary};
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, ContainerStatus, Event, PersistentVolumeClaim, Pod, PodSpec,
-    PodTemplateSpec, Secret,
-};
+use hera_api::names::ObjectName;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::storage::v1::StorageClass;
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ListParams};
-use kube::{Client, ResourceExt as _};
+use kube::Client;
+use kube::api::Api;
+
+use crate::controllers::pods::observe::{CommonLive, SetLive, read_common, read_sets};
 
 /// The objects of an instance as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
-    pub stateful_set: Option<StatefulSet>,
-    /// Its data pods by ordinal.
-    pub pods: BTreeMap<u32, Pod>,
-    /// Their claims by ordinal.
-    pub claims: BTreeMap<u32, PersistentVolumeClaim>,
-    pub config: Option<ConfigMap>,
-    pub acl: Option<Secret>,
-    pub app: Option<Secret>,
-    pub system: Option<Secret>,
-    pub tls: Option<Secret>,
+    pub set: SetLive,
+    pub common: CommonLive,
     pub slice: Option<EndpointSlice>,
     pub replicas_slice: Option<EndpointSlice>,
-    /// Classes that unbound claims name and that do not exist.
-    pub missing_classes: BTreeSet<String>,
 }
 
-/// Reads them from the API server, not from a cache. Of claims that somebody made in advance, without our
-/// labels, those of the first `volumes` pods count as well: StatefulSets go by names.
+/// Reads them from the API server, not from a cache. Of claims that somebody made in advance those of the
+/// first `volumes` pods count.
 ///
 /// # Errors
 /// When one of them cannot be read: unknown is not absent.
 pub async fn read(
     client: &Client,
     namespace: &str,
-    name: &InstanceName,
+    name: &ObjectName,
     volumes: u32,
 ) -> kube::Result<Live> {
-    let sets: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let claims = claims_of(client, namespace);
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
-    let names = [
-        name.stateful_set(),
-        name.config_map(),
-        name.acl_secret(),
-        name.app_secret(),
-        name.system_secret(),
-        name.agent_tls_secret(),
-        name.endpoint_slice(),
-        name.replicas_slice(),
-    ];
-    let [set, config, acl, app, system, tls, slice, replicas_slice] = &names;
-    let ours = ListParams::default().labels(&format!("{LABEL_INSTANCE}={name}"));
-    let (stateful_set, pods, claims, config, acl, app, system, tls, slice, replicas_slice) = tokio::try_join!(
-        sets.get_opt(set),
-        pods.list(&ours),
-        claims.list(&ours),
-        maps.get_opt(config),
-        secrets.get_opt(acl),
-        secrets.get_opt(app),
-        secrets.get_opt(system),
-        secrets.get_opt(tls),
-        slices.get_opt(slice),
-        slices.get_opt(replicas_slice),
+    let (slice, replicas_slice) = (name.endpoint_slice(), name.replicas_slice());
+    let (common, sets, slice, replicas_slice) = tokio::try_join!(
+        read_common(client, namespace, name),
+        read_sets(client, namespace, name, None, volumes),
+        slices.get_opt(&slice),
+        slices.get_opt(&replicas_slice),
     )?;
-    let pods = by_ordinal(pods.items, &name.pod(0));
-    let labelled = by_ordinal(claims.items, &name.claim(0));
-    let named = (0..volumes).filter(|ordinal| !labelled.contains_key(ordinal));
-    let named = named.map(|ordinal| {
-        let api = claims_of(client, namespace);
-        let name = name.claim(ordinal);
-        async move {
-            let found = api.get_opt(&name).await;
-            found.map(|claim| claim.map(|claim| (ordinal, claim)))
-        }
-    });
-    let named = futures::future::try_join_all(named).await?;
-    let claims: BTreeMap<u32, _> = labelled
-        .into_iter()
-        .chain(named.into_iter().flatten())
-        .collect();
-    let missing_classes = missing_classes(client, claims.values()).await;
     Ok(Live {
-        stateful_set,
-        pods,
-        claims,
-        config,
-        acl,
-        app,
-        system,
-        tls,
+        set: sets.into_iter().next().unwrap_or_default(),
+        common,
         slice,
         replicas_slice,
-        missing_classes,
-    })
-}
-
-fn claims_of(client: &Client, namespace: &str) -> Api<PersistentVolumeClaim> {
-    Api::namespaced(client.clone(), namespace)
-}
-
-/// Those that are called as `first`, but for the number at its end.
-pub(super) fn by_ordinal<K: kube::ResourceExt>(items: Vec<K>, first: &str) -> BTreeMap<u32, K> {
-    let stem = first.trim_end_matches('0');
-    let numbered = items.into_iter().filter_map(|item| {
-        let ordinal = item.name_any().strip_prefix(stem)?.parse().ok()?;
-        Some((ordinal, item))
-    });
-    numbered.collect()
-}
-
-/// Asked only while a claim waits. Without the right to read classes nothing is said about them.
-async fn missing_classes(
-    client: &Client,
-    claims: impl Iterator<Item = &PersistentVolumeClaim>,
-) -> BTreeSet<String> {
-    let waiting = claims.filter(|claim| {
-        let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
-        phase != Some("Bound")
-    });
-    let named: BTreeSet<String> = waiting
-        .filter_map(|claim| claim.spec.as_ref()?.storage_class_name.clone())
-        .collect();
-    let classes: Api<StorageClass> = Api::all(client.clone());
-    let mut missing = BTreeSet::new();
-    for class in named {
-        if let Ok(None) = classes.get_opt(&class).await {
-            missing.insert(class);
-        }
-    }
-    missing
-}
-
-/// Why the StatefulSet makes no pod, in the words of its controller: a quota, an admission webhook, a
-/// missing priority class. Asked only while one is missing; without the right to read Events nothing
-/// is said.
-pub async fn why_no_pod(client: &Client, live: &Live) -> Option<String> {
-    let set = live.stateful_set.as_ref()?;
-    let wanted = set.spec.as_ref()?.replicas.unwrap_or(1);
-    if live.pods.len() >= usize::try_from(wanted).unwrap_or(0) {
-        return None;
-    }
-    let events: Api<Event> = Api::namespaced(client.clone(), set.namespace().as_deref()?);
-    let about = format!("involvedObject.uid={},reason=FailedCreate", set.uid()?);
-    let found = events
-        .list(&ListParams::default().fields(&about))
-        .await
-        .ok()?;
-    found
-        .items
-        .into_iter()
-        .filter_map(|event| event.message)
-        .next_back()
-}
-
-/// The pod as the decision sees it.
-pub fn pod_view(pod: &Pod) -> PodView {
-    let status = pod.status.clone().unwrap_or_default();
-    let phase = status.phase.as_deref().unwrap_or_default();
-    let unschedulable = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|c| c.type_ == "PodScheduled" && c.status == "False")
-        .map(|c| c.message.clone().or(c.reason.clone()).unwrap_or_default());
-    PodView {
-        name: pod.name_any(),
-        uid: pod.uid().unwrap_or_default(),
-        ip: status.pod_ip.clone().filter(|ip| !ip.is_empty()),
-        since_ms: unready_since(pod),
-        ready: status
-            .conditions
-            .iter()
-            .flatten()
-            .any(|c| c.type_ == "Ready" && c.status == "True"),
-        revision: pod
-            .annotations()
-            .get(hera_api::meta::ANNOTATION_REVISION)
-            .cloned(),
-        deleting: pod.metadata.deletion_timestamp.is_some(),
-        finished: matches!(phase, "Failed" | "Succeeded"),
-        terminated: status
-            .container_statuses
-            .iter()
-            .flatten()
-            .any(|c| c.name == SERVER_CONTAINER && is_terminated(c)),
-        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-        node_state: NodeState::Unknown,
-        unschedulable,
-        waiting: status
-            .init_container_statuses
-            .iter()
-            .chain(&status.container_statuses)
-            .flatten()
-            .find_map(waiting),
-    }
-}
-
-/// What its server's container may use, in bytes; none without a limit.
-pub fn memory_limit(spec: &PodSpec) -> Option<u64> {
-    let limits = server(spec)?.resources.as_ref()?.limits.as_ref()?;
-    units(limits.get("memory")?).ok()
-}
-
-fn server(spec: &PodSpec) -> Option<&Container> {
-    let mut containers = spec.containers.iter();
-    containers.find(|container| container.name == SERVER_CONTAINER)
-}
-
-/// When it was made, or ceased to be ready.
-fn unready_since(pod: &Pod) -> u64 {
-    let conditions = pod.status.iter().flat_map(|status| &status.conditions);
-    let unready = conditions
-        .flatten()
-        .find(|c| c.type_ == "Ready" && c.status == "False")
-        .and_then(|c| c.last_transition_time.as_ref());
-    let made = pod.metadata.creation_timestamp.as_ref();
-    let latest = made.into_iter().chain(unready).map(|time| millis(time.0));
-    latest.max().unwrap_or(0)
-}
-
-/// Milliseconds since 1970.
-pub fn millis(time: Timestamp) -> u64 {
-    u64::try_from(time.as_millisecond()).unwrap_or(0)
-}
-
-/// The kubelet has seen this very container end, and not started another yet.
-fn is_terminated(container: &ContainerStatus) -> bool {
-    let state = container.state.as_ref();
-    state.is_some_and(|state| state.terminated.is_some())
-}
-
-fn waiting(container: &ContainerStatus) -> Option<(String, String)> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    Some((
-        waiting.reason.clone()?,
-        waiting.message.clone().unwrap_or_default(),
-    ))
-}
-
-/// A claim as the decision sees it.
-pub fn claim_view(claim: &PersistentVolumeClaim, live: &Live) -> Option<ClaimView> {
-    let bytes = |quantity: Option<&Quantity>| quantity.and_then(|q| quantity::units(q).ok());
-    let spec = claim.spec.as_ref();
-    let requests = spec.and_then(|s| s.resources.as_ref()?.requests.as_ref());
-    let capacity = claim.status.as_ref().and_then(|s| s.capacity.as_ref());
-    let class = spec.and_then(|spec| spec.storage_class_name.clone());
-    Some(ClaimView {
-        name: claim.name_any(),
-        requested: bytes(requests.and_then(|map| map.get("storage")))?,
-        capacity: bytes(capacity.and_then(|map| map.get("storage"))),
-        missing_class: class.filter(|class| live.missing_classes.contains(class)),
-        deleting: claim.metadata.deletion_timestamp.is_some(),
-        temporary: is_temporary(claim),
-        goes_with_pod: goes_with(claim).is_some(),
-        record: claim_record(claim),
     })
 }
 
@@ -290,14 +60,4 @@ fn addresses(slice: Option<&EndpointSlice>) -> Vec<String> {
     endpoints
         .filter_map(|endpoint| endpoint.addresses.first().cloned())
         .collect()
-}
-
-/// The server's image in the live StatefulSet.
-pub fn live_image(live: &Live) -> Option<String> {
-    template_image(&live.stateful_set.as_ref()?.spec.as_ref()?.template)
-}
-
-/// The server's image in a template.
-pub fn template_image(template: &PodTemplateSpec) -> Option<String> {
-    server(template.spec.as_ref()?)?.image.clone()
 }

@@ -1,14 +1,12 @@
 //! One pass over one instance.
 
-use std::net::IpAddr;
-
-use hera_api::RedisInstance;
 use hera_api::conditions::ready;
 use hera_api::meta::ANNOTATION_RESTART;
-use hera_api::names::InstanceName;
+use hera_api::names::ObjectName;
 use hera_api::validate::validate;
+use hera_api::{Engine, Kind, RedisInstance, RedisInstanceStatus, ServerVersion};
 use hera_core::instance::{Observation, set_size};
-use hera_core::shard::Member;
+use hera_core::shard::{Member, shown_role};
 use hera_render::{Context, Owner, raw_requests};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
@@ -17,14 +15,17 @@ use tracing::debug;
 use super::converge::{Pass, leaderless, wanted_of};
 use super::heal::HealError;
 use super::intents::Notes;
-use super::observe::{self, Live, template_image};
-use super::refusals::Refusals;
 use super::rollback::{self, Direction};
 use super::site::{self, Site};
-use super::{children, deletion, events, image, labels, nodes, status};
-use crate::agents::{AgentClient, FIRST_ROUND, Target};
+use super::{deletion, observe, status};
+use crate::agents::FIRST_ROUND;
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
+use crate::controllers::pods::events::Told;
+use crate::controllers::pods::members::{Pods, uids};
+use crate::controllers::pods::observe::template_image;
+use crate::controllers::pods::refusals::Refusals;
+use crate::controllers::pods::{children, events, image, labels, nodes};
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 
@@ -44,11 +45,11 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         .authority
         .get(&shared.client, &shared.namespace, term.is_some())
         .await?;
-    let Ok(name) = InstanceName::new(&object.name_any()) else {
+    let Ok(name) = ObjectName::new(Kind::RedisInstance, &object.name_any()) else {
         return refuse_name(object, shared).await;
     };
     let wanted = u32::try_from(object.spec.replicas).unwrap_or(1).max(1);
-    let volumes = match object.spec.persistence.enabled {
+    let volumes = match object.spec.common.persistence.enabled {
         true => wanted,
         false => 0,
     };
@@ -59,11 +60,22 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         namespace: &namespace,
         uid: &uid,
     };
-    listen(shared, &authority, &owner, &live)?;
+    let pods = Pods {
+        shared,
+        owner,
+        shard: None,
+        live: &live.set,
+    };
+    let uids = uids([&live.set]);
+    let known: Vec<&str> = uids.iter().map(String::as_str).collect();
+    shared
+        .agents
+        .keep_only(&ObjectKey::of_owner(&owner), &known);
+    pods.listen(&authority)?;
     let Some(term) = term else {
         return Ok(Outcome::Standby);
     };
-    let mut members = site::members(shared, &owner, wanted, &live);
+    let mut members = site::members(&pods, wanted);
     nodes::look(&shared.client, &mut members).await;
     let mut site = Site {
         object,
@@ -115,13 +127,15 @@ async fn look_after(site: &mut Site<'_>, authority: &Authority) -> Result<Outcom
         && !matches!(error, PassError::Midway(_) | PassError::Refused(_))
     {
         site.handover_failed |= matches!(error, PassError::HandOver(_));
-        let known = children::known_acl(site.live, site.owner.uid);
+        let known = children::known_acl(&site.live.common, site.owner.uid);
         if let Err(error) = site.heal(known.as_ref()).await.map_err(PassError::from) {
             debug!(%error, "known users are not confirmed either");
         }
     }
     // Last: a pod that is written to keeps its node busy for a moment, and a handover may have begun.
-    labels::show_roles(site.shared, site).await;
+    let role_of = |uid: &str| shown_role(&site.members, uid);
+    let (client, namespace) = (&site.shared.client, site.owner.namespace);
+    labels::show_roles(client, namespace, &site.live.set.pods, role_of).await;
     match failed {
         Some(error) => done.and(Err(error)),
         None => done,
@@ -144,8 +158,14 @@ async fn carry_on(
         Ok(validated) => validated,
         Err(invalid) => return refuse(site, ready::SPEC_INVALID, invalid.to_string()).await,
     };
-    let resolved =
-        image::resolve(&shared.client, &shared.namespace, object, &validated, live).await?;
+    let resolved = image::resolve(
+        &shared.client,
+        &shared.namespace,
+        wrote(object),
+        &validated,
+        &live.set,
+    )
+    .await?;
     let resolved = match resolved {
         Ok(resolved) => resolved,
         Err((reason, words)) => return refuse(site, reason, words).await,
@@ -157,7 +177,8 @@ async fn carry_on(
         image: resolved.image.clone(),
         agent_image: shared.agent_image.clone(),
         rollback: None,
-        live: children::live_stateful_set(live),
+        live: children::live_stateful_set(&live.set),
+        shard: None,
         restart: object.annotations().get(ANNOTATION_RESTART).cloned(),
         replicas: validated.replicas,
     };
@@ -171,7 +192,7 @@ async fn carry_on(
     }
     ctx.replicas = set_size(&wanted, &seen);
     let annotations = rollback::annotations(site, &wanted, &seen, &way, &resolved.source);
-    let claims = live.claims.keys().copied();
+    let claims = live.set.claims.keys().copied();
     let pass = Pass {
         site,
         v: &validated,
@@ -203,9 +224,9 @@ async fn refuse(
     reason: &'static str,
     words: String,
 ) -> Result<Outcome, PassError> {
-    let known = children::known_acl(site.live, site.owner.uid);
+    let known = children::known_acl(&site.live.common, site.owner.uid);
     let healed = site.heal(known.as_ref()).await;
-    let requests = raw_requests(&site.object.spec);
+    let requests = raw_requests(&site.object.spec.common);
     let waiting = site.revocations(known.as_ref(), &requests).await;
     let words = match waiting.is_empty() {
         true => words,
@@ -240,53 +261,30 @@ async fn refuse(
 pub(super) async fn write_status(
     object: &RedisInstance,
     shared: &Shared,
-    wanted: &hera_api::RedisInstanceStatus,
+    wanted: &RedisInstanceStatus,
 ) -> Result<(), PassError> {
     if shared.status.write(object, wanted).await? {
-        let last = object.status.as_ref();
-        events::publish_changes(shared, &object.object_ref(&()), last, wanted).await;
+        let last = object.status.as_ref().map(told).unwrap_or_default();
+        let about = object.object_ref(&());
+        events::publish_changes(shared, &about, last, told(wanted)).await;
     }
     Ok(())
+}
+
+fn told(status: &RedisInstanceStatus) -> Told<'_> {
+    Told {
+        conditions: &status.conditions,
+        policies: &status.policies,
+    }
+}
+
+/// What last wrote the data, as far as is known.
+fn wrote(object: &RedisInstance) -> Option<(Engine, ServerVersion)> {
+    let status = object.status.as_ref()?;
+    Some((status.engine?, status.version.as_deref()?.parse().ok()?))
 }
 
 /// How many data pods there are.
 pub(super) fn live_pods(site: &Site<'_>) -> usize {
-    site.live.pods.len()
-}
-
-/// Listens to the agents of the pods that can be listened to.
-fn listen(
-    shared: &Shared,
-    authority: &Authority,
-    owner: &Owner<'_>,
-    live: &Live,
-) -> Result<(), PassError> {
-    let instance = ObjectKey::instance(owner.namespace, owner.name.as_str());
-    let uids: Vec<String> = live
-        .pods
-        .values()
-        .filter_map(kube::ResourceExt::uid)
-        .collect();
-    let known: Vec<&str> = uids.iter().map(String::as_str).collect();
-    shared.agents.keep_only(&instance, &known);
-    for (ordinal, pod) in &live.pods {
-        let pod = observe::pod_view(pod);
-        let Some(ip) = pod.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()) else {
-            continue;
-        };
-        let target = Target {
-            instance: instance.clone(),
-            pod_uid: pod.uid,
-            ip,
-            server_name: site::server_name(owner, *ordinal),
-        };
-        if !shared.agents.knows(&target) {
-            let identity = shared.identities.of(authority.certificate(), || {
-                Ok::<_, PassError>(authority.sign_operator()?)
-            })?;
-            let client = AgentClient::new(ip, &target.server_name, &identity)?;
-            shared.agents.listen(target, client);
-        }
-    }
-    Ok(())
+    site.live.set.pods.len()
 }

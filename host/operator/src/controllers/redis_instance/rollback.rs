@@ -18,10 +18,10 @@ use kube::api::Api;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::image::{Image, SOURCE_ANNOTATION};
-use super::observe::template_image;
 use super::site::Site;
 use super::status::engine;
+use crate::controllers::pods::image::{Image, SOURCE_ANNOTATION};
+use crate::controllers::pods::observe::template_image;
 
 /// Annotation on the StatefulSet: the template with which all pods were in sync last.
 const PROVEN: &str = "cache.hera.io/proven-template";
@@ -73,7 +73,7 @@ pub async fn find(
     seen: &Observation,
 ) -> kube::Result<Direction> {
     let asked = v.on_failure == OnFailure::Rollback;
-    let Some(set) = site.live.stateful_set.as_ref().filter(|_| asked) else {
+    let Some(set) = site.live.set.stateful_set.as_ref().filter(|_| asked) else {
         return Ok(Direction::Forward);
     };
     let leads_of = |revision: &str| seen.primary().is_some_and(|p| p.is_of(revision));
@@ -167,7 +167,7 @@ pub fn annotations(
     way: &Direction,
     source: &str,
 ) -> BTreeMap<String, String> {
-    let known = site.live.stateful_set.as_ref();
+    let known = site.live.set.stateful_set.as_ref();
     let known: Option<Proven> = known.and_then(|set| read(set, PROVEN));
     let is_known = known
         .as_ref()
@@ -194,7 +194,7 @@ pub fn annotations(
 fn prove(site: &Site<'_>, wanted: &Wanted, seen: &Observation, source: &str) -> Option<Proven> {
     let status = seen.primary()?.agent.status()?;
     // One that stays: a temporary pod may lead, and be of another revision.
-    let pod = site.live.pods.get(&0)?;
+    let pod = site.live.set.pods.get(&0)?;
     Some(Proven {
         revision: wanted.pods.revision.clone(),
         template: pod.labels().get(MADE_FROM)?.clone(),

@@ -1,7 +1,5 @@
 //! An instance as it was found, before anybody looks at its spec.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use hera_api::RedisInstance;
 use hera_api::conditions::{progressing, ready};
 use hera_api::meta::{
@@ -10,19 +8,18 @@ use hera_api::meta::{
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
 use hera_core::instance::{Observation, POSITIONS_GOOD_FOR_MS, Wanted, candidates, needed};
-use hera_core::shard::{
-    AgentView, Asked, Member, PodView, PodsWanted, Record, RevisionView, primary,
-};
+use hera_core::shard::{Asked, Member, PodsWanted, Record, RevisionView, primary};
 use hera_core::term::is_term;
 use hera_render::{Owner, claim_record, is_temporary};
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tracing::warn;
 
 use super::intents;
 use super::observe::{self, Live};
-use super::refusals::Refusals;
+use crate::controllers::pods::members::{Pods, uids};
+use crate::controllers::pods::observe::millis;
+use crate::controllers::pods::refusals::Refusals;
 use crate::leaders::boot_millis;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
@@ -44,18 +41,18 @@ pub struct Site<'a> {
 }
 
 /// The data pods: as many as the spec wants, and those that are there beyond, if only with the claim
-/// of a temporary pod; and where nobody leads, those whose claims have later data than all of them. Where
-/// a pod object was deleted by force and its agent is heard, that is the pod until it is silent.
-pub fn members(shared: &Shared, owner: &Owner<'_>, wanted: u32, live: &Live) -> Vec<Member> {
-    let claims = live.claims.iter().filter(|(_, c)| is_temporary(c));
-    let temporary: Vec<u32> = claims.map(|(ordinal, _)| *ordinal).collect();
-    let members = members_with(shared, owner, wanted, live, &temporary);
+/// of a temporary pod; and where nobody leads, those whose claims have later data than all of them.
+pub fn members(pods: &Pods<'_>, wanted: u32) -> Vec<Member> {
+    let uids = uids([pods.live]);
+    let known: Vec<&str> = uids.iter().map(String::as_str).collect();
+    let claims = || pods.live.claims.iter();
+    let temporary = claims().filter(|(_, claim)| is_temporary(claim));
+    let temporary: Vec<u32> = temporary.map(|(ordinal, _)| *ordinal).collect();
+    let members = pods.members(wanted, &temporary, &known);
     if primary(&members).is_some() {
         return members;
     }
-    let records: Vec<(u32, Record)> = live
-        .claims
-        .iter()
+    let records: Vec<(u32, Record)> = claims()
         .map(|(ordinal, claim)| (*ordinal, claim_record(claim)))
         .collect();
     let spare: Vec<(u32, &Record)> = records.iter().map(|(at, record)| (*at, record)).collect();
@@ -64,71 +61,7 @@ pub fn members(shared: &Shared, owner: &Owner<'_>, wanted: u32, live: &Live) -> 
         return members;
     }
     let beyond: Vec<u32> = temporary.into_iter().chain(needed).collect();
-    members_with(shared, owner, wanted, live, &beyond)
-}
-
-/// Those that the spec wants, those that are there, and those of these ordinals.
-fn members_with(
-    shared: &Shared,
-    owner: &Owner<'_>,
-    wanted: u32,
-    live: &Live,
-    beyond: &[u32],
-) -> Vec<Member> {
-    let leftover = leftover(shared, owner, live);
-    let there = live.pods.keys().chain(leftover.keys());
-    let beyond = there.chain(beyond);
-    let ordinals: BTreeSet<u32> = (0..wanted).chain(beyond.copied()).collect();
-    ordinals
-        .into_iter()
-        .map(|ordinal| {
-            let live_pod = || live.pods.get(&ordinal).map(observe::pod_view);
-            let pod = leftover.get(&ordinal).cloned().or_else(live_pod);
-            let claim = live.claims.get(&ordinal);
-            let agent = pod
-                .as_ref()
-                .map_or(AgentView::Absent, |pod| shared.agents.view(&pod.uid));
-            Member {
-                ordinal,
-                claim: claim.and_then(|claim| observe::claim_view(claim, live)),
-                agent,
-                pod,
-                position: None,
-                server_name: server_name(owner, ordinal),
-            }
-        })
-        .collect()
-}
-
-/// Pods that are gone for the API server, and heard.
-fn leftover(shared: &Shared, owner: &Owner<'_>, live: &Live) -> BTreeMap<u32, PodView> {
-    let uids: Vec<String> = live.pods.values().filter_map(Pod::uid).collect();
-    let known: Vec<&str> = uids.iter().map(String::as_str).collect();
-    let instance = ObjectKey::instance(owner.namespace, owner.name.as_str());
-    let heard = shared.agents.heard_beside(&instance, &known).into_iter();
-    let pods = heard.filter_map(|target| {
-        let name = target.server_name.split('.').next()?.to_owned();
-        let ordinal = name.rsplit_once('-')?.1.parse().ok()?;
-        let pod = PodView {
-            name,
-            uid: target.pod_uid,
-            ip: Some(target.ip.to_string()),
-            deleting: true,
-            ..PodView::default()
-        };
-        Some((ordinal, pod))
-    });
-    pods.collect()
-}
-
-/// The name in the certificate of a pod's agent.
-pub fn server_name(owner: &Owner<'_>, ordinal: u32) -> String {
-    format!(
-        "{}.{}.{}.svc",
-        owner.name.pod(ordinal),
-        owner.name.headless_service(),
-        owner.namespace
-    )
+    pods.members(wanted, &beyond, &known)
 }
 
 impl Site<'_> {
@@ -183,7 +116,7 @@ impl Site<'_> {
             self.shared.leadership.has_lost_terms(),
         );
         let floor = terms.next_floor(&instance, self.term, said, lost);
-        if floor <= written || self.live.stateful_set.is_none() {
+        if floor <= written || self.live.set.stateful_set.is_none() {
             return;
         }
         match intents::write_term_floor(self, floor).await {
@@ -226,7 +159,7 @@ impl Site<'_> {
             lists: intents::lists(self),
             config: RevisionView { revision: config },
             acl: RevisionView { revision: acl },
-            now_ms: observe::millis(Timestamp::now()),
+            now_ms: millis(Timestamp::now()),
             ..self.told()
         };
         for claim in seen.members.iter_mut().filter_map(|m| m.claim.as_mut()) {
@@ -234,7 +167,7 @@ impl Site<'_> {
                 claim.record = record;
             }
         }
-        let spare = self.live.claims.iter().filter(|(ordinal, _)| {
+        let spare = self.live.set.claims.iter().filter(|(ordinal, _)| {
             let mut members = self.members.iter();
             !members.any(|member| member.ordinal == **ordinal)
         });
@@ -269,12 +202,12 @@ impl Site<'_> {
         let since = |name: &str, state: &str| {
             let mut conditions = status.conditions.iter();
             let found = conditions.find(|c| c.type_ == name && c.status == state)?;
-            Some(observe::millis(found.last_transition_time.0))
+            Some(millis(found.last_transition_time.0))
         };
         Observation {
             asked: status.approval.as_ref().map(|approval| Asked {
                 digest: approval.digest.clone(),
-                since_ms: observe::millis(approval.since.0),
+                since_ms: millis(approval.since.0),
             }),
             changing_since_ms: since(progressing::TYPE, "True"),
             lost_since_ms: since(ready::TYPE, "False"),

@@ -108,6 +108,7 @@ fn begins(uid: &str, memory: Memory) -> AgentStatus {
         volume: Volume::default(),
         led_to: None,
         forked_at: None,
+        cluster: None,
     }
 }
 
@@ -211,7 +212,7 @@ async fn order(State(told): State<Told>, Json(given): Json<Request<Order>>) -> J
             }
             Order::MarkLeft { left } => status.memory.left = Some(left),
             Order::Leave => status.server = ServerState::Stopping,
-            Order::Pause { .. } | Order::Release => {}
+            Order::Pause { .. } | Order::Release | Order::Cluster { .. } => {}
         }
     });
     Json(told.borrow().clone())

@@ -8,7 +8,7 @@ use hera_core::shard::{Stall, Stranded};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Found, refusal, space};
-use crate::controllers::redis_instance::nodes::OUT_OF_SERVICE;
+use crate::controllers::pods::nodes::OUT_OF_SERVICE;
 use crate::controllers::redis_instance::rollback::Direction;
 
 /// Truth, reason and words.

@@ -1,7 +1,6 @@
 //! What a pass found, as status.
 
 mod degradation;
-mod policy;
 mod progress;
 mod readiness;
 mod refusal;
@@ -9,10 +8,11 @@ mod space;
 
 use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::meta::ANNOTATION_APPROVE;
-use hera_api::names::InstanceName;
+use hera_api::names::ObjectName;
 use hera_api::validate::{Memory, Validated};
 use hera_api::{
-    Approval, Binding, CopyStatus, Endpoints, Engine, Phase, RedisInstance, RedisInstanceStatus,
+    Approval, Binding, CopyStatus, Endpoints, Engine, Kind, Phase, RedisInstance,
+    RedisInstanceStatus,
 };
 use hera_core::acl::AclAnswer;
 use hera_core::agent::{AgentStatus, REDIS_PORT};
@@ -24,6 +24,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::rollback::Direction;
+use crate::controllers::pods::policy_status;
 use crate::policies::Made;
 
 pub use degradation::handover_failed;
@@ -116,11 +117,11 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
     let progressing = say(progressing::TYPE, is_progressing, reason, message);
     let (is_degraded, reason, message) = degradation::of(found, is_ready, &last);
     let degraded = say(degraded::TYPE, is_degraded, reason, message);
-    let policy = policy::condition(found, &last, &say);
+    let policy = policy_status::condition(found.policy, &last.conditions, &say);
     // One that refuses writes leads, and is read.
     let leads = is_ready || space::refuses_writes(reason_of_ready);
     let phase = phase(found, &ready, is_progressing, is_degraded, &last);
-    let name = InstanceName::new(&found.object.name_any()).ok();
+    let name = ObjectName::new(Kind::RedisInstance, &found.object.name_any()).ok();
     let conditions: Vec<Condition> = [Some(ready), Some(progressing), Some(degraded), policy]
         .into_iter()
         .flatten()
@@ -151,11 +152,11 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
             .agent
             .and_then(|agent| agent.version.clone())
             .or_else(|| last.version.clone()),
-        policies: policy::policies(found, &last, now),
+        policies: policy_status::policies(found.policy, &last.policies, now),
     }
 }
 
-fn endpoints(found: &Found<'_>, name: &InstanceName) -> Endpoints {
+fn endpoints(found: &Found<'_>, name: &ObjectName) -> Endpoints {
     let namespace = found.object.namespace().unwrap_or_default();
     Endpoints {
         primary: format!("{}:{REDIS_PORT}", name.service_host(&namespace)),
@@ -163,8 +164,8 @@ fn endpoints(found: &Found<'_>, name: &InstanceName) -> Endpoints {
     }
 }
 
-fn binding(found: &Found<'_>, name: &InstanceName) -> Binding {
-    let own = found.object.spec.auth.password_secret_ref.as_ref();
+fn binding(found: &Found<'_>, name: &ObjectName) -> Binding {
+    let own = found.object.spec.common.auth.password_secret_ref.as_ref();
     Binding {
         name: own.map_or_else(|| name.app_secret(), |own| own.name.clone()),
     }

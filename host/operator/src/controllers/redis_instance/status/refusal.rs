@@ -1,7 +1,7 @@
 //! What the API server refuses, in words that stay the same while it does.
 
 use hera_api::RedisInstanceStatus;
-use hera_api::names::InstanceName;
+use hera_api::names::ObjectName;
 use hera_kube::Refusal;
 
 /// More are only counted.
@@ -41,7 +41,7 @@ fn without_figures(text: &str) -> String {
 }
 
 /// The object of the instance called `name` among them without which clients are not led to the primary.
-pub fn of_the_way(refusals: &[Refusal], name: &InstanceName) -> Option<Refusal> {
+pub fn of_the_way(refusals: &[Refusal], name: &ObjectName) -> Option<Refusal> {
     let leads = |refusal: &&Refusal| match refusal.kind.as_str() {
         "EndpointSlice" => refusal.name == name.endpoint_slice(),
         "Service" => refusal.missing && refusal.name == name.service(),
@@ -52,6 +52,8 @@ pub fn of_the_way(refusals: &[Refusal], name: &InstanceName) -> Option<Refusal> 
 
 #[cfg(test)]
 mod tests {
+    use hera_api::Kind;
+
     use hera_api::conditions::{condition, degraded};
     use k8s_openapi::jiff::Timestamp;
 
@@ -121,7 +123,7 @@ mod tests {
 
     #[test]
     fn clients_are_led_by_the_service_that_is_there_and_its_endpoints() {
-        let name = InstanceName::new("cache").unwrap();
+        let name = ObjectName::new(Kind::RedisInstance, "cache").unwrap();
         let leads = |refusal: Refusal| of_the_way(&[refusal], &name).is_some();
         assert!(leads(refusal("EndpointSlice", "cache-primary", "no")));
         assert!(leads(refusal("Service", "cache", "no")));

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use hera_api::conditions::ready as reason;
 use hera_api::meta::LABEL_IMAGE_CATALOG;
 use hera_api::validate::Validated;
-use hera_api::{Engine, RedisInstance, ServerVersion};
+use hera_api::{Engine, ServerVersion};
 use hera_render::versions::{Catalog, NoImage, check_change};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 
-use super::observe::{Live, live_image};
+use super::observe::{SetLive, live_image};
 
 /// ConfigMap of the operator with the images of versions.
 pub const CATALOG: &str = "hera-catalog";
@@ -33,16 +33,16 @@ pub struct Image {
     pub problem: Option<(&'static str, String)>,
 }
 
-/// Resolves the image.
+/// Resolves the image of a server, after one that `wrote` the data, as far as is known.
 ///
 /// # Errors
 /// Inner: nothing can run, with a reason of `Ready` and words. Outer: the API server.
 pub async fn resolve(
     client: &Client,
     namespace: &str,
-    object: &RedisInstance,
+    wrote: Option<(Engine, ServerVersion)>,
     v: &Validated,
-    live: &Live,
+    live: &SetLive,
 ) -> kube::Result<Result<Image, (&'static str, String)>> {
     let source = match &v.image {
         Some(image) => format!("image {image}"),
@@ -70,7 +70,7 @@ pub async fn resolve(
         None => from_catalog(client, namespace, v).await?,
     };
     // Without a volume no file is ever read by another server.
-    let wrote = running(object).filter(|_| v.persistence.volume.is_some());
+    let wrote = wrote.filter(|_| v.persistence.volume.is_some());
     let allowed = wanted.and_then(|(image, version)| match wrote {
         Some(from) => check_change(from, (v.engine, version))
             .map(|()| image)
@@ -120,10 +120,4 @@ async fn from_catalog(
         },
         Err(error) => Err((reason::UNKNOWN_VERSION, error.to_string())),
     })
-}
-
-/// What last wrote the data, as far as is known.
-fn running(object: &RedisInstance) -> Option<(Engine, ServerVersion)> {
-    let status = object.status.as_ref()?;
-    Some((status.engine?, status.version.as_deref()?.parse().ok()?))
 }

@@ -1,22 +1,25 @@
 //! What the status says of who decides about rights.
 
 use hera_api::conditions::policy_healthy;
-use hera_api::{PolicyOrigin, PolicyStatus, RedisInstanceStatus, ShadowStatus};
+use hera_api::{PolicyOrigin, PolicyStatus, ShadowStatus};
+use hera_core::acl::AclAnswer;
 use hera_policy::{Acl, Decision as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Found, MESSAGE_CHARS};
+use crate::policies::Made;
+
+/// Messages are for people and stay short.
+const MESSAGE_CHARS: usize = 1000;
 
 /// The condition `PolicyHealthy`; the last one while nobody was asked.
 pub fn condition(
-    found: &Found<'_>,
-    last: &RedisInstanceStatus,
+    made: Option<&Made<AclAnswer>>,
+    last: &[Condition],
     say: &impl Fn(&str, bool, &str, String) -> Condition,
 ) -> Option<Condition> {
-    let Some(policy) = found.policy else {
+    let Some(policy) = made else {
         return last
-            .conditions
             .iter()
             .find(|c| c.type_ == policy_healthy::TYPE)
             .cloned();
@@ -45,14 +48,14 @@ pub fn condition(
 
 /// Who decides, by which module, since when.
 pub fn policies(
-    found: &Found<'_>,
-    last: &RedisInstanceStatus,
+    made: Option<&Made<AclAnswer>>,
+    last: &[PolicyStatus],
     now: Timestamp,
 ) -> Vec<PolicyStatus> {
-    let Some(policy) = found.policy else {
-        return last.policies.clone();
+    let Some(policy) = made else {
+        return last.to_vec();
     };
-    let known = last.policies.iter().find(|p| p.decision == Acl::NAME);
+    let known = last.iter().find(|p| p.decision == Acl::NAME);
     let error = policy.problem.as_ref().map(|problem| {
         format!("{}: {}", problem.reason, problem.message)
             .chars()

@@ -12,15 +12,16 @@ use hera_render::{
     ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet,
     OPERATOR_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
     build_claim, build_claim_patch, build_client_service, build_config_map,
-    build_disruption_budget, build_headless_service, build_replicas_service, build_stateful_set,
-    build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
+    build_disruption_budget, build_headless_service, build_stateful_set, build_system_secret,
+    build_tls_secret, claim_size, goes_with, pod_revision, server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 
-use super::observe::{Live, memory_limit};
+use super::observe::{CommonLive, SetLive, memory_limit};
 use super::refusals::Refusals;
+use crate::authority::{Authority, AuthorityError};
 use crate::shared::Shared;
 
 /// What the children are made from.
@@ -49,15 +50,17 @@ pub struct Children {
     pub taken: Option<String>,
     /// The API server's words, if it does not let a volume grow.
     pub growth_refused: Option<String>,
-    /// What a pod mounts beside its users is there.
-    mounts: bool,
-    /// Users may be written down: their passwords are.
-    passwords: bool,
-    /// The first ordinal whose claim the API server refuses.
-    lacking: Option<u32>,
+    /// All that a pod mounts is there.
+    pub complete: bool,
 }
 
 impl Children {
+    /// What became of others as well.
+    pub fn also(&mut self, others: Self) {
+        self.taken = self.taken.take().or(others.taken);
+        self.growth_refused = self.growth_refused.take().or(others.growth_refused);
+    }
+
     /// Whether a child is as it is wanted.
     fn take(
         &mut self,
@@ -74,55 +77,20 @@ impl Children {
     }
 }
 
-/// Applies them: what a pod mounts first, the StatefulSet last. What the API server refuses is noted in
-/// `refusals`, and holds back only what depends on it.
+/// Applies all but the StatefulSets: what does not depend on another child at once, as each may wait for an
+/// admission webhook that does not answer; then the users. `also` is done beside. What the API server refuses
+/// is noted in `refusals`, and holds back only what depends on it.
 ///
 /// # Errors
 /// What is not about one child; the next pass goes on from there.
-pub async fn apply(
+pub async fn apply_common(
     shared: &Shared,
     inputs: &Inputs<'_>,
-    live: &Live,
+    live: &CommonLive,
     refusals: &Refusals,
+    also: impl Future<Output = Vec<Result<Applied, ApplyError>>> + Send,
 ) -> Result<Children, ApplyError> {
     let Inputs { v, ctx, acl, .. } = *inputs;
-    let (applier, namespace, uid) = (&shared.applier, ctx.namespace.as_str(), ctx.uid.as_str());
-    let mut children = boxed(apply_first(shared, inputs, live, refusals)).await?;
-    if children.passwords {
-        let users = build_acl_secret(v, ctx, acl)?;
-        let applied = applier.apply_over(namespace, uid, &users, live.acl.as_ref());
-        children.users = children.take(refusals, applied.await)?;
-    }
-    // The kubelet looks again for what a pod mounts only after minutes.
-    let complete = children.mounts && children.users && children.taken.is_none();
-    if complete || live.stateful_set.is_some() {
-        let ctx = Context {
-            replicas: with_claims(ctx.replicas, children.lacking, live),
-            ..ctx.clone()
-        };
-        let mut set = build_stateful_set(v, &ctx);
-        set.annotations_mut().extend(inputs.annotations.clone());
-        let applied = applier.apply(namespace, uid, &set).await;
-        children.take(refusals, applied)?;
-    }
-    children.growth_refused = grow_claims(shared, inputs, live, refusals).await?;
-    Ok(children)
-}
-
-/// So many at once would be too much for a stack.
-fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
-    Box::pin(work)
-}
-
-/// What does not depend on another child; at once, as each may wait for an admission webhook that does
-/// not answer.
-async fn apply_first(
-    shared: &Shared,
-    inputs: &Inputs<'_>,
-    live: &Live,
-    refusals: &Refusals,
-) -> Result<Children, ApplyError> {
-    let Inputs { v, ctx, .. } = *inputs;
     let (applier, namespace, uid) = (&shared.applier, ctx.namespace.as_str(), ctx.uid.as_str());
     // What is made from what was read must not undo what somebody wrote since.
     let system = build_system_secret(v, ctx, inputs.system);
@@ -140,36 +108,78 @@ async fn apply_first(
     let map = config_map(inputs)?;
     let headless = build_headless_service(v, ctx);
     let client = build_client_service(v, ctx);
-    let replicas = build_replicas_service(v, ctx);
-    let (system, app, tls, map, headless, client, replicas, budget, lacking) = tokio::join!(
+    let (system, app, tls, map, headless, client, also) = tokio::join!(
         boxed(applier.apply_over(namespace, uid, &system, live.system.as_ref())),
         boxed(app),
         boxed(applier.apply(namespace, uid, &tls)),
         boxed(applier.apply_over(namespace, uid, &map, live.config.as_ref())),
         boxed(applier.apply(namespace, uid, &headless)),
         boxed(applier.apply(namespace, uid, &client)),
-        boxed(applier.apply(namespace, uid, &replicas)),
-        boxed(apply_budget(shared, inputs)),
-        boxed(apply_claims(shared, inputs, live, refusals)),
+        boxed(also),
     );
     let mut children = Children::default();
     let system = children.take(refusals, system)?;
     let app = children.take(refusals, app)?;
-    children.passwords = children.taken.is_none()
+    let passwords = children.taken.is_none()
         && (system || knows_operator(live, inputs.system))
         && (app || inputs.app.is_none_or(|app| knows_app(live, app)));
     let tls = children.take(refusals, tls)?;
     children.config = children.take(refusals, map)?;
-    children.mounts = tls && children.config;
-    for written in [headless, client, replicas, budget] {
+    for written in [headless, client].into_iter().chain(also) {
         children.take(refusals, written)?;
     }
-    children.lacking = lacking?;
+    // Their passwords are written down.
+    if passwords {
+        let users = build_acl_secret(v, ctx, acl)?;
+        let applied = applier.apply_over(namespace, uid, &users, live.acl.as_ref());
+        children.users = children.take(refusals, boxed(applied).await)?;
+    }
+    // The kubelet looks again for what a pod mounts only after minutes.
+    children.complete = tls && children.config && children.users && children.taken.is_none();
     Ok(children)
 }
 
+/// Applies a StatefulSet, what it needs before, and what it has by then. `complete` tells that what its pods
+/// mount is there.
+///
+/// # Errors
+/// What is not about one child; the next pass goes on from there.
+pub async fn apply_set(
+    shared: &Shared,
+    inputs: &Inputs<'_>,
+    live: &SetLive,
+    complete: bool,
+    refusals: &Refusals,
+) -> Result<Children, ApplyError> {
+    let Inputs { v, ctx, .. } = *inputs;
+    let (budget, lacking) = tokio::join!(
+        boxed(apply_budget(shared, inputs)),
+        boxed(apply_claims(shared, inputs, live, refusals)),
+    );
+    let mut children = Children::default();
+    children.take(refusals, budget)?;
+    let lacking = lacking?;
+    if complete || live.stateful_set.is_some() {
+        let ctx = Context {
+            replicas: with_claims(ctx.replicas, lacking, live),
+            ..ctx.clone()
+        };
+        let mut set = build_stateful_set(v, &ctx);
+        set.annotations_mut().extend(inputs.annotations.clone());
+        let applied = shared.applier.apply(&ctx.namespace, &ctx.uid, &set);
+        children.take(refusals, boxed(applied).await)?;
+    }
+    children.growth_refused = boxed(grow_claims(shared, inputs, live, refusals)).await?;
+    Ok(children)
+}
+
+/// So many at once would be too much for a stack.
+fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+    Box::pin(work)
+}
+
 /// Nobody could log in with a password that is written down nowhere, and the next pass would make another.
-fn knows_operator(live: &Live, system: &SystemPasswords) -> bool {
+fn knows_operator(live: &CommonLive, system: &SystemPasswords) -> bool {
     holds(
         live.system.as_ref(),
         OPERATOR_PASSWORD_KEY,
@@ -177,7 +187,7 @@ fn knows_operator(live: &Live, system: &SystemPasswords) -> bool {
     )
 }
 
-fn knows_app(live: &Live, app: &AppCredentials) -> bool {
+fn knows_app(live: &CommonLive, app: &AppCredentials) -> bool {
     holds(live.app.as_ref(), KEY_PASSWORD, &app.password)
 }
 
@@ -199,7 +209,7 @@ fn config_map(inputs: &Inputs<'_>) -> Result<ConfigMap, ApplyError> {
 /// A single pod has no budget: it would keep its node from being drained.
 async fn apply_budget(shared: &Shared, inputs: &Inputs<'_>) -> Result<Applied, ApplyError> {
     let (v, ctx) = (inputs.v, inputs.ctx);
-    let name = v.name.disruption_budget();
+    let name = v.name.pods(ctx.shard).disruption_budget();
     match build_disruption_budget(v, ctx) {
         Some(budget) => {
             let applied = shared.applier.apply(&ctx.namespace, &ctx.uid, &budget);
@@ -220,7 +230,7 @@ async fn apply_budget(shared: &Shared, inputs: &Inputs<'_>) -> Result<Applied, A
 async fn apply_claims(
     shared: &Shared,
     inputs: &Inputs<'_>,
-    live: &Live,
+    live: &SetLive,
     refusals: &Refusals,
 ) -> Result<Option<u32>, ApplyError> {
     if live.stateful_set.is_none() {
@@ -243,7 +253,7 @@ async fn apply_claims(
 
 /// How many pods there may be, if the claim of `lacking` is refused: the StatefulSet would make one of the
 /// size of the first day once it is not any more.
-fn with_claims(replicas: u32, lacking: Option<u32>, live: &Live) -> u32 {
+fn with_claims(replicas: u32, lacking: Option<u32>, live: &SetLive) -> u32 {
     let spec = live.stateful_set.as_ref().and_then(|set| set.spec.as_ref());
     let now = spec.and_then(|spec| u32::try_from(spec.replicas?).ok());
     match lacking {
@@ -255,13 +265,13 @@ fn with_claims(replicas: u32, lacking: Option<u32>, live: &Live) -> u32 {
 async fn grow_claims(
     shared: &Shared,
     inputs: &Inputs<'_>,
-    live: &Live,
+    live: &SetLive,
     refusals: &Refusals,
 ) -> Result<Option<String>, ApplyError> {
     let mut refused = None;
     for (ordinal, claim) in &live.claims {
         let uid = live.pods.get(ordinal).and_then(ResourceExt::uid);
-        let pod = inputs.v.name.pod(*ordinal);
+        let pod = inputs.v.name.pods(inputs.ctx.shard).pod(*ordinal);
         let fate = fate(inputs, *ordinal, claim, (&pod, uid.as_deref()));
         let Some(patch) = build_claim_patch(inputs.v, inputs.ctx, claim, fate) else {
             continue;
@@ -310,7 +320,7 @@ fn fate<'a>(
 }
 
 /// What of the StatefulSet is final.
-pub fn live_stateful_set(live: &Live) -> Option<LiveStatefulSet> {
+pub fn live_stateful_set(live: &SetLive) -> Option<LiveStatefulSet> {
     let spec = live.stateful_set.as_ref()?.spec.as_ref()?;
     let claim_templates = spec.volume_claim_templates.clone().unwrap_or_default();
     Some(LiveStatefulSet { claim_templates })
@@ -318,17 +328,24 @@ pub fn live_stateful_set(live: &Live) -> Option<LiveStatefulSet> {
 
 /// The least memory limit that the container of a server has, in bytes: also where the spec says none, and
 /// a LimitRange gives one to pods that are made.
-pub fn containers_limit(live: &Live) -> Option<u64> {
-    let specs = live.pods.values().filter_map(|pod| pod.spec.as_ref());
+pub fn containers_limit<'a>(sets: impl IntoIterator<Item = &'a SetLive>) -> Option<u64> {
+    let pods = sets.into_iter().flat_map(|live| live.pods.values());
+    let specs = pods.filter_map(|pod| pod.spec.as_ref());
     specs.filter_map(memory_limit).min()
 }
 
 /// True while the container of a server may have less memory than the spec says: one that was made of
 /// another revision, or is to be made of the former one, or that nobody has seen at work yet.
-pub fn lacks_memory(live: &Live, v: &Validated, ctx: &Context, serves: bool) -> bool {
+pub fn lacks_memory<'a>(
+    sets: impl IntoIterator<Item = &'a SetLive>,
+    v: &Validated,
+    ctx: &Context,
+    serves: bool,
+) -> bool {
     let revision = pod_revision(v, ctx);
     let other = |pod: &&Pod| pod.annotations().get(ANNOTATION_REVISION) != Some(&revision);
-    let outdated = live.pods.values().filter(other);
+    let pods = sets.into_iter().flat_map(|live| live.pods.values());
+    let outdated = pods.filter(other);
     let outdated = outdated.filter_map(|pod| pod.spec.as_ref());
     let former = ctx
         .rollback
@@ -342,7 +359,7 @@ pub fn lacks_memory(live: &Live, v: &Validated, ctx: &Context, serves: bool) -> 
 /// The configuration to be in force: a new revision if its content is new, above what the agent holds.
 /// While a server `lacks_memory` none gets more to fill than before.
 pub fn next_config(
-    live: &Live,
+    live: &CommonLive,
     mut wanted: ServerConfig,
     lacks_memory: bool,
     at_agent: u64,
@@ -363,7 +380,7 @@ pub fn next_config(
 }
 
 /// The configuration as it was left, if it is this object's.
-pub fn known_config(live: &Live, uid: &str) -> Option<ServerConfig> {
+pub fn known_config(live: &CommonLive, uid: &str) -> Option<ServerConfig> {
     let text = live.config.as_ref()?.data.as_ref()?.get(CONFIG_KEY)?;
     serde_json::from_str::<ServerConfig>(text)
         .ok()
@@ -371,15 +388,35 @@ pub fn known_config(live: &Live, uid: &str) -> Option<ServerConfig> {
 }
 
 /// The users as they were left, if they are this object's.
-pub fn known_acl(live: &Live, uid: &str) -> Option<AclSet> {
+pub fn known_acl(live: &CommonLive, uid: &str) -> Option<AclSet> {
     let bytes = live.acl.as_ref()?.data.as_ref()?.get(ACL_KEY)?;
     serde_json::from_slice::<AclSet>(&bytes.0)
         .ok()
         .filter(|set| set.owner == uid)
 }
 
-/// The agents' certificate as it is.
-pub fn known_tls(secret: &Secret) -> Option<TlsFiles> {
+/// The agents' certificate: the known one while it is fresh.
+///
+/// # Errors
+/// When none can be made.
+pub fn agent_tls(
+    authority: &Authority,
+    v: &Validated,
+    ctx: &Context,
+    live: &CommonLive,
+) -> Result<TlsFiles, AuthorityError> {
+    let known = live.tls.as_ref().and_then(known_tls);
+    match known.filter(|files| authority.is_fresh(files)) {
+        Some(files) => Ok(files),
+        None => authority.sign_agent(vec![format!(
+            "*.{}.{}.svc",
+            v.name.headless_service(),
+            ctx.namespace
+        )]),
+    }
+}
+
+fn known_tls(secret: &Secret) -> Option<TlsFiles> {
     let data = secret.data.as_ref()?;
     let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
     Some(TlsFiles {

@@ -1,6 +1,6 @@
 //! Events: what was done, and each change of what a condition says.
 
-use hera_api::RedisInstanceStatus;
+use hera_api::PolicyStatus;
 use hera_api::conditions::{degraded, policy_healthy, progressing};
 use hera_kube::Severity;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -21,20 +21,23 @@ pub const WRITES_GIVEN_UP: &str = "WritesGivenUp";
 /// Another policy decides.
 pub const POLICY_CHANGED: &str = "PolicyChanged";
 
+/// What of a status people are told about.
+#[derive(Clone, Copy, Default)]
+pub struct Told<'a> {
+    pub conditions: &'a [Condition],
+    pub policies: &'a [PolicyStatus],
+}
+
 /// Publishes what differs between two statuses, for people.
 pub async fn publish_changes(
     shared: &Shared,
     about: &ObjectReference,
-    before: Option<&RedisInstanceStatus>,
-    after: &RedisInstanceStatus,
+    before: Told<'_>,
+    after: Told<'_>,
 ) {
-    for condition in &after.conditions {
-        let known = before.and_then(|status| {
-            status
-                .conditions
-                .iter()
-                .find(|c| c.type_ == condition.type_)
-        });
+    for condition in after.conditions {
+        let mut conditions = before.conditions.iter();
+        let known = conditions.find(|c| c.type_ == condition.type_);
         if let Some(severity) = worth_an_event(known, condition) {
             let note = if condition.message.is_empty() {
                 format!("{} is {}", condition.type_, condition.status)
@@ -47,8 +50,9 @@ pub async fn publish_changes(
                 .await;
         }
     }
-    for policy in &after.policies {
-        let known = before.and_then(|s| s.policies.iter().find(|p| p.decision == policy.decision));
+    for policy in after.policies {
+        let mut policies = before.policies.iter();
+        let known = policies.find(|p| p.decision == policy.decision);
         let changed = policy.digest.is_some()
             && known.is_some_and(|known| known.digest.is_some() && known.digest != policy.digest);
         if let Some(source) = policy.source.as_ref().filter(|_| changed) {

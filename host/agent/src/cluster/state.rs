@@ -1,0 +1,193 @@
+//! What the agent knows of its server as one of a cluster.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hera_core::agent::{ClusterNews, ClusterState};
+use hera_core::cluster::{Held, NodeId, Server};
+use hera_core::digest::sha256_hex;
+use hera_redis::Probe;
+use tokio::sync::watch;
+
+use crate::agent::Agent;
+use crate::fence::clock;
+
+/// Who asks waits no longer for a server that does not answer: other shards wait for it as well.
+const ANSWERS: Duration = Duration::from_millis(500);
+
+/// What the agent knows of its server as one of a cluster.
+pub struct Cluster {
+    known: Mutex<Known>,
+    /// Why the server waits with its start, if it does.
+    pub held: watch::Sender<Option<Held>>,
+}
+
+struct Known {
+    id: Option<NodeId>,
+    replica_of: Option<NodeId>,
+    /// Since when no server runs, by [`clock::now`].
+    dead_since: Option<u64>,
+    /// From whom it was ordered to take over by vote, and when.
+    asked: Option<(NodeId, u64)>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            known: Mutex::new(Known {
+                id: None,
+                replica_of: None,
+                dead_since: Some(clock::now()),
+                asked: None,
+            }),
+            held: watch::channel(None).0,
+        }
+    }
+}
+
+impl Cluster {
+    /// A server runs.
+    pub fn runs(&self) {
+        self.lock().dead_since = None;
+    }
+
+    /// None does any more.
+    pub fn ended(&self) {
+        let mut known = self.lock();
+        known.dead_since.get_or_insert_with(clock::now);
+        known.replica_of = None;
+        known.asked = None;
+    }
+
+    /// The id that the next server has; none if it takes a new one.
+    pub fn begins_as(&self, id: Option<NodeId>) {
+        self.lock().id = id;
+    }
+
+    /// The server is asked to take over by vote.
+    pub fn asks_for_votes(&self) {
+        let mut known = self.lock();
+        known.asked = known.replica_of.clone().map(|id| (id, clock::now()));
+    }
+
+    /// The server tells this.
+    fn sees(&self, server: &Server) {
+        let mut known = self.lock();
+        known.id = Some(server.id.clone());
+        known.replica_of = server.replica_of().map(str::to_owned);
+        let of = known.replica_of.clone();
+        known.asked = known.asked.take().filter(|(id, _)| Some(id) == of.as_ref());
+    }
+
+    fn state(&self, server: Option<Server>) -> ClusterState {
+        let (known, now) = (self.lock(), clock::now());
+        ClusterState {
+            id: known.id.clone(),
+            server,
+            held: *self.held.borrow(),
+            dead_ms: known.dead_since.map(|since| now.saturating_sub(since)),
+            asked_ms: known.asked.as_ref().map(|(_, at)| now.saturating_sub(*at)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes what the server tells at a look, and tells of it if it is news.
+pub fn note(agent: &Agent, cluster: &Cluster, server: &Server) {
+    cluster.sees(server);
+    let news = ClusterNews {
+        id: server.id.clone(),
+        serves: server.serves,
+        digest: digest(server),
+        held: false,
+    };
+    agent.board.change(|status| status.cluster = Some(news));
+}
+
+/// Of what no traffic drives: the same in whatever order the server tells it.
+fn digest(server: &Server) -> String {
+    let mut known = server.known.clone();
+    known.sort_by(|one, other| one.id.cmp(&other.id));
+    let quiet = Server {
+        keys: server.keys.min(1),
+        offset: 0,
+        link_down_ms: None,
+        known,
+        ..server.clone()
+    };
+    let text = serde_json::to_vec(&quiet).unwrap_or_default();
+    sha256_hex(&text).chars().take(16).collect()
+}
+
+/// What is so now, by what the server says when it is asked.
+pub async fn now(agent: &Agent, cluster: &Cluster) -> ClusterState {
+    let server = agent.work.lock().await.server.clone();
+    let seen = match server {
+        Some(server) => {
+            let server = server.with_response_timeout(ANSWERS);
+            match server.probe().await {
+                Ok(Probe::Info(info)) if !info.loading => server.cluster(&info).await.ok(),
+                _ => None,
+            }
+        }
+        None => None,
+    };
+    if let Some(seen) = &seen {
+        cluster.sees(seen);
+    }
+    cluster.state(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use hera_core::cluster::Entry;
+
+    use super::*;
+
+    #[test]
+    fn traffic_is_no_news_and_another_owner_of_slots_is() {
+        let entry = |id: &str| Entry {
+            id: id.to_owned(),
+            ..Entry::default()
+        };
+        let before = Server {
+            keys: 5,
+            offset: 7,
+            known: vec![entry("a"), entry("b")],
+            ..Server::default()
+        };
+        let after = Server {
+            keys: 9,
+            offset: 70,
+            known: vec![entry("b"), entry("a")],
+            ..Server::default()
+        };
+        assert_eq!(digest(&before), digest(&after));
+        let mut moved = after.clone();
+        moved.known[0].slots = hera_core::cluster::SlotSet::all();
+        assert_ne!(digest(&after), digest(&moved));
+    }
+
+    #[test]
+    fn a_vote_counts_for_the_primary_that_it_was_asked_against() {
+        let cluster = Cluster::default();
+        let follows = |of: Option<&str>| Server {
+            id: "a".to_owned(),
+            known: vec![Entry {
+                id: "a".to_owned(),
+                replica_of: of.map(str::to_owned),
+                ..Entry::default()
+            }],
+            ..Server::default()
+        };
+        cluster.sees(&follows(Some("p")));
+        cluster.asks_for_votes();
+        cluster.sees(&follows(Some("p")));
+        assert!(cluster.state(None).asked_ms.is_some());
+        cluster.sees(&follows(Some("q")));
+        assert_eq!(cluster.state(None).asked_ms, None);
+    }
+}

@@ -1,0 +1,183 @@
+//! What the agents of an object's pods are to hold: users and configuration.
+
+use hera_api::PolicyStatus;
+use hera_api::conditions::degraded;
+use hera_api::validate::{Memory, Validated};
+use hera_core::acl::AclSet;
+use hera_core::agent::{AgentStatus, ServerConfig};
+use hera_core::shard::Member;
+use hera_render::{AppCredentials, Context, server_config};
+use k8s_openapi::jiff::Timestamp;
+
+use super::children::{self, Children};
+use super::observe::{CommonLive, SetLive};
+use super::server_facts::server_facts;
+use crate::controllers::outcome::PassError;
+use crate::object::ObjectKey;
+use crate::shared::Shared;
+use crate::users::{self, Decision, Passwords, Subject};
+
+/// The object whose agents are to hold something.
+pub struct Holder<'a> {
+    pub shared: &'a Shared,
+    pub v: &'a Validated,
+    pub ctx: &'a Context,
+    pub key: &'a ObjectKey,
+    pub common: &'a CommonLive,
+    pub sets: Vec<&'a SetLive>,
+    pub members: Vec<&'a Member>,
+    /// The pod whose server is asked what commands there are.
+    pub asked: Option<&'a Member>,
+    /// Somebody serves writes.
+    pub serves: bool,
+    /// A server of it ran before.
+    pub lived: bool,
+    /// What the status says about the policy of rights.
+    pub policy: Option<&'a PolicyStatus>,
+    /// A person's request to ask the policy.
+    pub request: Option<&'a str>,
+}
+
+/// What they are to hold.
+pub struct Holdings {
+    pub config: ServerConfig,
+    pub acl: AclSet,
+    pub passwords: Passwords,
+    pub app: AppCredentials,
+    /// None while no server can be asked what commands it has, and while changes wait.
+    pub decision: Option<Decision>,
+    /// What servers may use and fill, by the spec and by their containers.
+    pub memory: Memory,
+    /// The users as they were left.
+    pub known: Option<AclSet>,
+}
+
+impl Holder<'_> {
+    /// Decides what they are to hold.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn holdings(&self) -> Result<Holdings, PassError> {
+        let Self { v, ctx, common, .. } = *self;
+        let system = users::system_passwords(common.system.as_ref());
+        let app = users::app_credentials(&v.auth.username, common.app.as_ref());
+        let known = children::known_acl(common, &ctx.uid);
+        let client = &self.shared.client;
+        let passwords = Passwords::read(client, &ctx.namespace, v, system, &app).await?;
+        let first_revision = self.first_revision();
+        let before = users::Before {
+            set: known.as_ref(),
+            at_agent: self.highest(|status| status.acl.revision),
+            first_revision,
+        };
+        let decision = self.decide_users(&passwords, &before).await?;
+        let acl = match (&decision, &known) {
+            (Some(decision), _) => decision.set.clone(),
+            (None, Some(known)) if v.paused => users::unchanged(known, before.at_agent),
+            (None, _) => users::undecided(v, &ctx.uid, &passwords, &before),
+        };
+        let at_agent = self.highest(|status| status.config.revision);
+        let sets = self.sets.iter().copied();
+        let memory = v.memory.within(children::containers_limit(sets.clone()));
+        let served = Validated {
+            memory,
+            ..v.clone()
+        };
+        let wanted = server_config::build(&served, ctx);
+        let lacks_memory = children::lacks_memory(sets, &served, ctx, self.serves);
+        let config = children::next_config(common, wanted, lacks_memory, at_agent, first_revision);
+        Ok(Holdings {
+            config,
+            acl,
+            passwords,
+            app,
+            decision,
+            memory,
+            known,
+        })
+    }
+
+    /// Where the revisions of an object begin: high up if it lived before, so that no agent
+    /// remembers a higher one whose ConfigMap or Secret somebody deleted.
+    fn first_revision(&self) -> u64 {
+        match self.lived {
+            true => u64::try_from(Timestamp::now().as_second()).unwrap_or(1),
+            false => 1,
+        }
+    }
+
+    async fn decide_users(
+        &self,
+        passwords: &Passwords,
+        before: &users::Before<'_>,
+    ) -> Result<Option<Decision>, PassError> {
+        let Some(asked) = self.asked.filter(|_| !self.v.paused) else {
+            return Ok(None);
+        };
+        let server = server_facts(self.shared, asked, &passwords.system.operator).await;
+        let Some(server) = server else {
+            return Ok(None);
+        };
+        let subject = Subject {
+            validated: self.v,
+            instance: self.key,
+            uid: &self.ctx.uid,
+            status: self.policy,
+            request: self.request,
+        };
+        let decided = users::decide(self.shared, &subject, passwords, &server, before);
+        Ok(Some(decided.await?))
+    }
+
+    /// The highest revision that an agent holds.
+    fn highest(&self, revision: impl Fn(&AgentStatus) -> u64) -> u64 {
+        let members = self.members.iter();
+        let statuses = members.filter_map(|member| member.agent.status());
+        statuses.map(revision).max().unwrap_or(0)
+    }
+}
+
+impl Holdings {
+    /// Agents are told what is written down: with another each pass would tell them anew.
+    pub fn as_written(&mut self, children: &Children, common: &CommonLive, uid: &str) {
+        if !children.config {
+            self.config = children::known_config(common, uid).unwrap_or_default();
+        }
+        if !children.users {
+            self.acl = self.known.clone().unwrap_or_default();
+        }
+    }
+
+    /// The set has the application user.
+    pub fn has_app_user(&self, v: &Validated) -> bool {
+        self.acl
+            .users
+            .iter()
+            .any(|user| user.name == v.auth.username)
+    }
+
+    /// What of it needs somebody: a reason of `Degraded`, and words. `serves` tells that somebody does, so that
+    /// a server could be asked.
+    pub fn attention(&self, serves: bool, paused: bool) -> Option<(&'static str, String)> {
+        let decision = self.decision.as_ref();
+        if decision.is_none() && serves && !paused {
+            let words = "neither the agent nor the server on port 6379 of the pod tells the operator which \
+                         commands there are, so no change of users or their policy reaches it: check \
+                         network policies";
+            return Some((degraded::SERVER_UNREACHABLE, words.to_owned()));
+        }
+        let missing = &self.passwords.missing;
+        if !missing.is_empty() {
+            return Some((degraded::SECRET_MISSING, missing.join("; ")));
+        }
+        if let Some(refused) = decision.map(|d| &d.refused_rules).filter(|r| !r.is_empty()) {
+            return Some((degraded::USER_REJECTED, refused.join("; ")));
+        }
+        let users = decision.map(|d| &d.undecided).filter(|u| !u.is_empty())?;
+        let words = format!(
+            "no policy decided what these users get: {}; the condition PolicyHealthy says why",
+            users.join(", ")
+        );
+        Some((degraded::RIGHTS_UNDECIDED, words))
+    }
+}

@@ -1,0 +1,13 @@
+//! What is true of the data pods of any kind.
+
+pub mod children;
+pub mod events;
+pub mod holdings;
+pub mod image;
+pub mod labels;
+pub mod members;
+pub mod nodes;
+pub mod observe;
+pub mod policy_status;
+pub mod refusals;
+pub mod server_facts;

@@ -1,0 +1,319 @@
+//! Reads data pods and what belongs to them, and makes views of it for decisions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hera_api::meta::{LABEL_INSTANCE, LABEL_NAME};
+use hera_api::names::{ObjectName, PodNames, SERVER_CONTAINER};
+use hera_api::quantity::{self, units};
+use hera_core::shard::{ClaimView, NodeState, PodView};
+use hera_render::{claim_record, goes_with, is_temporary};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, ContainerStatus, Event, PersistentVolumeClaim, Pod, PodSpec,
+    PodTemplateSpec, Secret,
+};
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+
+/// One StatefulSet and what belongs to it, as they are.
+#[derive(Clone, Debug, Default)]
+pub struct SetLive {
+    pub stateful_set: Option<StatefulSet>,
+    /// Its data pods by ordinal.
+    pub pods: BTreeMap<u32, Pod>,
+    /// Their claims by ordinal.
+    pub claims: BTreeMap<u32, PersistentVolumeClaim>,
+    /// Classes that unbound claims name and that do not exist.
+    pub missing_classes: BTreeSet<String>,
+}
+
+/// What all pods of an object share, as it is.
+#[derive(Clone, Debug, Default)]
+pub struct CommonLive {
+    pub config: Option<ConfigMap>,
+    pub acl: Option<Secret>,
+    pub app: Option<Secret>,
+    pub system: Option<Secret>,
+    pub tls: Option<Secret>,
+}
+
+/// What finds the children of an object, and none of an object of another kind that has its name.
+pub fn children_of(name: &ObjectName) -> ListParams {
+    let kind = name.kind().label();
+    ListParams::default().labels(&format!("{LABEL_NAME}={kind},{LABEL_INSTANCE}={name}"))
+}
+
+/// Reads what all pods of an object share, from the API server, not from a cache.
+///
+/// # Errors
+/// When one of them cannot be read: unknown is not absent.
+pub async fn read_common(
+    client: &Client,
+    namespace: &str,
+    name: &ObjectName,
+) -> kube::Result<CommonLive> {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let names = [
+        name.config_map(),
+        name.acl_secret(),
+        name.app_secret(),
+        name.system_secret(),
+        name.agent_tls_secret(),
+    ];
+    let [config, acl, app, system, tls] = &names;
+    let (config, acl, app, system, tls) = tokio::try_join!(
+        maps.get_opt(config),
+        secrets.get_opt(acl),
+        secrets.get_opt(app),
+        secrets.get_opt(system),
+        secrets.get_opt(tls),
+    )?;
+    Ok(CommonLive {
+        config,
+        acl,
+        app,
+        system,
+        tls,
+    })
+}
+
+/// Reads the StatefulSets of an object's shards, of its only one where `shards` is none, with their pods and
+/// claims. Of claims that somebody made in advance, without our labels, those of the first `volumes` pods
+/// count as well: StatefulSets go by names.
+///
+/// # Errors
+/// When one of them cannot be read: unknown is not absent.
+pub async fn read_sets(
+    client: &Client,
+    namespace: &str,
+    name: &ObjectName,
+    shards: Option<u32>,
+    volumes: u32,
+) -> kube::Result<Vec<SetLive>> {
+    let sets: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let claims = claims_of(client, namespace);
+    let ours = children_of(name);
+    let (pods, claims) = tokio::try_join!(pods.list(&ours), claims.list(&ours))?;
+    let shards: Vec<Option<u32>> = match shards {
+        Some(count) => (0..count).map(Some).collect(),
+        None => vec![None],
+    };
+    let read = shards.into_iter().map(|shard| {
+        let names = name.pods(shard);
+        let pods = by_ordinal(&pods.items, &names.pod(0));
+        let labelled = by_ordinal(&claims.items, &names.claim(0));
+        let sets = &sets;
+        async move {
+            let set = names.stateful_set();
+            let named = named_claims(client, namespace, &names, volumes, &labelled);
+            let (stateful_set, named) = tokio::try_join!(sets.get_opt(&set), named)?;
+            let claims: BTreeMap<u32, _> = labelled.into_iter().chain(named).collect();
+            let missing_classes = missing_classes(client, claims.values()).await;
+            Ok(SetLive {
+                stateful_set,
+                pods,
+                claims,
+                missing_classes,
+            })
+        }
+    });
+    futures::future::try_join_all(read).await
+}
+
+/// Claims of the first `volumes` pods that have other labels, or none.
+async fn named_claims(
+    client: &Client,
+    namespace: &str,
+    names: &PodNames,
+    volumes: u32,
+    labelled: &BTreeMap<u32, PersistentVolumeClaim>,
+) -> kube::Result<BTreeMap<u32, PersistentVolumeClaim>> {
+    let named = (0..volumes).filter(|ordinal| !labelled.contains_key(ordinal));
+    let named = named.map(|ordinal| {
+        let api = claims_of(client, namespace);
+        let name = names.claim(ordinal);
+        async move {
+            let found = api.get_opt(&name).await;
+            found.map(|claim| claim.map(|claim| (ordinal, claim)))
+        }
+    });
+    let named = futures::future::try_join_all(named).await?;
+    Ok(named.into_iter().flatten().collect())
+}
+
+fn claims_of(client: &Client, namespace: &str) -> Api<PersistentVolumeClaim> {
+    Api::namespaced(client.clone(), namespace)
+}
+
+/// Those that are called as `first`, but for the number at its end.
+pub fn by_ordinal<K: ResourceExt + Clone>(items: &[K], first: &str) -> BTreeMap<u32, K> {
+    let stem = first.strip_suffix('0').unwrap_or(first);
+    let numbered = items.iter().filter_map(|item| {
+        let ordinal = item.name_any().strip_prefix(stem)?.parse().ok()?;
+        Some((ordinal, item.clone()))
+    });
+    numbered.collect()
+}
+
+/// Asked only while a claim waits. Without the right to read classes nothing is said about them.
+async fn missing_classes(
+    client: &Client,
+    claims: impl Iterator<Item = &PersistentVolumeClaim>,
+) -> BTreeSet<String> {
+    let waiting = claims.filter(|claim| {
+        let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
+        phase != Some("Bound")
+    });
+    let named: BTreeSet<String> = waiting
+        .filter_map(|claim| claim.spec.as_ref()?.storage_class_name.clone())
+        .collect();
+    let classes: Api<StorageClass> = Api::all(client.clone());
+    let mut missing = BTreeSet::new();
+    for class in named {
+        if let Ok(None) = classes.get_opt(&class).await {
+            missing.insert(class);
+        }
+    }
+    missing
+}
+
+/// Why the StatefulSet makes no pod, in the words of its controller: a quota, an admission webhook, a
+/// missing priority class. Asked only while one is missing; without the right to read Events nothing
+/// is said.
+pub async fn why_no_pod(client: &Client, live: &SetLive) -> Option<String> {
+    let set = live.stateful_set.as_ref()?;
+    let wanted = set.spec.as_ref()?.replicas.unwrap_or(1);
+    if live.pods.len() >= usize::try_from(wanted).unwrap_or(0) {
+        return None;
+    }
+    let events: Api<Event> = Api::namespaced(client.clone(), set.namespace().as_deref()?);
+    let about = format!("involvedObject.uid={},reason=FailedCreate", set.uid()?);
+    let found = events
+        .list(&ListParams::default().fields(&about))
+        .await
+        .ok()?;
+    found
+        .items
+        .into_iter()
+        .filter_map(|event| event.message)
+        .next_back()
+}
+
+/// The pod as the decision sees it.
+pub fn pod_view(pod: &Pod) -> PodView {
+    let status = pod.status.clone().unwrap_or_default();
+    let phase = status.phase.as_deref().unwrap_or_default();
+    let unschedulable = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False")
+        .map(|c| c.message.clone().or(c.reason.clone()).unwrap_or_default());
+    PodView {
+        name: pod.name_any(),
+        uid: pod.uid().unwrap_or_default(),
+        ip: status.pod_ip.clone().filter(|ip| !ip.is_empty()),
+        since_ms: unready_since(pod),
+        ready: status
+            .conditions
+            .iter()
+            .flatten()
+            .any(|c| c.type_ == "Ready" && c.status == "True"),
+        revision: pod
+            .annotations()
+            .get(hera_api::meta::ANNOTATION_REVISION)
+            .cloned(),
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+        finished: matches!(phase, "Failed" | "Succeeded"),
+        terminated: status
+            .container_statuses
+            .iter()
+            .flatten()
+            .any(|c| c.name == SERVER_CONTAINER && is_terminated(c)),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        node_state: NodeState::Unknown,
+        unschedulable,
+        waiting: status
+            .init_container_statuses
+            .iter()
+            .chain(&status.container_statuses)
+            .flatten()
+            .find_map(waiting),
+    }
+}
+
+/// What its server's container may use, in bytes; none without a limit.
+pub fn memory_limit(spec: &PodSpec) -> Option<u64> {
+    let limits = server(spec)?.resources.as_ref()?.limits.as_ref()?;
+    units(limits.get("memory")?).ok()
+}
+
+fn server(spec: &PodSpec) -> Option<&Container> {
+    let mut containers = spec.containers.iter();
+    containers.find(|container| container.name == SERVER_CONTAINER)
+}
+
+/// When it was made, or ceased to be ready.
+fn unready_since(pod: &Pod) -> u64 {
+    let conditions = pod.status.iter().flat_map(|status| &status.conditions);
+    let unready = conditions
+        .flatten()
+        .find(|c| c.type_ == "Ready" && c.status == "False")
+        .and_then(|c| c.last_transition_time.as_ref());
+    let made = pod.metadata.creation_timestamp.as_ref();
+    let latest = made.into_iter().chain(unready).map(|time| millis(time.0));
+    latest.max().unwrap_or(0)
+}
+
+/// Milliseconds since 1970.
+pub fn millis(time: Timestamp) -> u64 {
+    u64::try_from(time.as_millisecond()).unwrap_or(0)
+}
+
+/// The kubelet has seen this very container end, and not started another yet.
+fn is_terminated(container: &ContainerStatus) -> bool {
+    let state = container.state.as_ref();
+    state.is_some_and(|state| state.terminated.is_some())
+}
+
+fn waiting(container: &ContainerStatus) -> Option<(String, String)> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    Some((
+        waiting.reason.clone()?,
+        waiting.message.clone().unwrap_or_default(),
+    ))
+}
+
+/// A claim as the decision sees it.
+pub fn claim_view(claim: &PersistentVolumeClaim, live: &SetLive) -> Option<ClaimView> {
+    let bytes = |quantity: Option<&Quantity>| quantity.and_then(|q| quantity::units(q).ok());
+    let spec = claim.spec.as_ref();
+    let requests = spec.and_then(|s| s.resources.as_ref()?.requests.as_ref());
+    let capacity = claim.status.as_ref().and_then(|s| s.capacity.as_ref());
+    let class = spec.and_then(|spec| spec.storage_class_name.clone());
+    Some(ClaimView {
+        name: claim.name_any(),
+        requested: bytes(requests.and_then(|map| map.get("storage")))?,
+        capacity: bytes(capacity.and_then(|map| map.get("storage"))),
+        missing_class: class.filter(|class| live.missing_classes.contains(class)),
+        deleting: claim.metadata.deletion_timestamp.is_some(),
+        temporary: is_temporary(claim),
+        goes_with_pod: goes_with(claim).is_some(),
+        record: claim_record(claim),
+    })
+}
+
+/// The server's image in the live StatefulSet.
+pub fn live_image(live: &SetLive) -> Option<String> {
+    template_image(&live.stateful_set.as_ref()?.spec.as_ref()?.template)
+}
+
+/// The server's image in a template.
+pub fn template_image(template: &PodTemplateSpec) -> Option<String> {
+    server(template.spec.as_ref()?)?.image.clone()
+}

@@ -1,0 +1,312 @@
+//! The part of a pass that makes a cluster what its spec wants.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::join_all;
+use hera_api::UpdateMode;
+use hera_api::conditions::{degraded, ready};
+use hera_api::meta::{ANNOTATION_ASK_POLICIES, ANNOTATION_RESTART};
+use hera_api::validate::Validated;
+use hera_core::agent::{AgentStatus, Members, Peer, ServerState};
+use hera_core::cluster::{Observation, why_not_whole};
+use hera_core::shard::{Member, PodsWanted};
+use hera_policy::{Acl, Decision as _};
+use hera_render::{Context, pod_revision};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use tracing::warn;
+
+use super::heal::Healed;
+use super::site::Site;
+use super::status::{self, Found};
+use crate::agents::AgentClient;
+use crate::authority::Authority;
+use crate::controllers::outcome::{Outcome, PassError};
+use crate::controllers::pods::children::{self, Children, Inputs};
+use crate::controllers::pods::holdings::{Holder, Holdings};
+use crate::controllers::pods::image::{Image, SOURCE_ANNOTATION};
+use crate::controllers::pods::observe::{millis, why_no_pod};
+use crate::object::ObjectKey;
+
+/// A pass over a cluster whose spec can be carried out.
+pub struct Pass<'a> {
+    pub site: &'a Site<'a>,
+    pub v: &'a Validated,
+    /// Of what all shards share.
+    pub ctx: Context,
+    pub image: &'a Image,
+}
+
+impl<'a> Pass<'a> {
+    /// Of a spec, with the image that is to run.
+    pub fn of(site: &'a Site<'a>, v: &'a Validated, image: &'a Image) -> Self {
+        let ctx = Context {
+            namespace: site.owner.namespace.to_owned(),
+            uid: site.owner.uid.to_owned(),
+            generation: site.object.metadata.generation.unwrap_or_default(),
+            shard: None,
+            image: image.image.clone(),
+            agent_image: site.shared.agent_image.clone(),
+            rollback: None,
+            live: None,
+            restart: site.object.annotations().get(ANNOTATION_RESTART).cloned(),
+            replicas: v.replicas,
+        };
+        Self {
+            site,
+            v,
+            ctx,
+            image,
+        }
+    }
+
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub async fn go(&self, authority: &Authority, healed: Healed) -> Result<Outcome, PassError> {
+        let Self { site, v, ctx, .. } = self;
+        let Healed {
+            seen,
+            plan,
+            changed,
+        } = healed;
+        let key = site.key();
+        let serves = site.members().any(|(_, member)| member.agent.serves());
+        let mut held = self.holder(&key, serves).holdings().await?;
+        let mut refused = self.image.problem.clone();
+        let mut growth_refused = None;
+        if !v.paused {
+            let children = self.apply_children(authority, &held).await?;
+            held.as_written(&children, &site.live.common, &ctx.uid);
+            if let Some(words) = children.taken {
+                refused = Some((ready::NAME_TAKEN, words));
+            }
+            growth_refused = children.growth_refused;
+        }
+        let pushed = self.push(&held).await;
+        let lacks = why_not_whole(site.wanted, &seen);
+        let wanted = self.pods_wanted(refused.is_some());
+        let now = Timestamp::now();
+        let may_roll = !changed && pushed && !wanted.paused;
+        let roll = match may_roll {
+            true => {
+                site.roll(&wanted, &seen, lacks.is_none(), millis(now))
+                    .await
+            }
+            false => Ok(Default::default()),
+        };
+        let (roll, failed) = match roll {
+            Ok(roll) => (roll, None),
+            Err(error) => (Default::default(), Some(error)),
+        };
+        let found = Found {
+            lacks: lacks.as_deref(),
+            seen: Some(&seen),
+            waiting_for: plan.waiting_for.as_deref(),
+            validated: Some(v),
+            image: Some(&ctx.image),
+            refused,
+            attention: held.attention(serves, v.paused).or_else(|| {
+                let words = growth_refused?;
+                Some((degraded::VOLUME_GROWTH_REFUSED, words))
+            }),
+            app_user: held.has_app_user(v),
+            no_pod: self.why_no_pod().await,
+            policy: held.decision.as_ref().map(|decision| &decision.made),
+            roll: &roll,
+            settled: pushed,
+            ..Found::of(site)
+        };
+        let wanted = status::build(&found, now);
+        status::write(site, &wanted).await?;
+        let refusals = site.refusals.all();
+        if !refusals.is_empty() {
+            return Err(PassError::Refused(refusals));
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let again = held
+            .decision
+            .and_then(|decision| decision.made.again_unix_ms);
+        Ok(match again {
+            _ if changed || roll.moved => Outcome::Again,
+            _ if lacks.is_some() || !pushed || roll.words.is_some() => Outcome::Waiting,
+            Some(at) => Outcome::SettledUntil(at),
+            None => Outcome::Settled,
+        })
+    }
+
+    fn pods_wanted(&self, waits: bool) -> PodsWanted {
+        let v = self.v;
+        PodsWanted {
+            revision: pod_revision(v, &self.ctx),
+            count: Some(v.replicas),
+            paused: v.paused || waits,
+            supervised: v.update_mode == UpdateMode::Supervised,
+            max_wait_ms: v.max_wait_ms,
+            progress_deadline_ms: v.progress_deadline_ms,
+            ..PodsWanted::default()
+        }
+    }
+
+    fn holder<'b>(&'b self, key: &'b ObjectKey, serves: bool) -> Holder<'b> {
+        let Self { site, v, ctx, .. } = self;
+        let status = site.object.status.as_ref();
+        let mut policies = status.iter().flat_map(|status| &status.policies);
+        let annotations = site.object.annotations();
+        let runs = |member: &&Member| member.is_running();
+        let members: Vec<&Member> = site.members().map(|(_, member)| member).collect();
+        Holder {
+            shared: site.shared,
+            v,
+            ctx,
+            key,
+            common: &site.live.common,
+            sets: site.live.sets.iter().collect(),
+            asked: members.iter().copied().find(runs),
+            members,
+            serves,
+            lived: status.is_some_and(|status| status.version.is_some()),
+            policy: policies.find(|policy| policy.decision == Acl::NAME),
+            request: annotations.get(ANNOTATION_ASK_POLICIES).map(String::as_str),
+        }
+    }
+
+    async fn apply_children(
+        &self,
+        authority: &Authority,
+        held: &Holdings,
+    ) -> Result<Children, PassError> {
+        let Self { site, v, ctx, .. } = self;
+        let (shared, live, refusals) = (site.shared, site.live, &site.refusals);
+        let tls = children::agent_tls(authority, v, ctx, &live.common)?;
+        let source = (SOURCE_ANNOTATION.to_owned(), self.image.source.clone());
+        let annotations = BTreeMap::from([source]);
+        let going_claims = BTreeSet::new();
+        let common = Inputs {
+            v,
+            ctx,
+            annotations: &annotations,
+            config: &held.config,
+            acl: &held.acl,
+            app: v.auth.password.is_none().then_some(&held.app),
+            system: &held.passwords.system,
+            tls: &tls,
+            going_claims: &going_claims,
+        };
+        let nothing = async { Vec::new() };
+        let applied = children::apply_common(shared, &common, &live.common, refusals, nothing);
+        let mut children = Box::pin(applied).await?;
+        let complete = children.complete;
+        let sets = (0_u32..).zip(&live.sets).map(|(shard, set)| {
+            let ctx = Context {
+                shard: Some(shard),
+                live: children::live_stateful_set(set),
+                ..ctx.clone()
+            };
+            let common = &common;
+            async move {
+                let inputs = Inputs {
+                    ctx: &ctx,
+                    ..*common
+                };
+                let applied = children::apply_set(shared, &inputs, set, complete, refusals);
+                Box::pin(applied).await
+            }
+        });
+        for applied in join_all(sets).await {
+            children.also(applied?);
+        }
+        Ok(children)
+    }
+
+    /// Brings users, configuration and the list of a shard's pods to agents that lack them. True if all that
+    /// are heard have them.
+    async fn push(&self, held: &Holdings) -> bool {
+        let shards = self.site.shards.iter();
+        let pushed = shards.flat_map(|members| {
+            let peers = peers(members);
+            members.iter().filter_map(move |member| {
+                let status = member.agent.status()?;
+                let client = self.site.shared.agents.client(member.uid())?;
+                Some((member, status, client, peers.clone()))
+            })
+        });
+        let pushed = pushed.map(|(member, status, client, peers)| async move {
+            let done = self.push_to(status, &client, held, peers).await;
+            done.unwrap_or_else(|error| {
+                warn!(pod = member.name(), %error, "the agent does not take what it is to hold");
+                false
+            })
+        });
+        join_all(pushed).await.into_iter().all(|had| had)
+    }
+
+    /// True if the agent had all of it.
+    async fn push_to(
+        &self,
+        status: &AgentStatus,
+        client: &AgentClient,
+        held: &Holdings,
+        peers: Members,
+    ) -> Result<bool, PassError> {
+        let site = self.site;
+        let (acl, config) = (&held.acl, &held.config);
+        let mut had = true;
+        // Rights first: a revocation waits for no configuration.
+        let answers = matches!(status.server, ServerState::Running { .. });
+        let lacks_acl = status.acl.revision != acl.revision || !status.acl.confirmed;
+        if answers && acl.revision != 0 && lacks_acl {
+            client.push_acl(&site.request(acl.clone())).await?;
+            had = false;
+        }
+        let lacks_config = status.config.revision != config.revision;
+        if !self.v.paused && config.revision != 0 && lacks_config {
+            client.push_config(&site.request(config.clone())).await?;
+            had = false;
+        }
+        if status.members.pods != peers.pods {
+            client.push_members(&site.request(peers)).await?;
+            had = false;
+        }
+        Ok(had)
+    }
+
+    async fn why_no_pod(&self) -> Option<String> {
+        let client = &self.site.shared.client;
+        let asked = self
+            .site
+            .live
+            .sets
+            .iter()
+            .map(|set| why_no_pod(client, set));
+        join_all(asked).await.into_iter().flatten().next()
+    }
+}
+
+/// Whom the primary of a shard asks to take over when its pod ends.
+fn peers(members: &[Member]) -> Members {
+    let there = members.iter().filter(|member| member.pod.is_some());
+    Members {
+        pods: there
+            .map(|member| Peer {
+                pod_uid: member.uid().to_owned(),
+                server_name: member.server_name.clone(),
+                ip: member.ip().map(str::to_owned),
+            })
+            .collect(),
+        fence_after_ms: 0,
+        revision: 0,
+    }
+}
+
+/// How many pods serve, by what their servers say.
+pub fn ready_pods(seen: &Observation) -> usize {
+    let serves = |node: &&hera_core::cluster::Node| {
+        let server = node.server.as_ref();
+        server.is_some_and(|s| s.serves && (s.replica_of().is_none() || s.link_up))
+    };
+    seen.nodes.iter().filter(serves).count()
+}

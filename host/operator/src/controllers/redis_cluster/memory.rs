@@ -1,0 +1,76 @@
+//! What this process remembers of the servers of clusters: which id a pod's server last had, for as long as
+//! nobody hears of it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hera_core::cluster::NodeId;
+
+use crate::object::ObjectKey;
+
+/// Memory of all clusters.
+#[derive(Default)]
+pub struct Clusters(Mutex<HashMap<ObjectKey, HashMap<String, Known>>>);
+
+/// What is known of the pod of one place.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    last_id: Option<NodeId>,
+    /// Since when its agent was not heard, in milliseconds since the machine started.
+    unheard_since: Option<u64>,
+}
+
+impl Clusters {
+    /// The pod of this name is heard, and its server has this id, or had it last.
+    pub fn heard(&self, cluster: &ObjectKey, pod: &str, id: Option<&NodeId>) {
+        let mut clusters = self.lock();
+        let known = clusters.entry(cluster.clone()).or_default();
+        let known = known.entry(pod.to_owned()).or_default();
+        known.unheard_since = None;
+        if let Some(id) = id {
+            known.last_id = Some(id.clone());
+        }
+    }
+
+    /// The pod of this name is not heard at `now`: the id that its server last had, and since when.
+    pub fn unheard(&self, cluster: &ObjectKey, pod: &str, now: u64) -> (Option<NodeId>, u64) {
+        let mut clusters = self.lock();
+        let known = clusters.entry(cluster.clone()).or_default();
+        let known = known.entry(pod.to_owned()).or_default();
+        let since = *known.unheard_since.get_or_insert(now);
+        (known.last_id.clone(), since)
+    }
+
+    /// The cluster is gone.
+    pub fn forget(&self, cluster: &ObjectKey) {
+        self.lock().remove(cluster);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, HashMap<String, Known>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hera_api::Kind;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_known_while_its_pod_is_not_heard() {
+        let clusters = Clusters::default();
+        let key = ObjectKey {
+            kind: Kind::RedisCluster,
+            namespace: "shop".to_owned(),
+            name: "cart".to_owned(),
+        };
+        clusters.heard(&key, "a", Some(&"id".to_owned()));
+        assert_eq!(clusters.unheard(&key, "a", 5), (Some("id".to_owned()), 5));
+        assert_eq!(clusters.unheard(&key, "a", 9).1, 5);
+        clusters.heard(&key, "a", None);
+        assert_eq!(clusters.unheard(&key, "a", 9), (Some("id".to_owned()), 9));
+        clusters.forget(&key);
+        assert_eq!(clusters.unheard(&key, "a", 9).0, None);
+    }
+}

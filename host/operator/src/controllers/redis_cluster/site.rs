@@ -1,0 +1,132 @@
+//! A cluster as it was found, before anybody looks at its spec.
+
+use hera_api::RedisCluster;
+use hera_api::names::ObjectName;
+use hera_core::agent::{ClusterState, REDIS_PORT};
+use hera_core::cluster::{Node, NodeId, Observation, Wanted};
+use hera_core::shard::Member;
+use hera_render::Owner;
+use kube::Client;
+
+use crate::controllers::pods::observe::{CommonLive, SetLive, read_common, read_sets};
+use crate::controllers::pods::refusals::Refusals;
+use crate::leaders::boot_millis;
+use crate::object::ObjectKey;
+use crate::shared::Shared;
+
+/// The objects of a cluster as they are.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    pub common: CommonLive,
+    /// By shard.
+    pub sets: Vec<SetLive>,
+}
+
+/// Reads them from the API server, not from a cache. Of claims that somebody made in advance those of the
+/// first `volumes` pods of each shard count.
+///
+/// # Errors
+/// When one of them cannot be read: unknown is not absent.
+pub async fn read(
+    client: &Client,
+    namespace: &str,
+    name: &ObjectName,
+    shards: u32,
+    volumes: u32,
+) -> kube::Result<Live> {
+    let (common, sets) = tokio::try_join!(
+        read_common(client, namespace, name),
+        read_sets(client, namespace, name, Some(shards), volumes),
+    )?;
+    Ok(Live { common, sets })
+}
+
+/// A cluster as it was found.
+pub struct Site<'a> {
+    pub object: &'a RedisCluster,
+    pub shared: &'a Shared,
+    pub owner: Owner<'a>,
+    pub live: &'a Live,
+    /// Its pods, by shard.
+    pub shards: Vec<Vec<Member>>,
+    /// How many there are to be, as far as the spec can be read.
+    pub wanted: Wanted,
+    pub term: u64,
+    /// What the API server refused.
+    pub refusals: Refusals,
+}
+
+impl Site<'_> {
+    /// Names the cluster.
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey::of_owner(&self.owner)
+    }
+
+    /// Every pod, with its shard.
+    pub fn members(&self) -> impl Iterator<Item = (u32, &Member)> {
+        let shards = (0_u32..).zip(&self.shards);
+        shards.flat_map(|(shard, members)| members.iter().map(move |member| (shard, member)))
+    }
+
+    /// It was whole once.
+    pub fn is_formed(&self) -> bool {
+        self.object
+            .status
+            .as_ref()
+            .is_some_and(|status| status.formed)
+    }
+
+    /// What servers and agents say now. All are asked at once, and none is waited for for long.
+    pub async fn observe(&self) -> Observation {
+        let asked = self.members().filter(|(_, member)| member.pod.is_some());
+        let asked = asked.map(|(shard, member)| async move {
+            let heard = member.agent.status().is_some();
+            let client = self.shared.agents.client(member.uid()).filter(|_| heard);
+            let state = match client {
+                Some(client) => client.cluster().await.ok(),
+                None => None,
+            };
+            self.node(shard, member, state)
+        });
+        let nodes = futures::future::join_all(asked).await;
+        Observation {
+            nodes,
+            formed: self.is_formed(),
+            now_ms: boot_millis(),
+        }
+    }
+
+    fn node(&self, shard: u32, member: &Member, state: Option<ClusterState>) -> Node {
+        let (clusters, key, now) = (&self.shared.clusters, self.key(), boot_millis());
+        let before = |millis: u64| now.saturating_sub(millis);
+        let mut node = Node {
+            shard,
+            ordinal: member.ordinal,
+            pod: member.target(),
+            ip: member.ip().unwrap_or_default().to_owned(),
+            port: REDIS_PORT,
+            ..Node::default()
+        };
+        match state {
+            Some(state) => {
+                let server = state.server.as_ref();
+                let id: Option<&NodeId> = server.map(|server| &server.id).or(state.id.as_ref());
+                clusters.heard(&key, member.name(), id);
+                node.last_id = id.cloned();
+                node.held = state.held;
+                node.dead_since_ms = state.dead_ms.map(before);
+                node.asked_for_votes_ms = state.asked_ms.map(before);
+                node.server = state.server;
+            }
+            None => {
+                let (last_id, since) = clusters.unheard(&key, member.name(), now);
+                node.last_id = last_id;
+                node.is_out = member.is_on_dead_node();
+                let ended = member.pod.as_ref().is_some_and(|pod| pod.terminated);
+                let unheard = member.agent.status().is_none();
+                node.dead_since_ms = (unheard && (node.is_out || ended)).then_some(since);
+            }
+        }
+        node
+    }
+}

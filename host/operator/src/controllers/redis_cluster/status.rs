@@ -1,0 +1,348 @@
+//! What a pass found of a cluster, as status.
+
+use hera_api::conditions::{condition, degraded, progressing, ready};
+use hera_api::names::ObjectName;
+use hera_api::validate::Validated;
+use hera_api::{
+    Binding, Engine, Kind, Phase, RedisCluster, RedisClusterStatus, ServerVersion, ShardStatus,
+};
+use hera_core::acl::AclAnswer;
+use hera_core::agent::{AgentStatus, REDIS_PORT};
+use hera_core::cluster::{Observation, Server};
+use hera_kube::merge_conditions;
+use hera_render::pod_selector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
+
+use super::converge::ready_pods;
+use super::roll::{Roll, primary};
+use super::site::Site;
+use crate::controllers::outcome::PassError;
+use crate::controllers::pods::events::{self, Told};
+use crate::controllers::pods::policy_status;
+use crate::policies::Made;
+use crate::shared::Shared;
+
+/// Messages of conditions are for people and stay short.
+const MESSAGE_CHARS: usize = 1000;
+
+/// Everything that the status is made from.
+pub struct Found<'a> {
+    pub object: &'a RedisCluster,
+    pub validated: Option<&'a Validated>,
+    /// What servers say.
+    pub seen: Option<&'a Observation>,
+    /// What the cluster lacks to be whole.
+    pub lacks: Option<&'a str>,
+    /// What healing waits for.
+    pub waiting_for: Option<&'a str>,
+    /// What agents tell.
+    pub agents: Vec<&'a AgentStatus>,
+    pub shards: u32,
+    pub image: Option<&'a str>,
+    /// The spec, or part of it, cannot be carried out: a reason of `Ready` or `Degraded` of the
+    /// same name, and words.
+    pub refused: Option<(&'static str, String)>,
+    /// Something else that needs attention: a reason of `Degraded`, and words.
+    pub attention: Option<(&'static str, String)>,
+    /// The set of users has the application user.
+    pub app_user: bool,
+    /// Why a pod cannot be made, in the words of who should.
+    pub no_pod: Option<String>,
+    /// Who decides about rights.
+    pub policy: Option<&'a Made<AclAnswer>>,
+    pub roll: &'a Roll,
+    /// All agents hold what they are to hold.
+    pub settled: bool,
+    /// What the API server refuses, for people.
+    pub refusals: Vec<String>,
+}
+
+const NO_ROLL: &Roll = &Roll {
+    words: None,
+    moved: false,
+    stalled: None,
+    to_approve: None,
+};
+
+impl<'a> Found<'a> {
+    /// A cluster of which nothing else is known yet.
+    pub fn of(site: &'a Site<'_>) -> Self {
+        let agents = site
+            .members()
+            .filter_map(|(_, member)| member.agent.status());
+        let refusals = site.refusals.all();
+        Self {
+            agents: agents.collect(),
+            shards: site.wanted.shards,
+            refusals: refusals.iter().map(ToString::to_string).collect(),
+            ..Self::unseen(site.object)
+        }
+    }
+
+    /// A cluster that nobody has looked at.
+    pub fn unseen(object: &'a RedisCluster) -> Self {
+        Self {
+            object,
+            validated: None,
+            seen: None,
+            lacks: None,
+            waiting_for: None,
+            agents: Vec::new(),
+            shards: 0,
+            image: None,
+            refused: None,
+            attention: None,
+            app_user: false,
+            no_pod: None,
+            policy: None,
+            roll: NO_ROLL,
+            settled: false,
+            refusals: Vec::new(),
+        }
+    }
+
+    fn is_formed(&self, last: &RedisClusterStatus) -> bool {
+        last.formed || (self.seen.is_some() && self.lacks.is_none())
+    }
+}
+
+type Said = (bool, &'static str, String);
+
+/// The status to write.
+pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
+    let last = found.object.status.clone().unwrap_or_default();
+    let generation = found.object.metadata.generation;
+    let say = |type_: &str, truth: bool, reason: &str, message: String| {
+        let message = message.chars().take(MESSAGE_CHARS).collect::<String>();
+        condition(type_, truth, reason, message, generation, now)
+    };
+    let formed = found.is_formed(&last);
+    let (is_ready, reason, message) = is_ready(found, formed);
+    let ready = say(ready::TYPE, is_ready, reason, message);
+    let (is_progressing, reason, message) = is_progressing(found, is_ready, formed);
+    let progressing = say(progressing::TYPE, is_progressing, reason, message);
+    let (is_degraded, reason, message) = is_degraded(found, is_ready, formed);
+    let degraded = say(degraded::TYPE, is_degraded, reason, message);
+    let policy = policy_status::condition(found.policy, &last.conditions, &say);
+    let phase = phase(found, is_ready, is_progressing, is_degraded, formed);
+    let name = ObjectName::new(Kind::RedisCluster, &found.object.name_any()).ok();
+    let conditions: Vec<Condition> = [Some(ready), Some(progressing), Some(degraded), policy]
+        .into_iter()
+        .flatten()
+        .collect();
+    let namespace = found.object.namespace().unwrap_or_default();
+    let host = |name: &ObjectName| format!("{}:{REDIS_PORT}", name.service_host(&namespace));
+    RedisClusterStatus {
+        observed_generation: generation,
+        phase: Some(phase),
+        conditions: merge_conditions(&last.conditions, conditions),
+        formed,
+        shards: found
+            .seen
+            .map_or(last.shards, |seen| shards(found.shards, seen)),
+        ready_replicas: found.seen.map(|seen| count(ready_pods(seen))),
+        selector: name.as_ref().map(pod_selector),
+        endpoint: name.as_ref().map(host),
+        binding: name.as_ref().map(|name| binding(found.object, name)),
+        image: found.image.map(str::to_owned).or(last.image),
+        engine: found.agents.iter().find_map(|a| engine(a)).or(last.engine),
+        version: oldest(&found.agents).or(last.version),
+        policies: policy_status::policies(found.policy, &last.policies, now),
+    }
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn engine(agent: &AgentStatus) -> Option<Engine> {
+    let told = agent.engine.as_deref()?;
+    let mut known = [Engine::Redis, Engine::Valkey].into_iter();
+    known.find(|engine| engine.as_str() == told)
+}
+
+/// The oldest version that a server says it is: what it cannot read, no other may write.
+fn oldest(agents: &[&AgentStatus]) -> Option<String> {
+    let versions = agents.iter().filter_map(|agent| agent.version.clone());
+    versions.min_by_key(|text| {
+        text.parse::<ServerVersion>()
+            .ok()
+            .map(ServerVersion::sort_key)
+    })
+}
+
+fn binding(object: &RedisCluster, name: &ObjectName) -> Binding {
+    let own = object.spec.common.auth.password_secret_ref.as_ref();
+    Binding {
+        name: own.map_or_else(|| name.app_secret(), |own| own.name.clone()),
+    }
+}
+
+fn shards(wanted: u32, seen: &Observation) -> Vec<ShardStatus> {
+    (0..wanted)
+        .map(|shard| {
+            let leads = primary(seen, shard);
+            let nodes = || seen.nodes.iter().filter(|node| node.shard == shard);
+            let server = |node: &hera_core::cluster::Node| node.server.clone();
+            let owner = nodes()
+                .find(|node| Some(&node.pod) == leads)
+                .and_then(server);
+            let in_sync = |server: &Server| {
+                let of = owner.as_ref().map(|owner| owner.id.as_str());
+                server.link_up && server.replica_of().is_some() && server.replica_of() == of
+            };
+            let replicas = nodes().filter(|node| node.server.as_ref().is_some_and(in_sync));
+            ShardStatus {
+                id: i32::try_from(shard).unwrap_or(i32::MAX),
+                primary: leads.map(|pod| pod.name.clone()),
+                replicas: replicas.map(|node| node.pod.name.clone()).collect(),
+                slots: owner
+                    .map(|owner| owner.slots().to_string())
+                    .unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+fn is_ready(found: &Found<'_>, formed: bool) -> Said {
+    let no = |reason: &'static str, words: &str| (false, reason, words.to_owned());
+    if found.seen.is_none_or(|seen| seen.nodes.is_empty()) {
+        return match &found.refused {
+            Some((reason, words)) => (false, reason, words.clone()),
+            None => no(
+                ready::CREATING,
+                found.no_pod.as_deref().unwrap_or("nothing is made yet"),
+            ),
+        };
+    }
+    let lacks = found.lacks.map(|lacks| match found.waiting_for {
+        Some(words) if words != lacks => format!("{lacks}; {words}"),
+        _ => lacks.to_owned(),
+    });
+    match lacks {
+        Some(lacks) if !formed => {
+            let why = found.no_pod.as_ref().unwrap_or(&lacks);
+            no(ready::CREATING, why)
+        }
+        Some(lacks) => no(ready::NOT_WHOLE, &lacks),
+        None if !found.app_user => no(
+            ready::WAITING_FOR_USERS,
+            "the application user is not in force yet",
+        ),
+        None => (true, ready::SERVING, String::new()),
+    }
+}
+
+fn is_progressing(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
+    let said = |truth, reason, words: &str| (truth, reason, words.to_owned());
+    if found.validated.is_some_and(|v| v.paused) {
+        let words = "spec.paused is set: changes wait";
+        return said(false, progressing::PAUSED, words);
+    }
+    if found.refused.is_some() || !found.refusals.is_empty() {
+        let words = "the condition Degraded says why";
+        return said(false, progressing::BLOCKED, words);
+    }
+    if let Some(words) = &found.roll.words {
+        let reason = match found.roll.to_approve {
+            Some(_) => progressing::WAITING_FOR_APPROVAL,
+            None => progressing::ROLLING_OUT,
+        };
+        return said(true, reason, words);
+    }
+    match (is_ready, formed) {
+        (true, _) if found.settled => said(false, progressing::SETTLED, ""),
+        (true, _) => said(true, progressing::CONFIG_APPLYING, ""),
+        (false, false) => said(true, progressing::CREATING, ""),
+        (false, true) => said(true, progressing::RECOVERING, ""),
+    }
+}
+
+fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
+    if let Some((reason, words)) = &found.refused {
+        return (true, reason, words.clone());
+    }
+    if let Some(words) = found.refusals.first() {
+        return (true, degraded::APPLY_FAILED, words.clone());
+    }
+    let rejected = |agent: &&&AgentStatus| !agent.config.rejected.is_empty();
+    if let Some(agent) = found.agents.iter().find(rejected) {
+        let listed = agent.config.rejected.iter();
+        let listed: Vec<String> = listed.map(|(name, why)| format!("{name}: {why}")).collect();
+        return (true, degraded::CONFIG_REJECTED, listed.join("; "));
+    }
+    let rejected = |agent: &&&AgentStatus| !agent.acl.rejected.is_empty();
+    if let Some(agent) = found.agents.iter().find(rejected) {
+        let listed = agent.acl.rejected.iter();
+        let listed: Vec<String> = listed.map(|(name, why)| format!("{name}: {why}")).collect();
+        return (true, degraded::USER_REJECTED, listed.join("; "));
+    }
+    if let Some((reason, words)) = &found.attention {
+        return (true, reason, words.clone());
+    }
+    if let Some(stall) = &found.roll.stalled {
+        return (true, degraded::ROLL_STOPPED, stall.step.clone());
+    }
+    match is_ready || !formed {
+        true => (false, degraded::AS_EXPECTED, String::new()),
+        false => {
+            let words = "the condition Ready says why";
+            (true, degraded::NOT_SERVING, words.to_owned())
+        }
+    }
+}
+
+fn phase(
+    found: &Found<'_>,
+    is_ready: bool,
+    is_progressing: bool,
+    is_degraded: bool,
+    formed: bool,
+) -> Phase {
+    if found.object.metadata.deletion_timestamp.is_some() {
+        return Phase::Deleting;
+    }
+    match (is_ready, formed) {
+        (true, _) if found.validated.is_some_and(|v| v.paused) => Phase::Paused,
+        (true, _) if is_degraded => Phase::Degraded,
+        (true, _) if is_progressing => Phase::Updating,
+        (true, _) => Phase::Ready,
+        (false, true) => Phase::Unavailable,
+        (false, false) if found.refused.is_some() => Phase::Blocked,
+        (false, false) => Phase::Creating,
+    }
+}
+
+/// Writes the status if it changed, and tells people of what did.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn write(site: &Site<'_>, wanted: &RedisClusterStatus) -> Result<(), PassError> {
+    write_of(site.object, site.shared, wanted).await
+}
+
+/// The same, of an object alone.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn write_of(
+    object: &RedisCluster,
+    shared: &Shared,
+    wanted: &RedisClusterStatus,
+) -> Result<(), PassError> {
+    if shared.cluster_status.write(object, wanted).await? {
+        let last = object.status.as_ref().map(told).unwrap_or_default();
+        let about = object.object_ref(&());
+        events::publish_changes(shared, &about, last, told(wanted)).await;
+    }
+    Ok(())
+}
+
+fn told(status: &RedisClusterStatus) -> Told<'_> {
+    Told {
+        conditions: &status.conditions,
+        policies: &status.policies,
+    }
+}
