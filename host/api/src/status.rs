@@ -108,6 +108,10 @@ pub struct RedisClusterStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
     pub shards: Vec<ShardStatus>,
 
+    /// The next step of a roll, while it waits for an approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+
     /// How many data pods serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]

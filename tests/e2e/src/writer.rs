@@ -310,14 +310,13 @@ impl Lane {
         let mut asked = reader.connect().await?;
         let key = format!("{{{}}}", self.tag);
         let mut get = redis::cmd("GET");
-        let owner = match get
-            .arg(&key)
-            .query_async::<Option<String>>(&mut asked)
-            .await
-        {
-            Ok(_) => reader.clone(),
-            Err(error) => reader.at(&moved(&error).context("nobody has the slot")?),
+        let found = get.arg(&key).query_async::<Option<String>>(&mut asked);
+        let owner = match found.await {
+            // Behind a Service the next connection may lead to another.
+            Ok(_) => server(&mut asked).await.map(|own| own.ip().to_string()),
+            Err(error) => moved(&error),
         };
+        let owner = reader.at(&owner.context("nobody has the slot")?);
         let (count, lost) = self.writer.read_back(&owner).await?;
         Ok((count, lost.len()))
     }

@@ -3,15 +3,23 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hera_tests_e2e::{Cluster, Lane, Login, Scenario, Signal, Space, millis};
+use hera_tests_e2e::{Cluster, Lane, Login, Scenario, Signal, Space, millis, wait_for};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use kube::api::DeleteParams;
+use serde_json::json;
 
 pub const ALL: &[Scenario] = scenarios![Alone;
     the_sample_of_a_cluster_forms_heals_and_keeps_every_key,
+    a_cluster_is_rolled_to_another_version,
+    replicas_of_shards_come_and_go,
+    a_primary_of_a_shard_whose_pod_is_deleted_hands_over,
 ];
 
 const AT_LEAST: usize = 100;
 const SOME: Duration = Duration::from_secs(60);
+/// A roll of all pods.
+const ROLL: Duration = Duration::from_secs(180);
 
 /// The sample as it stands.
 const SAMPLE: &str = include_str!("../../../../deploy/samples/cache_v1alpha1_rediscluster.yaml");
@@ -103,4 +111,77 @@ async fn the_sample_of_a_cluster_forms_heals_and_keeps_every_key(space: &Space<'
     let app = cluster.app().await?;
     read_back("made anew", lanes, Some(&app)).await?;
     cluster.check().await
+}
+
+async fn small<'a>(space: &'a Space<'_>, spec: serde_json::Value) -> Result<Cluster<'a>> {
+    space.wait_alone().await?;
+    Cluster::ready(space, "shop", spec).await
+}
+
+/// Rows: shards are rolled in turn, replicas first, without losing a write; the operator is killed in the
+/// middle.
+async fn a_cluster_is_rolled_to_another_version(space: &Space<'_>) -> Result<()> {
+    let cluster = small(space, json!({})).await?;
+    let lanes = writing(&cluster).await?;
+    let since = Instant::now();
+    cluster.patch_spec(json!({"version": "8.0"})).await?;
+    wait_for("the roll has begun", SOME, async || {
+        let pods = cluster.pods().await?;
+        let ends = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
+        ensure!(pods.iter().any(ends), "no pod is replaced yet");
+        Ok(())
+    })
+    .await?;
+    let operator = space.bed().operator();
+    operator.kill(&operator.leader().await?).await?;
+    wait_for("the version is another", ROLL, async || {
+        let version = cluster.status().await?.version;
+        let is_new = version.as_deref().is_some_and(|v| v.starts_with("8.0"));
+        ensure!(is_new, "it is {version:?}");
+        Ok(())
+    })
+    .await?;
+    cluster.wait_settled().await?;
+    println!(
+        "FIGURE six pods rolled, operator killed: {}",
+        millis(since.elapsed())
+    );
+    nothing_lost("six pods rolled", lanes).await?;
+    cluster.check().await
+}
+
+/// Rows: `replicasPerMaster` 1, 2, 0 and 1 again; what a scale-down leaves loses nothing.
+async fn replicas_of_shards_come_and_go(space: &Space<'_>) -> Result<()> {
+    let cluster = small(space, json!({})).await?;
+    let lanes = writing(&cluster).await?;
+    for replicas in [2, 0, 1] {
+        let spec = json!({"replicasPerMaster": replicas});
+        cluster.patch_spec(spec).await?;
+        let wanted = 3 * (replicas + 1);
+        wait_for("as many pods as wanted", ROLL, async || {
+            let count = cluster.pods().await?.len();
+            ensure!(count == wanted, "{count} of {wanted}");
+            Ok(())
+        })
+        .await?;
+        cluster.wait_settled().await?;
+        cluster.check().await?;
+    }
+    nothing_lost("replicas 1, 2, 0, 1", lanes).await
+}
+
+/// Rows: a pod's end hands over first, with and without an operator.
+async fn a_primary_of_a_shard_whose_pod_is_deleted_hands_over(space: &Space<'_>) -> Result<()> {
+    let cluster = small(space, json!({})).await?;
+    for (what, shard) in [("pod of a primary deleted", 0), ("the same once more", 1)] {
+        let lanes = writing(&cluster).await?;
+        let primary = cluster.primary(shard).await?.name_any();
+        let pods = space.api::<Pod>();
+        pods.delete(&primary, &DeleteParams::default()).await?;
+        cluster.wait_other_primary(shard, &primary).await?;
+        cluster.wait_settled().await?;
+        nothing_lost(what, lanes).await?;
+        cluster.check().await?;
+    }
+    Ok(())
 }

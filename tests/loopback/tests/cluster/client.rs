@@ -1,6 +1,6 @@
 //! Writes keys as a cluster's client does, and knows what was acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use hera_redis::{Address, Server, Timeouts, command};
@@ -13,10 +13,12 @@ const TIMEOUTS: Timeouts = Timeouts {
     response: Duration::from_millis(1_500),
 };
 
-/// What was acknowledged, and has reached a replica.
+/// What was acknowledged.
 #[derive(Default)]
 pub struct Client {
     pub acknowledged: BTreeMap<String, String>,
+    /// Keys that not every replica had when they were acknowledged.
+    by_few: BTreeSet<String>,
     connections: BTreeMap<String, Server>,
 }
 
@@ -106,28 +108,41 @@ impl Client {
         for at in 0..count {
             let (key, value) = (format!("{name}:{at}"), format!("{name}-{at}"));
             if let Ok((_, server)) = self.send(lab, &["SET", &key, &value]).await {
-                self.acknowledged.insert(key, value);
-                writers.insert(format!("{server:?}"), server);
+                self.acknowledged.insert(key.clone(), value);
+                let (_, keys) = writers
+                    .entry(format!("{server:?}"))
+                    .or_insert_with(|| (server, Vec::new()));
+                keys.push(key);
             }
         }
-        for server in writers.values() {
+        for (server, keys) in writers.into_values() {
             let mut wait = command("WAIT");
-            wait.arg(1).arg(200);
-            let _ = server.ask::<i64>("WAIT", &wait).await;
+            wait.arg(lab.wanted.replicas).arg(200);
+            let reached = server.ask::<u32>("WAIT", &wait).await;
+            if !matches!(reached, Ok(reached) if reached >= lab.wanted.replicas) {
+                self.by_few.extend(keys);
+            }
         }
     }
 
-    /// Writes so many keys, and waits until a replica has each.
+    /// A server freezes: the others vote, and whoever is elected may lack what only it and some others had.
+    pub fn forget_what_few_have(&mut self) {
+        for key in std::mem::take(&mut self.by_few) {
+            self.acknowledged.remove(&key);
+        }
+    }
+
+    /// Writes so many keys, and waits until every replica has each.
     pub async fn write(&mut self, lab: &Lab, name: &str, count: usize) {
         let writers = self.send_all(lab, name, count).await;
-        // What a replica has not got is lost with its primary, whoever leads then.
+        // What a replica has not got may be lost with its primary, whoever leads then.
         for server in writers.values() {
             let since = Instant::now();
             loop {
                 let mut wait = command("WAIT");
-                wait.arg(1).arg(500);
-                match server.ask::<i64>("WAIT", &wait).await {
-                    Ok(replicas) if replicas > 0 => break,
+                wait.arg(lab.wanted.replicas).arg(500);
+                match server.ask::<u32>("WAIT", &wait).await {
+                    Ok(replicas) if replicas >= lab.wanted.replicas => break,
                     answer => assert!(
                         since.elapsed() < Duration::from_secs(20),
                         "{answer:?}\n{}",

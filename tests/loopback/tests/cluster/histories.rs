@@ -37,7 +37,7 @@ async fn history(engine: Engine, seed: u64) {
     for round in 0..4 {
         client.write(&lab, &format!("r{round}"), 40).await;
         for more in 0..rng.random_range(1..=4) {
-            fault(&mut lab, &mut rng).await;
+            fault(&mut lab, &mut client, &mut rng).await;
             if rng.random_bool(0.4) {
                 lab.note("== some keys are written");
                 let name = format!("r{round}-{more}");
@@ -59,7 +59,7 @@ async fn history(engine: Engine, seed: u64) {
 }
 
 /// One fault. A copy goes for good only while another of its shard is whole, and none of that shard is away.
-async fn fault(lab: &mut Lab, rng: &mut StdRng) {
+async fn fault(lab: &mut Lab, client: &mut Client, rng: &mut StdRng) {
     let at = rng.random_range(0..lab.nodes.len());
     let name = lab.nodes[at].name();
     match rng.random_range(0..8) {
@@ -84,6 +84,7 @@ async fn fault(lab: &mut Lab, rng: &mut StdRng) {
         }
         5 => {
             lab.note(&format!("== {name} freezes"));
+            client.forget_what_few_have();
             lab.nodes[at].freeze(true);
         }
         6 if lab.may_lose(at).await => {

@@ -1,6 +1,7 @@
 //! What is true of the data pods of any kind.
 
 pub mod children;
+pub mod deleted;
 pub mod events;
 pub mod holdings;
 pub mod image;
@@ -10,4 +11,7 @@ pub mod nodes;
 pub mod observe;
 pub mod policy_status;
 pub mod refusals;
+pub mod requests;
 pub mod server_facts;
+pub mod term_floor;
+pub mod written;

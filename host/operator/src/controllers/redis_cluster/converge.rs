@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
-use hera_api::UpdateMode;
-use hera_api::conditions::{degraded, ready};
+use hera_api::conditions::{degraded, progressing, ready};
 use hera_api::meta::{ANNOTATION_ASK_POLICIES, ANNOTATION_RESTART};
 use hera_api::validate::Validated;
+use hera_api::{Surge, UpdateMode};
 use hera_core::agent::{AgentStatus, Members, Peer, ServerState};
 use hera_core::cluster::{Observation, why_not_whole};
-use hera_core::shard::{Member, PodsWanted};
+use hera_core::shard::{Asked, Member, PodsWanted};
 use hera_policy::{Acl, Decision as _};
 use hera_render::{Context, pod_revision};
 use k8s_openapi::jiff::Timestamp;
@@ -17,6 +17,7 @@ use kube::ResourceExt as _;
 use tracing::warn;
 
 use super::heal::Healed;
+use super::roll::Shards;
 use super::site::Site;
 use super::status::{self, Found};
 use crate::agents::AgentClient;
@@ -76,8 +77,11 @@ impl<'a> Pass<'a> {
         let mut held = self.holder(&key, serves).holdings().await?;
         let mut refused = self.image.problem.clone();
         let mut growth_refused = None;
+        let now = Timestamp::now();
+        let wanted = self.pods_wanted(refused.is_some());
+        let shards = self.shards(&wanted, &seen, now);
         if !v.paused {
-            let children = self.apply_children(authority, &held).await?;
+            let children = self.apply_children(authority, &held, &shards).await?;
             held.as_written(&children, &site.live.common, &ctx.uid);
             if let Some(words) = children.taken {
                 refused = Some((ready::NAME_TAKEN, words));
@@ -86,14 +90,8 @@ impl<'a> Pass<'a> {
         }
         let pushed = self.push(&held).await;
         let lacks = why_not_whole(site.wanted, &seen);
-        let wanted = self.pods_wanted(refused.is_some());
-        let now = Timestamp::now();
-        let may_roll = !changed && pushed && !wanted.paused;
-        let roll = match may_roll {
-            true => {
-                site.roll(&wanted, &seen, lacks.is_none(), millis(now))
-                    .await
-            }
+        let roll = match !changed && pushed && refused.is_none() {
+            true => shards.roll(site.requests.promote.as_deref()).await,
             false => Ok(Default::default()),
         };
         let (roll, failed) = match roll {
@@ -116,10 +114,10 @@ impl<'a> Pass<'a> {
             policy: held.decision.as_ref().map(|decision| &decision.made),
             roll: &roll,
             settled: pushed,
+            hibernates: wanted.hibernate,
             ..Found::of(site)
         };
-        let wanted = status::build(&found, now);
-        status::write(site, &wanted).await?;
+        status::write(site, &status::build(&found, now)).await?;
         let refusals = site.refusals.all();
         if !refusals.is_empty() {
             return Err(PassError::Refused(refusals));
@@ -132,6 +130,7 @@ impl<'a> Pass<'a> {
             .and_then(|decision| decision.made.again_unix_ms);
         Ok(match again {
             _ if changed || roll.moved => Outcome::Again,
+            _ if wanted.hibernate && seen.nodes.is_empty() => Outcome::Settled,
             _ if lacks.is_some() || !pushed || roll.words.is_some() => Outcome::Waiting,
             Some(at) => Outcome::SettledUntil(at),
             None => Outcome::Settled,
@@ -144,10 +143,37 @@ impl<'a> Pass<'a> {
             revision: pod_revision(v, &self.ctx),
             count: Some(v.replicas),
             paused: v.paused || waits,
+            hibernate: self.site.requests.hibernate,
+            approved: self.site.requests.approved.clone(),
+            surge: v.surge == Surge::Auto,
             supervised: v.update_mode == UpdateMode::Supervised,
             max_wait_ms: v.max_wait_ms,
             progress_deadline_ms: v.progress_deadline_ms,
             ..PodsWanted::default()
+        }
+    }
+
+    fn shards<'b>(
+        &'b self,
+        wanted: &'b PodsWanted,
+        seen: &'b Observation,
+        now: Timestamp,
+    ) -> Shards<'b> {
+        let status = self.site.object.status.as_ref();
+        let approval = status.and_then(|status| status.approval.as_ref());
+        let conditions = status.iter().flat_map(|status| &status.conditions);
+        let mut changing =
+            conditions.filter(|c| c.type_ == progressing::TYPE && c.status == "True");
+        Shards {
+            site: self.site,
+            wanted,
+            seen,
+            asked: approval.map(|approval| Asked {
+                digest: approval.digest.clone(),
+                since_ms: millis(approval.since.0),
+            }),
+            changing_since_ms: changing.next().map(|c| millis(c.last_transition_time.0)),
+            now_ms: millis(now),
         }
     }
 
@@ -178,6 +204,7 @@ impl<'a> Pass<'a> {
         &self,
         authority: &Authority,
         held: &Holdings,
+        shards: &Shards<'_>,
     ) -> Result<Children, PassError> {
         let Self { site, v, ctx, .. } = self;
         let (shared, live, refusals) = (site.shared, site.live, &site.refusals);
@@ -200,16 +227,21 @@ impl<'a> Pass<'a> {
         let applied = children::apply_common(shared, &common, &live.common, refusals, nothing);
         let mut children = Box::pin(applied).await?;
         let complete = children.complete;
-        let sets = (0_u32..).zip(&live.sets).map(|(shard, set)| {
+        let sizes = shards.sizes();
+        let sets = (0_u32..).zip(&live.sets).zip(sizes);
+        let sets = sets.map(|((shard, set), replicas)| {
             let ctx = Context {
                 shard: Some(shard),
+                replicas,
                 live: children::live_stateful_set(set),
                 ..ctx.clone()
             };
             let common = &common;
+            let going_claims = shards.going_claims(shard).into_iter().collect();
             async move {
                 let inputs = Inputs {
                     ctx: &ctx,
+                    going_claims: &going_claims,
                     ..*common
                 };
                 let applied = children::apply_set(shared, &inputs, set, complete, refusals);

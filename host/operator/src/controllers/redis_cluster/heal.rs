@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
-use hera_core::agent::Order;
 use hera_core::agent::Request;
+use hera_core::agent::{Order, ServerState};
 use hera_core::cluster::{Command, Failover, Observation, Plan, Step, decide, guard};
-use hera_core::shard::Target;
+use hera_core::shard::{Member, Target};
 use hera_kube::Severity;
 use kube::Resource as _;
 use tracing::{error, info, warn};
@@ -39,7 +39,7 @@ impl Site<'_> {
     /// # Errors
     /// When this replica does not lead any more.
     pub async fn heal(&self) -> Result<Healed, PassError> {
-        let mut changed = false;
+        let mut changed = self.fence().await?;
         for _ in 0..ROUNDS {
             let seen = self.observe().await;
             let plan = self.plan(&seen);
@@ -61,6 +61,40 @@ impl Site<'_> {
             plan,
             changed,
         })
+    }
+
+    /// Brings down the servers that somebody wants down, and those that hang while another could lead; and lets
+    /// those start again that nobody wants down any more. True if an order was given.
+    async fn fence(&self) -> Result<bool, PassError> {
+        let mut ordered = false;
+        for members in &self.shards {
+            for member in members {
+                let Some(status) = member.agent.status() else {
+                    continue;
+                };
+                let asked = self
+                    .requests
+                    .fenced
+                    .iter()
+                    .any(|name| name == member.name());
+                let is_down = status.server == ServerState::Fenced;
+                let is_held = status.cluster.as_ref().is_some_and(|news| news.held);
+                // What it does not answer, its replicas have heard.
+                let follows = |other: &Member| other.has_copy_of(member);
+                let hangs = status.hangs && members.iter().any(follows);
+                let order = match is_down {
+                    false if asked || hangs => Order::Fence { epoch: u64::MAX },
+                    true if !asked && !is_held => Order::Start,
+                    _ => continue,
+                };
+                info!(pod = member.name(), ?order, hangs, "ordered");
+                if let Err(error) = self.order(&member.target(), order).await {
+                    warn!(pod = member.name(), %error, "the agent does not take the order");
+                }
+                ordered = true;
+            }
+        }
+        Ok(ordered)
     }
 
     fn plan(&self, seen: &Observation) -> Plan {
@@ -116,10 +150,19 @@ impl Site<'_> {
     /// # Errors
     /// When it is not told, or will not.
     pub async fn command(&self, pod: &Target, command: Command) -> Result<(), PassError> {
+        self.order(pod, Order::Cluster { command }).await
+    }
+
+    async fn order(&self, pod: &Target, order: Order) -> Result<(), PassError> {
         let gone = || AgentError::Refused("its pod is gone".to_owned());
         let client = self.shared.agents.client(&pod.uid).ok_or_else(gone)?;
-        let request = self.request(Order::Cluster { command });
-        client.order(&request).await?;
+        let given = client.order(&self.request(order)).await;
+        // Where it may know a higher one honestly, the next pass goes by that.
+        if let Err(AgentError::OldTerm(term)) = &given {
+            let terms = &self.shared.leaders.terms;
+            terms.note_refusal(&self.key(), &pod.name, *term);
+        }
+        given?;
         Ok(())
     }
 

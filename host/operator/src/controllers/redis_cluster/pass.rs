@@ -6,7 +6,7 @@ use hera_api::validate::validate_cluster;
 use hera_api::{Engine, Kind, RedisCluster, ServerVersion};
 use hera_core::agent::Role;
 use hera_core::cluster::{Wanted, why_not_whole};
-use hera_render::Owner;
+use hera_render::{Owner, is_temporary};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -18,6 +18,7 @@ use crate::agents::FIRST_ROUND;
 use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::members::{Pods, uids};
 use crate::controllers::pods::refusals::Refusals;
+use crate::controllers::pods::requests::Requests;
 use crate::controllers::pods::{image, labels, nodes};
 use crate::object::ObjectKey;
 use crate::shared::Shared;
@@ -63,7 +64,13 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
         return Ok(Outcome::Standby);
     };
     let sets = by_shard(shared, owner, &live);
-    let mut shards: Vec<_> = sets.map(|set| set.members(pods, &[], &known)).collect();
+    let sets = sets.map(|set| {
+        let claims = set.live.claims.iter();
+        let temporary = claims.filter(|(_, claim)| is_temporary(claim));
+        let temporary: Vec<u32> = temporary.map(|(ordinal, _)| *ordinal).collect();
+        set.members(pods, &temporary, &known)
+    });
+    let mut shards: Vec<_> = sets.collect();
     let looks = shards.iter_mut();
     let looks = looks.map(|members| nodes::look(&shared.client, members));
     futures::future::join_all(looks).await;
@@ -76,11 +83,13 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
         shared,
         owner,
         live: &live,
+        requests: Requests::of(object, shards.iter().flatten()),
         shards,
         wanted,
         term,
         refusals: Refusals::default(),
     };
+    site.settle_terms().await;
     // Before anything that may fail or take its time.
     let healed = site.heal().await?;
     let done = carry_on(&site, &authority, healed).await;

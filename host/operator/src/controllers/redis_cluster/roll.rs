@@ -1,14 +1,15 @@
 //! Outdated pods are replaced, one shard after the other: replicas first, the primary once another leads.
 
-use hera_core::cluster::{Command, Failover, Observation};
-use hera_core::shard::{Member, Move, PodsWanted, Shard, Stall, Target};
-use hera_kube::{ApplyError, Refusal, Severity};
-use k8s_openapi::api::core::v1::Pod;
+use hera_core::cluster::{
+    Command, Failover, Node, Observation, PodStep, Server, next_pod_step, set_size,
+};
+use hera_core::shard::{Asked, Member, PodsWanted, Shard, Stall, Target};
+use hera_kube::Severity;
 use kube::Resource as _;
-use kube::api::{Api, DeleteParams, Preconditions};
 
 use super::site::Site;
 use crate::controllers::outcome::PassError;
+use crate::controllers::pods::deleted::delete_pod;
 use crate::controllers::pods::events;
 
 /// How far a roll is.
@@ -22,134 +23,150 @@ pub struct Roll {
     pub stalled: Option<Stall>,
     /// Digest of what somebody is to approve.
     pub to_approve: Option<String>,
+    /// Somebody asked for what cannot be done.
+    pub refused: Option<String>,
 }
 
-impl Site<'_> {
-    /// The next step of a roll, in the first shard that has one to take. One shard at a time, and none while
-    /// the cluster is not whole: a copy that is missing counts before a pod that is outdated.
+/// The shards, beside what the spec wants of their pods.
+pub struct Shards<'a> {
+    pub site: &'a Site<'a>,
+    pub wanted: &'a PodsWanted,
+    pub seen: &'a Observation,
+    /// What somebody is asked to approve, as the status has it.
+    pub asked: Option<Asked>,
+    /// Since when something is on its way, as the status has it, in milliseconds since 1970.
+    pub changing_since_ms: Option<u64>,
+    /// Milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+impl Shards<'_> {
+    fn all(&self) -> impl Iterator<Item = (u32, Shard<'_>)> {
+        (0_u32..).zip(&self.site.shards).map(|(shard, members)| {
+            let primary = primary(self.seen, shard);
+            let mut all = members.iter();
+            let primary = all.find(|member| primary.is_some_and(|pod| pod.uid == member.uid()));
+            let members = Shard {
+                wanted: self.wanted,
+                members,
+                primary,
+                asked: self.asked.as_ref(),
+                changing_since_ms: self.changing_since_ms,
+                now_ms: self.now_ms,
+            };
+            (shard, members)
+        })
+    }
+
+    /// How many pods each StatefulSet is to have now.
+    pub fn sizes(&self) -> Vec<u32> {
+        self.all().map(|(_, shard)| set_size(&shard)).collect()
+    }
+
+    /// Ordinals of a shard whose claims go with their pods, if they are those of temporary pods.
+    pub fn going_claims(&self, shard: u32) -> Vec<u32> {
+        let mut all = self.all();
+        let Some((_, found)) = all.find(|(number, _)| *number == shard) else {
+            return Vec::new();
+        };
+        let ordinals = found.members.iter().map(|member| member.ordinal);
+        ordinals.filter(|at| found.claim_goes(*at)).collect()
+    }
+
+    /// The next step, in the first shard that has one to take. One shard at a time, and none while slots are
+    /// not served, but for pods that are of no use as they are.
     ///
     /// # Errors
     /// When it cannot be taken.
-    pub async fn roll(
-        &self,
-        wanted: &PodsWanted,
-        seen: &Observation,
-        is_whole: bool,
-        now_ms: u64,
-    ) -> Result<Roll, PassError> {
-        for (shard, members) in (0_u32..).zip(&self.shards) {
-            let primary = primary(seen, shard);
-            let primary = members
-                .iter()
-                .find(|member| primary.is_some_and(|pod| pod.uid == member.uid()));
-            let shard = Shard {
-                wanted,
-                members,
-                primary,
-                asked: None,
-                changing_since_ms: None,
-                now_ms,
+    pub async fn roll(&self, promote: Option<&str>) -> Result<Roll, PassError> {
+        let unserved = self.all().find(|(_, shard)| shard.primary.is_none());
+        let unserved = unserved.map(|(shard, _)| shard);
+        let mut refused = None;
+        for (_, shard) in self.all() {
+            let step = next_pod_step(&shard, promote);
+            let waits = |shard| Roll {
+                words: Some(format!(
+                    "pods are replaced once shard {shard} has a primary"
+                )),
+                ..Roll::default()
             };
-            let roll = match shard.next_move() {
-                Move::Done(_) => continue,
-                Move::Wait(wait) => Roll {
+            let roll = match (step, unserved) {
+                (PodStep::Settled, _) => continue,
+                (PodStep::Refused(words), _) => {
+                    refused = Some(words);
+                    continue;
+                }
+                (PodStep::Wait(wait), _) => Roll {
                     words: Some(wait.words),
                     stalled: wait.stalled,
                     to_approve: wait.to_approve,
-                    moved: false,
+                    ..Roll::default()
                 },
-                // One that is of no use as it is may be what keeps the cluster from being whole.
-                Move::Replace { pod, .. } if !is_whole && !shard.is_away(pod) => waits(),
-                Move::SwitchOver { .. } if !is_whole => waits(),
-                Move::Replace { pod, reason } => self.replace(pod, reason).await?,
-                Move::SwitchOver { from, reason } => {
-                    self.switch_over(members, from, reason).await?
+                (PodStep::Replace { at_once: false, .. }, Some(shard)) => waits(shard),
+                (PodStep::SwitchOver { .. }, Some(shard)) => waits(shard),
+                (
+                    PodStep::Replace {
+                        pod,
+                        is_dead,
+                        reason,
+                        ..
+                    },
+                    _,
+                ) => self.replace(pod, is_dead, &reason).await?,
+                (PodStep::SwitchOver { from, to, reason }, _) => {
+                    self.switch_over(from, to, &reason).await?
                 }
             };
-            return Ok(roll);
+            return Ok(Roll { refused, ..roll });
         }
-        Ok(Roll::default())
-    }
-
-    async fn replace(&self, pod: &Member, reason: String) -> Result<Roll, PassError> {
-        let words = format!("pod {} is replaced: {reason}", pod.name());
-        self.delete_pod(&pod.target()).await?;
-        self.deed(events::POD_REPLACED, &words).await;
+        let known = |name: &str| {
+            let mut members = self.site.members();
+            members.any(|(_, member)| member.is_called(name))
+        };
+        let unknown = promote.filter(|name| !known(name));
+        let unknown = unknown.map(|name| format!("there is no data pod {name} to promote"));
         Ok(Roll {
-            words: Some(words),
-            moved: true,
+            refused: refused.or(unknown),
             ..Roll::default()
         })
+    }
+
+    async fn replace(&self, pod: &Member, is_dead: bool, why: &str) -> Result<Roll, PassError> {
+        let site = self.site;
+        let (client, namespace) = (&site.shared.client, site.owner.namespace);
+        let grace = is_dead.then_some(0);
+        delete_pod(client, namespace, &pod.target(), grace).await?;
+        let words = format!("pod {} is replaced: {why}", pod.name());
+        Ok(self.moved(events::POD_REPLACED, words).await)
     }
 
     /// A replica in sync takes over with all that its primary wrote.
-    async fn switch_over(
-        &self,
-        members: &[Member],
-        from: &Member,
-        reason: String,
-    ) -> Result<Roll, PassError> {
-        let mut others = members.iter();
-        let next = others.find(|member| !member.is_away(from) && member.ordinal != from.ordinal);
-        let Some(next) = next else {
-            let words = format!("{reason}; no replica of {} is in sync", from.name());
-            return Ok(Roll {
-                words: Some(words),
-                ..Roll::default()
-            });
-        };
+    async fn switch_over(&self, from: &Member, to: &Member, why: &str) -> Result<Roll, PassError> {
         let how = Failover::Agreed;
-        self.command(&next.target(), Command::Failover { how })
-            .await?;
-        let words = format!("{} hands over to {}: {reason}", from.name(), next.name());
-        self.deed(events::SWITCHED_OVER, &words).await;
-        Ok(Roll {
+        let command = Command::Failover { how };
+        self.site.command(&to.target(), command).await?;
+        let words = format!("{} hands over to {}: {why}", from.name(), to.name());
+        Ok(self.moved(events::SWITCHED_OVER, words).await)
+    }
+
+    async fn moved(&self, reason: &'static str, words: String) -> Roll {
+        let about = self.site.object.object_ref(&());
+        let events = &self.site.shared.events;
+        events
+            .publish_deed(&about, Severity::Normal, reason, &words)
+            .await;
+        Roll {
             words: Some(words),
             moved: true,
             ..Roll::default()
-        })
-    }
-
-    async fn deed(&self, reason: &'static str, note: &str) {
-        let about = self.object.object_ref(&());
-        let events = &self.shared.events;
-        events
-            .publish_deed(&about, Severity::Normal, reason, note)
-            .await;
-    }
-
-    async fn delete_pod(&self, pod: &Target) -> Result<(), PassError> {
-        let pods: Api<Pod> = Api::namespaced(self.shared.client.clone(), self.owner.namespace);
-        let only_this = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: Some(pod.uid.clone()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        let deleted = pods.delete(&pod.name, &only_this);
-        match Refusal::within::<Pod, _>(&pod.name, false, deleted).await {
-            Ok(deleted) => Ok(deleted.map(drop).map_err(ApplyError::from)?),
-            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
-            Err(error) => Err(error.into()),
         }
-    }
-}
-
-fn waits() -> Roll {
-    Roll {
-        words: Some("pods are replaced once the cluster is whole".to_owned()),
-        ..Roll::default()
     }
 }
 
 /// The pod that serves the slots of a shard, if exactly one does.
 pub fn primary(seen: &Observation, shard: u32) -> Option<&Target> {
-    let leads = |node: &&hera_core::cluster::Node| {
-        let server = node.server.as_ref();
-        node.shard == shard
-            && server.is_some_and(|s| s.replica_of().is_none() && !s.slots().is_empty())
-    };
+    let leads = |server: &Server| server.replica_of().is_none() && !server.slots().is_empty();
+    let leads = |node: &&Node| node.shard == shard && node.server.as_ref().is_some_and(leads);
     let mut leading = seen.nodes.iter().filter(leads);
     let first = leading.next()?;
     leading.next().is_none().then_some(&first.pod)

@@ -6,10 +6,15 @@ use hera_core::agent::{ClusterState, REDIS_PORT};
 use hera_core::cluster::{Node, NodeId, Observation, Wanted};
 use hera_core::shard::Member;
 use hera_render::Owner;
-use kube::Client;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
 
 use crate::controllers::pods::observe::{CommonLive, SetLive, read_common, read_sets};
 use crate::controllers::pods::refusals::Refusals;
+use crate::controllers::pods::requests::Requests;
+use crate::controllers::pods::term_floor;
+use crate::controllers::pods::written::{in_place_of, written};
 use crate::leaders::boot_millis;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
@@ -52,6 +57,8 @@ pub struct Site<'a> {
     /// How many there are to be, as far as the spec can be read.
     pub wanted: Wanted,
     pub term: u64,
+    /// What is asked for by annotation.
+    pub requests: Requests,
     /// What the API server refused.
     pub refusals: Refusals,
 }
@@ -66,6 +73,30 @@ impl Site<'_> {
     pub fn members(&self) -> impl Iterator<Item = (u32, &Member)> {
         let shards = (0_u32..).zip(&self.shards);
         shards.flat_map(|(shard, members)| members.iter().map(move |member| (shard, member)))
+    }
+
+    /// Sees to it that this leader speaks to the agents under a term that they take: written down on the
+    /// StatefulSet of the first shard.
+    pub async fn settle_terms(&self) {
+        let set = self.live.sets.first();
+        let Some(set) = set.and_then(|live| live.stateful_set.as_ref()) else {
+            return;
+        };
+        let agents = self
+            .members()
+            .filter_map(|(_, member)| member.agent.status());
+        let known = set.annotations().get(term_floor::ANNOTATION).cloned();
+        let floor = term_floor::read(known.as_deref());
+        let write = async |floor: u64| {
+            let name = set.name_any();
+            let patch = in_place_of(term_floor::ANNOTATION, known.as_deref(), &floor.to_string());
+            let (params, patch) = (PatchParams::default(), Patch::Json::<()>(patch));
+            let sets: Api<StatefulSet> =
+                Api::namespaced(self.shared.client.clone(), self.owner.namespace);
+            let write = sets.patch(&name, &params, &patch);
+            written::<StatefulSet>(&name, term_floor::ANNOTATION, write).await
+        };
+        term_floor::settle(self.shared, &self.key(), self.term, agents, floor, write).await;
     }
 
     /// It was whole once.

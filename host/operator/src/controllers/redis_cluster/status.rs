@@ -4,14 +4,15 @@ use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::names::ObjectName;
 use hera_api::validate::Validated;
 use hera_api::{
-    Binding, Engine, Kind, Phase, RedisCluster, RedisClusterStatus, ServerVersion, ShardStatus,
+    Approval, Binding, Engine, Kind, Phase, RedisCluster, RedisClusterStatus, ServerVersion,
+    ShardStatus,
 };
 use hera_core::acl::AclAnswer;
 use hera_core::agent::{AgentStatus, REDIS_PORT};
 use hera_core::cluster::{Observation, Server};
 use hera_kube::merge_conditions;
 use hera_render::pod_selector;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 
@@ -55,6 +56,8 @@ pub struct Found<'a> {
     pub roll: &'a Roll,
     /// All agents hold what they are to hold.
     pub settled: bool,
+    /// Somebody asked that there be no pods.
+    pub hibernates: bool,
     /// What the API server refuses, for people.
     pub refusals: Vec<String>,
 }
@@ -64,6 +67,7 @@ const NO_ROLL: &Roll = &Roll {
     moved: false,
     stalled: None,
     to_approve: None,
+    refused: None,
 };
 
 impl<'a> Found<'a> {
@@ -99,8 +103,14 @@ impl<'a> Found<'a> {
             policy: None,
             roll: NO_ROLL,
             settled: false,
+            hibernates: false,
             refusals: Vec::new(),
         }
+    }
+
+    /// Its pods are gone, as somebody asked for.
+    fn is_asleep(&self) -> bool {
+        self.hibernates && self.seen.is_some_and(|seen| seen.nodes.is_empty())
     }
 
     fn is_formed(&self, last: &RedisClusterStatus) -> bool {
@@ -143,6 +153,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
             .seen
             .map_or(last.shards, |seen| shards(found.shards, seen)),
         ready_replicas: found.seen.map(|seen| count(ready_pods(seen))),
+        approval: approval(found, last.approval.as_ref(), now),
         selector: name.as_ref().map(pod_selector),
         endpoint: name.as_ref().map(host),
         binding: name.as_ref().map(|name| binding(found.object, name)),
@@ -151,6 +162,17 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
         version: oldest(&found.agents).or(last.version),
         policies: policy_status::policies(found.policy, &last.policies, now),
     }
+}
+
+/// What waits for an approval, and since when.
+fn approval(found: &Found<'_>, known: Option<&Approval>, now: Timestamp) -> Option<Approval> {
+    let digest = found.roll.to_approve.clone()?;
+    let before = known.filter(|known| known.digest == digest);
+    Some(Approval {
+        since: before.map_or(Time(now), |known| known.since.clone()),
+        digest,
+        copies: Vec::new(),
+    })
 }
 
 fn count(number: usize) -> i32 {
@@ -208,6 +230,12 @@ fn shards(wanted: u32, seen: &Observation) -> Vec<ShardStatus> {
 
 fn is_ready(found: &Found<'_>, formed: bool) -> Said {
     let no = |reason: &'static str, words: &str| (false, reason, words.to_owned());
+    if found.is_asleep() {
+        return no(
+            ready::HIBERNATED,
+            "there are no pods, and the data stays: kubectl hera resume brings them back",
+        );
+    }
     if found.seen.is_none_or(|seen| seen.nodes.is_empty()) {
         return match &found.refused {
             Some((reason, words)) => (false, reason, words.clone()),
@@ -237,6 +265,9 @@ fn is_ready(found: &Found<'_>, formed: bool) -> Said {
 
 fn is_progressing(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     let said = |truth, reason, words: &str| (truth, reason, words.to_owned());
+    if found.is_asleep() {
+        return said(false, progressing::SETTLED, "");
+    }
     if found.validated.is_some_and(|v| v.paused) {
         let words = "spec.paused is set: changes wait";
         return said(false, progressing::PAUSED, words);
@@ -282,10 +313,13 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     if let Some((reason, words)) = &found.attention {
         return (true, reason, words.clone());
     }
+    if let Some(words) = &found.roll.refused {
+        return (true, degraded::REQUEST_REFUSED, words.clone());
+    }
     if let Some(stall) = &found.roll.stalled {
         return (true, degraded::ROLL_STOPPED, stall.step.clone());
     }
-    match is_ready || !formed {
+    match is_ready || !formed || found.is_asleep() {
         true => (false, degraded::AS_EXPECTED, String::new()),
         false => {
             let words = "the condition Ready says why";
@@ -305,6 +339,7 @@ fn phase(
         return Phase::Deleting;
     }
     match (is_ready, formed) {
+        (false, _) if found.is_asleep() => Phase::Hibernated,
         (true, _) if found.validated.is_some_and(|v| v.paused) => Phase::Paused,
         (true, _) if is_degraded => Phase::Degraded,
         (true, _) if is_progressing => Phase::Updating,

@@ -9,19 +9,18 @@ use hera_core::instance::{
     Candidate, Change, ChangeKind, GivenUp, POSITIONS_GOOD_FOR_MS, Plan, PlannedStep, Step,
 };
 use hera_core::shard::{Member, Target};
-use hera_kube::{ApplyError, Refusal, Severity};
+use hera_kube::Severity;
 use hera_render::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, DeleteParams, Preconditions};
 use tracing::{info, warn};
 
 use super::site::Site;
 use super::{handover, intents};
 use crate::agents::{AgentClient, AgentError};
 use crate::controllers::outcome::PassError;
-use crate::controllers::pods::events;
+use crate::controllers::pods::{deleted, events};
 use crate::leaders::boot_millis;
 use crate::users;
 
@@ -503,28 +502,13 @@ async fn promote(
     order(material, pod, Order::Promote { epoch, token }).await
 }
 
-/// With the pod's own grace period, or another.
 async fn delete_pod(
     material: &Material<'_>,
     pod: &Target,
     grace_period_seconds: Option<u32>,
 ) -> Result<(), PassError> {
-    let site = material.site;
-    let pods: Api<Pod> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
-    let only_this = DeleteParams {
-        grace_period_seconds,
-        preconditions: Some(Preconditions {
-            uid: Some(pod.uid.clone()),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    let deleted = pods.delete(&pod.name, &only_this);
-    match Refusal::within::<Pod, _>(&pod.name, false, deleted).await {
-        Ok(deleted) => Ok(deleted.map(drop).map_err(ApplyError::from)?),
-        Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    let (client, namespace) = (&material.site.shared.client, material.site.owner.namespace);
+    deleted::delete_pod(client, namespace, pod, grace_period_seconds).await
 }
 
 #[cfg(test)]

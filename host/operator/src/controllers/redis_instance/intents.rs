@@ -8,18 +8,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hera_api::meta::ANNOTATION_LINEAGE;
 use hera_core::instance::{Candidate, MemberList, drop_any};
 use hera_core::shard::Record;
-use hera_core::term::is_term;
-use hera_kube::{ApplyError, Refusal};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, TestOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Resource, ResourceExt as _};
 use serde_json::json;
 
 use super::site::Site;
 use crate::controllers::outcome::PassError;
+use crate::controllers::pods::term_floor;
+use crate::controllers::pods::written::{in_place_of, written};
 
 /// Annotation: epoch and uid of the pod, of each that may be the primary.
 const CANDIDATES: &str = "cache.hera.io/candidates";
@@ -28,8 +28,7 @@ const CANDIDATES_BEFORE: &str = "cache.hera.io/crown";
 /// Annotation: the lists as JSON.
 const MEMBERS: &str = "cache.hera.io/members";
 
-/// Annotation: by how much the terms of this instance lie above the Lease's.
-const TERM_FLOOR: &str = "cache.hera.io/term-floor";
+const TERM_FLOOR: &str = term_floor::ANNOTATION;
 
 /// What this pass wrote: it is read only once, at the beginning.
 #[derive(Debug, Default)]
@@ -93,26 +92,6 @@ pub async fn write_record(site: &Site<'_>, claim: &str, record: &Record) -> Resu
     Ok(())
 }
 
-/// What somebody wrote meanwhile is not written over.
-async fn written<K: Resource<DynamicType = ()>>(
-    name: &str,
-    annotation: &'static str,
-    write: impl Future<Output = kube::Result<K>>,
-) -> Result<(), PassError> {
-    let write = async {
-        match write.await {
-            Ok(_) => Ok(None),
-            Err(kube::Error::Api(status)) if status.code == 422 => Ok(Some(status.message)),
-            Err(error) => Err(error),
-        }
-    };
-    let written = Refusal::within::<K, _>(name, false, write).await?;
-    match written.map_err(ApplyError::from)? {
-        None => Ok(()),
-        Some(words) => Err(PassError::WrittenMeanwhile { annotation, words }),
-    }
-}
-
 /// What stands there, for all that this pass knows.
 fn known(site: &Site<'_>, annotation: &str) -> Option<String> {
     let live = |set: &StatefulSet| set.annotations().get(annotation).cloned();
@@ -162,8 +141,7 @@ pub async fn write_candidates(site: &Site<'_>, candidates: &[Candidate]) -> Resu
 /// By how much the terms of this instance lie above the Lease's. What cannot be read, or is none, counts
 /// as none.
 pub fn term_floor(site: &Site<'_>) -> u64 {
-    let written = known(site, TERM_FLOOR).and_then(|text| text.trim().parse().ok());
-    written.filter(|floor| is_term(*floor)).unwrap_or(0)
+    term_floor::read(known(site, TERM_FLOOR).as_deref())
 }
 
 /// Writes down under which terms agents are about to be spoken to.
@@ -212,21 +190,6 @@ async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Resul
     written::<StatefulSet>(&name, annotation, write).await?;
     site.notes.lock().on_set.insert(annotation, text);
     Ok(())
-}
-
-fn in_place_of(annotation: &str, known: Option<&str>, text: &str) -> json_patch::Patch {
-    let path = PointerBuf::from_tokens(["metadata", "annotations", annotation]);
-    json_patch::Patch(vec![
-        // For the API server null is what is not there.
-        PatchOperation::Test(TestOperation {
-            path: path.clone(),
-            value: json!(known),
-        }),
-        PatchOperation::Add(AddOperation {
-            path,
-            value: json!(text),
-        }),
-    ])
 }
 
 #[cfg(test)]

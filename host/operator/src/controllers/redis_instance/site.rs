@@ -2,24 +2,20 @@
 
 use hera_api::RedisInstance;
 use hera_api::conditions::{progressing, ready};
-use hera_api::meta::{
-    ANNOTATION_APPROVE, ANNOTATION_FENCE, ANNOTATION_HIBERNATE, ANNOTATION_PROMOTE,
-};
 use hera_api::validate::fence_after_ms;
 use hera_core::agent::Position;
 use hera_core::instance::{Observation, POSITIONS_GOOD_FOR_MS, Wanted, candidates, needed};
 use hera_core::shard::{Asked, Member, PodsWanted, Record, RevisionView, primary};
-use hera_core::term::is_term;
 use hera_render::{Owner, claim_record, is_temporary};
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt as _;
-use tracing::warn;
 
 use super::intents;
 use super::observe::{self, Live};
 use crate::controllers::pods::members::{Pods, uids};
 use crate::controllers::pods::observe::millis;
 use crate::controllers::pods::refusals::Refusals;
+use crate::controllers::pods::requests::Requests;
+use crate::controllers::pods::term_floor;
 use crate::leaders::boot_millis;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
@@ -102,39 +98,28 @@ impl Site<'_> {
         })
     }
 
-    /// Sees to it that this leader speaks to the agents under a term that they take. Where that cannot be
-    /// written down they are spoken to as before, and refuse.
+    /// Sees to it that this leader speaks to the agents under a term that they take.
     pub async fn settle_terms(&self) {
-        let (terms, instance) = (&self.shared.leaders.terms, self.instance());
-        terms.begin(&instance);
+        let agents = self.members.iter().filter_map(|m| m.agent.status());
         let written = intents::term_floor(self);
-        terms.note_floor(&instance, written);
-        let statuses = self.members.iter().filter_map(|m| m.agent.status());
-        let told = statuses.map(|status| status.term).filter(|t| is_term(*t));
-        let (said, lost) = (
-            told.max().unwrap_or(0),
-            self.shared.leadership.has_lost_terms(),
-        );
-        let floor = terms.next_floor(&instance, self.term, said, lost);
-        if floor <= written || self.live.set.stateful_set.is_none() {
+        if self.live.set.stateful_set.is_none() {
             return;
         }
-        match intents::write_term_floor(self, floor).await {
-            Ok(()) => terms.note_floor(&instance, floor),
-            Err(error) => warn!(%instance, %error, "agents are not spoken to under a higher term"),
-        }
+        let write = async |floor| intents::write_term_floor(self, floor).await;
+        term_floor::settle(
+            self.shared,
+            &self.instance(),
+            self.term,
+            agents,
+            written,
+            write,
+        )
+        .await;
     }
 
     /// What people are told of an agent that refused this leader's term in this pass.
     pub fn term_refused(&self) -> Option<String> {
-        let (terms, instance) = (&self.shared.leaders.terms, self.instance());
-        let (pod, told) = terms.refused(&instance)?;
-        let ours = terms.term(&instance, self.term);
-        Some(format!(
-            "the agent of pod {pod} refuses orders of term {ours}, as it tells of a leader of term {told}, and \
-             the Lease has given no such term: other pods and objects go on. If the Lease was set back, or \
-             the volume comes from another cluster, delete the Lease hera-operator; else delete the pod"
-        ))
+        term_floor::refused(self.shared, &self.instance(), self.term)
     }
 
     /// The member that serves as the primary.
@@ -238,31 +223,18 @@ impl Site<'_> {
 
     /// What is asked for by annotation, whatever becomes of the spec; no change of it reaches a pod.
     pub fn requests(&self) -> Wanted {
-        let annotation = |name: &str| self.object.annotations().get(name).cloned();
-        let fenced = annotation(ANNOTATION_FENCE).unwrap_or_default();
-        let fenced = match fenced.trim() {
-            "*" => self
-                .members
-                .iter()
-                .map(|member| member.name().to_owned())
-                .collect(),
-            names => names
-                .split(',')
-                .map(|name| name.trim().to_owned())
-                .filter(|name| !name.is_empty())
-                .collect(),
-        };
+        let asked = Requests::of(self.object, self.members.iter());
         Wanted {
             pods: PodsWanted {
                 paused: true,
-                approved: annotation(ANNOTATION_APPROVE),
-                hibernate: annotation(ANNOTATION_HIBERNATE).as_deref() == Some("true"),
+                approved: asked.approved,
+                hibernate: asked.hibernate,
                 ..PodsWanted::default()
             },
             storage: None,
             fence_after_ms: fence_after_ms(&self.object.spec),
-            promote: annotation(ANNOTATION_PROMOTE),
-            fenced,
+            promote: asked.promote,
+            fenced: asked.fenced,
         }
     }
 }
