@@ -226,7 +226,7 @@ pub struct Vouch {
 
 /// What is news of a server in a cluster. How far it is and what traffic drives is not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct ClusterNews {
     /// Its id; empty before it is known.
     pub id: NodeId,
@@ -240,7 +240,7 @@ pub struct ClusterNews {
 
 /// What an agent in a cluster tells when it is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct ClusterState {
     /// The id that its server has, or last had.
     pub id: Option<NodeId>,

@@ -3,27 +3,24 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hera_api::{RedisCluster, RedisInstance};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
 };
-use kube::{Api, Client, CustomResourceExt as _};
+use kube::{Api, Client};
 use tracing::{error, info, warn};
 
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Waits until the definitions have every field that this operator writes or reads, telling why it
+/// Waits until the definition has every field that this operator writes or reads, telling why it
 /// waits. A definition that lacks fields would drop what users say in them (P43).
-pub async fn wait_until_current(client: &Client, outdated: impl Fn(bool)) {
-    let wanted = [RedisInstance::crd(), RedisCluster::crd()];
+pub async fn wait_until_current(client: &Client, wanted: &CustomResourceDefinition) {
     let mut last = String::new();
     loop {
-        let Some(problem) = problem(client, &wanted).await else {
-            outdated(false);
-            info!("the custom resource definitions are current");
+        let Some(problem) = problem(client, wanted).await else {
+            let name = wanted.metadata.name.as_deref();
+            info!(name, "the custom resource definition is current");
             return;
         };
-        outdated(true);
         if problem != last {
             error!("{problem}");
             last = problem;
@@ -32,35 +29,30 @@ pub async fn wait_until_current(client: &Client, outdated: impl Fn(bool)) {
     }
 }
 
-/// What is wrong with the first definition that is not current.
-async fn problem(client: &Client, wanted: &[CustomResourceDefinition]) -> Option<String> {
+/// What is wrong with the definition, if anything is.
+async fn problem(client: &Client, wanted: &CustomResourceDefinition) -> Option<String> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for wanted in wanted {
-        let name = wanted.metadata.name.clone().unwrap_or_default();
-        match api.get_opt(&name).await {
-            Ok(Some(live)) => {
-                if let Some(field) = missing_fields(wanted, &live).first() {
-                    return Some(format!(
-                        "the custom resource definition {name} is older than this operator, it has no \
-                         {field}: kubectl apply -f deploy/crd/ of this release"
-                    ));
-                }
-            }
-            Ok(None) => {
-                return Some(format!(
-                    "the custom resource definition {name} is missing: kubectl apply -f deploy/crd/"
-                ));
-            }
-            Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                warn!(
-                    name,
-                    "no right to read the custom resource definition: its age is not checked"
-                );
-            }
-            Err(error) => return Some(format!("the API server cannot be asked: {error}")),
+    let name = wanted.metadata.name.clone().unwrap_or_default();
+    match api.get_opt(&name).await {
+        Ok(Some(live)) => {
+            let field = missing_fields(wanted, &live).into_iter().next()?;
+            Some(format!(
+                "the custom resource definition {name} is older than this operator, it has no {field}: \
+                 kubectl apply -f deploy/crd/ of this release"
+            ))
         }
+        Ok(None) => Some(format!(
+            "the custom resource definition {name} is missing: kubectl apply -f deploy/crd/"
+        )),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            warn!(
+                name,
+                "no right to read the custom resource definition: its age is not checked"
+            );
+            None
+        }
+        Err(error) => Some(format!("the API server cannot be asked: {error}")),
     }
-    None
 }
 
 /// Fields of `wanted` that `live` lacks, as paths.
@@ -105,6 +97,8 @@ fn collect(schema: &JSONSchemaProps, path: &str, found: &mut BTreeSet<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hera_api::RedisInstance;
+    use kube::CustomResourceExt as _;
 
     #[test]
     fn a_definition_without_a_field_is_older() {

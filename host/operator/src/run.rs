@@ -9,7 +9,7 @@ use hera_api::{Kind, RedisCluster, RedisInstance};
 use hera_kube::lease::{Elector, LeaseName};
 use hera_kube::{Applier, Events, StatusWriter};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client};
+use kube::{Api, Client, CustomResourceExt as _};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -75,10 +75,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         stopped(stop.clone()),
     ));
 
-    let current = crd::wait_until_current(&client, |outdated| {
-        readiness.set(!outdated);
-        metrics.crd_outdated.set(i64::from(outdated));
-    });
+    metrics.crd_outdated.set(1);
+    let instances = RedisInstance::crd();
+    let current = crd::wait_until_current(&client, &instances);
     tokio::select! {
         () = current => {}
         () = stopped(stop.clone()) => return Ok(()),
@@ -149,9 +148,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     info!(%identity, namespace = args.namespace, "operator starts");
     let (instances, clusters) = by_kind(woken);
     let namespaces = &args.watch_namespaces;
+    // Instances wait for no definition but theirs.
+    let definition = RedisCluster::crd();
+    let known = async {
+        tokio::select! {
+            () = crd::wait_until_current(&client, &definition) => {
+                metrics.crd_outdated.set(0);
+                readiness.set(true);
+            }
+            () = stopped(stop.clone()) => {}
+        }
+        driver::run::<RedisCluster>(shared.clone(), namespaces, clusters, &stop)
+    };
     stream::select(
         driver::run::<RedisInstance>(shared.clone(), namespaces, instances, &stop),
-        driver::run::<RedisCluster>(shared, namespaces, clusters, &stop),
+        stream::once(known).flatten(),
     )
     .for_each(|()| std::future::ready(()))
     .await;

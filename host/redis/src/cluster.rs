@@ -68,6 +68,7 @@ impl Server {
             id: own.ok_or_else(|| strange(&text))?,
             keys: info.keys,
             offset: info.replication.offset,
+            connects_to: link.map(|link| (link.host.clone(), link.port)),
             link_up: link.is_some_and(|link| link.up && !link.syncing),
             link_down_ms: link.and_then(|link| link.down_seconds.map(|s| s.saturating_mul(1_000))),
             serves,
@@ -111,7 +112,7 @@ impl Server {
             }
             Command::Meet { ip, port } => self.told(&["MEET", ip, &port.to_string()]).await,
             Command::Replicate { primary } => self.told(&["REPLICATE", primary]).await,
-            Command::Failover { how } => match how {
+            Command::Failover { how, .. } => match how {
                 Failover::Agreed => self.told(&["FAILOVER"]).await,
                 Failover::Force => self.told(&["FAILOVER", "FORCE"]).await,
                 Failover::Takeover => self.told(&["FAILOVER", "TAKEOVER"]).await,

@@ -17,7 +17,14 @@ pub fn build_disruption_budget(v: &Validated, ctx: &Context) -> Option<PodDisrup
                 match_labels: Some(metadata::selector_labels(v, ctx.shard)),
                 match_expressions: None,
             }),
-            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+            // Where most primaries of a cluster are lost no pod is ready, and every copy counts.
+            unhealthy_pod_eviction_policy: Some(
+                match v.shards {
+                    Some(_) => "IfHealthyBudget",
+                    None => "AlwaysAllow",
+                }
+                .to_owned(),
+            ),
             ..PodDisruptionBudgetSpec::default()
         }),
         ..PodDisruptionBudget::default()

@@ -125,6 +125,9 @@ fn decided(v: &Validated) -> BTreeMap<String, String> {
         // shard (redis-facts §1.6, §0.8).
         set("cluster-require-full-coverage", "no");
         set("cluster-allow-replica-migration", "no");
+        // By their own vote the servers elect none whose link was down for more than 15 s: the primary's volume
+        // has what that one lacks (redis-facts §1.6).
+        set("cluster-replica-validity-factor", "1");
     }
     all
 }

@@ -2,7 +2,7 @@
 //! decision 019).
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hera_core::agent::{ClusterNews, Role, ServerState};
 use hera_core::cluster::Held;
@@ -12,6 +12,7 @@ use super::nodes_conf;
 use super::state::Cluster;
 use crate::agent::Agent;
 use crate::server::boot;
+use crate::state::remembered::Source;
 
 /// The directive that says after how many milliseconds the servers vote.
 const NODE_TIMEOUT: &str = "cluster-node-timeout";
@@ -20,25 +21,34 @@ const DEFAULT_NODE_TIMEOUT: u64 = 15_000;
 /// A vote that is due takes less than this.
 const VOTE: Duration = Duration::from_secs(5);
 
-/// Completes once the server may start. A replica starts at once. One that led starts when the operator says
-/// so; without it, once the others would have voted for another, and only with data.
+/// Completes once the server may start: not before the operator has confirmed who may log in, or has not for
+/// a while. A replica starts then. One that led starts when the operator says so; where nobody hears of one,
+/// once the others would have voted for another, and only with a log, which has all that it acknowledged.
 pub async fn wait(agent: &Agent, cluster: &Cluster) {
-    let data = &agent.settings.data;
-    let has_data = boot::has_data(data);
-    let path = data.join(nodes_conf::NAME);
-    if !has_data && path.exists() {
-        // It says which slots are served here, and their keys are gone.
+    wait_for_users(agent).await;
+    let path = agent.settings.data.join(nodes_conf::NAME);
+    let text = read(&path);
+    let id = nodes_conf::own_id(&text).map(str::to_owned);
+    let wants_append = agent.work.lock().await.held.wants_append() == Some(true);
+    let found = boot::next_data(agent, wants_append);
+    if found.is_none() && path.exists() {
+        // It says which slots are served here, and their keys are gone. Its replicas follow that id still.
         warn!("the volume has no data: what it says of the cluster is removed");
         let _ = std::fs::remove_file(&path);
     }
-    let text = read(&path);
-    cluster.begins_as(nodes_conf::own_id(&text).map(str::to_owned));
-    if nodes_conf::is_replicas(&text) {
+    cluster.begins_as(id.clone());
+    if found.is_some() && nodes_conf::is_replicas(&text) {
         return;
     }
-    cluster.held.send_replace(Some(Held { has_data }));
+    let age = |at: SystemTime| at.elapsed().map_or(0, |age| age.as_millis());
+    let snapshot = found.filter(|(source, _)| *source == Source::Rdb);
+    let held = Held {
+        has_data: found.is_some(),
+        snapshot_ms: snapshot.map(|(_, at)| u64::try_from(age(at)).unwrap_or(u64::MAX)),
+    };
+    cluster.held.send_replace(Some(held));
     let news = ClusterNews {
-        id: nodes_conf::own_id(&text).unwrap_or_default().to_owned(),
+        id: id.unwrap_or_default(),
         held: true,
         ..ClusterNews::default()
     };
@@ -51,17 +61,39 @@ pub async fn wait(agent: &Agent, cluster: &Cluster) {
             "the operator says when it starts: replicas take whatever they find at its address";
         status.waiting_for = Some(words.to_owned());
     });
-    let alone = alone(agent).await;
-    let mut held = cluster.held.subscribe();
+    let has_all = found.is_some_and(|(source, _)| source == Source::Aof);
+    let mut released = cluster.held.subscribe();
     tokio::select! {
-        _ = held.wait_for(Option::is_none) => info!("the server starts"),
-        () = tokio::time::sleep(alone), if has_data => {
+        _ = released.wait_for(Option::is_none) => info!("the server starts"),
+        () = until_alone(agent, cluster), if has_all => {
             warn!("no operator says when the server starts: it does, as the others have voted by now");
         }
         () = agent.fence.until_down() => {}
         () = agent.until_stopping() => {}
     }
     cluster.held.send_replace(None);
+}
+
+/// A user whose rights were taken away meanwhile is not to log in.
+async fn wait_for_users(agent: &Agent) {
+    let mut news = agent.board.watch();
+    let confirmed = news.wait_for(|status| status.acl.confirmed);
+    tokio::select! {
+        _ = tokio::time::timeout(agent.settings.confirm_limit(), confirmed) => {}
+        () = agent.until_stopping() => {}
+    }
+}
+
+/// Completes once no operator was heard for so long that the others have voted.
+async fn until_alone(agent: &Agent, cluster: &Cluster) {
+    let limit = alone(agent).await;
+    loop {
+        let left = limit.saturating_sub(cluster.operator_silent_for());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left).await;
+    }
 }
 
 /// How long nobody is heard before the others have voted.

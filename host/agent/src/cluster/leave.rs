@@ -18,13 +18,22 @@ use crate::control::peers;
 
 /// The server gives up a handover after this (redis-facts §1.6); then it may be asked again.
 const HANDOVER: Duration = Duration::from_secs(5);
+/// Between two questions to a server that is busy.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Completes when the server may stop: it is no primary, nobody can take over, or nobody did in time.
 pub async fn hand_over(agent: &Agent, cluster: &Cluster, tls: &watch::Receiver<ClientConfig>) {
+    wait_for_takeover(agent, cluster).await;
     let since = tokio::time::Instant::now();
     while since.elapsed() < agent.settings.handover_limit() {
-        let Some(own) = now(agent, cluster).await.server else {
+        let state = now(agent, cluster).await;
+        if state.dead_ms.is_some() || state.held.is_some() {
             return;
+        }
+        // One that is busy may lead.
+        let Some(own) = state.server else {
+            tokio::time::sleep(ASK_AGAIN).await;
+            continue;
         };
         if own.replica_of().is_some() || own.slots().is_empty() {
             info!("the server is not the primary any more");
@@ -44,6 +53,20 @@ pub async fn hand_over(agent: &Agent, cluster: &Cluster, tls: &watch::Receiver<C
         }
         warn!("the replica did not take over");
     }
+}
+
+/// A server that was asked to take over a moment ago leads soon: were it to stop now, writes would be held back
+/// until its primary gives up.
+async fn wait_for_takeover(agent: &Agent, cluster: &Cluster) {
+    let Some(left) = cluster
+        .asked_for_consent()
+        .and_then(|asked| HANDOVER.checked_sub(asked))
+    else {
+        return;
+    };
+    let mut news = agent.board.watch();
+    let leads = news.wait_for(|status| status.role == Role::Primary);
+    let _ = tokio::time::timeout(left, leads).await;
 }
 
 /// Asks the agents of the shard's other pods, one after the other, until one has its server take over.
@@ -82,10 +105,13 @@ pub async fn take_over(agent: &Agent, asked: &TakeOver) -> Result<(), Refused> {
         ));
     }
     let work = agent.work.lock().await;
-    let how = Failover::Agreed;
-    running(&work)?
-        .cluster_command(&Command::Failover { how })
-        .await?;
+    let server = running(&work)?;
+    cluster.asks_for_consent();
+    let command = Command::Failover {
+        how: Failover::Agreed,
+        primary: asked.primary.clone(),
+    };
+    server.cluster_command(&command).await?;
     agent.turn();
     agent.look.notify_one();
     Ok(())

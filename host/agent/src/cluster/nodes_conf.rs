@@ -48,7 +48,7 @@ pub fn is_blamed(words: &[String]) -> bool {
 
 /// True for a line that blames the file.
 pub fn tells(line: &str) -> bool {
-    line.contains("cluster config file") || line.contains("clusterLoadConfig")
+    line.contains("corrupted cluster config file") || line.contains("clusterLoadConfig")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the server of a cluster is told. The caller holds [`Work`] and has checked the term.
 
 use hera_core::cluster::{Command, Failover};
+use hera_redis::{Probe, Server};
 
 use super::state::Cluster;
 use crate::agent::{Agent, Work};
@@ -13,6 +14,7 @@ use crate::control::orders::{running, start};
 /// Why it was not.
 pub async fn carry_out(agent: &Agent, work: &Work, command: &Command) -> Result<(), Refused> {
     let cluster = of(agent)?;
+    cluster.hears_operator();
     if *command == Command::Start {
         cluster.held.send_replace(None);
         return start(agent);
@@ -21,14 +23,32 @@ pub async fn carry_out(agent: &Agent, work: &Work, command: &Command) -> Result<
         return Err(Refused::wrong("the pod ends"));
     }
     let server = running(work)?;
-    let force = Failover::Force;
-    if *command == (Command::Failover { how: force }) {
-        cluster.asks_for_votes();
+    if let Command::Failover { how, primary } = command {
+        follows(&server, primary).await?;
+        match how {
+            Failover::Agreed => cluster.asks_for_consent(),
+            Failover::Force => cluster.asks_for_votes(),
+            Failover::Takeover => {}
+        }
     }
     let told = server.cluster_command(command).await;
     agent.turn();
     agent.look.notify_one();
     Ok(told?)
+}
+
+/// The server replicates this primary: an order may come late, and it follows another by then.
+///
+/// # Errors
+/// It does not, or does not answer.
+async fn follows(server: &Server, primary: &str) -> Result<(), Refused> {
+    let Probe::Info(info) = server.probe().await? else {
+        return Err(Refused::later("the server is busy"));
+    };
+    match server.cluster(&info).await?.replica_of() {
+        Some(of) if of == primary => Ok(()),
+        _ => Err(Refused::wrong("the server is no replica of that primary")),
+    }
 }
 
 /// What is known of the server as one of a cluster.

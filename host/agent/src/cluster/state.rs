@@ -29,6 +29,10 @@ struct Known {
     dead_since: Option<u64>,
     /// From whom it was ordered to take over by vote, and when.
     asked: Option<(NodeId, u64)>,
+    /// When it was asked to take over with its primary's consent.
+    agreed: Option<u64>,
+    /// When an operator was last heard; the agent's start before that.
+    operator: u64,
 }
 
 impl Default for Cluster {
@@ -39,6 +43,8 @@ impl Default for Cluster {
                 replica_of: None,
                 dead_since: Some(clock::now()),
                 asked: None,
+                agreed: None,
+                operator: clock::now(),
             }),
             held: watch::channel(None).0,
         }
@@ -68,6 +74,27 @@ impl Cluster {
     pub fn asks_for_votes(&self) {
         let mut known = self.lock();
         known.asked = known.replica_of.clone().map(|id| (id, clock::now()));
+    }
+
+    /// The server is asked to take over with its primary's consent.
+    pub fn asks_for_consent(&self) {
+        self.lock().agreed = Some(clock::now());
+    }
+
+    /// How long ago that was.
+    pub fn asked_for_consent(&self) -> Option<Duration> {
+        let agreed = self.lock().agreed?;
+        Some(Duration::from_millis(clock::now().saturating_sub(agreed)))
+    }
+
+    /// An operator asks or tells something.
+    pub fn hears_operator(&self) {
+        self.lock().operator = clock::now();
+    }
+
+    /// For how long none did.
+    pub fn operator_silent_for(&self) -> Duration {
+        Duration::from_millis(clock::now().saturating_sub(self.lock().operator))
     }
 
     /// The server tells this.
@@ -112,7 +139,7 @@ fn digest(server: &Server) -> String {
     let mut known = server.known.clone();
     known.sort_by(|one, other| one.id.cmp(&other.id));
     let quiet = Server {
-        keys: server.keys.min(1),
+        keys: 0,
         offset: 0,
         link_down_ms: None,
         known,
@@ -120,6 +147,12 @@ fn digest(server: &Server) -> String {
     };
     let text = serde_json::to_vec(&quiet).unwrap_or_default();
     sha256_hex(&text).chars().take(16).collect()
+}
+
+/// What is so now, by what the server says when the operator asks.
+pub async fn told(agent: &Agent, cluster: &Cluster) -> ClusterState {
+    cluster.hears_operator();
+    now(agent, cluster).await
 }
 
 /// What is so now, by what the server says when it is asked.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
     AgentStatus, ClusterState, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_CLUSTER,
@@ -24,6 +24,7 @@ use crate::agent::Agent;
 use crate::apply::{push_acl, push_config};
 use crate::cluster;
 use crate::control::answer::Refused;
+use crate::control::caller::Caller;
 use crate::control::{caller, events, orders};
 use crate::role::members;
 use crate::role::settle::leads_to;
@@ -150,16 +151,25 @@ async fn commands(State(agent): State<Arc<Agent>>) -> Answer<Categories> {
 
 async fn cluster(State(agent): State<Arc<Agent>>) -> Answer<ClusterState> {
     let cluster = cluster::orders::of(&agent)?;
-    Ok(Json(cluster::state::now(&agent, cluster).await))
+    Ok(Json(cluster::state::told(&agent, cluster).await))
 }
 
 async fn take_over(
     State(agent): State<Arc<Agent>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Json(asked): Json<TakeOver>,
 ) -> Answer<()> {
     if !is_meant(&agent, &headers) {
         return Err(Refused::wrong("another pod is meant"));
+    }
+    let pods = agent.board.status().members.pods;
+    let mut own = pods
+        .iter()
+        .filter(|peer| peer.pod_uid == agent.settings.pod_uid);
+    if !own.any(|own| caller.is_good_for(&own.server_name)) {
+        let words = "this is for agents of the same object alone";
+        return Err(Refused::new(StatusCode::FORBIDDEN, words));
     }
     cluster::leave::take_over(&agent, &asked).await?;
     Ok(Json(()))

@@ -20,26 +20,38 @@ use tower::Layer as _;
 use crate::control::answer::Refused;
 
 /// Whose certificate it is. The authority has signed it in either case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The operator's.
     Operator,
-    /// Another agent's.
-    Peer,
+    /// Another agent's: its certificate, if it shows one.
+    Peer(Option<CertificateDer<'static>>),
 }
 
 impl Caller {
     fn of(certificates: Option<&[CertificateDer<'_>]>) -> Self {
         match certificates.and_then(<[_]>::first) {
             Some(certificate) if is_operators(certificate) => Self::Operator,
-            _ => Self::Peer,
+            other => Self::Peer(other.map(|certificate| certificate.clone().into_owned())),
+        }
+    }
+
+    /// True for an agent whose certificate is good for this name too: those of one object share it.
+    pub fn is_good_for(&self, name: &str) -> bool {
+        match self {
+            Self::Peer(Some(certificate)) => has_name(certificate, name),
+            Self::Operator | Self::Peer(None) => false,
         }
     }
 }
 
 /// True for the certificate of an operator, if the authority has signed it.
 pub fn is_operators(certificate: &CertificateDer<'_>) -> bool {
-    let name = ServerName::try_from(OPERATOR_NAME);
+    has_name(certificate, OPERATOR_NAME)
+}
+
+fn has_name(certificate: &CertificateDer<'_>, name: &str) -> bool {
+    let name = ServerName::try_from(name);
     let certificate = ParsedCertificate::try_from(certificate);
     match (certificate, name) {
         (Ok(certificate), Ok(name)) => verify_server_name(&certificate, &name).is_ok(),

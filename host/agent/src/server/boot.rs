@@ -113,9 +113,15 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     Ok(())
 }
 
-/// True if there is a file from which a server reads data at its start.
-pub fn has_data(data: &Path) -> bool {
-    append_changed(data).is_some() || data.join("dump.rdb").exists()
+/// What the next server reads at its start: a log, or a snapshot of some time; none if there is nothing.
+pub fn next_data(agent: &Agent, wants_append: bool) -> Option<(Source, SystemTime)> {
+    let data = &agent.settings.data;
+    let source = source(data, agent.state_file.get().source, wants_append);
+    let changed = match source {
+        Source::Aof => append_changed(data),
+        Source::Rdb => changed(&data.join("dump.rdb")),
+    };
+    changed.map(|at| (source, at))
 }
 
 /// Reading the wrong file loses data: with `appendonly yes` and only a snapshot the server starts

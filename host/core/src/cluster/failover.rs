@@ -32,23 +32,25 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
             ));
             continue;
         }
-        // It is back itself, without its id.
-        let returned = |one: &Heard<'_>| one.server.is_alone() && one.server.keys > 0;
-        if survey.in_shard(shard).any(|one| returned(&one)) {
-            continue;
-        }
         // Its volume may have more than a replica that did not hear it to the end.
         let primary = survey.unheard(id);
         let is_lost =
-            primary.is_none_or(|node| node.is_out || node.held.is_some_and(|held| !held.has_data));
-        let fits = |one: &&Heard<'_>| {
-            let heard = |node| super::hold::heard_to_the_end(survey, one, node);
-            (is_lost && one.server.keys > 0) || primary.is_some_and(heard)
+            primary.is_none_or(|node| node.is_lost || node.held.is_some_and(|held| !held.has_data));
+        let heard = |one: &Heard<'_>| {
+            primary.is_some_and(|node| super::hold::heard_to_the_end(survey, one, node))
         };
-        // A copy without keys is the last choice: it may be one that has just begun.
+        let fits = |one: &&Heard<'_>| (is_lost && one.server.keys > 0) || heard(one);
+        // Offsets of different histories say nothing, and a copy without keys may be one that has just begun.
         let best = followers()
             .filter(fits)
-            .max_by_key(|one| (one.server.keys > 0, one.server.offset));
+            .max_by_key(|one| (heard(one), one.server.keys > 0, one.server.offset));
+        // It is back itself, without its id: what no replica heard to its end is there.
+        let returned = |one: &Heard<'_>| one.server.is_alone() && one.server.keys > 0;
+        if !best.is_some_and(|best| heard(&best))
+            && survey.in_shard(shard).any(|one| returned(&one))
+        {
+            continue;
+        }
         let Some(best) = best.or_else(|| followers().find(|_| is_lost)) else {
             plan.wait(format!(
                 "no replica of shard {shard} heard its primary to the end: the primary's own volume is waited for"
@@ -66,7 +68,10 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
         let asked = best.node.asked_for_votes_ms;
         let in_vain = asked.is_some_and(|since| survey.now_ms.saturating_sub(since) > VOTED);
         let how = match (majority, in_vain) {
-            (true, false) if asked.is_some() => continue,
+            (true, false) if asked.is_some() => {
+                plan.wait(format!("the others vote whether {name} takes over"));
+                continue;
+            }
             (true, false) => match voters().find(|voter| !lists(voter, best, id)) {
                 // It would have been told long ago, were it to come to know.
                 Some(_) if primary.is_some_and(|node| dead_for(survey, node) > KNOWN) => {
@@ -90,7 +95,8 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
             }
         };
         let reason = format!("the primary of shard {} is dead", best.node.shard);
-        plan.push(&best.node.pod, Command::Failover { how }, reason);
+        let primary = id.to_string();
+        plan.push(&best.node.pod, Command::Failover { how, primary }, reason);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::observation::Node;
 use super::plan::{Command, Plan};
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
@@ -23,8 +24,12 @@ pub(super) fn is_new(survey: &Survey<'_>, formed: bool) -> bool {
 
 /// The next steps of the formation. Each is right again after a crash in the middle.
 pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
-    if !survey.all_heard {
-        let silent = survey.nodes.iter().find(|node| node.server.is_none());
+    // One that never ran has no copy of anything: it joins later.
+    let waits = |node: &Node| node.server.is_none() && (node.ordinal == 0 || !node.never_ran);
+    let silent = survey.nodes.iter().find(|node| waits(node));
+    let firsts = survey.nodes.iter().filter(|node| node.ordinal == 0).count();
+    let all_there = usize::try_from(survey.wanted.shards).is_ok_and(|shards| firsts == shards);
+    if silent.is_some() || !all_there {
         let name = silent.map_or("a pod that is not made yet", |node| node.name());
         return plan.wait(format!(
             "the cluster forms once all pods are heard: {name} is not"

@@ -1,5 +1,6 @@
 //! What no plan for a cluster may do, whatever led to it.
 
+use super::hold::connects_to;
 use super::observation::{Node, Observation, Server};
 use super::plan::{Command, Failover, Plan, Step};
 use super::slots::SlotSet;
@@ -100,8 +101,12 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
                 true => (!leads).then_some(Rule::FollowsAnOwner),
             }
         }
-        Command::Failover { how } => {
+        Command::Failover {
+            how,
+            primary: named,
+        } => {
             let primary = node.server.as_ref().and_then(Server::replica_of);
+            let primary = primary.filter(|primary| primary == named);
             let is_heard = primary.is_some_and(|primary| by_id(primary).is_some());
             let agreed = *how == Failover::Agreed;
             let unproven = !agreed && primary.is_some_and(|primary| may_run(seen, primary));
@@ -110,8 +115,11 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
         }
         Command::Start => {
             let is_empty = node.held.is_some_and(|held| !held.has_data);
-            let mut followed = servers().filter_map(Server::replica_of);
-            let has_followers = followed.any(|of| Some(of) == node.last_id.as_deref());
+            let follows = |server: &Server| {
+                let of = server.replica_of();
+                of.is_some() && (of == node.last_id.as_deref() || connects_to(server, node))
+            };
+            let has_followers = servers().any(follows);
             (is_empty && has_followers).then_some(Rule::NobodyFollowsNothing)
         }
         Command::Forget { id } => {

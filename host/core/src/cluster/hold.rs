@@ -1,7 +1,7 @@
 //! Servers that wait for their start. One that led comes back at the address that its replicas follow, and
 //! they take from it whatever it has: also nothing (P05, redis-facts §0.6).
 
-use super::observation::Node;
+use super::observation::{Node, Server};
 use super::plan::{Command, Plan};
 use super::survey::{Heard, Survey};
 
@@ -42,8 +42,14 @@ fn is_followed(survey: &Survey<'_>, node: &Node) -> bool {
         };
         let entry = one.server.entry(of);
         let is_here = entry.is_some_and(|entry| (&entry.ip, entry.port) == (&node.ip, node.port));
-        is_here || Some(of) == node.last_id.as_deref()
+        is_here || connects_to(one.server, node) || Some(of) == node.last_id.as_deref()
     })
+}
+
+/// True if the server connects to the address of a pod as a replica.
+pub(super) fn connects_to(server: &Server, node: &Node) -> bool {
+    let to = server.connects_to.as_ref();
+    to.is_some_and(|(ip, port)| (ip, *port) == (&node.ip, node.port))
 }
 
 fn has_copy(survey: &Survey<'_>, node: &Node) -> bool {
@@ -61,9 +67,16 @@ fn gives_way(survey: &Survey<'_>, node: &Node) -> bool {
     replicas.any(|one| heard_to_the_end(survey, one, node))
 }
 
-/// True if its link to a primary broke when that died, and not before. Clocks of a second, and what is told a
-/// moment late, count as then.
+/// True if its link to a primary broke when that died, and not before; or after the snapshot that is all that
+/// is left there. Clocks of a second, and what is told a moment late, count as then.
 pub(super) fn heard_to_the_end(survey: &Survey<'_>, one: &Heard<'_>, primary: &Node) -> bool {
+    let snapshot = primary.held.and_then(|held| held.snapshot_ms);
+    if let (Some(written), Some(down)) = (snapshot, one.server.link_down_ms)
+        && down < written
+        && one.server.keys > 0
+    {
+        return true;
+    }
     const THEN: u64 = 3_000;
     let dead = primary.dead_since_ms;
     let dead_for = dead.map(|since| survey.now_ms.saturating_sub(since));

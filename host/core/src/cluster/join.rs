@@ -24,7 +24,12 @@ pub(super) fn introduce(survey: &Survey<'_>, held: &BTreeSet<&str>, plan: &mut P
                 None if one.server.known.iter().any(|e| greets(e, other.node)) => continue,
                 None => "they do not know each other",
                 Some(entry) if !is_at(entry, other.node) => "it has another address now",
-                Some(entry) if entry.failed && !entry.connected => "it is there again",
+                Some(entry) if entry.failed && !entry.connected => {
+                    if one.server.known.iter().any(|e| greets(e, other.node)) {
+                        continue;
+                    }
+                    "it is there again"
+                }
                 Some(_) => continue,
             };
             let meet = Command::Meet {
@@ -61,10 +66,9 @@ pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
                 continue;
             }
             if one.is_primary() && one.server.keys > 0 {
+                let name = one.node.name();
                 plan.wait(format!(
-                    "{} has {} keys and no slots: its copy is left alone",
-                    one.node.name(),
-                    one.server.keys
+                    "{name} has keys and no slots: its copy is left alone"
                 ));
                 continue;
             }

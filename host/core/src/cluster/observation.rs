@@ -51,8 +51,10 @@ pub struct Node {
     /// Since when it is proved that no server of it runs, in milliseconds of the clock of
     /// [`Observation::now_ms`]; also of one that is held.
     pub dead_since_ms: Option<u64>,
-    /// Its node is out of service: its volume is not waited for.
-    pub is_out: bool,
+    /// Its node is out of service, and its data was nowhere but there.
+    pub is_lost: bool,
+    /// Nothing of it has ever run: no node takes it, or its image cannot be pulled.
+    pub never_ran: bool,
     /// Its agent waits with the server's start: started, it would serve replicas of the one that it was.
     pub held: Option<Held>,
     /// When its server was ordered to take over its shard by vote, in milliseconds of the same clock, and has
@@ -61,16 +63,19 @@ pub struct Node {
 }
 
 /// A server that is not started yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Held {
     /// Its volume has data.
     pub has_data: bool,
+    /// The data is a snapshot, written so many milliseconds ago: what came later is not in it. None for a log,
+    /// which has all.
+    pub snapshot_ms: Option<u64>,
 }
 
 /// What a server says of itself and of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Server {
     /// Its id.
     pub id: NodeId,
@@ -78,6 +83,9 @@ pub struct Server {
     pub keys: u64,
     /// Replication offset.
     pub offset: u64,
+    /// Address and port of the primary to which it connects, if it is a replica: an earlier one, as long as the
+    /// others have not told it of another.
+    pub connects_to: Option<(String, u16)>,
     /// It receives what its primary writes.
     pub link_up: bool,
     /// For how many milliseconds its link has been down; none if it is up, or was not since it started: what
@@ -93,7 +101,7 @@ pub struct Server {
 
 /// What a server knows of one of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Entry {
     /// Its id; a made-up one in a handshake.
     pub id: NodeId,

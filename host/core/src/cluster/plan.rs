@@ -56,6 +56,8 @@ pub enum Command {
     Failover {
         /// How.
         how: Failover,
+        /// The primary: of another it does not take over, were the order late.
+        primary: NodeId,
     },
     /// Forget one that is gone for good.
     Forget {
@@ -72,7 +74,7 @@ impl fmt::Display for Command {
             Self::AddSlots { slots } => write!(f, "slots {slots}"),
             Self::Meet { ip, port } => write!(f, "meet {ip}:{port}"),
             Self::Replicate { primary } => write!(f, "replicate {primary}"),
-            Self::Failover { how } => write!(f, "take over ({how:?})"),
+            Self::Failover { how, .. } => write!(f, "take over ({how:?})"),
             Self::Forget { id } => write!(f, "forget {id}"),
         }
     }

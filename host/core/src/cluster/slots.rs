@@ -27,6 +27,17 @@ impl SlotSet {
 
     /// Those of ranges in any order, also if they overlap. What is no slot is left out.
     pub fn of(ranges: impl IntoIterator<Item = (u16, u16)>) -> Self {
+        let ranges: Vec<(u16, u16)> = ranges.into_iter().collect();
+        let good = ranges
+            .iter()
+            .all(|(first, last)| first <= last && *last < SLOTS);
+        let apart = ranges.windows(2).all(|pair| {
+            matches!(pair, [(_, last), (first, _)] if u32::from(*last) + 1 < u32::from(*first))
+        });
+        // As servers tell them.
+        if good && apart {
+            return Self { ranges };
+        }
         let mut bits = Bits::default();
         for (first, last) in ranges {
             for slot in first..=last.min(SLOTS - 1) {
@@ -63,18 +74,31 @@ impl SlotSet {
     /// Those of either.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return if self.is_empty() { other } else { self }.clone();
+        }
         self.combined(other, |one, other| one | other)
     }
 
     /// Those of this that are not of the other.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
+        if self.is_empty() || other.is_empty() || self == other {
+            return if self == other {
+                Self::default()
+            } else {
+                self.clone()
+            };
+        }
         self.combined(other, |one, other| one & !other)
     }
 
     /// Those of both.
     #[must_use]
     pub fn shared(&self, other: &Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return Self::default();
+        }
         self.combined(other, |one, other| one & other)
     }
 

@@ -84,10 +84,16 @@ impl<'a> Survey<'a> {
             lost,
             now_ms: seen.now_ms,
         };
-        // What a server that is heard has by now is lost no more.
+        // What a server has by now, heard or by what the others say, is lost no more.
         let owned = survey.owned();
-        let is_lost = |lost: &Lost| !lost.slots.without(&owned).is_empty();
-        let lost = survey.lost.into_iter().filter(|(_, lost)| is_lost(lost));
+        let later = |lost: &Lost| {
+            let known = survey.heard.iter().flat_map(|one| &one.server.known);
+            let known = known.filter(|entry| entry.config_epoch > lost.config_epoch);
+            known.fold(owned.clone(), |all, entry| all.with(&entry.slots))
+        };
+        let is_lost = |lost: &Lost| !lost.slots.without(&later(lost)).is_empty();
+        let lost = survey.lost.iter().filter(|(_, lost)| is_lost(lost));
+        let lost = lost.map(|(id, lost)| (*id, lost.clone()));
         Self {
             lost: lost.collect(),
             ..survey

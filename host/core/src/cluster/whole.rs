@@ -1,7 +1,7 @@
 //! Whether a cluster is all that it should be.
 
 use super::observation::{Observation, Wanted};
-use super::slots::{SLOTS, SlotSet};
+use super::slots::SLOTS;
 use super::survey::{Heard, Survey};
 
 /// What it lacks, for people; none if every server agrees on all slots, each replica follows the primary of
@@ -23,16 +23,11 @@ pub(super) fn lacks_something(survey: &Survey<'_>) -> Option<String> {
 
 fn lacks(survey: &Survey<'_>, one: &Heard<'_>) -> Option<String> {
     let name = one.node.name();
-    let slots = one
-        .server
-        .known
-        .iter()
-        .fold(SlotSet::default(), |all, entry| all.with(&entry.slots));
-    if slots.len() < usize::from(SLOTS) {
-        return Some(format!(
-            "{name} knows who has {} of {SLOTS} slots",
-            slots.len()
-        ));
+    // No two of those that one server knows have the same slot.
+    let known = one.server.known.iter();
+    let slots: usize = known.map(|entry| entry.slots.len()).sum();
+    if slots < usize::from(SLOTS) {
+        return Some(format!("{name} knows who has {slots} of {SLOTS} slots"));
     }
     if let Some(open) = one.server.own().and_then(|own| own.open_slots.first()) {
         return Some(format!("a slot of {name} is half moved: {open}"));

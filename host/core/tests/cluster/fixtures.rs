@@ -60,6 +60,7 @@ pub fn whole() -> Cluster {
             id: node.last_id.clone().unwrap(),
             keys: 100,
             offset: 1_000,
+            connects_to: None,
             link_up: node.ordinal > 0,
             link_down_ms: None,
             serves: true,

@@ -111,7 +111,9 @@ fn where_most_primaries_are_dead_replicas_take_over_by_themselves() {
         .plan()
         .steps
         .iter()
-        .filter(|step| matches!(&step.command, Command::Failover { how: found } if *found == how))
+        .filter(
+            |step| matches!(&step.command, Command::Failover { how: found, .. } if *found == how),
+        )
         .count();
     assert_eq!(took, 2);
     let one_may_live = whole().dead(0).unheard(2);
@@ -167,7 +169,7 @@ fn the_only_copy_that_lost_its_nodes_conf_gets_its_slots_under_a_later_epoch_bef
         "{}",
         waits(&silent)
     );
-    let only = silent.change(|seen| seen.nodes[1].held = Some(Held { has_data: false }));
+    let only = silent.change(|seen| seen.nodes[1].held = Some(Held::default()));
     let taken = steps(&only);
     assert_eq!(taken[0], "pod-0-0: epoch 4");
     assert!(taken[1].starts_with("pod-0-0: slots 0 2-6 8-"), "{taken:?}");

@@ -71,6 +71,7 @@ fn looks_so(cluster: Cluster, at: usize, look: &Look) -> Cluster {
     node.dead_since_ms = (look.dead && !look.heard).then_some(500);
     node.held = (look.held && look.dead && !look.heard).then_some(Held {
         has_data: look.keys > 0,
+        snapshot_ms: look.linked,
     });
     node.asked_for_votes_ms = look.asked.then_some(100);
     if look.moved {

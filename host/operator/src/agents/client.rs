@@ -21,6 +21,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// An order is carried out at once, or not at all.
 const ORDER_LIMIT: Duration = Duration::from_secs(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// An agent waits half a second for its server; all shards wait for the slowest.
+const CLUSTER_LIMIT: Duration = Duration::from_millis(1_200);
 /// A stream of news begins at once. One asked for over a kept connection to a pod that is cut off would
 /// otherwise not break before the silence of a whole stream has passed, once more.
 const FIRST_LINE_LIMIT: Duration = Duration::from_secs(5);
@@ -178,7 +180,7 @@ impl AgentClient {
     /// # Errors
     /// When the agent does not answer.
     pub async fn cluster(&self) -> Result<ClusterState, AgentError> {
-        self.send(Method::GET, PATH_CLUSTER, CONNECT_LIMIT, None::<&()>)
+        self.send(Method::GET, PATH_CLUSTER, CLUSTER_LIMIT, None::<&()>)
             .await
     }
 

@@ -54,6 +54,9 @@ async fn history(engine: Engine, seed: u64) {
             node.start();
         }
         lab.until_whole("faults end").await;
+        if std::mem::take(&mut lab.chosen) {
+            client.forget_what_few_have();
+        }
         client.check(&lab).await;
     }
 }

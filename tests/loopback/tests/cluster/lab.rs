@@ -13,6 +13,9 @@ use crate::node::{Node, PORT, new_address};
 
 /// Between two passes.
 const PASS: Duration = Duration::from_millis(40);
+/// A person looks after this.
+const PATIENCE: Duration = Duration::from_secs(8);
+const FOR_A_PERSON: &str = "before somebody says which is right\n";
 /// From any state it is whole again within this.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
@@ -21,6 +24,8 @@ pub struct Lab {
     pub wanted: Wanted,
     pub nodes: Vec<Node>,
     pub formed: bool,
+    /// A person had to choose between copies.
+    pub chosen: bool,
     begun: Instant,
     /// What was done, for who reads a failure.
     journal: String,
@@ -36,6 +41,7 @@ impl Lab {
             wanted: Wanted { shards, replicas },
             nodes,
             formed: false,
+            chosen: false,
             begun: Instant::now(),
             journal: String::new(),
         }
@@ -111,7 +117,8 @@ impl Lab {
                 last_id: node.last_id.clone(),
                 server,
                 dead_since_ms: node.dead_since_ms,
-                is_out: false,
+                is_lost: false,
+                never_ran: false,
                 held: node.held,
                 asked_for_votes_ms: node.asked_for_votes_ms,
             });
@@ -158,8 +165,11 @@ impl Lab {
             return Ok(());
         }
         let server = node.connect().await.map_err(|error| error.to_string())?;
-        let force = Failover::Force;
-        if step.command == (Command::Failover { how: force }) {
+        if let Command::Failover {
+            how: Failover::Force,
+            ..
+        } = &step.command
+        {
             node.asked_for_votes_ms = Some(now);
         }
         let done = server.cluster_command(&step.command).await;
@@ -171,6 +181,9 @@ impl Lab {
         self.note(&format!("== {what}"));
         let since = Instant::now();
         while !self.pass(usize::MAX).await {
+            if since.elapsed() > PATIENCE && self.journal.ends_with(FOR_A_PERSON) {
+                self.choose().await;
+            }
             if since.elapsed() > LIMIT {
                 let seen = self.observe().await;
                 let why = why_not_whole(self.wanted, &seen);
@@ -184,6 +197,33 @@ impl Lab {
         }
         self.note("== whole");
         since.elapsed()
+    }
+
+    /// Two copies of a shard know nothing of the cluster: a person keeps the one with more keys.
+    async fn choose(&mut self) {
+        let seen = self.observe().await;
+        let lone = |node: &cluster::Node| {
+            let server = node.server.as_ref().filter(|server| server.is_alone());
+            server.map(|server| server.keys).filter(|keys| *keys > 0)
+        };
+        for shard in 0..self.wanted.shards {
+            let of_shard = |at: &usize| seen.nodes[*at].shard == shard;
+            let lone: Vec<(usize, u64)> = (0..seen.nodes.len())
+                .filter(of_shard)
+                .filter_map(|at| Some((at, lone(&seen.nodes[at])?)))
+                .collect();
+            let Some((best, _)) = lone.iter().max_by_key(|(_, keys)| *keys) else {
+                continue;
+            };
+            for (at, _) in lone.iter().filter(|(at, _)| at != best) {
+                let name = self.nodes[*at].name();
+                self.note(&format!("== a person gives up the copy of {name}"));
+                self.nodes[*at].kill();
+                self.nodes[*at].lose_volume();
+                self.nodes[*at].start();
+                self.chosen = true;
+            }
+        }
     }
 
     /// The place of the primary of a shard, by what the servers say.

@@ -110,7 +110,12 @@ impl Node {
         let own = known.lines().find(|line| line.contains("myself"));
         match own.is_some_and(|line| line.contains("slave")) {
             true => self.go(),
-            false => self.held = Some(cluster::Held { has_data }),
+            false => {
+                self.held = Some(cluster::Held {
+                    has_data,
+                    snapshot_ms: None,
+                })
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The part of a pass that makes a cluster what its spec wants.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::future::join_all;
 use hera_api::conditions::{degraded, progressing, ready};
@@ -16,7 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tracing::warn;
 
-use super::heal::Healed;
+use super::heal::{Healed, Next};
 use super::roll::Shards;
 use super::site::Site;
 use super::status::{self, Found};
@@ -28,6 +29,9 @@ use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::image::{Image, SOURCE_ANNOTATION};
 use crate::controllers::pods::observe::{millis, why_no_pod};
 use crate::object::ObjectKey;
+
+/// What was done again and again, and in vain, is tried again after this.
+const IN_VAIN: Duration = Duration::from_secs(3);
 
 /// A pass over a cluster whose spec can be carried out.
 pub struct Pass<'a> {
@@ -67,11 +71,8 @@ impl<'a> Pass<'a> {
     /// The first step that failed.
     pub async fn go(&self, authority: &Authority, healed: Healed) -> Result<Outcome, PassError> {
         let Self { site, v, ctx, .. } = self;
-        let Healed {
-            seen,
-            plan,
-            changed,
-        } = healed;
+        let Healed { seen, plan, next } = healed;
+        let changed = next != Next::Nothing;
         let key = site.key();
         let serves = site.members().any(|(_, member)| member.agent.serves());
         let mut held = self.holder(&key, serves).holdings().await?;
@@ -129,6 +130,7 @@ impl<'a> Pass<'a> {
             .decision
             .and_then(|decision| decision.made.again_unix_ms);
         Ok(match again {
+            _ if next == Next::Later => Outcome::After(IN_VAIN),
             _ if changed || roll.moved => Outcome::Again,
             _ if wanted.hibernate && seen.nodes.is_empty() => Outcome::Settled,
             _ if lacks.is_some() || !pushed || roll.words.is_some() => Outcome::Waiting,
@@ -290,7 +292,9 @@ impl<'a> Pass<'a> {
         // Rights first: a revocation waits for no configuration.
         let answers = matches!(status.server, ServerState::Running { .. });
         let lacks_acl = status.acl.revision != acl.revision || !status.acl.confirmed;
-        if answers && acl.revision != 0 && lacks_acl {
+        // One that waits with its start takes them as well: nobody is let in before.
+        let due = lacks_acl && (answers || !status.acl.confirmed);
+        if due && acl.revision != 0 {
             client.push_acl(&site.request(acl.clone())).await?;
             had = false;
         }

@@ -29,8 +29,19 @@ pub struct Healed {
     pub seen: Observation,
     /// What would be done next, or is waited for.
     pub plan: Plan,
+    /// When it is looked at anew.
+    pub next: Next,
+}
+
+/// When healing goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing was done, and nothing is due.
+    Nothing,
     /// Something was done, and what follows from it is to be seen.
-    pub changed: bool,
+    Soon,
+    /// The same was done again and again, and nothing came of it.
+    Later,
 }
 
 impl Site<'_> {
@@ -40,27 +51,35 @@ impl Site<'_> {
     /// When this replica does not lead any more.
     pub async fn heal(&self) -> Result<Healed, PassError> {
         let mut changed = self.fence().await?;
+        let mut first: Option<Vec<Step>> = None;
         for _ in 0..ROUNDS {
             let seen = self.observe().await;
             let plan = self.plan(&seen);
             if plan.steps.is_empty() {
+                let votes = seen
+                    .nodes
+                    .iter()
+                    .any(|node| node.asked_for_votes_ms.is_some());
                 return Ok(Healed {
                     seen,
                     plan,
-                    changed,
+                    next: match (changed, votes) {
+                        (false, false) => Next::Nothing,
+                        _ => Next::Soon,
+                    },
                 });
             }
             changed = true;
+            first.get_or_insert_with(|| plan.steps.clone());
             self.carry_out(&plan).await?;
             tokio::time::sleep(BETWEEN).await;
         }
         let seen = self.observe().await;
         let plan = self.plan(&seen);
-        Ok(Healed {
-            seen,
-            plan,
-            changed,
-        })
+        // What was in vain so often is tried less often.
+        let in_vain = first.is_some_and(|first| first == plan.steps);
+        let next = if in_vain { Next::Later } else { Next::Soon };
+        Ok(Healed { seen, plan, next })
     }
 
     /// Brings down the servers that somebody wants down, and those that hang while another could lead; and lets
@@ -98,17 +117,21 @@ impl Site<'_> {
     }
 
     fn plan(&self, seen: &Observation) -> Plan {
-        let plan = decide(self.wanted, seen);
-        match guard(&plan, seen) {
-            Ok(()) => plan,
-            Err(broken) => {
+        let decided = decide(self.wanted, seen);
+        let mut plan = Plan {
+            steps: Vec::new(),
+            ..decided
+        };
+        // A step that breaks a rule holds back no other.
+        for step in decided.steps {
+            plan.steps.push(step);
+            if let Err(broken) = guard(&plan, seen) {
                 error!(cluster = %self.key(), %broken);
-                Plan {
-                    waiting_for: Some(broken.to_string()),
-                    ..Plan::default()
-                }
+                plan.waiting_for.get_or_insert_with(|| broken.to_string());
+                plan.steps.pop();
             }
         }
+        plan
     }
 
     /// Each pod gets its steps in order; pods do not wait for each other. What one refuses is planned anew
@@ -134,6 +157,7 @@ impl Site<'_> {
                     .steps
                     .with_label_values(&["cluster"])
                     .inc();
+                self.tell(step).await;
             }
             Ok(())
         });
@@ -141,7 +165,6 @@ impl Site<'_> {
             .await
             .into_iter()
             .collect::<Result<(), _>>()?;
-        self.tell(plan).await;
         Ok(())
     }
 
@@ -175,22 +198,20 @@ impl Site<'_> {
         }
     }
 
-    /// People are told who took over.
-    async fn tell(&self, plan: &Plan) {
+    /// People are told who takes over.
+    async fn tell(&self, step: &Step) {
+        let Command::Failover { how, .. } = &step.command else {
+            return;
+        };
+        let reason = match how {
+            Failover::Agreed => events::SWITCHED_OVER,
+            Failover::Force | Failover::Takeover => events::PROMOTED,
+        };
         let about = self.object.object_ref(&());
-        for step in &plan.steps {
-            let Command::Failover { how } = &step.command else {
-                continue;
-            };
-            let (reason, name) = match how {
-                Failover::Agreed => (events::SWITCHED_OVER, "hands over to"),
-                Failover::Force | Failover::Takeover => (events::PROMOTED, "is followed by"),
-            };
-            let note = format!("the primary {name} pod {}: {}", step.pod.name, step.reason);
-            let events = &self.shared.events;
-            events
-                .publish_deed(&about, Severity::Normal, reason, &note)
-                .await;
-        }
+        let note = format!("pod {} takes over: {}", step.pod.name, step.reason);
+        let events = &self.shared.events;
+        events
+            .publish_deed(&about, Severity::Normal, reason, &note)
+            .await;
     }
 }

@@ -21,8 +21,8 @@ struct Known {
 }
 
 impl Clusters {
-    /// The pod of this name is heard, and its server has this id, or had it last.
-    pub fn heard(&self, cluster: &ObjectKey, pod: &str, id: Option<&NodeId>) {
+    /// The pod of this name is heard, and its server has this id, or had it last. Tells the id that it last had.
+    pub fn heard(&self, cluster: &ObjectKey, pod: &str, id: Option<&NodeId>) -> Option<NodeId> {
         let mut clusters = self.lock();
         let known = clusters.entry(cluster.clone()).or_default();
         let known = known.entry(pod.to_owned()).or_default();
@@ -30,6 +30,7 @@ impl Clusters {
         if let Some(id) = id {
             known.last_id = Some(id.clone());
         }
+        known.last_id.clone()
     }
 
     /// The pod of this name is not heard at `now`: the id that its server last had, and since when.
@@ -65,10 +66,10 @@ mod tests {
             namespace: "shop".to_owned(),
             name: "cart".to_owned(),
         };
-        clusters.heard(&key, "a", Some(&"id".to_owned()));
+        let _ = clusters.heard(&key, "a", Some(&"id".to_owned()));
         assert_eq!(clusters.unheard(&key, "a", 5), (Some("id".to_owned()), 5));
         assert_eq!(clusters.unheard(&key, "a", 9).1, 5);
-        clusters.heard(&key, "a", None);
+        assert_eq!(clusters.heard(&key, "a", None), Some("id".to_owned()));
         assert_eq!(clusters.unheard(&key, "a", 9), (Some("id".to_owned()), 9));
         clusters.forget(&key);
         assert_eq!(clusters.unheard(&key, "a", 9).0, None);

@@ -1,5 +1,7 @@
 //! One pass over one cluster.
 
+use std::sync::Mutex;
+
 use hera_api::conditions::ready;
 use hera_api::names::ObjectName;
 use hera_api::validate::validate_cluster;
@@ -11,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::converge::Pass;
-use super::heal::Healed;
+use super::heal::{Healed, Next};
 use super::site::{self, Live, Site};
 use super::status::{self, Found};
 use crate::agents::FIRST_ROUND;
@@ -83,6 +85,7 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
         shared,
         owner,
         live: &live,
+        silent: Mutex::default(),
         requests: Requests::of(object, shards.iter().flatten()),
         shards,
         wanted,
@@ -142,7 +145,7 @@ async fn carry_on(
     let no_set = Default::default();
     let first = live.sets.first().unwrap_or(&no_set);
     let (client, namespace) = (&shared.client, &shared.namespace);
-    let resolved = image::resolve(client, namespace, wrote(object), &validated, first).await?;
+    let resolved = image::resolve(client, namespace, wrote(site), &validated, first).await?;
     let resolved = match resolved {
         Ok(resolved) => resolved,
         Err((reason, words)) => return refuse(site, &healed, reason, words).await,
@@ -152,10 +155,20 @@ async fn carry_on(
         .await
 }
 
-/// What last wrote the data, as far as is known.
-fn wrote(object: &RedisCluster) -> Option<(Engine, ServerVersion)> {
-    let status = object.status.as_ref()?;
-    Some((status.engine?, status.version.as_deref()?.parse().ok()?))
+/// The newest that wrote data, as far as is known: in the middle of a roll shards have different ones, and an
+/// older server cannot read what a newer one wrote.
+fn wrote(site: &Site<'_>) -> Option<(Engine, ServerVersion)> {
+    let status = site.object.status.as_ref()?;
+    let told = site
+        .members()
+        .filter_map(|(_, member)| member.agent.status());
+    let told = told.filter_map(|agent| agent.version.as_deref());
+    let versions = told.chain(status.version.as_deref());
+    let versions = versions.filter_map(|text| text.parse().ok());
+    Some((
+        status.engine?,
+        versions.max_by_key(|v: &ServerVersion| v.sort_key())?,
+    ))
 }
 
 /// Nothing can be made or changed. What runs goes on as it is, and is looked after.
@@ -175,9 +188,9 @@ async fn refuse(
         ..Found::of(site)
     };
     status::write(site, &status::build(&found, Timestamp::now())).await?;
-    Ok(match healed.changed {
-        true => Outcome::Again,
-        false => Outcome::Waiting,
+    Ok(match healed.next {
+        Next::Soon => Outcome::Again,
+        Next::Later | Next::Nothing => Outcome::Waiting,
     })
 }
 

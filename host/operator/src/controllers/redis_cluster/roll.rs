@@ -142,8 +142,16 @@ impl Shards<'_> {
 
     /// A replica in sync takes over with all that its primary wrote.
     async fn switch_over(&self, from: &Member, to: &Member, why: &str) -> Result<Roll, PassError> {
-        let how = Failover::Agreed;
-        let command = Command::Failover { how };
+        let target = from.target();
+        let mut nodes = self.seen.nodes.iter();
+        let node = nodes.find(|node| node.pod == target);
+        let Some(server) = node.and_then(|node| node.server.as_ref()) else {
+            return Ok(Roll::default());
+        };
+        let command = Command::Failover {
+            how: Failover::Agreed,
+            primary: server.id.clone(),
+        };
         self.site.command(&to.target(), command).await?;
         let words = format!("{} hands over to {}: {why}", from.name(), to.name());
         Ok(self.moved(events::SWITCHED_OVER, words).await)

@@ -1,5 +1,8 @@
 //! A cluster as it was found, before anybody looks at its spec.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use hera_api::RedisCluster;
 use hera_api::names::ObjectName;
 use hera_core::agent::{ClusterState, REDIS_PORT};
@@ -57,6 +60,8 @@ pub struct Site<'a> {
     /// How many there are to be, as far as the spec can be read.
     pub wanted: Wanted,
     pub term: u64,
+    /// Uids of pods: see [`Self::silent`].
+    pub silent: Mutex<BTreeSet<String>>,
     /// What is asked for by annotation.
     pub requests: Requests,
     /// What the API server refused.
@@ -111,12 +116,15 @@ impl Site<'_> {
     pub async fn observe(&self) -> Observation {
         let asked = self.members().filter(|(_, member)| member.pod.is_some());
         let asked = asked.map(|(shard, member)| async move {
-            let heard = member.agent.status().is_some();
+            let heard = member.agent.status().is_some() && !self.is_silent(member.uid());
             let client = self.shared.agents.client(member.uid()).filter(|_| heard);
             let state = match client {
                 Some(client) => client.cluster().await.ok(),
                 None => None,
             };
+            if heard && state.is_none() {
+                self.silent().insert(member.uid().to_owned());
+            }
             self.node(shard, member, state)
         });
         let nodes = futures::future::join_all(asked).await;
@@ -127,6 +135,15 @@ impl Site<'_> {
         }
     }
 
+    /// Agents that did not answer in this pass: they are not waited for once more.
+    fn silent(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_silent(&self, uid: &str) -> bool {
+        self.silent().contains(uid)
+    }
+
     fn node(&self, shard: u32, member: &Member, state: Option<ClusterState>) -> Node {
         let (clusters, key, now) = (&self.shared.clusters, self.key(), boot_millis());
         let before = |millis: u64| now.saturating_sub(millis);
@@ -135,6 +152,7 @@ impl Site<'_> {
             ordinal: member.ordinal,
             pod: member.target(),
             ip: member.ip().unwrap_or_default().to_owned(),
+            never_ran: member.never_ran(),
             port: REDIS_PORT,
             ..Node::default()
         };
@@ -142,8 +160,7 @@ impl Site<'_> {
             Some(state) => {
                 let server = state.server.as_ref();
                 let id: Option<&NodeId> = server.map(|server| &server.id).or(state.id.as_ref());
-                clusters.heard(&key, member.name(), id);
-                node.last_id = id.cloned();
+                node.last_id = clusters.heard(&key, member.name(), id);
                 node.held = state.held;
                 node.dead_since_ms = state.dead_ms.map(before);
                 node.asked_for_votes_ms = state.asked_ms.map(before);
@@ -152,10 +169,11 @@ impl Site<'_> {
             None => {
                 let (last_id, since) = clusters.unheard(&key, member.name(), now);
                 node.last_id = last_id;
-                node.is_out = member.is_on_dead_node();
+                let is_out = member.is_on_dead_node();
+                node.is_lost = is_out && member.claim.is_none();
                 let ended = member.pod.as_ref().is_some_and(|pod| pod.terminated);
                 let unheard = member.agent.status().is_none();
-                node.dead_since_ms = (unheard && (node.is_out || ended)).then_some(since);
+                node.dead_since_ms = (unheard && (is_out || ended)).then_some(since);
             }
         }
         node

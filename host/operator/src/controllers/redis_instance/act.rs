@@ -513,6 +513,8 @@ async fn delete_pod(
 
 #[cfg(test)]
 mod tests {
+    use hera_kube::{ApplyError, Refusal};
+
     use super::*;
 
     fn pod(name: &str) -> Target {
