@@ -16,7 +16,7 @@ use hera_render::{
 };
 use serde_json::Value;
 
-use crate::support::{REPLICAS, context, sample, validated};
+use crate::support::{CLUSTER, REPLICAS, context, sample, validated, validated_cluster};
 
 #[test]
 fn the_sample_is_rendered_as_before() {
@@ -38,15 +38,33 @@ fn an_instance_with_replicas_is_rendered_as_before() {
     compare("replicas", REPLICAS);
 }
 
+#[test]
+fn the_sample_of_a_cluster_is_rendered_as_before() {
+    let v = validated_cluster(CLUSTER);
+    let ctx = context(&v);
+    let shard = Context {
+        shard: Some(2),
+        ..context(&v)
+    };
+    let mut objects = common(&v, &ctx);
+    objects.push(value(&build_stateful_set(&v, &shard)));
+    objects.extend(build_disruption_budget(&v, &shard).map(|budget| value(&budget)));
+    objects.extend(build_claim(&v, &shard, 0, []).map(|claim| value(&claim)));
+    compare_with("cluster", &documents(&objects));
+}
+
 fn compare(name: &str, spec: &str) {
-    let text = render(spec);
+    compare_with(name, &render(spec));
+}
+
+fn compare_with(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.yaml"));
     if std::env::var_os("HERA_BLESS").is_some() {
         assert!(
             std::env::var_os("CI").is_none(),
             "golden files are not accepted in CI"
         );
-        fs::write(&path, &text).unwrap();
+        fs::write(&path, text).unwrap();
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();
     if let Some((line, (got, want))) = text
@@ -69,9 +87,8 @@ fn compare(name: &str, spec: &str) {
     );
 }
 
-fn render(spec: &str) -> String {
-    let v = validated(spec);
-    let ctx = context(&v);
+/// What all pods of an object share.
+fn common(v: &Validated, ctx: &Context) -> Vec<Value> {
     let app = AppCredentials {
         username: "app".into(),
         password: "pass word".into(),
@@ -96,32 +113,41 @@ fn render(spec: &str) -> String {
         operator: "operator password".into(),
         replication: "replication password".into(),
     };
+    vec![
+        value(&build_system_secret(v, ctx, &system)),
+        value(&build_tls_secret(v, ctx, &tls)),
+        value(&build_app_secret(v, ctx, &app)),
+        value(&build_acl_secret(v, ctx, &users).unwrap()),
+        value(&build_config_map(v, ctx).unwrap()),
+        value(&build_headless_service(v, ctx)),
+        value(&build_client_service(v, ctx)),
+    ]
+}
+
+fn render(spec: &str) -> String {
+    let v = validated(spec);
+    let ctx = context(&v);
+    let owner = Owner::of(&v, &ctx);
     let mut pods: Vec<_> = (0..v.replicas).map(|ordinal| pod(&v, ordinal)).collect();
     let primary = pods.remove(0);
-    let mut objects = vec![
-        value(&build_system_secret(&v, &ctx, &system)),
-        value(&build_tls_secret(&v, &ctx, &tls)),
-        value(&build_app_secret(&v, &ctx, &app)),
-        value(&build_acl_secret(&v, &ctx, &users).unwrap()),
-        value(&build_config_map(&v, &ctx).unwrap()),
-        value(&build_headless_service(&v, &ctx)),
-        value(&build_client_service(&v, &ctx)),
+    let mut objects = common(&v, &ctx);
+    objects.extend([
         value(&build_endpoint_slice(
-            &Owner::of(&v, &ctx),
+            &owner,
             AddressFamily::V4,
             Some(&primary),
         )),
         value(&build_replicas_service(&v, &ctx)),
-        value(&build_replicas_slice(
-            &Owner::of(&v, &ctx),
-            AddressFamily::V4,
-            &pods,
-        )),
+        value(&build_replicas_slice(&owner, AddressFamily::V4, &pods)),
         value(&build_stateful_set(&v, &ctx)),
-    ];
+    ]);
     objects.extend(build_disruption_budget(&v, &ctx).map(|budget| value(&budget)));
     objects.extend(claim_patch(&v, &ctx));
     objects.extend(build_claim(&v, &ctx, v.replicas, []).map(|claim| value(&claim)));
+    documents(&objects)
+}
+
+fn documents(objects: &[Value]) -> String {
     let documents: Vec<_> = objects
         .iter()
         .map(|object| serde_saphyr::to_string(object).unwrap())

@@ -51,7 +51,10 @@ impl Group {
         let (authority, port) = (Arc::new(Authority::new()), free_port());
         let pod = |ordinal: u8| {
             let control = SocketAddr::from(([127, 0, 0, 1 + ordinal], port));
-            let (uid, name) = (format!("uid-{ordinal}"), format!("pod-{ordinal}.test"));
+            let (uid, name) = (
+                format!("uid-{ordinal}"),
+                format!("pod-{ordinal}.agents.test"),
+            );
             let mut pod = Pod::with(engine, authority.clone(), &uid, &name, control);
             let tls = authority.client(Some(&authority.operator()));
             pod.http = keeping_http(tls, &name, control);

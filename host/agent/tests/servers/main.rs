@@ -18,6 +18,7 @@ mod news;
 mod pod;
 mod wait;
 
+mod cluster;
 mod config;
 mod control;
 mod crash;

@@ -93,6 +93,11 @@ impl Pod {
         self.root.path().join(name)
     }
 
+    /// Under which its agent is reached.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Where the control API listens.
     pub fn control(&self) -> SocketAddr {
         self.control

@@ -476,3 +476,42 @@ fn a_temporary_pod_is_added_unless_it_is_turned_off() {
     let never = json!({"updateStrategy": {"surge": "Never"}});
     assert_eq!(good(never).surge, Surge::Never);
 }
+
+fn cluster(fields: Value) -> Result<Validated, InvalidSpec> {
+    let mut fields = fields;
+    let map = fields.as_object_mut().unwrap();
+    map.entry("version").or_insert_with(|| json!("7.2"));
+    validate_cluster("shop", &serde_json::from_value(fields).unwrap())
+}
+
+#[test]
+fn the_sample_of_a_cluster_is_three_shards_of_two_pods_that_nobody_fences() {
+    let v = cluster(json!({"masters": 3, "replicasPerMaster": 1})).unwrap();
+    assert_eq!((v.shards, v.replicas), (Some(3), 2));
+    assert_eq!(v.failover.fence_after_ms, 0);
+    assert_eq!(cluster(json!({})).unwrap(), v, "these are the defaults");
+}
+
+#[test]
+fn a_cluster_that_cannot_be_is_refused_with_what_to_do() {
+    let bad = |fields: Value| {
+        let error = cluster(fields).unwrap_err();
+        error
+            .0
+            .into_iter()
+            .map(|problem| problem.field)
+            .collect::<Vec<_>>()
+    };
+    for masters in [0, 2, 129] {
+        assert_eq!(bad(json!({"masters": masters})), ["spec.masters"]);
+    }
+    let too_many = json!({"replicasPerMaster": 6});
+    assert_eq!(bad(too_many), ["spec.replicasPerMaster"]);
+    assert_eq!(bad(json!({"version": "6.0"})), ["spec.version"]);
+    let reserved = json!({"config": {"cluster-node-timeout": "1"}});
+    assert_eq!(bad(reserved), ["spec.config.cluster-node-timeout"]);
+    let long = "a".repeat(41);
+    let spec = serde_json::from_value(json!({"version": "7.2"})).unwrap();
+    let error = validate_cluster(&long, &spec).unwrap_err();
+    assert_eq!(error.0[0].field, "metadata.name");
+}

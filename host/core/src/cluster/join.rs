@@ -115,43 +115,35 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
     let is_stranger = |one: &&Heard<'_>| {
         !core.contains(one.server.id.as_str()) && !members().any(|member| is_related(&member, one))
     };
-    // Of two that have one epoch, one takes a later one: it would win slots that it has an old copy of.
+    // Of two with one epoch one takes a later one: it would win slots that it has an old copy of. And a later
+    // epoch is taken for that of the server that was at its address before (Valkey 8.1).
     let mut others = survey.heard.iter().filter(|one| !is_stranger(one));
-    let mut joins_with_slots = others
+    let mut joining = others
         .find(|one| one.is_primary() && epoch_of(one) == 0)
         .map(|one| one.node.name());
-    for one in survey.heard.iter().filter(is_stranger) {
-        let slots = one.server.slots();
-        let joins = match (one.server.is_alone(), one.server.keys) {
-            (alone, 0) if slots.is_empty() => {
-                let is_new = alone && epoch_of(one) == 0;
-                if is_new {
-                    let epoch = giving.next_epoch();
-                    let reason = "it joins, and no two that join have one epoch";
-                    plan.push(&one.node.pod, Command::SetEpoch { epoch }, reason);
-                }
-                !is_new
+    let mut strangers: Vec<_> = survey.heard.iter().filter(is_stranger).collect();
+    strangers.sort_by_key(|one| !one.server.slots().is_empty());
+    for one in strangers {
+        let (slots, name) = (one.server.slots(), one.node.name());
+        let served = of_shard(members(), one.node.shard);
+        let alone = one.server.is_alone();
+        let is_new = one.server.keys == 0 && slots.is_empty();
+        let is_old_copy = one.server.keys > 0 && slots.without(&served).is_empty();
+        let joins = match (alone, joining) {
+            (true, None) if is_new || is_old_copy => {
+                joining = Some(name);
+                true
             }
-            (true, keys) if keys > 0 => {
-                let served = of_shard(members(), one.node.shard);
-                let is_old = slots.without(&served).is_empty();
-                match (is_old, joins_with_slots) {
-                    (true, None) => {
-                        joins_with_slots = Some(one.node.name());
-                        true
-                    }
-                    (true, Some(other)) => {
-                        plan.wait(format!("{} joins once {other} has", one.node.name()));
-                        false
-                    }
-                    (false, _) => is_adopted(survey, one, &mut giving, plan),
-                }
+            (true, Some(other)) if is_new || is_old_copy => {
+                plan.wait(format!("{name} joins once {other} has"));
+                false
             }
+            (true, _) if one.server.keys > 0 => is_adopted(survey, one, &mut giving, plan),
+            _ if is_new => true,
             _ => {
                 plan.wait(format!(
-                    "{} is of another cluster, by what it knows: nothing is given up before somebody says \
-                     which is right",
-                    one.node.name()
+                    "{name} is of another cluster, by what it knows: nothing is given up before somebody says \
+                     which is right"
                 ));
                 false
             }

@@ -1,7 +1,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use hera_api::RedisInstance;
-use hera_api::validate::{Validated, validate};
+use hera_api::validate::{Validated, validate, validate_cluster};
+use hera_api::{RedisCluster, RedisInstance};
 use hera_render::Context;
 
 /// The user's own sample manifest.
@@ -12,6 +12,16 @@ pub fn sample() -> String {
 /// The sample with replicas.
 pub const REPLICAS: &str =
     include_str!("../../../../deploy/samples/cache_v1alpha1_redisinstance_replicas.yaml");
+
+/// The user's own sample of a cluster.
+pub const CLUSTER: &str =
+    include_str!("../../../../deploy/samples/cache_v1alpha1_rediscluster.yaml");
+
+/// A manifest of a cluster, checked. It must be good.
+pub fn validated_cluster(manifest: &str) -> Validated {
+    let object: RedisCluster = serde_saphyr::from_str(manifest).unwrap();
+    validate_cluster(object.metadata.name.as_deref().unwrap(), &object.spec).unwrap()
+}
 
 /// A manifest, checked. It must be good.
 pub fn validated(manifest: &str) -> Validated {

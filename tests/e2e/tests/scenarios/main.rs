@@ -107,6 +107,8 @@ const LANDING: &[&str] = &[
     "when_the_leader_dies_the_other_operator_takes_over",
     "a_newer_operator_restarts_no_data_pod",
     "an_older_definition_is_said_and_the_operator_goes_on_when_it_is_renewed",
+    "the_sample_of_a_cluster_forms_heals_and_keeps_every_key",
+    "a_cluster_is_rolled_to_another_version",
     "idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles",
     "an_author_gets_from_nothing_to_a_policy_that_decides",
 ];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hera_tests_e2e::{Bed, Request, Scenario, Space, Writer, module};
+use hera_tests_e2e::{Bed, Cluster, Request, Scenario, Space, Writer, module};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
@@ -75,7 +75,7 @@ impl Minute {
     }
 }
 
-/// Row: steady state with client traffic, of servers alone and of one with replicas: no API write but the lease, no reconcile loop,
+/// Row: steady state with client traffic, of servers alone, of one with replicas and of a cluster: no API write but the lease, no reconcile loop,
 /// `resourceVersion` of every child unchanged. Also the operator's memory and CPU meanwhile.
 async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     space: &Space<'_>,
@@ -88,6 +88,8 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
         .await?;
     let group = space.ready("group", json!({"replicas": 3})).await?;
     wait_in_sync(&group, 3).await?;
+    let cluster = Cluster::ready(space, "shards", json!({})).await?;
+    let lanes = cluster.lanes().await?;
     let instances = [&with_policy, &other, &group];
     let mut writers = Vec::new();
     for instance in instances {
@@ -98,7 +100,7 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
         before.push(instance.wait_quiet(Duration::from_secs(5)).await?);
     }
     let pods = space.api::<Pod>().list(&ListParams::default()).await?.items;
-    ensure!(pods.len() == 5, "{} pods", pods.len());
+    ensure!(pods.len() == 11, "{} pods", pods.len());
     let mut minute = Minute::watch(bed, &writers, &pods).await?;
     if minute.watch_began_anew() {
         // As each does now and then; twice in a row would be no coincidence.
@@ -113,6 +115,10 @@ async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     } = minute;
 
     ensure!(written > 1000, "the clients wrote only {written} times");
+    for lane in &lanes {
+        let written = lane.writer().count();
+        ensure!(written > 500, "a shard was written only {written} times");
+    }
     let leases = requests.iter().filter(|request| request.is_lease()).count();
     ensure!(
         leases > 10,

@@ -133,7 +133,8 @@ impl<'a> Pass<'a> {
             _ if next == Next::Later => Outcome::After(IN_VAIN),
             _ if changed || roll.moved => Outcome::Again,
             _ if wanted.hibernate && seen.nodes.is_empty() => Outcome::Settled,
-            _ if lacks.is_some() || !pushed || roll.words.is_some() => Outcome::Waiting,
+            _ if lacks.is_some() || !pushed => Outcome::Waiting,
+            _ if roll.words.is_some() || roll.leaving.is_some() => Outcome::Waiting,
             Some(at) => Outcome::SettledUntil(at),
             None => Outcome::Settled,
         })

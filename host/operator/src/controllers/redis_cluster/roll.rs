@@ -23,6 +23,8 @@ pub struct Roll {
     pub stalled: Option<Stall>,
     /// Digest of what somebody is to approve.
     pub to_approve: Option<String>,
+    /// A pod that is one too many, and on its way out, for people.
+    pub leaving: Option<String>,
     /// Somebody asked for what cannot be done.
     pub refused: Option<String>,
 }
@@ -125,8 +127,14 @@ impl Shards<'_> {
         };
         let unknown = promote.filter(|name| !known(name));
         let unknown = unknown.map(|name| format!("there is no data pod {name} to promote"));
+        let mut members = self.site.members();
+        let beyond = |member: &Member| {
+            member.pod.is_some() && (self.wanted.hibernate || !self.wanted.keeps(member.ordinal))
+        };
+        let beyond = members.find(|(_, member)| beyond(member));
         Ok(Roll {
             refused: refused.or(unknown),
+            leaving: beyond.map(|(_, member)| format!("pod {} is taken away", member.name())),
             ..Roll::default()
         })
     }

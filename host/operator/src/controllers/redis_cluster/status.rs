@@ -67,6 +67,7 @@ const NO_ROLL: &Roll = &Roll {
     moved: false,
     stalled: None,
     to_approve: None,
+    leaving: None,
     refused: None,
 };
 
@@ -282,6 +283,9 @@ fn is_progressing(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
             None => progressing::ROLLING_OUT,
         };
         return said(true, reason, words);
+    }
+    if let Some(words) = &found.roll.leaving {
+        return said(true, progressing::SCALING, words);
     }
     match (is_ready, formed) {
         (true, _) if found.settled => said(false, progressing::SETTLED, ""),

@@ -1,0 +1,266 @@
+//! Servers of a cluster: held, formed by orders, failed over, and handed over.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hera_core::agent::{ClusterState, Order, PATH_CLUSTER, PATH_TAKE_OVER, Role, TakeOver};
+use hera_core::cluster::{
+    Command, Failover, Node, Observation, Plan, Wanted, decide, guard, why_not_whole,
+};
+use hera_core::shard::Target;
+use reqwest::StatusCode;
+
+use crate::certificates::Authority;
+use crate::client::{Client as _, answer, app, http, replication};
+use crate::engine::Engine;
+use crate::group::Group;
+use crate::pod::{Pod, is_running};
+use crate::wait::{LIMIT, until};
+
+on_both!(
+    a_cluster_forms_by_orders_and_a_primary_that_ends_hands_over,
+    a_server_that_led_waits_until_another_leads_or_nobody_is_heard,
+    who_takes_over_follows_the_primary_that_is_named,
+);
+
+const SHARDS: u32 = 3;
+const REPLICAS: u32 = 1;
+/// So that a server that nobody speaks for starts in the time of a test.
+const QUICK: [(&str, &str); 5] = [
+    ("appendonly", "yes"),
+    ("save", "\"\""),
+    ("repl-diskless-sync-delay", "0"),
+    ("cluster-node-timeout", "2000"),
+    ("cluster-allow-replica-migration", "no"),
+];
+
+/// The agents of a cluster, and who drives them.
+struct Cluster {
+    group: Group,
+    formed: bool,
+    begun: Instant,
+}
+
+impl Cluster {
+    /// Formed and whole.
+    async fn new(engine: Engine) -> Self {
+        let count = u8::try_from(SHARDS * (REPLICAS + 1)).unwrap();
+        let mut group = Group::new(engine, count);
+        let authority = Arc::new(Authority::new());
+        let identity = authority.agent("*.agents.test");
+        for pod in &mut group.pods {
+            authority.write(&pod.path("tls"), &identity);
+            let tls = authority.client(Some(&authority.operator()));
+            pod.http = http(tls, pod.name(), pod.control());
+            pod.mount_config(1, &QUICK);
+            std::fs::write(pod.path("etc/login"), "hera-replication").unwrap();
+            let login = pod.path("etc/login").display().to_string();
+            let more = ["--cluster", "true", "--ip", "127.0.0.1", "--login", &login];
+            pod.more = more.map(str::to_owned).to_vec();
+        }
+        let mut cluster = Self {
+            group,
+            formed: false,
+            begun: Instant::now(),
+        };
+        for at in 0..cluster.group.pods.len() {
+            cluster.start(at).await;
+        }
+        for shard in cluster.group.pods.chunks(2) {
+            let mut members = cluster.group.members();
+            members.pods = shard.iter().map(Pod::peer).collect();
+            members.fence_after_ms = 0;
+            for pod in shard {
+                pod.push_members(1, &members).await.unwrap();
+            }
+        }
+        cluster.until_whole("it forms").await;
+        cluster
+    }
+
+    /// Starts an agent, and says who may log in.
+    async fn start(&mut self, at: usize) {
+        let pod = &mut self.group.pods[at];
+        pod.start().await;
+        pod.push_users(1, &[app(), replication()]).await.unwrap();
+    }
+
+    async fn state(&self, at: usize) -> ClusterState {
+        let pod = &self.group.pods[at];
+        answer(pod.http.get(pod.url(PATH_CLUSTER))).await.unwrap()
+    }
+
+    async fn observe(&self, running: &[usize]) -> Observation {
+        let now_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap() + 1_000_000;
+        let mut nodes = Vec::new();
+        for (at, pod) in self.group.pods.iter().enumerate() {
+            let place = u32::try_from(at).unwrap();
+            let mut node = Node {
+                shard: place / 2,
+                ordinal: place % 2,
+                pod: target(pod),
+                ip: "127.0.0.1".to_owned(),
+                port: pod.port,
+                ..Node::default()
+            };
+            if running.contains(&at) {
+                let state = self.state(at).await;
+                node.last_id = state.id;
+                node.server = state.server;
+                node.held = state.held;
+                node.dead_since_ms = state.dead_ms.map(|ms| now_ms - ms);
+                node.asked_for_votes_ms = state.asked_ms.map(|ms| now_ms - ms);
+            }
+            nodes.push(node);
+        }
+        Observation {
+            nodes,
+            formed: self.formed,
+            now_ms,
+        }
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.group.pods.len()).collect()
+    }
+
+    /// What an operator does, once.
+    async fn pass(&self, running: &[usize]) -> Observation {
+        let seen = self.observe(running).await;
+        let Plan { steps, .. } = decide(WANTED, &seen);
+        for step in steps {
+            let one = Plan {
+                steps: vec![step.clone()],
+                waiting_for: None,
+            };
+            guard(&one, &seen).unwrap();
+            let pods = self.group.pods.iter();
+            let mut pods = pods.filter(|pod| target(pod) == step.pod);
+            let command = step.command;
+            let _ = pods
+                .next()
+                .unwrap()
+                .order(1, Order::Cluster { command })
+                .await;
+        }
+        seen
+    }
+
+    async fn until_whole(&mut self, what: &str) {
+        let since = Instant::now();
+        loop {
+            let seen = self.pass(&self.all()).await;
+            let Some(lacks) = why_not_whole(WANTED, &seen) else {
+                break;
+            };
+            assert!(since.elapsed() < LIMIT, "{what}: {lacks}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        self.formed = true;
+    }
+
+    async fn leads(&self, at: usize) -> bool {
+        let server = self.state(at).await.server;
+        server.is_some_and(|s| s.replica_of().is_none() && !s.slots().is_empty())
+    }
+
+    async fn until_leads(&self, at: usize) {
+        until("another leads", async || match self.leads(at).await {
+            true => Ok(()),
+            false => Err("it does not".to_owned()),
+        })
+        .await;
+    }
+}
+
+const WANTED: Wanted = Wanted {
+    shards: SHARDS,
+    replicas: REPLICAS,
+};
+
+fn target(pod: &Pod) -> Target {
+    Target {
+        name: pod.uid.clone(),
+        uid: pod.uid.clone(),
+    }
+}
+
+/// A pod's end hands over without any operator; by then the other has every write.
+async fn a_cluster_forms_by_orders_and_a_primary_that_ends_hands_over(engine: Engine) {
+    let mut cluster = Cluster::new(engine).await;
+    // Slot 0 is that of "3560".
+    let server = cluster.group.pods[0].app().await;
+    server.set("3560", "kept").await.unwrap();
+    assert!(cluster.leads(0).await && !cluster.leads(1).await);
+    let ended = cluster.group.pods[0].terminate().await;
+    assert!(ended.success());
+    cluster.until_leads(1).await;
+    let taken = cluster.group.pods[1].app().await;
+    assert_eq!(taken.get("3560").await.unwrap().as_deref(), Some("kept"));
+    // It comes back as a replica, which nobody has to let start.
+    cluster.start(0).await;
+    let back = cluster.group.pods[0]
+        .until("it runs again", is_running)
+        .await;
+    assert!(back.cluster.is_some());
+    cluster.until_whole("it comes back").await;
+    assert!(cluster.leads(1).await);
+}
+
+/// P05, decision 019.
+async fn a_server_that_led_waits_until_another_leads_or_nobody_is_heard(engine: Engine) {
+    let mut cluster = Cluster::new(engine).await;
+    let pid = cluster.group.pods[2].kill_server().await;
+    let held = |status: &hera_core::agent::AgentStatus| {
+        status.cluster.as_ref().is_some_and(|news| news.held)
+    };
+    cluster.group.pods[2].until("it is held", held).await;
+    let state = cluster.state(2).await;
+    assert!(state.dead_ms.is_some() && state.id.is_some(), "{state:?}");
+    assert_eq!(state.held.map(|held| held.has_data), Some(true));
+    let started = Instant::now();
+    cluster.until_whole("another leads, and it follows").await;
+    assert!(cluster.leads(3).await && started.elapsed() < LIMIT);
+    // Nobody asks any more: the shard's only other server is away, and this one has all in its log.
+    let replica = cluster.group.pods[2].status().await.unwrap();
+    assert_ne!(crate::pod::server_pid(&replica), Some(pid));
+    cluster.group.pods[2].terminate().await;
+    let alone = cluster.group.pods[3].kill_server().await;
+    let again = |status: &hera_core::agent::AgentStatus| {
+        is_running(status) && crate::pod::server_pid(status) != Some(alone)
+    };
+    cluster.group.pods[3]
+        .until("it starts by itself", again)
+        .await;
+    assert!(cluster.leads(3).await);
+}
+
+/// An order that comes late is for the primary that it was about; an agent of another object orders nothing.
+async fn who_takes_over_follows_the_primary_that_is_named(engine: Engine) {
+    let cluster = Cluster::new(engine).await;
+    let own = cluster.state(0).await.id.unwrap();
+    let other = cluster.state(2).await.id.unwrap();
+    let take_over = |primary: &str| Order::Cluster {
+        command: Command::Failover {
+            how: Failover::Takeover,
+            primary: primary.to_owned(),
+        },
+    };
+    let refused = cluster.group.pods[1].order(1, take_over(&other)).await;
+    assert_eq!(refused.unwrap_err().0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(cluster.leads(0).await);
+    let pod = &cluster.group.pods[1];
+    let asked = TakeOver {
+        primary: own.clone(),
+    };
+    let ask = |http: &reqwest::Client| {
+        let asked = http.post(pod.url(PATH_TAKE_OVER)).json(&asked);
+        asked.header("hera-pod", &pod.uid).send()
+    };
+    let operator = ask(&pod.http).await.unwrap().status();
+    assert_eq!(operator, StatusCode::FORBIDDEN, "only a peer of its object");
+    let taken = pod.order(1, take_over(&own)).await;
+    assert!(taken.is_ok(), "{taken:?}");
+    pod.until("it leads", |status| status.role == Role::Primary)
+        .await;
+}
