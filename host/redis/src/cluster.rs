@@ -100,6 +100,7 @@ impl Server {
             Command::SetEpoch { epoch } => {
                 self.told(&["SET-CONFIG-EPOCH", &epoch.to_string()]).await
             }
+            Command::BumpEpoch => self.told(&["BUMPEPOCH"]).await,
             Command::AddSlots { slots } => {
                 // Ranges in one command came with 7.0.
                 let ranges = slots.ranges().iter();

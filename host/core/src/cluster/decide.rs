@@ -23,9 +23,16 @@ pub fn decide(wanted: Wanted, seen: &Observation) -> Plan {
     join::introduce(&survey, &held, &mut plan);
     join::follow(&survey, &mut plan);
     // What is known of an owner that is lost says which slots a copy is to have.
-    if plan.steps.is_empty() && held.is_empty() {
+    let has_any = |id: &&str| {
+        let one = survey.by_id(id);
+        one.is_some_and(|one| one.server.keys > 0 || !one.server.slots().is_empty())
+    };
+    if plan.steps.is_empty() && !held.iter().any(has_any) {
         failover::forget(&survey, &mut plan);
         failover::cover(&survey, &mut plan);
+    }
+    if plan.steps.is_empty() {
+        failover::bump(&survey, &mut plan);
     }
     if plan.steps.is_empty()
         && let Some(words) = whole::lacks_something(&survey)

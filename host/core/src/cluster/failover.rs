@@ -46,7 +46,7 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
             .max_by_key(|one| (heard(one), one.server.keys > 0, one.server.offset));
         // It is back itself, without its id: what no replica heard to its end is there.
         let returned = |one: &Heard<'_>| one.server.is_alone() && one.server.keys > 0;
-        if !best.is_some_and(|best| heard(best)) && survey.in_shard(shard).any(|one| returned(&one))
+        if !best.is_some_and(heard) && survey.in_shard(shard).any(|one| returned(&one))
         {
             continue;
         }
@@ -171,5 +171,25 @@ pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
         };
         let reason = "no copy of these slots is left anywhere";
         plan.push(&one.node.pod, Command::AddSlots { slots: part }, reason);
+    }
+}
+
+/// Gives the owner of slots that nobody had an epoch of its own: who joins has 0 as well (decision 020).
+pub(super) fn bump(survey: &Survey<'_>, plan: &mut Plan) {
+    for shard in 0..survey.wanted.shards {
+        let Some(one) = survey.primary_of(shard) else {
+            continue;
+        };
+        let own = one.server.own();
+        let slots = one.server.slots();
+        let mut others = survey
+            .heard
+            .iter()
+            .filter(|other| other.server.id != one.server.id);
+        let is_shared = others.any(|other| !other.server.slots().shared(&slots).is_empty());
+        if !is_shared && !slots.is_empty() && own.is_some_and(|own| own.config_epoch == 0) {
+            let reason = "it has slots, and no epoch of its own yet";
+            plan.push(&one.node.pod, Command::BumpEpoch, reason);
+        }
     }
 }

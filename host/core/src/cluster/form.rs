@@ -16,7 +16,9 @@ pub(super) fn is_new(survey: &Survey<'_>, formed: bool) -> bool {
         let within = wanted.is_some_and(|wanted| slots.without(wanted).is_empty());
         slots.is_empty() || (one.node.ordinal == 0 && within)
     };
-    !formed
+    // Of one that formed nothing at all is left: it begins anew.
+    let nothing = survey.all_heard && survey.heard.iter().all(|one| one.server.slots().is_empty());
+    (!formed || nothing)
         && survey.heard.iter().all(|one| one.server.keys == 0)
         && survey.heard.iter().all(as_planned)
         && survey.lost.is_empty()

@@ -69,6 +69,15 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
     let by_id = |id: &str| servers().find(|server| server.id == *id);
     match &step.command {
         Command::SetEpoch { .. } => None,
+        Command::BumpEpoch => {
+            let server = node.server.as_ref();
+            let owns = server.is_some_and(|server| {
+                let slots = server.slots();
+                let mut others = servers().filter(|other| other.id != server.id);
+                !slots.is_empty() && !others.any(|other| !other.slots().shared(&slots).is_empty())
+            });
+            (!owns).then_some(Rule::OneOwner)
+        }
         Command::AddSlots { slots } => {
             let own = node.server.as_ref().map(|server| &server.id);
             let mut others = servers().filter(|server| Some(&server.id) != own);

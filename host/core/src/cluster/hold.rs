@@ -21,6 +21,12 @@ pub(super) fn plan(survey: &Survey<'_>, formed: bool, plan: &mut Plan) {
                 let name = node.name();
                 plan.wait(format!("{name} starts once no replica follows it any more"));
             }
+            _ if let Some(other) = mistaken(survey, node) => {
+                let name = node.name();
+                plan.wait(format!(
+                    "{name} has the address that {other} follows, which may be the last copy of its shard"
+                ));
+            }
             true => start("its volume has the data of its shard", plan),
             false if leads.is_some() => start("another leads its shard", plan),
             false if has_copy(survey, node) => {
@@ -44,6 +50,26 @@ fn is_followed(survey: &Survey<'_>, node: &Node) -> bool {
         let is_here = entry.is_some_and(|entry| (&entry.ip, entry.port) == (&node.ip, node.port));
         is_here || connects_to(one.server, node) || Some(of) == node.last_id.as_deref()
     })
+}
+
+/// A replica of another server that would take what it finds at this pod's address, while that one's data is
+/// not known to be anywhere else.
+fn mistaken<'a>(survey: &Survey<'a>, node: &Node) -> Option<&'a str> {
+    let has_data = |of: &str| {
+        let mut nodes = survey.nodes.iter();
+        let owner = nodes.find(|other| other.last_id.as_deref() == Some(of));
+        owner.is_some_and(|owner| {
+            let serves = owner.server.as_ref().is_some_and(|server| server.keys > 0);
+            serves || owner.held.is_some_and(|held| held.has_data)
+        })
+    };
+    let mut heard = survey.heard.iter();
+    let found = heard.find(|one| {
+        let of = one.server.replica_of();
+        let of = of.filter(|of| Some(*of) != node.last_id.as_deref());
+        connects_to(one.server, node) && of.is_some_and(|of| !has_data(of))
+    });
+    found.map(|one| one.node.name())
 }
 
 /// True if the server connects to the address of a pod as a replica.
@@ -81,7 +107,8 @@ pub(super) fn heard_to_the_end(survey: &Survey<'_>, one: &Heard<'_>, primary: &N
     let dead = primary.dead_since_ms;
     let dead_for = dead.map(|since| survey.now_ms.saturating_sub(since));
     match (one.server.link_down_ms, dead_for) {
-        _ if one.server.link_up => true,
+        // A link that stands is to who has its address by now.
+        _ if one.server.link_up => dead.is_none(),
         (Some(down), Some(dead_for)) => down <= dead_for.saturating_add(THEN),
         _ => false,
     }

@@ -119,7 +119,7 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
     // epoch is taken for that of the server that was at its address before (Valkey 8.1).
     let mut others = survey.heard.iter().filter(|one| !is_stranger(one));
     let mut joining = others
-        .find(|one| one.is_primary() && epoch_of(one) == 0)
+        .find(|one| one.is_primary() && epoch_of(one) == 0 && !leads(survey, one))
         .map(|one| one.node.name());
     let mut strangers: Vec<_> = survey.heard.iter().filter(is_stranger).collect();
     strangers.sort_by_key(|one| !one.server.slots().is_empty());
@@ -140,6 +140,7 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
             }
             (true, _) if one.server.keys > 0 => is_adopted(survey, one, &mut giving, plan),
             _ if is_new => true,
+            (true, _) if is_its_own(survey, one) => true,
             _ => {
                 plan.wait(format!(
                     "{name} is of another cluster, by what it knows: nothing is given up before somebody says \
@@ -155,8 +156,26 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
     held
 }
 
+/// True if it is the one that serves its shard.
+fn leads(survey: &Survey<'_>, one: &Heard<'_>) -> bool {
+    let primary = survey.primary_of(one.node.shard);
+    primary.is_some_and(|primary| primary.server.id == one.server.id)
+}
+
 fn epoch_of(one: &Heard<'_>) -> u64 {
     one.server.own().map_or(0, |own| own.config_epoch)
+}
+
+/// True if nobody else has, or had, any of its slots: it was cut off while the cluster formed.
+fn is_its_own(survey: &Survey<'_>, one: &Heard<'_>) -> bool {
+    let slots = one.server.slots();
+    let mut others = survey
+        .heard
+        .iter()
+        .filter(|other| other.server.id != one.server.id);
+    let mut lost = survey.lost.values();
+    !others.any(|other| !other.server.slots().shared(&slots).is_empty())
+        && !lost.any(|lost| !lost.slots.shared(&slots).is_empty())
 }
 
 /// True if one of the two knows the other: they are of one history.

@@ -35,6 +35,8 @@ pub enum Command {
         /// The epoch.
         epoch: u64,
     },
+    /// Take a later epoch than all others: it has slots, and none yet.
+    BumpEpoch,
     /// Take slots that nobody has.
     AddSlots {
         /// The slots.
@@ -71,6 +73,7 @@ impl fmt::Display for Command {
         match self {
             Self::Start => f.write_str("start"),
             Self::SetEpoch { epoch } => write!(f, "epoch {epoch}"),
+            Self::BumpEpoch => f.write_str("a later epoch"),
             Self::AddSlots { slots } => write!(f, "slots {slots}"),
             Self::Meet { ip, port } => write!(f, "meet {ip}:{port}"),
             Self::Replicate { primary } => write!(f, "replicate {primary}"),

@@ -78,6 +78,51 @@ fn nothing_is_formed_of_servers_with_keys_or_anew() {
     assert!(!forms(&one_is_missing));
 }
 
+/// Without persistence, and with every pod gone at once, nothing is left that could be lost.
+#[test]
+fn a_cluster_of_which_nothing_is_left_begins_anew() {
+    let formed = |keys: u64| {
+        fixtures::new().change(|seen| {
+            seen.formed = true;
+            seen.nodes[4].server.as_mut().unwrap().keys = keys;
+        })
+    };
+    assert_eq!(steps(&formed(0)), steps(&fixtures::new()));
+    let begun = formed(0).change(|seen| {
+        let even = SlotSet::even(3);
+        for (node, slots) in seen.nodes.iter_mut().step_by(2).zip(even) {
+            let server = node.server.as_mut().unwrap();
+            server.known[0].slots = slots;
+        }
+    });
+    let met = steps(&begun);
+    for pod in ["pod-0-0", "pod-1-0", "pod-2-0"] {
+        let introduced = met.iter().any(|step| step.starts_with(pod));
+        assert!(introduced, "{met:?} {}", waits(&begun));
+    }
+    assert!(!steps(&formed(1)).iter().any(|step| step.contains("slots")));
+    assert!(
+        !steps(&formed(0).unheard(5))
+            .iter()
+            .any(|step| step.contains("slots"))
+    );
+}
+
+#[test]
+fn an_owner_of_slots_gets_an_epoch_of_its_own() {
+    let without = whole().change(|seen| {
+        for server in seen
+            .nodes
+            .iter_mut()
+            .filter_map(|node| node.server.as_mut())
+        {
+            let entry = server.known.iter_mut().find(|entry| entry.id == "id-1-0");
+            entry.unwrap().config_epoch = 0;
+        }
+    });
+    assert_eq!(steps(&without), ["pod-1-0: a later epoch"]);
+}
+
 #[test]
 fn the_furthest_replica_takes_over_once_all_who_vote_know_it() {
     let dead = whole().dead(0);
@@ -222,4 +267,43 @@ fn servers_of_another_cluster_are_not_introduced() {
         .change(other);
     assert!(steps(&foreign).is_empty(), "{:?}", steps(&foreign));
     assert!(waits(&foreign).contains("of another cluster"));
+}
+
+/// Addresses go round: a link that stands while the primary is dead is to somebody else, whose keys the replica
+/// has taken in.
+#[test]
+fn a_replica_that_is_fed_by_who_has_its_primarys_address_takes_over_nothing() {
+    let dead = whole().dead(0).change(|seen| {
+        seen.nodes[0].held = Some(Held {
+            has_data: true,
+            snapshot_ms: None,
+        });
+        let replica = seen.nodes[1].server.as_mut().unwrap();
+        (replica.link_up, replica.link_down_ms) = (true, None);
+    });
+    assert_eq!(steps(&dead), ["pod-0-0: start"]);
+}
+
+#[test]
+fn nobody_starts_at_an_address_that_the_last_copy_of_another_shard_follows() {
+    let held = || {
+        Some(Held {
+            has_data: true,
+            snapshot_ms: None,
+        })
+    };
+    let moved = whole().dead(0).dead(2).change(|seen| {
+        seen.nodes[2].held = held();
+        seen.nodes[2].ip = "10.0.0.0".to_owned();
+        let replica = seen.nodes[1].server.as_mut().unwrap();
+        replica.connects_to = Some(("10.0.0.0".to_owned(), 6379));
+        // It was away, and heard nothing to the end.
+        replica.link_down_ms = Some(900_000);
+        seen.nodes[3].server.as_mut().unwrap().link_down_ms = Some(900_000);
+    });
+    let starts = |cluster: &Cluster| steps(cluster).contains(&"pod-1-0: start".to_owned());
+    assert!(!starts(&moved), "{:?}", steps(&moved));
+    assert!(waits(&moved).contains("last copy"), "{}", waits(&moved));
+    let there = moved.change(|seen| seen.nodes[0].held = held());
+    assert!(starts(&there), "{:?} {}", steps(&there), waits(&there));
 }

@@ -14,6 +14,8 @@ pub const ALL: &[Scenario] = scenarios![Alone;
     a_cluster_is_rolled_to_another_version,
     replicas_of_shards_come_and_go,
     a_primary_of_a_shard_whose_pod_is_deleted_hands_over,
+    two_of_three_primaries_that_are_killed_together_are_followed,
+    a_cluster_without_volumes_fails_over_and_is_filled_again,
 ];
 
 const AT_LEAST: usize = 100;
@@ -35,6 +37,17 @@ async fn wait_for_more(lanes: &[Lane]) -> Result<()> {
         lane.writer().wait_for_more(AT_LEAST, SOME).await?;
     }
     Ok(())
+}
+
+/// Kills the server of a pod.
+fn kill_server(cluster: &Cluster<'_>, pod: &Pod) -> Result<()> {
+    let testbed = &cluster.space().bed().testbed;
+    let uid = pod.uid().context("a pod without uid")?;
+    let processes = testbed.pod_processes(&uid)?;
+    let is_server = |cmdline: &str| cmdline.contains("redis-server");
+    let mut servers = processes.iter().filter(|one| is_server(&one.cmdline));
+    let pid = servers.next().context("no server")?.pid;
+    Ok(testbed.kill_process(pid, Signal::SIGKILL)?)
 }
 
 /// Everything acknowledged is there; tells the longest gap of any lane.
@@ -184,4 +197,42 @@ async fn a_primary_of_a_shard_whose_pod_is_deleted_hands_over(space: &Space<'_>)
         cluster.check().await?;
     }
     Ok(())
+}
+
+/// P22: with most primaries dead nobody can vote, and each is known to be dead.
+async fn two_of_three_primaries_that_are_killed_together_are_followed(
+    space: &Space<'_>,
+) -> Result<()> {
+    let cluster = small(space, json!({})).await?;
+    let lanes = writing(&cluster).await?;
+    let (one, other) = (cluster.primary(0).await?, cluster.primary(2).await?);
+    let since = Instant::now();
+    kill_server(&cluster, &one)?;
+    kill_server(&cluster, &other)?;
+    cluster.wait_other_primary(0, &one.name_any()).await?;
+    cluster.wait_other_primary(2, &other.name_any()).await?;
+    cluster.wait_settled().await?;
+    println!(
+        "FIGURE two of three primaries killed: whole after {}",
+        millis(since.elapsed())
+    );
+    nothing_lost("two of three primaries killed", lanes).await?;
+    cluster.check().await
+}
+
+/// Rows: without volumes a dead primary's keys are its replica's; pods that end all at once leave an empty
+/// cluster, which is whole and takes writes.
+async fn a_cluster_without_volumes_fails_over_and_is_filled_again(space: &Space<'_>) -> Result<()> {
+    let cluster = small(space, json!({"persistence": {"enabled": false}})).await?;
+    let lanes = writing(&cluster).await?;
+    let primary = cluster.primary(1).await?;
+    kill_server(&cluster, &primary)?;
+    cluster.wait_other_primary(1, &primary.name_any()).await?;
+    cluster.wait_settled().await?;
+    nothing_lost("a primary without a volume killed", lanes).await?;
+    cluster.check().await?;
+    cluster.delete_all_pods().await?;
+    cluster.wait_settled().await?;
+    cluster.check().await?;
+    wait_for_more(&cluster.lanes().await?).await
 }
