@@ -46,8 +46,7 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
             .max_by_key(|one| (heard(one), one.server.keys > 0, one.server.offset));
         // It is back itself, without its id: what no replica heard to its end is there.
         let returned = |one: &Heard<'_>| one.server.is_alone() && one.server.keys > 0;
-        if !best.is_some_and(heard) && survey.in_shard(shard).any(|one| returned(&one))
-        {
+        if !best.is_some_and(heard) && survey.in_shard(shard).any(|one| returned(&one)) {
             continue;
         }
         let Some(best) = best.or_else(|| followers().find(|_| is_lost)) else {

@@ -26,13 +26,15 @@ const ROLL: Duration = Duration::from_secs(180);
 /// The sample as it stands.
 const SAMPLE: &str = include_str!("../../../../deploy/samples/cache_v1alpha1_rediscluster.yaml");
 
-async fn writing(cluster: &Cluster<'_>) -> Result<Vec<Lane>> {
+/// A client for each shard, which writes already.
+pub async fn writing(cluster: &Cluster<'_>) -> Result<Vec<Lane>> {
     let lanes = cluster.lanes().await?;
     wait_for_more(&lanes).await?;
     Ok(lanes)
 }
 
-async fn wait_for_more(lanes: &[Lane]) -> Result<()> {
+/// Waits until each has written on for a while.
+pub async fn wait_for_more(lanes: &[Lane]) -> Result<()> {
     for lane in lanes {
         lane.writer().wait_for_more(AT_LEAST, SOME).await?;
     }
@@ -40,18 +42,18 @@ async fn wait_for_more(lanes: &[Lane]) -> Result<()> {
 }
 
 /// Kills the server of a pod.
-fn kill_server(cluster: &Cluster<'_>, pod: &Pod) -> Result<()> {
+pub fn kill_server(cluster: &Cluster<'_>, pod: &Pod) -> Result<()> {
     let testbed = &cluster.space().bed().testbed;
     let uid = pod.uid().context("a pod without uid")?;
     let processes = testbed.pod_processes(&uid)?;
-    let is_server = |cmdline: &str| cmdline.contains("redis-server");
+    let is_server = |words: &str| words.contains("redis-server") || words.contains("valkey-server");
     let mut servers = processes.iter().filter(|one| is_server(&one.cmdline));
     let pid = servers.next().context("no server")?.pid;
-    Ok(testbed.kill_process(pid, Signal::SIGKILL)?)
+    testbed.kill_process(pid, Signal::SIGKILL)
 }
 
 /// Everything acknowledged is there; tells the longest gap of any lane.
-async fn nothing_lost(what: &str, lanes: Vec<Lane>) -> Result<()> {
+pub async fn nothing_lost(what: &str, lanes: Vec<Lane>) -> Result<()> {
     wait_for_more(&lanes).await?;
     read_back(what, lanes, None).await
 }
@@ -88,14 +90,8 @@ async fn the_sample_of_a_cluster_forms_heals_and_keeps_every_key(space: &Space<'
 
     let lanes = writing(&cluster).await?;
     let primary = cluster.primary(1).await?;
-    let uid = primary.uid().context("a pod without uid")?;
-    let processes = space.bed().testbed.pod_processes(&uid)?;
-    let server = processes
-        .iter()
-        .find(|p| p.cmdline.contains("redis-server"));
-    let pid = server.context("no server")?.pid;
     let since = Instant::now();
-    space.bed().testbed.kill_process(pid, Signal::SIGKILL)?;
+    kill_server(&cluster, &primary)?;
     cluster.wait_other_primary(1, &primary.name_any()).await?;
     cluster.wait_settled().await?;
     println!(
@@ -126,7 +122,8 @@ async fn the_sample_of_a_cluster_forms_heals_and_keeps_every_key(space: &Space<'
     cluster.check().await
 }
 
-async fn small<'a>(space: &'a Space<'_>, spec: serde_json::Value) -> Result<Cluster<'a>> {
+/// A small one, alone on the testbed.
+pub async fn small<'a>(space: &'a Space<'_>, spec: serde_json::Value) -> Result<Cluster<'a>> {
     space.wait_alone().await?;
     Cluster::ready(space, "shop", spec).await
 }

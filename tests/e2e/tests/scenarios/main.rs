@@ -24,6 +24,7 @@ mod bad_input;
 mod bad_policies;
 mod changes;
 mod cluster;
+mod cluster_outages;
 mod copies;
 mod deletion;
 mod endurance;
@@ -109,6 +110,7 @@ const LANDING: &[&str] = &[
     "an_older_definition_is_said_and_the_operator_goes_on_when_it_is_renewed",
     "the_sample_of_a_cluster_forms_heals_and_keeps_every_key",
     "a_cluster_is_rolled_to_another_version",
+    "a_drained_node_hands_its_primaries_over",
     "idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles",
     "an_author_gets_from_nothing_to_a_policy_that_decides",
 ];
@@ -139,6 +141,7 @@ fn main() -> ExitCode {
     let all = [
         changes::ALL,
         cluster::ALL,
+        cluster_outages::ALL,
         bad_policies::ALL,
         rollback::ALL,
         lifecycle::ALL,

@@ -21,7 +21,8 @@ pub const ALL: &[Scenario] = scenarios![Alone;
     a_drained_node_hands_its_primary_over,
 ];
 
-fn node(pod: &Pod) -> Result<String> {
+/// The node that a pod is on.
+pub fn node(pod: &Pod) -> Result<String> {
     let spec = pod.spec.as_ref();
     let node = spec.and_then(|spec| spec.node_name.clone());
     node.context("the pod is on no node")
