@@ -70,8 +70,9 @@ report: prepare testbed-up image policies ## Measured figures, into docs/measure
 	tests/report.sh
 
 .PHONY: bench
-bench: prepare ## Policy decisions, beside their targets
+bench: prepare ## Policy decisions and passes over clusters, beside their targets
 	cargo bench --workspace --bench acl --profile $(BENCH_PROFILE)
+	cargo bench -p hera-core --bench cluster --profile $(BENCH_PROFILE)
 
 .PHONY: manifests
 manifests: ## Generate the CRDs

@@ -29,6 +29,7 @@ HERA_STORIES=${HERA_STORIES:-20} cargo test --workspace --test servers story:: -
 HERA_CLUSTER_HISTORIES=${HERA_CLUSTER_HISTORIES:-500} cargo test -p hera-tests-loopback --test cluster \
   -- --nocapture | tee "$work/clusters" || failed=1
 cargo bench --workspace --bench acl --profile "$profile" | tee "$work/bench" || failed=1
+cargo bench -p hera-core --bench cluster --profile "$profile" | tee "$work/passes" || failed=1
 
 {
   echo "# Measurements"
@@ -46,6 +47,12 @@ cargo bench --workspace --bench acl --profile "$profile" | tee "$work/bench" || 
   echo
   echo '```text'
   sed -n '/^| /p;/^[a-z].*target/p' "$work/bench"
+  echo '```'
+  echo
+  echo "## A pass over a cluster, without the network (\`make bench BENCH_PROFILE=$profile\`)"
+  echo
+  echo '```text'
+  cat "$work/passes"
   echo '```'
   echo
   echo "## Simulation ([what it is](simulation.md))"

@@ -179,14 +179,15 @@ pub(super) fn bump(survey: &Survey<'_>, plan: &mut Plan) {
         let Some(one) = survey.primary_of(shard) else {
             continue;
         };
-        let own = one.server.own();
+        if one.server.own().is_none_or(|own| own.config_epoch > 0) {
+            continue;
+        }
         let slots = one.server.slots();
         let mut others = survey
             .heard
             .iter()
             .filter(|other| other.server.id != one.server.id);
-        let is_shared = others.any(|other| !other.server.slots().shared(&slots).is_empty());
-        if !is_shared && !slots.is_empty() && own.is_some_and(|own| own.config_epoch == 0) {
+        if !others.any(|other| !other.server.slots().shared(&slots).is_empty()) {
             let reason = "it has slots, and no epoch of its own yet";
             plan.push(&one.node.pod, Command::BumpEpoch, reason);
         }

@@ -16,11 +16,12 @@ pub(super) fn introduce(survey: &Survey<'_>, held: &BTreeSet<&str>, plan: &mut P
         .filter(|one| !held.contains(one.server.id.as_str()))
         .collect();
     for one in &heard {
+        let known = one.server.by_id();
         for other in &heard {
             if one.server.id == other.server.id {
                 continue;
             }
-            let reason = match one.server.entry(&other.server.id) {
+            let reason = match known.get(other.server.id.as_str()) {
                 None if one.server.known.iter().any(|e| greets(e, other.node)) => continue,
                 None => "they do not know each other",
                 Some(entry) if !is_at(entry, other.node) => "it has another address now",

@@ -1,5 +1,7 @@
 //! What one pass sees of a cluster.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::slots::SlotSet;
@@ -134,6 +136,15 @@ impl Server {
     /// What it knows of another.
     pub fn entry(&self, id: &str) -> Option<&Entry> {
         self.known.iter().find(|entry| entry.id == id)
+    }
+
+    /// All that it knows, by id: for who asks about everybody.
+    pub fn by_id(&self) -> HashMap<&str, &Entry> {
+        let mut known: HashMap<&str, &Entry> = HashMap::with_capacity(self.known.len());
+        for entry in &self.known {
+            known.entry(&entry.id).or_insert(entry);
+        }
+        known
     }
 
     /// The slots that it says it has.

@@ -7,11 +7,9 @@ use serde::{Deserialize, Serialize};
 /// How many slots there are.
 pub const SLOTS: u16 = 16_384;
 
-const WORDS: usize = SLOTS as usize / 64;
-
 /// Some of the slots, as ranges from first to last, both included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Vec<(u16, u16)>", into = "Vec<(u16, u16)>")]
 pub struct SlotSet {
     /// In order; no two of them touch.
     ranges: Vec<(u16, u16)>,
@@ -27,24 +25,18 @@ impl SlotSet {
 
     /// Those of ranges in any order, also if they overlap. What is no slot is left out.
     pub fn of(ranges: impl IntoIterator<Item = (u16, u16)>) -> Self {
-        let ranges: Vec<(u16, u16)> = ranges.into_iter().collect();
-        let good = ranges
-            .iter()
-            .all(|(first, last)| first <= last && *last < SLOTS);
-        let apart = ranges.windows(2).all(|pair| {
-            matches!(pair, [(_, last), (first, _)] if u32::from(*last) + 1 < u32::from(*first))
-        });
-        // As servers tell them.
-        if good && apart {
-            return Self { ranges };
-        }
-        let mut bits = Bits::default();
-        for (first, last) in ranges {
-            for slot in first..=last.min(SLOTS - 1) {
-                bits.insert(slot);
+        let within = |(first, last): (u16, u16)| (first, last.min(SLOTS - 1));
+        let good = |(first, last): &(u16, u16)| first <= last;
+        let mut given: Vec<_> = ranges.into_iter().map(within).filter(good).collect();
+        given.sort_unstable();
+        let mut ranges: Vec<(u16, u16)> = Vec::with_capacity(given.len());
+        for (first, last) in given {
+            match ranges.last_mut() {
+                Some((_, end)) if first <= *end + 1 => *end = last.max(*end),
+                _ => ranges.push((first, last)),
             }
         }
-        bits.set()
+        Self { ranges }
     }
 
     /// All slots in so many parts, which differ by one slot at most.
@@ -74,40 +66,61 @@ impl SlotSet {
     /// Those of either.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
-        if self.is_empty() || other.is_empty() {
-            return if self.is_empty() { other } else { self }.clone();
-        }
-        self.combined(other, |one, other| one | other)
+        Self::of(self.ranges.iter().chain(&other.ranges).copied())
     }
 
     /// Those of this that are not of the other.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        if self.is_empty() || other.is_empty() || self == other {
-            return if self == other {
-                Self::default()
-            } else {
-                self.clone()
-            };
-        }
-        self.combined(other, |one, other| one & !other)
+        self.shared(&other.rest())
     }
 
     /// Those of both.
     #[must_use]
     pub fn shared(&self, other: &Self) -> Self {
-        if self.is_empty() || other.is_empty() {
-            return Self::default();
+        let (mut ones, mut others) = (
+            self.ranges.iter().peekable(),
+            other.ranges.iter().peekable(),
+        );
+        let mut ranges = Vec::new();
+        while let (Some(one), Some(other)) = (ones.peek(), others.peek()) {
+            let (first, last) = (one.0.max(other.0), one.1.min(other.1));
+            if first <= last {
+                ranges.push((first, last));
+            }
+            match one.1 < other.1 {
+                true => ones.next(),
+                false => others.next(),
+            };
         }
-        self.combined(other, |one, other| one & other)
+        Self { ranges }
     }
 
-    fn combined(&self, other: &Self, how: fn(u64, u64) -> u64) -> Self {
-        let (mut one, other) = (Bits::from(self), Bits::from(other));
-        for (word, other) in one.0.iter_mut().zip(other.0.iter()) {
-            *word = how(*word, *other);
+    /// All others.
+    fn rest(&self) -> Self {
+        let (mut ranges, mut next) = (Vec::with_capacity(self.ranges.len() + 1), 0);
+        for (first, last) in &self.ranges {
+            if next < *first {
+                ranges.push((next, first - 1));
+            }
+            next = last + 1;
         }
-        one.set()
+        if next < SLOTS {
+            ranges.push((next, SLOTS - 1));
+        }
+        Self { ranges }
+    }
+}
+
+impl From<Vec<(u16, u16)>> for SlotSet {
+    fn from(ranges: Vec<(u16, u16)>) -> Self {
+        Self::of(ranges)
+    }
+}
+
+impl From<SlotSet> for Vec<(u16, u16)> {
+    fn from(set: SlotSet) -> Self {
+        set.ranges
     }
 }
 
@@ -121,51 +134,6 @@ impl fmt::Display for SlotSet {
             }
         }
         Ok(())
-    }
-}
-
-/// A bit for each slot.
-struct Bits(Box<[u64; WORDS]>);
-
-impl Default for Bits {
-    fn default() -> Self {
-        Self(Box::new([0; WORDS]))
-    }
-}
-
-impl From<&SlotSet> for Bits {
-    fn from(set: &SlotSet) -> Self {
-        let mut bits = Self::default();
-        for (first, last) in &set.ranges {
-            for slot in *first..=*last {
-                bits.insert(slot);
-            }
-        }
-        bits
-    }
-}
-
-impl Bits {
-    fn insert(&mut self, slot: u16) {
-        if let Some(word) = self.0.get_mut(usize::from(slot / 64)) {
-            *word |= 1 << (slot % 64);
-        }
-    }
-
-    fn has(&self, slot: u16) -> bool {
-        let word = self.0.get(usize::from(slot / 64));
-        word.is_some_and(|word| word & (1 << (slot % 64)) != 0)
-    }
-
-    fn set(&self) -> SlotSet {
-        let mut ranges: Vec<(u16, u16)> = Vec::new();
-        for slot in (0..SLOTS).filter(|slot| self.has(*slot)) {
-            match ranges.last_mut() {
-                Some((_, last)) if *last + 1 == slot => *last = slot,
-                _ => ranges.push((slot, slot)),
-            }
-        }
-        SlotSet { ranges }
     }
 }
 
@@ -184,7 +152,28 @@ mod tests {
         })
     }
 
+    fn has(set: &SlotSet, slot: u16) -> bool {
+        let mut ranges = set.ranges.iter();
+        ranges.any(|(first, last)| (first..=last).contains(&&slot))
+    }
+
+    fn are_apart(set: &SlotSet) -> bool {
+        let mut pairs = set.ranges.windows(2);
+        pairs.all(|pair| matches!(pair, [(_, last), (first, _)] if last + 1 < *first))
+    }
+
     proptest! {
+        #[test]
+        fn a_slot_is_where_it_should_be(one in any_set(), other in any_set()) {
+            let (with, without, shared) = (one.with(&other), one.without(&other), one.shared(&other));
+            for slot in (0..SLOTS).step_by(7).chain([SLOTS - 1]) {
+                let (a, b) = (has(&one, slot), has(&other, slot));
+                let found = (has(&with, slot), has(&without, slot), has(&shared, slot));
+                prop_assert_eq!(found, (a || b, a && !b, a && b), "{}", slot);
+            }
+            prop_assert!([one, other, with, without, shared].iter().all(are_apart));
+        }
+
         #[test]
         fn what_is_taken_out_and_put_back_is_the_same(one in any_set(), other in any_set()) {
             let shared = one.shared(&other);
@@ -202,6 +191,14 @@ mod tests {
             prop_assert_eq!(all.iter().map(SlotSet::len).sum::<usize>(), usize::from(SLOTS));
             prop_assert_eq!(sum, SlotSet::all());
         }
+    }
+
+    /// What an agent tells is put in order, whatever it says.
+    #[test]
+    fn ranges_that_make_no_sense_are_none() {
+        let told: SlotSet =
+            serde_json::from_str("[[9, 5], [60000, 65535], [3, 4], [1, 3]]").unwrap();
+        assert_eq!(told, SlotSet::of([(1, 4)]));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(super) struct Survey<'a> {
     pub wanted: Wanted,
     pub nodes: &'a [Node],
     pub heard: Vec<Heard<'a>>,
+    primaries: Vec<Heard<'a>>,
     /// Every pod that the spec wants is there and heard.
     pub all_heard: bool,
     /// The same, but for those that are known to have no server that runs.
@@ -51,6 +52,13 @@ impl<'a> Survey<'a> {
                 Some(Heard { node, server })
             })
             .collect();
+        let serves = |one: &&Heard<'_>| {
+            let own = one.server.own();
+            let has_slots =
+                own.is_some_and(|own| own.replica_of.is_none() && !own.slots.is_empty());
+            has_slots && !one.server.is_alone()
+        };
+        let primaries = heard.iter().filter(serves).copied().collect();
         let is_there = |shard, ordinal, fits: fn(&Node) -> bool| {
             let mut nodes = seen.nodes.iter();
             nodes.any(|node| (node.shard, node.ordinal) == (shard, ordinal) && fits(node))
@@ -79,6 +87,7 @@ impl<'a> Survey<'a> {
             wanted,
             nodes: &seen.nodes,
             heard,
+            primaries,
             all_heard,
             all_known,
             lost,
@@ -89,7 +98,8 @@ impl<'a> Survey<'a> {
         let later = |lost: &Lost| {
             let known = survey.heard.iter().flat_map(|one| &one.server.known);
             let known = known.filter(|entry| entry.config_epoch > lost.config_epoch);
-            known.fold(owned.clone(), |all, entry| all.with(&entry.slots))
+            let slots = known.map(|entry| &entry.slots).chain([&owned]);
+            SlotSet::of(slots.flat_map(|slots| slots.ranges().iter().copied()))
         };
         let is_lost = |lost: &Lost| !lost.slots.without(&later(lost)).is_empty();
         let lost = survey.lost.iter().filter(|(_, lost)| is_lost(lost));
@@ -108,11 +118,7 @@ impl<'a> Survey<'a> {
 
     /// The primaries with slots that are heard, but for those that know nothing of the cluster.
     pub fn primaries(&self) -> impl Iterator<Item = Heard<'a>> + '_ {
-        let heard = self.heard.iter().copied();
-        heard.filter(|one| {
-            let alone = one.server.is_alone();
-            one.is_primary() && !alone && !one.server.slots().is_empty()
-        })
+        self.primaries.iter().copied()
     }
 
     pub fn in_shard(&self, shard: u32) -> impl Iterator<Item = Heard<'a>> + '_ {
@@ -148,7 +154,8 @@ impl<'a> Survey<'a> {
     /// latest epoch. One alone that has keys is none: it lost what it knew.
     pub fn core(&self) -> BTreeSet<&'a str> {
         let groups = self.heard.iter().map(|one| {
-            let knows = |other: &&Heard<'a>| one.server.entry(&other.server.id).is_some();
+            let known = one.server.by_id();
+            let knows = |other: &&Heard<'a>| known.contains_key(other.server.id.as_str());
             let group: BTreeSet<&'a str> = self
                 .heard
                 .iter()

@@ -47,12 +47,14 @@ fn lacks(survey: &Survey<'_>, one: &Heard<'_>) -> Option<String> {
     if !is_primary && !one.server.link_up {
         return Some(format!("{name} has no link to {}", primary.node.name()));
     }
+    let known = one.server.by_id();
     for other in &survey.heard {
-        let Some(entry) = one.server.entry(&other.server.id) else {
+        let Some(entry) = known.get(other.server.id.as_str()) else {
             return Some(format!("{name} does not know {}", other.node.name()));
         };
-        let alike = entry.replica_of.as_deref() == other.server.replica_of()
-            && entry.slots == other.server.slots();
+        let own = other.server.own();
+        let alike =
+            own.is_some_and(|own| entry.replica_of == own.replica_of && entry.slots == own.slots);
         let reached = (entry.connected && !entry.failed) || other.server.id == one.server.id;
         if !alike || !reached {
             let other = other.node.name();
