@@ -98,7 +98,7 @@ pub struct RedisClusterStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 
-    /// It was whole once: it is not formed again, whatever its servers say.
+    /// It was whole once: it is formed again only if every pod is heard, and none has a key or a slot.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub formed: bool,
 

@@ -164,7 +164,7 @@ fn server_container(v: &Validated, ctx: &Context) -> Container {
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec![format!("{MOUNT_AGENT}/hera-agent"), "run".to_owned()]),
         env: Some(environment(v, ctx)),
-        ports: Some(ports(v)),
+        ports: Some(ports(v).into_iter().map(port).collect()),
         resources: resources(v),
         security_context: Some(restricted()),
         startup_probe: Some(Probe {
@@ -190,13 +190,14 @@ fn server_container(v: &Validated, ctx: &Context) -> Container {
     }
 }
 
-fn ports(v: &Validated) -> Vec<ContainerPort> {
+/// The ports of a data pod, by name.
+pub(crate) fn ports(v: &Validated) -> Vec<(&'static str, u16)> {
     let mut ports = vec![
-        port("redis", REDIS_PORT),
-        port("control", CONTROL_PORT),
-        port("probes", PROBE_PORT),
+        ("redis", REDIS_PORT),
+        ("control", CONTROL_PORT),
+        ("probes", PROBE_PORT),
     ];
-    ports.extend(v.shards.map(|_| port("bus", BUS_PORT)));
+    ports.extend(v.shards.map(|_| ("bus", BUS_PORT)));
     ports
 }
 
@@ -353,7 +354,7 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     }
 }
 
-fn port(name: &str, number: u16) -> ContainerPort {
+fn port((name, number): (&str, u16)) -> ContainerPort {
     ContainerPort {
         name: Some(name.to_owned()),
         container_port: i32::from(number),

@@ -1,9 +1,9 @@
 use hera_api::validate::Validated;
-use hera_core::agent::{BUS_PORT, CONTROL_PORT, PROBE_PORT, REDIS_PORT};
+use hera_core::agent::REDIS_PORT;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::{Context, Owner, metadata};
+use crate::{Context, Owner, metadata, pod};
 
 /// The Service for clients. That of an instance has no selector: the operator moves its one EndpointSlice.
 /// That of a cluster leads to any pod that is ready: each tells where a key is.
@@ -27,7 +27,7 @@ fn without_selector(v: &Validated, ctx: &Context, name: String) -> Service {
         metadata: metadata::child(&Owner::of(v, ctx), name),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
-            ports: Some(vec![port("redis", REDIS_PORT)]),
+            ports: Some(vec![port(("redis", REDIS_PORT))]),
             ..ServiceSpec::default()
         }),
         ..Service::default()
@@ -43,24 +43,14 @@ pub fn build_headless_service(v: &Validated, ctx: &Context) -> Service {
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
             selector: Some(metadata::selector_labels(v, None)),
-            ports: Some(ports(v)),
+            ports: Some(pod::ports(v).into_iter().map(port).collect()),
             ..ServiceSpec::default()
         }),
         ..Service::default()
     }
 }
 
-fn ports(v: &Validated) -> Vec<ServicePort> {
-    let mut ports = vec![
-        port("redis", REDIS_PORT),
-        port("control", CONTROL_PORT),
-        port("probes", PROBE_PORT),
-    ];
-    ports.extend(v.shards.map(|_| port("bus", BUS_PORT)));
-    ports
-}
-
-fn port(name: &str, number: u16) -> ServicePort {
+fn port((name, number): (&str, u16)) -> ServicePort {
     ServicePort {
         name: Some(name.to_owned()),
         port: i32::from(number),

@@ -182,12 +182,8 @@ pub(super) fn bump(survey: &Survey<'_>, plan: &mut Plan) {
         if one.server.own().is_none_or(|own| own.config_epoch > 0) {
             continue;
         }
-        let slots = one.server.slots();
-        let mut others = survey
-            .heard
-            .iter()
-            .filter(|other| other.server.id != one.server.id);
-        if !others.any(|other| !other.server.slots().shared(&slots).is_empty()) {
+        let shared = survey.slots_of_others(&one).shared(&one.server.slots());
+        if shared.is_empty() {
             let reason = "it has slots, and no epoch of its own yet";
             plan.push(&one.node.pod, Command::BumpEpoch, reason);
         }

@@ -1,4 +1,4 @@
-//! A new cluster: no server has a key, and none ever formed one (redis-facts §1.1).
+//! A new cluster, or one of which nothing is left: no server has a key (redis-facts §1.1).
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::plan::{Command, Plan};
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
 
-/// True if nothing of these pods was ever a cluster with data: then one is formed, or goes on forming.
+/// True if no data is anywhere: then a cluster is formed, or goes on forming.
 pub(super) fn is_new(survey: &Survey<'_>, formed: bool) -> bool {
     let even = SlotSet::even(survey.wanted.shards);
     let as_planned = |one: &Heard<'_>| {

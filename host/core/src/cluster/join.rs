@@ -170,12 +170,8 @@ fn epoch_of(one: &Heard<'_>) -> u64 {
 /// True if nobody else has, or had, any of its slots: it was cut off while the cluster formed.
 fn is_its_own(survey: &Survey<'_>, one: &Heard<'_>) -> bool {
     let slots = one.server.slots();
-    let mut others = survey
-        .heard
-        .iter()
-        .filter(|other| other.server.id != one.server.id);
     let mut lost = survey.lost.values();
-    !others.any(|other| !other.server.slots().shared(&slots).is_empty())
+    survey.slots_of_others(one).shared(&slots).is_empty()
         && !lost.any(|lost| !lost.slots.shared(&slots).is_empty())
 }
 
@@ -232,13 +228,7 @@ fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, giving: &mut Giving, plan: &
         return false;
     }
     let wanted = of_it().fold(slots.clone(), |all, (_, lost)| all.with(&lost.slots));
-    let taken = survey
-        .heard
-        .iter()
-        .filter(|other| other.server.id != one.server.id)
-        .fold(SlotSet::default(), |all, other| {
-            all.with(&other.server.slots())
-        });
+    let taken = survey.slots_of_others(one);
     let wanted = wanted.without(&taken).with(&slots);
     let own = epoch_of(one);
     let pod = &one.node.pod;

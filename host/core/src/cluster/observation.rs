@@ -26,7 +26,7 @@ pub struct Wanted {
 pub struct Observation {
     /// The data pods, by shard and ordinal.
     pub nodes: Vec<Node>,
-    /// It formed once: nothing is formed again.
+    /// It was whole once: it is formed again only if nothing of it is left.
     pub formed: bool,
     /// When this was seen, in milliseconds of a clock that never goes back.
     pub now_ms: u64,

@@ -110,6 +110,17 @@ impl<'a> Survey<'a> {
         }
     }
 
+    /// All slots that anybody else who is heard says to have.
+    pub fn slots_of_others(&self, one: &Heard<'_>) -> SlotSet {
+        let others = self
+            .heard
+            .iter()
+            .filter(|other| other.server.id != one.server.id);
+        others.fold(SlotSet::default(), |all, other| {
+            all.with(&other.server.slots())
+        })
+    }
+
     /// All slots that primaries which are heard say they have.
     pub fn owned(&self) -> SlotSet {
         self.primaries()

@@ -13,5 +13,6 @@ pub mod policy_status;
 pub mod refusals;
 pub mod requests;
 pub mod server_facts;
+pub mod status;
 pub mod term_floor;
 pub mod written;

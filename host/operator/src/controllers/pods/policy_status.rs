@@ -7,10 +7,8 @@ use hera_policy::{Acl, Decision as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use super::status::shorten;
 use crate::policies::Made;
-
-/// Messages are for people and stay short.
-const MESSAGE_CHARS: usize = 1000;
 
 /// The condition `PolicyHealthy`; the last one while nobody was asked.
 pub fn condition(
@@ -57,19 +55,14 @@ pub fn policies(
     };
     let known = last.iter().find(|p| p.decision == Acl::NAME);
     let error = policy.problem.as_ref().map(|problem| {
-        format!("{}: {}", problem.reason, problem.message)
-            .chars()
-            .take(MESSAGE_CHARS)
-            .collect()
+        let words = format!("{}: {}", problem.reason, problem.message);
+        shorten(&words)
     });
     let shadow = policy.shadow.as_ref().map(|compared| ShadowStatus {
         source: Some(compared.source.clone()),
         digest: compared.digest.clone(),
         verdict: compared.verdict,
-        message: compared
-            .message
-            .as_ref()
-            .map(|words| words.chars().take(MESSAGE_CHARS).collect()),
+        message: compared.message.as_ref().map(|words| shorten(words)),
     });
     let status = match &policy.active {
         Some(active) => {

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
-use hera_core::agent::Request;
-use hera_core::agent::{Order, ServerState};
+use hera_core::agent::{Order, Request, ServerState};
 use hera_core::cluster::{Command, Failover, Observation, Plan, Step, decide, guard};
 use hera_core::shard::{Member, Target};
 use hera_kube::Severity;

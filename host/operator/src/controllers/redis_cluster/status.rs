@@ -4,8 +4,7 @@ use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::names::ObjectName;
 use hera_api::validate::Validated;
 use hera_api::{
-    Approval, Binding, Engine, Kind, Phase, RedisCluster, RedisClusterStatus, ServerVersion,
-    ShardStatus,
+    Approval, Kind, Phase, RedisCluster, RedisClusterStatus, ServerVersion, ShardStatus,
 };
 use hera_core::acl::AclAnswer;
 use hera_core::agent::{AgentStatus, REDIS_PORT};
@@ -22,11 +21,9 @@ use super::site::Site;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::events::{self, Told};
 use crate::controllers::pods::policy_status;
+use crate::controllers::pods::status::{binding, engine, list, shorten};
 use crate::policies::Made;
 use crate::shared::Shared;
-
-/// Messages of conditions are for people and stay short.
-const MESSAGE_CHARS: usize = 1000;
 
 /// Everything that the status is made from.
 pub struct Found<'a> {
@@ -126,8 +123,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
     let last = found.object.status.clone().unwrap_or_default();
     let generation = found.object.metadata.generation;
     let say = |type_: &str, truth: bool, reason: &str, message: String| {
-        let message = message.chars().take(MESSAGE_CHARS).collect::<String>();
-        condition(type_, truth, reason, message, generation, now)
+        condition(type_, truth, reason, shorten(&message), generation, now)
     };
     let formed = found.is_formed(&last);
     let (is_ready, reason, message) = is_ready(found, formed);
@@ -157,9 +153,15 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
         approval: approval(found, last.approval.as_ref(), now),
         selector: name.as_ref().map(pod_selector),
         endpoint: name.as_ref().map(host),
-        binding: name.as_ref().map(|name| binding(found.object, name)),
+        binding: name
+            .as_ref()
+            .map(|name| binding(&found.object.spec.common.auth, name)),
         image: found.image.map(str::to_owned).or(last.image),
-        engine: found.agents.iter().find_map(|a| engine(a)).or(last.engine),
+        engine: found
+            .agents
+            .iter()
+            .find_map(|agent| engine(agent.engine.as_deref()?))
+            .or(last.engine),
         version: oldest(&found.agents).or(last.version),
         policies: policy_status::policies(found.policy, &last.policies, now),
     }
@@ -180,12 +182,6 @@ fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn engine(agent: &AgentStatus) -> Option<Engine> {
-    let told = agent.engine.as_deref()?;
-    let mut known = [Engine::Redis, Engine::Valkey].into_iter();
-    known.find(|engine| engine.as_str() == told)
-}
-
 /// The oldest version that a server says it is: what it cannot read, no other may write.
 fn oldest(agents: &[&AgentStatus]) -> Option<String> {
     let versions = agents.iter().filter_map(|agent| agent.version.clone());
@@ -196,24 +192,15 @@ fn oldest(agents: &[&AgentStatus]) -> Option<String> {
     })
 }
 
-fn binding(object: &RedisCluster, name: &ObjectName) -> Binding {
-    let own = object.spec.common.auth.password_secret_ref.as_ref();
-    Binding {
-        name: own.map_or_else(|| name.app_secret(), |own| own.name.clone()),
-    }
-}
-
 fn shards(wanted: u32, seen: &Observation) -> Vec<ShardStatus> {
     (0..wanted)
         .map(|shard| {
             let leads = primary(seen, shard);
             let nodes = || seen.nodes.iter().filter(|node| node.shard == shard);
-            let server = |node: &hera_core::cluster::Node| node.server.clone();
-            let owner = nodes()
-                .find(|node| Some(&node.pod) == leads)
-                .and_then(server);
+            let owner = nodes().find(|node| Some(&node.pod) == leads);
+            let owner = owner.and_then(|node| node.server.as_ref());
             let in_sync = |server: &Server| {
-                let of = owner.as_ref().map(|owner| owner.id.as_str());
+                let of = owner.map(|owner| owner.id.as_str());
                 server.link_up && server.replica_of().is_some() && server.replica_of() == of
             };
             let replicas = nodes().filter(|node| node.server.as_ref().is_some_and(in_sync));
@@ -304,15 +291,13 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     }
     let rejected = |agent: &&&AgentStatus| !agent.config.rejected.is_empty();
     if let Some(agent) = found.agents.iter().find(rejected) {
-        let listed = agent.config.rejected.iter();
-        let listed: Vec<String> = listed.map(|(name, why)| format!("{name}: {why}")).collect();
-        return (true, degraded::CONFIG_REJECTED, listed.join("; "));
+        let words = list(&agent.config.rejected);
+        return (true, degraded::CONFIG_REJECTED, words);
     }
     let rejected = |agent: &&&AgentStatus| !agent.acl.rejected.is_empty();
     if let Some(agent) = found.agents.iter().find(rejected) {
-        let listed = agent.acl.rejected.iter();
-        let listed: Vec<String> = listed.map(|(name, why)| format!("{name}: {why}")).collect();
-        return (true, degraded::USER_REJECTED, listed.join("; "));
+        let words = list(&agent.acl.rejected);
+        return (true, degraded::USER_REJECTED, words);
     }
     if let Some((reason, words)) = &found.attention {
         return (true, reason, words.clone());

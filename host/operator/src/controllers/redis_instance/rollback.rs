@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::site::Site;
-use super::status::engine;
 use crate::controllers::pods::image::{Image, SOURCE_ANNOTATION};
 use crate::controllers::pods::observe::template_image;
+use crate::controllers::pods::status::engine;
 
 /// Annotation on the StatefulSet: the template with which all pods were in sync last.
 const PROVEN: &str = "cache.hera.io/proven-template";

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{Found, refusal, space};
 use crate::controllers::pods::nodes::OUT_OF_SERVICE;
+use crate::controllers::pods::status::list;
 use crate::controllers::redis_instance::rollback::Direction;
 
 /// Truth, reason and words.
@@ -29,13 +30,7 @@ pub fn of(
     let Some(verdict) = found.verdict else {
         return (false, degraded::AS_EXPECTED, String::new());
     };
-    let listed = |pairs: &[(String, String)]| {
-        pairs
-            .iter()
-            .map(|(name, why)| format!("{name}: {why}"))
-            .collect::<Vec<_>>()
-            .join("; ")
-    };
+    let listed = |pairs: &[(String, String)]| list(pairs.iter().map(|(name, why)| (name, why)));
     if !verdict.rejected_config.is_empty() {
         return (
             true,

@@ -10,10 +10,7 @@ use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::ObjectName;
 use hera_api::validate::{Memory, Validated};
-use hera_api::{
-    Approval, Binding, CopyStatus, Endpoints, Engine, Kind, Phase, RedisInstance,
-    RedisInstanceStatus,
-};
+use hera_api::{Approval, CopyStatus, Endpoints, Kind, Phase, RedisInstance, RedisInstanceStatus};
 use hera_core::acl::AclAnswer;
 use hera_core::agent::{AgentStatus, REDIS_PORT};
 use hera_core::instance::{Choice, Plan, Verdict};
@@ -25,12 +22,10 @@ use kube::ResourceExt as _;
 
 use super::rollback::Direction;
 use crate::controllers::pods::policy_status;
+use crate::controllers::pods::status::{binding, engine, shorten};
 use crate::policies::Made;
 
 pub use degradation::handover_failed;
-
-/// Messages of conditions are for people and stay short.
-const MESSAGE_CHARS: usize = 1000;
 
 /// Everything that the status is made from.
 pub struct Found<'a> {
@@ -107,8 +102,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
     let last = found.object.status.clone().unwrap_or_default();
     let generation = found.object.metadata.generation;
     let say = |type_: &str, truth: bool, reason: &str, message: String| {
-        let message = message.chars().take(MESSAGE_CHARS).collect::<String>();
-        condition(type_, truth, reason, message, generation, now)
+        condition(type_, truth, reason, shorten(&message), generation, now)
     };
     let (is_ready, reason, message) = readiness::of(found, &last);
     let reason_of_ready = reason;
@@ -139,7 +133,9 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         approval: approval(found, &last, now),
         selector: name.as_ref().map(pod_selector),
         endpoints: name.as_ref().map(|name| endpoints(found, name)),
-        binding: name.as_ref().map(|name| binding(found, name)),
+        binding: name
+            .as_ref()
+            .map(|name| binding(&found.object.spec.common.auth, name)),
         image: found
             .image
             .map(str::to_owned)
@@ -161,13 +157,6 @@ fn endpoints(found: &Found<'_>, name: &ObjectName) -> Endpoints {
     Endpoints {
         primary: format!("{}:{REDIS_PORT}", name.service_host(&namespace)),
         replicas: format!("{}:{REDIS_PORT}", name.replicas_host(&namespace)),
-    }
-}
-
-fn binding(found: &Found<'_>, name: &ObjectName) -> Binding {
-    let own = found.object.spec.common.auth.password_secret_ref.as_ref();
-    Binding {
-        name: own.map_or_else(|| name.app_secret(), |own| own.name.clone()),
     }
 }
 
@@ -234,13 +223,6 @@ fn tell_copies(choices: &[Choice]) -> String {
         format!("{pod}: {keys} keys, {bytes} bytes, last written {written}{left} (digest {digest})")
     });
     told.collect::<Vec<_>>().join("; ")
-}
-
-/// The engine of this name.
-pub fn engine(text: &str) -> Option<Engine> {
-    [Engine::Redis, Engine::Valkey]
-        .into_iter()
-        .find(|engine| engine.as_str() == text)
 }
 
 fn phase(
