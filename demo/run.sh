@@ -20,16 +20,16 @@ step() {
 say() { printf '    %s\n' "$*"; }
 show() { printf '    $ %s\n' "$*"; "$@" 2>&1 | sed 's/^/      /'; }
 
-# Waits for a field of the instance to have a value; tells what it has if it never gets it.
+# Waits for a field of an object to have a value; tells what it has if it never gets it.
 await() {
-  local path=$1 wanted=$2 seconds=$3 value=""
+  local object=$1 path=$2 wanted=$3 seconds=$4 value=""
   for _ in $(seq 1 $((seconds * 5))); do
-    value=$(kubectl -n "$namespace" get redisinstance my-redis -o "jsonpath=$path" 2>/dev/null || true)
+    value=$(kubectl -n "$namespace" get "$object" -o "jsonpath=$path" 2>/dev/null || true)
     [ "$value" = "$wanted" ] && return 0
     sleep 0.2
   done
-  echo "error: $path is '$value' after $seconds s, not '$wanted'" >&2
-  kubectl -n "$namespace" describe redisinstance my-redis >&2 || true
+  echo "error: $path of $object is '$value' after $seconds s, not '$wanted'" >&2
+  kubectl -n "$namespace" describe "$object" >&2 || true
   return 1
 }
 
@@ -79,10 +79,10 @@ kubectl -n hera-system rollout status deployment hera-operator --timeout=180s >/
 
 step "A Redis: the sample, as it is"
 kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
-kubectl -n "$namespace" delete redisinstance my-redis --ignore-not-found >/dev/null
+kubectl -n "$namespace" delete redisinstance/my-redis rediscluster/my-redis-cluster --ignore-not-found >/dev/null
 kubectl -n "$namespace" delete configmap no-delete --ignore-not-found >/dev/null
 show kubectl -n "$namespace" apply -f deploy/samples/cache_v1alpha1_redisinstance.yaml
-await '{.status.conditions[?(@.type=="Ready")].status}' True 180
+await ri/my-redis '{.status.conditions[?(@.type=="Ready")].status}' True 180
 show kubectl -n "$namespace" get redisinstance
 image=$(kubectl -n "$namespace" get redisinstance my-redis -o 'jsonpath={.status.image}')
 
@@ -96,16 +96,33 @@ redis DEL nothing-there
 kubectl -n "$namespace" create configmap no-delete --from-file=policy.wasm="$policy" >/dev/null
 kubectl -n "$namespace" patch redisinstance my-redis --type=merge -p \
   '{"spec":{"policies":{"acl":{"configMapRef":{"name":"no-delete"},"settings":{"deny":["del"]}}}}}' >/dev/null
-await '{.status.policies[0].digest}' "sha256:$(sha256sum "$policy" | cut -d' ' -f1)" 30
+await ri/my-redis '{.status.policies[0].digest}' "sha256:$(sha256sum "$policy" | cut -d' ' -f1)" 30
 redis DEL greeting
 redis GET greeting
 now=$(kubectl -n "$namespace" get pod my-redis-0 -o 'jsonpath={.metadata.uid} {.status.containerStatuses[0].restartCount}')
 [ "$pod" = "$now" ] || { echo "error: the pod is not the same any more" >&2; exit 1; }
 say "DEL is refused now; pod and server are the same as before"
 
+step "A Redis Cluster: three shards, each with a replica"
+show kubectl -n "$namespace" apply -f deploy/samples/cache_v1alpha1_rediscluster.yaml
+await rdc/my-redis-cluster '{.status.conditions[?(@.type=="Ready")].status}' True 180
+show kubectl -n "$namespace" get rediscluster
+
+step "The pod of a primary is deleted: a replica takes over first"
+led=$(kubectl -n "$namespace" get rdc my-redis-cluster -o 'jsonpath={.status.shards[0].primary}')
+show kubectl -n "$namespace" delete pod "$led" --wait=false
+for _ in $(seq 1 300); do
+  leads=$(kubectl -n "$namespace" get rdc my-redis-cluster -o 'jsonpath={.status.shards[0].primary}')
+  [ -n "$leads" ] && [ "$leads" != "$led" ] && break
+  sleep 0.2
+done
+[ "$leads" != "$led" ] || { echo "error: $led still leads" >&2; exit 1; }
+say "$leads serves the slots of shard 0 now"
+
 if [ -n "${overlay:-}" ]; then
   step "The whole at a glance"
-  show kubectl hera --namespace "$namespace" status my-redis
+  show kubectl hera --namespace "$namespace" status ri/my-redis
+  show kubectl hera --namespace "$namespace" status rdc/my-redis-cluster
 fi
 
 step "Done: everything is left running"
@@ -113,7 +130,7 @@ cat <<END
 
     Look around:
       export KUBECONFIG=$KUBECONFIG PATH=$PWD/.testbed/bin:\$PATH
-      kubectl -n $namespace get redisinstance,pods,services
+      kubectl -n $namespace get redisinstance,rediscluster,pods,services
       kubectl -n $namespace describe redisinstance my-redis
     Kill what you like and watch it come back:
       kubectl -n $namespace delete pod my-redis-0

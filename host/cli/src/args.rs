@@ -6,8 +6,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use hera_core::agent::REDIS_PORT;
 
 use crate::reach::Whom;
+use crate::target::Target;
 
-/// Looks at Redis and Valkey instances, and helps those who write policies for them.
+/// Looks at Redis and Valkey, instances and clusters, and helps those who write policies for them.
 ///
 /// Exit codes: 0 done and good, 1 done and the answer is no (refused, broken, different),
 /// 2 wrong command line, 3 a file, the cluster or the compiler cannot be used.
@@ -71,18 +72,20 @@ pub enum Command {
     /// Write, try, ship and watch policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// An instance as a tree: what it is, how it is, what it waits for, who decides about it. Lag, fences
-    /// and waits come from the operator, if it can be asked; the exit code says whether the instance
-    /// serves.
+    /// An instance or cluster as a tree: what it is, how it is, what it waits for, who decides about it; of
+    /// a cluster also who has which slots. Lag, fences and waits come from the operator, if it can be asked;
+    /// the exit code says whether all of it serves.
     Status {
-        /// The RedisInstance.
-        name: String,
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
     },
     /// A redis-cli of its own, with the password from the Secret: one command, the lines of a pipe, or
-    /// a prompt. Answers look as redis-cli's do; the exit code is 1 if the server's was an error.
+    /// a prompt. Answers look as redis-cli's do; the exit code is 1 if the server's was an error. In a cluster
+    /// it goes on at the server that has the key, as redis-cli -c does.
     Cli(Cli),
-    /// A local port that leads to the primary, also to the next one, until Ctrl-C. (kubectl port-forward
-    /// takes no Service without a selector.)
+    /// A local port that leads to the primary of an instance, also to the next one, until Ctrl-C. (kubectl
+    /// port-forward takes no Service without a selector.) Of a cluster name the pod.
     PortForward(PortForward),
     #[command(flatten)]
     Request(Request),
@@ -97,8 +100,9 @@ pub enum Command {
 /// Which server.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
-    /// The RedisInstance.
-    pub name: String,
+    /// The RedisInstance or RedisCluster.
+    #[arg(value_name = "NAME")]
+    pub target: Target,
     /// A replica that is in sync, instead of the primary.
     #[arg(long, conflicts_with = "pod")]
     pub replica: bool,
@@ -144,52 +148,59 @@ pub struct PortForward {
 /// What to ask the operator for. Each is an annotation on the object.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Request {
-    /// Let another pod become the primary; nothing is lost.
+    /// Let another pod become the primary, of a cluster that of its shard; nothing is lost.
     Promote {
-        /// The RedisInstance.
-        name: String,
-        /// The pod; a replica that is ready if none is named.
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
+        /// The pod; a replica of an instance that is ready if none is named.
         pod: Option<String>,
     },
     /// Stop the servers of pods; their data and their agents stay.
     Fence {
-        /// The RedisInstance.
-        name: String,
-        /// The pods; not the primary.
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
+        /// The pods; not the primary of an instance.
         #[arg(required = true)]
         pods: Vec<String>,
     },
     /// Let the servers of fenced pods start again, as replicas.
     Unfence {
-        /// The RedisInstance.
-        name: String,
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
         /// The pods; all of them if none is named.
         pods: Vec<String>,
     },
     /// Replace each pod once, one at a time.
     Restart {
-        /// The RedisInstance.
-        name: String,
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
     },
     /// Take the pods away; the data stays.
     Hibernate {
-        /// The RedisInstance.
-        name: String,
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
     },
-    /// Bring the pods of an instance that hibernates back.
+    /// Bring the pods of what hibernates back.
     Resume {
-        /// The RedisInstance.
-        name: String,
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
     },
     /// Let a step be taken that waits for somebody to approve it, or choose a copy of the data.
     Approve {
-        /// The RedisInstance.
-        name: String,
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
         /// The digest that the condition Progressing names; without one, the step that waits is shown
         /// and asked about.
         digest: Option<String>,
-        /// The pod whose copy is the right one, where nothing recorded says which is: the others are
-        /// overwritten.
+        /// The pod whose copy is the right one, where nothing recorded of an instance says which is: the
+        /// others are overwritten.
         #[arg(long, value_name = "POD", conflicts_with = "digest")]
         copy: Option<String>,
         /// Approve the step that waits without being asked.
@@ -199,16 +210,16 @@ pub enum Request {
 }
 
 impl Request {
-    /// The instance that it is about.
-    pub fn instance(&self) -> &str {
+    /// The object that it is about.
+    pub fn target(&self) -> &Target {
         match self {
-            Self::Promote { name, .. }
-            | Self::Fence { name, .. }
-            | Self::Unfence { name, .. }
-            | Self::Restart { name }
-            | Self::Hibernate { name }
-            | Self::Resume { name }
-            | Self::Approve { name, .. } => name,
+            Self::Promote { target, .. }
+            | Self::Fence { target, .. }
+            | Self::Unfence { target, .. }
+            | Self::Restart { target }
+            | Self::Hibernate { target }
+            | Self::Resume { target }
+            | Self::Approve { target, .. } => target,
         }
     }
 }
@@ -306,8 +317,9 @@ pub enum PolicyCommand {
     },
     /// What was decided about an object, as the leading operator remembers it.
     Log {
-        /// The RedisInstance; everything that is remembered otherwise.
-        name: Option<String>,
+        /// The RedisInstance or RedisCluster; everything that is remembered otherwise.
+        #[arg(value_name = "NAME")]
+        target: Option<Target>,
         /// The last so many.
         #[arg(long, default_value_t = 20)]
         limit: usize,
@@ -315,8 +327,9 @@ pub enum PolicyCommand {
     /// Ask the policies of an object at once, though nothing changed, and show what they decide; one that
     /// was set aside gets another chance.
     Ask {
-        /// The RedisInstance.
-        name: String,
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
     },
     /// Make decisions of a log again with another module, and show what would differ.
     Replay {

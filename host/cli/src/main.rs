@@ -1,4 +1,4 @@
-//! `kubectl hera`: what people do with instances and policies beyond `kubectl`.
+//! `kubectl hera`: what people do with instances, clusters and policies beyond `kubectl`.
 
 mod args;
 mod cluster;
@@ -10,6 +10,7 @@ mod reach;
 mod redis_cli;
 mod requests;
 mod status;
+mod target;
 
 use std::process::ExitCode;
 
@@ -65,7 +66,7 @@ fn run(args: Args, output: Output) -> anyhow::Result<Verdict> {
     runtime.block_on(async {
         match args.command {
             Command::Policy(command) => policy::run(command, &args.cluster, output).await,
-            Command::Status { name } => status::run(&name, &args.cluster, output).await,
+            Command::Status { target } => status::run(&target, &args.cluster, output).await,
             Command::Cli(cli) => redis_cli::run(&cli, &args.cluster, output).await,
             Command::PortForward(asked) => port_forward::run(&asked, &args.cluster, output).await,
             Command::Request(request) => requests::run(&request, &args.cluster, output).await,

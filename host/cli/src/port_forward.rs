@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::args::{Cluster, PortForward};
 use crate::output::{Output, bad, strong};
 use crate::reach::{Opens, Reach, Whom};
+use crate::target::Object;
 use crate::{Verdict, output};
 
 #[derive(Serialize)]
@@ -25,16 +26,19 @@ struct Forwarded {
 /// Forwards until somebody ends it.
 ///
 /// # Errors
-/// When there is nobody to reach, or the port is taken.
+/// When there is nobody to reach, the port is taken, or one port is of no use.
 pub async fn run(asked: &PortForward, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
     let reach = Reach::new(&asked.place, wanted).await?;
+    if let Some(words) = why_not(&reach.object().await?, reach.whom()) {
+        bail!("{}: {words}", asked.place.target);
+    }
     let pod = reach.pod().await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, asked.local))
         .await
         .with_context(|| format!("port {} of this machine: name another", asked.local))?;
     let forwarded = Forwarded {
         address: listener.local_addr()?,
-        name: asked.place.name.clone(),
+        name: asked.place.target.to_string(),
         pod: pod.clone(),
     };
     let whom = match reach.whom() {
@@ -55,6 +59,17 @@ pub async fn run(asked: &PortForward, wanted: &Cluster, output: Output) -> anyho
         ended = tokio::signal::ctrl_c() => ended?,
     }
     Ok(Verdict::Yes)
+}
+
+/// Why one port is of no use.
+fn why_not(object: &Object, whom: &Whom) -> Option<&'static str> {
+    match (object, whom) {
+        (Object::Cluster(_), Whom::Primary | Whom::Replica) => Some(
+            "a client of a cluster must reach each of its servers, at the address that it announces, and one \
+             local port leads to one: name it with --pod POD, or use kubectl hera cli",
+        ),
+        _ => None,
+    }
 }
 
 /// Leads each connection to the pod that is meant when it comes. What there is to say of it is told
@@ -109,6 +124,8 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use crate::reach::Opened;
+    use crate::target::tests::{cluster, instance};
+    use serde_json::json;
 
     /// Each stream leads to a pod that says its name and ends; after the first, another leads.
     struct TwoPods(AtomicUsize);
@@ -132,6 +149,17 @@ mod tests {
                 why: Box::pin(std::future::ready(None)),
             })
         }
+    }
+
+    #[test]
+    fn one_port_leads_to_a_server_of_a_cluster_only_if_it_is_named() {
+        let (one, shards) = (instance(json!({})), cluster(json!({})));
+        for whom in [Whom::Primary, Whom::Replica] {
+            assert_eq!(why_not(&one, &whom), None);
+            let words = why_not(&shards, &whom).unwrap();
+            assert!(words.contains("--pod POD"), "{words}");
+        }
+        assert_eq!(why_not(&shards, &Whom::Pod("cart-shard-0-0".into())), None);
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! What the operator knows, to whoever may forward a port to this pod: `/decisions` and
-//! `/decisions/<namespace>/<name>`, what policies decided; `/instances/<namespace>/<name>`, an instance as
-//! the leader sees it.
+//! `/decisions/<namespace>/<name>`, what policies decided; `/instances/<namespace>/<name>` and
+//! `/clusters/<namespace>/<name>`, an object as the leader sees it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::last_seen::{self, NoView};
@@ -38,6 +39,7 @@ pub async fn serve(
         .route("/decisions", get(all))
         .route("/decisions/{namespace}/{name}", get(about))
         .route("/instances/{namespace}/{name}", get(instance))
+        .route("/clusters/{namespace}/{name}", get(cluster))
         .with_state(inspected);
     axum::serve(listener, routes)
         .with_graceful_shutdown(shutdown)
@@ -63,17 +65,36 @@ async fn instance(
     State(inspected): State<Inspected>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Response {
-    let later = |words: &'static str| (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
     let Some(shared) = inspected.shared.get() else {
-        return later("it starts");
+        return not_started();
     };
-    match last_seen::view(shared, &ObjectKey::instance(&namespace, &name)).await {
+    seen(last_seen::view(shared, &ObjectKey::instance(&namespace, &name)).await)
+}
+
+async fn cluster(
+    State(inspected): State<Inspected>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
+    let Some(shared) = inspected.shared.get() else {
+        return not_started();
+    };
+    seen(last_seen::cluster::view(shared, &ObjectKey::cluster(&namespace, &name)).await)
+}
+
+fn not_started() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "it starts").into_response()
+}
+
+fn seen<V: Serialize>(view: Result<V, NoView>) -> Response {
+    match view {
         Ok(view) => Json(view).into_response(),
-        Err(NoView::Standby) => later("it does not lead any more"),
-        Err(NoView::Unknown) => (
-            StatusCode::NOT_FOUND,
-            "it has not looked at the instance yet",
-        )
-            .into_response(),
+        Err(NoView::Standby) => {
+            let words = "it does not lead any more";
+            (StatusCode::SERVICE_UNAVAILABLE, words).into_response()
+        }
+        Err(NoView::Unknown) => {
+            let words = "it has not looked at the object yet";
+            (StatusCode::NOT_FOUND, words).into_response()
+        }
     }
 }

@@ -1,5 +1,7 @@
-//! What the leader knows of instances beyond their status, for people who ask: kept since the last
+//! What the leader knows of objects beyond their status, for people who ask: kept since the last
 //! pass, with a fresh look at the agents. Nothing is decided by it.
+
+pub mod cluster;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +16,11 @@ use crate::shared::Shared;
 
 /// What passes found last.
 #[derive(Default)]
-pub struct LastSeen(Mutex<HashMap<ObjectKey, Last>>);
+pub struct LastSeen {
+    instances: Mutex<HashMap<ObjectKey, Last>>,
+    /// The same of clusters.
+    pub clusters: cluster::LastSeen,
+}
 
 #[derive(Clone, Default)]
 struct Last {
@@ -58,9 +64,10 @@ impl LastSeen {
         self.with(instance, |last| last.change = Some(change));
     }
 
-    /// Drops what is known of an instance that is gone.
-    pub fn forget(&self, instance: &ObjectKey) {
-        self.lock().remove(instance);
+    /// Drops what is known of an object that is gone.
+    pub fn forget(&self, object: &ObjectKey) {
+        self.lock().remove(object);
+        self.clusters.forget(object);
     }
 
     fn with(&self, instance: &ObjectKey, change: impl FnOnce(&mut Last)) {
@@ -68,16 +75,18 @@ impl LastSeen {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, Last>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Why nothing can be told of an instance.
+/// Why nothing can be told of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoView {
     /// This replica does not lead.
     Standby,
-    /// No pass has looked at such an instance.
+    /// No pass has looked at such an object.
     Unknown,
 }
 

@@ -31,6 +31,14 @@ impl ObjectKey {
         }
     }
 
+    /// A cluster.
+    pub fn cluster(namespace: &str, name: &str) -> Self {
+        Self {
+            kind: Kind::RedisCluster,
+            ..Self::instance(namespace, name)
+        }
+    }
+
     /// The owner of children.
     pub fn of_owner(owner: &Owner<'_>) -> Self {
         Self {

@@ -20,6 +20,7 @@ use crate::agents::{AgentPool, Identities};
 use crate::args::Args;
 use crate::authority::AuthorityCell;
 use crate::backoff::Backoff;
+use crate::controllers::pods::zones::Zones;
 use crate::controllers::{driver, redis_cluster, redis_instance};
 use crate::inspect::Inspected;
 use crate::last_seen::LastSeen;
@@ -104,6 +105,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         status: StatusWriter::new(client.clone()),
         cluster_status: StatusWriter::new(client.clone()),
         clusters: redis_cluster::Clusters::default(),
+        zones: Zones::default(),
         events: Events::new(client.clone(), CONTROLLER, &identity),
         leadership: leadership.clone(),
         agents: AgentPool::new(wake.clone(), leadership.clone(), leaders.clone()),

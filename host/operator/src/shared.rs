@@ -12,6 +12,7 @@ use kube::Client;
 use crate::agents::{AgentPool, Identities};
 use crate::authority::AuthorityCell;
 use crate::backoff::Backoff;
+use crate::controllers::pods::zones::Zones;
 use crate::controllers::redis_cluster::Clusters;
 use crate::controllers::redis_instance::Deletions;
 use crate::last_seen::LastSeen;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub cluster_status: StatusWriter<RedisCluster>,
     /// What is remembered of the servers of clusters.
     pub clusters: Clusters,
+    /// In which zones nodes are.
+    pub zones: Zones,
     /// Writes Events.
     pub events: Events,
     /// Whether this replica leads.

@@ -14,6 +14,7 @@ mod cluster;
 mod config;
 mod error;
 mod info;
+pub mod nodes_conf;
 mod roles;
 mod server;
 mod session;

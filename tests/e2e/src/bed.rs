@@ -14,7 +14,7 @@ use crate::{Audit, Figures, Operator};
 /// The images that the testbed has loaded, in place of the public ones of `deploy/`.
 const CATALOG: &str = r#"{"apiVersion": "v1", "kind": "ConfigMap",
     "metadata": {"name": "hera-catalog", "namespace": "hera-system"},
-    "data": {"redis-7.0": "localhost/redis:7.0.15", "redis-7.2": "localhost/redis:7.2.4",
+    "data": {"redis-6.2": "localhost/redis:6.2", "redis-7.0": "localhost/redis:7.0.15", "redis-7.2": "localhost/redis:7.2.4",
         "redis-8.0": "localhost/redis:8.0", "valkey-8.1": "localhost/valkey:8.1"}}"#;
 
 /// The testbed with the operator on it.

@@ -198,6 +198,17 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
+    /// Writes an annotation, or takes it away.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn annotate(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {name: value}}}));
+        let how = PatchParams::default();
+        self.api().patch(&self.name, &how, &patch).await?;
+        Ok(())
+    }
+
     /// The application user's login through the Service, from the generated Secret.
     ///
     /// # Errors

@@ -259,6 +259,20 @@ impl<'b> Space<'b> {
         .await
     }
 
+    /// How often there was an Event about an object with this reason.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn count_events(&self, about: &str, reason: &str) -> Result<i32> {
+        let all = ListParams::default();
+        let events = self.api::<Event>().list(&all).await?.items;
+        let these = events.iter().filter(|event| {
+            event.involved_object.name.as_deref() == Some(about)
+                && event.reason.as_deref() == Some(reason)
+        });
+        Ok(these.map(|event| event.count.unwrap_or(1)).sum())
+    }
+
     /// Deletes its instances and then itself, without waiting. The Services of a namespace that is
     /// deleted as it stands outlive its pods by half of their grace period, which who waits to be alone
     /// would wait for.

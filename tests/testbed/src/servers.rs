@@ -14,7 +14,8 @@ use crate::layout::Layout;
 use crate::run::{command, output};
 
 /// The engines and versions that can be had.
-pub const ALL: [(&str, &str); 4] = [
+pub const ALL: [(&str, &str); 5] = [
+    ("redis", "6.2"),
     ("redis", "7.0"),
     ("redis", "7.2"),
     ("redis", "8.0"),

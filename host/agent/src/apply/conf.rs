@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hera_core::acl::{AGENT_USER, AclUser, REPLICATION_USER};
+use hera_redis::nodes_conf;
 
-use crate::cluster::nodes_conf;
 use crate::settings::Settings;
 
 /// Nobody listens there: a server starts as nobody's replica.

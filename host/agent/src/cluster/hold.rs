@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use hera_core::agent::{ClusterNews, Role, ServerState};
 use hera_core::cluster::Held;
+use hera_redis::nodes_conf;
 use tracing::{info, warn};
 
-use super::nodes_conf;
 use super::state::Cluster;
 use crate::agent::Agent;
 use crate::server::boot;
@@ -38,6 +38,11 @@ pub async fn wait(agent: &Agent, cluster: &Cluster) {
     }
     cluster.begins_as(id.clone());
     if found.is_some() && nodes_conf::is_replicas(&text) {
+        if let Some(less) = nodes_conf::without_primary(&text)
+            && let Err(error) = crate::state::durable::write(&path, less.as_bytes())
+        {
+            warn!(%error, "the replica starts with the address that its primary had");
+        }
         return;
     }
     let age = |at: SystemTime| at.elapsed().map_or(0, |age| age.as_millis());

@@ -3,6 +3,5 @@
 
 pub mod hold;
 pub mod leave;
-pub mod nodes_conf;
 pub mod orders;
 pub mod state;

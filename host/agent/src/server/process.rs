@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hera_redis::nodes_conf;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::sync::mpsc;
 
-use crate::cluster::nodes_conf;
 use crate::server::reaper::Reaper;
 
 /// Lines kept of what a process printed.

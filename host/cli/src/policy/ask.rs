@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hera_api::RedisInstance;
 use hera_api::meta::ANNOTATION_ASK_POLICIES;
-use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::log::describe;
@@ -14,6 +12,7 @@ use crate::Verdict;
 use crate::args::Cluster;
 use crate::cluster::{self, Connected};
 use crate::output::{Output, good};
+use crate::target::Target;
 
 /// An operator that leads takes a request in within a moment.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,17 +21,19 @@ const BETWEEN: Duration = Duration::from_millis(200);
 /// Asks, and shows what is decided.
 ///
 /// # Errors
-/// When the cluster cannot be asked, there is no such instance, or no decision comes of it in time.
-pub async fn run(name: &str, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
+/// When the cluster cannot be asked, there is no such object, or no decision comes of it in time.
+pub async fn run(target: &Target, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
     let connected = cluster::connect(wanted).await?;
-    let api: Api<RedisInstance> = Api::namespaced(connected.client.clone(), &connected.namespace);
+    let object = target.find(&connected.client, &connected.namespace).await?;
+    let name = object.name();
     // Who may edit the object need not be one of those who may read the decision log.
     let before = last(&connected, name).await;
     let now = jiff::Timestamp::now().to_string();
     let patch = json!({"metadata": {"annotations": {ANNOTATION_ASK_POLICIES: now}}});
-    api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+    object
+        .patch(&connected.client, &patch)
         .await
-        .with_context(|| format!("asking the policies of {name}"))?;
+        .with_context(|| format!("asking the policies of {target}"))?;
     let before = match before {
         Ok(before) => before,
         Err(error) => {
@@ -49,8 +50,8 @@ pub async fn run(name: &str, wanted: &Cluster, output: Output) -> anyhow::Result
     let decided = tokio::time::timeout(PATIENCE, next(&connected, name, before.as_ref())).await;
     let decided = decided.with_context(|| {
         format!(
-            "nothing was decided in {} s: kubectl hera status {name} says what the instance waits for, \
-             or whether it is paused",
+            "nothing was decided in {} s: kubectl hera status {target} says what it waits for, or \
+             whether it is paused",
             PATIENCE.as_secs()
         )
     })??;

@@ -1,18 +1,17 @@
 //! `policy list`: who decides.
 
-use hera_api::RedisInstance;
 use hera_api::conditions::policy_healthy;
-use kube::ResourceExt as _;
-use kube::api::{Api, ListParams};
 use serde::Serialize;
 
 use crate::args::Cluster;
 use crate::output::{Output, faint, short, table};
+use crate::target::{Object, all};
 use crate::{Verdict, cluster};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
+    kind: &'static str,
     namespace: String,
     name: String,
     decision: String,
@@ -28,32 +27,26 @@ struct Row {
 ///
 /// # Errors
 /// When the cluster cannot be asked.
-pub async fn run(all: bool, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
+pub async fn run(everywhere: bool, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
     let connected = cluster::connect(wanted).await?;
-    let api: Api<RedisInstance> = match all {
-        true => Api::all(connected.client),
-        false => Api::namespaced(connected.client, &connected.namespace),
-    };
-    let objects = api.list(&ListParams::default()).await?;
-    let rows: Vec<Row> = objects.items.iter().flat_map(rows).collect();
+    let namespace = (!everywhere).then_some(connected.namespace.as_str());
+    let objects = all(&connected.client, namespace).await?;
+    let rows: Vec<Row> = objects.iter().flat_map(rows).collect();
     output.print(&rows, |rows| describe(rows))?;
     Ok(Verdict::Yes)
 }
 
-fn rows(object: &RedisInstance) -> Vec<Row> {
-    let Some(status) = &object.status else {
-        return Vec::new();
-    };
+fn rows(object: &Object) -> Vec<Row> {
+    let status = object.status();
     let healthy = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == policy_healthy::TYPE)
+        .condition(policy_healthy::TYPE)
         .map_or("-".to_owned(), |condition| {
             format!("{} {}", condition.status, condition.reason)
         });
     let row = |policy: &hera_api::PolicyStatus| Row {
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
+        kind: object.kind().name(),
+        namespace: object.namespace().to_owned(),
+        name: object.name().to_owned(),
         decision: policy.decision.clone(),
         source: policy.source.as_ref().map(ToString::to_string),
         digest: policy.digest.clone(),
@@ -74,6 +67,7 @@ fn describe(rows: &[Row]) -> String {
     }
     let head = [
         "NAMESPACE",
+        "KIND",
         "NAME",
         "DECISION",
         "SOURCE",
@@ -86,6 +80,7 @@ fn describe(rows: &[Row]) -> String {
         let some = |value: &Option<String>| value.clone().unwrap_or("-".to_owned());
         vec![
             row.namespace.clone(),
+            row.kind.to_owned(),
             row.name.clone(),
             row.decision.clone(),
             some(&row.source),

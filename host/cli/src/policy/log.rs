@@ -8,20 +8,22 @@ use crate::Verdict;
 use crate::args::Cluster;
 use crate::cluster;
 use crate::output::{Output, faint, moment, short, table};
+use crate::target::Target;
 
-/// Prints the last decisions about an object, or about all.
+/// Prints the last decisions about an object, which may be gone by now, or about all. The log tells no kinds
+/// apart.
 ///
 /// # Errors
 /// When no operator can be asked.
 pub async fn run(
-    name: Option<&str>,
+    target: Option<&Target>,
     limit: usize,
     wanted: &Cluster,
     output: Output,
 ) -> anyhow::Result<Verdict> {
     let connected = cluster::connect(wanted).await?;
-    let path = match name {
-        Some(name) => format!("/decisions/{}/{name}", connected.namespace),
+    let path = match target {
+        Some(target) => format!("/decisions/{}/{}", connected.namespace, target.name()),
         None => "/decisions".to_owned(),
     };
     let text = connected.ask_leader(&path).await?;

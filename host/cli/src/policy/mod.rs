@@ -67,10 +67,10 @@ pub async fn run(
             apply::run(&module, &place, cluster, output).await
         }
         PolicyCommand::List { all_namespaces } => list::run(all_namespaces, cluster, output).await,
-        PolicyCommand::Log { name, limit } => {
-            log::run(name.as_deref(), limit, cluster, output).await
+        PolicyCommand::Log { target, limit } => {
+            log::run(target.as_ref(), limit, cluster, output).await
         }
-        PolicyCommand::Ask { name } => ask::run(&name, cluster, output).await,
+        PolicyCommand::Ask { target } => ask::run(&target, cluster, output).await,
         PolicyCommand::Replay {
             log,
             with,

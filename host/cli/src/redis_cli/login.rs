@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hera_api::meta::KEY_PASSWORD;
 use hera_api::names::ObjectName;
-use hera_api::{RedisInstance, SecretKeyRef, secret_password};
+use hera_api::{CommonSpec, SecretKeyRef, secret_password};
 use hera_redis::Credentials;
 use k8s_openapi::ByteString;
 use thiserror::Error;
@@ -34,8 +34,8 @@ pub enum NoLogin {
 }
 
 /// The key of a Secret with the password of the application's user.
-pub fn app_secret(object: &RedisInstance, name: &ObjectName) -> SecretKeyRef {
-    let own = object.spec.common.auth.password_secret_ref.clone();
+pub fn app_secret(spec: &CommonSpec, name: &ObjectName) -> SecretKeyRef {
+    let own = spec.auth.password_secret_ref.clone();
     own.unwrap_or_else(|| SecretKeyRef {
         name: name.app_secret(),
         key: KEY_PASSWORD.to_owned(),
@@ -43,8 +43,8 @@ pub fn app_secret(object: &RedisInstance, name: &ObjectName) -> SecretKeyRef {
 }
 
 /// The Secret with the password of a user of the spec.
-pub fn secret_of<'a>(object: &'a RedisInstance, user: &str) -> Option<&'a SecretKeyRef> {
-    let mut users = object.spec.common.users.iter();
+pub fn secret_of<'a>(spec: &'a CommonSpec, user: &str) -> Option<&'a SecretKeyRef> {
+    let mut users = spec.users.iter();
     let user = users.find(|known| known.name == user)?;
     Some(&user.password_secret_ref)
 }
@@ -54,19 +54,14 @@ pub fn secret_of<'a>(object: &'a RedisInstance, user: &str) -> Option<&'a Secret
 /// # Errors
 /// As told by [`NoLogin`].
 pub fn app(
-    object: &RedisInstance,
+    spec: &CommonSpec,
     reference: &SecretKeyRef,
     data: &Data,
     asked: Option<&str>,
 ) -> Result<Credentials, NoLogin> {
-    let name = object.spec.common.auth.username.as_str();
+    let name = spec.auth.username.as_str();
     if let Some(asked) = asked.filter(|asked| *asked != name) {
-        let users = object
-            .spec
-            .common
-            .users
-            .iter()
-            .map(|user| user.name.as_str());
+        let users = spec.users.iter().map(|user| user.name.as_str());
         let all: Vec<&str> = std::iter::once(name).chain(users).collect();
         return Err(NoLogin::NoSuchUser {
             asked: asked.to_owned(),
@@ -96,13 +91,13 @@ mod tests {
     use hera_api::Kind;
     use serde_json::json;
 
-    fn object(auth: serde_json::Value) -> RedisInstance {
+    fn spec(auth: serde_json::Value) -> CommonSpec {
         let worker = json!({
             "name": "worker", "preset": "ReadWrite", "keys": ["*"],
             "passwordSecretRef": {"name": "jobs", "key": "word"},
         });
         let spec = json!({"version": "7.2", "auth": auth, "users": [worker]});
-        RedisInstance::new("shop", serde_json::from_value(spec).unwrap())
+        serde_json::from_value(spec).unwrap()
     }
 
     fn data(pairs: &[(&str, &str)]) -> Data {
@@ -116,7 +111,7 @@ mod tests {
     #[test]
     fn the_applications_user_is_the_one_of_the_spec() {
         let name = ObjectName::new(Kind::RedisInstance, "shop").unwrap();
-        let generated = object(json!({}));
+        let generated = spec(json!({}));
         let reference = app_secret(&generated, &name);
         assert_eq!(
             (&*reference.name, &*reference.key),
@@ -125,7 +120,7 @@ mod tests {
         let bare = app(&generated, &reference, &data(&[("password", "x")]), None);
         assert_eq!(bare, Ok(Credentials::new("app", "x")));
 
-        let own = object(json!({
+        let own = spec(json!({
             "username": "shopper",
             "passwordSecretRef": {"name": "mine", "key": "redis-password"},
         }));
@@ -142,8 +137,8 @@ mod tests {
 
     #[test]
     fn a_user_of_the_spec_has_the_password_of_its_own_secret() {
-        let object = object(json!({}));
-        let reference = secret_of(&object, "worker").unwrap();
+        let spec = spec(json!({}));
+        let reference = secret_of(&spec, "worker").unwrap();
         assert_eq!((&*reference.name, &*reference.key), ("jobs", "word"));
         let credentials = user("worker", reference, &data(&[("word", "w")])).unwrap();
         assert_eq!(credentials, Credentials::new("worker", "w"));
@@ -156,14 +151,14 @@ mod tests {
 
     #[test]
     fn an_unknown_user_is_told_who_there_is() {
-        let object = object(json!({}));
-        assert!(secret_of(&object, "eve").is_none());
+        let spec = spec(json!({}));
+        assert!(secret_of(&spec, "eve").is_none());
         let secret = data(&[("password", "x")]);
         let reference = app_secret(
-            &object,
+            &spec,
             &ObjectName::new(Kind::RedisInstance, "shop").unwrap(),
         );
-        let error = app(&object, &reference, &secret, Some("eve")).unwrap_err();
+        let error = app(&spec, &reference, &secret, Some("eve")).unwrap_err();
         assert_eq!(
             error.to_string(),
             "there is no user eve; there are: app, worker"

@@ -2,13 +2,13 @@
 
 mod answer;
 mod login;
+mod redirect;
 mod talk;
 mod words;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, bail};
-use hera_api::Kind;
 use hera_api::names::ObjectName;
 use hera_redis::Credentials;
 use k8s_openapi::api::core::v1::Secret;
@@ -19,9 +19,10 @@ use rustyline::error::ReadlineError;
 use crate::Verdict;
 use crate::args::{Cli, Cluster};
 use crate::output::Output;
-use crate::reach::Reach;
+use crate::reach::{Reach, Whom};
+use crate::target::Object;
 use answer::Style;
-use talk::{Lines, Piped, Talk};
+use talk::{Lines, Piped, Shards, Talk};
 
 /// Speaks with a server: one command, the lines of a pipe, or a person.
 ///
@@ -32,23 +33,32 @@ pub async fn run(cli: &Cli, wanted: &Cluster, output: Output) -> anyhow::Result<
         bail!("cli prints what the server says, as redis-cli does: leave out --output");
     }
     let reach = Reach::new(&cli.place, wanted).await?;
-    let login = credentials(&reach, &cli.place.name, cli.user.as_deref()).await?;
+    let object = reach.object().await?;
+    let login = credentials(&reach, &object, cli.user.as_deref()).await?;
     let style = match io::stdout().is_terminal() {
         true => Style::Quoted,
         false => Style::Raw,
     };
+    let is_person = cli.command.is_empty() && io::stdin().is_terminal();
     let mut out = io::stdout();
     let talk = Talk {
         opens: &reach,
         login,
         out: &mut out,
         style,
+        shards: match object {
+            Object::Instance(_) => None,
+            Object::Cluster(_) => Some(Shards {
+                reads_replica: *reach.whom() != Whom::Primary,
+                tells: is_person,
+            }),
+        },
     };
     if !cli.command.is_empty() {
         let words: Vec<Vec<u8>> = cli.command.iter().map(|word| word.clone().into()).collect();
         return talk.one(&words).await;
     }
-    if !io::stdin().is_terminal() {
+    if !is_person {
         return talk.all(&mut Piped(io::stdin().lock())).await;
     }
     talk.with_person(&mut Typed(DefaultEditor::new()?)).await
@@ -78,10 +88,10 @@ impl Lines for Typed {
 /// As whom to log in, with the password of the Secret.
 async fn credentials(
     reach: &Reach,
-    name: &str,
+    object: &Object,
     asked: Option<&str>,
 ) -> anyhow::Result<Credentials> {
-    let object = reach.object().await?;
+    let spec = object.common();
     let secrets: Api<Secret> = reach.api();
     let read = async |secret: &str| {
         let found = secrets.get_opt(secret).await?;
@@ -89,10 +99,10 @@ async fn credentials(
         anyhow::Ok(found.data.unwrap_or_default())
     };
     if let Some(user) = asked
-        && let Some(reference) = login::secret_of(&object, user)
+        && let Some(reference) = login::secret_of(spec, user)
     {
         return Ok(login::user(user, reference, &read(&reference.name).await?)?);
     }
-    let app = login::app_secret(&object, &ObjectName::new(Kind::RedisInstance, name)?);
-    Ok(login::app(&object, &app, &read(&app.name).await?, asked)?)
+    let app = login::app_secret(spec, &ObjectName::new(object.kind(), object.name())?);
+    Ok(login::app(spec, &app, &read(&app.name).await?, asked)?)
 }

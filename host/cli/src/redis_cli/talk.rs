@@ -7,12 +7,15 @@ use anyhow::{Context as _, anyhow};
 use hera_redis::{Credentials, Error, Session, Value};
 
 use super::answer::{Style, is_error, print};
+use super::redirect::Redirect;
 use super::words::split;
 use crate::Verdict;
-use crate::reach::Opens;
+use crate::reach::{Follows, Opened};
 
 /// A login that takes longer leads nowhere.
 const LOGIN_LIMIT: Duration = Duration::from_secs(10);
+/// Servers that know of a change lead to the right one at once; more go round in circles.
+const REDIRECTS: usize = 5;
 
 /// Where lines come from.
 pub trait Lines {
@@ -35,7 +38,7 @@ impl<R: BufRead> Lines for Piped<R> {
 }
 
 /// A conversation with the server that is meant.
-pub struct Talk<'a, O: Opens> {
+pub struct Talk<'a, O: Follows> {
     /// The way to it.
     pub opens: &'a O,
     /// As whom.
@@ -44,6 +47,17 @@ pub struct Talk<'a, O: Opens> {
     pub out: &'a mut (dyn Write + Send),
     /// How they look.
     pub style: Style,
+    /// Of a cluster, where a server may lead to another.
+    pub shards: Option<Shards>,
+}
+
+/// How servers of a cluster are spoken with.
+#[derive(Clone, Copy, Debug)]
+pub struct Shards {
+    /// A replica that is asked first answers reads itself.
+    pub reads_replica: bool,
+    /// It is told who answers instead, as redis-cli tells a person.
+    pub tells: bool,
 }
 
 /// A connection that is logged in.
@@ -52,7 +66,7 @@ struct Line<S> {
     session: Session<S>,
 }
 
-impl<O: Opens> Talk<'_, O> {
+impl<O: Follows> Talk<'_, O> {
     /// One command. The answer is no if the server's is an error.
     ///
     /// # Errors
@@ -143,7 +157,15 @@ impl<O: Opens> Talk<'_, O> {
     }
 
     async fn connect(&self) -> anyhow::Result<Line<O::Stream>> {
-        let opened = self.opens.open().await?;
+        let mut line = self.log_in(self.opens.open().await?).await?;
+        if self.shards.is_some_and(|shards| shards.reads_replica) {
+            // Whoever may not say so is led to the primary.
+            let _ = line.session.ask(&["READONLY"]).await?;
+        }
+        Ok(line)
+    }
+
+    async fn log_in(&self, opened: Opened<O::Stream>) -> anyhow::Result<Line<O::Stream>> {
         let pod = opened.pod;
         let mut session = Session::new(opened.stream, format!("pod {pod}"));
         let login = tokio::time::timeout(LOGIN_LIMIT, session.log_in(&self.login)).await;
@@ -166,7 +188,7 @@ impl<O: Opens> Talk<'_, O> {
         line: &mut Line<O::Stream>,
         words: &[Vec<u8>],
     ) -> anyhow::Result<Verdict> {
-        let answer = line.session.ask(words).await?;
+        let answer = self.answer(line, words).await?;
         let style = match is_text(words) && !is_error(&answer) {
             true => Style::Raw,
             false => self.style,
@@ -178,6 +200,34 @@ impl<O: Opens> Talk<'_, O> {
             self.show(&news, self.style)?;
         }
         Ok(Verdict::from(!is_error(&answer)))
+    }
+
+    /// The answer of the server to which others lead; from then on the conversation is with that one.
+    async fn answer(
+        &mut self,
+        line: &mut Line<O::Stream>,
+        words: &[Vec<u8>],
+    ) -> anyhow::Result<Value> {
+        let mut answer = line.session.ask(words).await?;
+        let Some(shards) = self.shards else {
+            return Ok(answer);
+        };
+        for _ in 0..REDIRECTS {
+            let Some(Redirect { slot, at, is_ask }) = Redirect::of(&answer) else {
+                break;
+            };
+            let opened = self.opens.open_at(&at).await?;
+            *line = self.log_in(opened).await?;
+            if shards.tells {
+                let pod = &line.pod;
+                writeln!(self.out, "-> Redirected to slot [{slot}] located at {pod}")?;
+            }
+            if is_ask {
+                line.session.ask(&["ASKING"]).await?;
+            }
+            answer = line.session.ask(words).await?;
+        }
+        Ok(answer)
     }
 
     fn show(&mut self, answer: &Value, style: Style) -> io::Result<()> {
@@ -217,5 +267,7 @@ fn is_text(words: &[Vec<u8>]) -> bool {
         || pair("latency", &["doctor", "graph"])
 }
 
+#[cfg(test)]
+mod redirects;
 #[cfg(test)]
 mod tests;

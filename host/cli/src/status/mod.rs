@@ -1,5 +1,8 @@
-//! `status`: an instance as a tree.
+//! `status`: an instance or a cluster as a tree.
 
+mod lines;
+mod shards;
+mod slots;
 mod text;
 mod topology;
 mod tree;
@@ -7,18 +10,19 @@ mod tree;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hera_api::RedisInstance;
-use hera_api::meta::{LABEL_INSTANCE, LABEL_ROLE};
+use hera_api::conditions::ready;
+use hera_core::cluster::ClusterView;
 use hera_core::instance::InstanceView;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::ResourceExt as _;
-use kube::api::{Api, ListParams};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::args::Cluster;
 use crate::cluster::Connected;
 use crate::output::Output;
+use crate::target::{Object, Target};
 use crate::{Verdict, cluster};
+use lines::{PodLine, VolumeLine, pod_line, volume_line};
 
 /// The operator asks agents for two seconds at most; its own port may lead nowhere.
 const OPERATOR_LIMIT: Duration = Duration::from_secs(8);
@@ -27,123 +31,78 @@ const OPERATOR_LIMIT: Duration = Duration::from_secs(8);
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seen {
-    object: RedisInstance,
+    /// As somebody calls the object, for commands that are suggested.
+    #[serde(skip)]
+    target: Target,
+    object: Object,
     pods: Vec<PodLine>,
     volumes: Vec<VolumeLine>,
     /// What the operator that leads knows; none if it cannot be asked.
-    operator: Option<InstanceView>,
+    operator: Option<View>,
     /// Why it cannot be asked.
     operator_error: Option<String>,
 }
 
-#[derive(Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PodLine {
-    name: String,
-    phase: String,
-    ready: bool,
-    node: Option<String>,
-    ip: Option<String>,
-    restarts: i32,
-    /// What its server was when the operator last looked.
-    role: Option<String>,
-}
-
+/// What the operator knows of an object.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct VolumeLine {
-    name: String,
-    phase: String,
-    size: Option<String>,
-    class: Option<String>,
+#[serde(untagged)]
+enum View {
+    Instance(Box<InstanceView>),
+    Cluster(ClusterView),
 }
 
-/// Prints an instance; the answer is no while it does not serve, whether or not the operator can be
+/// Prints an object; the answer is no while it does not serve, whether or not the operator can be
 /// asked.
 ///
 /// # Errors
-/// When the cluster cannot be asked, or there is no such instance.
-pub async fn run(name: &str, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
+/// When the cluster cannot be asked, or there is no such object.
+pub async fn run(target: &Target, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
     let connected = cluster::connect(wanted).await?;
-    let namespace = connected.namespace.as_str();
-    let objects: Api<RedisInstance> = Api::namespaced(connected.client.clone(), namespace);
-    let object = objects
-        .get_opt(name)
-        .await?
-        .with_context(|| format!("there is no RedisInstance {name} in namespace {namespace}"))?;
-    let ours = ListParams::default().labels(&format!("{LABEL_INSTANCE}={name}"));
-    let pods: Api<Pod> = Api::namespaced(connected.client.clone(), namespace);
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(connected.client.clone(), namespace);
-    let (pods, claims) = tokio::try_join!(pods.list(&ours), claims.list(&ours))?;
-    let (operator, operator_error) = match ask_operator(&connected, name).await {
+    let client = &connected.client;
+    let object = target.find(client, &connected.namespace).await?;
+    let (pods, claims) = tokio::try_join!(
+        object.children::<Pod>(client),
+        object.children::<PersistentVolumeClaim>(client)
+    )?;
+    let (zones, operator) = tokio::join!(
+        lines::zones(client, &pods),
+        ask_operator(&connected, &object)
+    );
+    let (operator, operator_error) = match operator {
         Ok(view) => (Some(view), None),
         Err(error) => (None, Some(format!("{error:#}"))),
     };
     let seen = Seen {
-        pods: pods.iter().map(pod_line).collect(),
+        target: target.clone(),
+        pods: pods.iter().map(|pod| pod_line(pod, &zones)).collect(),
         volumes: claims.iter().map(volume_line).collect(),
         object,
         operator,
         operator_error,
     };
-    let serves = is_true(&seen.object, "Ready");
+    let serves = seen.object.status().is_true(ready::TYPE);
     output.print(&seen, text::describe)?;
     Ok(Verdict::from(serves))
 }
 
-async fn ask_operator(connected: &Connected, name: &str) -> anyhow::Result<InstanceView> {
-    let path = format!("/instances/{}/{name}", connected.namespace);
+async fn ask_operator(connected: &Connected, object: &Object) -> anyhow::Result<View> {
+    Ok(match object {
+        Object::Instance(_) => {
+            let view = ask(connected, "instances", object.name()).await?;
+            View::Instance(Box::new(view))
+        }
+        Object::Cluster(_) => View::Cluster(ask(connected, "clusters", object.name()).await?),
+    })
+}
+
+async fn ask<V: DeserializeOwned>(
+    connected: &Connected,
+    kind: &str,
+    name: &str,
+) -> anyhow::Result<V> {
+    let path = format!("/{kind}/{}/{name}", connected.namespace);
     let answer = tokio::time::timeout(OPERATOR_LIMIT, connected.ask_leader(&path)).await;
     let seconds = OPERATOR_LIMIT.as_secs();
     let text = answer.with_context(|| format!("it does not answer within {seconds} s"))??;
     serde_json::from_str(&text).context("its answer is not understood: is it of another version?")
-}
-
-fn pod_line(pod: &Pod) -> PodLine {
-    let status = pod.status.clone().unwrap_or_default();
-    let phase = match &pod.metadata.deletion_timestamp {
-        Some(_) => "Terminating".to_owned(),
-        None => status.phase.unwrap_or_default(),
-    };
-    PodLine {
-        name: pod.name_any(),
-        phase,
-        ready: status
-            .conditions
-            .iter()
-            .flatten()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
-        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-        ip: status.pod_ip,
-        restarts: status
-            .container_statuses
-            .iter()
-            .flatten()
-            .map(|container| container.restart_count)
-            .sum(),
-        role: pod.labels().get(LABEL_ROLE).cloned(),
-    }
-}
-
-fn volume_line(claim: &PersistentVolumeClaim) -> VolumeLine {
-    let status = claim.status.clone().unwrap_or_default();
-    VolumeLine {
-        name: claim.name_any(),
-        phase: status.phase.unwrap_or_default(),
-        size: status
-            .capacity
-            .and_then(|capacity| Some(capacity.get("storage")?.0.clone())),
-        class: claim
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.storage_class_name.clone()),
-    }
-}
-
-fn is_true(object: &RedisInstance, type_: &str) -> bool {
-    object
-        .status
-        .iter()
-        .flat_map(|status| &status.conditions)
-        .any(|condition| condition.type_ == type_ && condition.status == "True")
 }

@@ -1,112 +1,181 @@
-//! An instance in words.
+//! An object in words.
 
-use hera_api::{PolicyOrigin, PolicyStatus, RedisInstance};
+use hera_api::conditions::{degraded, progressing, ready};
+use hera_api::{Phase, PolicyOrigin, PolicyStatus, RedisCluster};
+use hera_core::cluster::ClusterView;
 use hera_core::instance::{Change, ChangeKind, InstanceView};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::ResourceExt as _;
 
+use super::lines::VolumeLine;
+use super::topology::Group;
 use super::tree::{Node, draw};
-use super::{Seen, VolumeLine, is_true, topology};
+use super::{Seen, View, shards};
 use crate::output::{bad, faint, good, odd, short, strong};
+use crate::target::{CommonStatus, Object};
 
 /// The whole tree.
 pub fn describe(seen: &Seen) -> String {
-    let object = &seen.object;
-    let status = object.status.clone().unwrap_or_default();
-    let phase = status
-        .phase
-        .map_or("?".to_owned(), |phase| format!("{phase:?}"));
-    let phase = match is_true(object, "Ready") && !is_true(object, "Degraded") {
-        true => good(&phase),
-        false => bad(&phase),
-    };
-    let server = status
-        .engine
-        .zip(status.version.clone())
-        .map_or("no server yet".to_owned(), |(engine, version)| {
-            format!("{engine} {version}")
-        });
-    let name = format!(
-        "RedisInstance {}/{}",
-        object.namespace().unwrap_or_default(),
-        object.name_any()
-    );
-    let branches = vec![
-        Node::over(strong("conditions"), conditions(object)),
-        Node::over(strong("waits"), waits(object, seen.operator.as_ref())),
-        Node {
-            text: strong("pods"),
-            children: topology::pods(&seen.pods, seen.operator.as_ref()),
-        },
+    let status = seen.object.status();
+    let mut branches = vec![
         Node::over(
-            strong("last change of the primary"),
-            last_change(seen.operator.as_ref()),
+            strong("conditions"),
+            status.conditions.iter().map(condition),
         ),
+        Node::over(strong("waits"), waits(seen)),
+    ];
+    branches.extend(servers(seen));
+    branches.extend([
         Node::over(strong("volumes"), seen.volumes.iter().map(volume_text)),
         Node::over(
             strong("decided by"),
             status.policies.iter().flat_map(policy_text),
         ),
         Node::over(strong("operator"), operator(seen)),
-    ];
-    draw(&format!("{}  {phase}  {server}", strong(&name)), branches)
+    ]);
+    draw(&head(&seen.object, &status), branches)
 }
 
-fn conditions(object: &RedisInstance) -> Vec<String> {
-    let all = object.status.iter().flat_map(|status| &status.conditions);
-    let leaf = |condition: &Condition| {
-        let expected = match condition.type_.as_str() {
-            "Degraded" => condition.status == "False",
-            "Progressing" => true,
-            _ => condition.status == "True",
-        };
-        let text = format!(
-            "{:<14}{:<6}{}",
-            condition.type_, condition.status, condition.reason
-        );
-        let text = if expected { good(&text) } else { odd(&text) };
-        match condition.message.as_str() {
-            "" => text,
-            message => format!("{text}: {message}"),
-        }
+fn head(object: &Object, status: &CommonStatus<'_>) -> String {
+    let phase = status
+        .phase
+        .map_or("?".to_owned(), |phase| format!("{phase:?}"));
+    let phase = match status.is_true(ready::TYPE) && !status.is_true(degraded::TYPE) {
+        true => good(&phase),
+        false => bad(&phase),
     };
-    all.map(leaf).collect()
+    let server = status
+        .engine
+        .zip(status.version)
+        .map_or("no server yet".to_owned(), |(engine, version)| {
+            format!("{engine} {version}")
+        });
+    let (kind, namespace, name) = (object.kind().name(), object.namespace(), object.name());
+    let name = format!("{kind} {namespace}/{name}");
+    format!("{}  {phase}  {server}", strong(&name))
+}
+
+/// The pods, and what they serve.
+fn servers(seen: &Seen) -> Vec<Node> {
+    match (&seen.object, &seen.operator) {
+        (Object::Instance(_), Some(View::Instance(view))) => of_instance(seen, Some(view)),
+        (Object::Instance(_), _) => of_instance(seen, None),
+        (Object::Cluster(object), Some(View::Cluster(view))) => {
+            of_cluster(object, seen, Some(view))
+        }
+        (Object::Cluster(object), _) => of_cluster(object, seen, None),
+    }
+}
+
+fn of_instance(seen: &Seen, view: Option<&InstanceView>) -> Vec<Node> {
+    let group = Group {
+        pods: seen.pods.iter().collect(),
+        states: view.map(|view| view.pods.as_slice()),
+        servers: None,
+    };
+    let pods = Node {
+        text: strong("pods"),
+        children: group.nodes(),
+    };
+    let change = strong("last change of the primary");
+    vec![pods, Node::over(change, last_change(view))]
+}
+
+fn of_cluster(object: &RedisCluster, seen: &Seen, view: Option<&ClusterView>) -> Vec<Node> {
+    if is_asleep(seen) {
+        return Vec::new();
+    }
+    let status = object.status.as_ref();
+    let known = status.map(|status| status.shards.as_slice());
+    let known = known.unwrap_or_default();
+    let shards = Node {
+        text: strong("shards"),
+        children: shards::nodes(known, &seen.pods, view),
+    };
+    vec![Node::over(strong("slots"), shards::slots(known)), shards]
+}
+
+fn condition(condition: &Condition) -> String {
+    let expected = match condition.type_.as_str() {
+        degraded::TYPE => condition.status == "False",
+        progressing::TYPE => true,
+        _ => condition.status == "True",
+    };
+    let text = format!(
+        "{:<14}{:<6}{}",
+        condition.type_, condition.status, condition.reason
+    );
+    let text = if expected { good(&text) } else { odd(&text) };
+    match condition.message.as_str() {
+        "" => text,
+        message => format!("{text}: {message}"),
+    }
 }
 
 /// What is waited for, what is refused, and what is being done.
-fn waits(object: &RedisInstance, operator: Option<&InstanceView>) -> Vec<String> {
-    let Some(view) = operator else {
-        return Vec::new();
+fn waits(seen: &Seen) -> Vec<String> {
+    let (mut lines, to_approve, under_way) = match &seen.operator {
+        None => return to_approve(seen, None),
+        Some(View::Instance(view)) => {
+            let waits = &view.waits;
+            let lines: Vec<String> = waits.waiting_for.as_deref().map(odd).into_iter().collect();
+            (lines, waits.to_approve.as_deref(), deeds(view))
+        }
+        Some(View::Cluster(view)) => (lacks(seen, view), None, Vec::new()),
     };
-    let waits = &view.waits;
-    let mut lines = Vec::new();
-    lines.extend(waits.waiting_for.as_deref().map(odd));
-    let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
-    let approval = object.status.as_ref().and_then(|s| s.approval.as_ref());
+    lines.extend(self::to_approve(seen, to_approve));
+    lines.extend(under_way);
+    lines
+}
+
+/// Its pods are away as somebody asked for: there is nothing that could be whole.
+fn is_asleep(seen: &Seen) -> bool {
+    seen.object.status().phase == Some(Phase::Hibernated) && seen.pods.is_empty()
+}
+
+/// What a cluster lacks and waits for, beyond what a condition says.
+fn lacks(seen: &Seen, view: &ClusterView) -> Vec<String> {
+    if is_asleep(seen) {
+        return Vec::new();
+    }
+    let conditions = seen.object.status().conditions;
+    let is_said = |words: &str| {
+        let mut conditions = conditions.iter();
+        conditions.any(|condition| condition.message.contains(words))
+    };
+    let waits = view.waiting_for.as_ref();
+    let lacks = view.lacks.as_ref().filter(|lacks| Some(*lacks) != waits);
+    let all = lacks.into_iter().chain(waits);
+    all.filter(|words| !is_said(words))
+        .map(|words| odd(words))
+        .collect()
+}
+
+/// The commands that let it go on. `digest`: as the operator knows it, which may be later than the status.
+fn to_approve(seen: &Seen, digest: Option<&str>) -> Vec<String> {
+    let namespace = seen.object.namespace();
+    let approve = |more: &str| {
+        let command = format!("kubectl hera approve -n {namespace} {} {more}", seen.target);
+        strong(&command)
+    };
+    let approval = seen.object.status().approval;
     let copies = approval.map(|approval| approval.copies.as_slice());
     if let Some(copies) = copies.filter(|copies| !copies.is_empty()) {
-        lines.extend(copies.iter().map(|copy| {
-            let choose = format!(
-                "kubectl hera approve -n {namespace} {name} --copy {}",
-                copy.pod
-            );
-            format!(
-                "choose {} ({} keys): {}",
-                copy.pod,
-                copy.keys,
-                strong(&choose)
-            )
-        }));
-    } else if let Some(digest) = &waits.to_approve {
-        lines.push(format!(
-            "let it go on: {}",
-            strong(&format!(
-                "kubectl hera approve -n {namespace} {name} {digest}"
-            ))
-        ));
+        let choose = copies.iter().map(|copy| {
+            let command = approve(&format!("--copy {}", copy.pod));
+            format!("choose {} ({} keys): {command}", copy.pod, copy.keys)
+        });
+        return choose.collect();
     }
-    let refused = waits.refused.as_ref();
+    let digest = digest.or(approval.map(|approval| approval.digest.as_str()));
+    let go_on = digest.map(|digest| format!("let it go on: {}", approve(digest)));
+    go_on.into_iter().collect()
+}
+
+/// What is refused, what is being done, and what was done in vain.
+fn deeds(view: &InstanceView) -> Vec<String> {
+    let mut lines = Vec::new();
+    let refused = view.waits.refused.as_ref();
     lines.extend(refused.map(|words| format!("{} {words}", bad("refused:"))));
     lines.extend(view.under_way.iter().map(|words| format!("now: {words}")));
     let failed = view.failed.as_ref();
@@ -174,9 +243,18 @@ fn operator(seen: &Seen) -> Vec<String> {
     };
     vec![
         format!("{} {error}", odd("cannot be asked:")),
-        faint("so roles are those of its last pass, and lag, fences and waits are not known"),
+        faint(match seen.object {
+            Object::Instance(_) => {
+                "so roles are those of its last pass, and lag, fences and waits are not known"
+            }
+            Object::Cluster(_) => {
+                "so roles and slots are those of its last pass, and lag, slots that move and waits are not known"
+            }
+        }),
     ]
 }
 
+#[cfg(test)]
+mod clusters;
 #[cfg(test)]
 mod tests;

@@ -1,38 +1,70 @@
 //! Pods as a tree: the primary, and below it who follows it.
 
 use hera_core::agent::{Role, ServerExit, ServerState};
-use hera_core::instance::InstanceView;
+use hera_core::cluster::{Direction, OpenSlot, ServerView};
 use hera_core::shard::{FenceView, LinkView, PodState};
 
-use super::PodLine;
+use super::lines::PodLine;
 use super::tree::Node;
 use crate::output::{bad, faint, good, odd};
 
-/// The primary with its replicas, then all others.
-pub fn pods(pods: &[PodLine], operator: Option<&InstanceView>) -> Vec<Node> {
-    let Some(view) = operator else {
-        return pods.iter().map(without_operator).collect();
-    };
-    let told = |name: &str| view.pods.iter().find(|state| state.name == name);
-    let is_primary =
-        |pod: &&PodLine| told(&pod.name).is_some_and(|state| state.role == Role::Primary);
-    let primary = pods.iter().find(is_primary).map(|pod| pod.name.as_str());
-    let mut roots: Vec<Node> = Vec::new();
-    let mut replicas = Vec::new();
-    for pod in pods {
-        let state = told(&pod.name);
-        let follows = state.and_then(|state| Some(state.link.as_ref()?.follows.as_str()));
-        let node = node(pod, state);
-        match follows.is_some() && follows == primary {
-            true => replicas.push(node),
-            false if primary == Some(&pod.name) => roots.insert(0, node),
-            false => roots.push(node),
+/// A primary and its replicas.
+pub struct Group<'a> {
+    /// What the cluster tells of them.
+    pub pods: Vec<&'a PodLine>,
+    /// What the operator tells, if it can be asked.
+    pub states: Option<&'a [PodState]>,
+    /// What servers of a cluster say of themselves. Their primaries have no fence.
+    pub servers: Option<&'a [ServerView]>,
+}
+
+impl Group<'_> {
+    /// The primary with its replicas, then all others.
+    pub fn nodes(&self) -> Vec<Node> {
+        let Some(states) = self.states else {
+            return self.pods.iter().map(|pod| without_operator(pod)).collect();
+        };
+        let told = |name: &str| states.iter().find(|state| state.name == name);
+        let is_primary =
+            |pod: &&&PodLine| told(&pod.name).is_some_and(|state| state.role == Role::Primary);
+        let primary = self.pods.iter().find(is_primary);
+        let primary = primary.map(|pod| pod.name.as_str());
+        let mut roots: Vec<Node> = Vec::new();
+        let mut replicas = Vec::new();
+        for pod in &self.pods {
+            let state = told(&pod.name);
+            let follows = state.and_then(|state| Some(state.link.as_ref()?.follows.as_str()));
+            let node = self.node(pod, state);
+            match follows.is_some() && follows == primary {
+                true => replicas.push(node),
+                false if primary == Some(&pod.name) => roots.insert(0, node),
+                false => roots.push(node),
+            }
         }
+        if let Some(root) = roots.first_mut() {
+            root.children.extend(replicas);
+        }
+        roots
     }
-    if let Some(root) = roots.first_mut() {
-        root.children.extend(replicas);
+
+    fn node(&self, pod: &PodLine, state: Option<&PodState>) -> Node {
+        let Some(state) = state else {
+            return Node::leaf(format!(
+                "{}  {}  {}",
+                pod.name,
+                faint("unknown to the operator"),
+                place(pod)
+            ));
+        };
+        let mut words = vec![pod.name.clone(), role(state), place(pod)];
+        words.extend(state.link.as_ref().map(link));
+        words.extend(fence(state).filter(|_| self.servers.is_none()));
+        let mut lines = notes(state);
+        let mut servers = self.servers.into_iter().flatten();
+        let server = servers.find(|server| server.pod == pod.name);
+        lines.extend(server.iter().flat_map(|server| of_cluster(server, state)));
+        Node::over(words.join("  "), lines)
     }
-    roots
 }
 
 /// What the cluster tells.
@@ -43,13 +75,15 @@ fn place(pod: &PodLine) -> String {
         (phase, _) => odd(phase),
     };
     let node = pod.node.as_deref().unwrap_or("no node");
+    let zone = pod.zone.as_ref().map(|zone| format!(" ({zone})"));
+    let zone = zone.unwrap_or_default();
     let ip = pod.ip.as_deref().unwrap_or("no address");
     let restarts = match pod.restarts {
         0 => String::new(),
         1 => "  1 restart".to_owned(),
         count => format!("  {count} restarts"),
     };
-    format!("{ready}  {node}  {ip}{restarts}")
+    format!("{ready}  {node}{zone}  {ip}{restarts}")
 }
 
 fn without_operator(pod: &PodLine) -> Node {
@@ -59,21 +93,6 @@ fn without_operator(pod: &PodLine) -> Node {
         None => faint("no role yet"),
     };
     Node::leaf(format!("{}  {role}  {}", pod.name, place(pod)))
-}
-
-fn node(pod: &PodLine, state: Option<&PodState>) -> Node {
-    let Some(state) = state else {
-        return Node::leaf(format!(
-            "{}  {}  {}",
-            pod.name,
-            faint("unknown to the operator"),
-            place(pod)
-        ));
-    };
-    let mut words = vec![pod.name.clone(), role(state), place(pod)];
-    words.extend(state.link.as_ref().map(link));
-    words.extend(fence(state));
-    Node::over(words.join("  "), notes(state))
 }
 
 fn role(state: &PodState) -> String {
@@ -149,6 +168,27 @@ fn notes(state: &PodState) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What more a server says of the cluster.
+fn of_cluster(server: &ServerView, state: &PodState) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !server.serves {
+        lines.push(odd("it takes the cluster for failed, and serves no slots"));
+    }
+    if state.role == Role::Primary && server.slots.is_empty() {
+        lines.push(odd("it has no slots"));
+    }
+    lines.extend(server.open_slots.iter().map(|open| odd(&moves(open))));
+    lines
+}
+
+fn moves(open: &OpenSlot) -> String {
+    let OpenSlot { slot, moves, peer } = open;
+    match moves {
+        Direction::In => format!("slot {slot} comes from {peer}"),
+        Direction::Out => format!("slot {slot} goes to {peer}"),
+    }
 }
 
 fn times(count: u64) -> String {

@@ -14,7 +14,9 @@ mod observation;
 mod plan;
 mod pods;
 mod slots;
+mod spread;
 mod survey;
+mod view;
 mod whole;
 
 pub use decide::decide;
@@ -23,4 +25,6 @@ pub use observation::{Entry, Held, Node, NodeId, Observation, Server, Wanted};
 pub use plan::{Command, Failover, Plan, Step};
 pub use pods::{PodStep, next_pod_step, set_size};
 pub use slots::{SLOTS, SlotSet};
+pub use spread::{Drift, drift, together};
+pub use view::{ClusterView, Direction, OpenSlot, ServerView, ShardView};
 pub use whole::why_not_whole;

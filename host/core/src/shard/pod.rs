@@ -26,6 +26,9 @@ pub struct PodView {
     pub terminated: bool,
     /// The node that it runs on.
     pub node: Option<String>,
+    /// The zone of that node; asked only for clusters.
+    #[serde(default)]
+    pub zone: Option<String>,
     /// How that node is; asked only while its agent is not heard.
     pub node_state: NodeState,
     /// Why the scheduler can't place it, in the scheduler's words.

@@ -10,7 +10,9 @@
 mod fixtures;
 mod pods;
 mod properties;
+mod spread;
 mod statuses;
+mod view;
 
 use hera_core::cluster::{Command, Failover, Held, SlotSet, guard, why_not_whole};
 
@@ -33,6 +35,7 @@ fn nothing_is_done_to_a_cluster_that_is_whole() {
     assert_eq!(cluster.plan(), hera_core::cluster::Plan::default());
 }
 
+/// P30: each step is taken once, and begun anew from wherever it stopped.
 #[test]
 fn a_new_cluster_waits_for_all_pods_and_begins_with_epochs_and_slots() {
     let new = fixtures::new();
@@ -50,6 +53,17 @@ fn a_new_cluster_waits_for_all_pods_and_begins_with_epochs_and_slots() {
     let one_is_missing = new.unheard(5);
     assert!(steps(&one_is_missing).is_empty());
     assert!(waits(&one_is_missing).contains("pod-2-1 is not"));
+    let stopped = fixtures::new().change(|seen| {
+        let first = seen.nodes[0].server.as_mut().unwrap();
+        (first.current_epoch, first.known[0].config_epoch) = (1, 1);
+        first.known[0].slots = SlotSet::even(3)[0].clone();
+    });
+    let rest = steps(&stopped);
+    assert!(
+        rest.contains(&"pod-1-0: slots 5461-10921".to_owned())
+            && !rest.iter().any(|step| step.starts_with("pod-0-0: slots")),
+        "{rest:?}"
+    );
 }
 
 /// P01, P02: a key forbids it, and so does what the status says.
@@ -182,7 +196,36 @@ fn who_has_another_address_is_met_there_and_nobody_else() {
     );
 }
 
-/// P23: by its id it is a stranger, and it joins as a replica.
+/// P24: who leads is what servers say; the first pod of a shard is none's master by its name.
+#[test]
+fn p24_a_shard_that_its_second_pod_leads_is_as_good_as_any() {
+    let turned = whole().change(|seen| {
+        let slots = SlotSet::even(3)[0].clone();
+        for server in seen.nodes.iter_mut().filter_map(|n| n.server.as_mut()) {
+            for entry in &mut server.known {
+                match entry.id.as_str() {
+                    "id-0-0" => {
+                        entry.replica_of = Some("id-0-1".to_owned());
+                        entry.slots = SlotSet::default();
+                    }
+                    "id-0-1" => {
+                        entry.replica_of = None;
+                        entry.slots = slots.clone();
+                        entry.config_epoch = 9;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        seen.nodes[0].server.as_mut().unwrap().link_up = true;
+        seen.nodes[1].server.as_mut().unwrap().link_up = false;
+    });
+    assert_eq!(steps(&turned), Vec::<String>::new(), "{}", waits(&turned));
+    assert_eq!(why_not_whole(turned.wanted, &turned.seen), None);
+}
+
+/// P23: by its id it is a stranger, and it joins as a replica. P25: its old id is forgotten only then, and by
+/// all.
 #[test]
 fn a_pod_that_lost_its_volume_joins_as_a_replica_and_its_old_id_is_forgotten() {
     let empty = whole().stranger(1, 0, SlotSet::default());

@@ -6,7 +6,7 @@ use hera_core::shard::{AgentView, Member, PodView, PodsWanted, Shard};
 
 use crate::statuses::status;
 
-fn wanted(count: u32) -> PodsWanted {
+pub fn wanted(count: u32) -> PodsWanted {
     PodsWanted {
         revision: "new".to_owned(),
         count: Some(count),
@@ -16,7 +16,7 @@ fn wanted(count: u32) -> PodsWanted {
 }
 
 /// In sync with the pod of `leader`, or leading itself.
-fn member(ordinal: u32, leader: u32, revision: &str) -> Member {
+pub fn member(ordinal: u32, leader: u32, revision: &str) -> Member {
     let ip = |ordinal: u32| format!("10.0.0.{ordinal}");
     let mut told = status(&format!("uid-{ordinal}"));
     told.server = ServerState::Running {
@@ -51,14 +51,14 @@ fn member(ordinal: u32, leader: u32, revision: &str) -> Member {
     }
 }
 
-fn out_of_sync(mut member: Member) -> Member {
+pub fn out_of_sync(mut member: Member) -> Member {
     if let AgentView::Connected(told) = &mut member.agent {
         told.link.as_mut().unwrap().up = false;
     }
     member
 }
 
-fn shard<'a>(wanted: &'a PodsWanted, members: &'a [Member], leader: Option<u32>) -> Shard<'a> {
+pub fn shard<'a>(wanted: &'a PodsWanted, members: &'a [Member], leader: Option<u32>) -> Shard<'a> {
     Shard {
         wanted,
         members,

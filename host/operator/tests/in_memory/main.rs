@@ -10,6 +10,7 @@
 mod api_server;
 mod cluster;
 
+mod clusters;
 mod deletion;
 mod images;
 mod refusals;

@@ -24,6 +24,7 @@ mod bad_input;
 mod bad_policies;
 mod changes;
 mod cluster;
+mod cluster_changes;
 mod cluster_outages;
 mod copies;
 mod deletion;
@@ -141,6 +142,7 @@ fn main() -> ExitCode {
     let all = [
         changes::ALL,
         cluster::ALL,
+        cluster_changes::ALL,
         cluster_outages::ALL,
         bad_policies::ALL,
         rollback::ALL,

@@ -22,10 +22,10 @@ pub const ALL: &[Scenario] = scenarios![Few;
 const SOME: Duration = Duration::from_secs(60);
 /// The deadline, and what comes before and after it on a busy machine.
 const BACK: Duration = Duration::from_secs(180);
-const NO_SUCH_IMAGE: &str = "localhost/hera-no-such-image:1";
+pub const NO_SUCH_IMAGE: &str = "localhost/hera-no-such-image:1";
 
 /// `spec` with a way back after the shortest deadline.
-fn with_way_back(mut spec: Value) -> Value {
+pub fn with_way_back(mut spec: Value) -> Value {
     spec["updateStrategy"] = json!({
         "onFailure": "Rollback",
         "progressDeadline": "1m",
@@ -57,7 +57,7 @@ fn server(pod: &Pod) -> Option<&Container> {
 }
 
 /// The image that the server of a pod has.
-fn image(pod: &Pod) -> Option<&str> {
+pub fn image(pod: &Pod) -> Option<&str> {
     server(pod)?.image.as_deref()
 }
 

@@ -12,6 +12,7 @@ on_all!(two:
     p01_a_lost_nodes_conf_loses_no_key,
     p22_most_primaries_die_together,
     a_lost_volume_is_filled_again,
+    the_last_copy_of_a_shard_is_not_overwritten_by_who_has_its_primarys_address,
 );
 on_all!(@ redis_7_2_without_the_hold, ("redis", "7.2"), p05_an_empty_server_that_replicas_follow_empties_them);
 
@@ -105,6 +106,22 @@ async fn a_lost_volume_is_filled_again(engine: Engine) {
         lab.until_whole("a volume is lost").await;
         client.check(&lab).await;
     }
+}
+
+/// Power is lost, pods come at one another's addresses, and one primary's volume is gone: its replica has the
+/// last copy, and another shard's primary is at the address that it followed.
+async fn the_last_copy_of_a_shard_is_not_overwritten_by_who_has_its_primarys_address(
+    engine: Engine,
+) {
+    let (mut lab, mut client) = with_keys(engine).await;
+    let (lost, other) = (lab.primary(0).await, lab.primary(2).await);
+    let by = (lost + lab.nodes.len() - other) % lab.nodes.len();
+    lab.exchange_addresses(by, |nodes| {
+        nodes[lost].lose_volume();
+        nodes[other].go();
+    });
+    lab.until_whole("addresses are exchanged").await;
+    client.check(&lab).await;
 }
 
 /// P05, and why a server that led is held back: its replicas copy whatever is at its address (Valkey 8.1 does

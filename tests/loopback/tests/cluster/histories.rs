@@ -65,7 +65,7 @@ async fn history(engine: Engine, seed: u64) {
 async fn fault(lab: &mut Lab, client: &mut Client, rng: &mut StdRng) {
     let at = rng.random_range(0..lab.nodes.len());
     let name = lab.nodes[at].name();
-    match rng.random_range(0..8) {
+    match rng.random_range(0..9) {
         0 | 1 => {
             lab.note(&format!("== {name} is killed"));
             lab.nodes[at].kill();
@@ -101,6 +101,13 @@ async fn fault(lab: &mut Lab, client: &mut Client, rng: &mut StdRng) {
             lab.nodes[at].kill();
             lab.nodes[at].lose_volume();
             lab.nodes[at].start();
+        }
+        8 => {
+            let by = rng.random_range(1..lab.nodes.len());
+            lab.note(&format!(
+                "== each comes at the address of another, {by} further"
+            ));
+            lab.exchange_addresses(by, |_| {});
         }
         _ => {}
     }

@@ -262,6 +262,18 @@ impl Lab {
         found.unwrap().0
     }
 
+    /// All pods come again, each at the address that another had; `meanwhile` is done before they start.
+    pub fn exchange_addresses(&mut self, by: usize, meanwhile: impl FnOnce(&mut Vec<Node>)) {
+        self.nodes.iter_mut().for_each(Node::kill);
+        let mut addresses: Vec<_> = self.nodes.iter().map(|node| node.ip.clone()).collect();
+        addresses.rotate_left(by);
+        for (node, ip) in self.nodes.iter_mut().zip(addresses) {
+            node.ip = ip;
+        }
+        meanwhile(&mut self.nodes);
+        self.nodes.iter_mut().for_each(Node::start);
+    }
+
     /// The pod comes again at another address.
     pub fn restart_elsewhere(&mut self, at: usize) {
         let node = &mut self.nodes[at];

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hera_core::cluster;
 use hera_core::shard::Target;
-use hera_redis::{Address, Probe, Server, Timeouts};
+use hera_redis::{Address, Probe, Server, Timeouts, nodes_conf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -106,10 +106,15 @@ impl Node {
         if !has_data {
             self.lose("nodes.conf");
         }
-        let known = std::fs::read_to_string(self.path("nodes.conf")).unwrap_or_default();
-        let own = known.lines().find(|line| line.contains("myself"));
-        match own.is_some_and(|line| line.contains("slave")) {
-            true => self.go(),
+        let path = self.path(nodes_conf::NAME);
+        let known = std::fs::read_to_string(&path).unwrap_or_default();
+        match nodes_conf::is_replicas(&known) {
+            true => {
+                if let Some(less) = nodes_conf::without_primary(&known) {
+                    std::fs::write(&path, less).unwrap();
+                }
+                self.go();
+            }
             false => {
                 self.held = Some(cluster::Held {
                     has_data,
@@ -162,24 +167,18 @@ impl Node {
         crashed
     }
 
-    /// Redis 7.2 and Valkey 8.1 may write what they do not read again: whom it is about is forgotten, and met
-    /// again; who it is and what it has stays (P36).
+    /// Redis 7.2 and Valkey 8.1 may write what they do not read again (P36).
     fn mend_nodes_conf(&self) {
         let words = self.last_lines(400);
-        let quoted = words.rsplit_once("corrupted cluster config file \"");
-        let bad = quoted.and_then(|(_, rest)| rest.split_whitespace().next());
-        let unreadable = words.contains("clusterLoadConfig");
-        let path = self.path("nodes.conf");
+        let words: Vec<String> = words.lines().map(str::to_owned).collect();
+        if !nodes_conf::is_blamed(&words) {
+            return;
+        }
+        let path = self.path(nodes_conf::NAME);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let is_bad = |line: &str| match bad {
-            Some(id) => line.starts_with(id),
-            None => unreadable && line.contains(" slave ") && !line.contains("myself"),
-        };
-        let kept: Vec<&str> = text.lines().filter(|line| !is_bad(line)).collect();
-        if kept.iter().any(|line| line.contains("myself")) {
-            std::fs::write(&path, kept.join("\n") + "\n").unwrap();
-        } else {
-            self.lose("nodes.conf");
+        match nodes_conf::mended(&text, &words) {
+            Some(mended) => std::fs::write(&path, mended).unwrap(),
+            None => self.lose(nodes_conf::NAME),
         }
     }
 

@@ -18,7 +18,13 @@ use crate::run::{command, logged, output, wait};
 /// The images without which no pod starts.
 pub const FIRST: [&str; 2] = ["pause", "coredns"];
 /// The servers' images.
-pub const SERVERS: [&str; 4] = ["redis-7.2", "redis-7.0", "redis-8.0", "valkey-8.1"];
+pub const SERVERS: [&str; 5] = [
+    "redis-7.2",
+    "redis-7.0",
+    "redis-8.0",
+    "valkey-8.1",
+    "redis-6.2",
+];
 /// Raised when archives are written otherwise than before.
 const FORMAT: &str = "1";
 

@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::*;
-use crate::reach::Opened;
+use crate::reach::{Announced, Opened, Opens};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -62,8 +62,14 @@ impl Opens for Server {
     }
 }
 
-/// Lines of a person.
-struct Typed(Vec<&'static str>, Vec<String>);
+impl Follows for Server {
+    async fn open_at(&self, at: &Announced) -> anyhow::Result<Opened<UnixStream>> {
+        panic!("it is alone, and leads to {at:?}")
+    }
+}
+
+/// Lines of a person, and the prompts that he saw.
+pub struct Typed(pub Vec<&'static str>, pub Vec<String>);
 
 impl Lines for Typed {
     fn next(&mut self, prompt: &str) -> io::Result<Option<Vec<u8>>> {
@@ -79,6 +85,7 @@ fn talk<'a>(server: &'a Server, out: &'a mut Vec<u8>, style: Style) -> Talk<'a, 
         login: Credentials::new("app", "app"),
         out,
         style,
+        shards: None,
     }
 }
 

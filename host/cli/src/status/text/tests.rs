@@ -5,27 +5,22 @@ use hera_core::instance::Waits;
 use hera_core::shard::{FenceView, LinkView, PodState};
 use serde_json::json;
 
-use super::super::PodLine;
+use super::super::lines::PodLine;
 use super::*;
+use crate::target::tests::{instance, target};
 
-fn object(reason: &str, message: &str) -> RedisInstance {
-    serde_json::from_value(json!({
-        "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisInstance",
-        "metadata": {"name": "cart", "namespace": "shop"},
-        "spec": {"version": "7.2", "replicas": 3},
-        "status": {
-            "phase": "Ready", "engine": "redis", "version": "7.2.4", "primary": "cart-0",
-            "conditions": [
-                condition("Ready", "True", "Serving", "writes are accepted"),
-                condition("Progressing", "True", reason, message),
-                condition("Degraded", "False", "AsExpected", ""),
-            ],
-        },
+fn object(reason: &str, message: &str) -> Object {
+    instance(json!({
+        "phase": "Ready", "engine": "redis", "version": "7.2.4", "primary": "cart-0",
+        "conditions": [
+            condition("Ready", "True", "Serving", "writes are accepted"),
+            condition("Progressing", "True", reason, message),
+            condition("Degraded", "False", "AsExpected", ""),
+        ],
     }))
-    .unwrap()
 }
 
-fn condition(type_: &str, status: &str, reason: &str, message: &str) -> serde_json::Value {
+pub fn condition(type_: &str, status: &str, reason: &str, message: &str) -> serde_json::Value {
     json!({
         "type": type_, "status": status, "reason": reason, "message": message,
         "lastTransitionTime": "2026-11-26T02:00:00Z",
@@ -35,16 +30,18 @@ fn condition(type_: &str, status: &str, reason: &str, message: &str) -> serde_js
 fn pod(ordinal: u8) -> PodLine {
     PodLine {
         name: format!("cart-{ordinal}"),
+        shard: None,
         phase: "Running".to_owned(),
         ready: true,
         node: Some(format!("n{}", ordinal + 1)),
+        zone: None,
         ip: Some(format!("10.244.{}.7", ordinal + 1)),
         restarts: 0,
         role: Some(if ordinal == 0 { "primary" } else { "replica" }.to_owned()),
     }
 }
 
-fn primary() -> PodState {
+pub fn primary() -> PodState {
     PodState {
         name: "cart-0".to_owned(),
         unheard: None,
@@ -84,8 +81,9 @@ fn replica(ordinal: u8, up: bool, lag_bytes: Option<u64>) -> PodState {
     }
 }
 
-fn seen(object: RedisInstance, pods: Vec<PodState>) -> Seen {
+fn seen(object: Object, pods: Vec<PodState>) -> Seen {
     Seen {
+        target: target("cart"),
         object,
         pods: (0..3).map(pod).collect(),
         volumes: vec![VolumeLine {
@@ -94,16 +92,23 @@ fn seen(object: RedisInstance, pods: Vec<PodState>) -> Seen {
             size: Some("1Gi".to_owned()),
             class: Some("gp3".to_owned()),
         }],
-        operator: Some(InstanceView {
+        operator: Some(View::Instance(Box::new(InstanceView {
             term: 1,
             pods,
             ..InstanceView::default()
-        }),
+        }))),
         operator_error: None,
     }
 }
 
-fn shown(seen: &Seen) -> String {
+fn view(seen: &mut Seen) -> &mut InstanceView {
+    match &mut seen.operator {
+        Some(View::Instance(view)) => view,
+        _ => panic!("no instance"),
+    }
+}
+
+pub fn shown(seen: &Seen) -> String {
     anstream::adapter::strip_str(&describe(seen)).to_string()
 }
 
@@ -119,7 +124,7 @@ fn a_group_shows_who_follows_whom_how_far_behind_and_what_it_waits_for() {
             replica(2, true, Some(4_096)),
         ],
     );
-    let view = seen.operator.as_mut().unwrap();
+    let view = view(&mut seen);
     view.waits = Waits {
         waiting_for: Some(words.to_owned()),
         to_approve: Some("0123456789abcdef".to_owned()),
@@ -179,7 +184,7 @@ fn what_is_wrong_stands_beside_the_pod_that_has_it() {
     seen.pods[1].ready = false;
     seen.pods[2].phase = "Terminating".to_owned();
     seen.pods[2].restarts = 1;
-    let view = seen.operator.as_mut().unwrap();
+    let view = view(&mut seen);
     view.waits.refused = Some("there is no data pod cart-9 to promote".to_owned());
     view.under_way = vec!["push-acl: revision 5 is wanted".to_owned()];
     view.failed = Some("the primary did not hand over: it took too long".to_owned());
@@ -212,7 +217,7 @@ fn a_primary_that_stopped_by_itself_says_why_and_its_replicas_have_no_link() {
         replica(2, false, None),
     ];
     let mut seen = seen(object("FailingOver", ""), pods);
-    let view = seen.operator.as_mut().unwrap();
+    let view = view(&mut seen);
     view.waits.waiting_for =
         Some("replicas take in the last writes of the dead primary".to_owned());
     assert_eq!(shown(&seen), include_str!("../golden/stopped.txt"));

@@ -236,6 +236,7 @@ pub fn pod_view(pod: &Pod) -> PodView {
             .flatten()
             .any(|c| c.name == SERVER_CONTAINER && is_terminated(c)),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        zone: None,
         node_state: NodeState::Unknown,
         unschedulable,
         waiting: status

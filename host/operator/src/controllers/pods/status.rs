@@ -1,7 +1,11 @@
 //! What the status of every kind has.
 
+use std::fmt;
+
 use hera_api::names::ObjectName;
-use hera_api::{Auth, Binding, Engine};
+use hera_api::{Approval, Auth, Binding, Engine};
+use hera_core::shard::Stall;
+use k8s_openapi::jiff::Timestamp;
 
 /// Messages are for people and stay short.
 const MESSAGE_CHARS: usize = 1000;
@@ -31,4 +35,46 @@ pub fn list<'a>(rejected: impl IntoIterator<Item = (&'a String, &'a String)>) ->
     let each = rejected.into_iter();
     let each = each.map(|(name, why)| format!("{name}: {why}"));
     each.collect::<Vec<_>>().join("; ")
+}
+
+/// True if somebody approved what was asked, by its digest or that of one of the copies to choose from.
+pub fn is_given(asked: &Approval, given: Option<&String>) -> bool {
+    let mut digests = asked.copies.iter().map(|copy| &copy.digest);
+    given == Some(&asked.digest) || digests.any(|digest| given == Some(digest))
+}
+
+/// A roll that stands still. Shown: what it waits for, since when, and what to do.
+pub struct Stopped<'a> {
+    pub stall: &'a Stall,
+    /// Why a pod cannot be made.
+    pub no_pod: Option<&'a str>,
+    /// It waits for somebody.
+    pub to_approve: bool,
+    /// Why it does not go back.
+    pub barred: Option<&'a str>,
+}
+
+impl fmt::Display for Stopped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = i64::try_from(self.stall.since_ms).unwrap_or(0);
+        let since = Timestamp::from_second(since / 1000).unwrap_or_default();
+        write!(
+            f,
+            "the roll stands still since {since}: {}",
+            self.stall.step
+        )?;
+        if let Some(words) = self.no_pod {
+            write!(f, " ({words})")?;
+        }
+        if let Some(words) = self.barred {
+            write!(f, "; it does not go back: {words}")?;
+        }
+        f.write_str(match self.to_approve {
+            true => "; approve it, or change the spec",
+            false => {
+                "; mend the pod, change the spec, or set spec.updateStrategy.surge to Never to do without a \
+                 temporary pod"
+            }
+        })
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use hera_api::conditions::{degraded, progressing, ready};
 use hera_api::meta::{ANNOTATION_ASK_POLICIES, ANNOTATION_RESTART};
 use hera_api::validate::Validated;
@@ -18,20 +18,29 @@ use kube::ResourceExt as _;
 use tracing::warn;
 
 use super::heal::{Healed, Next};
-use super::roll::Shards;
+use super::roll::{Roll, Shards};
 use super::site::Site;
+use super::spread::Spread;
 use super::status::{self, Found};
 use crate::agents::AgentClient;
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::children::{self, Children, Inputs};
 use crate::controllers::pods::holdings::{Holder, Holdings};
-use crate::controllers::pods::image::{Image, SOURCE_ANNOTATION};
-use crate::controllers::pods::observe::{millis, why_no_pod};
+use crate::controllers::pods::image::Image;
+use crate::controllers::pods::observe::{millis, template_image, why_no_pod};
+use crate::controllers::pods::rollback::Direction;
 use crate::object::ObjectKey;
 
 /// What was done again and again, and in vain, is tried again after this.
 const IN_VAIN: Duration = Duration::from_secs(3);
+
+/// What is made of a shard.
+struct Goal {
+    ctx: Context,
+    wanted: PodsWanted,
+    way: Direction,
+}
 
 /// A pass over a cluster whose spec can be carried out.
 pub struct Pass<'a> {
@@ -75,14 +84,20 @@ impl<'a> Pass<'a> {
         let changed = next != Next::Nothing;
         let key = site.key();
         let serves = site.members().any(|(_, member)| member.agent.serves());
-        let mut held = self.holder(&key, serves).holdings().await?;
-        let mut refused = self.image.problem.clone();
-        let mut growth_refused = None;
         let now = Timestamp::now();
-        let wanted = self.pods_wanted(refused.is_some());
+        let mut refused = self.image.problem.clone();
+        let goals = self.goals(&seen, refused.is_some(), now).await?;
+        let wanted: Vec<PodsWanted> = goals.iter().map(|goal| goal.wanted.clone()).collect();
+        // What shards go back to may have less memory than the spec says.
+        let former = goals.iter().find(|goal| goal.way.back().is_some());
+        let ctx = former.map_or(ctx, |goal| &goal.ctx);
+        let mut held = self.holder(ctx, &key, serves).holdings().await?;
+        let mut growth_refused = None;
         let shards = self.shards(&wanted, &seen, now);
         if !v.paused {
-            let children = self.apply_children(authority, &held, &shards).await?;
+            let children = self
+                .apply_children(authority, &held, &shards, &goals)
+                .await?;
             held.as_written(&children, &site.live.common, &ctx.uid);
             if let Some(words) = children.taken {
                 refused = Some((ready::NAME_TAKEN, words));
@@ -91,15 +106,21 @@ impl<'a> Pass<'a> {
         }
         let pushed = self.push(&held).await;
         let lacks = why_not_whole(site.wanted, &seen);
-        let roll = match !changed && pushed && refused.is_none() {
-            true => shards.roll(site.requests.promote.as_deref()).await,
-            false => Ok(Default::default()),
+        let (roll, failed) = match !changed && pushed && refused.is_none() {
+            true => match shards.roll(site.requests.promote.as_deref()).await {
+                Ok(roll) => (Some(roll), None),
+                Err(error) => (None, Some(error)),
+            },
+            false => (None, None),
         };
-        let (roll, failed) = match roll {
-            Ok(roll) => (roll, None),
-            Err(error) => (Default::default(), Some(error)),
+        let at_rest = |roll: &Roll| roll.words.is_none() && roll.leaving.is_none();
+        let at_rest = lacks.is_none() && roll.as_ref().is_some_and(at_rest);
+        let (spread, failed) = match shards.spread(at_rest).await {
+            Ok(spread) => (spread, failed),
+            Err(error) => (Spread::default(), failed.or(Some(error))),
         };
         let found = Found {
+            spread: &spread.words,
             lacks: lacks.as_deref(),
             seen: Some(&seen),
             waiting_for: plan.waiting_for.as_deref(),
@@ -113,9 +134,10 @@ impl<'a> Pass<'a> {
             app_user: held.has_app_user(v),
             no_pod: self.why_no_pod().await,
             policy: held.decision.as_ref().map(|decision| &decision.made),
-            roll: &roll,
+            roll: roll.as_ref(),
+            ways: goals.iter().map(|goal| &goal.way).collect(),
             settled: pushed,
-            hibernates: wanted.hibernate,
+            hibernates: site.requests.hibernate,
             ..Found::of(site)
         };
         status::write(site, &status::build(&found, now)).await?;
@@ -129,21 +151,51 @@ impl<'a> Pass<'a> {
         let again = held
             .decision
             .and_then(|decision| decision.made.again_unix_ms);
+        let roll = roll.unwrap_or_default();
         Ok(match again {
             _ if next == Next::Later => Outcome::After(IN_VAIN),
-            _ if changed || roll.moved => Outcome::Again,
-            _ if wanted.hibernate && seen.nodes.is_empty() => Outcome::Settled,
+            _ if changed || roll.moved || spread.moved => Outcome::Again,
+            _ if site.requests.hibernate && seen.nodes.is_empty() => Outcome::Settled,
             _ if lacks.is_some() || !pushed => Outcome::Waiting,
             _ if roll.words.is_some() || roll.leaving.is_some() => Outcome::Waiting,
+            _ if let Some(left) = spread.due => Outcome::After(left),
             Some(at) => Outcome::SettledUntil(at),
             None => Outcome::Settled,
         })
     }
 
-    fn pods_wanted(&self, waits: bool) -> PodsWanted {
+    /// What is made of each shard: what the spec says; what it was before where the roll to that failed, and
+    /// the others are left as they are then.
+    async fn goals(
+        &self,
+        seen: &Observation,
+        waits: bool,
+        now: Timestamp,
+    ) -> kube::Result<Vec<Goal>> {
+        let as_said = self.pods_wanted(&self.ctx, waits);
+        let as_said = vec![as_said; self.site.shards.len()];
+        let shards = self.shards(&as_said, seen, now);
+        let ways = shards.rolled();
+        let ways = ways.map(|rolled| async move { rolled.direction(self.v, self.image).await });
+        let ways = try_join_all(ways).await?;
+        let failed = ways.iter().any(|way| way.back().is_some());
+        let goal = |way: Direction| {
+            let mut ctx = self.ctx.clone();
+            if let Some((template, _)) = way.back() {
+                ctx.image = template_image(template).unwrap_or(ctx.image);
+                ctx.rollback = Some(template.clone());
+            }
+            let mut wanted = self.pods_wanted(&ctx, waits);
+            wanted.paused |= failed && way.back().is_none();
+            Goal { ctx, wanted, way }
+        };
+        Ok(ways.into_iter().map(goal).collect())
+    }
+
+    fn pods_wanted(&self, ctx: &Context, waits: bool) -> PodsWanted {
         let v = self.v;
         PodsWanted {
-            revision: pod_revision(v, &self.ctx),
+            revision: pod_revision(v, ctx),
             count: Some(v.replicas),
             paused: v.paused || waits,
             hibernate: self.site.requests.hibernate,
@@ -158,7 +210,7 @@ impl<'a> Pass<'a> {
 
     fn shards<'b>(
         &'b self,
-        wanted: &'b PodsWanted,
+        wanted: &'b [PodsWanted],
         seen: &'b Observation,
         now: Timestamp,
     ) -> Shards<'b> {
@@ -180,8 +232,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn holder<'b>(&'b self, key: &'b ObjectKey, serves: bool) -> Holder<'b> {
-        let Self { site, v, ctx, .. } = self;
+    fn holder<'b>(&'b self, ctx: &'b Context, key: &'b ObjectKey, serves: bool) -> Holder<'b> {
+        let Self { site, v, .. } = self;
         let status = site.object.status.as_ref();
         let mut policies = status.iter().flat_map(|status| &status.policies);
         let annotations = site.object.annotations();
@@ -208,17 +260,17 @@ impl<'a> Pass<'a> {
         authority: &Authority,
         held: &Holdings,
         shards: &Shards<'_>,
+        goals: &[Goal],
     ) -> Result<Children, PassError> {
         let Self { site, v, ctx, .. } = self;
         let (shared, live, refusals) = (site.shared, site.live, &site.refusals);
         let tls = children::agent_tls(authority, v, ctx, &live.common)?;
-        let source = (SOURCE_ANNOTATION.to_owned(), self.image.source.clone());
-        let annotations = BTreeMap::from([source]);
+        let no_annotations = BTreeMap::new();
         let going_claims = BTreeSet::new();
         let common = Inputs {
             v,
             ctx,
-            annotations: &annotations,
+            annotations: &no_annotations,
             config: &held.config,
             acl: &held.acl,
             app: v.auth.password.is_none().then_some(&held.app),
@@ -231,19 +283,22 @@ impl<'a> Pass<'a> {
         let mut children = Box::pin(applied).await?;
         let complete = children.complete;
         let sizes = shards.sizes();
-        let sets = (0_u32..).zip(&live.sets).zip(sizes);
-        let sets = sets.map(|((shard, set), replicas)| {
+        let sets = (0_u32..).zip(shards.rolled()).zip(goals).zip(sizes);
+        let sets = sets.map(|(((shard, rolled), goal), replicas)| {
+            let set = rolled.live;
             let ctx = Context {
                 shard: Some(shard),
                 replicas,
                 live: children::live_stateful_set(set),
-                ..ctx.clone()
+                ..goal.ctx.clone()
             };
+            let annotations = rolled.annotations(&goal.way, &self.image.source);
             let common = &common;
             let going_claims = shards.going_claims(shard).into_iter().collect();
             async move {
                 let inputs = Inputs {
                     ctx: &ctx,
+                    annotations: &annotations,
                     going_claims: &going_claims,
                     ..*common
                 };

@@ -6,6 +6,7 @@ mod memory;
 mod pass;
 mod roll;
 mod site;
+mod spread;
 mod status;
 
 use hera_api::{Kind, RedisCluster};
@@ -17,6 +18,7 @@ use crate::object::ObjectKey;
 use crate::shared::Shared;
 
 pub use memory::Clusters;
+pub use site::Site;
 
 impl Controlled for RedisCluster {
     const KIND: Kind = Kind::RedisCluster;

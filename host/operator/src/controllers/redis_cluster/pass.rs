@@ -74,7 +74,10 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
     });
     let mut shards: Vec<_> = sets.collect();
     let looks = shards.iter_mut();
-    let looks = looks.map(|members| nodes::look(&shared.client, members));
+    let looks = looks.map(|members| async {
+        nodes::look(&shared.client, members).await;
+        shared.zones.note(&shared.client, members).await;
+    });
     futures::future::join_all(looks).await;
     if shared.agents.is_new_to(&key) {
         // Nothing is known yet, and nothing is what a restarted operator says then.
@@ -95,6 +98,8 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
     site.settle_terms().await;
     // Before anything that may fail or take its time.
     let healed = site.heal().await?;
+    let waiting_for = healed.plan.waiting_for.as_deref();
+    shared.last_seen.clusters.note(&site, waiting_for);
     let done = carry_on(&site, &authority, healed).await;
     show_roles(&site).await;
     done

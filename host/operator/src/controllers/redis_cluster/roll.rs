@@ -11,6 +11,7 @@ use super::site::Site;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::deleted::delete_pod;
 use crate::controllers::pods::events;
+use crate::controllers::pods::rollback::Rolled;
 
 /// How far a roll is.
 #[derive(Debug, Default)]
@@ -32,7 +33,8 @@ pub struct Roll {
 /// The shards, beside what the spec wants of their pods.
 pub struct Shards<'a> {
     pub site: &'a Site<'a>,
-    pub wanted: &'a PodsWanted,
+    /// By shard.
+    pub wanted: &'a [PodsWanted],
     pub seen: &'a Observation,
     /// What somebody is asked to approve, as the status has it.
     pub asked: Option<Asked>,
@@ -43,13 +45,15 @@ pub struct Shards<'a> {
 }
 
 impl Shards<'_> {
-    fn all(&self) -> impl Iterator<Item = (u32, Shard<'_>)> {
-        (0_u32..).zip(&self.site.shards).map(|(shard, members)| {
+    /// Each, with its number.
+    pub fn all(&self) -> impl Iterator<Item = (u32, Shard<'_>)> {
+        let shards = self.site.shards.iter().zip(self.wanted);
+        (0_u32..).zip(shards).map(|(shard, (members, wanted))| {
             let primary = primary(self.seen, shard);
             let mut all = members.iter();
             let primary = all.find(|member| primary.is_some_and(|pod| pod.uid == member.uid()));
             let members = Shard {
-                wanted: self.wanted,
+                wanted,
                 members,
                 primary,
                 asked: self.asked.as_ref(),
@@ -57,6 +61,17 @@ impl Shards<'_> {
                 now_ms: self.now_ms,
             };
             (shard, members)
+        })
+    }
+
+    /// Their StatefulSets.
+    pub fn rolled(&self) -> impl Iterator<Item = Rolled<'_>> {
+        let sets = self.all().zip(&self.site.live.sets);
+        sets.map(|((_, shard), live)| Rolled {
+            client: &self.site.shared.client,
+            namespace: self.site.owner.namespace,
+            live,
+            shard,
         })
     }
 
@@ -127,14 +142,15 @@ impl Shards<'_> {
         };
         let unknown = promote.filter(|name| !known(name));
         let unknown = unknown.map(|name| format!("there is no data pod {name} to promote"));
-        let mut members = self.site.members();
-        let beyond = |member: &Member| {
-            member.pod.is_some() && (self.wanted.hibernate || !self.wanted.keeps(member.ordinal))
-        };
-        let beyond = members.find(|(_, member)| beyond(member));
+        let beyond = self.all().find_map(|(_, shard)| {
+            let wanted = shard.wanted;
+            shard.members.iter().find(|member| {
+                member.pod.is_some() && (wanted.hibernate || !wanted.keeps(member.ordinal))
+            })
+        });
         Ok(Roll {
             refused: refused.or(unknown),
-            leaving: beyond.map(|(_, member)| format!("pod {} is taken away", member.name())),
+            leaving: beyond.map(|member| format!("pod {} is taken away", member.name())),
             ..Roll::default()
         })
     }
@@ -149,7 +165,12 @@ impl Shards<'_> {
     }
 
     /// A replica in sync takes over with all that its primary wrote.
-    async fn switch_over(&self, from: &Member, to: &Member, why: &str) -> Result<Roll, PassError> {
+    pub async fn switch_over(
+        &self,
+        from: &Member,
+        to: &Member,
+        why: &str,
+    ) -> Result<Roll, PassError> {
         let target = from.target();
         let mut nodes = self.seen.nodes.iter();
         let node = nodes.find(|node| node.pod == target);

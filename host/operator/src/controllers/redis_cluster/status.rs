@@ -1,6 +1,7 @@
 //! What a pass found of a cluster, as status.
 
 use hera_api::conditions::{condition, degraded, progressing, ready};
+use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::ObjectName;
 use hera_api::validate::Validated;
 use hera_api::{
@@ -21,7 +22,8 @@ use super::site::Site;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::events::{self, Told};
 use crate::controllers::pods::policy_status;
-use crate::controllers::pods::status::{binding, engine, list, shorten};
+use crate::controllers::pods::rollback::{Direction, Left};
+use crate::controllers::pods::status::{Stopped, binding, engine, is_given, list, shorten};
 use crate::policies::Made;
 use crate::shared::Shared;
 
@@ -50,7 +52,12 @@ pub struct Found<'a> {
     pub no_pod: Option<String>,
     /// Who decides about rights.
     pub policy: Option<&'a Made<AclAnswer>>,
-    pub roll: &'a Roll,
+    /// What one node or zone would take with it, for people.
+    pub spread: &'a [String],
+    /// How far a roll is; none if that cannot be told now.
+    pub roll: Option<&'a Roll>,
+    /// Where the rolls of shards may go.
+    pub ways: Vec<&'a Direction>,
     /// All agents hold what they are to hold.
     pub settled: bool,
     /// Somebody asked that there be no pods.
@@ -58,15 +65,6 @@ pub struct Found<'a> {
     /// What the API server refuses, for people.
     pub refusals: Vec<String>,
 }
-
-const NO_ROLL: &Roll = &Roll {
-    words: None,
-    moved: false,
-    stalled: None,
-    to_approve: None,
-    leaving: None,
-    refused: None,
-};
 
 impl<'a> Found<'a> {
     /// A cluster of which nothing else is known yet.
@@ -99,7 +97,9 @@ impl<'a> Found<'a> {
             app_user: false,
             no_pod: None,
             policy: None,
-            roll: NO_ROLL,
+            spread: &[],
+            roll: None,
+            ways: Vec::new(),
             settled: false,
             hibernates: false,
             refusals: Vec::new(),
@@ -109,6 +109,12 @@ impl<'a> Found<'a> {
     /// Its pods are gone, as somebody asked for.
     fn is_asleep(&self) -> bool {
         self.hibernates && self.seen.is_some_and(|seen| seen.nodes.is_empty())
+    }
+
+    /// The shard that went back from a roll that failed.
+    fn gone_back(&self) -> Option<&Left> {
+        let mut back = self.ways.iter().filter_map(|way| way.back());
+        back.next().map(|(_, left)| left)
     }
 
     fn is_formed(&self, last: &RedisClusterStatus) -> bool {
@@ -167,9 +173,14 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
     }
 }
 
-/// What waits for an approval, and since when.
+/// What waits for an approval, and since when. While the step cannot be told it is kept: how long it waits
+/// counts.
 fn approval(found: &Found<'_>, known: Option<&Approval>, now: Timestamp) -> Option<Approval> {
-    let digest = found.roll.to_approve.clone()?;
+    let Some(roll) = found.roll else {
+        let given = found.object.annotations().get(ANNOTATION_APPROVE);
+        return known.filter(|known| !is_given(known, given)).cloned();
+    };
+    let digest = roll.to_approve.clone()?;
     let before = known.filter(|known| known.digest == digest);
     Some(Approval {
         since: before.map_or(Time(now), |known| known.since.clone()),
@@ -247,8 +258,21 @@ fn is_ready(found: &Found<'_>, formed: bool) -> Said {
             ready::WAITING_FOR_USERS,
             "the application user is not in force yet",
         ),
-        None => (true, ready::SERVING, String::new()),
+        None => (true, ready::SERVING, serving(found)),
     }
+}
+
+/// That it serves, and what somebody may not expect of it.
+fn serving(found: &Found<'_>) -> String {
+    let common = &found.object.spec.common;
+    let volatile = (!common.persistence.enabled)
+        .then(|| "data is in memory alone: persistence.enabled is false".to_owned());
+    let single = (found.object.spec.replicas_per_master == 0)
+        .then(|| "replicasPerMaster is 0: while a pod is away its slots are not served".to_owned());
+    let said = ["all slots are served".to_owned()].into_iter();
+    let said = said.chain(volatile).chain(single);
+    let said = said.chain(found.spread.iter().cloned());
+    said.collect::<Vec<_>>().join("; ")
 }
 
 fn is_progressing(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
@@ -264,15 +288,21 @@ fn is_progressing(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
         let words = "the condition Degraded says why";
         return said(false, progressing::BLOCKED, words);
     }
-    if let Some(words) = &found.roll.words {
-        let reason = match found.roll.to_approve {
+    if let Some(roll) = found.roll
+        && let Some(words) = &roll.words
+    {
+        let reason = match roll.to_approve {
             Some(_) => progressing::WAITING_FOR_APPROVAL,
             None => progressing::ROLLING_OUT,
         };
         return said(true, reason, words);
     }
-    if let Some(words) = &found.roll.leaving {
+    if let Some(words) = found.roll.and_then(|roll| roll.leaving.as_ref()) {
         return said(true, progressing::SCALING, words);
+    }
+    if is_ready && found.settled && found.gone_back().is_some() {
+        let words = "the condition Degraded says why";
+        return said(false, progressing::BLOCKED, words);
     }
     match (is_ready, formed) {
         (true, _) if found.settled => said(false, progressing::SETTLED, ""),
@@ -302,11 +332,23 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     if let Some((reason, words)) = &found.attention {
         return (true, reason, words.clone());
     }
-    if let Some(words) = &found.roll.refused {
-        return (true, degraded::REQUEST_REFUSED, words.clone());
+    if let Some(roll) = found.roll
+        && let Some(stall) = &roll.stalled
+    {
+        let mut barred = found.ways.iter().filter_map(|way| way.barred());
+        let stopped = Stopped {
+            stall,
+            no_pod: found.no_pod.as_deref(),
+            to_approve: roll.to_approve.is_some(),
+            barred: barred.next(),
+        };
+        return (true, degraded::ROLL_STOPPED, stopped.to_string());
     }
-    if let Some(stall) = &found.roll.stalled {
-        return (true, degraded::ROLL_STOPPED, stall.step.clone());
+    if let Some(left) = found.gone_back() {
+        return (true, degraded::ROLLED_BACK, left.words());
+    }
+    if let Some(words) = found.roll.and_then(|roll| roll.refused.as_ref()) {
+        return (true, degraded::REQUEST_REFUSED, words.clone());
     }
     match is_ready || !formed || found.is_asleep() {
         true => (false, degraded::AS_EXPECTED, String::new()),

@@ -17,7 +17,6 @@ use kube::{Resource as _, ResourceExt as _};
 use super::heal::changes_roles;
 use super::observe::Live;
 use super::pass::{live_pods, write_status};
-use super::rollback::Direction;
 use super::site::Site;
 use super::{act, promote_request, status};
 use crate::authority::Authority;
@@ -25,6 +24,7 @@ use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::children::{self, Children};
 use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::observe;
+use crate::controllers::pods::rollback::Direction;
 use crate::object::ObjectKey;
 
 /// A pass over an instance whose spec can be carried out.

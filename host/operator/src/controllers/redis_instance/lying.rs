@@ -267,6 +267,7 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         deletions: Deletions::default(),
         cluster_status: StatusWriter::new(client.clone()),
         clusters: Default::default(),
+        zones: Default::default(),
     }
 }
 

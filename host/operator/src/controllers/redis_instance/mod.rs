@@ -12,7 +12,6 @@ mod observe;
 mod pass;
 mod promote_request;
 mod revocations;
-mod rollback;
 mod site;
 mod status;
 

@@ -6,7 +6,7 @@ use hera_api::names::ObjectName;
 use hera_api::validate::validate;
 use hera_api::{Engine, Kind, RedisInstance, RedisInstanceStatus, ServerVersion};
 use hera_core::instance::{Observation, set_size};
-use hera_core::shard::{Member, shown_role};
+use hera_core::shard::{Member, Shard, shown_role};
 use hera_render::{Context, Owner, raw_requests};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
@@ -15,7 +15,6 @@ use tracing::debug;
 use super::converge::{Pass, leaderless, wanted_of};
 use super::heal::HealError;
 use super::intents::Notes;
-use super::rollback::{self, Direction};
 use super::site::{self, Site};
 use super::{deletion, observe, status};
 use crate::agents::FIRST_ROUND;
@@ -25,6 +24,7 @@ use crate::controllers::pods::events::Told;
 use crate::controllers::pods::members::{Pods, uids};
 use crate::controllers::pods::observe::template_image;
 use crate::controllers::pods::refusals::Refusals;
+use crate::controllers::pods::rollback::Rolled;
 use crate::controllers::pods::{children, events, image, labels, nodes};
 use crate::object::ObjectKey;
 use crate::shared::Shared;
@@ -184,14 +184,16 @@ async fn carry_on(
     };
     let waits = resolved.problem.is_some();
     let mut wanted = wanted_of(site, &validated, &ctx, waits);
-    let way = rollback::find(site, &validated, &resolved, &wanted, &seen).await?;
-    if let Direction::Back { template, .. } = &way {
+    let way = rolled(site, seen.shard(&wanted))
+        .direction(&validated, &resolved)
+        .await?;
+    if let Some((template, _)) = way.back() {
         ctx.image = template_image(template).unwrap_or(ctx.image);
-        ctx.rollback = Some((**template).clone());
+        ctx.rollback = Some(template.clone());
         wanted = wanted_of(site, &validated, &ctx, waits);
     }
     ctx.replicas = set_size(&wanted, &seen);
-    let annotations = rollback::annotations(site, &wanted, &seen, &way, &resolved.source);
+    let annotations = rolled(site, seen.shard(&wanted)).annotations(&way, &resolved.source);
     let claims = live.set.claims.keys().copied();
     let pass = Pass {
         site,
@@ -204,6 +206,15 @@ async fn carry_on(
         annotations,
     };
     pass.go(authority, resolved.problem, seen).await
+}
+
+fn rolled<'a>(site: &'a Site<'_>, shard: Shard<'a>) -> Rolled<'a> {
+    Rolled {
+        client: &site.shared.client,
+        namespace: site.owner.namespace,
+        live: &site.live.set,
+        shard,
+    }
 }
 
 /// A name from which no child can be named. The API server refuses it, where it enforces rules.

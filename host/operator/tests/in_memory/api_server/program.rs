@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use hera_api::RedisInstance;
+use hera_api::{RedisCluster, RedisInstance};
 use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,6 +16,8 @@ const LOG: &str = "HERA_TEST_LOG";
 pub const HOME: &str = "hera-system";
 /// Where instances are.
 pub const SHOP: &str = "shop";
+/// What clusters are called in paths.
+pub const CLUSTERS: &str = "redisclusters";
 
 /// An operator that leads, against an API server of its own.
 pub struct Operator {
@@ -27,8 +29,10 @@ pub struct Operator {
 impl Operator {
     pub async fn start() -> Self {
         let server = ApiServer::start().await;
-        let crd = serde_json::to_value(RedisInstance::crd()).unwrap();
-        server.store.put("customresourcedefinitions", crd);
+        for crd in [RedisInstance::crd(), RedisCluster::crd()] {
+            let crd = serde_json::to_value(crd).unwrap();
+            server.store.put("customresourcedefinitions", crd);
+        }
         server.store.put(
             "configmaps",
             json!({
@@ -87,15 +91,24 @@ impl Operator {
 
     /// Makes an instance, or changes its spec.
     pub fn apply(&self, name: &str, spec: Value) {
+        self.apply_of("redisinstances", "RedisInstance", name, spec);
+    }
+
+    /// Makes a cluster, or changes its spec.
+    pub fn apply_cluster(&self, name: &str, spec: Value) {
+        self.apply_of(CLUSTERS, "RedisCluster", name, spec);
+    }
+
+    fn apply_of(&self, plural: &str, kind: &str, name: &str, spec: Value) {
         let store = &self.server.store;
-        if store.find("redisinstances", SHOP, name).is_some() {
-            store.edit("redisinstances", SHOP, name, |object| object["spec"] = spec);
+        if store.find(plural, SHOP, name).is_some() {
+            store.edit(plural, SHOP, name, |object| object["spec"] = spec);
             return;
         }
         store.put(
-            "redisinstances",
+            plural,
             json!({
-                "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisInstance",
+                "apiVersion": "cache.hera.io/v1alpha1", "kind": kind,
                 "metadata": {"namespace": SHOP, "name": name}, "spec": spec,
             }),
         );
@@ -115,6 +128,16 @@ impl Operator {
         let found = wait_for(&what, || {
             self.condition(name, type_)
                 .filter(|c| c["reason"] == reason)
+        });
+        found.await
+    }
+
+    /// The same of a cluster.
+    pub async fn wait_reason_of_cluster(&self, name: &str, type_: &str, reason: &str) -> Value {
+        let what = format!("{type_} of cluster {name} is {reason}");
+        let found = wait_for(&what, || {
+            let object = self.server.store.find(CLUSTERS, SHOP, name)?;
+            condition(&object, type_).filter(|c| c["reason"] == reason)
         });
         found.await
     }

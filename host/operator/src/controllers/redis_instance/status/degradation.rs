@@ -4,13 +4,12 @@ use hera_api::RedisInstanceStatus;
 use hera_api::conditions::degraded;
 use hera_api::validate::Maxmemory;
 use hera_core::instance::Verdict;
-use hera_core::shard::{Stall, Stranded};
-use k8s_openapi::jiff::Timestamp;
+use hera_core::shard::Stranded;
 
 use super::{Found, refusal, space};
 use crate::controllers::pods::nodes::OUT_OF_SERVICE;
-use crate::controllers::pods::status::list;
-use crate::controllers::redis_instance::rollback::Direction;
+use crate::controllers::pods::rollback::Direction;
+use crate::controllers::pods::status::{Stopped, list};
 
 /// Truth, reason and words.
 pub fn of(
@@ -67,15 +66,16 @@ pub fn of(
         return (true, degraded::NODE_LOST, words);
     }
     if let Some(stall) = found.plan.and_then(|plan| plan.stalled.as_ref()) {
-        return (true, degraded::ROLL_STOPPED, stopped(stall, found));
+        let stopped = Stopped {
+            stall,
+            no_pod: found.no_pod.as_deref(),
+            to_approve: found.plan.is_some_and(|plan| plan.to_approve.is_some()),
+            barred: found.way.and_then(Direction::barred),
+        };
+        return (true, degraded::ROLL_STOPPED, stopped.to_string());
     }
-    if let Some(Direction::Back { left, .. }) = found.way {
-        let why = &left.why;
-        let words = format!(
-            "the roll to what the spec says failed, and the pods are as they were before: {why}; change the \
-             spec, or kubectl hera restart to try again"
-        );
-        return (true, degraded::ROLLED_BACK, words);
+    if let Some((_, left)) = found.way.and_then(Direction::back) {
+        return (true, degraded::ROLLED_BACK, left.words());
     }
     if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
         return (true, degraded::REQUEST_REFUSED, words);
@@ -184,28 +184,4 @@ fn node_lost(verdict: &Verdict) -> Option<String> {
     };
     let words: Vec<_> = verdict.stranded.iter().map(say).collect();
     (!words.is_empty()).then(|| words.join("; "))
-}
-
-/// What a roll waits for, since when, and what to do.
-fn stopped(stall: &Stall, found: &Found<'_>) -> String {
-    let since = i64::try_from(stall.since_ms).unwrap_or(0);
-    let since = Timestamp::from_second(since / 1000).map_or(String::new(), |at| at.to_string());
-    let why = found.no_pod.iter().map(|words| format!(" ({words})"));
-    let why: String = why.collect();
-    let approves = found.plan.is_some_and(|plan| plan.to_approve.is_some());
-    let advice = match approves {
-        true => "approve it, or change the spec",
-        false => {
-            "mend the pod, change the spec, or set spec.updateStrategy.surge to \"Off\" to do without \
-             a temporary pod"
-        }
-    };
-    let barred = match found.way {
-        Some(Direction::Barred(words)) => format!("; it does not go back: {words}"),
-        _ => String::new(),
-    };
-    format!(
-        "the roll stands still since {since}: {}{why}{barred}; {advice}",
-        stall.step
-    )
 }

@@ -20,9 +20,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::rollback::Direction;
 use crate::controllers::pods::policy_status;
-use crate::controllers::pods::status::{binding, engine, shorten};
+use crate::controllers::pods::rollback::Direction;
+use crate::controllers::pods::status::{binding, engine, is_given, shorten};
 use crate::policies::Made;
 
 pub use degradation::handover_failed;
@@ -179,11 +179,9 @@ fn approval(found: &Found<'_>, last: &RedisInstanceStatus, now: Timestamp) -> Op
         None => {
             let given = found.object.annotations().get(ANNOTATION_APPROVE);
             let over = found.verdict.is_some_and(|verdict| verdict.settled);
-            let is_given = |known: &&Approval| {
-                let mut digests = known.copies.iter().map(|copy| &copy.digest);
-                given == Some(&known.digest) || digests.any(|digest| given == Some(digest))
-            };
-            known.filter(|known| !over && !is_given(known)).cloned()
+            known
+                .filter(|known| !over && !is_given(known, given))
+                .cloned()
         }
     }
 }

@@ -5,7 +5,7 @@ use hera_core::instance::{Plan, Step, Verdict};
 use hera_core::shard::Cause;
 
 use super::{Found, tell_copies};
-use crate::controllers::redis_instance::rollback::Direction;
+use crate::controllers::pods::rollback::Direction;
 
 /// Truth, reason and words.
 pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
@@ -49,7 +49,7 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
     {
         return change;
     }
-    if let Some(Direction::Back { .. }) = found.way {
+    if found.way.and_then(Direction::back).is_some() {
         let words = "the condition Degraded says why";
         return (false, progressing::BLOCKED, words.to_owned());
     }
