@@ -119,11 +119,17 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
     // Of two with one epoch one takes a later one: it would win slots that it has an old copy of. And a later
     // epoch is taken for that of the server that was at its address before (Valkey 8.1).
     let mut others = survey.heard.iter().filter(|one| !is_stranger(one));
-    let mut joining = others
-        .find(|one| one.is_primary() && epoch_of(one) == 0 && !leads(survey, one))
-        .map(|one| one.node.name());
     let mut strangers: Vec<_> = survey.heard.iter().filter(is_stranger).collect();
     strangers.sort_by_key(|one| !one.server.slots().is_empty());
+    let joins = others.find(|one| one.is_primary() && epoch_of(one) == 0 && !leads(survey, one));
+    let is_met = |one: &&Heard<'_>| {
+        let mut known = members().flat_map(|member| &member.server.known);
+        known.any(|entry| greets(entry, one.node))
+    };
+    let joins = joins.or_else(|| strangers.iter().copied().find(is_met));
+    let mut joining = joins
+        .map(|one| one.node.name())
+        .or_else(|| away_before_it_joined(survey, members()));
     for one in strangers {
         let (slots, name) = (one.server.slots(), one.node.name());
         let served = of_shard(members(), one.node.shard);
@@ -135,10 +141,11 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
                 joining = Some(name);
                 true
             }
-            (true, Some(other)) if is_new || is_old_copy => {
+            (true, Some(other)) if (is_new || is_old_copy) && other != name => {
                 plan.wait(format!("{name} joins once {other} has"));
                 false
             }
+            (true, Some(_)) if is_old_copy => true,
             (true, _) if one.server.keys > 0 => is_adopted(survey, one, &mut giving, plan),
             _ if is_new => true,
             (true, _) if is_its_own(survey, one) => true,
@@ -155,6 +162,25 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
         }
     }
     held
+}
+
+/// A pod that is not heard, and that the others know as one that has not joined yet: it may come back as that.
+/// Not one that they take for failed: it would hold up the others for ever.
+fn away_before_it_joined<'a>(
+    survey: &Survey<'a>,
+    members: impl Iterator<Item = Heard<'a>>,
+) -> Option<&'a str> {
+    let known = members.flat_map(|member| &member.server.known);
+    let early: BTreeSet<&str> = known
+        .filter(|entry| entry.replica_of.is_none() && entry.config_epoch == 0)
+        .filter(|entry| !entry.handshake && !entry.failed)
+        .map(|entry| entry.id.as_str())
+        .collect();
+    let is_one = |node: &&Node| {
+        let id = node.last_id.as_deref().filter(|_| node.server.is_none());
+        id.is_some_and(|id| early.contains(id))
+    };
+    survey.nodes.iter().find(is_one).map(Node::name)
 }
 
 /// True if it is the one that serves its shard.

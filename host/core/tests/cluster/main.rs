@@ -288,6 +288,56 @@ fn old_copies_of_what_another_serves_join_one_after_the_other() {
     assert!(about(&steps(&joined), "pod-1-1: meet"));
 }
 
+/// The operator stopped after the first introduction, or the one that joins starts again: both would know the
+/// others at once (seed 1 of the histories in which addresses are exchanged, on real servers).
+#[test]
+fn who_is_met_already_joins_before_any_other() {
+    let copy = |slot| SlotSet::of([(slot, slot)]);
+    let both = || whole().stranger(1, 9, copy(3)).stranger(3, 9, copy(6_000));
+    let about = |steps: &[String], name: &str| steps.iter().any(|step| step.contains(name));
+    let second = both().change(|seen| {
+        let (ip, port) = (seen.nodes[3].ip.clone(), seen.nodes[3].port);
+        let greeted = hera_core::cluster::Entry {
+            id: "made-up".to_owned(),
+            handshake: true,
+            ip,
+            port,
+            ..Default::default()
+        };
+        seen.nodes[0].server.as_mut().unwrap().known.push(greeted);
+    });
+    assert!(
+        about(&steps(&second), "pod-1-1: meet"),
+        "{:?}",
+        steps(&second)
+    );
+    assert!(!about(&steps(&second), "pod-0-1: meet"));
+    assert!(waits(&second).contains("pod-0-1 joins once pod-1-1 has"));
+    let first = both().acquainted(1).change(|seen| {
+        let node = &mut seen.nodes[1];
+        node.last_id = node.server.take().map(|server| server.id);
+    });
+    assert!(
+        !about(&steps(&first), "pod-1-1: meet"),
+        "{:?}",
+        steps(&first)
+    );
+    let gone = first.change(|seen| {
+        let id = seen.nodes[1].last_id.clone().unwrap();
+        for server in seen.nodes.iter_mut().filter_map(|n| n.server.as_mut()) {
+            for entry in server.known.iter_mut().filter(|entry| entry.id == id) {
+                entry.failed = true;
+            }
+        }
+    });
+    assert!(
+        about(&steps(&gone), "pod-1-1: meet"),
+        "{:?} {}",
+        steps(&gone),
+        waits(&gone)
+    );
+}
+
 /// P20, P29: whichever of two clusters has the later epoch takes the other's slots (redis-facts §0.9).
 #[test]
 fn servers_of_another_cluster_are_not_introduced() {

@@ -59,6 +59,8 @@ impl Client {
                         last = format!("{ip}: {error}");
                         if error.is_broken() || !error.is_answer() {
                             self.connections.remove(&ip);
+                            // Another server may have the address by now.
+                            continue;
                         }
                         // MOVED 3999 127.0.0.1:6381
                         let moved = last.split_once("MOVED ").map(|(_, rest)| rest.to_owned());
