@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use hera_core::agent::REDIS_PORT;
 
+use crate::named::Target;
 use crate::reach::Whom;
-use crate::target::Target;
 
 /// Looks at Redis and Valkey, instances and clusters, and helps those who write policies for them.
 ///

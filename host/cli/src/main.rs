@@ -3,6 +3,7 @@
 mod args;
 mod cluster;
 mod completion;
+mod named;
 mod output;
 mod policy;
 mod port_forward;
@@ -10,7 +11,6 @@ mod reach;
 mod redis_cli;
 mod requests;
 mod status;
-mod target;
 
 use std::process::ExitCode;
 

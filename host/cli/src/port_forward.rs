@@ -9,9 +9,9 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::args::{Cluster, PortForward};
+use crate::named::Object;
 use crate::output::{Output, bad, strong};
 use crate::reach::{Opens, Reach, Whom};
-use crate::target::Object;
 use crate::{Verdict, output};
 
 #[derive(Serialize)]
@@ -123,8 +123,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
+    use crate::named::tests::{cluster, instance};
     use crate::reach::Opened;
-    use crate::target::tests::{cluster, instance};
     use serde_json::json;
 
     /// Each stream leads to a pod that says its name and ends; after the first, another leads.

@@ -16,9 +16,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{Cluster, Request};
+use crate::named::{Object, Target};
 use crate::output::{Output, good};
 use crate::reach::is_ready;
-use crate::target::{Object, Target};
 use crate::{Verdict, cluster};
 
 #[derive(Serialize)]

@@ -11,8 +11,8 @@ use super::replay::records;
 use crate::Verdict;
 use crate::args::Cluster;
 use crate::cluster::{self, Connected};
+use crate::named::Target;
 use crate::output::{Output, good};
-use crate::target::Target;
 
 /// An operator that leads takes a request in within a moment.
 const PATIENCE: Duration = Duration::from_secs(30);

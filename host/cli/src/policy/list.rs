@@ -4,8 +4,8 @@ use hera_api::conditions::policy_healthy;
 use serde::Serialize;
 
 use crate::args::Cluster;
+use crate::named::{Object, all};
 use crate::output::{Output, faint, short, table};
-use crate::target::{Object, all};
 use crate::{Verdict, cluster};
 
 #[derive(Serialize)]

@@ -7,8 +7,8 @@ use super::replay::records;
 use crate::Verdict;
 use crate::args::Cluster;
 use crate::cluster;
+use crate::named::Target;
 use crate::output::{Output, faint, moment, short, table};
-use crate::target::Target;
 
 /// Prints the last decisions about an object, which may be gone by now, or about all. The log tells no kinds
 /// apart.

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 
 use crate::args::{Cluster, Place};
 use crate::cluster;
-use crate::target::{NotFound, Object, Target};
+use crate::named::{NotFound, Object, Target};
 use pick::Candidates;
 pub use pick::{Announced, Whom, is_ready};
 

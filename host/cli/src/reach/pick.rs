@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use thiserror::Error;
 
-use crate::target::Object;
+use crate::named::Object;
 
 /// Which pod of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ pub fn is_ready(pod: &Pod) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::tests::{cluster, instance};
+    use crate::named::tests::{cluster, instance};
     use serde_json::json;
 
     fn pod(name: &str, ready: &str, ip: &str) -> Pod {

@@ -18,9 +18,9 @@ use rustyline::error::ReadlineError;
 
 use crate::Verdict;
 use crate::args::{Cli, Cluster};
+use crate::named::Object;
 use crate::output::Output;
 use crate::reach::{Reach, Whom};
-use crate::target::Object;
 use answer::Style;
 use talk::{Lines, Piped, Shards, Talk};
 

@@ -1,7 +1,7 @@
 //! Which annotation a request writes.
 
 use super::*;
-use crate::target::tests::{cluster, instance, target};
+use crate::named::tests::{cluster, instance, target};
 
 fn fenced(mut object: Object, names: Option<&str>) -> Object {
     let metadata = match &mut object {

@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 
 use crate::args::Cluster;
 use crate::cluster::Connected;
+use crate::named::{Object, Target};
 use crate::output::Output;
-use crate::target::{Object, Target};
 use crate::{Verdict, cluster};
 use lines::{PodLine, VolumeLine, pod_line, volume_line};
 

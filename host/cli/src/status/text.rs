@@ -11,8 +11,8 @@ use super::lines::VolumeLine;
 use super::topology::Group;
 use super::tree::{Node, draw};
 use super::{Seen, View, shards};
+use crate::named::{CommonStatus, Object};
 use crate::output::{bad, faint, good, odd, short, strong};
-use crate::target::{CommonStatus, Object};
 
 /// The whole tree.
 pub fn describe(seen: &Seen) -> String {

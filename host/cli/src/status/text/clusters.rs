@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::lines::PodLine;
 use super::tests::{condition, primary, shown};
 use super::*;
-use crate::target::tests::{cluster, target};
+use crate::named::tests::{cluster, target};
 
 fn shard(id: i32, slots: &str) -> Value {
     json!({

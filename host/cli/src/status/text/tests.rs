@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::lines::PodLine;
 use super::*;
-use crate::target::tests::{instance, target};
+use crate::named::tests::{instance, target};
 
 fn object(reason: &str, message: &str) -> Object {
     instance(json!({
