@@ -165,7 +165,7 @@ pub enum Request {
         #[arg(required = true)]
         pods: Vec<String>,
     },
-    /// Let the servers of fenced pods start again, as replicas.
+    /// Let the servers of fenced pods start again, as replicas where another leads.
     Unfence {
         /// The RedisInstance or RedisCluster.
         #[arg(value_name = "NAME")]

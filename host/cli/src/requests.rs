@@ -195,7 +195,7 @@ fn annotation(
                 bail!("{unknown} is not fenced by request");
             }
             fenced.retain(|name| !pods.contains(name));
-            let what = "the servers start again, as replicas".to_owned();
+            let what = "the servers start again, as replicas where another leads".to_owned();
             (ANNOTATION_FENCE, joined(&fenced), what)
         }
         Request::Restart { .. } => (

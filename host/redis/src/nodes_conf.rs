@@ -13,28 +13,26 @@ pub fn is_replicas(text: &str) -> bool {
     own(text).is_some_and(|line| flags(line).any(|flag| flag == "slave"))
 }
 
-/// Nobody listens there. (Of one without an address, flag `noaddr`, Valkey 8.1 takes for granted that it has
-/// failed, for twice the node timeout.)
-const NOWHERE: &str = "127.0.0.1:1@1";
-
 /// The file of a replica without the address of its primary: somebody else may have that by now, and a replica
-/// takes whatever is at it. The primary is met again, or knocks. None if the file names no such address.
+/// takes whatever is at it. The primary is met again, or knocks. None if the file names no such address. For
+/// Redis: Valkey 8.1 takes one without an address for failed, and its address from whoever remembers the old one.
 pub fn without_primary(text: &str) -> Option<String> {
     let primary = own(text)?.split_whitespace().nth(3)?;
     let forget = |line: &str| {
-        let (id, rest) = line.split_once(' ')?;
-        let (address, rest) = rest.split_once(' ')?;
+        let mut fields = line.splitn(4, ' ');
+        let (id, address, flags) = (fields.next()?, fields.next()?, fields.next()?);
         // Names follow the address.
         let names = address
             .split_once(',')
             .map(|(_, names)| format!(",{names}"));
-        let names = names.unwrap_or_default();
-        Some(format!("{id} {NOWHERE}{names} {rest}"))
+        let (names, rest) = (names.unwrap_or_default(), fields.next()?);
+        Some(format!("{id} :0@0{names} {flags},noaddr {rest}"))
     };
-    let mut lines = text.lines();
-    let line = lines.find(|line| line.split_whitespace().next() == Some(primary))?;
-    let told = text.replacen(line, &forget(line)?, 1);
-    (told != text).then_some(told)
+    let is_primarys = |line: &&str| {
+        line.split_whitespace().next() == Some(primary) && flags(line).all(|f| f != "noaddr")
+    };
+    let line = text.lines().find(is_primarys)?;
+    Some(text.replacen(line, &forget(line)?, 1))
 }
 
 fn own(text: &str) -> Option<&str> {
@@ -105,7 +103,7 @@ mod tests {
         let told = without_primary(replica).unwrap();
         let expected = replica.replace(
             "10.0.0.3:6379@16379,shop-0,shard-id=s1 master",
-            "127.0.0.1:1@1,shop-0,shard-id=s1 master",
+            ":0@0,shop-0,shard-id=s1 master,noaddr",
         );
         assert_eq!(told, expected);
         assert_eq!(without_primary(&told), None, "it is forgotten already");

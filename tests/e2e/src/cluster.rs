@@ -198,6 +198,15 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
+    /// An annotation.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn annotation(&self, name: &str) -> Result<Option<String>> {
+        let object = self.api().get(&self.name).await?;
+        Ok(object.annotations().get(name).cloned())
+    }
+
     /// Writes an annotation, or takes it away.
     ///
     /// # Errors

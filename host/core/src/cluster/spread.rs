@@ -49,8 +49,12 @@ pub fn drift<'a>(shards: &[Shard<'a>]) -> Option<Drift<'a>> {
     if !shards.iter().all(may) {
         return None;
     }
-    let domains = [Domain::Zone, Domain::Node];
-    domains.into_iter().find_map(|kind| away(shards, kind))
+    let mut members = shards.iter().flat_map(|shard| shard.members);
+    let kind = match members.any(|member| Domain::Zone.of(member).is_some()) {
+        true => Domain::Zone,
+        false => Domain::Node,
+    };
+    away(shards, kind)
 }
 
 fn away<'a>(shards: &[Shard<'a>], kind: Domain) -> Option<Drift<'a>> {

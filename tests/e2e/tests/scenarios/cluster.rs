@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use hera_api::meta::ANNOTATION_PROMOTE;
 use hera_tests_e2e::{Cluster, Lane, Login, Scenario, Signal, Space, millis, wait_for};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -133,6 +134,7 @@ pub async fn small<'a>(space: &'a Space<'_>, spec: serde_json::Value) -> Result<
 async fn a_cluster_is_rolled_to_another_version(space: &Space<'_>) -> Result<()> {
     let cluster = small(space, json!({})).await?;
     let lanes = writing(&cluster).await?;
+    promote_once(&cluster, 2).await?;
     let since = Instant::now();
     cluster.patch_spec(json!({"version": "8.0"})).await?;
     wait_for("the roll has begun", SOME, async || {
@@ -158,6 +160,21 @@ async fn a_cluster_is_rolled_to_another_version(space: &Space<'_>) -> Result<()>
     );
     nothing_lost("six pods rolled", lanes).await?;
     cluster.check().await
+}
+
+/// Somebody has a replica of a shard lead. It is done once: whoever leads later is nobody to come back from.
+async fn promote_once(cluster: &Cluster<'_>, shard: usize) -> Result<()> {
+    let replicas = cluster.shard(shard).await?.replicas;
+    let replica = replicas.first().context("no replica in sync")?;
+    cluster.annotate(ANNOTATION_PROMOTE, Some(replica)).await?;
+    wait_for("it leads, and nobody asks any more", SOME, async || {
+        let primary = cluster.shard(shard).await?.primary;
+        ensure!(primary.as_ref() == Some(replica), "{primary:?} leads");
+        let asked = cluster.annotation(ANNOTATION_PROMOTE).await?;
+        ensure!(asked.is_none(), "{asked:?} is asked for still");
+        Ok(())
+    })
+    .await
 }
 
 /// Rows: `replicasPerMaster` 1, 2, 0 and 1 again; what a scale-down leaves loses nothing.

@@ -8,6 +8,7 @@ use hera_api::conditions::{degraded, progressing};
 use hera_tests_e2e::{Cluster, Scenario, Space, wait_for};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::cluster::{kill_server, nothing_lost, small, writing};
@@ -62,6 +63,20 @@ async fn a_roll_that_fails_in_a_shard_goes_back_and_stops(space: &Space<'_>) -> 
         primaries(&cluster).await? == led,
         "a primary was touched: {led:?}"
     );
+    // Nor is a pod of another shard made of what failed.
+    let replicas = cluster.shard(2).await?.replicas;
+    let replica = replicas.first().context("no replica in sync")?;
+    let pods = space.api::<Pod>();
+    let old = pods.get(replica).await?.uid();
+    pods.delete(replica, &DeleteParams::default()).await?;
+    wait_for("the pod is made anew", SOME, async || {
+        let pod = pods.get(replica).await?;
+        ensure!(pod.uid() != old, "it is the old one");
+        ensure!(image(&pod) == Some(&before), "{:?}", image(&pod));
+        Ok(())
+    })
+    .await?;
+    cluster.wait_settled().await?;
     cluster.check().await?;
 
     // The next spec is tried.

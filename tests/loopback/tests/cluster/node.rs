@@ -110,7 +110,8 @@ impl Node {
         let known = std::fs::read_to_string(&path).unwrap_or_default();
         match nodes_conf::is_replicas(&known) {
             true => {
-                if let Some(less) = nodes_conf::without_primary(&known) {
+                let is_redis = self.engine.0 == "redis";
+                if let Some(less) = nodes_conf::without_primary(&known).filter(|_| is_redis) {
                     std::fs::write(&path, less).unwrap();
                 }
                 self.go();

@@ -10,6 +10,7 @@ pub mod members;
 pub mod nodes;
 pub mod observe;
 pub mod policy_status;
+pub mod promote_request;
 pub mod refusals;
 pub mod requests;
 pub mod rollback;

@@ -67,6 +67,8 @@ pub enum Direction {
         template: Box<PodTemplateSpec>,
         left: Left,
     },
+    /// Nowhere: it failed elsewhere, and pods that are made anew are as the others are.
+    Stay(Box<PodTemplateSpec>),
     /// It failed, and there is no way back: why.
     Barred(String),
 }
@@ -76,6 +78,14 @@ impl Direction {
     pub fn back(&self) -> Option<(&PodTemplateSpec, &Left)> {
         match self {
             Self::Back { template, left } => Some((template, left)),
+            Self::Forward | Self::Stay(_) | Self::Barred(_) => None,
+        }
+    }
+
+    /// The template that pods are made from, if that is not what the spec says.
+    pub fn template(&self) -> Option<&PodTemplateSpec> {
+        match self {
+            Self::Back { template, .. } | Self::Stay(template) => Some(template),
             Self::Forward | Self::Barred(_) => None,
         }
     }
@@ -84,7 +94,7 @@ impl Direction {
     pub fn barred(&self) -> Option<&str> {
         match self {
             Self::Barred(words) => Some(words),
-            Self::Forward | Self::Back { .. } => None,
+            Self::Forward | Self::Stay(_) | Self::Back { .. } => None,
         }
     }
 }
@@ -162,6 +172,26 @@ impl Rolled<'_> {
         })
     }
 
+    /// As it was before the roll, which failed elsewhere and has not come here; forward where it has, or where
+    /// nothing is known of before.
+    ///
+    /// # Errors
+    /// The StatefulSet's history cannot be read.
+    pub async fn as_before(&self) -> kube::Result<Direction> {
+        let set = self.live.stateful_set.as_ref();
+        let proven = set.and_then(|set| Some((set, read::<Proven>(set, PROVEN)?)));
+        let Some((set, proven)) = proven.filter(|(_, proven)| self.leads(&proven.revision)) else {
+            return Ok(Direction::Forward);
+        };
+        if proven.revision == self.shard.wanted.revision {
+            return Ok(Direction::Forward);
+        }
+        let template = self.former(set, &proven).await?;
+        Ok(template.map_or(Direction::Forward, |template| {
+            Direction::Stay(Box::new(template))
+        }))
+    }
+
     /// The template that proved itself, as the history of the StatefulSet has it.
     async fn former(
         &self,
@@ -197,6 +227,7 @@ impl Rolled<'_> {
         };
         let (left, answered) = match way {
             Direction::Back { left, .. } => (Some(left), proven.as_ref().map(|p| p.source.clone())),
+            Direction::Stay(_) => (None, proven.as_ref().map(|p| p.source.clone())),
             Direction::Forward | Direction::Barred(_) => (None, Some(source.to_owned())),
         };
         let texts = [

@@ -1,8 +1,8 @@
-//! In which zones nodes are. Only those of clusters' pods are read, each once: a node does not move.
+//! In which zones nodes are. Only those of clusters' pods are read, each once in a while.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use hera_core::shard::Member;
@@ -14,12 +14,15 @@ use kube::{Client, ResourceExt as _};
 const ZONE: &str = "topology.kubernetes.io/zone";
 /// Nothing waits for longer to know a zone.
 const LIMIT: Duration = Duration::from_secs(1);
-/// More are known anew from time to time, so that nodes that are gone take no memory for ever.
-const MOST: usize = 10_000;
+/// A label may be added, or a node of the same name come elsewhere: it is read anew after this.
+const GOOD_FOR: Duration = Duration::from_secs(600);
 
 /// The zones of nodes; none of one that has none.
 #[derive(Default)]
-pub struct Zones(Mutex<HashMap<String, Option<String>>>);
+pub struct Zones(Mutex<HashMap<String, Known>>);
+
+/// A zone, and when it was read.
+type Known = (Option<String>, Instant);
 
 impl Zones {
     /// Notes the zone of each pod's node, as far as it can be read.
@@ -34,9 +37,12 @@ impl Zones {
     }
 
     async fn of(&self, client: &Client, node: &str) -> Option<String> {
-        let known = self.with(|zones| zones.get(node).cloned());
-        if let Some(known) = known {
-            return known;
+        let known = self.with(|zones| {
+            zones.retain(|_, (_, read)| read.elapsed() < GOOD_FOR);
+            zones.get(node).cloned()
+        });
+        if let Some((zone, _)) = known {
+            return zone;
         }
         let nodes: Api<Node> = Api::all(client.clone());
         let read = tokio::time::timeout(LIMIT, nodes.get_opt(node)).await;
@@ -46,16 +52,11 @@ impl Zones {
             Err(kube::Error::Api(status)) if status.is_forbidden() => None,
             Err(_) => return None,
         };
-        self.with(|zones| {
-            if zones.len() >= MOST {
-                zones.clear();
-            }
-            zones.insert(node.to_owned(), zone.clone());
-        });
+        self.with(|zones| zones.insert(node.to_owned(), (zone.clone(), Instant::now())));
         zone
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut HashMap<String, Option<String>>) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut HashMap<String, Known>) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -18,7 +18,7 @@ use kube::ResourceExt as _;
 use tracing::warn;
 
 use super::heal::{Healed, Next};
-use super::roll::{Roll, Shards};
+use super::roll::{Roll, Shards, primary};
 use super::site::Site;
 use super::spread::Spread;
 use super::status::{self, Found};
@@ -29,6 +29,7 @@ use crate::controllers::pods::children::{self, Children, Inputs};
 use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::image::Image;
 use crate::controllers::pods::observe::{millis, template_image, why_no_pod};
+use crate::controllers::pods::promote_request;
 use crate::controllers::pods::rollback::Direction;
 use crate::object::ObjectKey;
 
@@ -89,7 +90,7 @@ impl<'a> Pass<'a> {
         let goals = self.goals(&seen, refused.is_some(), now).await?;
         let wanted: Vec<PodsWanted> = goals.iter().map(|goal| goal.wanted.clone()).collect();
         // What shards go back to may have less memory than the spec says.
-        let former = goals.iter().find(|goal| goal.way.back().is_some());
+        let former = goals.iter().find(|goal| goal.way.template().is_some());
         let ctx = former.map_or(ctx, |goal| &goal.ctx);
         let mut held = self.holder(ctx, &key, serves).holdings().await?;
         let mut growth_refused = None;
@@ -106,6 +107,11 @@ impl<'a> Pass<'a> {
         }
         let pushed = self.push(&held).await;
         let lacks = why_not_whole(site.wanted, &seen);
+        let leads = |asked: &str| {
+            let mut shards = 0..site.wanted.shards;
+            shards.any(|shard| primary(&seen, shard).is_some_and(|pod| pod.name == asked))
+        };
+        promote_request::clear(&site.shared.client, site.object, leads).await;
         let (roll, failed) = match !changed && pushed && refused.is_none() {
             true => match shards.roll(site.requests.promote.as_deref()).await {
                 Ok(roll) => (Some(roll), None),
@@ -119,7 +125,9 @@ impl<'a> Pass<'a> {
             Ok(spread) => (spread, failed),
             Err(error) => (Spread::default(), failed.or(Some(error))),
         };
+        let failed_words = failed.as_ref().map(ToString::to_string);
         let found = Found {
+            failed: failed_words.as_deref(),
             spread: &spread.words,
             lacks: lacks.as_deref(),
             seen: Some(&seen),
@@ -165,7 +173,7 @@ impl<'a> Pass<'a> {
     }
 
     /// What is made of each shard: what the spec says; what it was before where the roll to that failed, and
-    /// the others are left as they are then.
+    /// where it has not come to then.
     async fn goals(
         &self,
         seen: &Observation,
@@ -179,17 +187,22 @@ impl<'a> Pass<'a> {
         let ways = ways.map(|rolled| async move { rolled.direction(self.v, self.image).await });
         let ways = try_join_all(ways).await?;
         let failed = ways.iter().any(|way| way.back().is_some());
+        let ways = shards.rolled().zip(ways).map(|(rolled, way)| async move {
+            match way {
+                Direction::Forward if failed => rolled.as_before().await,
+                way => Ok(way),
+            }
+        });
         let goal = |way: Direction| {
             let mut ctx = self.ctx.clone();
-            if let Some((template, _)) = way.back() {
+            if let Some(template) = way.template() {
                 ctx.image = template_image(template).unwrap_or(ctx.image);
                 ctx.rollback = Some(template.clone());
             }
-            let mut wanted = self.pods_wanted(&ctx, waits);
-            wanted.paused |= failed && way.back().is_none();
+            let wanted = self.pods_wanted(&ctx, waits);
             Goal { ctx, wanted, way }
         };
-        Ok(ways.into_iter().map(goal).collect())
+        Ok(try_join_all(ways).await?.into_iter().map(goal).collect())
     }
 
     fn pods_wanted(&self, ctx: &Context, waits: bool) -> PodsWanted {

@@ -98,8 +98,17 @@ impl Shards<'_> {
     pub async fn roll(&self, promote: Option<&str>) -> Result<Roll, PassError> {
         let unserved = self.all().find(|(_, shard)| shard.primary.is_none());
         let unserved = unserved.map(|(shard, _)| shard);
-        let mut refused = None;
-        for (_, shard) in self.all() {
+        // What somebody asks for waits for no other shard's roll.
+        let has = |shard: &Shard<'_>, name: &str| {
+            let mut members = shard.members.iter();
+            members.any(|member| member.is_called(name))
+        };
+        let mut all: Vec<_> = self.all().collect();
+        all.sort_by_key(|(_, shard)| !promote.is_some_and(|name| has(shard, name)));
+        let known = |name: &str| all.iter().any(|(_, shard)| has(shard, name));
+        let unknown = promote.filter(|name| !known(name));
+        let mut refused = unknown.map(|name| format!("there is no data pod {name} to promote"));
+        for (_, shard) in all {
             let step = next_pod_step(&shard, promote);
             let waits = |shard| Roll {
                 words: Some(format!(
@@ -136,12 +145,6 @@ impl Shards<'_> {
             };
             return Ok(Roll { refused, ..roll });
         }
-        let known = |name: &str| {
-            let mut members = self.site.members();
-            members.any(|(_, member)| member.is_called(name))
-        };
-        let unknown = promote.filter(|name| !known(name));
-        let unknown = unknown.map(|name| format!("there is no data pod {name} to promote"));
         let beyond = self.all().find_map(|(_, shard)| {
             let wanted = shard.wanted;
             shard.members.iter().find(|member| {
@@ -149,7 +152,7 @@ impl Shards<'_> {
             })
         });
         Ok(Roll {
-            refused: refused.or(unknown),
+            refused,
             leaving: beyond.map(|member| format!("pod {} is taken away", member.name())),
             ..Roll::default()
         })

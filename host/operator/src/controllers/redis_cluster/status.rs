@@ -22,7 +22,7 @@ use super::site::Site;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::events::{self, Told};
 use crate::controllers::pods::policy_status;
-use crate::controllers::pods::rollback::{Direction, Left};
+use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::status::{Stopped, binding, engine, is_given, list, shorten};
 use crate::policies::Made;
 use crate::shared::Shared;
@@ -52,6 +52,8 @@ pub struct Found<'a> {
     pub no_pod: Option<String>,
     /// Who decides about rights.
     pub policy: Option<&'a Made<AclAnswer>>,
+    /// Why a step was not taken.
+    pub failed: Option<&'a str>,
     /// What one node or zone would take with it, for people.
     pub spread: &'a [String],
     /// How far a roll is; none if that cannot be told now.
@@ -97,6 +99,7 @@ impl<'a> Found<'a> {
             app_user: false,
             no_pod: None,
             policy: None,
+            failed: None,
             spread: &[],
             roll: None,
             ways: Vec::new(),
@@ -111,10 +114,25 @@ impl<'a> Found<'a> {
         self.hibernates && self.seen.is_some_and(|seen| seen.nodes.is_empty())
     }
 
-    /// The shard that went back from a roll that failed.
-    fn gone_back(&self) -> Option<&Left> {
-        let mut back = self.ways.iter().filter_map(|way| way.back());
-        back.next().map(|(_, left)| left)
+    /// The shard that went back from a roll that failed, for people.
+    fn gone_back(&self) -> Option<String> {
+        let mut ways = self.ways.iter().enumerate();
+        let (shard, left) = ways.find_map(|(at, way)| Some((at, way.back()?.1)))?;
+        let words = left.words();
+        Some(format!(
+            "shard {shard}: {words}; no other shard is rolled until then"
+        ))
+    }
+
+    /// What a condition said when the step of a roll could be told, while it cannot: only if it was about that.
+    fn said_of_roll(&self, type_: &str, reasons: &[&'static str]) -> Option<Said> {
+        if self.roll.is_some() || self.validated.is_none() {
+            return None;
+        }
+        let status = self.object.status.as_ref()?;
+        let last = status.conditions.iter().find(|c| c.type_ == type_)?;
+        let reason = reasons.iter().find(|reason| **reason == last.reason)?;
+        Some((true, reason, last.message.clone()))
     }
 
     fn is_formed(&self, last: &RedisClusterStatus) -> bool {
@@ -288,6 +306,13 @@ fn is_progressing(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
         let words = "the condition Degraded says why";
         return said(false, progressing::BLOCKED, words);
     }
+    if let Some(words) = found.failed {
+        return said(true, progressing::ROLLING_OUT, words);
+    }
+    let of_roll = [progressing::ROLLING_OUT, progressing::WAITING_FOR_APPROVAL];
+    if let Some(said) = found.said_of_roll(progressing::TYPE, &of_roll) {
+        return said;
+    }
     if let Some(roll) = found.roll
         && let Some(words) = &roll.words
     {
@@ -344,8 +369,11 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
         };
         return (true, degraded::ROLL_STOPPED, stopped.to_string());
     }
-    if let Some(left) = found.gone_back() {
-        return (true, degraded::ROLLED_BACK, left.words());
+    if let Some(said) = found.said_of_roll(degraded::TYPE, &[degraded::ROLL_STOPPED]) {
+        return said;
+    }
+    if let Some(words) = found.gone_back() {
+        return (true, degraded::ROLLED_BACK, words);
     }
     if let Some(words) = found.roll.and_then(|roll| roll.refused.as_ref()) {
         return (true, degraded::REQUEST_REFUSED, words.clone());

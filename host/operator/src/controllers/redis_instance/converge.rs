@@ -18,13 +18,13 @@ use super::heal::changes_roles;
 use super::observe::Live;
 use super::pass::{live_pods, write_status};
 use super::site::Site;
-use super::{act, promote_request, status};
+use super::{act, status};
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::children::{self, Children};
 use crate::controllers::pods::holdings::{Holder, Holdings};
-use crate::controllers::pods::observe;
 use crate::controllers::pods::rollback::Direction;
+use crate::controllers::pods::{observe, promote_request};
 use crate::object::ObjectKey;
 
 /// A pass over an instance whose spec can be carried out.
@@ -102,7 +102,8 @@ impl Pass<'_> {
             members: Some(&peers),
         };
         let carried_out = act::carry_out(&plan, &material).await;
-        promote_request::clear(shared, site, &seen).await;
+        let leads = |asked: &str| seen.primary().is_some_and(|p| p.name() == asked);
+        promote_request::clear(&shared.client, object, leads).await;
         let result = verdict(&wanted, &seen, &plan);
         let handover_waits = shared.handovers.left(&site.instance()).is_some();
         let found = status::Found {

@@ -10,7 +10,6 @@ mod intents;
 mod lying;
 mod observe;
 mod pass;
-mod promote_request;
 mod revocations;
 mod site;
 mod status;
