@@ -69,10 +69,12 @@ async fn a_roll_that_fails_in_a_shard_goes_back_and_stops(space: &Space<'_>) -> 
     let pods = space.api::<Pod>();
     let old = pods.get(replica).await?.uid();
     pods.delete(replica, &DeleteParams::default()).await?;
-    wait_for("the pod is made anew", SOME, async || {
+    wait_for("the pod is made anew, and follows", SOME, async || {
         let pod = pods.get(replica).await?;
         ensure!(pod.uid() != old, "it is the old one");
         ensure!(image(&pod) == Some(&before), "{:?}", image(&pod));
+        let follows = cluster.shard(2).await?.replicas;
+        ensure!(is_ready(&pod) && follows.contains(replica), "it does not");
         Ok(())
     })
     .await?;
@@ -95,6 +97,12 @@ async fn a_roll_that_fails_in_a_shard_goes_back_and_stops(space: &Space<'_>) -> 
     wait_condition(&cluster, degraded::TYPE, degraded::AS_EXPECTED).await?;
     nothing_lost("a roll that went back, and another", lanes).await?;
     cluster.check().await
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| &status.conditions);
+    let mut conditions = conditions.flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 async fn primaries(cluster: &Cluster<'_>) -> Result<Vec<Option<String>>> {

@@ -159,6 +159,8 @@ impl<'a> Pass<'a> {
         let again = held
             .decision
             .and_then(|decision| decision.made.again_unix_ms);
+        let due = spread.due.map(|left| millis(now) + as_millis(left));
+        let again = [again, due].into_iter().flatten().min();
         let roll = roll.unwrap_or_default();
         Ok(match again {
             _ if next == Next::Later => Outcome::After(IN_VAIN),
@@ -166,7 +168,6 @@ impl<'a> Pass<'a> {
             _ if site.requests.hibernate && seen.nodes.is_empty() => Outcome::Settled,
             _ if lacks.is_some() || !pushed => Outcome::Waiting,
             _ if roll.words.is_some() || roll.leaving.is_some() => Outcome::Waiting,
-            _ if let Some(left) = spread.due => Outcome::After(left),
             Some(at) => Outcome::SettledUntil(at),
             None => Outcome::Settled,
         })
@@ -389,6 +390,10 @@ impl<'a> Pass<'a> {
             .map(|set| why_no_pod(client, set));
         join_all(asked).await.into_iter().flatten().next()
     }
+}
+
+fn as_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whom the primary of a shard asks to take over when its pod ends.
