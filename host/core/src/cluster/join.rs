@@ -136,16 +136,16 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
         let alone = one.server.is_alone();
         let is_new = one.server.keys == 0 && slots.is_empty();
         let is_old_copy = one.server.keys > 0 && slots.without(&served).is_empty();
-        let joins = match (alone, joining) {
+        let other = joining.filter(|other| *other != name);
+        let joins = match (alone, other) {
             (true, None) if is_new || is_old_copy => {
                 joining = Some(name);
                 true
             }
-            (true, Some(other)) if (is_new || is_old_copy) && other != name => {
+            (true, Some(other)) if is_new || is_old_copy => {
                 plan.wait(format!("{name} joins once {other} has"));
                 false
             }
-            (true, Some(_)) if is_old_copy => true,
             (true, _) if one.server.keys > 0 => is_adopted(survey, one, &mut giving, plan),
             _ if is_new => true,
             (true, _) if is_its_own(survey, one) => true,

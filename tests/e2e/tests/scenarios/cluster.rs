@@ -53,6 +53,16 @@ pub fn kill_server(cluster: &Cluster<'_>, pod: &Pod) -> Result<()> {
     testbed.kill_process(pid, Signal::SIGKILL)
 }
 
+/// The server of a primary is killed: another leads, and nothing acknowledged is lost.
+pub async fn a_killed_primary_is_followed(cluster: &Cluster<'_>, what: &str) -> Result<()> {
+    let lanes = writing(cluster).await?;
+    let primary = cluster.primary(1).await?;
+    kill_server(cluster, &primary)?;
+    cluster.wait_other_primary(1, &primary.name_any()).await?;
+    cluster.wait_settled().await?;
+    nothing_lost(what, lanes).await
+}
+
 /// Everything acknowledged is there; tells the longest gap of any lane.
 pub async fn nothing_lost(what: &str, lanes: Vec<Lane>) -> Result<()> {
     wait_for_more(&lanes).await?;
@@ -238,12 +248,7 @@ async fn two_of_three_primaries_that_are_killed_together_are_followed(
 /// cluster, which is whole and takes writes.
 async fn a_cluster_without_volumes_fails_over_and_is_filled_again(space: &Space<'_>) -> Result<()> {
     let cluster = small(space, json!({"persistence": {"enabled": false}})).await?;
-    let lanes = writing(&cluster).await?;
-    let primary = cluster.primary(1).await?;
-    kill_server(&cluster, &primary)?;
-    cluster.wait_other_primary(1, &primary.name_any()).await?;
-    cluster.wait_settled().await?;
-    nothing_lost("a primary without a volume killed", lanes).await?;
+    a_killed_primary_is_followed(&cluster, "a primary without a volume killed").await?;
     cluster.check().await?;
     cluster.delete_all_pods().await?;
     cluster.wait_settled().await?;

@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::cluster::{kill_server, nothing_lost, small, writing};
+use crate::cluster::{a_killed_primary_is_followed, nothing_lost, small, writing};
 use crate::rollback::{NO_SUCH_IMAGE, image, with_way_back};
 
 pub const ALL: &[Scenario] = scenarios![Alone;
@@ -195,12 +195,7 @@ async fn an_operator_killed_while_a_cluster_forms_leaves_nothing_half_done(
 async fn a_cluster_of_the_oldest_version_forms_and_fails_over(space: &Space<'_>) -> Result<()> {
     let cluster = small(space, json!({"version": "6.2"})).await?;
     cluster.check().await?;
-    let lanes = writing(&cluster).await?;
-    let primary = cluster.primary(1).await?;
-    kill_server(&cluster, &primary)?;
-    cluster.wait_other_primary(1, &primary.name_any()).await?;
-    cluster.wait_settled().await?;
-    nothing_lost("6.2: a primary killed", lanes).await?;
+    a_killed_primary_is_followed(&cluster, "6.2: a primary killed").await?;
     let lanes = writing(&cluster).await?;
     cluster.delete_all_pods().await?;
     cluster.wait_settled().await?;

@@ -7,7 +7,9 @@ use hera_tests_e2e::{Scenario, Space, millis};
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use crate::cluster::{kill_server, nothing_lost, small, wait_for_more, writing};
+use crate::cluster::{
+    a_killed_primary_is_followed, kill_server, nothing_lost, small, wait_for_more, writing,
+};
 use crate::outages::node;
 
 pub const ALL: &[Scenario] = scenarios![Alone;
@@ -96,11 +98,6 @@ async fn a_cluster_of_valkey_forms_and_fails_over(space: &Space<'_>) -> Result<(
     let valkey = json!({"engine": "valkey", "version": "8.1"});
     let cluster = small(space, valkey).await?;
     cluster.check().await?;
-    let lanes = writing(&cluster).await?;
-    let primary = cluster.primary(1).await?;
-    kill_server(&cluster, &primary)?;
-    cluster.wait_other_primary(1, &primary.name_any()).await?;
-    cluster.wait_settled().await?;
-    nothing_lost("a primary of Valkey killed", lanes).await?;
+    a_killed_primary_is_followed(&cluster, "a primary of Valkey killed").await?;
     cluster.check().await
 }
