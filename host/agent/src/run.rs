@@ -66,7 +66,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         error!(%error, "who has the volume cannot be noted");
         board.writes_state(Some(error));
     }
-    let acl = files::best_acl(&settings);
+    let acl = files::best_acl(&settings).map(|set| set.at_shard(settings.shard));
     leftover::end(&settings).await;
     let down = orders::down_since_before(state.fenced);
     let fence = Arc::new(Fence::new(state.members.unwrap_or_default(), down)?);
@@ -87,7 +87,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         look: Notify::new(),
         retry: Notify::new(),
         alone: Notify::new(),
-        cluster: settings.cluster.then(Default::default),
+        cluster: settings.shard.map(|_| Default::default()),
         asked: OnceLock::new(),
         stopping: watch::channel(false).0,
         password: format!(

@@ -24,9 +24,9 @@ pub struct Settings {
     /// The only data pod of its object: it promotes itself.
     #[arg(long, env = "HERA_LONE", default_value_t = false, action = clap::ArgAction::Set)]
     pub lone: bool,
-    /// The server is one of a cluster.
-    #[arg(long, env = "HERA_CLUSTER", default_value_t = false, action = clap::ArgAction::Set)]
-    pub cluster: bool,
+    /// Number of the shard whose slots the server has, if it is one of a cluster.
+    #[arg(long, env = "HERA_SHARD")]
+    pub shard: Option<u32>,
     /// Address at which others of the cluster, and its clients, find this server.
     #[arg(long, env = "POD_IP", default_value = "")]
     pub ip: String,

@@ -13,28 +13,6 @@ pub fn is_replicas(text: &str) -> bool {
     own(text).is_some_and(|line| flags(line).any(|flag| flag == "slave"))
 }
 
-/// The file of a replica without the address of its primary: somebody else may have that by now, and a replica
-/// takes whatever is at it. The primary is met again, or knocks. None if the file names no such address. For
-/// Redis: Valkey 8.1 takes one without an address for failed, and its address from whoever remembers the old one.
-pub fn without_primary(text: &str) -> Option<String> {
-    let primary = own(text)?.split_whitespace().nth(3)?;
-    let forget = |line: &str| {
-        let mut fields = line.splitn(4, ' ');
-        let (id, address, flags) = (fields.next()?, fields.next()?, fields.next()?);
-        // Names follow the address.
-        let names = address
-            .split_once(',')
-            .map(|(_, names)| format!(",{names}"));
-        let (names, rest) = (names.unwrap_or_default(), fields.next()?);
-        Some(format!("{id} :0@0{names} {flags},noaddr {rest}"))
-    };
-    let is_primarys = |line: &&str| {
-        line.split_whitespace().next() == Some(primary) && flags(line).all(|f| f != "noaddr")
-    };
-    let line = text.lines().find(is_primarys)?;
-    Some(text.replacen(line, &forget(line)?, 1))
-}
-
 fn own(text: &str) -> Option<&str> {
     text.lines()
         .find(|line| flags(line).any(|flag| flag == "myself"))
@@ -91,24 +69,6 @@ mod tests {
             &TEXT.replace("myself,master -", "myself,slave cc")
         ));
         assert_eq!(own_id(""), None);
-    }
-
-    #[test]
-    fn a_replica_forgets_the_address_of_its_primary_and_nothing_else() {
-        let replica = "\
-            aa 10.0.0.1:6379@16379,,shard-id=s1 myself,slave cc 0 0 1 connected\n\
-            bb 10.0.0.2:6379@16379 master - 0 0 1 connected 0-5460\n\
-            cc 10.0.0.3:6379@16379,shop-0,shard-id=s1 master - 0 0 2 connected 5461-16383\n\
-            vars currentEpoch 3 lastVoteEpoch 0\n";
-        let told = without_primary(replica).unwrap();
-        let expected = replica.replace(
-            "10.0.0.3:6379@16379,shop-0,shard-id=s1 master",
-            ":0@0,shop-0,shard-id=s1 master,noaddr",
-        );
-        assert_eq!(told, expected);
-        assert_eq!(without_primary(&told), None, "it is forgotten already");
-        assert_eq!(without_primary(TEXT), None, "a primary's own");
-        assert_eq!(without_primary(""), None);
     }
 
     /// P36.

@@ -249,9 +249,10 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
         ),
         plain("HERA_HANG_SECONDS", &hang_seconds.to_string()),
     ];
-    if v.shards.is_some() {
-        variables.push(truth("HERA_CLUSTER", true));
-    }
+    variables.extend(
+        ctx.shard
+            .map(|shard| plain("HERA_SHARD", &shard.to_string())),
+    );
     // Older servers do not start with it.
     if v.shards.is_some() && v.version.branch() >= (7, 0) {
         let service = v.name.headless_service();

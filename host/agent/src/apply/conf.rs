@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use hera_core::acl::{AGENT_USER, AclUser, REPLICATION_USER};
+use hera_core::acl::{AGENT_USER, AclUser, replication_user};
 use hera_redis::nodes_conf;
 
 use crate::settings::Settings;
@@ -64,8 +64,8 @@ pub fn data_server(start: &Start<'_>) -> String {
         "aclfile",
         &quoted(&settings.run.join("users.acl").display().to_string()),
     );
-    if settings.cluster {
-        of_cluster(&mut text, settings, login);
+    if let Some(shard) = settings.shard {
+        of_cluster(&mut text, settings, shard, login);
         return text;
     }
     // Nothing is served before the promotion, not even old data (design §5).
@@ -77,7 +77,7 @@ pub fn data_server(start: &Start<'_>) -> String {
 
 /// Servers of a cluster tell each other who leads, and where they are now: what they remember of their own
 /// address is an old one (redis-facts §1.2).
-fn of_cluster(text: &mut String, settings: &Settings, login: &str) {
+fn of_cluster(text: &mut String, settings: &Settings, shard: u32, login: &str) {
     line(text, "cluster-enabled", "yes");
     line(text, "cluster-config-file", nodes_conf::NAME);
     if !settings.ip.is_empty() {
@@ -87,7 +87,7 @@ fn of_cluster(text: &mut String, settings: &Settings, login: &str) {
         line(text, "cluster-announce-hostname", hostname);
     }
     if !login.is_empty() {
-        line(text, "masteruser", REPLICATION_USER);
+        line(text, "masteruser", &replication_user(shard));
         line(text, "masterauth", &quoted(login));
     }
 }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_server_of_a_cluster_is_nobodys_replica_and_tells_where_it_is_now() {
         let mut settings = settings();
-        settings.cluster = true;
+        settings.shard = Some(2);
         settings.ip = "10.0.0.7".to_owned();
         let start = Start {
             settings: &settings,

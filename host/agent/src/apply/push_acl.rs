@@ -35,6 +35,7 @@ pub async fn push(agent: &Agent, work: &mut Work, set: AclSet) -> Result<AclStat
     }
     // Kept first: after a crash in the middle the newer users are in force.
     files::keep_acl(&agent.settings, &set).map_err(|error| error.to_string())?;
+    let set = set.at_shard(agent.settings.shard);
     if work.acl.as_ref() != Some(&set) {
         work.listening.knows_others();
     }

@@ -18,10 +18,6 @@ use crate::state::remembered::Source;
 const NODE_TIMEOUT: &str = "cluster-node-timeout";
 /// Its default.
 const DEFAULT_NODE_TIMEOUT: u64 = 15_000;
-/// The engine whose servers can do without their primary's address.
-const REDIS: &str = "redis";
-/// Between two attempts to write a file.
-const WRITE_AGAIN: Duration = Duration::from_secs(1);
 /// A vote that is due takes less than this.
 const VOTE: Duration = Duration::from_secs(5);
 
@@ -42,7 +38,7 @@ pub async fn wait(agent: &Agent, cluster: &Cluster) {
     }
     cluster.begins_as(id.clone());
     if found.is_some() && nodes_conf::is_replicas(&text) {
-        return forget_primary(agent, &path, &text).await;
+        return;
     }
     let age = |at: SystemTime| at.elapsed().map_or(0, |age| age.as_millis());
     let snapshot = found.filter(|(source, _)| *source == Source::Rdb);
@@ -76,25 +72,6 @@ pub async fn wait(agent: &Agent, cluster: &Cluster) {
         () = agent.until_stopping() => {}
     }
     cluster.held.send_replace(None);
-}
-
-/// Takes the address of a replica's primary out of its file: it does not start with it (decision 021, which
-/// says why not of Valkey).
-async fn forget_primary(agent: &Agent, path: &Path, text: &str) {
-    let is_redis = agent.settings.engine == REDIS;
-    let Some(less) = nodes_conf::without_primary(text).filter(|_| is_redis) else {
-        return;
-    };
-    while let Err(error) = crate::state::durable::write(path, less.as_bytes()) {
-        agent.board.change(|status| {
-            let words = format!("the replica starts once its nodes.conf can be written: {error}");
-            status.waiting_for = Some(words);
-        });
-        tokio::select! {
-            () = tokio::time::sleep(WRITE_AGAIN) => {}
-            () = agent.until_stopping() => return,
-        }
-    }
 }
 
 /// A user whose rights were taken away meanwhile is not to log in.

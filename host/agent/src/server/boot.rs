@@ -67,7 +67,7 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     let append = source == Source::Aof;
     let mut at_start = listen::at_start(work.acl.as_ref(), &work.listening);
     // The others of a cluster reach it at a port that goes with the other. Who is no user yet is refused.
-    at_start.listens |= settings.cluster;
+    at_start.listens |= settings.shard.is_some();
     let login = std::fs::read_to_string(&settings.login).unwrap_or_default();
     let start = Start {
         login: login.trim(),

@@ -48,14 +48,15 @@ impl Cluster {
         let mut group = Group::new(engine, count);
         let authority = Arc::new(Authority::new());
         let identity = authority.agent("*.agents.test");
-        for pod in &mut group.pods {
+        for (at, pod) in group.pods.iter_mut().enumerate() {
+            let shard = (at / 2).to_string();
             authority.write(&pod.path("tls"), &identity);
             let tls = authority.client(Some(&authority.operator()));
             pod.http = http(tls, pod.name(), pod.control());
             pod.mount_config(1, &QUICK);
             std::fs::write(pod.path("etc/login"), "hera-replication").unwrap();
             let login = pod.path("etc/login").display().to_string();
-            let more = ["--cluster", "true", "--ip", "127.0.0.1", "--login", &login];
+            let more = ["--shard", &shard, "--ip", "127.0.0.1", "--login", &login];
             pod.more = more.map(str::to_owned).to_vec();
         }
         let mut cluster = Self {

@@ -32,6 +32,11 @@ pub const OPERATOR_USER: &str = "hera-operator";
 pub const AGENT_USER: &str = "hera-agent";
 /// The user as which replicas speak to their primary.
 pub const REPLICATION_USER: &str = "hera-replication";
+/// The name that [`REPLICATION_USER`] has at the servers of a cluster's shard: who comes to another shard's
+/// server, by an address that was its primary's, is nobody there (decision 021).
+pub fn replication_user(shard: u32) -> String {
+    format!("{REPLICATION_USER}-{shard}")
+}
 /// The server's built-in user.
 pub const DEFAULT_USER: &str = "default";
 

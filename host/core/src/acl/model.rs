@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::{REPLICATION_USER, replication_user};
+
 /// How far a user's commands may reach; the ceilings are in `docs/guards.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Preset {
@@ -128,4 +130,19 @@ pub struct AclSet {
     /// Those of the spec whose rights no policy decided: they have what they had, cut to the spec.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub undecided: BTreeSet<String>,
+}
+
+impl AclSet {
+    /// The set as a server of this shard has it; without a shard, as it is. See [`replication_user`].
+    #[must_use]
+    pub fn at_shard(mut self, shard: Option<u32>) -> Self {
+        let replicas = self
+            .users
+            .iter_mut()
+            .filter(|user| user.name == REPLICATION_USER);
+        for (user, shard) in replicas.zip(shard) {
+            user.name = replication_user(shard);
+        }
+        self
+    }
 }

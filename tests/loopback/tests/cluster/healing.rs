@@ -13,9 +13,10 @@ on_all!(two:
     p22_most_primaries_die_together,
     a_lost_volume_is_filled_again,
 );
+on_all!(@ redis_6_2_exchanged, ("redis", "6.2"), the_last_copy_of_a_shard_is_not_overwritten_by_who_has_its_primarys_address);
 on_all!(@ redis_7_2_exchanged, ("redis", "7.2"), the_last_copy_of_a_shard_is_not_overwritten_by_who_has_its_primarys_address);
 on_all!(@ redis_8_0_exchanged, ("redis", "8.0"), the_last_copy_of_a_shard_is_not_overwritten_by_who_has_its_primarys_address);
-on_all!(@ redis_6_2_exchanged, ("redis", "6.2"), the_last_copy_of_a_shard_is_not_overwritten_by_who_has_its_primarys_address);
+on_all!(@ valkey_8_1_exchanged, ("valkey", "8.1"), the_last_copy_of_a_shard_is_not_overwritten_by_who_has_its_primarys_address);
 on_all!(@ redis_7_2_without_the_hold, ("redis", "7.2"), p05_an_empty_server_that_replicas_follow_empties_them);
 
 async fn with_keys(engine: Engine) -> (Lab, Client) {

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use hera_core::acl::replication_user;
 use hera_core::cluster;
 use hera_core::shard::Target;
 use hera_redis::{Address, Probe, Server, Timeouts, nodes_conf};
@@ -16,6 +17,8 @@ use tempfile::TempDir;
 use crate::Engine;
 
 pub const PORT: u16 = 6379;
+/// Password of those who replicate.
+const LOGIN: &str = "secret";
 /// Less than an agent waits, as a test does not; in milliseconds.
 const HANGS: u64 = 8_000;
 /// So that a vote of the servers' own is not what heals in the time of a test.
@@ -106,16 +109,9 @@ impl Node {
         if !has_data {
             self.lose("nodes.conf");
         }
-        let path = self.path(nodes_conf::NAME);
-        let known = std::fs::read_to_string(&path).unwrap_or_default();
+        let known = std::fs::read_to_string(self.path(nodes_conf::NAME)).unwrap_or_default();
         match nodes_conf::is_replicas(&known) {
-            true => {
-                let is_redis = self.engine.0 == "redis";
-                if let Some(less) = nodes_conf::without_primary(&known).filter(|_| is_redis) {
-                    std::fs::write(&path, less).unwrap();
-                }
-                self.go();
-            }
+            true => self.go(),
             false => {
                 self.held = Some(cluster::Held {
                     has_data,
@@ -128,6 +124,7 @@ impl Node {
     /// Starts the server.
     pub fn go(&mut self) {
         self.held = None;
+        let user = replication_user(self.shard);
         let directives = [
             ("port", PORT.to_string()),
             ("bind", self.ip.clone()),
@@ -143,11 +140,14 @@ impl Node {
             ("cluster-announce-ip", self.ip.clone()),
             ("cluster-require-full-coverage", "no".to_owned()),
             ("cluster-allow-replica-migration", "no".to_owned()),
+            ("masteruser", user.clone()),
+            ("masterauth", LOGIN.to_owned()),
+            ("user", format!("{user} on >{LOGIN} +psync +replconf +ping")),
         ];
         let mut command =
             Command::new(hera_testbed::servers::path(self.engine.0, self.engine.1).unwrap());
         for (name, value) in directives {
-            command.arg(format!("--{name}")).arg(value);
+            command.arg(format!("--{name}")).args(value.split(' '));
         }
         command
             .stdin(Stdio::null())
