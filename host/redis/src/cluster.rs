@@ -96,7 +96,7 @@ impl Server {
     /// its own or does not know whom to replicate, or its primary is not there to agree.
     pub async fn cluster_command(&self, command: &Command) -> Result<(), Error> {
         match command {
-            Command::Start => Ok(()),
+            Command::Start | Command::Rejoin => Ok(()),
             Command::SetEpoch { epoch } => {
                 self.told(&["SET-CONFIG-EPOCH", &epoch.to_string()]).await
             }

@@ -27,6 +27,10 @@ const VOTE: Duration = Duration::from_secs(5);
 pub async fn wait(agent: &Agent, cluster: &Cluster) {
     wait_for_users(agent).await;
     let path = agent.settings.data.join(nodes_conf::NAME);
+    if cluster.takes_rejoin() {
+        warn!("the server joins as another: what it knew of the cluster is removed");
+        let _ = std::fs::remove_file(&path);
+    }
     let text = read(&path);
     let id = nodes_conf::own_id(&text).map(str::to_owned);
     let wants_append = agent.work.lock().await.held.wants_append() == Some(true);

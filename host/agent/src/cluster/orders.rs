@@ -23,6 +23,12 @@ pub async fn carry_out(agent: &Agent, work: &Work, command: &Command) -> Result<
         return Err(Refused::wrong("the pod ends"));
     }
     let server = running(work)?;
+    if *command == Command::Rejoin {
+        is_left_behind(&server).await?;
+        cluster.joins_as_another();
+        agent.fence.kill();
+        return Ok(());
+    }
     if let Command::Failover { how, primary } = command {
         follows(&server, primary).await?;
         match how {
@@ -48,6 +54,20 @@ async fn follows(server: &Server, primary: &str) -> Result<(), Refused> {
     match server.cluster(&info).await?.replica_of() {
         Some(of) if of == primary => Ok(()),
         _ => Err(Refused::wrong("the server is no replica of that primary")),
+    }
+}
+
+/// The server's copy is that of a primary, whatever it takes itself for.
+///
+/// # Errors
+/// It is not, by now, or the server does not answer.
+async fn is_left_behind(server: &Server) -> Result<(), Refused> {
+    let Probe::Info(info) = server.probe().await? else {
+        return Err(Refused::later("the server is busy"));
+    };
+    match server.cluster(&info).await?.is_left_behind() {
+        true => Ok(()),
+        false => Err(Refused::wrong("the server is what it takes itself for")),
     }
 }
 

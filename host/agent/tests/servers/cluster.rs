@@ -21,6 +21,7 @@ on_both!(
     a_cluster_forms_by_orders_and_a_primary_that_ends_hands_over,
     a_server_that_led_waits_until_another_leads_or_nobody_is_heard,
     who_takes_over_follows_the_primary_that_is_named,
+    only_a_server_that_is_left_behind_joins_as_another,
 );
 
 const SHARDS: u32 = 3;
@@ -264,4 +265,16 @@ async fn who_takes_over_follows_the_primary_that_is_named(engine: Engine) {
     assert!(taken.is_ok(), "{taken:?}");
     pod.until("it leads", |status| status.role == Role::Primary)
         .await;
+}
+
+async fn only_a_server_that_is_left_behind_joins_as_another(engine: Engine) {
+    let cluster = Cluster::new(engine).await;
+    let rejoin = || Order::Cluster {
+        command: Command::Rejoin,
+    };
+    for pod in &cluster.group.pods[..2] {
+        let refused = pod.order(1, rejoin()).await.unwrap_err();
+        assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(is_running(&pod.status().await.unwrap()));
+    }
 }

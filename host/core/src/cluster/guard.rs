@@ -15,7 +15,8 @@ pub enum Rule {
     OneOwner,
     /// Nobody gets slots of a server that may run.
     DeadOwner,
-    /// Nobody becomes a replica who has slots, or is a primary with keys.
+    /// Nobody becomes a replica who has slots, or is a primary with keys; nobody joins as another whose copy
+    /// is not that of a primary of its shard.
     KeepsKeys,
     /// Nobody becomes a replica of a server that is not heard, or has no slots.
     FollowsAnOwner,
@@ -109,6 +110,16 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
                 false => Some(Rule::KeepsKeys),
                 true => (!leads).then_some(Rule::FollowsAnOwner),
             }
+        }
+        Command::Rejoin => {
+            let leads = |other: &&Node| {
+                let server = other.server.as_ref();
+                other.shard == node.shard
+                    && server.is_some_and(|s| s.replica_of().is_none() && !s.slots().is_empty())
+            };
+            let is_led = seen.nodes.iter().any(|other| leads(&other));
+            let is_left = node.server.as_ref().is_some_and(Server::is_left_behind);
+            (!is_left || !is_led).then_some(Rule::KeepsKeys)
         }
         Command::Failover {
             how,

@@ -66,6 +66,11 @@ pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
             if knows.is_none_or(|entry| entry.handshake || entry.replica_of.is_some()) {
                 continue;
             }
+            if one.server.is_left_behind() {
+                let reason = "it takes itself for a primary, and replicates one (Valkey 8.1)";
+                plan.push(&one.node.pod, Command::Rejoin, reason);
+                break;
+            }
             if one.is_primary() && one.server.keys > 0 {
                 let name = one.node.name();
                 plan.wait(format!(

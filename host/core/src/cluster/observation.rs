@@ -133,6 +133,12 @@ impl Server {
         self.entry(&self.id)
     }
 
+    /// True if it takes itself for a primary without slots, and has a primary's data by replication: an update
+    /// about itself came late (Valkey 8.1). It can be told nothing, as it has keys.
+    pub fn is_left_behind(&self) -> bool {
+        self.replica_of().is_none() && self.slots().is_empty() && self.keys > 0 && self.link_up
+    }
+
     /// What it knows of another.
     pub fn entry(&self, id: &str) -> Option<&Entry> {
         self.known.iter().find(|entry| entry.id == id)

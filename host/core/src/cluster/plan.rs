@@ -54,6 +54,9 @@ pub enum Command {
         /// The primary.
         primary: NodeId,
     },
+    /// Start again as a server that knows nothing of the cluster, with its data: it takes itself for a primary
+    /// without slots while it replicates one, and takes no other order.
+    Rejoin,
     /// Take over from the primary.
     Failover {
         /// How.
@@ -77,6 +80,7 @@ impl fmt::Display for Command {
             Self::AddSlots { slots } => write!(f, "slots {slots}"),
             Self::Meet { ip, port } => write!(f, "meet {ip}:{port}"),
             Self::Replicate { primary } => write!(f, "replicate {primary}"),
+            Self::Rejoin => f.write_str("join as another"),
             Self::Failover { how, .. } => write!(f, "take over ({how:?})"),
             Self::Forget { id } => write!(f, "forget {id}"),
         }

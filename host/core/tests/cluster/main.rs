@@ -400,3 +400,28 @@ fn nobody_starts_at_an_address_that_the_last_copy_of_another_shard_follows() {
     let there = moved.change(|seen| seen.nodes[0].held = held());
     assert!(starts(&there), "{:?} {}", steps(&there), waits(&there));
 }
+
+/// Valkey 8.1: an update about itself comes late, and a replica takes itself for a primary from then on. It has
+/// keys, so that it can be told to follow nobody.
+#[test]
+fn a_replica_that_takes_itself_for_a_primary_joins_as_another() {
+    let left = whole().change(|seen| {
+        for node in &mut seen.nodes {
+            let known = node.server.iter_mut().flat_map(|server| &mut server.known);
+            for entry in known.filter(|entry| entry.id == "id-1-1") {
+                entry.replica_of = None;
+            }
+        }
+    });
+    assert_eq!(steps(&left), ["pod-1-1: join as another"]);
+    let unfed = left.clone().change(|seen| {
+        let server = seen.nodes[3].server.as_mut().unwrap();
+        server.link_up = false;
+    });
+    assert!(steps(&unfed).is_empty(), "{:?}", steps(&unfed));
+    assert!(waits(&unfed).contains("its copy is left alone"));
+    // Its shard is led by nobody who is heard: what it has may be all that is left.
+    let alone = left.unheard(2);
+    let joins = |cluster: &Cluster| steps(cluster).iter().any(|step| step.contains("join"));
+    assert!(!joins(&alone), "{:?}", steps(&alone));
+}

@@ -164,6 +164,13 @@ impl Lab {
             node.go();
             return Ok(());
         }
+        if step.command == Command::Rejoin {
+            println!("{step}: {}", step.reason);
+            node.kill();
+            node.lose("nodes.conf");
+            node.start();
+            return Ok(());
+        }
         let server = node.connect().await.map_err(|error| error.to_string())?;
         if let Command::Failover {
             how: Failover::Force,
@@ -181,11 +188,8 @@ impl Lab {
         self.note(&format!("== {what}"));
         let since = Instant::now();
         while !self.pass(usize::MAX).await {
-            if since.elapsed() > PATIENCE {
-                if self.journal.ends_with(FOR_A_PERSON) {
-                    self.choose().await;
-                }
-                self.give_up_left_alone().await;
+            if since.elapsed() > PATIENCE && self.journal.ends_with(FOR_A_PERSON) {
+                self.choose().await;
             }
             if since.elapsed() > LIMIT {
                 let seen = self.observe().await;
@@ -225,27 +229,6 @@ impl Lab {
                 self.nodes[*at].lose_volume();
                 self.nodes[*at].start();
                 self.chosen = true;
-            }
-        }
-    }
-
-    /// Valkey 8.1 may call a server a primary that replicates another (an update about itself that came late):
-    /// it has keys, no slots, and cannot be told to follow. A person gives up its copy, which its primary has.
-    async fn give_up_left_alone(&mut self) {
-        let seen = self.observe().await;
-        for (at, node) in seen.nodes.iter().enumerate() {
-            let server = node.server.as_ref();
-            let left = server.is_some_and(|server| {
-                server.replica_of().is_none()
-                    && server.link_up
-                    && server.slots().is_empty()
-                    && server.keys > 0
-            });
-            if left {
-                self.note(&format!("== a person gives up the copy of {}", node.name()));
-                self.nodes[at].kill();
-                self.nodes[at].lose_volume();
-                self.nodes[at].start();
             }
         }
     }
