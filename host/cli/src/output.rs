@@ -1,5 +1,7 @@
 //! How answers reach people and programs.
 
+use std::io::{ErrorKind, Write as _};
+
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
@@ -29,18 +31,23 @@ impl Output {
     /// Prints an answer: as it is for programs, with `text` for people.
     ///
     /// # Errors
-    /// When it cannot be written as JSON or YAML.
+    /// When it cannot be written; that nobody reads on (`| head`) is none.
     pub fn print<T: Serialize>(
         self,
         answer: &T,
         text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
-        match self.0 {
-            Format::Text => anstream::print!("{}", text(answer)),
-            Format::Json => println!("{}", serde_json::to_string_pretty(answer)?),
-            Format::Yaml => print!("{}", serde_saphyr::to_string(answer)?),
+        let text = match self.0 {
+            Format::Text => text(answer),
+            Format::Json => serde_json::to_string_pretty(answer)? + "\n",
+            Format::Yaml => serde_saphyr::to_string(answer)?,
+        };
+        let mut stdout = anstream::stdout().lock();
+        let written = stdout.write_all(text.as_bytes());
+        match written.and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
         }
-        Ok(())
     }
 }
 

@@ -139,7 +139,7 @@ pub async fn small<'a>(space: &'a Space<'_>, spec: serde_json::Value) -> Result<
     Cluster::ready(space, "shop", spec).await
 }
 
-/// Rows: shards are rolled in turn, replicas first, without losing a write; the operator is killed in the
+/// Rows: shards are rolled in turn, replicas first, without losing a write (P10); the operator is killed in the
 /// middle.
 async fn a_cluster_is_rolled_to_another_version(space: &Space<'_>) -> Result<()> {
     let cluster = small(space, json!({})).await?;

@@ -85,6 +85,7 @@ async fn p01_a_lost_nodes_conf_loses_no_key(engine: Engine) {
     client.check(&lab).await;
 }
 
+/// P21, P22: as with the power of a zone.
 async fn p22_most_primaries_die_together(engine: Engine) {
     let (mut lab, mut client) = with_keys(engine).await;
     let (one, other) = (lab.primary(0).await, lab.primary(1).await);
@@ -127,7 +128,7 @@ async fn the_last_copy_of_a_shard_is_not_overwritten_by_who_has_its_primarys_add
     client.check(&lab).await;
 }
 
-/// P05, and why a server that led is held back: its replicas copy whatever is at its address (Valkey 8.1 does
+/// P05, P27, and why a server that led is held back: its replicas copy whatever is at its address (Valkey 8.1 does
 /// not, in the time of this test).
 async fn p05_an_empty_server_that_replicas_follow_empties_them(engine: Engine) {
     let (mut lab, _) = with_keys(engine).await;
