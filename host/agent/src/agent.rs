@@ -10,6 +10,7 @@ use hera_core::agent::{Mark, Role};
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use tokio::sync::{Mutex, Notify, watch};
 
+use crate::apply::altered_users::Looked;
 use crate::apply::append::Saving;
 use crate::apply::config_state::Held;
 use crate::apply::push_acl::Applied;
@@ -111,6 +112,8 @@ pub struct Work {
     pub listening: Listening,
     /// Users applied to the running server.
     pub applied: BTreeMap<String, Applied>,
+    /// When it was looked whether they still are what was applied.
+    pub users_looked: Looked,
     /// Whom the server is to follow, since the operator told.
     pub followed: Option<Followed>,
     /// The running server has the password for it.
@@ -139,6 +142,7 @@ impl Work {
             acl_due: true,
             listening: Listening::default(),
             applied: BTreeMap::new(),
+            users_looked: Looked::default(),
             followed: None,
             login_known: false,
             pauses: Pauses::default(),

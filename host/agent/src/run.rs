@@ -9,10 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use hera_http::serve::{CONTROL, OPEN, Plain, serve};
+use nix::sys::prctl;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::agent::{Agent, Work};
 use crate::apply::push_config;
@@ -46,6 +48,10 @@ pub fn install(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// When the agent cannot start.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    // The server runs as the same user, and the agent's password is in this memory.
+    if let Err(error) = prctl::set_dumpable(false) {
+        warn!(%error, "the server's user can read the agent's memory");
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     durable::folder(&settings.own())?;
@@ -99,17 +105,20 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     });
 
     let listener = listen(agent.settings.probes).await?;
-    let probing = axum::serve(listener, probes::routes(agent.clone())).into_future();
-    tokio::spawn(probing);
+    let routes = probes::routes(agent.clone());
+    tokio::spawn(serve(listener, Plain, routes, OPEN));
     let tls = tls::load(&agent.settings.tls)?;
     let folder = agent.settings.tls.clone();
     let followed = tls.clone();
     tokio::spawn(async move { tls::follow(&folder, followed).await });
-    let listener = listen(agent.settings.control).await?.into_std()?;
-    let serving = axum_server::from_tcp(listener)?
-        .acceptor(caller::Acceptor::new(tls.server))
-        .serve(api::routes(agent.clone()).into_make_service());
-    tokio::spawn(serving);
+    let listener = listen(agent.settings.control).await?;
+    let acceptor = caller::Acceptor::new(tls.server.subscribe());
+    tokio::spawn(serve(
+        listener,
+        acceptor,
+        api::routes(agent.clone()),
+        CONTROL,
+    ));
     let client = tls.client.subscribe();
     tokio::spawn(peers::ask(agent.clone(), client.clone()));
 

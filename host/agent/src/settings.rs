@@ -24,6 +24,9 @@ pub struct Settings {
     /// The only data pod of its object: it promotes itself.
     #[arg(long, env = "HERA_LONE", default_value_t = false, action = clap::ArgAction::Set)]
     pub lone: bool,
+    /// Name for which certificates of the agents of this object are good.
+    #[arg(long, env = "HERA_SERVER_NAME")]
+    pub server_name: String,
     /// Number of the shard whose slots the server has, if it is one of a cluster.
     #[arg(long, env = "HERA_SHARD")]
     pub shard: Option<u32>,

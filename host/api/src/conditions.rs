@@ -138,6 +138,8 @@ reasons! {
         PERSISTENCE_CHANGE_REFUSED = "PersistenceChangeRefused",
         /// True: the server refused users; they have the rights they had before.
         USER_REJECTED = "UserRejected",
+        /// True: somebody changed users at the server itself, and they were put right; for ten minutes.
+        USERS_PUT_RIGHT = "UsersPutRight",
         /// True: users have something else than a policy decided; the message names them.
         RIGHTS_UNDECIDED = "RightsUndecided",
         /// True: the object is paused, and rights go beyond its spec; the message names who has them.

@@ -418,6 +418,9 @@ pub struct AclState {
     pub confirmed: bool,
     /// Users that the server refused, with its own words; they have the rights they had before.
     pub rejected: BTreeMap<String, String>,
+    /// Users that somebody changed at the server itself and that were put right, for ten minutes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub put_right: BTreeSet<String>,
 }
 
 /// The server process.

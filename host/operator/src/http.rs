@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hera_http::serve::{OPEN, Plain};
 use tokio::net::TcpListener;
 use tracing::error;
 
@@ -31,23 +32,21 @@ struct Served {
 }
 
 /// Serves until `shutdown` completes.
-///
-/// # Errors
-/// When the server ends by itself.
 pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     readiness: Readiness,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+) {
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .with_state(Served { metrics, readiness });
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(shutdown)
-        .await
+    tokio::select! {
+        () = hera_http::serve::serve(listener, Plain, routes, OPEN) => {}
+        () = shutdown => {}
+    }
 }
 
 async fn readyz(State(served): State<Served>) -> impl IntoResponse {

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use hera_http::serve::{OPEN, Plain};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -27,23 +28,21 @@ pub struct Inspected {
 }
 
 /// Serves until `shutdown` completes.
-///
-/// # Errors
-/// When the server ends by itself.
 pub async fn serve(
     listener: TcpListener,
     inspected: Inspected,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+) {
     let routes = Router::new()
         .route("/decisions", get(all))
         .route("/decisions/{namespace}/{name}", get(about))
         .route("/instances/{namespace}/{name}", get(instance))
         .route("/clusters/{namespace}/{name}", get(cluster))
         .with_state(inspected);
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(shutdown)
-        .await
+    tokio::select! {
+        () = hera_http::serve::serve(listener, Plain, routes, OPEN) => {}
+        () = shutdown => {}
+    }
 }
 
 async fn all(State(inspected): State<Inspected>) -> impl IntoResponse {

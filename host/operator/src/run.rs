@@ -126,11 +126,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         namespace: args.namespace.clone(),
         agent_image,
-        categories: std::sync::Mutex::default(),
+        tables: Default::default(),
         backoff: Backoff::default(),
         handovers: Backoff::default(),
         epochs: Backoff::default(),
-        passes: driver::turns(),
+        turns: Arc::default(),
         deletions: redis_instance::Deletions::default(),
     });
 
@@ -175,8 +175,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     // The Lease is given up only when nothing writes any more.
     let _ = drained.send(true);
     election.await?;
-    server.await??;
-    inspection.await??;
+    server.await?;
+    inspection.await?;
     info!("operator stopped");
     Ok(())
 }

@@ -1,20 +1,19 @@
 //! What every reconcile shares.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use hera_api::{RedisCluster, RedisInstance};
-use hera_core::acl::Categories;
 use hera_kube::{Applier, Events, Leadership, StatusWriter};
-use hera_policy::FairQueue;
 use kube::Client;
 
 use crate::agents::{AgentPool, Identities};
 use crate::authority::AuthorityCell;
 use crate::backoff::Backoff;
+use crate::controllers::pods::command_tables::CommandTables;
 use crate::controllers::pods::zones::Zones;
 use crate::controllers::redis_cluster::Clusters;
 use crate::controllers::redis_instance::Deletions;
+use crate::controllers::turns::Turns;
 use crate::last_seen::LastSeen;
 use crate::leaders::Leaders;
 use crate::metrics::Metrics;
@@ -45,7 +44,7 @@ pub struct Shared {
     /// What this process shows agents.
     pub identities: Identities,
     /// Who has a pass now, by namespace.
-    pub passes: FairQueue,
+    pub turns: Arc<Turns>,
     /// What is remembered of instances.
     pub leaders: Arc<Leaders>,
     /// What passes found last, for people.
@@ -62,8 +61,8 @@ pub struct Shared {
     pub namespace: String,
     /// Image with the agent.
     pub agent_image: String,
-    /// Command tables of servers, by run id.
-    pub categories: Mutex<HashMap<String, Arc<Categories>>>,
+    /// The commands of servers.
+    pub tables: CommandTables,
     /// Passes.
     pub backoff: Backoff,
     /// Handovers.

@@ -105,6 +105,11 @@ impl State {
 
     /// Whoever may start now and waited longest for a turn.
     fn next(&mut self) -> Option<(String, oneshot::Sender<Turn>)> {
+        // Who stopped waiting takes nobody's turn.
+        for (_, waiting) in &mut self.owners {
+            waiting.retain(|sender| !sender.is_closed());
+        }
+        self.owners.retain(|(_, waiting)| !waiting.is_empty());
         let at = self
             .owners
             .iter()

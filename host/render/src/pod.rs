@@ -253,13 +253,12 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
         ctx.shard
             .map(|shard| plain("HERA_SHARD", &shard.to_string())),
     );
+    let service = v.name.headless_service();
+    let own_name = format!("$(POD_NAME).{service}.$(POD_NAMESPACE).svc");
+    variables.push(plain("HERA_SERVER_NAME", &own_name));
     // Older servers do not start with it.
     if v.shards.is_some() && v.version.branch() >= (7, 0) {
-        let service = v.name.headless_service();
-        variables.push(plain(
-            "HERA_HOSTNAME",
-            &format!("$(POD_NAME).{service}.$(POD_NAMESPACE).svc"),
-        ));
+        variables.push(plain("HERA_HOSTNAME", &own_name));
     }
     variables
 }

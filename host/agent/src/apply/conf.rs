@@ -182,7 +182,8 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        Line::parse_from(["x", "--object-uid", "o", "--pod-uid", "p"]).settings
+        let own = ["--object-uid", "o", "--pod-uid", "p", "--server-name", "n"];
+        Line::parse_from(["x"].iter().chain(&own)).settings
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Configuration and users, as files and in the running server.
 
+pub mod altered_users;
 pub mod append;
 pub mod conf;
 pub mod config_state;

@@ -18,6 +18,13 @@ pub struct Applied {
     listed: ListedUser,
 }
 
+impl Applied {
+    /// True if the server still shows it as it did.
+    pub fn is(&self, listed: &ListedUser) -> bool {
+        self.listed == *listed
+    }
+}
+
 /// Takes a set that the operator pushed, keeps it, and applies it.
 ///
 /// # Errors
@@ -173,7 +180,8 @@ async fn read_back(
     Ok(())
 }
 
-fn is_right(is: &ListedUser, user: &AclUser) -> bool {
+/// True if the server shows the user as it is to be.
+pub fn is_right(is: &ListedUser, user: &AclUser) -> bool {
     is.enabled
         && !is.nopass
         && is.password_sha256.len() == user.password_sha256.len()

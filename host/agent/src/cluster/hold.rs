@@ -1,6 +1,7 @@
 //! A server that led waits with its start: its replicas follow its address, and take whatever is there (P05,
 //! decision 019).
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -27,9 +28,20 @@ const VOTE: Duration = Duration::from_secs(5);
 pub async fn wait(agent: &Agent, cluster: &Cluster) {
     wait_for_users(agent).await;
     let path = agent.settings.data.join(nodes_conf::NAME);
-    if cluster.takes_rejoin() {
+    if agent.state_file.get().rejoins {
         warn!("the server joins as another: what it knew of the cluster is removed");
-        let _ = std::fs::remove_file(&path);
+        let removed = std::fs::remove_file(&path).or_else(|error| match error.kind() {
+            ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        });
+        let noted = removed.map_err(|error| error.to_string()).and_then(|()| {
+            agent
+                .note(|state| state.rejoins = false)
+                .map_err(|e| e.to_string())
+        });
+        if let Err(error) = noted {
+            warn!(error, "it does with its next start");
+        }
     }
     let text = read(&path);
     let id = nodes_conf::own_id(&text).map(str::to_owned);

@@ -25,7 +25,8 @@ pub async fn carry_out(agent: &Agent, work: &Work, command: &Command) -> Result<
     let server = running(work)?;
     if *command == Command::Rejoin {
         is_left_behind(&server).await?;
-        cluster.joins_as_another();
+        // Before: its nodes.conf is wrong once the server has ended, whoever starts the next one.
+        agent.note(|state| state.rejoins = true)?;
         agent.fence.kill();
         return Ok(());
     }

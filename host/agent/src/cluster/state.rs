@@ -31,8 +31,6 @@ struct Known {
     asked: Option<(NodeId, u64)>,
     /// When it was asked to take over with its primary's consent.
     agreed: Option<u64>,
-    /// The next server is to know nothing of the cluster.
-    rejoins: bool,
     /// When an operator was last heard; the agent's start before that.
     operator: u64,
 }
@@ -46,7 +44,6 @@ impl Default for Cluster {
                 dead_since: Some(clock::now()),
                 asked: None,
                 agreed: None,
-                rejoins: false,
                 operator: clock::now(),
             }),
             held: watch::channel(None).0,
@@ -66,16 +63,6 @@ impl Cluster {
         known.dead_since.get_or_insert_with(clock::now);
         known.replica_of = None;
         known.asked = None;
-    }
-
-    /// The next server knows nothing of the cluster.
-    pub fn joins_as_another(&self) {
-        self.lock().rejoins = true;
-    }
-
-    /// True if the server that starts now is to know nothing of the cluster.
-    pub fn takes_rejoin(&self) -> bool {
-        std::mem::take(&mut self.lock().rejoins)
     }
 
     /// The id that the next server has; none if it takes a new one.

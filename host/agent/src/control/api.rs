@@ -163,16 +163,20 @@ async fn take_over(
     if !is_meant(&agent, &headers) {
         return Err(Refused::wrong("another pod is meant"));
     }
-    let pods = agent.board.status().members.pods;
-    let mut own = pods
-        .iter()
-        .filter(|peer| peer.pod_uid == agent.settings.pod_uid);
-    if !own.any(|own| caller.is_good_for(&own.server_name)) {
-        let words = "this is for agents of the same object alone";
-        return Err(Refused::new(StatusCode::FORBIDDEN, words));
-    }
+    of_same_object(&agent, &caller)?;
     cluster::leave::take_over(&agent, &asked).await?;
     Ok(Json(()))
+}
+
+/// Any agent's certificate is of the same authority; only those of this agent's object are good for its name.
+fn of_same_object(agent: &Agent, caller: &Caller) -> Result<(), Refused> {
+    match caller.is_good_for(&agent.settings.server_name) {
+        true => Ok(()),
+        false => {
+            let words = "this is for agents of the same object alone";
+            Err(Refused::new(StatusCode::FORBIDDEN, words))
+        }
+    }
 }
 
 /// A peer says which pod it means: an address may be another's by now.
@@ -197,16 +201,18 @@ async fn confirm(
 
 async fn vouch(
     State(agent): State<Arc<Agent>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Json(question): Json<Question>,
-) -> Json<Vouch> {
+) -> Answer<Vouch> {
+    of_same_object(&agent, &caller)?;
     // Noted first: a promise that is written down from now on sees it, and one that is being written
     // is waited for.
     agent.vouched.note();
     let state = agent.state_file.get();
     let confirmed =
         is_meant(&agent, &headers) && vouches(&question, state.promised_epoch, state.known());
-    Json(Vouch { confirmed })
+    Ok(Json(Vouch { confirmed }))
 }
 
 /// What was begun is done to its end, also when the operator hangs up.

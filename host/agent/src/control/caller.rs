@@ -1,21 +1,23 @@
 //! Who calls: told by the certificate that a client shows.
 
 use std::io;
-use std::pin::Pin;
+use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::{AddExtension, Next};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum_server::accept::Accept;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum::{Extension, Router};
 use hera_core::agent::OPERATOR_NAME;
+use hera_http::serve::Accept;
+use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use tokio::net::TcpStream;
-use tower::Layer as _;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::control::answer::Refused;
 
@@ -69,27 +71,27 @@ pub async fn operator_only(request: Request, next: Next) -> Response {
 
 /// Accepts connections and tells requests who sends them.
 #[derive(Clone)]
-pub struct Acceptor(RustlsAcceptor);
+pub struct Acceptor(watch::Receiver<Arc<ServerConfig>>);
 
 impl Acceptor {
-    /// With these certificates.
-    pub fn new(config: RustlsConfig) -> Self {
-        Self(RustlsAcceptor::new(config))
+    /// With the certificates that are in force when somebody connects.
+    pub fn new(config: watch::Receiver<Arc<ServerConfig>>) -> Self {
+        Self(config)
     }
 }
 
-impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
-    type Stream = <RustlsAcceptor as Accept<TcpStream, S>>::Stream;
-    type Service = AddExtension<<RustlsAcceptor as Accept<TcpStream, S>>::Service, Caller>;
-    type Future =
-        Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send + 'static>>;
+impl Accept for Acceptor {
+    type Stream = TlsStream<TcpStream>;
 
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let accepting = self.0.accept(stream, service);
-        Box::pin(async move {
-            let (stream, service) = accepting.await?;
-            let caller = Caller::of(stream.get_ref().1.peer_certificates());
-            Ok((stream, Extension(caller).layer(service)))
-        })
+    async fn accept(
+        &self,
+        stream: TcpStream,
+        routes: Router,
+    ) -> io::Result<(Self::Stream, Router)> {
+        let config = self.0.borrow().clone();
+        stream.set_nodelay(true)?;
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        let caller = Caller::of(stream.get_ref().1.peer_certificates());
+        Ok((stream, routes.layer(Extension(caller))))
     }
 }

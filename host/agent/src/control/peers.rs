@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hera_core::agent::{PATH_VOUCH, Peer, Question, Vouch};
+use hera_http::answer::{self, AnswerError};
+use reqwest::redirect::Policy;
 use rustls::ClientConfig;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
@@ -16,6 +18,9 @@ use crate::control::api::ASKED_POD;
 
 /// A peer that does not answer by then is asked again soon.
 const LIMIT: Duration = Duration::from_secs(1);
+
+/// Bytes of an answer at most: yes, or no.
+const VOUCH: usize = 1024;
 
 /// A peer, and how it is reached.
 pub struct Known {
@@ -67,6 +72,7 @@ pub fn reach(agent: &Agent, tls: &ClientConfig, peer: Peer) -> Option<Known> {
         .tls_backend_preconfigured(tls.clone())
         .resolve(&peer.server_name, address)
         .pool_max_idle_per_host(1)
+        .redirect(Policy::none())
         .no_proxy()
         .build();
     match http {
@@ -94,9 +100,9 @@ async fn send(
     http: &reqwest::Client,
     peer: &Peer,
     question: &Question,
-) -> Result<Vouch, reqwest::Error> {
+) -> Result<Vouch, AnswerError> {
     let answer = post(agent, http, peer, PATH_VOUCH, question).await?;
-    answer.json().await
+    answer::json(answer, VOUCH).await
 }
 
 async fn post(

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum_server::tls_rustls::RustlsConfig;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -39,7 +38,7 @@ struct Files {
 #[derive(Clone)]
 pub struct Tls {
     /// For who calls.
-    pub server: RustlsConfig,
+    pub server: watch::Sender<Arc<ServerConfig>>,
     /// For peers that are called.
     pub client: watch::Sender<ClientConfig>,
 }
@@ -51,7 +50,7 @@ pub struct Tls {
 pub fn load(folder: &Path) -> Result<Tls, TlsError> {
     let (server, client) = configs(folder, &read(folder)?)?;
     Ok(Tls {
-        server: RustlsConfig::from_config(server),
+        server: watch::channel(server).0,
         client: watch::channel(client).0,
     })
 }
@@ -67,7 +66,7 @@ pub async fn follow(folder: &Path, tls: Tls) {
         }
         match configs(folder, &now) {
             Ok((server, client)) => {
-                tls.server.reload_from_config(server);
+                tls.server.send_replace(server);
                 tls.client.send_replace(client);
                 info!("certificates replaced");
             }

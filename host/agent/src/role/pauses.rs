@@ -72,6 +72,11 @@ impl Pauses {
         self.until = None;
     }
 
+    /// True as long as its end is not known.
+    pub fn is_in_effect(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// Whether the pause for the handover to `epoch` is in force, and will be for a moment.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use hera_redis::{Replication, Server, ServerInfo};
 use tracing::{debug, error, info, warn};
 
 use crate::agent::{Agent, Work};
-use crate::apply::{conf, push_acl, push_config};
+use crate::apply::{altered_users, conf, push_acl, push_config};
 use crate::fence::clock;
 use crate::role::look::Watch;
 use crate::role::{follow, members, promote};
@@ -98,6 +98,8 @@ pub async fn attend(
     work.server = Some(server.clone());
     if work.acl_due {
         push_acl::apply_due(agent, &mut work).await;
+    } else {
+        altered_users::look(agent, &mut work).await;
     }
     watch.ready.get_or_insert_with(Instant::now);
     if agent.turns() != turns {

@@ -72,6 +72,11 @@ impl Listening {
         self.refused = refused;
     }
 
+    /// True if it took this user of the known set not.
+    pub fn is_refused(&self, user: &str) -> bool {
+        self.refused.contains(user)
+    }
+
     /// A server starts so, with users of the set with this revision.
     pub fn starts(&mut self, with: &AtStart<'_>, revision: u64) {
         self.open = with.listens;

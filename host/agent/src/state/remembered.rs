@@ -117,6 +117,8 @@ pub struct State {
     pub log_due: bool,
     /// The snapshot when the last server ended and stayed down; none if it ended otherwise.
     pub dump: Option<Dump>,
+    /// The next server of a cluster knows nothing of it.
+    pub rejoins: bool,
     /// What a later version wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,

@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::wait::LIMIT;
 
+/// For which the certificate of the agents of an object is good.
+pub const OBJECT_NAMES: &str = "*.agents.test";
 /// Under which agents are reached.
 pub const AGENT_NAME: &str = "pod-0.agents.test";
 

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use reqwest::StatusCode;
 use tokio::time::{Duration, Instant};
 
-use crate::client::{Client as _, answer};
+use crate::client::{Client as _, OBJECT_NAMES, answer};
 use crate::engine::Engine;
 use crate::group::Group;
 use crate::news::News;
@@ -201,7 +201,7 @@ async fn peers_whose_certificates_have_expired_vouch(engine: Engine) {
     let mut group = group(engine, 3, 2_000).await;
     group.lead().await;
     for pod in &group.pods {
-        let expired = pod.authority.expired_agent(&pod.peer().server_name);
+        let expired = pod.authority.expired_agent(OBJECT_NAMES);
         pod.authority.write(&pod.path("tls"), &expired);
     }
     for pod in &group.pods {

@@ -7,7 +7,7 @@ use hera_core::agent::{
 use reqwest::StatusCode;
 
 use crate::certificates::Authority;
-use crate::client::{AGENT_NAME, Answer, answer, http};
+use crate::client::{AGENT_NAME, Answer, OBJECT_NAMES, answer, http};
 use crate::engine::Engine;
 use crate::pod::Pod;
 use crate::wait::until;
@@ -45,18 +45,30 @@ async fn only_who_has_a_certificate_of_the_same_authority_is_heard(engine: Engin
 async fn a_peer_may_ask_whether_it_serves_and_nothing_else(engine: Engine) {
     let mut pod = Pod::new(engine);
     pod.start().await;
-    let (peer, operator) = (pod.authority.agent("pod-1.x"), pod.authority.operator());
+    let (peer, operator) = (pod.authority.agent(OBJECT_NAMES), pod.authority.operator());
     let as_peer = http(pod.authority.client(Some(&peer)), AGENT_NAME, pod.control());
     let question = Question {
         number: 1,
         pod_uid: "another".to_owned(),
         epoch: 1,
     };
-    let vouch = as_peer
-        .post(pod.url(PATH_VOUCH))
-        .header("hera-pod", &pod.uid);
-    let vouch: Answer<Vouch> = answer(vouch.json(&question)).await;
-    assert!(vouch.unwrap().confirmed);
+    let vouch = async |client: &reqwest::Client| -> Answer<Vouch> {
+        let vouch = client.post(pod.url(PATH_VOUCH));
+        answer(vouch.header("hera-pod", &pod.uid).json(&question)).await
+    };
+    assert!(vouch(&as_peer).await.unwrap().confirmed);
+    // Of the same authority, and of another object, in force or not.
+    for other in [
+        pod.authority.agent("*.x"),
+        pod.authority.expired_agent("*.x"),
+    ] {
+        let other = http(
+            pod.authority.client(Some(&other)),
+            AGENT_NAME,
+            pod.control(),
+        );
+        assert_eq!(vouch(&other).await.unwrap_err().0, StatusCode::FORBIDDEN);
+    }
     let requests = |client: &reqwest::Client| {
         let order = Request {
             term: 9,

@@ -25,6 +25,7 @@ mod crash;
 mod damage;
 mod data;
 mod fencing;
+mod floods;
 mod following;
 mod guard;
 mod handover;

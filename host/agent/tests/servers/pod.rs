@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::certificates::Authority;
-use crate::client::{AGENT_NAME, Answer, answer, app, http, login, send};
+use crate::client::{AGENT_NAME, Answer, OBJECT_NAMES, answer, app, http, login, send};
 use crate::engine::Engine;
 use crate::wait::until;
 
@@ -70,7 +70,7 @@ impl Pod {
         for folder in ["data", "run", "scratch", "etc"] {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
-        authority.write(&root.path().join("tls"), &authority.agent(name));
+        authority.write(&root.path().join("tls"), &authority.agent(OBJECT_NAMES));
         let tls = authority.client(Some(&authority.operator()));
         Self {
             engine,
@@ -96,6 +96,11 @@ impl Pod {
     /// Under which its agent is reached.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where the probes listen.
+    pub fn probes(&self) -> SocketAddr {
+        self.probes
     }
 
     /// Where the control API listens.
@@ -132,6 +137,7 @@ impl Pod {
             .args(["--lone", &self.lone.to_string()])
             .args(["--confirm-seconds", &self.confirm_seconds.to_string()])
             .args(["--control", &self.control.to_string()])
+            .args(["--server-name", &self.name])
             .args(["--probes", &self.probes.to_string()])
             .arg("--config")
             .arg(self.path("etc/server.json"))

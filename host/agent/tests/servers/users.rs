@@ -11,6 +11,7 @@ on_both!(
     a_removed_user_is_out_and_stays_out,
     a_refused_user_is_told_and_the_others_apply,
     what_somebody_changed_by_hand_is_put_back,
+    what_somebody_changes_by_hand_is_seen_and_told,
     a_new_password_replaces_the_old,
     users_refused_by_a_server_started_again_get_nothing_more,
 );
@@ -38,6 +39,7 @@ async fn a_push_changes_rights_under_a_living_connection(engine: Engine) {
         revision: 3,
         confirmed: true,
         rejected: Default::default(),
+        put_right: Default::default(),
     };
     assert_eq!(state, expected);
     assert!(bob.set("a", "2").await.is_err());
@@ -122,6 +124,24 @@ async fn what_somebody_changed_by_hand_is_put_back(engine: Engine) {
     assert!(bob.set("a", "1").await.is_err());
     // Its own connection was left alone.
     hand.say(&["ACL", "WHOAMI"]).await.unwrap();
+}
+
+/// Nobody pushes anything: the agent looks by itself.
+async fn what_somebody_changes_by_hand_is_seen_and_told(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.serve().await;
+    pod.push_users(2, &[app(), user("root", &["+@all", "~*"])])
+        .await
+        .unwrap();
+    let hand = login(pod.port, "root").await.unwrap();
+    hand.say(&["ACL", "SETUSER", "eve", "on", "nopass", "+@all", "~*"])
+        .await
+        .unwrap();
+    let told = pod
+        .until("it is told", |status| !status.acl.put_right.is_empty())
+        .await;
+    assert_eq!(told.acl.put_right, ["eve".to_owned()].into());
+    assert!(login_with(pod.port, "eve", "x").await.is_err());
 }
 
 async fn a_new_password_replaces_the_old(engine: Engine) {

@@ -1,8 +1,10 @@
 //! What one pass sees of a cluster.
 
 use std::collections::HashMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::slots::SlotSet;
 use crate::shard::Target;
@@ -98,7 +100,37 @@ pub struct Server {
     /// The highest epoch that it knows.
     pub current_epoch: u64,
     /// Whom it knows, itself included.
+    #[serde(deserialize_with = "bounded")]
     pub known: Vec<Entry>,
+}
+
+/// Whom a server may know: those of 128 shards with six pods, twice, as ids change.
+const MOST_KNOWN: usize = 2_048;
+
+/// A list of a length that is none would take far more memory than the bytes that tell it.
+fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
+    struct Entries;
+
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Vec<Entry>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MOST_KNOWN} servers")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut known = Vec::new();
+            while let Some(entry) = seq.next_element()? {
+                if known.len() == MOST_KNOWN {
+                    return Err(A::Error::invalid_length(known.len() + 1, &self));
+                }
+                known.push(entry);
+            }
+            Ok(known)
+        }
+    }
+
+    deserializer.deserialize_seq(Entries)
 }
 
 /// What a server knows of one of the cluster.

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::{Observation, Plan, Wanted};
 use crate::agent::{AgentStatus, RefusedWrites};
 use crate::shard::{
@@ -20,6 +22,8 @@ pub struct Verdict {
     pub rejected_config: Vec<(String, String)>,
     /// Users that a server refused, with its words; sorted.
     pub rejected_users: Vec<(String, String)>,
+    /// Users that somebody changed at a server, and that were put right; sorted.
+    pub altered_users: Vec<String>,
     /// Wanted pods beside the primary that are not in sync with it.
     pub not_in_sync: Vec<Lagging>,
     /// Pods that are lost with their nodes, or may be.
@@ -94,6 +98,7 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
             .map(|claim| claim.name.clone()),
         rejected_config: pairs(statuses().map(|s| &s.config.rejected)),
         rejected_users: pairs(statuses().map(|s| &s.acl.rejected)),
+        altered_users: altered_users(statuses()),
         surplus: seen.members.len() > stay,
         settled,
         at_rest,
@@ -104,6 +109,12 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
         stranded: seen.members.iter().filter_map(stranded).collect(),
         ready,
     }
+}
+
+/// Users that agents put right, each once.
+fn altered_users<'a>(agents: impl Iterator<Item = &'a AgentStatus>) -> Vec<String> {
+    let names: BTreeSet<&String> = agents.flat_map(|agent| &agent.acl.put_right).collect();
+    names.into_iter().cloned().collect()
 }
 
 fn refused_writes(primary: &Member) -> Option<(String, RefusedWrites)> {

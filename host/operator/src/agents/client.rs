@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -9,17 +10,25 @@ use hera_core::agent::{
     Refusal, Request, ServerConfig,
 };
 use hera_core::term::is_term;
+use hera_http::answer::{self, AnswerError};
+use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::Identity;
+use super::late::Late;
 
-/// A trial start of the server may take this long; everything else answers at once.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// What is handed over is answered within this. A trial start of the server may take longer: its verdict is in
+/// the agent's news then.
+const ANSWER_LIMIT: Duration = Duration::from_secs(8);
+/// Between two questions to an agent that was late.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// An order is carried out at once, or not at all.
 const ORDER_LIMIT: Duration = Duration::from_secs(5);
+/// Where copies stand, which is asked before, is good for four seconds.
+const PROMISE_LIMIT: Duration = Duration::from_millis(1_500);
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// An agent waits half a second for its server; all shards wait for the slowest.
 const CLUSTER_LIMIT: Duration = Duration::from_millis(1_200);
@@ -27,15 +36,28 @@ const CLUSTER_LIMIT: Duration = Duration::from_millis(1_200);
 /// otherwise not break before the silence of a whole stream has passed, once more.
 const FIRST_LINE_LIMIT: Duration = Duration::from_secs(5);
 
+/// Bytes of a refusal: words for people.
+const REFUSAL: usize = 4 * 1024;
+/// Bytes of what a server of a cluster tells of one that it knows: its id and its primary's, address, epoch.
+const SERVER: usize = 1024;
+/// And of all slots, in however many ranges.
+const SLOTS: usize = 128 * 1024;
+
 /// Why an agent could not be asked.
 #[derive(Debug, Error)]
 pub enum AgentError {
     /// It did not answer.
     #[error("the agent does not answer: {0}")]
     Http(#[from] reqwest::Error),
+    /// What it answered is no answer.
+    #[error("the agent does not answer: {0}")]
+    Answer(#[from] AnswerError),
     /// It takes connections and says nothing.
     #[error("the agent does not answer in time")]
     Late(#[from] tokio::time::error::Elapsed),
+    /// It was late before and has not answered since.
+    #[error("the agent does not answer: it was late, and is asked again in the background")]
+    StillLate,
     /// It refused.
     #[error("the agent refused: {0}")]
     Refused(String),
@@ -51,10 +73,27 @@ pub enum AgentError {
 }
 
 impl AgentError {
+    /// It took the request, and no answer came in time.
+    fn is_late(&self) -> bool {
+        match self {
+            Self::Http(error) | Self::Answer(AnswerError::Http(error)) => error.is_timeout(),
+            _ => false,
+        }
+    }
+
+    /// It says something, whatever that is.
+    fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(_) | Self::OldTerm(_) | Self::Answer(AnswerError::Strange(_))
+        )
+    }
+
     /// The cause alone, for words that say already that the agent does not answer.
     pub fn cause(&self) -> String {
         match self {
             Self::Http(error) => error.to_string(),
+            Self::Answer(error) => error.to_string(),
             Self::Late(_) => "it says nothing in time".to_owned(),
             _ => self.to_string(),
         }
@@ -67,6 +106,7 @@ pub struct AgentClient {
     http: reqwest::Client,
     base: String,
     identity: Identity,
+    late: Late,
 }
 
 impl AgentClient {
@@ -81,6 +121,8 @@ impl AgentClient {
             .connect_timeout(CONNECT_LIMIT)
             .read_timeout(Duration::from_secs(3 * HEARTBEAT_SECONDS))
             .pool_max_idle_per_host(1)
+            // A pod does not say whom else the operator asks.
+            .redirect(Policy::none())
             .no_proxy()
             .build()?;
         let base = format!("https://{server_name}:{CONTROL_PORT}");
@@ -88,7 +130,21 @@ impl AgentClient {
             http,
             base,
             identity: identity.clone(),
+            late: Late::default(),
         })
+    }
+
+    /// Asks an agent that was late until it answers, and tells `heard` then; over and over.
+    pub async fn look_after_late(&self, heard: impl Fn() + Send) -> Infallible {
+        loop {
+            let pause = self.late.begins().await;
+            tokio::time::sleep(pause).await;
+            while matches!(self.fence().await, Err(error) if !error.is_answer()) {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            self.late.ends();
+            heard();
+        }
     }
 
     /// True when the certificate that this client shows should be renewed.
@@ -106,7 +162,7 @@ impl AgentClient {
         Ok(response.error_for_status()?)
     }
 
-    /// Hands over the configuration.
+    /// Hands over the configuration. As with all that is handed over, an agent that was late is not waited for.
     ///
     /// # Errors
     /// When the agent does not answer or refuses.
@@ -141,7 +197,11 @@ impl AgentClient {
     /// # Errors
     /// When the agent does not answer or refuses.
     pub async fn order(&self, request: &Request<Order>) -> Result<AgentStatus, AgentError> {
-        self.send_in_term(Method::POST, PATH_ORDERS, ORDER_LIMIT, request)
+        let limit = match request.body {
+            Order::Promise { .. } => PROMISE_LIMIT,
+            _ => ORDER_LIMIT,
+        };
+        self.send_in_term(Method::POST, PATH_ORDERS, limit, request)
             .await
     }
 
@@ -175,13 +235,14 @@ impl AgentClient {
             .await
     }
 
-    /// What it knows of its server as one of a cluster.
+    /// What it knows of its server as one of a cluster of so many servers.
     ///
     /// # Errors
     /// When the agent does not answer.
-    pub async fn cluster(&self) -> Result<ClusterState, AgentError> {
-        self.send(Method::GET, PATH_CLUSTER, CLUSTER_LIMIT, None::<&()>)
-            .await
+    pub async fn cluster(&self, servers: usize) -> Result<ClusterState, AgentError> {
+        let bound = SLOTS.saturating_add(servers.saturating_mul(2 * SERVER));
+        let asked = self.ask(Method::GET, PATH_CLUSTER, CLUSTER_LIMIT, None::<&()>);
+        read(asked.await?, bound).await
     }
 
     /// When its server stops by itself.
@@ -198,8 +259,13 @@ impl AgentClient {
         path: &str,
         request: &Request<B>,
     ) -> Result<A, AgentError> {
-        self.send_in_term(Method::PUT, path, ANSWER_LIMIT, request)
-            .await
+        let waiting = self.late.wait().ok_or(AgentError::StillLate)?;
+        let sent = self.send_in_term(Method::PUT, path, ANSWER_LIMIT, request);
+        let sent = sent.await;
+        if !matches!(&sent, Err(error) if error.is_late()) {
+            waiting.answered();
+        }
+        sent
     }
 
     /// Sends what carries a term. An agent of an earlier release may have stored a number that is none, when
@@ -233,20 +299,37 @@ impl AgentClient {
         limit: Duration,
         body: Option<&B>,
     ) -> Result<A, AgentError> {
+        read(self.ask(method, path, limit, body).await?, answer::USUAL).await
+    }
+
+    async fn ask<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        limit: Duration,
+        body: Option<&B>,
+    ) -> Result<reqwest::Response, AgentError> {
         let url = format!("{}{path}", self.base);
         let mut request = self.http.request(method, url).timeout(limit);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response.json().await?);
-        }
-        let refusal: Refusal = response.json().await?;
-        match refusal.term {
-            Some(term) if status == StatusCode::CONFLICT => Err(AgentError::OldTerm(term)),
-            _ => Err(AgentError::Refused(refusal.message)),
-        }
+        Ok(request.send().await?)
+    }
+}
+
+/// An answer of at most `bound` bytes, or a refusal.
+async fn read<A: DeserializeOwned>(
+    response: reqwest::Response,
+    bound: usize,
+) -> Result<A, AgentError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(answer::json(response, bound).await?);
+    }
+    let refusal: Refusal = answer::json(response, REFUSAL).await?;
+    match refusal.term {
+        Some(term) if status == StatusCode::CONFLICT => Err(AgentError::OldTerm(term)),
+        _ => Err(AgentError::Refused(refusal.message)),
     }
 }

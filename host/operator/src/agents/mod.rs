@@ -2,6 +2,7 @@
 
 mod client;
 mod identity;
+mod late;
 mod stream;
 mod streams;
 
@@ -10,8 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use hera_core::agent::Role;
 use hera_core::shard::AgentView;
 use hera_kube::Leadership;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
@@ -153,8 +156,19 @@ impl AgentPool {
             leadership: self.leadership.clone(),
             leaders: self.leaders.clone(),
             gone: gone.clone(),
+            answers: Arc::new(Semaphore::new(stream::ANSWERS)),
         };
-        let task = tokio::spawn(listener.listen());
+        let (asked, wake, object) = (client.clone(), self.wake.clone(), target.instance.clone());
+        let task = tokio::spawn(async move {
+            let heard = move || {
+                // Nobody listens any more when the operator ends.
+                let _ = wake.send(object.clone());
+            };
+            tokio::select! {
+                () = listener.listen() => {}
+                never = asked.look_after_late(heard) => match never {},
+            }
+        });
         let stream = Stream {
             target: target.clone(),
             client,
@@ -197,6 +211,17 @@ impl AgentPool {
             !pod_uids.contains(&stream.target.pod_uid.as_str()) && stream.is_heard()
         });
         beside.map(|stream| stream.target.clone()).collect()
+    }
+
+    /// How many of an object's servers are heard as primaries.
+    pub fn primaries(&self, object: &ObjectKey) -> usize {
+        let streams = self.lock();
+        let leads = |stream: &&Stream| {
+            let view = stream.view();
+            view.status()
+                .is_some_and(|status| status.role == Role::Primary && !status.hangs)
+        };
+        streams.of(object).filter(leads).count()
     }
 
     /// Agents that are connected now.

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use hera_core::agent::{Confirmation, Members, News, Question, Request, Role};
 use hera_core::shard::AgentView;
+use hera_http::answer;
 use hera_kube::Leadership;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::AgentClient;
 use crate::leaders::Leaders;
@@ -26,7 +28,15 @@ const BROKEN: Duration = Duration::from_secs(3);
 /// dead.
 const SILENCE: Duration = Duration::from_millis(2_500);
 /// A status is a few kilobytes; more in one line is no status.
-const LINE_BYTES: usize = 256 * 1024;
+const LINE_BYTES: usize = 128 * 1024;
+/// Lines in a row that are taken at once: roles that change tell a dozen.
+const LINES_AT_ONCE: u32 = 50;
+/// Who goes on telling is read as slowly as this: each line costs a pass.
+const A_LINE: Duration = Duration::from_millis(100);
+/// A stream that lasts is worth another one at once.
+const LASTS: Duration = Duration::from_secs(2);
+/// Answers to questions of one primary that are under way at a time.
+pub const ANSWERS: usize = 4;
 
 /// Listens to one agent.
 pub struct Listener {
@@ -38,6 +48,8 @@ pub struct Listener {
     pub leaders: Arc<Leaders>,
     /// The pod object is gone.
     pub gone: Arc<AtomicBool>,
+    /// Answers to questions of a primary that are under way.
+    pub answers: Arc<Semaphore>,
 }
 
 impl Listener {
@@ -46,13 +58,18 @@ impl Listener {
         let mut retry = FIRST_RETRY;
         let started = Instant::now();
         let mut broken: Option<Instant> = None;
+        let mut pace = Pace::new(started);
         loop {
             let mut heard = false;
+            let begun = Instant::now();
             let why = match self.client.events().await {
                 Err(error) => error.cause(),
-                Ok(response) => self.read(response, &mut heard, &mut broken).await,
+                Ok(response) => {
+                    self.read(response, &mut heard, &mut broken, &mut pace)
+                        .await
+                }
             };
-            if heard {
+            if heard && begun.elapsed() > LASTS {
                 retry = FIRST_RETRY;
             }
             debug!(instance = %self.instance, why, "agent stream broke");
@@ -79,6 +96,7 @@ impl Listener {
         response: reqwest::Response,
         heard: &mut bool,
         broken: &mut Option<Instant>,
+        pace: &mut Pace,
     ) -> String {
         let mut lines = Lines::default();
         let mut chunks = response.bytes_stream();
@@ -96,7 +114,24 @@ impl Listener {
                     return "the primary has fallen silent".to_owned();
                 }
             };
-            for news in lines.push(&chunk) {
+            for part in chunk.split_inclusive(|byte| *byte == b'\n') {
+                let line = match lines.push(part) {
+                    Ok(Some(line)) => line,
+                    Ok(None) => continue,
+                    Err(why) => return why,
+                };
+                let wait = pace.takes_one(Instant::now());
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
+                // A sign of life.
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                let news = match answer::parse(&line) {
+                    Ok(news) => news,
+                    Err(error) => return error.to_string(),
+                };
                 *heard = true;
                 *broken = None;
                 match news {
@@ -129,8 +164,13 @@ impl Listener {
                 epoch: question.epoch,
             },
         };
+        // One that asks faster than it takes answers is told later.
+        let Ok(place) = self.answers.clone().try_acquire_owned() else {
+            return;
+        };
         let client = self.client.clone();
         tokio::spawn(async move {
+            let _place = place;
             if let Err(error) = client.confirm(&request).await {
                 debug!(%error, "a primary was not told that it is confirmed");
             }
@@ -165,30 +205,61 @@ fn has_to_ask(role: Role, members: &Members) -> bool {
     role == Role::Primary && members.pods.len() > 1 && members.fence_after_ms > 0
 }
 
-/// Cuts a byte stream into lines and reads them.
+/// How fast an agent speaks, over all its streams: so many lines are to its credit, and more with time.
+struct Pace {
+    since: Instant,
+    credit: u32,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            credit: LINES_AT_ONCE,
+        }
+    }
+
+    /// For how long the next line stays where it is.
+    fn takes_one(&mut self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.since);
+        let earned = passed.as_millis() / A_LINE.as_millis();
+        let earned = u32::try_from(earned).unwrap_or(LINES_AT_ONCE);
+        if self.credit.saturating_add(earned) >= LINES_AT_ONCE {
+            *self = Self::new(now);
+        } else {
+            self.credit += earned;
+            self.since += A_LINE * earned;
+        }
+        match self.credit.checked_sub(1) {
+            Some(left) => {
+                self.credit = left;
+                Duration::ZERO
+            }
+            None => {
+                self.since += A_LINE;
+                A_LINE.saturating_sub(passed)
+            }
+        }
+    }
+}
+
+/// Puts lines together that come in parts.
 #[derive(Default)]
 struct Lines {
     rest: Vec<u8>,
 }
 
 impl Lines {
-    fn push(&mut self, chunk: &[u8]) -> Vec<News> {
-        self.rest.extend_from_slice(chunk);
-        let mut found = Vec::new();
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            match serde_json::from_slice(&line) {
-                Ok(news) => found.push(news),
-                Err(error) => warn!(%error, "an agent sent a line that is no status"),
-            }
+    /// The line that a part ends, without its end; or why nothing more is read of who sends it.
+    fn push(&mut self, part: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        if self.rest.len().saturating_add(part.len()) > LINE_BYTES {
+            return Err(format!(
+                "the agent sent more than {LINE_BYTES} bytes in a line"
+            ));
         }
-        if self.rest.len() > LINE_BYTES {
-            self.rest.clear();
-        }
-        found
+        self.rest.extend_from_slice(part);
+        let ends = self.rest.pop_if(|last| *last == b'\n').is_some();
+        Ok(ends.then(|| std::mem::take(&mut self.rest)))
     }
 }
 
@@ -197,6 +268,36 @@ mod tests {
     use hera_core::agent::Peer;
 
     use super::*;
+
+    #[test]
+    fn lines_are_put_together_however_they_are_cut_and_none_without_end() {
+        let mut lines = Lines::default();
+        for byte in b"abc" {
+            assert_eq!(lines.push(&[*byte]), Ok(None));
+        }
+        assert_eq!(lines.push(b"d\n"), Ok(Some(b"abcd".to_vec())));
+        assert_eq!(lines.push(b"\n"), Ok(Some(Vec::new())));
+        assert_eq!(lines.push(&vec![b'x'; LINE_BYTES]), Ok(None));
+        assert!(lines.push(b"x").is_err());
+    }
+
+    #[test]
+    fn who_speaks_without_end_is_read_slowly() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        let mut now = begun;
+        for _ in 0..LINES_AT_ONCE {
+            assert!(pace.takes_one(now).is_zero());
+        }
+        for _ in 0..100 {
+            now += pace.takes_one(now);
+        }
+        let took = now - begun;
+        assert!(took > A_LINE * 95 && took < A_LINE * 105, "{took:?}");
+        let later = now + A_LINE * LINES_AT_ONCE * 2;
+        let mut at_once = (0..LINES_AT_ONCE).map(|_| pace.takes_one(later));
+        assert!(at_once.all(|wait| wait.is_zero()));
+    }
 
     #[test]
     fn only_a_primary_that_may_be_fenced_is_silent_when_it_asks_nothing() {

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures::stream::{self, Stream, StreamExt as _};
 use hera_api::Kind;
 use hera_kube::{Severity, StatusWriter};
-use hera_policy::{FairQueue, Places};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -27,19 +26,13 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
 use tracing::{Instrument as _, debug, info_span, warn};
 
-use super::outcome::{Outcome, PASS_LIMIT, PassError};
+use super::outcome::{Outcome, PassError};
+use super::turns::Pass;
 use super::wakes::{Turn, Wakes};
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 use crate::watches;
 
-/// Passes side by side. The controller itself takes in everything at once: of what waits for it, it would
-/// take any next, and some of it never while others change all the time.
-const PASSES: Places = Places {
-    all: 16,
-    of_owner: 8,
-    waiting_of_owner: usize::MAX,
-};
 /// Children are made and changed several at a time: one pass sees to all that change within this.
 const TOGETHER: Duration = Duration::from_millis(30);
 
@@ -61,6 +54,9 @@ pub trait Controlled:
 
     /// The Secrets and ConfigMaps of its namespace that its spec names: what changes there wakes it.
     fn references(&self) -> Vec<&str>;
+
+    /// How many of its pods lead when all is well.
+    fn primaries(&self) -> usize;
 
     /// Who writes its status.
     fn status_writer(shared: &Shared) -> &StatusWriter<Self>;
@@ -106,11 +102,6 @@ pub fn run<K: Controlled>(
                 one(controller, scope, news, shared, wakes, stop.clone()).boxed()
             });
     stream::select_all(passes)
-}
-
-/// Turns of passes.
-pub fn turns() -> FairQueue {
-    FairQueue::new(PASSES)
 }
 
 /// A controller that what it writes into a status does not wake, and what others write there does; and
@@ -206,7 +197,10 @@ fn one<K: Controlled>(
     let children = watches::children(&shared.client, scope).filter_map(move |news| {
         let is_ours = news.object.kind == K::KIND;
         match &news.gone {
-            Some((kind, uid)) if is_ours && kind == "Pod" => pool.agents.drop_pod(uid),
+            Some((kind, uid)) if is_ours && kind == "Pod" => {
+                pool.agents.drop_pod(uid);
+                pool.tables.forget(uid);
+            }
             // It goes with the object.
             Some((kind, _)) if is_ours && kind == "StatefulSet" => pool.forget(&news.object),
             _ => {}
@@ -245,7 +239,12 @@ fn one<K: Controlled>(
                     let wait = &shared.metrics.reconcile_wait_seconds;
                     let waited = wait.with_label_values(&[K::LABEL]).start_timer();
                     // Nothing bounds how many wait.
-                    let turn = shared.passes.turn(&key.namespace).await;
+                    let is_led = || {
+                        let object = objects.get(&key.reference());
+                        let object = object.as_ref().and_then(|object| object.0.as_ref().ok());
+                        object.is_none_or(|o| shared.agents.primaries(&key) >= o.primaries())
+                    };
+                    let pass = Pass::begin(&shared.turns, &key, is_led).await;
                     waited.observe_duration();
                     if let Turn::NothingNew(next) = wakes.begin(&key) {
                         return Ok(action(next));
@@ -254,8 +253,18 @@ fn one<K: Controlled>(
                     let Some(object) = objects.get(&key.reference()) else {
                         return Ok(Action::await_change());
                     };
-                    let done = reconcile(object, &shared).await;
-                    drop(turn);
+                    let took = &shared.metrics.reconcile_seconds;
+                    let took = took.with_label_values(&[K::LABEL]).start_timer();
+                    let work = reconcile(object, &shared);
+                    let done = pass.carry_out(work).await;
+                    drop(pass);
+                    took.observe_duration();
+                    let done = done.unwrap_or_else(|| match is_led() {
+                        true => Err(PassError::Hung),
+                        // Soon again, however often passes were cut.
+                        false => Err(PassError::NobodyLeads(Box::new(PassError::Hung))),
+                    });
+                    finished::<K>(&shared, &done);
                     match done {
                         Ok(outcome) => {
                             shared.backoff.reset(&key);
@@ -301,7 +310,6 @@ async fn reconcile<K: Controlled>(
     let name = object.name_any();
     let namespace = object.namespace().unwrap_or_default();
     let span = info_span!("reconcile", kind = K::LABEL, %namespace, %name);
-    let started = std::time::Instant::now();
     let work = async {
         match &object.0 {
             Ok(cached) => {
@@ -321,19 +329,16 @@ async fn reconcile<K: Controlled>(
             }
         }
     };
-    let result = tokio::time::timeout(PASS_LIMIT, work.instrument(span))
-        .await
-        .unwrap_or(Err(PassError::Hung));
-    shared
-        .metrics
-        .reconcile_seconds
-        .with_label_values(&[K::LABEL])
-        .observe(started.elapsed().as_secs_f64());
+    work.instrument(span).await
+}
+
+/// Counts a pass that has ended, or was cut.
+fn finished<K: Controlled>(shared: &Shared, result: &Result<Outcome, PassError>) {
     shared
         .metrics
         .agents
         .set(i64::try_from(shared.agents.connected()).unwrap_or(0));
-    let outcome = match &result {
+    let outcome = match result {
         Ok(Outcome::Settled | Outcome::SettledUntil(_) | Outcome::Standby) => "ok",
         Ok(Outcome::Waiting | Outcome::Again | Outcome::After(_)) => "waiting",
         Err(_) => "failed",
@@ -343,7 +348,6 @@ async fn reconcile<K: Controlled>(
         .reconciles
         .with_label_values(&[K::LABEL, outcome])
         .inc();
-    result
 }
 
 /// Objects of a stream, each once for all its mentions within [`TOGETHER`].

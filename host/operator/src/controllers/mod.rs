@@ -5,4 +5,5 @@ pub mod outcome;
 pub mod pods;
 pub mod redis_cluster;
 pub mod redis_instance;
+pub mod turns;
 mod wakes;

@@ -20,8 +20,6 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// What the API server refuses is tried again after this at the latest: no watch tells that a quota or a
 /// webhook is gone.
 const REFUSED: Duration = Duration::from_secs(5);
-/// A pass that takes longer hangs.
-pub const PASS_LIMIT: Duration = Duration::from_secs(60);
 
 /// Why a pass ended early.
 #[derive(Debug, Error)]
@@ -41,8 +39,8 @@ pub enum PassError {
     /// The primary could not hand over; it serves on.
     #[error("the primary did not hand over: {0}")]
     HandOver(String),
-    /// The pass hung.
-    #[error("the pass took more than {} s", PASS_LIMIT.as_secs())]
+    /// The pass was cut.
+    #[error("the pass took too long, and the next one begins anew")]
     Hung,
     /// This process was stopped, or something took long, between a look at the copies and a promotion.
     #[error("copies were looked at too long ago to promote one of them: they are looked at anew")]

@@ -59,9 +59,10 @@ pub async fn view(shared: &Shared, cluster: &ObjectKey) -> Result<ClusterView, N
     }
     let members = (0_u32..).zip(&last.shards);
     let members = members.flat_map(|(shard, members)| members.iter().map(move |one| (shard, one)));
+    let servers = last.shards.iter().map(Vec::len).sum();
     let asked = members
         .filter(|(_, member)| member.pod.is_some())
-        .map(|(shard, member)| ask(shared, shard, member));
+        .map(|(shard, member)| ask(shared, shard, member, servers));
     let seen = Observation {
         nodes: futures::future::join_all(asked).await,
         ..Observation::default()
@@ -73,11 +74,11 @@ pub async fn view(shared: &Shared, cluster: &ObjectKey) -> Result<ClusterView, N
     })
 }
 
-async fn ask(shared: &Shared, shard: u32, member: &Member) -> Node {
+async fn ask(shared: &Shared, shard: u32, member: &Member, servers: usize) -> Node {
     let heard = member.agent.status().is_some();
     let client = shared.agents.client(member.uid()).filter(|_| heard);
     let state = match client {
-        Some(client) => client.cluster().await.unwrap_or_default(),
+        Some(client) => client.cluster(servers).await.unwrap_or_default(),
         None => Default::default(),
     };
     Node {

@@ -16,3 +16,4 @@ mod images;
 mod refusals;
 mod rest;
 mod settling;
+mod tenants;

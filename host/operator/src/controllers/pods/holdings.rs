@@ -114,7 +114,7 @@ impl Holder<'_> {
         let Some(asked) = self.asked.filter(|_| !self.v.paused) else {
             return Ok(None);
         };
-        let server = server_facts(self.shared, asked, &passwords.system.operator).await;
+        let server = server_facts(self.shared, asked).await;
         let Some(server) = server else {
             return Ok(None);
         };
@@ -161,9 +161,8 @@ impl Holdings {
     pub fn attention(&self, serves: bool, paused: bool) -> Option<(&'static str, String)> {
         let decision = self.decision.as_ref();
         if decision.is_none() && serves && !paused {
-            let words = "neither the agent nor the server on port 6379 of the pod tells the operator which \
-                         commands there are, so no change of users or their policy reaches it: check \
-                         network policies";
+            let words = "the agent does not tell the operator which commands its server has, so no change of \
+                         users or their policy reaches it: check network policies";
             return Some((degraded::SERVER_UNREACHABLE, words.to_owned()));
         }
         let missing = &self.passwords.missing;

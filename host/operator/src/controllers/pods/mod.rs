@@ -1,6 +1,7 @@
 //! What is true of the data pods of any kind.
 
 pub mod children;
+pub mod command_tables;
 pub mod deleted;
 pub mod events;
 pub mod holdings;

@@ -37,6 +37,15 @@ pub fn list<'a>(rejected: impl IntoIterator<Item = (&'a String, &'a String)>) ->
     each.collect::<Vec<_>>().join("; ")
 }
 
+/// That somebody changed users, for people.
+pub fn put_right<'a>(users: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = users.into_iter().map(String::as_str).collect();
+    format!(
+        "somebody changed users at a server, and they were put right: {}",
+        names.join(", ")
+    )
+}
+
 /// True if somebody approved what was asked, by its digest or that of one of the copies to choose from.
 pub fn is_given(asked: &Approval, given: Option<&String>) -> bool {
     let mut digests = asked.copies.iter().map(|copy| &copy.digest);

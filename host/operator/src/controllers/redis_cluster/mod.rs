@@ -28,6 +28,10 @@ impl Controlled for RedisCluster {
         self.spec.common.references()
     }
 
+    fn primaries(&self) -> usize {
+        usize::try_from(self.spec.masters).unwrap_or(0)
+    }
+
     fn status_writer(shared: &Shared) -> &StatusWriter<Self> {
         &shared.cluster_status
     }

@@ -114,12 +114,13 @@ impl Site<'_> {
 
     /// What servers and agents say now. All are asked at once, and none is waited for for long.
     pub async fn observe(&self) -> Observation {
+        let servers = self.members().count();
         let asked = self.members().filter(|(_, member)| member.pod.is_some());
         let asked = asked.map(|(shard, member)| async move {
             let heard = member.agent.status().is_some() && !self.is_silent(member.uid());
             let client = self.shared.agents.client(member.uid()).filter(|_| heard);
             let state = match client {
-                Some(client) => client.cluster().await.ok(),
+                Some(client) => client.cluster(servers).await.ok(),
                 None => None,
             };
             if heard && state.is_none() {

@@ -1,5 +1,7 @@
 //! What a pass found of a cluster, as status.
 
+use std::collections::BTreeSet;
+
 use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::ObjectName;
@@ -23,7 +25,9 @@ use crate::controllers::outcome::PassError;
 use crate::controllers::pods::events::{self, Told};
 use crate::controllers::pods::policy_status;
 use crate::controllers::pods::rollback::Direction;
-use crate::controllers::pods::status::{Stopped, binding, engine, is_given, list, shorten};
+use crate::controllers::pods::status::{
+    Stopped, binding, engine, is_given, list, put_right, shorten,
+};
 use crate::policies::Made;
 use crate::shared::Shared;
 
@@ -377,6 +381,11 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     }
     if let Some(words) = found.roll.and_then(|roll| roll.refused.as_ref()) {
         return (true, degraded::REQUEST_REFUSED, words.clone());
+    }
+    let agents = found.agents.iter();
+    let altered: BTreeSet<&String> = agents.flat_map(|agent| &agent.acl.put_right).collect();
+    if !altered.is_empty() {
+        return (true, degraded::USERS_PUT_RIGHT, put_right(altered));
     }
     match is_ready || !formed || found.is_asleep() {
         true => (false, degraded::AS_EXPECTED, String::new()),

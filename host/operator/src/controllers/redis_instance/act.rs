@@ -1,8 +1,10 @@
 //! Carries out a plan.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use futures::future::join_all;
 use hera_core::acl::AclSet;
 use hera_core::agent::{Members, Order, REDIS_PORT, Request, ServerConfig};
 use hera_core::instance::{
@@ -21,6 +23,7 @@ use super::{handover, intents};
 use crate::agents::{AgentClient, AgentError};
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::{deleted, events};
+use crate::controllers::turns;
 use crate::leaders::boot_millis;
 use crate::users;
 
@@ -82,7 +85,8 @@ pub async fn carry_out(plan: &Plan, material: &Material<'_>) -> Result<(), PassE
     let mut notes = Vec::new();
     let (last_seen, instance) = (&material.site.shared.last_seen, material.site.instance());
     last_seen.begin(&instance, plan);
-    let done = steps(plan, material, &mut notes).await;
+    let mut told = None;
+    let done = steps(plan, material, &mut notes, &mut told).await;
     let failed = done.as_ref().err().map(ToString::to_string);
     // What failed in healing is told until the next pass.
     last_seen.end(&instance, failed, material.site.handover_failed);
@@ -93,6 +97,7 @@ pub async fn carry_out(plan: &Plan, material: &Material<'_>) -> Result<(), PassE
             .publish_deed(material.about, severity, reason, &note)
             .await;
     }
+    drop(told);
     done
 }
 
@@ -103,11 +108,13 @@ async fn steps(
     plan: &Plan,
     material: &Material<'_>,
     notes: &mut Vec<Note>,
+    told: &mut Option<turns::Change>,
 ) -> Result<(), PassError> {
     let shared = material.site.shared;
     let mut failures = Failures::default();
     let mut moved = false;
-    for planned in &plan.steps {
+    let mut promises = VecDeque::new();
+    for (at, planned) in plan.steps.iter().enumerate() {
         if failures.hold_back(&planned.step) {
             continue;
         }
@@ -118,7 +125,13 @@ async fn steps(
         info!(step = ?planned.step, reason = %planned.reason, "step");
         let name = planned.step.name();
         let started = Instant::now();
-        let done = one(&planned.step, &planned.reason, material).await;
+        if promises.is_empty() && matches!(planned.step, Step::Promise { .. }) {
+            promises = all_promises(plan.steps.get(at..).unwrap_or_default(), material).await;
+        }
+        let done = match promises.pop_front() {
+            Some(done) => done,
+            None => one(&planned.step, &planned.reason, material).await,
+        };
         let done = done.map_err(|error| midway(&planned.step, error));
         count(&planned.step, done.is_ok(), material.site);
         if let Some(change) = change(planned, started, done.as_ref().err()) {
@@ -129,6 +142,10 @@ async fn steps(
         }
         match done {
             Ok(note) => {
+                // What is lost is told, whatever comes then: it is not planned again.
+                if note.is_some() {
+                    told.get_or_insert_with(turns::roles_change);
+                }
                 moved |= moves(&planned.step);
                 shared.metrics.steps.with_label_values(&[name]).inc();
                 notes.extend(note);
@@ -143,6 +160,18 @@ async fn steps(
         }
     }
     failures.ended(moved)
+}
+
+/// Asks those who are to promise next to each other at once: where copies stand is known for a few seconds, and
+/// one that does not answer takes a part of them.
+async fn all_promises(
+    steps: &[PlannedStep],
+    material: &Material<'_>,
+) -> VecDeque<Result<Option<Note>, PassError>> {
+    let promises = steps.iter();
+    let promises = promises.take_while(|planned| matches!(planned.step, Step::Promise { .. }));
+    let asked = promises.map(|planned| one(&planned.step, &planned.reason, material));
+    join_all(asked).await.into()
 }
 
 /// What failed so far in a plan.
@@ -493,6 +522,7 @@ async fn promote(
     epoch: u64,
     candidates: &[Candidate],
 ) -> Result<(), PassError> {
+    let _change = turns::roles_change();
     intents::write_candidates(material.site, candidates).await?;
     let token = material.agent(&pod.uid)?.position().await?.token;
     let since = material.positions_since_ms;

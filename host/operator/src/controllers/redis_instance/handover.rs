@@ -14,6 +14,7 @@ use super::act::Material;
 use super::{act, intents};
 use crate::agents::{AgentClient, AgentError};
 use crate::controllers::outcome::PassError;
+use crate::controllers::turns;
 
 const LOOK: Duration = Duration::from_millis(2);
 /// Between two looks at how busy the nodes are.
@@ -43,6 +44,8 @@ struct HandOver<'a> {
     new: AgentClient,
     /// When the pause was ordered.
     paused: Option<Instant>,
+    /// From when clients are led away.
+    change: Option<turns::Change>,
     /// What it has tried so far, in order, and how long each took.
     made: Vec<(Move, Duration)>,
     /// Of the position at which the new one has everything.
@@ -69,6 +72,7 @@ pub async fn carry_out(
         old: material.agent(&from.uid)?,
         new: material.agent(&to.uid)?,
         paused: None,
+        change: None,
         made: Vec::new(),
         token: 0,
     };
@@ -169,7 +173,7 @@ impl HandOver<'_> {
                     (false, true) => SHORT_TURN,
                     (false, false) => TURN,
                 };
-                tokio::time::sleep(leaders.until_taken_in_at_once().min(limit)).await;
+                turns::aside(leaders.until_taken_in_at_once().min(limit)).await;
                 // A pod that ends waits for its handover, and so do others on its node.
                 if !leaves {
                     calm(Calm::BEGIN, &self.old, &self.new).await?;
@@ -198,6 +202,8 @@ impl HandOver<'_> {
             }
             Move::Follow(_) => self.tell(step).await,
             Move::Lead => {
+                // Cut from here on, clients would stay with a replica.
+                self.change = Some(turns::roles_change());
                 act::set_endpoint(self.material, Some(self.next.ip)).await?;
                 // Nobody tells when nodes have followed.
                 tokio::time::sleep(HEAD_START).await;

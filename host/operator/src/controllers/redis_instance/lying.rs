@@ -41,7 +41,6 @@ use super::site::Site;
 use crate::agents::{AgentClient, AgentError, AgentPool, Identities, Identity, Target as Listened};
 use crate::authority::AuthorityCell;
 use crate::backoff::Backoff;
-use crate::controllers::driver;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::members::server_name;
 use crate::controllers::pods::observe::SetLive;
@@ -259,11 +258,11 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         metrics,
         namespace: OURS.to_owned(),
         agent_image: String::new(),
-        categories: Mutex::default(),
+        tables: Default::default(),
         backoff: Backoff::default(),
         handovers: Backoff::default(),
         epochs: Backoff::default(),
-        passes: driver::turns(),
+        turns: Arc::default(),
         deletions: Deletions::default(),
         cluster_status: StatusWriter::new(client.clone()),
         clusters: Default::default(),

@@ -32,6 +32,10 @@ impl Controlled for RedisInstance {
         self.spec.common.references()
     }
 
+    fn primaries(&self) -> usize {
+        1
+    }
+
     fn status_writer(shared: &Shared) -> &StatusWriter<Self> {
         &shared.status
     }

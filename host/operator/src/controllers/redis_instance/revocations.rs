@@ -4,7 +4,6 @@ use hera_core::acl::{AclSet, CommandTable, UserRequest, revocations};
 
 use super::site::Site;
 use crate::controllers::pods::server_facts::server_facts;
-use crate::users;
 
 impl Site<'_> {
     /// Users who have more than these requests allow, for people, while nothing is taken away.
@@ -16,9 +15,8 @@ impl Site<'_> {
         let Some(known) = known else {
             return Vec::new();
         };
-        let system = users::system_passwords(self.live.common.system.as_ref());
         let server = match self.running() {
-            Some(asked) => server_facts(self.shared, asked, &system.operator).await,
+            Some(asked) => server_facts(self.shared, asked).await,
             None => None,
         };
         let table = server.map(|server| CommandTable::new(&server.categories));

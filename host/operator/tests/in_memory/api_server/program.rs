@@ -94,6 +94,17 @@ impl Operator {
         self.apply_of("redisinstances", "RedisInstance", name, spec);
     }
 
+    /// Makes an instance in a namespace.
+    pub fn apply_in(&self, namespace: &str, name: &str, spec: Value) {
+        self.server.store.put(
+            "redisinstances",
+            json!({
+                "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisInstance",
+                "metadata": {"namespace": namespace, "name": name}, "spec": spec,
+            }),
+        );
+    }
+
     /// Makes a cluster, or changes its spec.
     pub fn apply_cluster(&self, name: &str, spec: Value) {
         self.apply_of(CLUSTERS, "RedisCluster", name, spec);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -24,6 +25,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::manner::{Manner, behave};
+
 const COMMANDS: &str = include_str!("../../../../core/testdata/categories-redis-7.0.json");
 
 /// What the server of a pod is, as its agent tells it.
@@ -37,7 +40,14 @@ pub struct Agent {
 
 impl Agent {
     /// Starts one for a pod with this uid, with what a volume remembers.
-    pub fn start(ip: IpAddr, uid: &str, memory: Memory, certificate: &[u8], key: &[u8]) -> Self {
+    pub fn start(
+        ip: IpAddr,
+        uid: &str,
+        memory: Memory,
+        certificate: &[u8],
+        key: &[u8],
+        manner: Manner,
+    ) -> Self {
         let told = Arc::new(watch::channel(begins(uid, memory)).0);
         let app = Router::new()
             .route(PATH_EVENTS, get(events))
@@ -49,7 +59,8 @@ impl Agent {
             .route(PATH_COMMANDS, get(commands))
             .route(PATH_FENCE, get(fence))
             .route(PATH_CONFIRM, post(confirm))
-            .with_state(told.clone());
+            .with_state(told.clone())
+            .layer(from_fn_with_state((manner, told.clone()), behave));
         let tls = RustlsConfig::from_config(Arc::new(tls(certificate, key)));
         let address = SocketAddr::new(ip, CONTROL_PORT);
         let serving = tokio::spawn(async move {

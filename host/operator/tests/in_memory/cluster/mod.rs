@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 mod agent;
+mod manner;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::api_server::Store;
 use agent::Agent;
+pub use manner::Manner;
 
 /// Pods run while this lives.
 pub struct Cluster {
@@ -33,8 +35,13 @@ impl Cluster {
     /// Runs the pods of all StatefulSets of an API server. Addresses begin with 127 and `net`, so that
     /// clusters of tests that run side by side have their own.
     pub fn start(store: Arc<Store>, net: u8) -> Self {
+        Self::start_with(store, net, |_| Manner::Plain)
+    }
+
+    /// The same, with agents that behave in the manner of their namespace.
+    pub fn start_with(store: Arc<Store>, net: u8, manner: fn(&str) -> Manner) -> Self {
         let pods = Pods::default();
-        let running = tokio::spawn(run(store, pods.clone(), net));
+        let running = tokio::spawn(run(store, pods.clone(), net, manner));
         Self { pods, running }
     }
 
@@ -59,7 +66,7 @@ impl Drop for Cluster {
     }
 }
 
-async fn run(store: Arc<Store>, pods: Pods, net: u8) {
+async fn run(store: Arc<Store>, pods: Pods, net: u8, manner: fn(&str) -> Manner) {
     let mut changes = store.subscribe();
     let mut addresses = (1..u16::MAX).map(move |number| {
         let [high, low] = number.to_be_bytes();
@@ -105,7 +112,7 @@ async fn run(store: Arc<Store>, pods: Pods, net: u8) {
                 let ip = addresses.next().unwrap();
                 let uid = pod(&store, &set, &key, ordinal, ip);
                 let memory = volumes.remove(&key).unwrap_or_default();
-                let agent = Agent::start(ip, &uid, memory, &secret.0, &secret.1);
+                let agent = Agent::start(ip, &uid, memory, &secret.0, &secret.1, manner(&key.0));
                 pods.insert(key, Pod { uid, agent });
             }
         }

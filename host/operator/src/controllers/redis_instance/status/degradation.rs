@@ -9,7 +9,7 @@ use hera_core::shard::Stranded;
 use super::{Found, refusal, space};
 use crate::controllers::pods::nodes::OUT_OF_SERVICE;
 use crate::controllers::pods::rollback::Direction;
-use crate::controllers::pods::status::{Stopped, list};
+use crate::controllers::pods::status::{Stopped, list, put_right};
 
 /// Truth, reason and words.
 pub fn of(
@@ -97,6 +97,10 @@ pub fn of(
     }
     if let Some((reason, words)) = space::nearly_full(verdict) {
         return (true, reason, words);
+    }
+    if !verdict.altered_users.is_empty() {
+        let words = put_right(&verdict.altered_users);
+        return (true, degraded::USERS_PUT_RIGHT, words);
     }
     if !verdict.dumps_not_read.is_empty() {
         let words = format!(
