@@ -9,6 +9,7 @@ use hera_redis::ListedUser;
 use tracing::warn;
 
 use crate::agent::{Agent, Work};
+use crate::apply::conf::AGENT_RULES;
 use crate::apply::push_acl::{self, Applied};
 
 /// Between two looks.
@@ -52,7 +53,7 @@ pub async fn look(agent: &Agent, work: &mut Work) {
     let own = AclUser {
         name: AGENT_USER.to_owned(),
         password_sha256: vec![sha256_hex(agent.password.as_bytes())],
-        rules: ["~*", "&*", "+@all"].map(str::to_owned).to_vec(),
+        rules: AGENT_RULES.map(str::to_owned).to_vec(),
     };
     let own_is_right = listed
         .iter()

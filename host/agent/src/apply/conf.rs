@@ -11,6 +11,9 @@ use crate::settings::Settings;
 /// Nobody listens there: a server starts as nobody's replica.
 const BOOT_GUARD: (&str, u16) = ("127.0.0.1", 1);
 
+/// What the agent's own user may do.
+pub const AGENT_RULES: [&str; 3] = ["~*", "&*", "+@all"];
+
 /// What the agent itself decides about one start of the server.
 pub struct Start<'a> {
     /// Where things are.
@@ -128,7 +131,8 @@ pub fn trial_server(directives: &BTreeMap<String, String>, folder: &str) -> Stri
 pub fn acl_file(agent_password_sha256: &str, users: &[&AclUser]) -> String {
     let mut text = format!(
         "user default off resetpass ~* &* +@all\n\
-         user {AGENT_USER} on #{agent_password_sha256} ~* &* +@all\n"
+         user {AGENT_USER} on #{agent_password_sha256} {}\n",
+        AGENT_RULES.join(" ")
     );
     for user in users {
         // As it is set live: `reset` gives all channels on 6.2.

@@ -238,7 +238,6 @@ fn one<K: Controlled>(
                     shared.references.ensure(&key.namespace);
                     let wait = &shared.metrics.reconcile_wait_seconds;
                     let waited = wait.with_label_values(&[K::LABEL]).start_timer();
-                    // Nothing bounds how many wait.
                     let is_led = || {
                         let object = objects.get(&key.reference());
                         let object = object.as_ref().and_then(|object| object.0.as_ref().ok());

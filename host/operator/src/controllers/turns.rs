@@ -17,7 +17,7 @@ const PASSES: Places = Places {
     of_owner: 8,
     waiting_of_owner: usize::MAX,
 };
-/// Places that are kept for objects of which somebody has lost its primary.
+/// Places that are kept for objects that nobody leads.
 const LEADERLESS: Places = Places {
     all: 8,
     of_owner: 2,
