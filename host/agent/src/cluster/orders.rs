@@ -49,10 +49,7 @@ pub async fn carry_out(agent: &Agent, work: &Work, command: &Command) -> Result<
 /// # Errors
 /// It does not, or does not answer.
 async fn follows(server: &Server, primary: &str) -> Result<(), Refused> {
-    let Probe::Info(info) = server.probe().await? else {
-        return Err(Refused::later("the server is busy"));
-    };
-    match server.cluster(&info).await?.replica_of() {
+    match seen(server).await?.replica_of() {
         Some(of) if of == primary => Ok(()),
         _ => Err(Refused::wrong("the server is no replica of that primary")),
     }
@@ -63,13 +60,18 @@ async fn follows(server: &Server, primary: &str) -> Result<(), Refused> {
 /// # Errors
 /// It is not, by now, or the server does not answer.
 async fn is_left_behind(server: &Server) -> Result<(), Refused> {
-    let Probe::Info(info) = server.probe().await? else {
-        return Err(Refused::later("the server is busy"));
-    };
-    match server.cluster(&info).await?.is_left_behind() {
+    match seen(server).await?.is_left_behind() {
         true => Ok(()),
         false => Err(Refused::wrong("the server is what it takes itself for")),
     }
+}
+
+/// What the server says of itself and of its cluster now.
+async fn seen(server: &Server) -> Result<hera_core::cluster::Server, Refused> {
+    let Probe::Info(info) = server.probe().await? else {
+        return Err(Refused::later("the server is busy"));
+    };
+    Ok(server.cluster(&info).await?)
 }
 
 /// What is known of the server as one of a cluster.
