@@ -24,7 +24,7 @@ pub async fn carry_out(agent: &Agent, work: &Work, command: &Command) -> Result<
     }
     let server = running(work)?;
     if *command == Command::Rejoin {
-        is_left_behind(&server).await?;
+        has_keys_without_slots(&server).await?;
         // Before: its nodes.conf is wrong once the server has ended, whoever starts the next one.
         agent.note(|state| state.rejoins = true)?;
         agent.fence.kill();
@@ -55,12 +55,12 @@ async fn follows(server: &Server, primary: &str) -> Result<(), Refused> {
     }
 }
 
-/// The server's copy is that of a primary, whatever it takes itself for.
+/// The server takes itself for a primary, and has a copy of what is not its own.
 ///
 /// # Errors
 /// It is not, by now, or the server does not answer.
-async fn is_left_behind(server: &Server) -> Result<(), Refused> {
-    match seen(server).await?.is_left_behind() {
+async fn has_keys_without_slots(server: &Server) -> Result<(), Refused> {
+    match seen(server).await?.has_keys_without_slots() {
         true => Ok(()),
         false => Err(Refused::wrong("the server is what it takes itself for")),
     }

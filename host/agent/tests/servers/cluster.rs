@@ -21,7 +21,7 @@ on_both!(
     a_cluster_forms_by_orders_and_a_primary_that_ends_hands_over,
     a_server_that_led_waits_until_another_leads_or_nobody_is_heard,
     who_takes_over_follows_the_primary_that_is_named,
-    only_a_server_that_is_left_behind_joins_as_another,
+    only_a_server_with_keys_and_no_slots_joins_as_another,
 );
 
 const SHARDS: u32 = 3;
@@ -267,7 +267,7 @@ async fn who_takes_over_follows_the_primary_that_is_named(engine: Engine) {
         .await;
 }
 
-async fn only_a_server_that_is_left_behind_joins_as_another(engine: Engine) {
+async fn only_a_server_with_keys_and_no_slots_joins_as_another(engine: Engine) {
     let cluster = Cluster::new(engine).await;
     let rejoin = || Order::Cluster {
         command: Command::Rejoin,

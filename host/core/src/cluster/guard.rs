@@ -115,10 +115,13 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             let leads = |other: &&Node| {
                 let server = other.server.as_ref();
                 other.shard == node.shard
-                    && server.is_some_and(|s| s.replica_of().is_none() && !s.slots().is_empty())
+                    && server.is_some_and(|s| {
+                        s.replica_of().is_none() && !s.slots().is_empty() && s.keys > 0
+                    })
             };
             let is_led = seen.nodes.iter().any(|other| leads(&other));
-            let is_left = node.server.as_ref().is_some_and(Server::is_left_behind);
+            let server = node.server.as_ref();
+            let is_left = server.is_some_and(Server::has_keys_without_slots);
             (!is_left || !is_led).then_some(Rule::KeepsKeys)
         }
         Command::Failover {

@@ -66,17 +66,18 @@ pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
             if knows.is_none_or(|entry| entry.handshake || entry.replica_of.is_some()) {
                 continue;
             }
-            if one.server.is_left_behind() {
-                let reason = "it takes itself for a primary, and replicates one (Valkey 8.1)";
+            if one.server.has_keys_without_slots() {
+                let name = one.node.name();
+                if primary.server.keys == 0 {
+                    let leads = primary.node.name();
+                    plan.wait(format!(
+                        "{name} has keys and no slots, and {leads} has no key: its copy is left alone"
+                    ));
+                    continue;
+                }
+                let reason = "it has keys, and takes itself for a primary without slots";
                 plan.push(&one.node.pod, Command::Rejoin, reason);
                 break;
-            }
-            if one.is_primary() && one.server.keys > 0 {
-                let name = one.node.name();
-                plan.wait(format!(
-                    "{name} has keys and no slots: its copy is left alone"
-                ));
-                continue;
             }
             let reason = format!("{} is the primary of shard {shard}", primary.node.name());
             let primary = primary.server.id.clone();

@@ -165,10 +165,11 @@ impl Server {
         self.entry(&self.id)
     }
 
-    /// True if it takes itself for a primary without slots, and has a primary's data by replication: an update
-    /// about itself came late (Valkey 8.1). It can be told nothing, as it has keys.
-    pub fn is_left_behind(&self) -> bool {
-        self.replica_of().is_none() && self.slots().is_empty() && self.keys > 0 && self.link_up
+    /// True if it takes itself for a primary without slots, and has keys: an update about itself came late while
+    /// it replicated (Valkey 8.1), or it died while it joined, after its slots went to another and before its
+    /// keys did. As it has keys it can be told to follow nobody.
+    pub fn has_keys_without_slots(&self) -> bool {
+        self.replica_of().is_none() && self.slots().is_empty() && self.keys > 0
     }
 
     /// What it knows of another.

@@ -54,8 +54,8 @@ pub enum Command {
         /// The primary.
         primary: NodeId,
     },
-    /// Start again as a server that knows nothing of the cluster, with its data: it takes itself for a primary
-    /// without slots while it replicates one, and takes no other order.
+    /// Start again as a server that knows nothing of the cluster, with its data, which says what slots it is of:
+    /// it takes itself for a primary without slots, has keys, and takes no other order.
     Rejoin,
     /// Take over from the primary.
     Failover {

@@ -401,8 +401,8 @@ fn nobody_starts_at_an_address_that_the_last_copy_of_another_shard_follows() {
     assert!(starts(&there), "{:?} {}", steps(&there), waits(&there));
 }
 
-/// Valkey 8.1: an update about itself comes late, and a replica takes itself for a primary from then on. It has
-/// keys, so that it can be told to follow nobody.
+/// Valkey 8.1: an update about itself comes late, and a replica takes itself for a primary from then on. Redis: a
+/// copy died while it joined. Either has keys, so that it can be told to follow nobody.
 #[test]
 fn a_replica_that_takes_itself_for_a_primary_joins_as_another() {
     let left = whole().change(|seen| {
@@ -414,12 +414,20 @@ fn a_replica_that_takes_itself_for_a_primary_joins_as_another() {
         }
     });
     assert_eq!(steps(&left), ["pod-1-1: join as another"]);
-    let unfed = left.clone().change(|seen| {
+    let died = left.clone().change(|seen| {
         let server = seen.nodes[3].server.as_mut().unwrap();
         server.link_up = false;
+        let mut known = server.known.iter_mut();
+        let own = known.find(|entry| entry.id == "id-1-1").unwrap();
+        own.open_slots = vec!["[52-<-id-1-0]".to_owned()];
     });
-    assert!(steps(&unfed).is_empty(), "{:?}", steps(&unfed));
-    assert!(waits(&unfed).contains("its copy is left alone"));
+    assert_eq!(steps(&died), ["pod-1-1: join as another"]);
+    let emptied = left.clone().change(|seen| {
+        let server = seen.nodes[2].server.as_mut().unwrap();
+        server.keys = 0;
+    });
+    assert!(steps(&emptied).is_empty(), "{:?}", steps(&emptied));
+    assert!(waits(&emptied).contains("its copy is left alone"));
     // Its shard is led by nobody who is heard: what it has may be all that is left.
     let alone = left.unheard(2);
     let joins = |cluster: &Cluster| steps(cluster).iter().any(|step| step.contains("join"));

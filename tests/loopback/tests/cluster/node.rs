@@ -212,6 +212,20 @@ impl Node {
         let _ = std::fs::remove_dir_all(&path);
     }
 
+    /// What it knows of itself becomes that of a primary without slots.
+    pub fn forget_its_primary(&self) {
+        let path = self.path(nodes_conf::NAME);
+        let known = std::fs::read_to_string(&path).unwrap();
+        let lines = known.lines().map(|line| {
+            let mut words: Vec<&str> = line.split(' ').collect();
+            if words.get(2) == Some(&"myself,slave") {
+                words.splice(2.., ["myself,master", "-", "0", "0", "0", "connected"]);
+            }
+            words.join(" ") + "\n"
+        });
+        std::fs::write(&path, lines.collect::<String>()).unwrap();
+    }
+
     pub fn lose_volume(&mut self) {
         assert!(!self.runs());
         self.volume = tempfile::tempdir().unwrap();
