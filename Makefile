@@ -78,9 +78,11 @@ bench: prepare ## Policy decisions and passes over clusters, beside their target
 manifests: ## Generate the CRDs
 	cargo xtask crds
 
+# From where an operator outside of the cluster comes depends on the way in; agents ask for a certificate anyway.
 .PHONY: run
 run: ## Run the operator here, against the cluster of KUBECONFIG
 	kubectl apply -f deploy/crd/ -f deploy/manager/00-namespace.yaml -f deploy/manager/20-catalog.yaml
+	HERA_CONTROL_PEERS=$${HERA_CONTROL_PEERS-0.0.0.0/0,::/0} \
 	HERA_AGENT_IMAGE=$${HERA_AGENT_IMAGE:-$(IMG)} cargo run --package hera-operator -- --http-address 127.0.0.1:8080
 
 .PHONY: install

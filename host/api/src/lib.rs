@@ -13,6 +13,7 @@ mod kind;
 pub mod meta;
 pub mod names;
 pub mod quantity;
+mod received;
 mod schema;
 mod secret;
 mod spec;
@@ -23,11 +24,13 @@ pub use cluster::{RedisCluster, RedisClusterSpec};
 pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
 pub use kind::Kind;
+pub use received::{HasCommonSpec, Received};
 pub use secret::{secret_password, secret_text};
 pub use spec::{
-    Aof, Auth, CommonSpec, ConfigMapKeyRef, Durability, Failover, Fsync, OnFailure, Persistence,
-    PodMetadata, PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, ReclaimPolicy,
-    Resources, SecretKeyRef, SecretRef, ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
+    Aof, Auth, CommonSpec, ConfigMapKeyRef, Durability, Excess, Failover, Fsync, MAX_SETTINGS,
+    MAX_SETTINGS_DEPTH, NetworkPolicy, OnFailure, Persistence, PodMetadata, PodTemplate,
+    PodTemplateSpec, Policies, PolicySource, Preset, Rdb, ReclaimPolicy, Resources, SecretKeyRef,
+    SecretRef, Settings, ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
 };
 pub use status::{
     Approval, Binding, CopyStatus, Endpoints, Phase, PolicyOrigin, PolicyOriginKind, PolicyStatus,

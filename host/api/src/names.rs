@@ -121,6 +121,11 @@ impl ObjectName {
         format!("{}-agent-tls", self.name)
     }
 
+    /// The NetworkPolicy of its pods.
+    pub fn network_policy(&self) -> String {
+        self.name.clone()
+    }
+
     /// The address for clients, from any namespace.
     pub fn service_host(&self, namespace: &str) -> String {
         format!("{}.{namespace}.svc", self.name)
@@ -188,6 +193,7 @@ mod tests {
             name.replicas_service(),
             name.replicas_slice(),
             pods.disruption_budget(),
+            name.network_policy(),
         ];
         assert_eq!(
             children,
@@ -206,6 +212,7 @@ mod tests {
                 "my-redis.shop.svc",
                 "my-redis-replicas",
                 "my-redis-replicas",
+                "my-redis",
                 "my-redis",
             ]
         );

@@ -52,6 +52,8 @@ pub(crate) const PROGRESS_DEADLINE: &str = "self.matches('^([0-9]+([.][0-9]+)?(m
 pub(crate) const MAX_DIRECTIVES: usize = 128;
 /// Longest value of a directive.
 pub(crate) const MAX_DIRECTIVE_VALUE: usize = 1024;
+/// Longest key of a label or an annotation: 253 characters of domain, a slash, and 63 of name.
+const MAX_KEY: usize = 317;
 
 pub(crate) fn quantity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -67,6 +69,7 @@ pub(crate) fn quantities(generator: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "additionalProperties": quantity(generator),
         "maxProperties": 8,
+        "x-kubernetes-validations": keys(),
     })
 }
 
@@ -76,7 +79,16 @@ fn string_map(max_properties: usize, max_length: usize) -> Schema {
         "type": "object",
         "additionalProperties": {"type": "string", "maxLength": max_length},
         "maxProperties": max_properties,
+        "x-kubernetes-validations": keys(),
     })
+}
+
+/// A schema bounds how many keys a map has; how long they are, only a rule.
+fn keys() -> Value {
+    json!([{
+        "rule": format!("self.all(k, k.size() <= {MAX_KEY})"),
+        "message": format!("a key has at most {MAX_KEY} characters"),
+    }])
 }
 
 pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
@@ -106,7 +118,8 @@ pub(crate) fn config(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Any JSON object; what is in it is the policy's business.
+/// Any JSON object; what is in it is the policy's business. How much it is, [`crate::Received`] counts: no
+/// schema can.
 pub(crate) fn settings(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -155,10 +168,13 @@ fn bound(schema: &mut serde_json::Map<String, Value>, root: bool) {
             schema.entry("maxItems").or_insert_with(|| json!(16));
         }
         Some("string") => {
-            schema.entry("maxLength").or_insert_with(|| json!(317));
+            schema.entry("maxLength").or_insert_with(|| json!(MAX_KEY));
         }
         Some("object") if schema.contains_key("additionalProperties") => {
             schema.entry("maxProperties").or_insert_with(|| json!(32));
+            schema
+                .entry("x-kubernetes-validations")
+                .or_insert_with(keys);
         }
         _ => {}
     }
@@ -171,6 +187,55 @@ fn bound(schema: &mut serde_json::Map<String, Value>, root: bool) {
     for key in ["items", "additionalProperties"] {
         if let Some(inner) = schema.get_mut(key).and_then(Value::as_object_mut) {
             bound(inner, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::CustomResourceExt as _;
+
+    use super::*;
+
+    /// Paths in the schema of a spec where something has no bound.
+    fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
+        let has = |bound: &str| schema.get(bound).is_some();
+        let is_bounded = match schema["type"].as_str() {
+            Some("array") => has("maxItems"),
+            Some("string") => has("maxLength") || has("enum"),
+            Some("object") if has("additionalProperties") => {
+                has("maxProperties") && has("x-kubernetes-validations")
+            }
+            Some("object") => !has("x-kubernetes-preserve-unknown-fields"),
+            Some(_) => true,
+            None => has("maxLength"),
+        };
+        if !is_bounded {
+            found.push(path.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            unbounded(property, &format!("{path}.{name}"), found);
+        }
+        for inner in ["items", "additionalProperties"] {
+            if has(inner) {
+                unbounded(&schema[inner], &format!("{path}[]"), found);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_spec_is_without_a_bound_but_the_settings_of_policies() {
+        for crd in [crate::RedisInstance::crd(), crate::RedisCluster::crd()] {
+            let crd = serde_json::to_value(crd).unwrap();
+            let spec =
+                &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+            let mut found = Vec::new();
+            unbounded(spec, "spec", &mut found);
+            let settings = [
+                "spec.policies.acl.settings",
+                "spec.policies.acl.shadow.settings",
+            ];
+            assert_eq!(found, settings);
         }
     }
 }

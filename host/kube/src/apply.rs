@@ -91,7 +91,7 @@ impl Applier {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let name = wanted.name_any();
-        let live = api.get_opt(&name).await?;
+        let live = read(&api, &name).await?;
         if let Some(live) = &live {
             check_owner(live, owner)?;
         }
@@ -170,7 +170,7 @@ impl Applier {
             + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        let Some(live) = api.get_opt(name).await? else {
+        let Some(live) = read(&api, name).await? else {
             return Ok(());
         };
         if check_owner(&live, owner).is_err() {
@@ -181,6 +181,33 @@ impl Applier {
             Ok(deleted) => Ok(deleted.map(drop)?),
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Applies `wanted`, and deletes the object called `name` where nothing is wanted.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn apply_or_delete<K>(
+        &self,
+        namespace: &str,
+        owner: &str,
+        name: &str,
+        wanted: Option<&K>,
+    ) -> Result<Applied, ApplyError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        match wanted {
+            Some(wanted) => self.apply(namespace, owner, wanted).await,
+            None => {
+                let deleted = self.delete::<K>(namespace, owner, name).await;
+                deleted.map(|()| Applied::Unchanged)
+            }
         }
     }
 
@@ -268,6 +295,22 @@ impl Applier {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Remembered>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An object, if it is there. One of a kind that may not be read is refused as one that may not be written:
+/// rights may come later than the operator that needs them.
+async fn read<K>(api: &Api<K>, name: &str) -> Result<Option<K>, ApplyError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    match api.get_opt(name).await {
+        Err(error) if is_forbidden(&error) => Err(Refusal::of::<K>(name, false, error)?.into()),
+        read => Ok(read?),
+    }
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_forbidden())
 }
 
 fn check_owner<K: Resource<DynamicType = ()>>(live: &K, owner: &str) -> Result<(), ApplyError> {

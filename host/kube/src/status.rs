@@ -1,17 +1,18 @@
 //! Status that is written only when it says something new.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hera_api::{HasCommonSpec, Received};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::STATUS_MANAGER;
 
@@ -53,10 +54,10 @@ impl<K: Resource> Written<K> {
 
 impl<K> StatusWriter<K>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    K: HasCommonSpec<DynamicType = (), Scope = NamespaceResourceScope>
         + HasStatus<Status: Serialize + PartialEq>
-        + DeserializeOwned
-        + Clone,
+        + Clone
+        + Debug,
 {
     /// A writer.
     pub fn new(client: Client) -> Self {
@@ -79,13 +80,13 @@ where
         let sent = Sent::note(self, &name, wanted);
         let answer = self.send(&name, wanted).await?;
         // An object that cannot be read any more is news.
-        if let Ok(answer) = answer.try_parse::<K>() {
+        if let Ok(answer) = answer.0 {
             sent.was_answered(answer);
         }
         Ok(true)
     }
 
-    async fn send(&self, object: &ObjectRef<K>, wanted: &K::Status) -> kube::Result<DynamicObject> {
+    async fn send(&self, object: &ObjectRef<K>, wanted: &K::Status) -> kube::Result<Received<K>> {
         let namespace = object.namespace.as_deref().unwrap_or_default();
         let patch = serde_json::json!({
             "apiVersion": K::api_version(&()),
@@ -93,8 +94,7 @@ where
             "metadata": {"name": object.name, "namespace": namespace},
             "status": wanted,
         });
-        let kind = ApiResource::erase::<K>(&());
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
+        let api: Api<Received<K>> = Api::namespaced(self.client.clone(), namespace);
         let params = PatchParams::apply(STATUS_MANAGER).force();
         api.patch_status(&object.name, &params, &Patch::Apply(&patch))
             .await

@@ -1,9 +1,13 @@
 //! What the operator is told at its start.
 
+mod control_peers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+
+pub use control_peers::{ControlPeers, RangeError};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,6 +37,11 @@ pub struct Args {
     /// Namespaces to look after, comma-separated; all if empty.
     #[arg(long, env = "HERA_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
+
+    /// Ranges of addresses that NetworkPolicies let reach agents, comma-separated, such as 192.0.2.0/24: for an
+    /// operator that is in no pod of its namespace. No one else needs it.
+    #[arg(long, env = "HERA_CONTROL_PEERS", default_value = "")]
+    pub control_peers: ControlPeers,
 
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, env = "HERA_HTTP_ADDRESS", default_value = "[::]:8080")]

@@ -2,10 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use hera_api::Kind;
+use hera_api::{Kind, Received};
 use hera_render::Owner;
 use kube::ResourceExt as _;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::controllers::driver::Controlled;
@@ -49,7 +48,7 @@ impl ObjectKey {
     }
 
     /// This object.
-    pub fn of<K: Controlled>(object: &DeserializeGuard<K>) -> Self {
+    pub fn of<K: Controlled>(object: &Received<K>) -> Self {
         Self {
             kind: K::KIND,
             namespace: object.namespace().unwrap_or_default(),
@@ -58,7 +57,7 @@ impl ObjectKey {
     }
 
     /// As kube's controller names it. One that cannot be decoded does not stop the others (P43).
-    pub fn reference<K: Controlled>(&self) -> ObjectRef<DeserializeGuard<K>> {
+    pub fn reference<K: Controlled>(&self) -> ObjectRef<Received<K>> {
         ObjectRef::new(&self.name).within(&self.namespace)
     }
 }

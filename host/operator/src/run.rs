@@ -8,6 +8,7 @@ use futures::stream::{self, StreamExt as _};
 use hera_api::{Kind, RedisCluster, RedisInstance};
 use hera_kube::lease::{Elector, LeaseName};
 use hera_kube::{Applier, Events, StatusWriter};
+use hera_render::ControlSources;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, CustomResourceExt as _};
 use tokio::net::TcpListener;
@@ -125,6 +126,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         references: ReferenceWatches::new(client.clone(), wake, args.namespace.clone()),
         metrics: metrics.clone(),
         namespace: args.namespace.clone(),
+        control_sources: ControlSources {
+            namespace: args.namespace.clone(),
+            ranges: args.control_peers.ranges(),
+        },
         agent_image,
         tables: Default::default(),
         backoff: Backoff::default(),

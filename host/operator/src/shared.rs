@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hera_api::{RedisCluster, RedisInstance};
 use hera_kube::{Applier, Events, Leadership, StatusWriter};
+use hera_render::ControlSources;
 use kube::Client;
 
 use crate::agents::{AgentPool, Identities};
@@ -59,6 +60,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Namespace of the operator.
     pub namespace: String,
+    /// Whom NetworkPolicies let reach agents.
+    pub control_sources: ControlSources,
     /// Image with the agent.
     pub agent_image: String,
     /// The commands of servers.

@@ -5,15 +5,15 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures::stream::{self, Stream, StreamExt as _};
-use hera_api::Kind;
 use hera_api::meta::{LABEL_INSTANCE, LABEL_KEPT_POLICY, LABEL_MANAGED_BY, LABEL_NAME, MANAGED_BY};
+use hera_api::{Kind, Received};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, PartialObjectMeta};
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
@@ -46,7 +46,34 @@ pub fn children(
         owners::<Service>(client, namespace).boxed(),
         owners::<EndpointSlice>(client, namespace).boxed(),
         owners::<PodDisruptionBudget>(client, namespace).boxed(),
+        owners::<NetworkPolicy>(client, namespace).boxed(),
     ])
+}
+
+/// Events of a watch, those of a list not before the whole of it is known: only then a store has it as well,
+/// and lists come in pages, as an object may be large.
+pub fn whole_lists<K>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>>,
+) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> {
+    let mut listed = Vec::new();
+    events.flat_map(move |event| {
+        let due = match event {
+            Ok(watcher::Event::Init) => {
+                listed.clear();
+                vec![Ok(watcher::Event::Init)]
+            }
+            Ok(watcher::Event::InitApply(object)) => {
+                listed.push(Ok(watcher::Event::InitApply(object)));
+                Vec::new()
+            }
+            Ok(watcher::Event::InitDone) => {
+                listed.push(Ok(watcher::Event::InitDone));
+                std::mem::take(&mut listed)
+            }
+            other => vec![other],
+        };
+        stream::iter(due)
+    })
 }
 
 /// `None` for all namespaces at once.
@@ -123,7 +150,7 @@ impl ReferenceWatches {
     }
 
     /// Knows these objects too from now on, and watches the operator's own namespace.
-    pub fn watch<K: Controlled>(&self, objects: Store<DeserializeGuard<K>>) {
+    pub fn watch<K: Controlled>(&self, objects: Store<Received<K>>) {
         let mut stores = self.stores.write().unwrap_or_else(PoisonError::into_inner);
         stores.push(Box::new(objects));
         drop(stores);
@@ -208,7 +235,7 @@ trait Referring: Send + Sync {
     fn is_in(&self, namespace: &str) -> bool;
 }
 
-impl<K: Controlled> Referring for Store<DeserializeGuard<K>> {
+impl<K: Controlled> Referring for Store<Received<K>> {
     fn all(&self) -> Vec<ObjectKey> {
         let objects = self.state();
         objects
@@ -235,9 +262,32 @@ impl<K: Controlled> Referring for Store<DeserializeGuard<K>> {
     }
 
     fn is_in(&self, namespace: &str) -> bool {
-        let is_here = |object: &Arc<DeserializeGuard<K>>| {
-            object.meta().namespace.as_deref() == Some(namespace)
-        };
+        let is_here =
+            |object: &Arc<Received<K>>| object.meta().namespace.as_deref() == Some(namespace);
         self.state().iter().any(is_here)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_a_list_nothing_is_told_before_the_whole_of_it_is_known() {
+        use watcher::Event::{Apply, Init, InitApply, InitDone};
+        let begun = [Init, InitApply("gone by then"), Init, InitApply("a")];
+        let begun = whole_lists(stream::iter(begun.map(Ok)));
+        let told: Vec<_> = begun
+            .map(|event| format!("{:?}", event.unwrap()))
+            .collect()
+            .await;
+        assert_eq!(told, ["Init", "Init"]);
+        let whole = [Init, InitApply("a"), InitApply("b"), InitDone, Apply("c")];
+        let told = whole_lists(stream::iter(whole.clone().map(Ok)));
+        let told: Vec<_> = told
+            .map(|event| format!("{:?}", event.unwrap()))
+            .collect()
+            .await;
+        assert_eq!(told, whole.map(|event| format!("{event:?}")));
     }
 }

@@ -10,6 +10,7 @@ mod disruption_budget;
 mod endpoint_slice;
 mod former;
 mod metadata;
+mod network_policy;
 mod pod;
 mod roll_hash;
 mod secrets;
@@ -28,6 +29,7 @@ pub use context::{Context, LiveStatefulSet};
 pub use disruption_budget::build_disruption_budget;
 pub use endpoint_slice::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};
 pub use metadata::{Owner, common_labels, owner_reference, pod_selector, selector_labels};
+pub use network_policy::{ControlSources, build_network_policy};
 pub use pod::{MOUNT_ACL, MOUNT_CONFIG, MOUNT_DATA, MOUNT_LOGIN, MOUNT_RUN, MOUNT_TLS};
 pub use roll_hash::{pod_revision, roll_hash, template_revision};
 pub use secrets::{

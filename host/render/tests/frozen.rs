@@ -160,6 +160,7 @@ fn what_is_applied_live_rolls_no_pod_and_what_needs_one_does() {
         ("defaultUser: true", "defaultUser: false"),
         ("strict: true", "strict: false"),
         ("paused: true", "paused: false"),
+        ("paused: true", "networkPolicy: Disabled"),
         ("paused: true", "replicas: 5"),
         ("paused: true", "failover: {fenceAfter: 0s, hangAfter: 1m}"),
         (

@@ -11,12 +11,14 @@ use hera_render::{
     AddressFamily, AppCredentials, ClaimFate, Context, Owner, PodEndpoint, SystemPasswords,
     TlsFiles, build_acl_secret, build_app_secret, build_claim, build_claim_patch,
     build_client_service, build_config_map, build_disruption_budget, build_endpoint_slice,
-    build_headless_service, build_replicas_service, build_replicas_slice, build_stateful_set,
-    build_system_secret, build_tls_secret,
+    build_headless_service, build_network_policy, build_replicas_service, build_replicas_slice,
+    build_stateful_set, build_system_secret, build_tls_secret,
 };
 use serde_json::Value;
 
-use crate::support::{CLUSTER, REPLICAS, context, sample, validated, validated_cluster};
+use crate::support::{
+    CLUSTER, REPLICAS, context, control_sources, sample, validated, validated_cluster,
+};
 
 #[test]
 fn the_sample_is_rendered_as_before() {
@@ -113,7 +115,7 @@ fn common(v: &Validated, ctx: &Context) -> Vec<Value> {
         operator: "operator password".into(),
         replication: "replication password".into(),
     };
-    vec![
+    let mut objects = vec![
         value(&build_system_secret(v, ctx, &system)),
         value(&build_tls_secret(v, ctx, &tls)),
         value(&build_app_secret(v, ctx, &app)),
@@ -121,7 +123,9 @@ fn common(v: &Validated, ctx: &Context) -> Vec<Value> {
         value(&build_config_map(v, ctx).unwrap()),
         value(&build_headless_service(v, ctx)),
         value(&build_client_service(v, ctx)),
-    ]
+    ];
+    objects.extend(build_network_policy(v, ctx, &control_sources()).map(|policy| value(&policy)));
+    objects
 }
 
 fn render(spec: &str) -> String {

@@ -11,3 +11,4 @@ mod support;
 mod facts;
 mod frozen;
 mod golden;
+mod network_policy;

@@ -8,6 +8,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -39,6 +40,7 @@ impl Children {
         look.at::<PersistentVolumeClaim>().await?;
         look.at::<Service>().await?;
         look.at::<EndpointSlice>().await?;
+        look.at::<NetworkPolicy>().await?;
         look.at::<ConfigMap>().await?;
         look.at::<Secret>().await?;
         for kind in [
@@ -48,6 +50,7 @@ impl Children {
             "Secret",
             "Service",
             "EndpointSlice",
+            "NetworkPolicy",
         ] {
             ensure!(
                 found.keys().any(|key| key.starts_with(kind)),

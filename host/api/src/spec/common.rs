@@ -4,7 +4,8 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Auth, Persistence, PodTemplate, Policies, Resources, SecretRef, UpdateStrategy, UserSpec, no,
+    Auth, NetworkPolicy, Persistence, PodTemplate, Policies, Resources, SecretRef, UpdateStrategy,
+    UserSpec, no,
 };
 use crate::{Engine, schema};
 
@@ -77,6 +78,12 @@ pub struct CommonSpec {
     /// Where the pods run and what they carry.
     #[serde(default, skip_serializing_if = "PodTemplate::is_default")]
     pub pod_template: PodTemplate,
+
+    /// Enabled: a NetworkPolicy lets clients, metrics and probes in from anywhere, agents be controlled by
+    /// the operator and each other, and the servers of a cluster speak among themselves; nothing else comes
+    /// in. Disabled: there is none.
+    #[serde(default)]
+    pub network_policy: NetworkPolicy,
 
     /// Hold back changes of the spec. What keeps the server healthy goes on.
     #[serde(default = "no")]

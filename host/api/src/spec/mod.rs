@@ -2,19 +2,23 @@
 
 mod access;
 mod common;
+mod network;
 mod persistence;
 mod pod;
 mod policies;
 mod replication;
 mod resources;
+mod settings;
 
 pub use access::{Auth, Preset, SecretKeyRef, SecretRef, UserSpec};
 pub use common::CommonSpec;
+pub use network::NetworkPolicy;
 pub use persistence::{Aof, Fsync, Persistence, Rdb, ReclaimPolicy};
 pub use pod::{PodMetadata, PodTemplate, PodTemplateSpec};
 pub use policies::{ConfigMapKeyRef, Policies, PolicySource, ShadowSource};
 pub use replication::{Durability, Failover, OnFailure, Surge, UpdateMode, UpdateStrategy};
 pub use resources::Resources;
+pub use settings::{Excess, MAX_SETTINGS, MAX_SETTINGS_DEPTH, Settings};
 
 pub(crate) fn yes() -> bool {
     true

@@ -1,7 +1,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use super::Settings;
 use crate::schema;
 
 /// Policies of your own, one per decision. Without one, the operator's default decides.
@@ -33,11 +33,11 @@ pub struct PolicySource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapKeyRef>,
 
-    /// Settings for this policy, as its author documents them. A built-in that steps in for it runs
-    /// with its own defaults.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    /// Settings for this policy, as its author documents them; at most 16 KiB of JSON. A built-in that
+    /// steps in for it runs with its own defaults.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
     #[schemars(schema_with = "schema::settings")]
-    pub settings: Map<String, Value>,
+    pub settings: Settings,
 
     /// A second policy that is asked the same and only compared: nothing that it answers is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,10 +51,10 @@ pub struct ShadowSource {
     /// The ConfigMap that holds the module.
     pub config_map_ref: ConfigMapKeyRef,
 
-    /// Settings for this policy.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    /// Settings for this policy; at most 16 KiB of JSON.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
     #[schemars(schema_with = "schema::settings")]
-    pub settings: Map<String, Value>,
+    pub settings: Settings,
 }
 
 /// A key of a ConfigMap in the object's namespace.

@@ -15,7 +15,9 @@ mod users;
 use std::collections::BTreeMap;
 
 use crate::names::{NameError, ObjectName};
-use crate::spec::{CommonSpec, OnFailure, PodTemplate, PolicySource, Resources, Surge, UpdateMode};
+use crate::spec::{
+    CommonSpec, NetworkPolicy, OnFailure, PodTemplate, PolicySource, Resources, Surge, UpdateMode,
+};
 use crate::{Engine, Kind, RedisClusterSpec, RedisInstanceSpec, ServerVersion};
 
 pub use error::{Invalid, InvalidSpec};
@@ -26,8 +28,6 @@ pub use users::{Auth, User};
 
 use error::Problems;
 
-/// Most bytes of a policy's settings as JSON.
-pub const MAX_SETTINGS: usize = 16 * 1024;
 /// The oldest servers that are run as a cluster.
 const OLDEST_CLUSTER: (u16, u16) = (6, 2);
 
@@ -78,6 +78,8 @@ pub struct Validated {
     pub acl_policy: Option<PolicySource>,
     /// Where the pods run and what they carry.
     pub pod: PodTemplate,
+    /// Whether there is a NetworkPolicy for them.
+    pub network_policy: NetworkPolicy,
     /// Changes of the spec wait.
     pub paused: bool,
 }
@@ -160,6 +162,7 @@ fn resolve(
         users,
         acl_policy: spec.policies.acl.clone(),
         pod: spec.pod_template.clone(),
+        network_policy: spec.network_policy,
         paused: spec.paused,
     });
     problems.finish(value)
@@ -207,12 +210,8 @@ fn check_policy(spec: &CommonSpec, problems: &mut Problems) {
         .into_iter()
         .zip([&acl.settings].into_iter().chain(shadow))
     {
-        let size = serde_json::to_vec(settings).map_or(usize::MAX, |json| json.len());
-        if size > MAX_SETTINGS {
-            problems.add(
-                field,
-                format!("{size} bytes of JSON are more than the {MAX_SETTINGS} that a policy may get: shorten them"),
-            );
+        if let Err(excess) = settings.json() {
+            problems.add(field, excess);
         }
     }
 }

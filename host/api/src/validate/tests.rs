@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::spec::MAX_SETTINGS;
 
 fn spec(mut fields: Value) -> RedisInstanceSpec {
     let map = fields.as_object_mut().unwrap();
@@ -38,7 +39,7 @@ fn the_shortest_spec_keeps_its_data_and_has_no_maxmemory() {
 #[test]
 fn a_spec_as_the_api_server_stores_it_is_the_same_as_the_users() {
     let stored = json!({
-        "engine": "redis", "paused": false, "replicas": 1,
+        "engine": "redis", "networkPolicy": "Enabled", "paused": false, "replicas": 1,
         "persistence": {"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"},
         "auth": {"username": "app", "defaultUser": false}, "durability": {"minReplicasToWrite": 0},
         "failover": {"fenceAfter": "15s", "hangAfter": "10s"},
@@ -54,7 +55,10 @@ fn what_a_spec_leaves_out_is_left_out_again_when_it_is_written() {
     let persistence = json!({"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"});
     assert_eq!(
         written,
-        json!({"engine": "redis", "paused": false, "persistence": persistence, "replicas": 1, "version": "7.2"})
+        json!({
+            "engine": "redis", "networkPolicy": "Enabled", "paused": false, "persistence": persistence,
+            "replicas": 1, "version": "7.2",
+        })
     );
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use hera_api::meta::GROUP;
-use hera_api::{Kind, RedisCluster, RedisInstance};
+use hera_api::{HasCommonSpec, Kind, Received, RedisCluster, RedisInstance};
 use kube::api::Api;
 use kube::{Client, CustomResourceExt, Resource};
 use thiserror::Error;
@@ -82,7 +82,7 @@ impl Target {
         self.choose(namespace, instance, cluster)
     }
 
-    async fn read<K: Namespaced>(
+    async fn read<K: Namespaced + HasCommonSpec>(
         &self,
         kind: Kind,
         client: &Client,
@@ -90,8 +90,9 @@ impl Target {
     ) -> kube::Result<Option<K>> {
         match self.kind.is_none_or(|asked| asked == kind) {
             true => {
-                let objects: Api<K> = Api::namespaced(client.clone(), namespace);
-                objects.get_opt(&self.name).await
+                let objects: Api<Received<K>> = Api::namespaced(client.clone(), namespace);
+                let found = objects.get_opt(&self.name).await?;
+                found.map(object::read).transpose()
             }
             false => Ok(None),
         }

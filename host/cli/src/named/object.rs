@@ -1,14 +1,16 @@
 //! An object, whichever kind it is.
 
 use hera_api::{
-    Approval, CommonSpec, Engine, Kind, Phase, PolicyStatus, RedisCluster, RedisInstance,
+    Approval, CommonSpec, Engine, HasCommonSpec, Kind, Phase, PolicyStatus, Received, RedisCluster,
+    RedisInstance,
 };
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams};
+use kube::core::error_boundary::InvalidObject;
 use kube::{Client, Resource};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
 /// What lies in namespaces.
@@ -146,8 +148,12 @@ impl Object {
         }
     }
 
-    async fn patch_as<K: Namespaced>(&self, client: &Client, patch: &Value) -> kube::Result<()> {
-        let objects: Api<K> = Api::namespaced(client.clone(), self.namespace());
+    async fn patch_as<K: Namespaced + HasCommonSpec>(
+        &self,
+        client: &Client,
+        patch: &Value,
+    ) -> kube::Result<()> {
+        let objects: Api<Received<K>> = Api::namespaced(client.clone(), self.namespace());
         let patch = Patch::Merge(patch);
         objects
             .patch(self.name(), &PatchParams::default(), &patch)
@@ -173,12 +179,25 @@ pub async fn all(client: &Client, namespace: Option<&str>) -> kube::Result<Vec<O
     })
 }
 
-async fn all_of<K: Namespaced>(client: &Client, namespace: Option<&str>) -> kube::Result<Vec<K>> {
-    let objects: Api<K> = match namespace {
+async fn all_of<K: Namespaced + HasCommonSpec>(
+    client: &Client,
+    namespace: Option<&str>,
+) -> kube::Result<Vec<K>> {
+    let objects: Api<Received<K>> = match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    Ok(objects.list(&ListParams::default()).await?.items)
+    let found = objects.list(&ListParams::default()).await?.items;
+    found.into_iter().map(read).collect()
+}
+
+/// An object that was received, if it can be decoded.
+pub fn read<K>(received: Received<K>) -> kube::Result<K> {
+    let undecoded = |error: InvalidObject| serde_json::Error::custom(error.error);
+    received
+        .0
+        .map_err(undecoded)
+        .map_err(kube::Error::SerdeError)
 }
 
 /// The kind may not be looked at, or its definition is not there.

@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
-use hera_api::Kind;
+use hera_api::{HasCommonSpec, Kind, Received};
 use hera_kube::{Severity, StatusWriter};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
 use kube::core::object::HasStatus;
 use kube::runtime::controller::{Action, Controller, Error as ControllerError};
 use kube::runtime::reflector::ObjectRef;
@@ -20,7 +19,6 @@ use kube::runtime::{
 };
 use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
@@ -33,14 +31,15 @@ use crate::object::ObjectKey;
 use crate::shared::Shared;
 use crate::watches;
 
+/// Objects in one answer of the API server, each of which may have a megabyte and a half.
+pub const PAGE: u32 = 32;
 /// Children are made and changed several at a time: one pass sees to all that change within this.
 const TOGETHER: Duration = Duration::from_millis(30);
 
 /// What a kind of object brings to be carried out.
 pub trait Controlled:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    HasCommonSpec<DynamicType = (), Scope = NamespaceResourceScope>
     + HasStatus<Status: Serialize + PartialEq>
-    + DeserializeOwned
     + Clone
     + Debug
     + Send
@@ -82,7 +81,7 @@ pub fn run<K: Controlled>(
     let controllers: Vec<_> = scopes
         .iter()
         .map(|scope| {
-            let api: Api<DeserializeGuard<K>> = match scope {
+            let api: Api<Received<K>> = match scope {
                 Some(namespace) => Api::namespaced(shared.client.clone(), namespace),
                 None => Api::all(shared.client.clone()),
             };
@@ -107,15 +106,12 @@ pub fn run<K: Controlled>(
 /// A controller that what it writes into a status does not wake, and what others write there does; and
 /// objects that are gone.
 fn controller<K: Controlled>(
-    api: Api<DeserializeGuard<K>>,
+    api: Api<Received<K>>,
     shared: Arc<Shared>,
     wakes: Arc<Wakes>,
-) -> (
-    Controller<DeserializeGuard<K>>,
-    UnboundedReceiver<ObjectKey>,
-) {
+) -> (Controller<Received<K>>, UnboundedReceiver<ObjectKey>) {
     let (reader, writer) = reflector::store();
-    let status = move |object: &DeserializeGuard<K>| {
+    let status = move |object: &Received<K>| {
         // Who does not lead writes none, and sees to everything once it does.
         shared.leadership.term()?;
         let read = object.0.as_ref().ok()?;
@@ -126,15 +122,10 @@ fn controller<K: Controlled>(
         .combine(predicates::labels)
         .combine(predicates::finalizers)
         .combine(status);
-    // In one page: what is told of a page is not in the store before the last one is.
-    let whole = watcher::Config {
-        page_size: None,
-        ..watcher::Config::default()
-    };
+    let pages = watcher::Config::default().page_size(PAGE);
     let (gone, left) = mpsc::unbounded_channel();
-    let objects = watcher(api, whole)
-        .default_backoff()
-        .reflect(writer)
+    let listed = watcher(api, pages).default_backoff().reflect(writer);
+    let objects = watches::whole_lists(listed)
         .inspect(move |event| {
             if let Ok(watcher::Event::Delete(object)) = event {
                 // Nobody listens any more when the operator ends.
@@ -175,10 +166,7 @@ fn route(
 }
 
 fn one<K: Controlled>(
-    (controller, mut gone): (
-        Controller<DeserializeGuard<K>>,
-        UnboundedReceiver<ObjectKey>,
-    ),
+    (controller, mut gone): (Controller<Received<K>>, UnboundedReceiver<ObjectKey>),
     scope: Option<String>,
     mut news: UnboundedReceiver<ObjectKey>,
     shared: Arc<Shared>,
@@ -303,7 +291,7 @@ fn one<K: Controlled>(
 }
 
 async fn reconcile<K: Controlled>(
-    object: Arc<DeserializeGuard<K>>,
+    object: Arc<Received<K>>,
     shared: &Shared,
 ) -> Result<Outcome, PassError> {
     let name = object.name_any();
@@ -382,11 +370,7 @@ struct Failed {
     next: Duration,
 }
 
-fn on_error<K: Controlled>(
-    object: Arc<DeserializeGuard<K>>,
-    failed: &Failed,
-    _: Arc<Shared>,
-) -> Action {
+fn on_error<K: Controlled>(object: Arc<Received<K>>, failed: &Failed, _: Arc<Shared>) -> Action {
     let object = ObjectKey::of(&*object);
     warn!(%object, error = %failed.error, next = ?failed.next, "pass failed");
     Action::requeue(failed.next)

@@ -5,19 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{MutexGuard, PoisonError};
 
 use hera_api::meta::{LABEL_KEPT_POLICY, LABEL_MANAGED_BY, MANAGED_BY};
-use hera_api::{PolicyOrigin, RedisInstance};
+use hera_api::{PolicyOrigin, RedisCluster, RedisInstance};
 use hera_policy::{Decision, Policy};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::ResourceExt as _;
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, PostParams,
-};
-use serde_json::Value;
+use kube::api::{Api, DeleteParams, ListParams, ObjectList, ObjectMeta, PostParams, Request};
+use kube::{Resource, ResourceExt as _};
+use serde::Deserialize;
 use tracing::{debug, info, warn};
 
 use super::source::{Found, KEY, Module};
 use super::{Common, Problem};
+use crate::controllers::driver::PAGE;
 use crate::object::ObjectKey;
 
 /// Named after the digest, so that a module is kept once.
@@ -129,24 +128,57 @@ impl Common {
         Ok(())
     }
 
-    /// Read without their types: an object that cannot be decoded may use a module all the same.
     async fn named_in_statuses(&self) -> kube::Result<BTreeSet<String>> {
-        let kind = ApiResource::erase::<RedisInstance>(&());
         let mut named = BTreeSet::new();
         for scope in crate::watches::scopes(&self.namespaces) {
-            let api: Api<DynamicObject> = match &scope {
-                Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
-                None => Api::all_with(self.client.clone(), &kind),
-            };
-            for object in api.list(&ListParams::default()).await? {
-                let policies = object.data.pointer("/status/policies");
-                let policies = policies.and_then(Value::as_array);
-                named.extend(policies.into_iter().flatten().filter_map(|policy| {
-                    let text = |field: &str| policy.get(field).and_then(Value::as_str);
-                    Some(name_of(text("decision")?, text("digest")?))
-                }));
-            }
+            let scope = scope.as_deref();
+            self.named_in::<RedisInstance>(scope, &mut named).await?;
+            self.named_in::<RedisCluster>(scope, &mut named).await?;
         }
         Ok(named)
     }
+
+    async fn named_in<K: Resource<DynamicType = ()>>(
+        &self,
+        namespace: Option<&str>,
+        named: &mut BTreeSet<String>,
+    ) -> kube::Result<()> {
+        let objects = Request::new(K::url_path(&(), namespace));
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let asked = objects.list(&page).map_err(kube::Error::BuildRequest)?;
+            let found: ObjectList<Named> = match self.client.request(asked).await {
+                // The definition of a kind may come later.
+                Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+                found => found?,
+            };
+            let statuses = found.items.into_iter().filter_map(|object| object.status);
+            let policies = statuses.flat_map(|status| status.policies);
+            let names = |policy: NamedPolicy| Some(name_of(&policy.decision?, &policy.digest?));
+            named.extend(policies.filter_map(names));
+            match found.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// An object as far as it names modules: all else is skipped, so that one that cannot be decoded counts as
+/// well, and none takes much memory.
+#[derive(Clone, Deserialize)]
+struct Named {
+    status: Option<NamedStatus>,
+}
+
+#[derive(Clone, Deserialize)]
+struct NamedStatus {
+    #[serde(default)]
+    policies: Vec<NamedPolicy>,
+}
+
+#[derive(Clone, Deserialize)]
+struct NamedPolicy {
+    decision: Option<String>,
+    digest: Option<String>,
 }

@@ -12,7 +12,6 @@ use hera_policy::{Call, Context, Decision, Outcome, Record};
 use super::again::due;
 use super::kept::name_of;
 use super::memory::{Again, Asked, Conduct, Last, Memory};
-use super::source::text;
 use super::{Choice, Common, Compared, Made, Problem, problem_of};
 use crate::object::ObjectKey;
 
@@ -239,10 +238,11 @@ impl<D: Decision> Lane<D> {
         if !is_asked_for(question, source) {
             return Ok(None);
         }
-        let settings = match question.source {
-            Some(asked) => text(&asked.settings)?,
-            None => String::new(),
+        let settings = question.source.map(|asked| asked.settings.json());
+        let Ok(settings) = settings.transpose() else {
+            return Ok(None);
         };
+        let settings = settings.unwrap_or_default().to_owned();
         let found = self
             .common
             .restore::<D>(question.instance, digest, settings, source.clone())

@@ -65,7 +65,7 @@ pub struct Common {
     changed: Notify,
     /// An answer holds until a time that may be the next.
     due: Notify,
-    /// What modules said to settings, by digest and settings.
+    /// What modules said to settings, by a digest of both.
     validated: Mutex<HashMap<String, Result<(), Problem>>>,
 }
 

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use hera_api::conditions::policy_healthy as reason;
 use hera_api::meta::LABEL_DEFAULT_POLICY;
-use hera_api::{ConfigMapKeyRef, PolicyOrigin, PolicySource};
+use hera_api::{ConfigMapKeyRef, PolicyOrigin, PolicySource, Settings};
 use hera_core::digest;
 use hera_policy::{Decision, LoadError, Policy};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
-use serde_json::{Map, Value};
 
 use super::{Choice, Common, Problem, VALIDATED};
 use crate::object::ObjectKey;
@@ -63,8 +62,15 @@ impl Common {
         &self,
         instance: &ObjectKey,
         reference: &ConfigMapKeyRef,
-        settings: &Map<String, Value>,
+        settings: &Settings,
     ) -> kube::Result<Found<D>> {
+        let settings = match settings.json() {
+            Ok(settings) => settings.to_owned(),
+            Err(excess) => {
+                let problem = Problem::lasting(reason::SETTINGS_INVALID, excess.to_string());
+                return Ok(Err(problem));
+            }
+        };
         let namespace = instance.namespace.as_str();
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let Some(map) = api.get_opt(&reference.name).await? else {
@@ -90,7 +96,7 @@ impl Common {
             owner: namespace,
             bytes: module,
         };
-        Ok(self.load(instance, module, text(settings)?, source).await)
+        Ok(self.load(instance, module, settings, source).await)
     }
 
     /// The operator's default; none if there is only the built-in.
@@ -182,6 +188,7 @@ impl Common {
         settings: &str,
     ) -> Result<(), Problem> {
         let key = format!("{} {} {settings}", D::NAME, policy.digest());
+        let key = digest::of(key.as_bytes());
         if let Some(known) = self.lock_validated().get(&key) {
             return known.clone();
         }
@@ -208,14 +215,6 @@ impl Common {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Settings as a policy gets them.
-pub fn text(settings: &Map<String, Value>) -> kube::Result<String> {
-    if settings.is_empty() {
-        return Ok(String::new());
-    }
-    serde_json::to_string(settings).map_err(kube::Error::SerdeError)
 }
 
 /// The condition's reason for a fault of a call.

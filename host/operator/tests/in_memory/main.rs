@@ -13,6 +13,8 @@ mod cluster;
 mod clusters;
 mod deletion;
 mod images;
+mod large;
+mod network;
 mod refusals;
 mod rest;
 mod settling;

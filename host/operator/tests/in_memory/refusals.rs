@@ -145,6 +145,7 @@ async fn whichever_child_is_refused_the_others_are_applied() {
     for (plural, kind) in [
         ("services", "Service cache"),
         ("poddisruptionbudgets", "PodDisruptionBudget cache"),
+        ("networkpolicies", "NetworkPolicy cache"),
         ("secrets", "Secret cache"),
         ("configmaps", "ConfigMap cache"),
         ("statefulsets", "StatefulSet cache"),
@@ -153,6 +154,7 @@ async fn whichever_child_is_refused_the_others_are_applied() {
         // Each is to be written anew.
         for (of, name) in [
             ("services", "cache"),
+            ("networkpolicies", "cache"),
             ("secrets", "cache-acl"),
             ("configmaps", "cache-config"),
             ("statefulsets", "cache"),
@@ -176,6 +178,7 @@ async fn whichever_child_is_refused_the_others_are_applied() {
         assert!(message.contains(&format!("no {plural}")), "{message}");
         for (of, name) in [
             ("services", "cache"),
+            ("networkpolicies", "cache"),
             ("secrets", "cache-acl"),
             ("configmaps", "cache-config"),
             ("statefulsets", "cache"),

@@ -2,7 +2,7 @@
 
 use hera_api::validate::{Validated, validate, validate_cluster};
 use hera_api::{RedisCluster, RedisInstance};
-use hera_render::Context;
+use hera_render::{Context, ControlSources};
 
 /// The user's own sample manifest.
 pub fn sample() -> String {
@@ -45,5 +45,13 @@ pub fn context(v: &Validated) -> Context {
         rollback: None,
         agent_image: "registry.example/hera-operator:0.1.0".into(),
         live: None,
+    }
+}
+
+/// An operator in a pod of its namespace.
+pub fn control_sources() -> ControlSources {
+    ControlSources {
+        namespace: "hera-system".into(),
+        ranges: Vec::new(),
     }
 }

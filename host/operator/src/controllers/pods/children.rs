@@ -12,11 +12,10 @@ use hera_render::{
     ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet,
     OPERATOR_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
     build_claim, build_claim_patch, build_client_service, build_config_map,
-    build_disruption_budget, build_headless_service, build_stateful_set, build_system_secret,
-    build_tls_secret, claim_size, goes_with, pod_revision, server_config,
+    build_disruption_budget, build_headless_service, build_network_policy, build_stateful_set,
+    build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 
 use super::observe::{CommonLive, SetLive, memory_limit};
@@ -108,13 +107,14 @@ pub async fn apply_common(
     let map = config_map(inputs)?;
     let headless = build_headless_service(v, ctx);
     let client = build_client_service(v, ctx);
-    let (system, app, tls, map, headless, client, also) = tokio::join!(
+    let (system, app, tls, map, headless, client, network, also) = tokio::join!(
         boxed(applier.apply_over(namespace, uid, &system, live.system.as_ref())),
         boxed(app),
         boxed(applier.apply(namespace, uid, &tls)),
         boxed(applier.apply_over(namespace, uid, &map, live.config.as_ref())),
         boxed(applier.apply(namespace, uid, &headless)),
         boxed(applier.apply(namespace, uid, &client)),
+        boxed(apply_network_policy(shared, inputs)),
         boxed(also),
     );
     let mut children = Children::default();
@@ -125,7 +125,7 @@ pub async fn apply_common(
         && (app || inputs.app.is_none_or(|app| knows_app(live, app)));
     let tls = children.take(refusals, tls)?;
     children.config = children.take(refusals, map)?;
-    for written in [headless, client].into_iter().chain(also) {
+    for written in [headless, client, network].into_iter().chain(also) {
         children.take(refusals, written)?;
     }
     // Their passwords are written down.
@@ -210,19 +210,20 @@ fn config_map(inputs: &Inputs<'_>) -> Result<ConfigMap, ApplyError> {
 async fn apply_budget(shared: &Shared, inputs: &Inputs<'_>) -> Result<Applied, ApplyError> {
     let (v, ctx) = (inputs.v, inputs.ctx);
     let name = v.name.pods(ctx.shard).disruption_budget();
-    match build_disruption_budget(v, ctx) {
-        Some(budget) => {
-            let applied = shared.applier.apply(&ctx.namespace, &ctx.uid, &budget);
-            applied.await
-        }
-        None => {
-            let deleted =
-                shared
-                    .applier
-                    .delete::<PodDisruptionBudget>(&ctx.namespace, &ctx.uid, &name);
-            deleted.await.map(|()| Applied::Unchanged)
-        }
-    }
+    let budget = build_disruption_budget(v, ctx);
+    let (applier, budget) = (&shared.applier, budget.as_ref());
+    let applied = applier.apply_or_delete(&ctx.namespace, &ctx.uid, &name, budget);
+    applied.await
+}
+
+/// Where none is wanted, only the object's own goes.
+async fn apply_network_policy(shared: &Shared, inputs: &Inputs<'_>) -> Result<Applied, ApplyError> {
+    let (v, ctx) = (inputs.v, inputs.ctx);
+    let name = v.name.network_policy();
+    let policy = build_network_policy(v, ctx, &shared.control_sources);
+    let (applier, policy) = (&shared.applier, policy.as_ref());
+    let applied = applier.apply_or_delete(&ctx.namespace, &ctx.uid, &name, policy);
+    applied.await
 }
 
 /// The template of the StatefulSet has the size of the first day; a claim made in advance has that

@@ -3,10 +3,10 @@
 use std::fmt::Debug;
 
 use hera_api::meta::ANNOTATION_PROMOTE;
+use hera_api::{HasCommonSpec, Received};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use tracing::debug;
 
@@ -14,17 +14,14 @@ use tracing::debug;
 /// place, and nobody asked for it to come back.
 pub async fn clear<K>(client: &Client, object: &K, leads: impl FnOnce(&str) -> bool)
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
+    K: HasCommonSpec<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
 {
     let asked = object.annotations().get(ANNOTATION_PROMOTE);
     if !asked.is_some_and(|asked| leads(asked)) {
         return;
     }
     let namespace = object.namespace().unwrap_or_default();
-    let objects: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let objects: Api<Received<K>> = Api::namespaced(client.clone(), &namespace);
     let patch = json!({
         "metadata": {
             "resourceVersion": object.resource_version(),

@@ -6,13 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hera_api::names::ObjectName;
-use hera_api::{Kind, RedisInstance};
+use hera_api::{Kind, Received, RedisInstance};
 use hera_core::agent::{Order, Request};
 use hera_render::is_never_bound;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, Preconditions};
+use kube::{Resource as _, ResourceExt as _};
 use tracing::{debug, info, warn};
 
 use crate::controllers::pods::observe::{by_ordinal, children_of};
@@ -131,9 +131,9 @@ async fn drop_claims(shared: &Shared, instance: &ObjectKey) -> kube::Result<()> 
 
 async fn is_deleted(shared: &Shared, instance: &ObjectKey) -> bool {
     let namespace = instance.namespace.as_str();
-    let objects: Api<RedisInstance> = Api::namespaced(shared.client.clone(), namespace);
-    match objects.get_metadata_opt(&instance.name).await {
-        Ok(found) => found.is_none_or(|object| object.metadata.deletion_timestamp.is_some()),
+    let objects: Api<Received<RedisInstance>> = Api::namespaced(shared.client.clone(), namespace);
+    match objects.get_opt(&instance.name).await {
+        Ok(found) => found.is_none_or(|object| object.meta().deletion_timestamp.is_some()),
         Err(error) => {
             debug!(%instance, %error, "nobody can tell whether the instance is deleted");
             false

@@ -20,7 +20,7 @@ use hera_core::instance::{Plan, PlannedStep, Step};
 use hera_core::shard::{AgentView, Member, PodView, Target};
 use hera_kube::lease::{Elector, LeaseName};
 use hera_kube::{Applier, Events, Leadership, StatusWriter};
-use hera_render::{Owner, TlsFiles};
+use hera_render::{ControlSources, Owner, TlsFiles};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -257,6 +257,7 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         references: ReferenceWatches::new(client.clone(), wake, OURS.to_owned()),
         metrics,
         namespace: OURS.to_owned(),
+        control_sources: ControlSources::default(),
         agent_image: String::new(),
         tables: Default::default(),
         backoff: Backoff::default(),

@@ -127,7 +127,12 @@ fn watch(store: Arc<Store>, asked: Request, query: &BTreeMap<String, String>) ->
     let begin = (store, asked, query.clone(), since.unwrap_or(0));
     let lines = stream::unfold(begin, |(store, asked, query, since)| async move {
         let (events, now) = store.changes(&asked, &query, since).await;
-        let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
+        // The type comes first, as the real one writes it.
+        let line = |event: &Value| {
+            let (type_, object) = (&event["type"], &event["object"]);
+            format!("{{\"type\":{type_},\"object\":{object}}}\n")
+        };
+        let lines: String = events.iter().map(line).collect();
         Some((
             Ok::<_, Infallible>(Bytes::from(lines)),
             (store, asked, query, now),
