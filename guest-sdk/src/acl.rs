@@ -155,7 +155,7 @@ impl UserGrants {
 }
 
 impl CommandRule {
-    /// Reads a rule in the server's notation: `+get`, `-@dangerous`, `+config|get`.
+    /// Reads a rule in the server's notation: `+get`, `-@dangerous`, `+client|list`.
     pub fn parse(text: &str) -> Option<Self> {
         let (rule, name): (fn(String) -> Self, _) = match text.as_bytes() {
             [b'+', b'@', ..] => (Self::AllowCategory, text.get(2..)?),

@@ -23,28 +23,62 @@ const RESERVED: &str = "\
     slaveof sync trimslots";
 
 const ADMIN: &str = "\
-    acl|cat acl|dryrun acl|genpass acl|getuser acl|list acl|log acl|users client|kill \
-    client|list client|no-evict client|unblock cluster|count-failure-reports \
-    cluster|replicas cluster|slot-stats config|get config|resetstat module|list";
+    acl|cat acl|dryrun acl|genpass acl|log acl|users client|kill client|list client|no-evict \
+    client|unblock cluster|count-failure-reports cluster|replicas cluster|slot-stats \
+    config|resetstat module|list";
+
+/// What an admin has of `@admin` and `@dangerous` though its keys or channels are limited: nothing
+/// here goes around that.
+const WITHIN_LIMITS: &str = "\
+    bgrewriteaof bgsave commandlog|len commandlog|reset hotkeys|get hotkeys|reset hotkeys|start \
+    hotkeys|stop keys lastsave latency|doctor latency|graph latency|histogram latency|history \
+    latency|latest latency|reset migrate pfdebug pfselftest restore restore-asking role \
+    slowlog|len slowlog|reset sort_ro";
+
+/// What goes around limited keys and not around limited channels.
+const OF_ALL_KEYS: &str = "flushall flushdb swapdb";
+
+/// What of FUNCTION changes nothing that others run, and shows nothing that they run it with.
+const FUNCTION: &str = "function|dump function|help function|kill function|list";
+
+/// What of a user is limited: the commands that go around that are not granted with it.
+#[derive(Clone, Copy, PartialEq)]
+struct Limits {
+    keys: bool,
+    channels: bool,
+}
+
+impl Limits {
+    fn of(user: &UserRequest) -> Self {
+        let has_all = |patterns: &[String]| patterns.iter().any(|pattern| pattern == "*");
+        Self {
+            keys: !has_all(&user.keys),
+            channels: !has_all(&user.channels),
+        }
+    }
+}
 
 /// What the built-in policy grants this user: the preset's rights as far as this server knows
-/// them, the spec's keys and channels, then the spec's rules.
+/// them, the spec's keys and channels, then the spec's rules. Who has not all keys and channels
+/// gets no command that goes around that; a policy that narrows them asks with the narrower ones.
 pub fn grants(input: &AclInput, user: &UserRequest) -> UserGrants {
-    with_rules(user, rules(input, user.preset))
+    with_rules(user, rules(input, user.preset, Limits::of(user)))
 }
 
 /// [`grants`] of every user, in order. What a preset means on this server is looked up once.
 pub fn all(input: &AclInput) -> Vec<UserGrants> {
-    let mut known: [Option<Vec<CommandRule>>; 3] = [None, None, None];
+    let mut known: Vec<(Preset, Limits, Vec<CommandRule>)> = vec![];
     let users = input.users.iter().map(|user| {
-        let [readonly, readwrite, admin] = &mut known;
-        let of_preset = match user.preset {
-            Preset::ReadOnly => readonly,
-            Preset::ReadWrite => readwrite,
-            Preset::Admin => admin,
-        };
-        let rules = of_preset.get_or_insert_with(|| rules(input, user.preset));
-        with_rules(user, rules.clone())
+        let (preset, limits) = (user.preset, Limits::of(user));
+        let same = known
+            .iter()
+            .find(|(of, under, _)| (*of, *under) == (preset, limits));
+        if let Some((_, _, rules)) = same {
+            return with_rules(user, rules.clone());
+        }
+        let rules = rules(input, preset, limits);
+        known.push((preset, limits, rules.clone()));
+        with_rules(user, rules)
     });
     users.collect()
 }
@@ -60,9 +94,27 @@ fn with_rules(user: &UserRequest, rules: Vec<CommandRule>) -> UserGrants {
     grants
 }
 
-/// What a preset means on this server.
-fn rules(input: &AclInput, preset: Preset) -> Vec<CommandRule> {
-    let known_category = |name: &str| input.category(name).is_some();
+/// Whether the server knows a name.
+type Known<'a> = &'a dyn Fn(&str) -> bool;
+/// Names, what is done about those that the server knows, and how that is told.
+type Step<'a> = (&'static str, fn(String) -> CommandRule, Known<'a>);
+
+/// What a preset means on this server, for a user with such limits.
+fn rules(input: &AclInput, preset: Preset, limits: Limits) -> Vec<CommandRule> {
+    let limited = limits.keys || limits.channels;
+    let (allowed, denied) = match preset {
+        Preset::ReadOnly => (READONLY, "write admin dangerous"),
+        Preset::ReadWrite => (READWRITE, "admin dangerous"),
+        Preset::Admin if limited => ("all", "admin dangerous"),
+        Preset::Admin => ("all", ""),
+    };
+    let admin = preset == Preset::Admin;
+    let only = |names: &'static str, wanted: bool| if wanted { names } else { "" };
+    // Before 7.0, which brought SORT_RO, SORT reads keys that nobody allowed.
+    let sorts = admin && limited && (!limits.keys || input.has_command("sort_ro"));
+    let closed = limited && preset != Preset::ReadOnly;
+
+    let known_category = |name: &str| name == "all" || input.category(name).is_some();
     let known_command = |name: &str| input.has_command(name);
     // 6.2 has no subcommands; there `+client|id` allows CLIENT with this first argument.
     let usable_command = |name: &str| {
@@ -71,58 +123,35 @@ fn rules(input: &AclInput, preset: Preset) -> Vec<CommandRule> {
                 .split_once(['|'])
                 .is_some_and(|(base, _)| input.has_command(base) && !input.has_subcommands(base))
     };
-    let mut rules = vec![];
-    let (allowed, denied): (&str, &str) = match preset {
-        Preset::ReadOnly => (READONLY, "write admin dangerous"),
-        Preset::ReadWrite => (READWRITE, "admin dangerous"),
-        Preset::Admin => ("all", ""),
-    };
-    let every_server = |name: &str| name == "all" || known_category(name);
-    add(
-        &mut rules,
-        allowed,
-        CommandRule::AllowCategory,
-        &every_server,
-    );
-    add(
-        &mut rules,
-        denied,
-        CommandRule::DenyCategory,
-        &known_category,
-    );
-    if preset == Preset::Admin {
-        add(
-            &mut rules,
-            RESERVED,
-            CommandRule::DenyCommand,
-            &known_command,
-        );
-        add(
-            &mut rules,
-            ADMIN,
+    let (category, command): (Known<'_>, Known<'_>) = (&known_category, &known_command);
+    let usable: Known<'_> = &usable_command;
+    let steps: [Step<'_>; 10] = [
+        (allowed, CommandRule::AllowCategory, category),
+        (denied, CommandRule::DenyCategory, category),
+        (only(RESERVED, admin), CommandRule::DenyCommand, command),
+        (only("function", closed), CommandRule::DenyCommand, command),
+        (only(FUNCTION, closed), CommandRule::AllowCommand, command),
+        (only(ADMIN, admin), CommandRule::AllowCommand, usable),
+        (
+            only(WITHIN_LIMITS, admin && limited),
             CommandRule::AllowCommand,
-            &usable_command,
-        );
-    }
-    add(
-        &mut rules,
-        CONNECTION,
-        CommandRule::AllowCommand,
-        &usable_command,
-    );
-    rules
-}
-
-/// A rule for each of the names that the server knows. One function for all: size counts here.
-fn add(
-    rules: &mut Vec<CommandRule>,
-    names: &str,
-    rule: fn(String) -> CommandRule,
-    known: &dyn Fn(&str) -> bool,
-) {
-    for name in names.split_ascii_whitespace() {
-        if known(name) {
-            rules.push(rule(name.to_owned()));
+            usable,
+        ),
+        (
+            only(OF_ALL_KEYS, admin && limited && !limits.keys),
+            CommandRule::AllowCommand,
+            command,
+        ),
+        (only("sort", sorts), CommandRule::AllowCommand, command),
+        (CONNECTION, CommandRule::AllowCommand, usable),
+    ];
+    let mut rules = vec![];
+    for (names, rule, known) in steps {
+        for name in names.split_ascii_whitespace() {
+            if known(name) {
+                rules.push(rule(name.to_owned()));
+            }
         }
     }
+    rules
 }

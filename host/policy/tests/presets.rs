@@ -1,13 +1,18 @@
 //! What the presets mean on each server: as much as the guard lets through, and no more.
+//!
+//! `HERA_BLESS=1 cargo test -p hera-policy presets` writes the golden files anew; never in CI.
 
 #[path = "../../core/tests/acl/fixtures.rs"]
 mod fixtures;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 use hera_core::acl::{
-    AclAnswer, AclInput, Categories, CommandRule, CommandTable, KeyAccess, KeyGrant, Preset,
-    UserGrants, UserRequest, check_request, guard, permits,
+    AclAnswer, AclInput, CLEAR, Categories, Ceiling, CommandRule, CommandTable, KeyAccess,
+    KeyGrant, Limits, Preset, UserGrants, UserRequest, check_request, compile, guard,
 };
 use hera_policy_acl_presets::{Presets, Settings};
 use hera_policy_sdk::acl as sdk;
@@ -15,14 +20,27 @@ use hera_policy_sdk::testing::{acl_input, context};
 
 const PRESETS: [Preset; 3] = [Preset::ReadOnly, Preset::ReadWrite, Preset::Admin];
 
-/// A user of each preset, with the same rules of the spec.
-fn input(categories: &Categories, rules: &[&str]) -> AclInput {
+/// Keys and channels, by which of them are all.
+const PATTERNS: [(&[&str], &[&str]); 4] = [
+    (&["app:*", "*"], &["*"]),
+    (&["app:*", "one"], &["*"]),
+    (&["*"], &["news:*"]),
+    (&["app:*"], &[]),
+];
+
+/// A user of each preset, with these keys and channels, and the same rules of the spec.
+fn input(
+    categories: &Categories,
+    (keys, channels): (&[&str], &[&str]),
+    rules: &[&str],
+) -> AclInput {
+    let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
     let user = |preset| UserRequest {
         name: format!("{preset:?}").to_lowercase(),
         preset,
-        keys: vec!["app:*".to_owned(), "one".to_owned()],
-        channels: vec!["news:*".to_owned()],
-        rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+        keys: owned(keys),
+        channels: owned(channels),
+        rules: owned(rules),
     };
     AclInput {
         users: PRESETS.map(user).to_vec(),
@@ -85,40 +103,61 @@ fn grants(user: sdk::UserGrants) -> UserGrants {
     }
 }
 
-/// The commands that each user may run, if all of its answer passes.
-fn granted(categories: &Categories, input: &AclInput) -> Vec<(Preset, BTreeSet<String>)> {
+/// A user's ceiling, and the commands that it may run.
+type Granted = (Ceiling, BTreeSet<String>);
+
+/// What each user is granted, if all of the answer passes.
+fn granted(categories: &Categories, input: &AclInput) -> Vec<Granted> {
     let table = CommandTable::new(categories);
     let answer = decide(input);
     assert_eq!(guard(input, &answer), Ok(()));
-    let users = answer.users.iter().zip(PRESETS);
+    let users = answer.users.iter().zip(&input.users);
     users
-        .map(|(user, preset)| (preset, table.effective(&user.commands).unwrap()))
+        .map(|(user, request)| {
+            let commands = table.effective(&user.commands).unwrap();
+            (Ceiling::asked(request), commands)
+        })
+        .collect()
+}
+
+/// Each server with each kind of keys and channels, and what it grants.
+fn all(rules: &[&str]) -> Vec<(&'static str, CommandTable, Vec<Granted>)> {
+    let servers = fixtures::tables().iter();
+    let cases = servers.flat_map(|server| PATTERNS.map(|patterns| (server, patterns)));
+    cases
+        .map(|((server, categories), patterns)| {
+            let input = input(categories, patterns, rules);
+            assert_eq!(check_request(&input), vec![], "{server}");
+            let granted = granted(categories, &input);
+            (server.as_str(), CommandTable::new(categories), granted)
+        })
         .collect()
 }
 
 #[test]
 fn what_the_presets_grant_passes_the_guard_on_every_server() {
-    let rules = ["-get", "+keys", "-@scripting", "+client|id"];
-    for (server, categories) in fixtures::tables() {
-        let input = input(categories, &rules);
-        assert_eq!(check_request(&input), vec![], "{server}");
-        for (preset, commands) in granted(categories, &input) {
-            assert!(!commands.contains("get"), "{server}: {preset:?}");
-            assert!(commands.contains("keys"), "{server}: {preset:?}");
+    for (server, _, users) in all(&["-get", "+keys", "-@scripting", "+client|id"]) {
+        for (ceiling, commands) in users {
+            assert!(!commands.contains("get"), "{server}: {ceiling:?}");
+            assert!(commands.contains("keys"), "{server}: {ceiling:?}");
         }
     }
 }
 
 #[test]
-fn no_preset_grants_what_is_the_operators_on_any_server() {
-    for (server, categories) in fixtures::tables() {
-        for (preset, commands) in granted(categories, &input(categories, &[])) {
-            let container = |name: &str| CommandTable::new(categories).is_container(name);
-            let reserved = commands
+fn no_preset_grants_what_is_the_operators_or_goes_around_limits_on_any_server() {
+    for (server, table, users) in all(&[]) {
+        let categories = &fixtures::tables()[server];
+        for (Ceiling { preset, limits }, commands) in users {
+            let Limits { keys, channels } = limits;
+            let wrong = commands
                 .iter()
-                .filter(|name| !container(name))
-                .find(|name| fixtures::is_reserved(name, categories));
-            assert_eq!(reserved, None, "{server}: {preset:?}");
+                .filter(|name| !table.is_container(name))
+                .find(|name| {
+                    fixtures::is_reserved(name, categories)
+                        || fixtures::goes_around(name, keys, channels, categories)
+                });
+            assert_eq!(wrong, None, "{server}: {preset:?} {limits:?}");
         }
     }
 }
@@ -126,21 +165,58 @@ fn no_preset_grants_what_is_the_operators_on_any_server() {
 /// What a user gets only when the spec asks for it, help texts aside.
 #[test]
 fn on_every_server_the_presets_grant_nearly_all_that_is_permitted() {
-    for (server, categories) in fixtures::tables() {
-        let table = CommandTable::new(categories);
-        for (preset, commands) in granted(categories, &input(categories, &[])) {
-            let left = match preset {
+    for (server, table, users) in all(&[]) {
+        for (ceiling, commands) in users {
+            let limited = ceiling.limits.keys || ceiling.limits.channels;
+            let left = match ceiling.preset {
                 Preset::ReadOnly => vec!["keys", "role", "sort_ro"],
                 Preset::ReadWrite => vec!["keys", "role", "sort", "sort_ro"],
+                // Where LATENCY has no subcommands, an admin with limits gets it by its first argument.
+                Preset::Admin if limited => vec!["cluster|slaves", "latency"],
                 Preset::Admin => vec!["cluster|slaves"],
             };
-            let left: Vec<_> = left.into_iter().filter(|name| table.has(name)).collect();
+            let left: Vec<_> = left
+                .into_iter()
+                .filter(|name| table.has(name) && !table.is_container(name))
+                .filter(|name| ceiling.permits(name, &table))
+                .collect();
             let missing: Vec<_> = table
                 .commands()
                 .filter(|name| !table.is_container(name) && !name.ends_with("|help"))
-                .filter(|name| permits(preset, name, &table) && !commands.contains(*name))
+                .filter(|name| ceiling.permits(name, &table) && !commands.contains(*name))
                 .collect();
-            assert_eq!(missing, left, "{server}: {preset:?}");
+            assert_eq!(missing, left, "{server}: {ceiling:?}");
         }
     }
+}
+
+#[test]
+fn what_the_presets_come_to_is_as_before() {
+    for (server, categories) in fixtures::tables() {
+        let mut text = String::new();
+        for patterns in PATTERNS {
+            for user in decide(&input(categories, patterns, &[])).users {
+                let rules = compile(&user, &[]).rules.split_off(CLEAR.len());
+                writeln!(text, "{}\n  {}", user.name, rules.join(" ")).unwrap();
+            }
+        }
+        compare(server, &text);
+    }
+}
+
+/// With what is kept of a server, or keeps it.
+fn compare(server: &str, text: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let path = folder.join(format!("presets-{server}.txt"));
+    if std::env::var_os("HERA_BLESS").is_some() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "golden files are not accepted in CI"
+        );
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(&path, text).unwrap();
+        return;
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == text, "{} differs:\n{text}", path.display());
 }

@@ -134,13 +134,33 @@ impl Server {
     }
 
     /// Creates or replaces a user, in one command: a live connection of it is never without rights
-    /// that it keeps.
+    /// that it keeps. A `MONITOR` that runs goes on without the right: see [`Server::end_monitors_of`].
     ///
     /// # Errors
     /// [`Error::Refused`] with the server's words; the user is then as it was.
     pub async fn set_user(&self, user: &AclUser) -> Result<(), Error> {
         let command = set_user_command(user);
-        self.ask("ACL SETUSER", &command).await
+        self.ask::<()>("ACL SETUSER", &command).await
+    }
+
+    /// Closes connections of these users on which `MONITOR` runs: a server lets it go on when the right is
+    /// taken away.
+    ///
+    /// # Errors
+    /// As told by [`Error`].
+    pub async fn end_monitors_of(&self, users: &BTreeSet<&str>) -> Result<(), Error> {
+        if users.is_empty() {
+            return Ok(());
+        }
+        let mut list = redis::cmd("CLIENT");
+        list.arg(&["LIST", "TYPE", "normal"]);
+        let clients: String = self.ask("CLIENT LIST", &list).await?;
+        for id in monitors_of(users, &clients) {
+            let mut kill = redis::cmd("CLIENT");
+            kill.arg(&["KILL", "ID", id]);
+            let _: i64 = self.ask("CLIENT KILL", &kill).await?;
+        }
+        Ok(())
     }
 
     /// Deletes a user and closes its connections. One that does not exist is no error.
@@ -168,6 +188,19 @@ impl Server {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Connections of these users, from `CLIENT LIST`, on which `MONITOR` runs.
+fn monitors_of<'a>(users: &BTreeSet<&str>, clients: &'a str) -> Vec<&'a str> {
+    let monitor = |line: &'a str| {
+        let field = |name: &str| {
+            let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
+            Some(fields.find(|(key, _)| *key == name)?.1)
+        };
+        let runs = users.contains(field("user")?) && field("flags")?.contains('O');
+        field("id").filter(|_| runs)
+    };
+    clients.lines().filter_map(monitor).collect()
 }
 
 fn set_user_command(user: &AclUser) -> redis::Cmd {
@@ -212,6 +245,15 @@ mod tests {
                 "(~b:* +set)"
             ]
         );
+    }
+
+    #[test]
+    fn connections_that_monitor_are_found_by_their_user() {
+        let clients = "id=3 addr=1:2 name= flags=N db=0 cmd=get user=ops resp=2\n\
+                       id=4 addr=1:3 name=user flags=O db=0 cmd=monitor user=ops resp=2\n\
+                       id=5 addr=1:4 flags=OU cmd=monitor user=other\n";
+        assert_eq!(monitors_of(&["ops"].into(), clients), ["4"]);
+        assert!(monitors_of(&["op"].into(), clients).is_empty());
     }
 
     #[test]

@@ -5,23 +5,33 @@ use hera_policy_sdk::acl::{AclInput, AclPolicy, CommandRule, Preset, UserGrants,
 use hera_policy_sdk::testing::{acl_input, context, user};
 
 const REDIS_7: &[(&str, &str)] = &[
-    ("read", "get info keys"),
-    ("write", "set flushall"),
-    ("admin", "config|get config|set shutdown"),
+    ("read", "get info keys sort_ro"),
+    ("write", "set flushall sort function|load"),
+    (
+        "admin",
+        "config|get config|resetstat config|set monitor slowlog|get slowlog|len shutdown",
+    ),
     (
         "dangerous",
-        "config|get config|set shutdown flushall keys info",
+        "config|get config|resetstat config|set monitor slowlog|get slowlog|len shutdown flushall \
+         keys info sort sort_ro",
     ),
-    ("scripting", "eval"),
+    ("scripting", "eval function|load function|list"),
     ("connection", "ping client|id client|kill"),
-    ("slow", "config client eval"),
+    ("slow", "config client eval function slowlog"),
 ];
 const REDIS_6: &[(&str, &str)] = &[
     ("read", "get"),
-    ("write", "set"),
-    ("admin", "config client shutdown"),
+    ("write", "set sort"),
+    ("admin", "config client shutdown slowlog"),
+    ("dangerous", "config client shutdown slowlog sort"),
     ("slow", "ping"),
 ];
+
+/// A user whom nothing limits.
+fn free(name: &str, preset: Preset) -> UserRequest {
+    user(name, preset).keys(&["app:*", "*"]).channels(&["*"])
+}
 
 fn decide(input: &AclInput) -> Vec<UserGrants> {
     Presets::decide(&context(), &Settings::default(), input)
@@ -48,22 +58,27 @@ fn rules(user: UserRequest, table: &[(&str, &str)]) -> String {
 
 #[test]
 fn readonly_reads() {
-    assert_eq!(
-        rules(user("viewer", Preset::ReadOnly), REDIS_7),
-        "+@read -@write -@admin -@dangerous +client|id +info +ping"
-    );
+    for user in [
+        free("viewer", Preset::ReadOnly),
+        user("viewer", Preset::ReadOnly),
+    ] {
+        assert_eq!(
+            rules(user, REDIS_7),
+            "+@read -@write -@admin -@dangerous +client|id +info +ping"
+        );
+    }
 }
 
 #[test]
 fn readwrite_leaves_out_categories_that_the_server_lacks() {
     assert_eq!(
-        rules(user("app", Preset::ReadWrite), REDIS_7),
+        rules(free("app", Preset::ReadWrite), REDIS_7),
         "+@read +@write +@scripting -@admin -@dangerous +client|id +info +ping"
     );
     assert_eq!(
-        rules(user("app", Preset::ReadWrite), REDIS_6),
-        "+@read +@write -@admin +client|caching +client|capa +client|getname +client|getredir \
-         +client|id +client|info +client|no-touch +client|reply +client|setinfo \
+        rules(free("app", Preset::ReadWrite), REDIS_6),
+        "+@read +@write -@admin -@dangerous +client|caching +client|capa +client|getname \
+         +client|getredir +client|id +client|info +client|no-touch +client|reply +client|setinfo \
          +client|setname +client|tracking +client|trackinginfo +ping"
     );
 }
@@ -71,9 +86,43 @@ fn readwrite_leaves_out_categories_that_the_server_lacks() {
 #[test]
 fn admin_has_all_but_what_is_the_operators() {
     assert_eq!(
-        rules(user("ops", Preset::Admin), REDIS_7),
-        "+@all -client -config -shutdown +client|kill +config|get +client|id +info +ping"
+        rules(free("ops", Preset::Admin), REDIS_7),
+        "+@all -client -config -shutdown +client|kill +config|resetstat +client|id +info +ping"
     );
+}
+
+#[test]
+fn who_has_not_all_keys_gets_nothing_that_goes_around_that() {
+    let app = user("app", Preset::ReadWrite)
+        .keys(&["app:*"])
+        .channels(&["*"]);
+    assert_eq!(
+        rules(app, REDIS_7),
+        "+@read +@write +@scripting -@admin -@dangerous -function +function|list +client|id +info \
+         +ping"
+    );
+    let ops = || user("ops", Preset::Admin).keys(&["app:*"]).channels(&["*"]);
+    assert_eq!(
+        rules(ops(), REDIS_7),
+        "+@all -@admin -@dangerous -client -config -shutdown -function +function|list +client|kill \
+         +config|resetstat +keys +slowlog|len +sort_ro +sort +client|id +info +ping"
+    );
+    let before_subcommands = rules(ops(), REDIS_6);
+    assert!(before_subcommands.contains("+slowlog|len +slowlog|reset +client|caching"));
+    assert!(
+        !before_subcommands.contains("sort"),
+        "it would read any key"
+    );
+}
+
+#[test]
+fn who_has_all_keys_and_not_all_channels_gets_nothing_that_shows_messages() {
+    let ops = user("ops", Preset::Admin)
+        .keys(&["*"])
+        .channels(&["news:*"]);
+    let granted = rules(ops, REDIS_7);
+    assert!(granted.contains("+flushall") && granted.contains("-@admin -@dangerous"));
+    assert!(!granted.contains("+monitor") && !granted.contains("+slowlog|get"));
 }
 
 #[test]

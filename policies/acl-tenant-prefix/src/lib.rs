@@ -4,7 +4,7 @@
 //! Why one would write it: many teams share a server, and a pattern that is too wide in one of
 //! their specs must not open the keys of another.
 
-use hera_policy_sdk::acl::{AclAnswer, AclInput, AclPolicy, KeyAccess, KeyGrant};
+use hera_policy_sdk::acl::{AclAnswer, AclInput, AclPolicy, UserRequest};
 use hera_policy_sdk::{Context, PolicyError, export_acl_policy, presets};
 use serde::Deserialize;
 
@@ -45,17 +45,17 @@ impl AclPolicy for TenantPrefix {
         input: &AclInput,
     ) -> Result<AclAnswer, PolicyError> {
         let users = input.users.iter().map(|user| {
-            let mut grants = presets::grants(input, user);
-            if !settings.except.contains(&user.name) {
-                let own = format!("{}{}", user.name, settings.separator);
-                grants.keys.clear();
-                for pattern in confine(&user.keys, &own) {
-                    let access = KeyAccess::ReadWrite;
-                    grants.keys.push(KeyGrant { pattern, access });
-                }
-                grants.channels = confine(&user.channels, &own);
+            if settings.except.contains(&user.name) {
+                return presets::grants(input, user);
             }
-            grants
+            let own = format!("{}{}", user.name, settings.separator);
+            // Asked with its own keys and channels, the built-in grants nothing that goes around them.
+            let confined = UserRequest {
+                keys: confine(&user.keys, &own),
+                channels: confine(&user.channels, &own),
+                ..user.clone()
+            };
+            presets::grants(input, &confined)
         });
         Ok(AclAnswer::new(users))
     }

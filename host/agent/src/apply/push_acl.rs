@@ -130,6 +130,7 @@ async fn bring(
         }
     }
     let is = |name: &str| listed.iter().find(|listed| listed.name == name);
+    let mut changed = BTreeSet::new();
     for user in &set.users {
         let known = applied.get(&user.name);
         if known.is_some_and(|known| known.user == *user && is(&user.name) == Some(&known.listed)) {
@@ -138,13 +139,16 @@ async fn bring(
         applied.remove(&user.name);
         // A user that the server refuses stays as it was: its answer is the verdict.
         match server.set_user(user).await {
-            Ok(()) => {}
+            Ok(()) => {
+                changed.insert(user.name.as_str());
+            }
             Err(Error::Refused { code, message, .. }) if code == "ERR" => {
                 rejected.insert(user.name.clone(), message);
             }
             Err(error) => return Err(error),
         }
     }
+    server.end_monitors_of(&changed).await?;
     let refused = rejected.keys().cloned().collect();
     read_back(server, applied, set, &mut rejected).await?;
     Ok(Brought { rejected, refused })

@@ -104,7 +104,7 @@ pub struct UserSpec {
     pub channels: Vec<String>,
 
     /// Further rules about commands in the server's notation, such as "-@dangerous" or
-    /// "+config|get"; they apply in order, within what the preset allows.
+    /// "+client|list"; they apply in order, within what the preset allows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -120,7 +120,7 @@ pub struct UserSpec {
     pub password_secret_ref: SecretKeyRef,
 }
 
-/// How far a user's commands may reach.
+/// How far a user's commands may reach; with limited keys or channels none goes around the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Preset {
     /// Reads data, changes nothing.
@@ -129,7 +129,7 @@ pub enum Preset {
     /// Reads and writes data.
     #[serde(alias = "readwrite")]
     ReadWrite,
-    /// Everything that does not take the server out of the operator's hands.
+    /// Everything that neither takes the server out of the operator's hands nor shows a password.
     #[serde(alias = "admin")]
     Admin,
 }

@@ -95,7 +95,7 @@ fn check_rules(user: &UserSpec, field: &str, problems: &mut Problems) {
         if !is_command_rule(rule) {
             problems.add(
                 format!("{field}.rules[{index}]"),
-                format!("{rule:?} is no rule about commands: write \"+get\", \"-@dangerous\" or \"+config|get\"; keys and \
+                format!("{rule:?} is no rule about commands: write \"+get\", \"-@dangerous\" or \"+client|list\"; keys and \
                          channels have fields of their own"),
             );
         }

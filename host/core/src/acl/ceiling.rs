@@ -1,6 +1,61 @@
-//! How far the commands of a preset may reach, whatever a policy or a spec says.
+//! How far a user's commands may reach, whatever a policy or a spec says.
 
-use super::{CommandTable, Preset};
+use super::{CommandTable, Limits, Preset, UserGrants, UserRequest};
+
+/// How far a user's commands may reach: that of its preset, and not around its own limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The user's preset.
+    pub preset: Preset,
+    /// Which of its keys and channels are limited.
+    pub limits: Limits,
+}
+
+/// Why a command is not for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Beyond {
+    /// It is for nobody of the preset.
+    #[error("is beyond what the preset may reach")]
+    Preset,
+    /// It is for those of the preset who have all keys and channels.
+    #[error("goes around the limits of the user's keys or channels")]
+    Limits,
+}
+
+impl Ceiling {
+    /// That of a user who gets the keys and channels that its spec asks for.
+    pub fn asked(request: &UserRequest) -> Self {
+        Self {
+            preset: request.preset,
+            limits: Limits::asked(request),
+        }
+    }
+
+    /// That of a user who is granted these keys and channels, which may be fewer than those of its spec.
+    pub fn granted(preset: Preset, grants: &UserGrants) -> Self {
+        Self {
+            preset,
+            limits: Limits::granted(grants),
+        }
+    }
+
+    /// True if the user may ever be allowed `command` (`get`, `config|resetstat`).
+    pub fn permits(self, command: &str, table: &CommandTable) -> bool {
+        self.beyond(command, table).is_none()
+    }
+
+    /// Why the user may not be allowed `command`; none if it may.
+    pub fn beyond(self, command: &str, table: &CommandTable) -> Option<Beyond> {
+        // With subcommands the container's own bit allows nothing: each of them is looked at.
+        if table.is_container(command) {
+            return None;
+        }
+        if !of_preset(self.preset, command, table) {
+            return Some(Beyond::Preset);
+        }
+        (!self.limits.hold(command, table)).then_some(Beyond::Limits)
+    }
+}
 
 /// Connection and introspection: nothing here reads or changes data, or another client.
 const HARMLESS: &[&str] = &[
@@ -86,13 +141,13 @@ const FORBIDDEN: &[&str] = &[
 ];
 
 /// Containers that hold both harmless and forbidden subcommands: what is listed is allowed. A
-/// list of the forbidden ones would let through what a later server adds.
+/// list of the forbidden ones would let through what a later server adds. Nothing here shows a
+/// password or its hash, or goes around limits of keys and channels (`limits.rs`).
 const CONTAINERS: &[(&str, &[&str])] = &[
     (
+        // LIST and GETUSER show the unsalted hash of every password: of any Secret that a spec names.
         "acl",
-        &[
-            "cat", "dryrun", "genpass", "getuser", "help", "list", "log", "users", "whoami",
-        ],
+        &["cat", "dryrun", "genpass", "help", "log", "users", "whoami"],
     ),
     (
         // PAUSE and UNPAUSE are the operator's: it pauses writes during a switchover.
@@ -137,16 +192,18 @@ const CONTAINERS: &[(&str, &[&str])] = &[
             "slots",
         ],
     ),
-    ("config", &["get", "help", "resetstat"]),
+    // GET shows the password of replication, with which PSYNC gives all data; no server limits what
+    // it is asked for.
+    ("config", &["help", "resetstat"]),
     ("module", &["help", "list"]),
 ];
 
-/// True if a user of `preset` may ever be allowed `command` (`get`, `config|get`).
-pub fn permits(preset: Preset, command: &str, table: &CommandTable) -> bool {
-    // With subcommands the container's own bit allows nothing: each of them is looked at.
-    if table.is_container(command) {
-        return true;
-    }
+/// True for a command whose subcommands are allowed one by one, to nobody but as [`CONTAINERS`] says.
+pub(super) fn opens_in_part(command: &str) -> bool {
+    CONTAINERS.iter().any(|(name, _)| *name == command)
+}
+
+fn of_preset(preset: Preset, command: &str, table: &CommandTable) -> bool {
     if by_name(preset, command, table) {
         return true;
     }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::tokens::{is_command_name, is_pattern, is_user_name, printable};
 use super::{
-    AclAnswer, AclInput, CommandRule, CommandTable, UserGrants, UserRequest, is_system_user,
-    patterns, permits,
+    AclAnswer, AclInput, Ceiling, CommandRule, CommandTable, UserGrants, UserRequest,
+    is_system_user, patterns,
 };
 
 /// Most command rules, key patterns and channel patterns that one user may have, each.
@@ -29,7 +29,7 @@ pub enum GuardRule {
     TooManyGrants,
     /// A rule names a command or category that the server lacks.
     UnknownCommand,
-    /// The rules allow a command beyond the preset's ceiling.
+    /// The rules allow a command beyond the preset's ceiling, or around the user's own limits.
     CommandBeyondCeiling,
     /// A key pattern is not within those of the spec.
     KeyBeyondSpec,
@@ -102,8 +102,8 @@ impl Violation {
 /// # Guarantees
 ///
 /// What passes names exactly the users asked for, none of them the operator's, and gives nobody
-/// a command beyond the preset's ceiling or a key or channel beyond the spec, whatever
-/// the policy answered.
+/// a command beyond the preset's ceiling, a key or channel beyond the spec, or a command that
+/// goes around the keys and channels it grants, whatever the policy answered.
 ///
 /// # Errors
 ///
@@ -200,18 +200,17 @@ fn check_commands(
     let allowed = table.effective(&grants.commands).map_err(|unknown| {
         Violation::new(GuardRule::UnknownCommand, &grants.name, unknown.to_string())
     })?;
-    match allowed
+    // By what is granted: a policy that narrows keys gives nothing that goes around the narrower ones.
+    let ceiling = Ceiling::granted(request.preset, grants);
+    let found = allowed
         .iter()
-        .find(|command| !permits(request.preset, command, table))
-    {
-        Some(command) => {
-            let what = format!("{command} is beyond what the preset may reach");
-            Err(Violation::new(
-                GuardRule::CommandBeyondCeiling,
-                &grants.name,
-                what,
-            ))
-        }
+        .find_map(|command| Some((command, ceiling.beyond(command, table)?)));
+    match found {
+        Some((command, why)) => Err(Violation::new(
+            GuardRule::CommandBeyondCeiling,
+            &grants.name,
+            format!("{command} {why}"),
+        )),
         None => Ok(()),
     }
 }

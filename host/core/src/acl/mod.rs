@@ -3,6 +3,7 @@
 mod ceiling;
 mod diff;
 mod guard;
+mod limits;
 mod model;
 mod patterns;
 mod request;
@@ -11,9 +12,10 @@ mod rules;
 mod table;
 mod tokens;
 
-pub use ceiling::permits;
+pub use ceiling::{Beyond, Ceiling};
 pub use diff::{diff, granted};
 pub use guard::{GuardRule, MAX_GRANTS, Violation, guard};
+pub use limits::Limits;
 pub use model::{
     AclAnswer, AclInput, AclSet, AclUser, Categories, CommandRule, KeyAccess, KeyGrant, Preset,
     UserGrants, UserRequest,

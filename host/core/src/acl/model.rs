@@ -11,7 +11,7 @@ pub enum Preset {
     ReadOnly,
     /// Reads and writes data.
     ReadWrite,
-    /// Everything that does not take the server out of the operator's hands.
+    /// Everything that neither takes the server out of the operator's hands nor shows a password.
     Admin,
 }
 
@@ -27,7 +27,7 @@ pub struct UserRequest {
     pub keys: Vec<String>,
     /// Channel patterns, without the leading `&`.
     pub channels: Vec<String>,
-    /// Further command rules in the server's own notation: `+get`, `-@dangerous`, `+config|get`.
+    /// Further command rules in the server's own notation: `+get`, `-@dangerous`, `+client|list`.
     pub rules: Vec<String>,
 }
 

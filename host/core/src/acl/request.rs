@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::tokens::{is_command_name, is_pattern, is_user_name, printable};
-use super::{AclInput, CommandRule, CommandTable, UserRequest, is_system_user, permits};
+use super::{
+    AclInput, Beyond, Ceiling, CommandRule, CommandTable, Preset, UserRequest, is_system_user,
+};
 
 /// A user of the spec that cannot be made as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,16 +71,24 @@ fn check_rules(user: &UserRequest, table: &CommandTable) -> Result<(), String> {
     let allowed = table
         .effective(&rules)
         .map_err(|unknown| unknown.to_string())?;
-    match allowed
+    let ceiling = Ceiling::asked(user);
+    let found = allowed
         .iter()
-        .find(|command| !permits(user.preset, command, table))
-    {
-        Some(command) => Err(format!(
-            "its rules allow {command}, which is beyond the preset; remove the rule, deny the \
-             command after it, or choose a wider preset"
-        )),
-        None => Ok(()),
-    }
+        .find_map(|command| Some((command, ceiling.beyond(command, table)?)));
+    let Some((command, why)) = found else {
+        return Ok(());
+    };
+    let (what, otherwise) = match (why, user.preset) {
+        (Beyond::Preset, Preset::Admin) => ("is for no user", ""),
+        (Beyond::Preset, _) => ("is beyond the preset", ", or choose a wider preset"),
+        (Beyond::Limits, _) => (
+            "goes around the limits of its keys or channels",
+            ", or give it all keys and channels",
+        ),
+    };
+    Err(format!(
+        "its rules allow {command}, which {what}; remove the rule, deny the command after it{otherwise}"
+    ))
 }
 
 impl CommandRule {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::tokens::is_pattern;
 use super::{
-    AclSet, CommandRule, CommandTable, DEFAULT_USER, KeyAccess, KeyGrant, UserGrants, UserRequest,
-    decompile, is_system_user, patterns, permits,
+    AclSet, Ceiling, CommandRule, CommandTable, DEFAULT_USER, KeyAccess, KeyGrant, UserGrants,
+    UserRequest, decompile, is_system_user, patterns,
 };
 
 /// What was answered for one user, by a policy whose answer passed the guard.
@@ -82,7 +82,8 @@ pub fn in_force(
 }
 
 /// What is left of `held` within the preset, the keys and the channels of today's spec, and without
-/// the commands that its rules deny. What cannot be told to be within is taken away.
+/// the commands that its rules deny or that go around the keys and channels that are left. What cannot
+/// be told to be within is taken away.
 pub fn cut(held: &UserGrants, request: &UserRequest, table: Option<&CommandTable>) -> UserGrants {
     let mut keys: Vec<KeyGrant> = Vec::new();
     for key in &held.keys {
@@ -102,15 +103,17 @@ pub fn cut(held: &UserGrants, request: &UserRequest, table: Option<&CommandTable
             }
         }
     }
-    UserGrants {
+    let mut left = UserGrants {
         name: held.name.clone(),
-        commands: match table {
-            Some(table) => cut_commands(&held.commands, request, table),
-            None => held.commands.clone(),
-        },
+        commands: held.commands.clone(),
         keys,
         channels,
+    };
+    if let Some(table) = table {
+        let ceiling = Ceiling::granted(request.preset, &left);
+        left.commands = cut_commands(&held.commands, ceiling, request, table);
     }
+    left
 }
 
 /// A held pattern if the spec allows it, else those of the spec that are within it.
@@ -125,24 +128,32 @@ fn within(held: &str, asked: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Only denials are added behind the rules: on no server can that allow more.
+/// Only denials are added behind the rules, and whole permissions left out: on no server can that allow more.
 fn cut_commands(
     held: &[CommandRule],
+    ceiling: Ceiling,
     request: &UserRequest,
     table: &CommandTable,
 ) -> Vec<CommandRule> {
     let denied = Denied::by(request, table);
     let excess = |rules: &[CommandRule]| -> Option<(BTreeSet<String>, BTreeSet<String>)> {
         let allowed = table.effective(rules).ok()?;
-        let beyond = |command: &&String| {
-            !permits(request.preset, command, table) || denied.has(command, table)
-        };
+        let beyond =
+            |command: &&String| !ceiling.permits(command, table) || denied.has(command, table);
         let excess = allowed.iter().filter(beyond).cloned().collect();
         Some((allowed, excess))
     };
+    // Where a server has no subcommands, a first argument goes only with the rule that allows it.
+    let goes = |rule: &CommandRule| match rule {
+        CommandRule::AllowCommand(name) => {
+            let name = name.to_ascii_lowercase();
+            !table.has(&name) && !ceiling.permits(&name, table)
+        }
+        _ => false,
+    };
     // Names that the server lacks allow nothing there, and it would refuse the user for them.
-    let known = held.iter().filter(|rule| table.knows(rule)).cloned();
-    let mut rules: Vec<CommandRule> = known.collect();
+    let known = held.iter().filter(|rule| table.knows(rule) && !goes(rule));
+    let mut rules: Vec<CommandRule> = known.cloned().collect();
     let Some((allowed, beyond)) = excess(&rules) else {
         return Vec::new();
     };

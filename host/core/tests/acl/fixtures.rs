@@ -25,9 +25,12 @@ pub fn tables() -> &'static BTreeMap<String, Categories> {
     &TABLES
 }
 
-/// Commands that stay the operator's for everybody, of all servers together.
+/// Commands that stay the operator's for everybody, and those that show passwords or their hashes, of
+/// all servers together.
 pub const RESERVED: &[&str] = &[
     "acl|deluser",
+    "acl|getuser",
+    "acl|list",
     "acl|load",
     "acl|save",
     "acl|setuser",
@@ -52,6 +55,7 @@ pub const RESERVED: &[&str] = &[
     "cluster|set-config-epoch",
     "cluster|setslot",
     "cluster|syncslots",
+    "config|get",
     "config|rewrite",
     "config|set",
     "debug",
@@ -69,12 +73,39 @@ pub const RESERVED: &[&str] = &[
     "trimslots",
 ];
 
+/// Commands that go around limits of keys, and around those of channels, whatever the server.
+pub const AROUND: &[&str] = &[
+    "commandlog|get",
+    "function|delete",
+    "function|flush",
+    "function|load",
+    "function|restore",
+    "function|stats",
+    "monitor",
+    "slowlog|get",
+];
+
+/// Commands that go around limits of keys alone.
+pub const AROUND_KEYS: &[&str] = &["flushall", "flushdb", "swapdb"];
+
 /// True for one of [`RESERVED`], and for a command that has one of them among its first arguments
 /// where a server has no subcommands.
 pub fn is_reserved(command: &str, table: &Categories) -> bool {
+    reaches(command, RESERVED, table)
+}
+
+/// True if `command` goes around limits of keys, or of channels, on the server of this table.
+pub fn goes_around(command: &str, keys: bool, channels: bool, table: &Categories) -> bool {
+    let known = |name: &str| table.values().any(|names| names.contains(name));
+    let sorts_by_any_key = command.split('|').next() == Some("sort") && !known("sort_ro");
+    ((keys || channels) && reaches(command, AROUND, table))
+        || (keys && (sorts_by_any_key || reaches(command, AROUND_KEYS, table)))
+}
+
+fn reaches(command: &str, names: &[&str], table: &Categories) -> bool {
     let below = format!("{command}|");
     let mut known = table.values().flatten();
-    RESERVED.contains(&command)
-        || RESERVED.iter().any(|name| name.starts_with(&below))
+    names.contains(&command)
+        || names.iter().any(|name| name.starts_with(&below))
             && !known.any(|name| name.starts_with(&below))
 }

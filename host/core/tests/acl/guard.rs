@@ -52,7 +52,7 @@ fn key(pattern: &str) -> KeyGrant {
 fn answer() -> AclAnswer {
     AclAnswer {
         users: vec![
-            grants("app", &["+@read", "+@write", "-@dangerous"]),
+            grants("app", &["+@read", "+@write", "-@dangerous", "-@scripting"]),
             grants("viewer", &["+@read", "-@dangerous"]),
         ],
     }
@@ -91,7 +91,7 @@ fn with_commands(user: usize, commands: &[&str]) -> Option<GuardRule> {
 fn a_sound_answer_passes() {
     assert_eq!(guard(&input(), &answer()), Ok(()));
     assert_eq!(
-        with_commands(0, &["+@read", "+@write", "-@dangerous"]),
+        with_commands(0, &["+@read", "+@write", "-@dangerous", "-@scripting"]),
         None
     );
     assert_eq!(with_commands(1, &["+@read", "-@dangerous"]), None);
@@ -261,7 +261,7 @@ fn command_beyond_ceiling_is_refused_however_it_is_reached() {
 fn a_later_denial_takes_back_what_was_beyond() {
     assert_eq!(with_commands(1, &["+@all", "-@all", "+get"]), None);
     assert_eq!(
-        with_commands(0, &["+@write", "+flushall", "-@dangerous"]),
+        with_commands(0, &["+@write", "+flushall", "-@dangerous", "-@scripting"]),
         None
     );
 }

@@ -9,6 +9,7 @@
 mod ceiling;
 mod fixtures;
 mod guard;
+mod limits;
 mod model;
 mod property;
 mod revoke;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hera_core::acl::{Categories, Preset};
+use hera_core::acl::{Categories, KeyAccess, Preset, UserGrants};
 
 use crate::fixtures;
 
@@ -55,9 +55,23 @@ fn base(command: &str) -> Option<&str> {
     Some(command.split_once('|')?.0)
 }
 
-/// The ceilings of the presets, said once more in the servers' own words: true if `command` is
-/// not beyond.
-pub fn never_beyond(preset: Preset, command: &str, table: &Categories) -> bool {
+/// The ceilings, said once more in the servers' own words: true if `command` is beyond neither that of
+/// the preset nor the keys and channels that are granted.
+pub fn never_beyond(
+    preset: Preset,
+    grants: &UserGrants,
+    command: &str,
+    table: &Categories,
+) -> bool {
+    let is_all = |pattern: &str| pattern == "*";
+    let mut keys = grants.keys.iter();
+    let keys = keys.any(|key| is_all(&key.pattern) && key.access == KeyAccess::ReadWrite);
+    let channels = grants.channels.iter().any(|channel| is_all(channel));
+    within_preset(preset, command, table)
+        && !fixtures::goes_around(command, !keys, !channels, table)
+}
+
+fn within_preset(preset: Preset, command: &str, table: &Categories) -> bool {
     let is_in = |category: &str| is_in(command, category, table);
     let endangers = is_in("admin") || is_in("dangerous");
     let reads = ["info", "keys", "role", "sort_ro"].contains(&command);

@@ -308,7 +308,8 @@ fn in_any_history_nobody_has_more_than_the_latest_spec_allows_nor_more_by_a_faul
                 }
                 prop_assert!(decided || held.is_some(), "from nothing: {rights:?}");
                 for command in server(categories, &text(&rights.grants)) {
-                    let allowed = never_beyond(request.preset, &command, categories);
+                    let grants = &rights.grants;
+                    let allowed = never_beyond(request.preset, grants, &command, categories);
                     prop_assert!(allowed, "{command} of {rights:?} for {request:?}");
                 }
                 let asked = |pattern: &str, asked: &[String]| {

@@ -45,9 +45,12 @@ fn command_name(table: &'static Categories) -> impl Strategy<Value = String> {
         "cluster|slots",
         "cluster|meet",
         "config|get",
+        "config|resetstat",
         "config|set",
         "module|load",
         "pubsub|channels",
+        "slowlog|get",
+        "slowlog|len",
     ];
     let odd = [
         "nopass",
@@ -89,6 +92,7 @@ pub fn rules(table: &'static Categories) -> impl Strategy<Value = Vec<CommandRul
     let endings = vec![
         vec![],
         vec![deny("dangerous"), deny("admin")],
+        vec![deny("dangerous"), deny("admin"), deny("scripting")],
         vec![
             deny("dangerous"),
             deny("admin"),

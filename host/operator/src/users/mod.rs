@@ -365,6 +365,36 @@ mod tests {
         assert_eq!(user.password_sha256, [sha256_hex(b"secret")]);
     }
 
+    #[test]
+    fn who_may_not_see_hashes_any_more_loses_that_and_no_password() {
+        let categories = [
+            ("admin", "acl|getuser acl|log config|get config|resetstat"),
+            ("slow", "acl config get"),
+        ];
+        let categories = categories.map(|(name, commands)| {
+            let commands = commands.split(' ').map(str::to_owned).collect();
+            (name.to_owned(), commands)
+        });
+        let table = CommandTable::new(&categories.into());
+        let nobody = Source {
+            answer: None,
+            stands_in: false,
+            table: Some(&table),
+        };
+        let mut known = known("other");
+        let before = "resetkeys resetchannels -@all +@all -config +config|get +config|resetstat ~*";
+        known.users[0].rules = before.split(' ').map(str::to_owned).collect();
+        let request = request("other", Preset::Admin);
+        let (user, standing) = user(&request, &nobody, &passwords(), Some(&known)).unwrap();
+        assert_eq!(standing, Standing::Cut);
+        assert_eq!(user.password_sha256, known.users[0].password_sha256);
+        let grants = decompile("other", &user.rules);
+        let left = table.effective(&grants.commands).unwrap();
+        let left: Vec<&str> = left.iter().map(String::as_str).collect();
+        assert_eq!(left, ["acl", "acl|log", "config|resetstat", "get"]);
+        assert!(user.rules.contains(&"~*".to_owned()));
+    }
+
     fn before(set: &AclSet) -> Before<'_> {
         Before {
             set: Some(set),

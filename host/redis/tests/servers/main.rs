@@ -12,6 +12,7 @@ mod process;
 mod answers;
 mod configuration;
 mod leaving;
+mod limits;
 mod state;
 mod users;
 
@@ -25,7 +26,7 @@ macro_rules! on_all {
     };
 }
 macro_rules! facts_on {
-    ($module:ident, $engine:literal, $version:literal, $($fact:ident),+) => {
+    ($module:ident, $engine:literal, $version:literal, $($fact:ident),+ $(,)?) => {
         mod $module {
             $(
                 #[tokio::test]
