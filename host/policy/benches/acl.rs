@@ -148,7 +148,7 @@ fn large_module() -> Result<Vec<u8>, Failure> {
     let functions = format!("(func (param i32) {body})").repeat(900);
     let dead = wat::parse_str(format!("(module {functions})"))?;
     // Beside the policy's own module, in one component.
-    let policy = hera_policy::to_component(builtin::ACL_PRESETS)?;
+    let policy = hera_policy::to_component(builtin::ACL_PRESETS, &Limits::default())?;
     Ok(support::corpus::with_module(&policy, &dead))
 }
 

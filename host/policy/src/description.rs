@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{Parser, Payload};
 use wit_parser::decoding::decode_world;
 
-use crate::LoadError;
 use crate::check::malformed;
+use crate::{Limits, LoadError, shape};
 
 /// Custom sections that describe a world; one for each set of bindings that was linked in.
 const SECTIONS: &str = "component-type";
@@ -16,8 +16,9 @@ const SECTIONS: &str = "component-type";
 ///
 /// # Errors
 ///
-/// [`LoadError::NoWorld`] without a description, [`LoadError::Malformed`] for one that makes no sense.
-pub fn check(module: &[u8]) -> Result<(), LoadError> {
+/// [`LoadError::NoWorld`] without a description, [`LoadError::TooManyParts`] for one without measure,
+/// [`LoadError::Malformed`] for one that makes no sense.
+pub fn check(module: &[u8], limits: &Limits) -> Result<(), LoadError> {
     // By name, over all sections: the encoder merges them.
     let mut packages = BTreeMap::<String, BTreeSet<String>>::new();
     for payload in Parser::new(0).parse_all(module) {
@@ -27,6 +28,8 @@ pub fn check(module: &[u8]) -> Result<(), LoadError> {
         if !section.name().starts_with(SECTIONS) {
             continue;
         }
+        // It is a component itself, of types.
+        shape::check(section.data(), limits)?;
         let (resolve, _) = decode_world(section.data()).map_err(malformed)?;
         for (id, package) in resolve.packages.iter() {
             let needed = resolve.package_direct_deps(id);

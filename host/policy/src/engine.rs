@@ -9,11 +9,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// An engine with every meter on, and the thread that ticks for it.
 pub fn start(limits: &Limits) -> Result<Engine, StartError> {
-    // The pool makes a fresh instance per call cheap. It reserves address space up front, which
-    // a restricted process may not have; then each call maps its own memory.
-    let engine = Engine::new(config().allocation_strategy(pool(limits)))
-        .or_else(|_| Engine::new(&config()))
-        .map_err(|error| StartError(format!("{error:#}")))?;
+    let engine = of(limits)?;
     let weak = engine.weak();
     // A thread of the system, not a task: the runtime that it guards may itself be busy.
     std::thread::Builder::new()
@@ -31,9 +27,22 @@ pub fn start(limits: &Limits) -> Result<Engine, StartError> {
     Ok(engine)
 }
 
-/// An engine that only compiles, for the same settings: it reserves no address space.
-pub fn compiler() -> Result<Engine, StartError> {
-    Engine::new(&config()).map_err(|error| StartError(format!("{error:#}")))
+/// An engine that only compiles, and refuses what the other has no room for. Its own pool has the least
+/// of it: room for one call.
+pub fn compiler(limits: &Limits) -> Result<Engine, StartError> {
+    let calls = 1;
+    of(&Limits {
+        calls,
+        ..limits.clone()
+    })
+}
+
+fn of(limits: &Limits) -> Result<Engine, StartError> {
+    // The pool makes a fresh instance per call cheap. It reserves address space up front, which
+    // a restricted process may not have; then each call maps its own memory.
+    Engine::new(config(limits).allocation_strategy(pool(limits)))
+        .or_else(|_| Engine::new(&config(limits)))
+        .map_err(|error| StartError(format!("{error:#}")))
 }
 
 /// Ticks until `deadline` has surely passed: the first may come at once.
@@ -44,7 +53,7 @@ pub fn ticks(deadline: Duration) -> u64 {
         .saturating_add(1)
 }
 
-fn config() -> Config {
+fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -58,6 +67,8 @@ fn config() -> Config {
         .wasm_memory64(false)
         .wasm_multi_memory(false)
         .concurrency_support(false)
+        // Two bytes far apart are no reason to keep all between them.
+        .memory_guaranteed_dense_image_size(u64::try_from(limits.module_bytes).unwrap_or(0))
         .wasm_backtrace_max_frames(None);
     config
 }

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::Part;
+
 /// The sandbox itself could not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the policy sandbox does not start: {0}")]
@@ -34,6 +36,19 @@ pub enum LoadError {
         /// The limit.
         limit: u64,
     },
+    /// It is put together from more than a module may be.
+    #[error("the module has more than {limit} {part}; {}", .part.advice())]
+    TooManyParts {
+        /// Of what there are too many.
+        part: Part,
+        /// The limit.
+        limit: u32,
+    },
+    /// How large it is shows only when its components were given to each other.
+    #[error(
+        "the module hands components to components, as imports or out of instances; let each instantiate those that are defined in it"
+    )]
+    ComponentsAsValues,
     /// Not WebAssembly, or damaged.
     #[error("this is no intact WebAssembly module: {0}; put the file into binaryData, unchanged")]
     Malformed(String),
@@ -98,6 +113,8 @@ impl LoadError {
             Self::TooLarge { .. } => "TooLarge",
             Self::TooManyFunctions { .. } => "TooManyFunctions",
             Self::FunctionTooLarge { .. } => "FunctionTooLarge",
+            Self::TooManyParts { .. } => "TooManyParts",
+            Self::ComponentsAsValues => "ComponentsAsValues",
             Self::Malformed(_) => "Malformed",
             Self::NoWorld => "NoWorld",
             Self::WrongWorld { .. } => "WrongWorld",

@@ -5,7 +5,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use crate::check::{check_interfaces, check_size, contract, is_core_module, text};
 use crate::load::encode;
-use crate::{Decision, Limits, LoadError};
+use crate::{Decision, Limits, LoadError, shape};
 
 /// Custom section that the SDK leaves, with its version.
 const SDK_SECTION: &str = "hera-policy-sdk";
@@ -42,7 +42,11 @@ pub struct Inspection {
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Inspection, LoadError> {
     check_size(bytes, limits)?;
     let core = is_core_module(bytes)?;
-    let encoded = if core { encode(bytes).ok() } else { None };
+    let encoded = if core {
+        encode(bytes, limits).ok()
+    } else {
+        None
+    };
     let component = if core {
         encoded.as_deref()
     } else {
@@ -74,11 +78,14 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Inspection, LoadError> {
 /// [`LoadError`], with what its author can do.
 pub fn check<D: Decision>(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
     check_size(bytes, limits)?;
-    if is_core_module(bytes)? {
-        check_interfaces(&encode(bytes)?, D::NAME, D::VERSIONS)
+    let encoded = if is_core_module(bytes)? {
+        Some(encode(bytes, limits)?)
     } else {
-        check_interfaces(bytes, D::NAME, D::VERSIONS)
-    }
+        None
+    };
+    let component = encoded.as_deref().unwrap_or(bytes);
+    shape::check(component, limits)?;
+    check_interfaces(component, D::NAME, D::VERSIONS)
 }
 
 /// Names that the outermost component imports and exports.

@@ -6,7 +6,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::check::{check_interfaces, check_size, is_core_module, malformed, text};
-use crate::{CallError, Decision, Limits, LoadError, description};
+use crate::{CallError, Decision, Limits, LoadError, description, shape};
 
 /// Checks, encodes, compiles and links a module.
 pub fn compile<D: Decision>(
@@ -19,11 +19,12 @@ pub fn compile<D: Decision>(
     // module's failure, not the operator's.
     let compile = || {
         let encoded = if is_core_module(bytes)? {
-            Some(encode(bytes)?)
+            Some(encode(bytes, limits)?)
         } else {
             None
         };
         let component = encoded.as_deref().unwrap_or(bytes);
+        shape::check(component, limits)?;
         check_interfaces(component, D::NAME, D::VERSIONS)?;
         let component = Component::from_binary(engine, component)
             .map_err(|error| LoadError::CompileFailed(text(&format!("{error:#}"))))?;
@@ -55,9 +56,10 @@ pub fn load<D: Decision>(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Resu
 ///
 /// # Errors
 ///
-/// [`LoadError::NoWorld`] without that section, [`LoadError::Malformed`] for what is no module.
-pub fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
-    description::check(module)?;
+/// [`LoadError::NoWorld`] without that section, [`LoadError::TooManyParts`] if there is too much in it,
+/// [`LoadError::Malformed`] for what is no module.
+pub fn encode(module: &[u8], limits: &Limits) -> Result<Vec<u8>, LoadError> {
+    description::check(module, limits)?;
     let mut encoder = wit_component::ComponentEncoder::default();
     encoder.validate(true);
     encoder.module(module).map_err(malformed)?;

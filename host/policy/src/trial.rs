@@ -16,8 +16,10 @@ use crate::{Limits, LoadError, engine, load, stack};
 
 /// First word of a program that is to compile a module and end: see [`main`].
 pub const WORD: &str = "trial-compile";
-/// Address space of a trial.
-const MEMORY: u64 = 512 << 20;
+/// Memory of a trial: what it may write to and is its own. It is what a module may cost the operator, which
+/// compiles afterwards what passed, with the same settings. Address space says little of that: programs
+/// and the pool of instances take much of it, and a module could take what they left.
+const MEMORY: u64 = 192 << 20;
 /// Processor time of a trial.
 const CPU_SECONDS: u64 = 5;
 /// A trial that takes longer hangs, or the machine does not get to it.
@@ -108,7 +110,7 @@ fn compile(decision: &str) -> Result<(), LoadError> {
     // Where memory is short this process goes, not the operator.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     for (resource, soft, hard) in [
-        (Resource::RLIMIT_AS, MEMORY, MEMORY),
+        (Resource::RLIMIT_DATA, MEMORY, MEMORY),
         // The soft limit's signal tells itself from a kill.
         (Resource::RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 1),
         (Resource::RLIMIT_CORE, 0, 0),
@@ -124,7 +126,7 @@ fn compile(decision: &str) -> Result<(), LoadError> {
         .take(bound)
         .read_to_end(&mut bytes)
         .map_err(|error| internal(&error))?;
-    let engine = engine::compiler().map_err(|error| internal(&error))?;
+    let engine = engine::compiler(&limits).map_err(|error| internal(&error))?;
     let compile = || {
         for_decision!(decision, D => load::compile::<D>(&engine, &limits, &bytes).map(drop))
             .unwrap_or_else(|| Err(LoadError::Internal(format!("no decision {decision}"))))

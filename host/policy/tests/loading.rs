@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::support::corpus;
-use hera_policy::{Acl, Limits, LoadError, Registry, builtin};
+use crate::support::{corpus, shapes};
+use hera_policy::{Acl, Limits, LoadError, Part, Registry, builtin};
 
 fn registry() -> Registry {
     Registry::new(Limits::default(), None).unwrap()
@@ -113,6 +113,59 @@ async fn sizes_are_bounded() {
 }
 
 #[tokio::test]
+async fn what_a_module_is_put_together_from_is_bounded() {
+    let limits = Limits::default();
+    for (module, part, limit) in [
+        (shapes::nested(980), Part::CoreModules, limits.core_modules),
+        (shapes::components(17), Part::Components, limits.components),
+        (shapes::modules(17), Part::CoreModules, limits.core_modules),
+        (shapes::levels(5), Part::Levels, limits.levels),
+        (shapes::doubling(10), Part::Instances, limits.instances),
+        (
+            shapes::crossing(257),
+            Part::CrossingFunctions,
+            limits.crossing_functions,
+        ),
+        (shapes::types(2_000), Part::Types, limits.types),
+        (shapes::many_tables(17), Part::Tables, limits.tables),
+        (shapes::tables(1, 10_001), Part::TableElements, 10_000),
+    ] {
+        let refused = registry().load::<Acl>(module.unwrap(), "tests").await;
+        let error = refused.unwrap_err();
+        assert_eq!(error, LoadError::TooManyParts { part, limit });
+        assert!(error.to_string().contains(part.advice()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn components_that_are_handed_around_are_refused() {
+    let module = shapes::doubling_by_hand(20);
+    assert_eq!(reason(module).await, "ComponentsAsValues");
+}
+
+/// A world is described by a component of types.
+#[tokio::test]
+async fn a_description_without_measure_is_refused_before_it_is_read() {
+    let module = shapes::described(2_001).unwrap();
+    let error = registry().load::<Acl>(module, "tests").await.unwrap_err();
+    assert!(error.to_string().contains("2000 types"), "{error}");
+}
+
+#[tokio::test]
+async fn several_times_what_tools_make_still_loads() {
+    for module in [
+        shapes::nested(12),
+        shapes::modules(12),
+        shapes::levels(2),
+        shapes::types(1_000),
+        shapes::crossing(100),
+    ] {
+        let loaded = registry().load::<Acl>(module.unwrap(), "tests").await;
+        assert!(loaded.is_ok(), "{:?}", loaded.map(drop));
+    }
+}
+
+#[tokio::test]
 async fn a_component_is_taken_as_it_is() {
     let component = wit_component::ComponentEncoder::default()
         .module(builtin::ACL_PRESETS)
@@ -158,4 +211,22 @@ async fn a_failure_is_remembered_and_others_still_load() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn what_tools_make_uses_a_quarter_of_each_bound() {
+    let all = Limits::default();
+    let quarter = Limits {
+        core_modules: all.core_modules / 4,
+        components: all.components / 4,
+        levels: all.levels - 2,
+        instances: all.instances / 4,
+        crossing_functions: all.crossing_functions / 4,
+        types: all.types / 4,
+        tables: all.tables / 4,
+        ..all
+    };
+    let registry = Registry::new(quarter, None).unwrap();
+    let loaded = registry.load::<Acl>(builtin::ACL_PRESETS.to_vec(), "tests");
+    assert!(loaded.await.is_ok());
 }

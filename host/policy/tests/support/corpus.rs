@@ -1,4 +1,4 @@
-use super::build;
+use super::{build, shapes};
 
 /// A module and the name of its file.
 pub type Module = (&'static str, Vec<u8>);
@@ -50,6 +50,9 @@ pub fn all() -> Result<Vec<Module>, String> {
         ("too-large", too_large()?),
         ("too-many-functions", too_many_functions()?),
         ("function-too-large", function_too_large()?),
+        ("nested", shapes::nested(980)?),
+        ("doubling", shapes::doubling(20)?),
+        ("doubling-by-hand", shapes::doubling_by_hand(20)?),
     ]);
     Ok(modules)
 }
@@ -74,16 +77,21 @@ pub fn padded(module: &[u8], byte: u8) -> Vec<u8> {
 
 /// A component with another core module in it that nobody uses.
 pub fn with_module(component: &[u8], module: &[u8]) -> Vec<u8> {
+    with_section(component, 1, module)
+}
+
+/// A component with one more section at its end.
+pub fn with_section(component: &[u8], id: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = component.to_vec();
-    // A section: its id, its length in LEB128, the module.
-    bytes.push(1);
-    let mut length = module.len();
+    // A section: its id, its length in LEB128, its content.
+    bytes.push(id);
+    let mut length = content.len();
     while length >= 0x80 {
         bytes.push(u8::try_from(length & 0x7f).unwrap_or_default() | 0x80);
         length >>= 7;
     }
     bytes.push(u8::try_from(length).unwrap_or_default());
-    bytes.extend(module);
+    bytes.extend(content);
     bytes
 }
 
