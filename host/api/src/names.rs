@@ -111,7 +111,7 @@ impl ObjectName {
         format!("{}-acl", self.name)
     }
 
-    /// The Secret with the passwords of the operator's own users.
+    /// The Secret with the password of replication.
     pub fn system_secret(&self) -> String {
         format!("{}-system", self.name)
     }

@@ -12,17 +12,12 @@ use crate::{Context, Owner, metadata};
 
 /// Key of the users in their Secret, and name of the file in the pod.
 pub const ACL_KEY: &str = "acl.json";
-/// Key of the operator's own password in the system Secret.
-pub const OPERATOR_PASSWORD_KEY: &str = "operator-password";
-
 /// Key of the password with which replicas speak to their primary, in the system Secret.
 pub const REPLICATION_PASSWORD_KEY: &str = "replication-password";
 
 /// The passwords of the operator's own users.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SystemPasswords {
-    /// That of the operator.
-    pub operator: String,
     /// That with which replicas speak to their primary.
     pub replication: String,
 }
@@ -113,13 +108,10 @@ pub fn build_acl_secret(
     ))
 }
 
-/// The passwords with which the operator speaks to the servers, and they to each other. The pods of a
-/// cluster mount the second: there, replicas change whom they follow without the operator.
+/// The password with which servers speak to each other. The pods of a cluster mount it: there, replicas change
+/// whom they follow without the operator.
 pub fn build_system_secret(v: &Validated, ctx: &Context, passwords: &SystemPasswords) -> Secret {
-    let data = [
-        (OPERATOR_PASSWORD_KEY, passwords.operator.clone()),
-        (REPLICATION_PASSWORD_KEY, passwords.replication.clone()),
-    ];
+    let data = [(REPLICATION_PASSWORD_KEY, passwords.replication.clone())];
     secret(v, ctx, v.name.system_secret(), "Opaque", data)
 }
 
@@ -182,7 +174,6 @@ mod tests {
         };
         assert!(!format!("{app:?}").contains("hush"));
         let system = SystemPasswords {
-            operator: "hush".into(),
             replication: "hush".into(),
         };
         assert!(!format!("{system:?}").contains("hush"));

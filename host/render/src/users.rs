@@ -54,7 +54,7 @@ mod tests {
     use hera_api::RedisInstanceSpec;
     use hera_api::validate::validate;
     use hera_core::acl::{
-        AGENT_USER, DEFAULT_USER, OPERATOR_USER, REPLICATION_USER, SYSTEM_PREFIX, is_system_user,
+        AGENT_USER, DEFAULT_USER, REPLICATION_USER, SYSTEM_PREFIX, is_system_user,
     };
 
     /// As an application user's name.
@@ -69,7 +69,6 @@ mod tests {
         for name in [
             AGENT_USER,
             DEFAULT_USER,
-            OPERATOR_USER,
             REPLICATION_USER,
             &format!("{SYSTEM_PREFIX}x"),
         ] {

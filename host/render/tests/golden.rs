@@ -112,7 +112,6 @@ fn common(v: &Validated, ctx: &Context) -> Vec<Value> {
         undecided: Default::default(),
     };
     let system = SystemPasswords {
-        operator: "operator password".into(),
         replication: "replication password".into(),
     };
     let mut objects = vec![

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use hera_testbed::Testbed;
+use k8s_openapi::api::core::v1::Pod;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Client, Config, ResourceExt as _};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -62,6 +63,23 @@ impl Bed {
     /// The repository's root.
     pub fn repo(&self) -> &Path {
         &self.repo
+    }
+
+    /// The pid on the host of a process of a pod.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn pid_in(&self, pod: &Pod, program: &str) -> Result<i32> {
+        let uid = pod.uid().context("a pod without uid")?;
+        let processes = self.testbed.pod_processes(&uid)?;
+        let runs = |cmdline: &str| {
+            let path = cmdline.split(' ').next();
+            path.is_some_and(|path| path.ends_with(program))
+        };
+        let found = processes.iter().find(|process| runs(&process.cmdline));
+        Ok(found
+            .with_context(|| format!("no {program} among {processes:?}"))?
+            .pid)
     }
 
     /// Installs the operator as the documentation says, with the testbed's catalog, and waits

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::{Lane, Login, Space, wait_for};
+use crate::{Lane, Login, Space, insider, wait_for};
 
 /// Long enough on a busy machine; what is expected takes a few seconds.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -233,16 +233,6 @@ impl<'a> Cluster<'a> {
         Ok(Login::new(&ip.context("no address")?, &user, &password))
     }
 
-    /// The operator's own login at a pod.
-    ///
-    /// # Errors
-    /// When there is no Secret yet.
-    pub async fn insider(&self, ip: &str) -> Result<Login> {
-        let secret = format!("{}-system", self.name);
-        let password = self.space.secret(&secret, "operator-password").await?;
-        Ok(Login::new(ip, "hera-operator", &password))
-    }
-
     /// Clients that write all along, one for each shard.
     ///
     /// # Errors
@@ -274,8 +264,7 @@ impl<'a> Cluster<'a> {
         let pods = self.pods().await?;
         let mut seen: Option<Vec<String>> = None;
         for pod in &pods {
-            let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
-            let login = self.insider(&ip.context("no pod IP")?).await?;
+            let login = insider::login(self.space.bed(), pod)?;
             let text: String = login.ask(&["CLUSTER", "NODES"]).await?;
             let name = pod.name_any();
             ensure!(

@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod, Se
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use redis::FromRedisValue;
 use serde_json::{Value, json};
 
-use crate::{Children, Login, Space, not_yet, wait_for};
+use crate::{Children, Login, Space, insider, not_yet, wait_for};
 
 /// Long enough on a busy machine; what is expected takes a few seconds.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -259,16 +260,7 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When there is no such process.
     pub fn pid_in(&self, pod: &Pod, program: &str) -> Result<i32> {
-        let uid = pod.uid().context("a pod without uid")?;
-        let processes = self.space.bed().testbed.pod_processes(&uid)?;
-        let runs = |cmdline: &str| {
-            let path = cmdline.split(' ').next();
-            path.is_some_and(|path| path.ends_with(program))
-        };
-        let found = processes.iter().find(|process| runs(&process.cmdline));
-        Ok(found
-            .with_context(|| format!("no {program} among {processes:?}"))?
-            .pid)
+        self.space.bed().pid_in(pod, program)
     }
 
     /// Its pod's uid.
@@ -385,18 +377,10 @@ impl<'a> Instance<'a> {
         Ok(Login::new(&self.cluster_ip().await?, &user, &password))
     }
 
-    /// The operator's own login at the pod, to look at what users cannot see.
-    ///
-    /// # Errors
-    /// When there is no pod yet.
-    pub async fn insider(&self) -> Result<Login> {
-        self.insider_at(&self.pod_ip().await?).await
-    }
-
-    async fn insider_at(&self, host: &str) -> Result<Login> {
-        let secret = format!("{}-system", self.name);
-        let password = self.space.secret(&secret, "operator-password").await?;
-        Ok(Login::new(host, "hera-operator", &password))
+    /// Asks the pod's server what no user of a spec may.
+    async fn ask_inside<T: FromRedisValue>(&self, words: &[&str]) -> Result<T> {
+        let login = insider::login(self.space.bed(), &self.pod().await?)?;
+        login.ask(words).await
     }
 
     /// The server's id of its run: another one after each start.
@@ -420,11 +404,7 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When the server does not answer, or has no such field.
     pub async fn info_at(&self, pod: &Pod, field: &str) -> Result<String> {
-        let ip = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.pod_ip.as_ref());
-        let login = self.insider_at(ip.context("no pod IP")?).await?;
+        let login = insider::login(self.space.bed(), pod)?;
         let info: String = login.ask(&["INFO"]).await?;
         let mut fields = info.lines().filter_map(|line| line.split_once(':'));
         let found = fields.find(|(name, _)| *name == field);
@@ -438,11 +418,7 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When the server does not answer.
     pub async fn config(&self, directive: &str) -> Result<String> {
-        let pair: Vec<String> = self
-            .insider()
-            .await?
-            .ask(&["CONFIG", "GET", directive])
-            .await?;
+        let pair: Vec<String> = self.ask_inside(&["CONFIG", "GET", directive]).await?;
         pair.into_iter()
             .nth(1)
             .with_context(|| format!("no directive {directive}"))
@@ -453,7 +429,7 @@ impl<'a> Instance<'a> {
     /// # Errors
     /// When the server does not answer.
     pub async fn rights(&self) -> Result<Vec<String>> {
-        let mut rights: Vec<String> = self.insider().await?.ask(&["ACL", "LIST"]).await?;
+        let mut rights: Vec<String> = self.ask_inside(&["ACL", "LIST"]).await?;
         // The agent's own password is another with each start of the pod.
         rights.retain(|line| !line.starts_with("user hera-agent "));
         rights.sort_unstable();

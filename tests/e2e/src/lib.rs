@@ -11,6 +11,7 @@ mod cluster;
 mod figures;
 mod forger;
 mod http;
+mod insider;
 mod instance;
 mod modules;
 mod operator;

@@ -28,8 +28,6 @@ pub use tokens::{MAX_NAME, MAX_PATTERN, is_pattern, is_user_name, printable};
 
 /// Prefix of users that belong to the operator; no policy may name one.
 pub const SYSTEM_PREFIX: &str = "hera-";
-/// The user as which people with the rights of the operator look at a server: the operator itself speaks to none.
-pub const OPERATOR_USER: &str = "hera-operator";
 /// The user as which the agent speaks to its own server.
 pub const AGENT_USER: &str = "hera-agent";
 /// The user as which replicas speak to their primary.

@@ -10,8 +10,7 @@ use hera_api::conditions::policy_healthy::LOADING;
 use hera_api::validate::Validated;
 use hera_core::acl::{
     AclAnswer, AclInput, AclSet, AclUser, Answer, Categories, CommandTable, DEFAULT_USER,
-    OPERATOR_USER, REPLICATION_USER, Standing, UserRequest, check_request, compile, decompile,
-    in_force,
+    REPLICATION_USER, Standing, UserRequest, check_request, compile, decompile, in_force,
 };
 use hera_core::digest::sha256_hex;
 use hera_policy::{Acl, Context, Decision as _};
@@ -23,9 +22,8 @@ use crate::object::ObjectKey;
 use crate::policies::{Made, Question, now_unix_ms};
 use crate::shared::Shared;
 
-const OPERATOR_RULES: &[&str] = &["~*", "&*", "+@all"];
 /// What a replica says to its primary, and no more (redis-facts §2.1).
-const REPLICATION_RULES: &[&str] = &["+psync", "+replconf", "+ping"];
+const REPLICATION_RULES: [&str; 3] = ["+psync", "+replconf", "+ping"];
 
 /// The server that the users are for.
 pub struct ServerFacts {
@@ -219,15 +217,7 @@ fn set(
             ..app.clone()
         });
     }
-    let system = [
-        system_user(OPERATOR_USER, &passwords.system.operator, OPERATOR_RULES),
-        system_user(
-            REPLICATION_USER,
-            &passwords.system.replication,
-            REPLICATION_RULES,
-        ),
-    ];
-    users.splice(0..0, system);
+    users.insert(0, replicas_user(&passwords.system.replication));
     let revision = match known {
         // Older than what an agent holds: somebody put back an old Secret.
         Some(set) if set.users == users && set.revision >= before.at_agent => set.revision,
@@ -285,11 +275,12 @@ fn user(
     Some((compile(&rights.grants, &hashes), rights.standing))
 }
 
-fn system_user(name: &str, password: &str, rules: &[&str]) -> AclUser {
+/// The only user of the operator's own: it speaks to no server itself.
+fn replicas_user(password: &str) -> AclUser {
     AclUser {
-        name: name.to_owned(),
+        name: REPLICATION_USER.to_owned(),
         password_sha256: vec![sha256_hex(password.as_bytes())],
-        rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+        rules: REPLICATION_RULES.map(str::to_owned).to_vec(),
     }
 }
 
@@ -410,8 +401,8 @@ mod tests {
         known.users[0].rules.push("&a".into());
         known.users[0].rules.push("nopass".into());
         let cut = undecided(&validated(), "uid", &passwords(), &before(&known));
-        assert_eq!(cut.users[2].rules, CLEAR);
-        assert_eq!(cut.users[2].password_sha256, [sha256_hex(b"secret")]);
+        assert_eq!(cut.users[1].rules, CLEAR);
+        assert_eq!(cut.users[1].password_sha256, [sha256_hex(b"secret")]);
         known.undecided.insert("app".into());
         known.users[0].rules.truncate(6);
         let again = undecided(&validated(), "uid", &passwords(), &before(&known));
@@ -451,9 +442,9 @@ mod tests {
         };
         let set = undecided(&v, "uid", &passwords(), &before);
         let names: Vec<_> = set.users.iter().map(|user| user.name.as_str()).collect();
-        assert_eq!(names, [OPERATOR_USER, REPLICATION_USER]);
-        assert_eq!(set.users[1].rules, ["+psync", "+replconf", "+ping"]);
-        assert_eq!(set.users[1].password_sha256, [sha256_hex(b"replication")]);
+        assert_eq!(names, [REPLICATION_USER]);
+        assert_eq!(set.users[0].rules, ["+psync", "+replconf", "+ping"]);
+        assert_eq!(set.users[0].password_sha256, [sha256_hex(b"replication")]);
         let again = Before {
             set: Some(&set),
             at_agent: 1,

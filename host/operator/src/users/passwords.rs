@@ -3,11 +3,7 @@ use std::collections::BTreeMap;
 use hera_api::meta::KEY_PASSWORD;
 use hera_api::validate::Validated;
 use hera_api::{SecretKeyRef, secret_password};
-use hera_core::acl::REPLICATION_USER;
-use hera_core::digest::sha256_hex;
-use hera_render::{
-    AppCredentials, OPERATOR_PASSWORD_KEY, REPLICATION_PASSWORD_KEY, SystemPasswords,
-};
+use hera_render::{AppCredentials, REPLICATION_PASSWORD_KEY, SystemPasswords};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::Api;
@@ -82,7 +78,6 @@ impl Passwords {
     pub(super) fn for_test<const N: usize>(users: [(&str, &str); N]) -> Self {
         Self {
             system: SystemPasswords {
-                operator: "operator".into(),
                 replication: "replication".into(),
             },
             missing: Vec::new(),
@@ -94,18 +89,9 @@ impl Passwords {
 }
 
 /// The passwords of the operator's own users from their Secret, each that is missing anew.
-///
-/// A Secret of an older operator has none for replication. Until one is written there, which is not
-/// while the object is paused, every pass must come to the same one, or each would change the users:
-/// so it is made from the operator's own, from which nobody can tell it back.
 pub fn system_passwords(live: Option<&Secret>) -> SystemPasswords {
-    let known = |key| password(live, key);
-    let operator = known(OPERATOR_PASSWORD_KEY).unwrap_or_else(generate);
-    let replication = known(REPLICATION_PASSWORD_KEY)
-        .unwrap_or_else(|| sha256_hex(format!("{REPLICATION_USER} {operator}").as_bytes()));
     SystemPasswords {
-        operator,
-        replication,
+        replication: password(live, REPLICATION_PASSWORD_KEY).unwrap_or_else(generate),
     }
 }
 
@@ -149,30 +135,25 @@ mod tests {
     #[test]
     fn without_a_secret_all_passwords_are_new() {
         let (one, other) = (system_passwords(None), system_passwords(None));
-        assert_ne!(one.operator, other.operator);
         assert_ne!(one.replication, other.replication);
-        assert_ne!(one.operator, one.replication);
-        assert!(one.replication.len() >= GENERATED_LENGTH);
+        assert_eq!(one.replication.len(), GENERATED_LENGTH);
     }
 
     #[test]
-    fn a_secret_without_a_password_for_replication_keeps_the_operators_and_gets_one_that_lasts() {
-        let old = secret(&[(OPERATOR_PASSWORD_KEY, "known")]);
-        let first = system_passwords(Some(&old));
-        assert_eq!(first.operator, "known");
-        assert_eq!(first, system_passwords(Some(&old)));
-        let written = secret(&[
-            (OPERATOR_PASSWORD_KEY, "known"),
-            (REPLICATION_PASSWORD_KEY, &first.replication),
+    fn what_else_a_secret_of_an_older_operator_has_changes_nothing() {
+        let old = secret(&[
+            ("operator-password", "nobody's any more"),
+            (REPLICATION_PASSWORD_KEY, "known"),
         ]);
-        assert_eq!(first, system_passwords(Some(&written)));
+        assert_eq!(system_passwords(Some(&old)).replication, "known");
     }
 
     #[test]
     fn an_empty_password_is_none() {
         for nothing in ["", "\n", "\r\n"] {
-            let passwords = system_passwords(Some(&secret(&[(OPERATOR_PASSWORD_KEY, nothing)])));
-            assert_eq!(passwords.operator.len(), GENERATED_LENGTH);
+            let system = secret(&[(REPLICATION_PASSWORD_KEY, nothing)]);
+            let passwords = system_passwords(Some(&system));
+            assert_eq!(passwords.replication.len(), GENERATED_LENGTH);
             let app = app_credentials("app", Some(&secret(&[(KEY_PASSWORD, nothing)])));
             assert_eq!(app.password.len(), GENERATED_LENGTH);
         }

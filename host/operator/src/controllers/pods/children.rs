@@ -10,7 +10,7 @@ use hera_core::agent::ServerConfig;
 use hera_kube::{Applied, ApplyError};
 use hera_render::{
     ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet,
-    OPERATOR_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
+    REPLICATION_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
     build_claim, build_claim_patch, build_client_service, build_config_map,
     build_disruption_budget, build_headless_service, build_network_policy, build_stateful_set,
     build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
@@ -121,7 +121,7 @@ pub async fn apply_common(
     let system = children.take(refusals, system)?;
     let app = children.take(refusals, app)?;
     let passwords = children.taken.is_none()
-        && (system || knows_operator(live, inputs.system))
+        && (system || knows_replication(live, inputs.system))
         && (app || inputs.app.is_none_or(|app| knows_app(live, app)));
     let tls = children.take(refusals, tls)?;
     children.config = children.take(refusals, map)?;
@@ -179,11 +179,11 @@ fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
 }
 
 /// Nobody could log in with a password that is written down nowhere, and the next pass would make another.
-fn knows_operator(live: &CommonLive, system: &SystemPasswords) -> bool {
+fn knows_replication(live: &CommonLive, system: &SystemPasswords) -> bool {
     holds(
         live.system.as_ref(),
-        OPERATOR_PASSWORD_KEY,
-        &system.operator,
+        REPLICATION_PASSWORD_KEY,
+        &system.replication,
     )
 }
 
