@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hera_api::meta::{LABEL_MANAGED_BY, MANAGED_BY};
 use hera_core::agent::OPERATOR_NAME;
 use hera_render::TlsFiles;
 use k8s_openapi::ByteString;
@@ -141,6 +142,7 @@ impl Authority {
             metadata: ObjectMeta {
                 name: Some(SECRET.to_owned()),
                 namespace: Some(namespace.to_owned()),
+                labels: Some([(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned())].into()),
                 ..ObjectMeta::default()
             },
             type_: Some("kubernetes.io/tls".to_owned()),

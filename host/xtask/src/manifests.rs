@@ -7,14 +7,25 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-/// The folders that `kubectl apply -f` takes as they are, in which every file must be an object.
-const APPLIED: [&str; 3] = ["deploy/crd", "deploy/manager", "deploy/samples"];
+/// The folders that `kubectl apply -f` takes as they are, in which every file must be an object. No object may
+/// be twice in those that stand together.
+const APPLIED: [&[&str]; 2] = [
+    &["deploy/crd", "deploy/manager", "deploy/samples"],
+    &["deploy/namespaced/operator", "deploy/namespaced/watched"],
+];
 /// The operator's image without its tag.
 const IMAGE: &str = "ghcr.io/hera-io/hera-operator:";
 
 pub fn check(root: &Path) -> Result<()> {
+    for folders in APPLIED {
+        check_together(root, folders)?;
+    }
+    Ok(())
+}
+
+fn check_together(root: &Path, folders: &[&str]) -> Result<()> {
     let mut seen = BTreeSet::new();
-    for folder in APPLIED {
+    for folder in folders {
         for (file, object) in objects(&root.join(folder))? {
             let identity = identity(&object)
                 .with_context(|| format!("{file} holds something that is no object"))?;
@@ -79,7 +90,104 @@ fn check_images(value: &Value, file: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    /// Of each resource (`apps/statefulsets`) what may be done with it; behind a verb, with which one alone.
+    type Rights = BTreeMap<String, BTreeSet<String>>;
+
+    /// The object of this kind and name in a folder.
+    fn object(folder: &str, kind: &str, name: &str) -> Value {
+        let all = objects(&crate::root().unwrap().join(folder)).unwrap();
+        let mut all = all.into_iter().map(|(_, object)| object);
+        let found = all.find(|one| one["kind"] == kind && one["metadata"]["name"] == name);
+        found.unwrap()
+    }
+
+    fn texts(list: &Value) -> Vec<&str> {
+        let items = list.as_array().into_iter().flatten();
+        items.map(|item| item.as_str().unwrap()).collect()
+    }
+
+    fn resources(rule: &Value) -> Vec<String> {
+        let groups = texts(&rule["apiGroups"]).into_iter();
+        let resources = texts(&rule["resources"]);
+        groups
+            .flat_map(|group| resources.iter().map(move |name| format!("{group}/{name}")))
+            .collect()
+    }
+
+    fn operators(folder: &str, kind: &str) -> Rights {
+        let mut rights = Rights::new();
+        for rule in object(folder, kind, "hera-operator")["rules"]
+            .as_array()
+            .unwrap()
+        {
+            let names = texts(&rule["resourceNames"]).join(" ");
+            let verbs = texts(&rule["verbs"]).into_iter();
+            let verbs: Vec<String> = verbs
+                .map(|verb| format!("{verb} {names}").trim_end().to_owned())
+                .collect();
+            for resource in resources(rule) {
+                rights.entry(resource).or_default().extend(verbs.clone());
+            }
+        }
+        rights
+    }
+
+    #[test]
+    fn where_it_is_given_a_namespace_the_operator_may_what_it_may_everywhere() {
+        let mut everywhere = operators("deploy/manager", "ClusterRole");
+        for of_no_namespace in [
+            "/nodes",
+            "storage.k8s.io/storageclasses",
+            "apiextensions.k8s.io/customresourcedefinitions",
+        ] {
+            assert!(everywhere.remove(of_no_namespace).is_some());
+        }
+        assert_eq!(operators("deploy/namespaced/watched", "Role"), everywhere);
+    }
+
+    #[test]
+    fn with_roles_alone_the_operator_may_no_more_in_its_own_namespace() {
+        let always = operators("deploy/manager", "Role");
+        let mut both = operators("deploy/manager", "ClusterRole");
+        for (resource, verbs) in always.clone() {
+            both.entry(resource).or_default().extend(verbs);
+        }
+        let roles = operators("deploy/namespaced/operator", "Role");
+        for (resource, verbs) in &roles {
+            assert!(verbs.is_subset(&both[resource]), "{resource}");
+        }
+        for (resource, verbs) in &always {
+            assert!(verbs.is_subset(&roles[resource]), "{resource}");
+        }
+    }
+
+    #[test]
+    fn the_sample_that_keeps_the_operator_to_its_own_is_about_all_that_it_may_change() {
+        let kind = "ValidatingAdmissionPolicy";
+        let policy = object("deploy/samples", kind, "hera-operator-own");
+        let rules = &policy["spec"]["matchConstraints"]["resourceRules"];
+        let rules = rules.as_array().unwrap().iter();
+        let kept: BTreeSet<String> = rules.flat_map(resources).collect();
+        let may_change = |verbs: &BTreeSet<String>| {
+            let mut verbs = verbs.iter();
+            verbs.any(|verb| !["get", "list", "watch"].contains(&verb.as_str()))
+        };
+        // The objects that it looks after, its words about them, and what is no object.
+        let is_child = |resource: &String| {
+            !resource.starts_with("cache.hera.io/")
+                && resource != "events.k8s.io/events"
+                && resource != "discovery.k8s.io/endpointslices/restricted"
+        };
+        let rights = operators("deploy/manager", "ClusterRole").into_iter();
+        let changed = rights.filter(|(_, verbs)| may_change(verbs));
+        let changed: BTreeSet<String> = changed.map(|(resource, _)| resource).collect();
+        let changed: BTreeSet<String> = changed.into_iter().filter(is_child).collect();
+        assert_eq!(kept, changed);
+    }
 
     #[test]
     fn what_is_applied_as_it_stands_is_nothing_but_objects() {

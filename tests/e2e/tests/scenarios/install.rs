@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hera_api::conditions::progressing;
+use hera_api::conditions::{degraded, progressing};
 use hera_tests_e2e::{Bed, Scenario, Space, wait_for};
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -12,9 +12,14 @@ use serde_json::json;
 pub const ALL: &[Scenario] = scenarios![Alone;
     an_older_definition_is_said_and_the_operator_goes_on_when_it_is_renewed,
     kustomize_installs_what_kubectl_does,
+    with_roles_alone_the_operator_looks_after_the_namespaces_that_it_is_given,
+    with_the_sample_the_operator_changes_nothing_but_its_own,
 ];
 
 const SOME: Duration = Duration::from_secs(30);
+const ROLLED_OUT: Duration = Duration::from_secs(60);
+/// The operator, as the API server knows it.
+const OPERATOR: &str = "system:serviceaccount:hera-system:hera-operator";
 
 /// Row: a clear message when the CRD is older than the operator (P43): nothing is reconciled with half
 /// of the fields, the pod is not Ready and says why, and goes on by itself.
@@ -40,7 +45,7 @@ async fn an_older_definition_is_said_and_the_operator_goes_on_when_it_is_renewed
     .await?;
     outcome?;
     bed.operator()
-        .wait_rolled_out(Duration::from_secs(60))
+        .wait_rolled_out(ROLLED_OUT)
         .await
         .context("it goes on by itself")?;
     bed.operator().wait_leader(&[], SOME).await?;
@@ -111,5 +116,86 @@ async fn kustomize_installs_what_kubectl_does(space: &Space<'_>) -> Result<()> {
         names(&plain) == names(&kustomize),
         "kubectl: {plain}\nkustomize: {kustomize}"
     );
+    Ok(())
+}
+
+/// Row: an install that is limited to given namespaces needs only Roles.
+async fn with_roles_alone_the_operator_looks_after_the_namespaces_that_it_is_given(
+    space: &Space<'_>,
+) -> Result<()> {
+    let outcome = with_roles_alone(space).await;
+    watch(space.bed(), "HERA_WATCH_NAMESPACES-").await?;
+    space.bed().install(false).await?;
+    outcome
+}
+
+async fn with_roles_alone(space: &Space<'_>) -> Result<()> {
+    let (bed, namespace) = (space.bed(), space.namespace());
+    bed.kubectl(&["delete", "clusterrolebinding", "hera-operator"])
+        .await?;
+    bed.kubectl(&["apply", "-f", "deploy/namespaced/operator/"])
+        .await?;
+    let watched = "deploy/namespaced/watched/";
+    bed.kubectl(&["-n", namespace, "apply", "-f", watched])
+        .await?;
+    watch(bed, &format!("HERA_WATCH_NAMESPACES={namespace}")).await?;
+    bed.operator().wait_rolled_out(ROLLED_OUT).await?;
+    let elsewhere = ["auth", "can-i", "get", "secrets", "-n", "kube-system"];
+    let elsewhere = [&elsewhere[..], &["--as", OPERATOR]].concat();
+    ensure!(
+        bed.kubectl(&elsewhere).await.is_err(),
+        "it still has its ClusterRole"
+    );
+    let instance = space.ready("cache", json!({"replicas": 2})).await?;
+    let config = json!({"slowlog-max-len": "5"});
+    instance.patch_spec(json!({"config": config})).await?;
+    instance.wait_settled().await?;
+    let found = instance.config("slowlog-max-len").await?;
+    ensure!(found == "5", "it is {found}");
+    Ok(())
+}
+
+async fn watch(bed: &Bed, namespaces: &str) -> Result<()> {
+    let deployment = "deployment/hera-operator";
+    let words = ["-n", "hera-system", "set", "env", deployment, namespaces];
+    bed.kubectl(&words).await.map(drop)
+}
+
+/// Row: a sample that keeps who has the operator's token to what is the operator's, and does not keep the
+/// operator from anything.
+async fn with_the_sample_the_operator_changes_nothing_but_its_own(space: &Space<'_>) -> Result<()> {
+    let bed = space.bed();
+    let sample = "deploy/samples/keep-operator-to-its-own.yaml";
+    bed.kubectl(&["apply", "-f", sample]).await?;
+    let outcome = with_the_sample(space).await;
+    bed.kubectl(&["delete", "-f", sample]).await?;
+    outcome
+}
+
+async fn with_the_sample(space: &Space<'_>) -> Result<()> {
+    let (bed, namespace) = (space.bed(), space.namespace());
+    let theirs = ["create", "configmap", "theirs", "-n", namespace];
+    bed.kubectl(&theirs).await?;
+    let write = ["annotate", "--overwrite", "configmap", "theirs", "a=b"];
+    let write = [&write[..], &["-n", namespace, "--as", OPERATOR]].concat();
+    wait_for("the policy counts", SOME, async || {
+        let refused = bed.kubectl(&write).await.err();
+        let words = refused
+            .context("it writes what is not its own")?
+            .to_string();
+        ensure!(words.contains("not the operator's to change"), "{words}");
+        Ok(())
+    })
+    .await?;
+    let instance = space.ready("cache", json!({"replicas": 2})).await?;
+    for spec in [
+        json!({"replicas": 3, "config": {"slowlog-max-len": "5"}}),
+        json!({"replicas": 2, "networkPolicy": "Disabled"}),
+    ] {
+        instance.patch_spec(spec).await?;
+        instance.wait_settled().await?;
+        let degraded = instance.condition(degraded::TYPE).await?;
+        ensure!(degraded.status == "False", "{}", degraded.message);
+    }
     Ok(())
 }
