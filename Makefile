@@ -10,6 +10,7 @@ BENCH_PROFILE ?= release
 MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TESTBED := $(TARGET)/debug/hera-testbed
+CARGO_DENY := 0.18.9
 # Notes how long what follows takes; alone it tells, and begins anew.
 TIMED := tests/timed
 C_POLICY := $(TARGET)/wasm32-unknown-unknown/policy/hera_policy_acl_least_privilege_c.wasm
@@ -59,7 +60,17 @@ test: check test-e2e ## What each landing runs: check, and a scenario for each t
 .PHONY: test-all
 test-all: export HERA_E2E_ALL = 1
 test-all: export HERA_CLUSTER_HISTORIES = 50
-test-all: test ## Everything once: check, and every scenario on the testbed
+test-all: deny test ## Everything once: check, deny, and every scenario on the testbed
+
+# Optimised as far as its build takes minutes, not a quarter of an hour.
+.PHONY: deny
+deny: ## Hold what we depend on against deny.toml, and known faults where their database can be had
+	@cargo deny --version 2>/dev/null | grep -qx 'cargo-deny $(CARGO_DENY)' \
+	  || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	    cargo install --quiet --locked --version $(CARGO_DENY) cargo-deny
+	$(TIMED) deny cargo deny check bans licenses sources
+	@if timeout 60 cargo deny fetch db; then cargo deny check --disable-fetch advisories; \
+	  else echo 'the database of known faults cannot be had: what we depend on is not held against it'; fi
 
 .PHONY: test-e2e
 test-e2e: testbed-up image policies ## The scenarios of a landing on the testbed; all with HERA_E2E_ALL=1

