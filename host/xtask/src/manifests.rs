@@ -173,8 +173,8 @@ mod tests {
         let rules = rules.as_array().unwrap().iter();
         let kept: BTreeSet<String> = rules.flat_map(resources).collect();
         let may_change = |verbs: &BTreeSet<String>| {
-            let mut verbs = verbs.iter();
-            verbs.any(|verb| !["get", "list", "watch"].contains(&verb.as_str()))
+            let mut verbs = verbs.iter().filter_map(|verb| verb.split(' ').next());
+            verbs.any(|verb| !["get", "list", "watch"].contains(&verb))
         };
         // The objects that it looks after, its words about them, and what is no object.
         let is_child = |resource: &String| {
