@@ -39,6 +39,9 @@ pub const ANNOTATION_REVISION: &str = "cache.hera.io/revision";
 pub const LABEL_ROLE: &str = "cache.hera.io/role";
 /// Annotation on a claim: uid of the object whose data it holds.
 pub const ANNOTATION_OWNER_UID: &str = "cache.hera.io/owner-uid";
+/// Annotation on a claim that somebody made under the name of a pod's: name of the object that is to use it.
+/// Without it such a claim is left alone. It is used as it is, and never owned, grown or deleted.
+pub const ANNOTATION_ADOPT: &str = "cache.hera.io/adopt";
 /// Annotation on a claim: `true` if it is that of a temporary pod; the pod's uid once the claim is
 /// to go with it; `false` once the pod is to stay.
 pub const ANNOTATION_TEMPORARY: &str = "cache.hera.io/temporary";

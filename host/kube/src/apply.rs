@@ -6,15 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use hera_core::digest::sha256_hex;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{OBJECTS_MANAGER, Refusal};
+use crate::{OBJECTS_MANAGER, Refusal, is_owned_by};
 
 /// Why an object was not applied.
 #[derive(Debug, Error)]
@@ -176,10 +175,17 @@ impl Applier {
         if check_owner(&live, owner).is_err() {
             return Ok(());
         }
-        let params = DeleteParams::default();
+        // None of the same name that came meanwhile.
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: live.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
         match Refusal::within::<K, _>(name, false, api.delete(name, &params)).await {
             Ok(deleted) => Ok(deleted.map(drop)?),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -211,11 +217,12 @@ impl Applier {
         }
     }
 
-    /// Makes an object that is not there, and leaves one that is as it is.
+    /// Makes an object that is not there, and leaves one that is as it is: that one it answers, as it may be
+    /// somebody else's.
     ///
     /// # Errors
     /// See [`ApplyError`].
-    pub async fn create<K>(&self, namespace: &str, wanted: &K) -> Result<(), ApplyError>
+    pub async fn create<K>(&self, namespace: &str, wanted: &K) -> Result<Option<K>, ApplyError>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -227,8 +234,8 @@ impl Applier {
         let params = PostParams::default();
         let name = wanted.name_any();
         match Refusal::within::<K, _>(&name, true, api.create(&params, wanted)).await {
-            Ok(created) => Ok(created.map(drop)?),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+            Ok(created) => Ok(created.map(|_| None)?),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => read(&api, &name).await,
             Err(error) => Err(error.into()),
         }
     }
@@ -262,12 +269,19 @@ impl Applier {
         {
             return Ok(Applied::Unchanged);
         }
-        let params = PatchParams::apply(OBJECTS_MANAGER).force();
+        let params = PatchParams::apply(OBJECTS_MANAGER);
+        // What is made conflicts with nothing, unless somebody makes one of the same name just then.
+        let params = match live {
+            Some(_) => params.force(),
+            None => params,
+        };
         let mut patch = wanted;
-        if let Some(version) = over
-            && let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut)
-        {
-            metadata.insert("resourceVersion".to_owned(), version.into());
+        if let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut) {
+            // Whose another of the same name is, nobody has seen.
+            let uid = live.and_then(ResourceExt::uid);
+            let known = [("uid", uid), ("resourceVersion", over)];
+            let known = known.into_iter();
+            metadata.extend(known.filter_map(|(key, text)| Some((key.to_owned(), text?.into()))));
         }
         let patch = Patch::Apply(&patch);
         let sent = api.patch(name, &params, &patch);
@@ -314,8 +328,7 @@ fn is_forbidden(error: &kube::Error) -> bool {
 }
 
 fn check_owner<K: Resource<DynamicType = ()>>(live: &K, owner: &str) -> Result<(), ApplyError> {
-    let owns = |reference: &OwnerReference| reference.uid == owner;
-    if live.owner_references().iter().any(owns) {
+    if is_owned_by(live.meta(), owner) {
         return Ok(());
     }
     Err(ApplyError::Taken(format!(

@@ -1,15 +1,17 @@
-//! Kubernetes plumbing: server-side apply that writes only what changed, leader election with a
-//! term, Events, and status writing.
+//! Kubernetes plumbing: server-side apply that writes only what changed, whose an object is, leader
+//! election with a term, Events, and status writing.
 
 mod apply;
 mod events;
 pub mod lease;
+mod ownership;
 mod refusal;
 mod status;
 
 pub use apply::{Applied, Applier, ApplyError};
 pub use events::{Events, Severity};
 pub use lease::Leadership;
+pub use ownership::{ClaimPlace, Standing, is_controlled_by, is_owned_by};
 pub use refusal::Refusal;
 pub use status::{StatusWriter, merge_conditions};
 

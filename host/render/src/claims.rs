@@ -1,5 +1,7 @@
 use hera_api::ReclaimPolicy;
-use hera_api::meta::{ANNOTATION_LINEAGE, ANNOTATION_OWNER_UID, ANNOTATION_TEMPORARY};
+use hera_api::meta::{
+    ANNOTATION_ADOPT, ANNOTATION_LINEAGE, ANNOTATION_OWNER_UID, ANNOTATION_TEMPORARY,
+};
 use hera_api::names::DATA_VOLUME;
 use hera_api::quantity;
 use hera_api::validate::{Validated, Volume};
@@ -85,14 +87,21 @@ pub enum ClaimFate<'a> {
     },
 }
 
-/// True if a claim is that of a temporary pod.
+/// True if somebody lends a claim, to whichever object.
+pub fn is_lent(claim: &PersistentVolumeClaim) -> bool {
+    let annotations = claim.metadata.annotations.as_ref();
+    annotations.is_some_and(|all| all.contains_key(ANNOTATION_ADOPT))
+}
+
+/// True if a claim is that of a temporary pod. One that somebody lends goes with no pod.
 pub fn is_temporary(claim: &PersistentVolumeClaim) -> bool {
     temporary(claim).is_some_and(|text| text != STAYS)
 }
 
 fn temporary(claim: &PersistentVolumeClaim) -> Option<&str> {
     let annotations = claim.metadata.annotations.as_ref()?;
-    annotations.get(ANNOTATION_TEMPORARY).map(String::as_str)
+    let text = annotations.get(ANNOTATION_TEMPORARY)?;
+    (!is_lent(claim)).then_some(text.as_str())
 }
 
 /// Uid of the pod with which a claim goes, as it was noted.
@@ -102,7 +111,8 @@ pub fn goes_with(claim: &PersistentVolumeClaim) -> Option<&str> {
 
 /// What the operator says about a claim that is there, for a server-side apply: labels, the owner's
 /// uid, the size when it grows, and who owns it: the object, where the volume is to go with it; or the
-/// pod with which a temporary one went. Left out the next time, the owner is removed again.
+/// pod with which a temporary one went. Left out the next time, the owner is removed again; so it is where
+/// somebody lends the claim from now on.
 ///
 /// The claim's uid makes it a precondition: it can never make a claim.
 pub fn build_claim_patch(
@@ -147,7 +157,7 @@ pub fn build_claim_patch(
         } if is_temporary(claim) => {
             Some(json!({"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid}))
         }
-        _ if volume.reclaim == ReclaimPolicy::Delete => {
+        _ if volume.reclaim == ReclaimPolicy::Delete && !is_lent(claim) => {
             let owner = metadata::owner_reference(&Owner::of(v, ctx), false);
             Some(json!(owner))
         }

@@ -59,10 +59,12 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
             .filter_map(|member| member.claim.as_ref());
         all.filter(|claim| !claim.temporary)
     };
+    // The size of one that somebody lent is not the spec's.
+    let sized = || claims().filter(|claim| !claim.adopted);
     let growing = wanted
         .storage
         .as_ref()
-        .is_some_and(|storage| claims().any(|claim| is_growing(storage.bytes, claim)));
+        .is_some_and(|storage| sized().any(|claim| is_growing(storage.bytes, claim)));
     let applied = |status: &AgentStatus| {
         status.config.revision == seen.config.revision
             && status.config.pending_restart.is_empty()
@@ -91,7 +93,7 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
         shrink_refused: wanted
             .storage
             .as_ref()
-            .is_some_and(|storage| claims().any(|claim| storage.bytes < claim.requested)),
+            .is_some_and(|storage| sized().any(|claim| storage.bytes < claim.requested)),
         growing,
         claim_lost_with_pod: claims()
             .find(|claim| claim.deleting)

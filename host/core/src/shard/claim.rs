@@ -22,6 +22,9 @@ pub struct ClaimView {
     pub temporary: bool,
     /// Goes when its pod does.
     pub goes_with_pod: bool,
+    /// Somebody lent it: its size is not the spec's.
+    #[serde(default)]
+    pub adopted: bool,
     /// What stands on it about its data.
     #[serde(default)]
     pub record: Record,

@@ -95,6 +95,7 @@ pub fn claim() -> ClaimView {
         deleting: false,
         temporary: false,
         goes_with_pod: false,
+        adopted: false,
         record: recorded(1, "", true),
     }
 }

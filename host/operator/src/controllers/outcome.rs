@@ -81,11 +81,25 @@ impl PassError {
         }
     }
 
+    /// That an object of somebody else's has a child's name, for people, if that is all.
+    pub fn taken(&self) -> Option<&str> {
+        match self {
+            Self::Apply(ApplyError::Taken(words)) => Some(words),
+            Self::Midway(error) | Self::NobodyLeads(error) => error.taken(),
+            _ => None,
+        }
+    }
+
+    /// True if it says nothing about other objects.
+    pub fn is_about_a_child(&self) -> bool {
+        self.refusal().is_some() || self.taken().is_some()
+    }
+
     /// How long the next pass waits at most, where that many failed in a row that `delay` is due.
     pub fn delay(&self, delay: Duration) -> Duration {
         let limit = match self {
             Self::NobodyLeads(_) => AT_ONCE,
-            _ if self.refusal().is_some() => REFUSED,
+            _ if self.is_about_a_child() => REFUSED,
             _ => return delay,
         };
         delay.min(limit)

@@ -248,6 +248,7 @@ impl Operator {
                 deleting: false,
                 temporary: of(api.temporary),
                 goes_with_pod: of(api.tied),
+                adopted: false,
                 record: api.records[member.ordinal as usize].clone(),
             });
         }

@@ -7,10 +7,10 @@ use hera_api::meta::{ANNOTATION_REVISION, KEY_PASSWORD};
 use hera_api::validate::Validated;
 use hera_core::acl::AclSet;
 use hera_core::agent::ServerConfig;
-use hera_kube::{Applied, ApplyError};
+use hera_kube::{Applied, ApplyError, Standing};
 use hera_render::{
     ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet,
-    REPLICATION_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
+    Owner, REPLICATION_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
     build_claim, build_claim_patch, build_client_service, build_config_map,
     build_disruption_budget, build_headless_service, build_network_policy, build_stateful_set,
     build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
@@ -18,7 +18,7 @@ use hera_render::{
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use kube::ResourceExt;
 
-use super::observe::{CommonLive, SetLive, memory_limit};
+use super::observe::{CommonLive, SetLive, memory_limit, place};
 use super::refusals::Refusals;
 use crate::authority::{Authority, AuthorityError};
 use crate::shared::Shared;
@@ -152,11 +152,11 @@ pub async fn apply_set(
     refusals: &Refusals,
 ) -> Result<Children, ApplyError> {
     let Inputs { v, ctx, .. } = *inputs;
+    let mut children = Children::default();
     let (budget, lacking) = tokio::join!(
         boxed(apply_budget(shared, inputs)),
-        boxed(apply_claims(shared, inputs, live, refusals)),
+        boxed(apply_claims(shared, inputs, live, refusals, &mut children)),
     );
-    let mut children = Children::default();
     children.take(refusals, budget)?;
     let lacking = lacking?;
     if complete || live.stateful_set.is_some() {
@@ -168,6 +168,10 @@ pub async fn apply_set(
         set.annotations_mut().extend(inputs.annotations.clone());
         let applied = shared.applier.apply(&ctx.namespace, &ctx.uid, &set);
         children.take(refusals, boxed(applied).await)?;
+    }
+    if let Some(pod) = live.foreign_pods.first() {
+        let words = format!("Pod {pod} is there already and belongs to somebody else: delete it");
+        children.taken.get_or_insert(words);
     }
     children.growth_refused = boxed(grow_claims(shared, inputs, live, refusals)).await?;
     Ok(children)
@@ -227,25 +231,37 @@ async fn apply_network_policy(shared: &Shared, inputs: &Inputs<'_>) -> Result<Ap
 }
 
 /// The template of the StatefulSet has the size of the first day; a claim made in advance has that
-/// of today. Answers the first ordinal whose claim is refused.
+/// of today. A StatefulSet that is not there yet makes the first ones itself. Answers the first ordinal whose
+/// claim is refused, or somebody else's, so that no pod may mount it.
 async fn apply_claims(
     shared: &Shared,
     inputs: &Inputs<'_>,
     live: &SetLive,
     refusals: &Refusals,
+    children: &mut Children,
 ) -> Result<Option<u32>, ApplyError> {
-    if live.stateful_set.is_none() {
-        return Ok(None);
-    }
-    for ordinal in 0..inputs.ctx.replicas.max(inputs.v.replicas) {
+    let Inputs { v, ctx, .. } = *inputs;
+    for ordinal in 0..ctx.replicas.max(v.replicas) {
         if live.claims.contains_key(&ordinal) {
             continue;
         }
-        let Some(claim) = build_claim(inputs.v, inputs.ctx, ordinal, live.claims.values()) else {
+        let Some(claim) = build_claim(v, ctx, ordinal, live.claims.values()) else {
             return Ok(None);
         };
-        let made = shared.applier.create(&inputs.ctx.namespace, &claim).await;
-        if !refusals.take(made)? {
+        let owner = Owner::of(v, ctx);
+        let place = place(&owner, ctx.shard, ordinal);
+        let made = match live.foreign_claims.contains(&ordinal) {
+            true => Err(ApplyError::Taken(place.taken())),
+            false if live.stateful_set.is_none() => continue,
+            false => shared.applier.create(&ctx.namespace, &claim).await,
+        };
+        let made = made.and_then(|there| match there {
+            Some(there) if place.standing(&there.metadata) == Standing::Foreign => {
+                Err(ApplyError::Taken(place.taken()))
+            }
+            _ => Ok(Applied::Sent),
+        });
+        if !children.take(refusals, made)? {
             return Ok(Some(ordinal));
         }
     }
@@ -253,14 +269,18 @@ async fn apply_claims(
 }
 
 /// How many pods there may be, if the claim of `lacking` is refused: the StatefulSet would make one of the
-/// size of the first day once it is not any more.
+/// size of the first day once it is not any more. Or if it is somebody else's: then pods that are there stay, and
+/// one that is gone would mount it.
 fn with_claims(replicas: u32, lacking: Option<u32>, live: &SetLive) -> u32 {
+    let Some(lacking) = lacking else {
+        return replicas;
+    };
     let spec = live.stateful_set.as_ref().and_then(|set| set.spec.as_ref());
-    let now = spec.and_then(|spec| u32::try_from(spec.replicas?).ok());
-    match lacking {
-        Some(lacking) => replicas.min(lacking.max(now.unwrap_or(0))),
-        None => replicas,
-    }
+    let now = match live.foreign_claims.contains(&lacking) {
+        true => live.pods.keys().next_back().map(|last| last + 1),
+        false => spec.and_then(|spec| u32::try_from(spec.replicas?).ok()),
+    };
+    replicas.min(lacking.max(now.unwrap_or(0)))
 }
 
 async fn grow_claims(
@@ -270,7 +290,12 @@ async fn grow_claims(
     refusals: &Refusals,
 ) -> Result<Option<String>, ApplyError> {
     let mut refused = None;
+    let owner = Owner::of(inputs.v, inputs.ctx);
     for (ordinal, claim) in &live.claims {
+        let place = place(&owner, inputs.ctx.shard, *ordinal);
+        if place.standing(&claim.metadata) != Standing::Own {
+            continue;
+        }
         let uid = live.pods.get(ordinal).and_then(ResourceExt::uid);
         let pod = inputs.v.name.pods(inputs.ctx.shard).pod(*ordinal);
         let fate = fate(inputs, *ordinal, claim, (&pod, uid.as_deref()));

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hera_api::meta::{LABEL_INSTANCE, LABEL_NAME};
-use hera_api::names::{ObjectName, PodNames, SERVER_CONTAINER};
+use hera_api::names::{ObjectName, SERVER_CONTAINER};
 use hera_api::quantity::{self, units};
 use hera_core::shard::{ClaimView, NodeState, PodView};
-use hera_render::{claim_record, goes_with, is_temporary};
+use hera_kube::{ClaimPlace, Standing, is_controlled_by, is_owned_by};
+use hera_render::{Owner, claim_record, goes_with, is_lent, is_temporary};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, ContainerStatus, Event, PersistentVolumeClaim, Pod, PodSpec,
@@ -18,14 +19,19 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-/// One StatefulSet and what belongs to it, as they are.
+/// One StatefulSet and what belongs to it, as they are. What is somebody else's is not among it, whatever it is
+/// called.
 #[derive(Clone, Debug, Default)]
 pub struct SetLive {
     pub stateful_set: Option<StatefulSet>,
-    /// Its data pods by ordinal.
+    /// Its data pods by ordinal: those that it controls.
     pub pods: BTreeMap<u32, Pod>,
-    /// Their claims by ordinal.
+    /// Their claims by ordinal: the object's own, and those that somebody lends to it.
     pub claims: BTreeMap<u32, PersistentVolumeClaim>,
+    /// Ordinals whose claims are somebody else's.
+    pub foreign_claims: BTreeSet<u32>,
+    /// Names of pods of somebody else's that keep the StatefulSet from making its own.
+    pub foreign_pods: Vec<String>,
     /// Classes that unbound claims name and that do not exist.
     pub missing_classes: BTreeSet<String>,
 }
@@ -46,15 +52,17 @@ pub fn children_of(name: &ObjectName) -> ListParams {
     ListParams::default().labels(&format!("{LABEL_NAME}={kind},{LABEL_INSTANCE}={name}"))
 }
 
-/// Reads what all pods of an object share, from the API server, not from a cache.
+/// Reads what all pods of an object share, from the API server, not from a cache. What another owns counts as
+/// absent: nobody goes by passwords and users that somebody else wrote.
 ///
 /// # Errors
 /// When one of them cannot be read: unknown is not absent.
-pub async fn read_common(
-    client: &Client,
-    namespace: &str,
-    name: &ObjectName,
-) -> kube::Result<CommonLive> {
+pub async fn read_common(client: &Client, owner: &Owner<'_>) -> kube::Result<CommonLive> {
+    let Owner {
+        name,
+        namespace,
+        uid,
+    } = *owner;
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let names = [
@@ -72,52 +80,69 @@ pub async fn read_common(
         secrets.get_opt(system),
         secrets.get_opt(tls),
     )?;
+    let owned = |secret: Option<Secret>| secret.filter(|found| is_owned_by(&found.metadata, uid));
     Ok(CommonLive {
-        config,
-        acl,
-        app,
-        system,
-        tls,
+        config: config.filter(|found| is_owned_by(&found.metadata, uid)),
+        acl: owned(acl),
+        app: owned(app),
+        system: owned(system),
+        tls: owned(tls),
     })
 }
 
 /// Reads the StatefulSets of an object's shards, of its only one where `shards` is none, with their pods and
-/// claims. Of claims that somebody made in advance, without our labels, those of the first `volumes` pods
-/// count as well: StatefulSets go by names.
+/// claims. Claims of the first `volumes` pods are looked at whatever their labels are: StatefulSets go by names.
 ///
 /// # Errors
 /// When one of them cannot be read: unknown is not absent.
 pub async fn read_sets(
     client: &Client,
-    namespace: &str,
-    name: &ObjectName,
+    owner: &Owner<'_>,
     shards: Option<u32>,
     volumes: u32,
 ) -> kube::Result<Vec<SetLive>> {
+    let (name, namespace) = (owner.name, owner.namespace);
     let sets: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let claims = claims_of(client, namespace);
     let ours = children_of(name);
-    let (pods, claims) = tokio::try_join!(pods.list(&ours), claims.list(&ours))?;
+    let (pods, claims) = tokio::try_join!(api.list(&ours), claims.list(&ours))?;
     let shards: Vec<Option<u32>> = match shards {
         Some(count) => (0..count).map(Some).collect(),
         None => vec![None],
     };
     let read = shards.into_iter().map(|shard| {
         let names = name.pods(shard);
-        let pods = by_ordinal(&pods.items, &names.pod(0));
+        let mut pods = by_ordinal(&pods.items, &names.pod(0));
         let labelled = by_ordinal(&claims.items, &names.claim(0));
-        let sets = &sets;
+        let (sets, api) = (&sets, &api);
         async move {
             let set = names.stateful_set();
-            let named = named_claims(client, namespace, &names, volumes, &labelled);
-            let (stateful_set, named) = tokio::try_join!(sets.get_opt(&set), named)?;
-            let claims: BTreeMap<u32, _> = labelled.into_iter().chain(named).collect();
+            let named = named_claims(client, owner, shard, volumes, &labelled);
+            let (set, named) = tokio::try_join!(sets.get_opt(&set), named)?;
+            let stateful_set = set.filter(|set| is_owned_by(&set.metadata, owner.uid));
+            let set_uid = stateful_set.as_ref().and_then(ResourceExt::uid);
+            let is_its = |pod: &Pod| {
+                let uid = set_uid.as_deref();
+                uid.is_some_and(|uid| is_controlled_by(&pod.metadata, uid))
+            };
+            pods.retain(|_, pod| is_its(pod));
+            let foreign_pods = match &stateful_set {
+                Some(set) => foreign_pods(api, set, &pods).await?,
+                None => Vec::new(),
+            };
+            let claims = labelled.into_iter().chain(named);
+            let (foreign, claims): (Claims, Claims) = claims.partition(|(ordinal, claim)| {
+                let standing = place(owner, shard, *ordinal).standing(&claim.metadata);
+                standing == Standing::Foreign
+            });
             let missing_classes = missing_classes(client, claims.values()).await;
             Ok(SetLive {
                 stateful_set,
                 pods,
                 claims,
+                foreign_claims: foreign.into_keys().collect(),
+                foreign_pods,
                 missing_classes,
             })
         }
@@ -125,17 +150,57 @@ pub async fn read_sets(
     futures::future::try_join_all(read).await
 }
 
+/// By ordinal.
+type Claims = BTreeMap<u32, PersistentVolumeClaim>;
+
+/// The place of the claim of one of an object's pods.
+pub fn place<'a>(owner: &Owner<'a>, shard: Option<u32>, ordinal: u32) -> ClaimPlace<'a> {
+    ClaimPlace {
+        object: owner.name,
+        uid: Some(owner.uid),
+        shard,
+        ordinal,
+    }
+}
+
+/// Names of pods that a StatefulSet does not have because somebody else's have them. Its controller waits until
+/// they are gone, and says nothing. Asked only while pods are missing.
+async fn foreign_pods(
+    api: &Api<Pod>,
+    set: &StatefulSet,
+    pods: &BTreeMap<u32, Pod>,
+) -> kube::Result<Vec<String>> {
+    let (name, uid) = (set.name_any(), set.uid().unwrap_or_default());
+    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas);
+    let wanted = u32::try_from(wanted.unwrap_or(0)).unwrap_or(0);
+    let missing = (0..wanted).filter(|ordinal| !pods.contains_key(ordinal));
+    let asked = missing.map(|ordinal| {
+        let pod = format!("{name}-{ordinal}");
+        async move {
+            let found = api.get_metadata_opt(&pod).await?;
+            Ok::<_, kube::Error>(found.map(|found| (pod, found.metadata)))
+        }
+    });
+    let found = futures::future::try_join_all(asked).await?;
+    let stays = found.into_iter().flatten().filter(|(_, found)| {
+        // One that was made meanwhile is seen in the next pass.
+        found.deletion_timestamp.is_none() && !is_controlled_by(found, &uid)
+    });
+    Ok(stays.map(|(name, _)| name).collect())
+}
+
 /// Claims of the first `volumes` pods that have other labels, or none.
 async fn named_claims(
     client: &Client,
-    namespace: &str,
-    names: &PodNames,
+    owner: &Owner<'_>,
+    shard: Option<u32>,
     volumes: u32,
-    labelled: &BTreeMap<u32, PersistentVolumeClaim>,
-) -> kube::Result<BTreeMap<u32, PersistentVolumeClaim>> {
+    labelled: &Claims,
+) -> kube::Result<Claims> {
+    let names = owner.name.pods(shard);
     let named = (0..volumes).filter(|ordinal| !labelled.contains_key(ordinal));
     let named = named.map(|ordinal| {
-        let api = claims_of(client, namespace);
+        let api = claims_of(client, owner.namespace);
         let name = names.claim(ordinal);
         async move {
             let found = api.get_opt(&name).await;
@@ -154,8 +219,11 @@ fn claims_of(client: &Client, namespace: &str) -> Api<PersistentVolumeClaim> {
 pub fn by_ordinal<K: ResourceExt + Clone>(items: &[K], first: &str) -> BTreeMap<u32, K> {
     let stem = first.strip_suffix('0').unwrap_or(first);
     let numbered = items.iter().filter_map(|item| {
-        let ordinal = item.name_any().strip_prefix(stem)?.parse().ok()?;
-        Some((ordinal, item.clone()))
+        let name = item.name_any();
+        let number = name.strip_prefix(stem)?;
+        let ordinal: u32 = number.parse().ok()?;
+        // No pod of a StatefulSet has a number with a zero before it.
+        (ordinal.to_string() == number).then(|| (ordinal, item.clone()))
     });
     numbered.collect()
 }
@@ -305,6 +373,7 @@ pub fn claim_view(claim: &PersistentVolumeClaim, live: &SetLive) -> Option<Claim
         deleting: claim.metadata.deletion_timestamp.is_some(),
         temporary: is_temporary(claim),
         goes_with_pod: goes_with(claim).is_some(),
+        adopted: is_lent(claim),
         record: claim_record(claim),
     })
 }

@@ -1,20 +1,38 @@
-//! What the API server refused in a pass. It ends no pass: what does not depend on it is carried out,
-//! a condition tells of it, and it is tried again soon.
+//! What the API server refused in a pass, and what of somebody else's is in the way. It ends no pass: what does
+//! not depend on it is carried out, a condition tells of it, and it is tried again soon.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use hera_kube::{ApplyError, Refusal};
 
-/// What one pass met, by kind and name.
+/// What one pass met.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<BTreeMap<(String, String), Refusal>>);
+pub struct Refusals(Mutex<Met>);
+
+#[derive(Debug, Default)]
+struct Met {
+    /// By kind and name.
+    refused: BTreeMap<(String, String), Refusal>,
+    /// An object of somebody else's that has a child's name, for people.
+    taken: Option<String>,
+}
 
 impl Refusals {
     /// An object was refused; what was said of it last counts.
     pub fn note(&self, refusal: &Refusal) {
         let object = (refusal.kind.clone(), refusal.name.clone());
-        self.lock().insert(object, refusal.clone());
+        self.lock().refused.insert(object, refusal.clone());
+    }
+
+    /// Somebody else's object has a child's name; the first counts.
+    pub fn note_taken(&self, words: &str) {
+        self.lock().taken.get_or_insert_with(|| words.to_owned());
+    }
+
+    /// What is known of such an object.
+    pub fn taken(&self) -> Option<String> {
+        self.lock().taken.clone()
     }
 
     /// Takes a refusal out of the way: whether the object is as it is wanted.
@@ -34,10 +52,10 @@ impl Refusals {
 
     /// All of them, sorted.
     pub fn all(&self) -> Vec<Refusal> {
-        self.lock().values().cloned().collect()
+        self.lock().refused.values().cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Refusal>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Met> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

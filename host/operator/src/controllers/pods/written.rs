@@ -4,7 +4,7 @@
 use hera_kube::{ApplyError, Refusal};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, TestOperation};
-use kube::Resource;
+use kube::{Resource, ResourceExt as _};
 use serde_json::json;
 
 use crate::controllers::outcome::PassError;
@@ -29,6 +29,17 @@ pub async fn written<K: Resource<DynamicType = ()>>(
     match written.map_err(ApplyError::from)? {
         None => Ok(()),
         Some(words) => Err(PassError::WrittenMeanwhile { annotation, words }),
+    }
+}
+
+/// Holds a patch to the object that was read: of another of its name nothing is known, nor whose it is.
+pub fn only_on<K: Resource>(live: &K, patch: &mut json_patch::Patch) {
+    if let Some(uid) = live.uid() {
+        let test = TestOperation {
+            path: PointerBuf::from_tokens(["metadata", "uid"]),
+            value: json!(uid),
+        };
+        patch.0.insert(0, PatchOperation::Test(test));
     }
 }
 

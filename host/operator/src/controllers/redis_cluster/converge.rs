@@ -125,6 +125,7 @@ impl<'a> Pass<'a> {
             Ok(spread) => (spread, failed),
             Err(error) => (Spread::default(), failed.or(Some(error))),
         };
+        let taken = matches!(refused, Some((ready::NAME_TAKEN, _)));
         let failed_words = failed.as_ref().map(ToString::to_string);
         let found = Found {
             failed: failed_words.as_deref(),
@@ -165,6 +166,8 @@ impl<'a> Pass<'a> {
         Ok(match again {
             _ if next == Next::Later => Outcome::After(IN_VAIN),
             _ if changed || roll.moved || spread.moved => Outcome::Again,
+            // No watch tells that somebody else's object is gone.
+            _ if taken => Outcome::Waiting,
             _ if site.requests.hibernate && seen.nodes.is_empty() => Outcome::Settled,
             _ if lacks.is_some() || !pushed => Outcome::Waiting,
             _ if roll.words.is_some() || roll.leaving.is_some() => Outcome::Waiting,

@@ -48,13 +48,13 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
         true => pods,
         false => 0,
     };
-    let live = site::read(&shared.client, &namespace, &name, wanted.shards, volumes).await?;
     let uid = object.uid().unwrap_or_default();
     let owner = Owner {
         name: &name,
         namespace: &namespace,
         uid: &uid,
     };
+    let live = site::read(&shared.client, &owner, wanted.shards, volumes).await?;
     let uids = uids(&live.sets);
     let known: Vec<&str> = uids.iter().map(String::as_str).collect();
     let key = ObjectKey::of_owner(&owner);

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_api::RedisCluster;
-use hera_api::names::ObjectName;
 use hera_core::agent::{ClusterState, REDIS_PORT};
 use hera_core::cluster::{Node, NodeId, Observation, Wanted};
 use hera_core::shard::Member;
@@ -17,7 +16,7 @@ use crate::controllers::pods::observe::{CommonLive, SetLive, read_common, read_s
 use crate::controllers::pods::refusals::Refusals;
 use crate::controllers::pods::requests::Requests;
 use crate::controllers::pods::term_floor;
-use crate::controllers::pods::written::{in_place_of, written};
+use crate::controllers::pods::written::{in_place_of, only_on, written};
 use crate::leaders::boot_millis;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
@@ -30,21 +29,20 @@ pub struct Live {
     pub sets: Vec<SetLive>,
 }
 
-/// Reads them from the API server, not from a cache. Of claims that somebody made in advance those of the
-/// first `volumes` pods of each shard count.
+/// Reads them from the API server, not from a cache: those of the object, whoever else has its names. Claims of
+/// the first `volumes` pods of each shard are looked at whatever their labels are.
 ///
 /// # Errors
 /// When one of them cannot be read: unknown is not absent.
 pub async fn read(
     client: &Client,
-    namespace: &str,
-    name: &ObjectName,
+    owner: &Owner<'_>,
     shards: u32,
     volumes: u32,
 ) -> kube::Result<Live> {
     let (common, sets) = tokio::try_join!(
-        read_common(client, namespace, name),
-        read_sets(client, namespace, name, Some(shards), volumes),
+        read_common(client, owner),
+        read_sets(client, owner, Some(shards), volumes),
     )?;
     Ok(Live { common, sets })
 }
@@ -94,7 +92,9 @@ impl Site<'_> {
         let floor = term_floor::read(known.as_deref());
         let write = async |floor: u64| {
             let name = set.name_any();
-            let patch = in_place_of(term_floor::ANNOTATION, known.as_deref(), &floor.to_string());
+            let text = floor.to_string();
+            let mut patch = in_place_of(term_floor::ANNOTATION, known.as_deref(), &text);
+            only_on(set, &mut patch);
             let (params, patch) = (PatchParams::default(), Patch::Json::<()>(patch));
             let sets: Api<StatefulSet> =
                 Api::namespaced(self.shared.client.clone(), self.owner.namespace);

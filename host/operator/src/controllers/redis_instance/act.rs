@@ -140,6 +140,9 @@ async fn steps(
         if let Some(refusal) = done.as_ref().err().and_then(PassError::refusal) {
             material.site.refusals.note(refusal);
         }
+        if let Some(words) = done.as_ref().err().and_then(PassError::taken) {
+            material.site.refusals.note_taken(words);
+        }
         match done {
             Ok(note) => {
                 // What is lost is told, whatever comes then: it is not planned again.
@@ -201,7 +204,7 @@ impl Failures {
     fn ended(self, moved: bool) -> Result<(), PassError> {
         match self.first {
             None => Ok(()),
-            Some(error) if moved && error.refusal().is_some() => {
+            Some(error) if moved && error.is_about_a_child() => {
                 Err(PassError::Midway(Box::new(error)))
             }
             Some(error) => Err(error),
@@ -353,6 +356,7 @@ async fn one(
             match intents::write_candidates(material.site, candidates).await {
                 // With the StatefulSet goes what is written on it.
                 Err(PassError::Kube(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+                Err(_) if material.site.live.set.stateful_set.is_none() => Ok(()),
                 written => written,
             }
         }

@@ -102,6 +102,8 @@ impl Pass<'_> {
             members: Some(&peers),
         };
         let carried_out = act::carry_out(&plan, &material).await;
+        let taken = site.refusals.taken();
+        let refused = refused.or(taken.map(|words| (ready::NAME_TAKEN, words)));
         let leads = |asked: &str| seen.primary().is_some_and(|p| p.name() == asked);
         promote_request::clear(&shared.client, object, leads).await;
         let result = verdict(&wanted, &seen, &plan);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hera_api::names::ObjectName;
 use hera_api::{Kind, Received, RedisInstance};
 use hera_core::agent::{Order, Request};
+use hera_kube::{ClaimPlace, Standing};
 use hera_render::is_never_bound;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -108,7 +109,16 @@ async fn drop_claims(shared: &Shared, instance: &ObjectKey) -> kube::Result<()> 
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(shared.client.clone(), namespace);
     let found = claims.list(&children_of(&name)).await?.items;
     let found = by_ordinal(&found, &pods.claim(0));
-    for claim in found.values().filter(|claim| is_never_bound(claim)) {
+    let left = found.into_iter().filter(|(ordinal, claim)| {
+        let place = ClaimPlace {
+            object: &name,
+            uid: None,
+            shard: None,
+            ordinal: *ordinal,
+        };
+        place.standing(&claim.metadata) == Standing::Own && is_never_bound(claim)
+    });
+    for (_, claim) in left {
         // Bound meanwhile, or another of its name: it stays.
         let only_this = DeleteParams {
             preconditions: Some(Preconditions {

@@ -17,7 +17,7 @@ use crate::controllers::outcome::PassError;
 pub enum HealError {
     /// The rest of the pass can be carried out all the same: who leads is as it was. What one agent
     /// refuses, for its volume is full, keeps no revoked right alive on the others; nor does an object
-    /// that the API server refuses.
+    /// that the API server refuses, or that is somebody else's.
     GoesOn(PassError),
     /// Everything is to be looked at anew.
     Ends(PassError),
@@ -29,7 +29,7 @@ impl HealError {
         match error {
             PassError::HandOver(_) => Self::GoesOn(error),
             // Told in the condition, which only the rest of the pass writes.
-            PassError::Apply(ApplyError::Refused(_)) => Self::GoesOn(error),
+            PassError::Apply(ApplyError::Refused(_) | ApplyError::Taken(_)) => Self::GoesOn(error),
             PassError::Agent(_) if somebody_leads => Self::GoesOn(error),
             _ => Self::Ends(error),
         }

@@ -9,7 +9,7 @@ use hera_api::meta::ANNOTATION_LINEAGE;
 use hera_core::instance::{Candidate, MemberList, drop_any};
 use hera_core::shard::Record;
 use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, PatchOperation, TestOperation};
+use json_patch::{AddOperation, PatchOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
@@ -19,7 +19,7 @@ use serde_json::json;
 use super::site::Site;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::term_floor;
-use crate::controllers::pods::written::{in_place_of, written};
+use crate::controllers::pods::written::{in_place_of, only_on, written};
 
 /// Annotation: epoch and uid of the pod, of each that may be the primary.
 const CANDIDATES: &str = "cache.hera.io/candidates";
@@ -62,26 +62,22 @@ pub async fn write_record(site: &Site<'_>, claim: &str, record: &Record) -> Resu
         return Ok(());
     };
     let mut live = site.live.set.claims.values();
-    let live = live.find(|live| live.name_any() == claim);
-    let read = live.and_then(|live| live.annotations().get(ANNOTATION_LINEAGE).cloned());
+    // Whose another is, nobody has seen.
+    let Some(live) = live.find(|live| live.name_any() == claim) else {
+        return Ok(());
+    };
+    let read = live.annotations().get(ANNOTATION_LINEAGE).cloned();
     let known = self::record(site, claim).map_or(read, |record| record.text());
     let mut patch = in_place_of(ANNOTATION_LINEAGE, known.as_deref(), &text);
-    if let Some(live) = live {
-        // Of a claim that is another by now nothing is known.
-        let uid = PatchOperation::Test(TestOperation {
-            path: PointerBuf::from_tokens(["metadata", "uid"]),
-            value: json!(live.uid()),
-        });
-        patch.0.insert(0, uid);
-        if live.metadata.annotations.is_none() && known.is_none() {
-            let path = PointerBuf::from_tokens(["metadata", "annotations"]);
-            let add = AddOperation {
-                path,
-                value: json!({}),
-            };
-            patch.0.insert(1, PatchOperation::Add(add));
-        }
+    if live.metadata.annotations.is_none() && known.is_none() {
+        let path = PointerBuf::from_tokens(["metadata", "annotations"]);
+        let add = AddOperation {
+            path,
+            value: json!({}),
+        };
+        patch.0.insert(0, PatchOperation::Add(add));
     }
+    only_on(live, &mut patch);
     let claims: Api<PersistentVolumeClaim> =
         Api::namespaced(site.shared.client.clone(), site.owner.namespace);
     let (params, patch) = (PatchParams::default(), Patch::Json::<()>(patch));
@@ -172,8 +168,13 @@ pub async fn write_lists(site: &Site<'_>, lists: &[MemberList]) -> Result<(), Pa
 }
 
 /// Only in place of what was read: what a leader of the past sent and the network delivers late must
-/// not undo what its successor wrote down.
+/// not undo what its successor wrote down. And only on the StatefulSet that was read: another of its name is
+/// somebody else's.
 async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Result<(), PassError> {
+    let Some(set) = &site.live.set.stateful_set else {
+        let words = "there is no StatefulSet of this object's".to_owned();
+        return Err(PassError::WrittenMeanwhile { annotation, words });
+    };
     let sets: Api<StatefulSet> = Api::namespaced(site.shared.client.clone(), site.owner.namespace);
     let mut patch = in_place_of(annotation, known(site, annotation).as_deref(), &text);
     let before = known(site, CANDIDATES_BEFORE).filter(|text| !text.is_empty());
@@ -184,6 +185,7 @@ async fn write(site: &Site<'_>, annotation: &'static str, text: String) -> Resul
         let mut notes = site.notes.lock();
         notes.on_set.insert(CANDIDATES_BEFORE, String::new());
     }
+    only_on(set, &mut patch);
     let name = site.owner.name.pods(None).stateful_set();
     let (params, patch) = (PatchParams::default(), Patch::Json::<()>(patch));
     let write = sets.patch(&name, &params, &patch);

@@ -1,6 +1,7 @@
 //! Reads everything that a pass needs, at once.
 
-use hera_api::names::ObjectName;
+use hera_kube::is_owned_by;
+use hera_render::Owner;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
 use kube::api::Api;
@@ -16,30 +17,29 @@ pub struct Live {
     pub replicas_slice: Option<EndpointSlice>,
 }
 
-/// Reads them from the API server, not from a cache. Of claims that somebody made in advance those of the
-/// first `volumes` pods count.
+/// Reads them from the API server, not from a cache: those of the object, whoever else has its names. Claims of
+/// the first `volumes` pods are looked at whatever their labels are.
 ///
 /// # Errors
 /// When one of them cannot be read: unknown is not absent.
-pub async fn read(
-    client: &Client,
-    namespace: &str,
-    name: &ObjectName,
-    volumes: u32,
-) -> kube::Result<Live> {
-    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
-    let (slice, replicas_slice) = (name.endpoint_slice(), name.replicas_slice());
+pub async fn read(client: &Client, owner: &Owner<'_>, volumes: u32) -> kube::Result<Live> {
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), owner.namespace);
+    let slice = owner.name.endpoint_slice();
+    let replicas_slice = owner.name.replicas_slice();
     let (common, sets, slice, replicas_slice) = tokio::try_join!(
-        read_common(client, namespace, name),
-        read_sets(client, namespace, name, None, volumes),
+        read_common(client, owner),
+        read_sets(client, owner, None, volumes),
         slices.get_opt(&slice),
         slices.get_opt(&replicas_slice),
     )?;
+    let owned = |slice: Option<EndpointSlice>| {
+        slice.filter(|found| is_owned_by(&found.metadata, owner.uid))
+    };
     Ok(Live {
         set: sets.into_iter().next().unwrap_or_default(),
         common,
-        slice,
-        replicas_slice,
+        slice: owned(slice),
+        replicas_slice: owned(replicas_slice),
     })
 }
 

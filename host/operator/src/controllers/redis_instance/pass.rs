@@ -53,13 +53,13 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         true => wanted,
         false => 0,
     };
-    let live = observe::read(&shared.client, &namespace, &name, volumes).await?;
     let uid = object.uid().unwrap_or_default();
     let owner = Owner {
         name: &name,
         namespace: &namespace,
         uid: &uid,
     };
+    let live = observe::read(&shared.client, &owner, volumes).await?;
     let pods = Pods {
         shared,
         owner,
