@@ -1,12 +1,15 @@
 //! Facts about single fields that somebody depends on.
 
-use hera_api::meta::MANAGED_BY;
+use std::collections::BTreeMap;
+
+use hera_api::meta::{ANNOTATION_ADOPT, ANNOTATION_TEMPORARY, MANAGED_BY};
 use hera_render::versions::Catalog;
 use hera_render::{
     AddressFamily, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner, PodEndpoint, build_claim,
     build_claim_patch, build_client_service, build_disruption_budget, build_endpoint_slice,
     build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, goes_with,
-    is_never_bound, pod_revision, pod_selector, selector_labels, server_config, template_revision,
+    is_lent, is_never_bound, is_temporary, pod_revision, pod_selector, selector_labels,
+    server_config, template_revision,
 };
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PodTemplateSpec};
@@ -146,6 +149,27 @@ fn p13_a_claim_goes_with_its_object_only_where_the_spec_says_delete() {
         patch["metadata"]["ownerReferences"][0].get("controller"),
         None
     );
+}
+
+#[test]
+fn a_claim_that_somebody_lends_is_owned_by_nobody_and_goes_with_no_pod() {
+    let v =
+        validated(&sample().replace("enabled: true", "enabled: true\n    reclaimPolicy: Delete"));
+    let mut lent = claim("1Gi");
+    lent.metadata.annotations = Some(BTreeMap::from([
+        (ANNOTATION_ADOPT.to_owned(), "my-redis".to_owned()),
+        (ANNOTATION_TEMPORARY.to_owned(), "true".to_owned()),
+    ]));
+    assert!(is_lent(&lent) && !is_temporary(&lent));
+    let goes = ClaimFate::GoesWith {
+        pod: "my-redis-1",
+        uid: "pod-uid",
+        gone: true,
+    };
+    for fate in [ClaimFate::Stays, goes] {
+        let patch = build_claim_patch(&v, &context(&v), &lent, fate).unwrap();
+        assert_eq!(patch["metadata"].get("ownerReferences"), None);
+    }
 }
 
 #[test]

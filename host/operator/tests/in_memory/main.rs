@@ -12,6 +12,7 @@ mod cluster;
 
 mod clusters;
 mod deletion;
+mod foreign;
 mod images;
 mod large;
 mod network;

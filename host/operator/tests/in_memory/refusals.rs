@@ -283,6 +283,10 @@ async fn put_pod(operator: &Operator, change: impl FnOnce(&mut Value)) {
     pod["kind"] = json!("Pod");
     pod["metadata"]["namespace"] = json!(SHOP);
     pod["metadata"]["name"] = json!("cache-0");
+    pod["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "controller": true,
+        "name": "cache", "uid": set["metadata"]["uid"],
+    }]);
     change(&mut pod);
     operator.server.store.put("pods", pod);
 }
