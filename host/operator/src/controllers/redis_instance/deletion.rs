@@ -118,7 +118,8 @@ async fn drop_claims(shared: &Shared, instance: &ObjectKey) -> kube::Result<()> 
         };
         place.standing(&claim.metadata) == Standing::Own && is_never_bound(claim)
     });
-    for (_, claim) in left {
+    let left: Vec<_> = left.map(|(_, claim)| claim).collect();
+    for claim in left {
         // Bound meanwhile, or another of its name: it stays.
         let only_this = DeleteParams {
             preconditions: Some(Preconditions {
