@@ -126,6 +126,8 @@ reasons! {
         WRITES_REFUSED = "WritesRefused",
         /// True: the data of a pod may soon not fit into its volume once more, as a rewrite needs.
         VOLUME_NEARLY_FULL = "VolumeNearlyFull",
+        /// True: nine tenths of the connections of a server are taken; the message names the pod.
+        CONNECTIONS_NEAR_LIMIT = "ConnectionsNearLimit",
         /// True: the agent of a pod cannot write its own state on the volume.
         STATE_NOT_WRITTEN = "StateNotWritten",
         /// True: a snapshot that somebody put on a volume is not read, and kept; the message names the pod.

@@ -543,6 +543,25 @@ pub struct AgentStatus {
     /// Of a server in a cluster.
     #[serde(default)]
     pub cluster: Option<ClusterNews>,
+    /// Its server has few connections left; none while it has enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Connections>,
+}
+
+/// What is known of the connections of a server that has few left. It changes when they pass a
+/// threshold, and no sooner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connections {
+    /// How many there were when they came near the limit; none if nobody could tell.
+    #[serde(default)]
+    pub open: Option<u64>,
+    /// The server's `maxclients` then.
+    #[serde(default)]
+    pub limit: Option<u64>,
+    /// The agent itself is not let in any more.
+    #[serde(default)]
+    pub all_taken: bool,
 }
 
 /// A point in a history of data.

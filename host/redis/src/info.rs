@@ -126,6 +126,10 @@ pub struct ServerInfo {
     pub keys: u64,
     /// Writes that it refused since its start because it is a replica.
     pub turned_away: u64,
+    /// Connections that count for its limit: of clients, replicas and servers of its cluster.
+    pub connections: u64,
+    /// That limit, `maxclients`; none of a server that does not tell it.
+    pub max_connections: Option<u64>,
 }
 
 /// Why a text is no `INFO`.
@@ -241,8 +245,23 @@ impl ServerInfo {
             max_memory: fields.number("maxmemory")?,
             keys: fields.keys(),
             turned_away: fields.errors("READONLY"),
+            connections: connections(&fields),
+            max_connections: fields.number("maxclients").ok(),
         })
     }
+}
+
+/// A server tells of clients, of replicas and of the servers of its cluster apart from each other.
+fn connections(fields: &Fields<'_>) -> u64 {
+    let kinds = [
+        "connected_clients",
+        "connected_slaves",
+        "cluster_connections",
+    ];
+    kinds
+        .into_iter()
+        .filter_map(|kind| fields.number::<u64>(kind).ok())
+        .fold(0, u64::saturating_add)
 }
 
 fn read_replication(fields: &Fields<'_>) -> Result<Replication, InfoError> {
@@ -363,6 +382,16 @@ mod tests {
         assert_eq!(info.turned_away, 3);
         let info = ServerInfo::parse(&text("redis_version:7.0.15", HELD)).unwrap();
         assert_eq!(info.turned_away, 0);
+    }
+
+    #[test]
+    fn whoever_takes_a_connection_counts_for_the_limit() {
+        let clients = "redis_version:7.0.15\r\nconnected_clients:7\r\ncluster_connections:2\r\n\
+            maxclients:10";
+        let info = ServerInfo::parse(&text(clients, PRIMARY)).unwrap();
+        assert_eq!((info.connections, info.max_connections), (9, Some(10)));
+        let info = ServerInfo::parse(&text("redis_version:6.0.1", PRIMARY)).unwrap();
+        assert_eq!(info.max_connections, None);
     }
 
     #[test]

@@ -98,6 +98,7 @@ mod tests {
             volume: Default::default(),
             led_to: None,
             forked_at: None,
+            connections: None,
             cluster: None,
         }
     }

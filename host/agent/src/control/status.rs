@@ -43,6 +43,7 @@ impl Board {
             volume: Default::default(),
             led_to: None,
             forked_at: None,
+            connections: None,
             cluster: None,
         };
         Self {

@@ -13,6 +13,7 @@ use crate::apply::push_acl;
 use crate::cluster::state;
 use crate::role::settle::{self, Seen};
 use crate::role::stale_clients::StaleClients;
+use crate::server::connections;
 use crate::server::hang::{Silence, is_stopped};
 use crate::volume::room;
 
@@ -146,11 +147,7 @@ async fn look(agent: &Agent, watch: &mut Watch) {
         Some(server) => server.clone(),
         None => match agent.connect(short()).await {
             Ok(server) => watch.link.insert(server).clone(),
-            Err(error) if error.is_answer() => {
-                watch.heard(agent);
-                return loading(agent, watch.pid);
-            }
-            Err(_) => return watch.missed(agent),
+            Err(error) => return not_let_in(agent, watch, &error).await,
         },
     };
     match server.probe().await {
@@ -159,6 +156,7 @@ async fn look(agent: &Agent, watch: &mut Watch) {
             // Before: its data is of another's epoch as soon as the link to that one is seen.
             let led = agent.state_file.get().primary_uid == agent.settings.pod_uid;
             room::attend(agent, &server, &info).await;
+            connections::attend(agent, &info);
             if let Some(cluster) = &agent.cluster
                 && let Ok(seen) = server.cluster(&info).await
             {
@@ -190,6 +188,21 @@ async fn look(agent: &Agent, watch: &mut Watch) {
             }
             watch.missed(agent);
         }
+    }
+}
+
+/// No server listens, or it lets the agent in no more, or not yet.
+async fn not_let_in(agent: &Agent, watch: &mut Watch, error: &hera_redis::Error) {
+    // One that just started is asked again at once.
+    let is_new = watch.started.elapsed() <= FIRST;
+    if !is_new && connections::are_all_taken(&agent.settings.socket()).await {
+        watch.heard(agent);
+        connections::lock_out(agent);
+    } else if error.is_answer() {
+        watch.heard(agent);
+        loading(agent, watch.pid);
+    } else {
+        watch.missed(agent);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The process of the server: its start, its supervision, its end.
 
 pub mod boot;
+pub mod connections;
 pub mod hang;
 pub mod leftover;
 pub mod listen;

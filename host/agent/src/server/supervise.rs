@@ -109,6 +109,7 @@ async fn run_once(agent: &Agent) -> After {
         status.role = Role::Unknown;
         status.link = None;
         status.hangs = false;
+        status.connections = None;
         status.waiting_for = Some("the server starts".to_owned());
     });
     // Its silence is counted from here.
@@ -234,6 +235,7 @@ fn exited(agent: &Agent, ended: Option<Ended>, message: String) -> After {
         status.role = Role::Unknown;
         status.link = None;
         status.hangs = false;
+        status.connections = None;
         status.last_exit = Some(exit);
         status.server = ServerState::Starting;
         status.waiting_for = Some("the server starts".to_owned());

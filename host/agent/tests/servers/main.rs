@@ -22,6 +22,7 @@ mod cluster;
 mod config;
 mod control;
 mod crash;
+mod crowds;
 mod damage;
 mod data;
 mod fencing;

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use super::{Observation, Plan, Wanted};
 use crate::agent::{AgentStatus, RefusedWrites};
 use crate::shard::{
-    Cause, ClaimView, Lagging, Member, ShortOfSpace, Stranded, dump_not_read, is_deposed, lagging,
-    member_cause, short_of_space, stranded, stuck,
+    Cause, ClaimView, Crowded, Lagging, Member, ShortOfSpace, Stranded, crowded, dump_not_read,
+    is_deposed, lagging, member_cause, short_of_space, stranded, stuck,
 };
 
 /// What a pass found, for the conditions.
@@ -34,6 +34,8 @@ pub struct Verdict {
     pub short_of_space: Vec<ShortOfSpace>,
     /// Pods with a snapshot that somebody put on their volume and that is not read.
     pub dumps_not_read: Vec<String>,
+    /// Pods whose servers have few connections left; by ordinal.
+    pub crowded: Vec<Crowded>,
     /// Data pods that serve: the primary, and replicas in sync.
     pub ready: usize,
     /// More pods than wanted are there still.
@@ -108,6 +110,7 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
         refused_writes: primary.and_then(refused_writes),
         short_of_space: seen.members.iter().filter_map(short_of_space).collect(),
         dumps_not_read: seen.members.iter().filter_map(dump_not_read).collect(),
+        crowded: seen.members.iter().filter_map(crowded).collect(),
         stranded: seen.members.iter().filter_map(stranded).collect(),
         ready,
     }

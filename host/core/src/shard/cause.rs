@@ -2,7 +2,7 @@
 
 use super::member::{AgentView, Member};
 use super::pod::{NodeState, PodView};
-use crate::agent::{AgentStatus, ServerState, Space, Volume};
+use crate::agent::{AgentStatus, Connections, ServerState, Space, Volume};
 
 /// Why an instance serves or does not, in the order in which a person would ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,22 @@ pub struct ShortOfSpace {
     pub pod: String,
     /// What its agent says of it.
     pub volume: Volume,
+}
+
+/// A pod whose server has few connections left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crowded {
+    /// The pod.
+    pub pod: String,
+    /// What its agent says of them.
+    pub connections: Connections,
+}
+
+pub(crate) fn crowded(member: &Member) -> Option<Crowded> {
+    Some(Crowded {
+        pod: member.name().to_owned(),
+        connections: member.agent.status()?.connections.clone()?,
+    })
 }
 
 pub(crate) fn short_of_space(member: &Member) -> Option<ShortOfSpace> {

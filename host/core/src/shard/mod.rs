@@ -15,9 +15,9 @@ mod view;
 mod wanted;
 
 pub use approval::Asked;
-pub use cause::{Cause, Lagging, ShortOfSpace, Stranded};
+pub use cause::{Cause, Crowded, Lagging, ShortOfSpace, Stranded};
 pub(crate) use cause::{
-    dump_not_read, is_deposed, lagging, member_cause, short_of_space, stranded, stuck,
+    crowded, dump_not_read, is_deposed, lagging, member_cause, short_of_space, stranded, stuck,
 };
 pub use claim::{ClaimView, Lineage, Record};
 pub use member::{AgentView, Member, RevisionView, primary, shown_role};

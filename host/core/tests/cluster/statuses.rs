@@ -26,6 +26,7 @@ pub fn status(uid: &str) -> AgentStatus {
         volume: Default::default(),
         led_to: None,
         forked_at: None,
+        connections: None,
         cluster: None,
     }
 }

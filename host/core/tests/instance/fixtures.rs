@@ -140,6 +140,7 @@ pub fn agent() -> Agent {
     Agent(AgentStatus {
         led_to: None,
         forked_at: None,
+        connections: None,
         cluster: None,
         protocol: PROTOCOL,
         agent_version: "0.1.0".into(),

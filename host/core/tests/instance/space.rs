@@ -1,6 +1,6 @@
 //! Volumes that are full: who leads, and what is said.
 
-use hera_core::agent::{RefusedWrites, Space};
+use hera_core::agent::{Connections, RefusedWrites, Space};
 use hera_core::instance::{Plan, Step, verdict};
 use hera_core::shard::Cause;
 
@@ -152,4 +152,22 @@ fn the_verdict_names_pods_and_words_and_the_cause_is_no_failure_of_the_server() 
         volume.state_error = Some("/data/.hera/state: No space left on device".into());
     }));
     assert_eq!(stuck.short_of_space[0].pod, "shop-1");
+}
+
+#[test]
+fn few_connections_are_told_of_each_pod_and_change_nothing_else() {
+    let few = Connections {
+        open: Some(9_100),
+        limit: Some(10_000),
+        all_taken: false,
+    };
+    let group = group(3).change(|_, seen| {
+        status(&mut seen.members[1]).connections = Some(few.clone());
+    });
+    let plan = plan(&group);
+    assert!(names(&plan).is_empty(), "{plan:?}");
+    let verdict = verdict(&group.wanted, &group.seen, &plan);
+    let told = verdict.crowded.iter();
+    let told: Vec<_> = told.map(|c| (c.pod.as_str(), &c.connections)).collect();
+    assert_eq!(told, [("shop-1", &few)]);
 }

@@ -425,6 +425,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         waiting_for: None,
         led_to: None,
         forked_at: None,
+        connections: None,
         cluster: None,
         volume: match status.full {
             true => full(),

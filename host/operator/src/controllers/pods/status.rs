@@ -4,6 +4,7 @@ use std::fmt;
 
 use hera_api::names::ObjectName;
 use hera_api::{Approval, Auth, Binding, Engine};
+use hera_core::agent::Connections;
 use hera_core::shard::Stall;
 use k8s_openapi::jiff::Timestamp;
 
@@ -43,6 +44,27 @@ pub fn put_right<'a>(users: impl IntoIterator<Item = &'a String>) -> String {
     format!(
         "somebody changed users at a server, and they were put right: {}",
         names.join(", ")
+    )
+}
+
+/// That a server has few connections left, for people.
+pub fn few_connections(pod: &str, connections: &Connections) -> String {
+    let Connections {
+        open,
+        limit,
+        all_taken,
+    } = connections;
+    let numbers = match (open, limit) {
+        (Some(open), Some(limit)) => format!(" ({open} of {limit} when they came near the limit)"),
+        _ => String::new(),
+    };
+    let state = match all_taken {
+        true => "all connections are taken, and nobody else is let in, its agent included",
+        false => "few connections are left",
+    };
+    format!(
+        "{pod}: {state}{numbers}. Close idle clients, or set config.timeout to the seconds after which the server \
+         does, or raise config.maxclients"
     )
 }
 

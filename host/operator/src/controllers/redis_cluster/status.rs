@@ -26,7 +26,7 @@ use crate::controllers::pods::events::{self, Told};
 use crate::controllers::pods::policy_status;
 use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::status::{
-    Stopped, binding, engine, is_given, list, put_right, shorten,
+    Stopped, binding, engine, few_connections, is_given, list, put_right, shorten,
 };
 use crate::policies::Made;
 use crate::shared::Shared;
@@ -137,6 +137,14 @@ impl<'a> Found<'a> {
         let last = status.conditions.iter().find(|c| c.type_ == type_)?;
         let reason = reasons.iter().find(|reason| **reason == last.reason)?;
         Some((true, reason, last.message.clone()))
+    }
+
+    /// The name of an agent's pod; its uid while that is not known.
+    fn pod_of<'s>(&'s self, agent: &'s AgentStatus) -> &'s str {
+        let nodes = self.seen.map(|seen| seen.nodes.as_slice());
+        let mut nodes = nodes.unwrap_or_default().iter();
+        let node = nodes.find(|node| node.pod.uid == agent.pod_uid);
+        node.map_or(agent.pod_uid.as_str(), |node| node.pod.name.as_str())
     }
 
     fn is_formed(&self, last: &RedisClusterStatus) -> bool {
@@ -381,6 +389,13 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     }
     if let Some(words) = found.roll.and_then(|roll| roll.refused.as_ref()) {
         return (true, degraded::REQUEST_REFUSED, words.clone());
+    }
+    let few = |agent: &&AgentStatus| {
+        let connections = agent.connections.as_ref()?;
+        Some(few_connections(found.pod_of(agent), connections))
+    };
+    if let Some(words) = found.agents.iter().find_map(few) {
+        return (true, degraded::CONNECTIONS_NEAR_LIMIT, words);
     }
     let agents = found.agents.iter();
     let altered: BTreeSet<&String> = agents.flat_map(|agent| &agent.acl.put_right).collect();

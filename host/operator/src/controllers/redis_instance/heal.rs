@@ -227,6 +227,7 @@ mod tests {
             volume: Default::default(),
             led_to: None,
             forked_at: None,
+            connections: None,
             cluster: None,
         };
         Member {

@@ -230,6 +230,7 @@ fn status(term: u64) -> AgentStatus {
         volume: Volume::default(),
         led_to: None,
         forked_at: None,
+        connections: None,
         cluster: None,
     }
 }

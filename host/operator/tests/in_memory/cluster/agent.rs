@@ -119,6 +119,7 @@ fn begins(uid: &str, memory: Memory) -> AgentStatus {
         volume: Volume::default(),
         led_to: None,
         forked_at: None,
+        connections: None,
         cluster: None,
     }
 }

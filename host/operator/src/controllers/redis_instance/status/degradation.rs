@@ -9,7 +9,7 @@ use hera_core::shard::Stranded;
 use super::{Found, refusal, space};
 use crate::controllers::pods::nodes::OUT_OF_SERVICE;
 use crate::controllers::pods::rollback::Direction;
-use crate::controllers::pods::status::{Stopped, list, put_right};
+use crate::controllers::pods::status::{Stopped, few_connections, list, put_right};
 
 /// Truth, reason and words.
 pub fn of(
@@ -79,6 +79,11 @@ pub fn of(
     }
     if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
         return (true, degraded::REQUEST_REFUSED, words);
+    }
+    // Replicas come back no more once all are taken.
+    if let Some(crowded) = verdict.crowded.first() {
+        let words = few_connections(&crowded.pod, &crowded.connections);
+        return (true, degraded::CONNECTIONS_NEAR_LIMIT, words);
     }
     if let Some(deposed) = verdict.not_in_sync.iter().find(|lagging| lagging.deposed) {
         let words = format!(

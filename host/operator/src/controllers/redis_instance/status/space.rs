@@ -129,6 +129,7 @@ mod tests {
             role: Role::Primary,
             led_to: None,
             forked_at: None,
+            connections: None,
             cluster: None,
             link: None,
             memory: Memory::default(),
