@@ -54,6 +54,9 @@ pub struct Settings {
     /// is at work, after three times as many.
     #[arg(long, env = "HERA_HANG_SECONDS", default_value_t = 10)]
     pub hang_seconds: u64,
+    /// Seconds after which a script or function that keeps the server busy is ended; 0 for never.
+    #[arg(long, env = "HERA_SCRIPT_SECONDS", default_value_t = 60)]
+    pub script_seconds: u64,
     /// The data volume.
     #[arg(long, default_value = "/data")]
     pub data: PathBuf,
@@ -127,6 +130,11 @@ impl Settings {
     /// How long a server may be silent.
     pub fn hang_limit(&self) -> Duration {
         Duration::from_secs(self.hang_seconds)
+    }
+
+    /// How long a script may keep the server busy; none for as long as it likes.
+    pub fn script_limit(&self) -> Option<Duration> {
+        (self.script_seconds > 0).then(|| Duration::from_secs(self.script_seconds))
     }
 
     /// How long a lone pod waits for a confirmation.

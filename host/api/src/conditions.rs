@@ -31,6 +31,9 @@ reasons! {
         NOT_WHOLE = "NotWhole",
         /// False: there is no primary; the message says what is waited for.
         NO_PRIMARY = "NoPrimary",
+        /// False: a script or function keeps the primary from answering anybody else; the message says what
+        /// ends it.
+        SCRIPT_RUNNING = "ScriptRunning",
         /// False: somebody asked that there be no pods; the data stays.
         HIBERNATED = "Hibernated",
         /// False: the pod does not run yet.

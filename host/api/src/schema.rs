@@ -41,6 +41,9 @@ pub(crate) const FENCE_AFTER: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|
 /// What `failover.hangAfter` may be.
 pub(crate) const HANG_AFTER: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('2s') && \
     duration(self) <= duration('5m')";
+/// What `failover.scriptAfter` may be.
+pub(crate) const SCRIPT_AFTER: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && (duration(self) == duration('0s') || \
+    (duration(self) >= duration('10s') && duration(self) <= duration('5m')))";
 /// What `updateStrategy.maxWait` may be.
 pub(crate) const MAX_WAIT: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1m') && \
     duration(self) <= duration('8760h')";

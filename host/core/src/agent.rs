@@ -119,6 +119,12 @@ pub enum Order {
         #[serde(default = "any_epoch")]
         epoch: u64,
     },
+    /// The same, if a script keeps the server busy when this comes: once that has ended, the server takes
+    /// writes again.
+    FenceBusy {
+        /// The last epoch that is to go.
+        epoch: u64,
+    },
     /// Start a server that is kept down; it serves nothing before it follows or is promoted.
     Start,
     /// Promise, durably, to vouch for no primary of this epoch or of an earlier one.
@@ -157,6 +163,7 @@ impl std::fmt::Debug for Order {
             Self::Pause { millis, epoch } => write!(f, "Pause({millis} ms, epoch {epoch})"),
             Self::Release => f.write_str("Release"),
             Self::Fence { epoch } => write!(f, "Fence(epoch {epoch})"),
+            Self::FenceBusy { epoch } => write!(f, "FenceBusy(epoch {epoch})"),
             Self::Start => f.write_str("Start"),
             Self::Promise { epoch } => write!(f, "Promise(epoch {epoch})"),
             Self::Leave => f.write_str("Leave"),
@@ -319,7 +326,7 @@ pub struct Link {
     /// True while it takes in the whole dataset.
     pub syncing: bool,
     /// True when the primary was not heard for longer than it may be silent, though the link stands: a
-    /// server takes a link that is cut without a word for whole until `repl-timeout` (a minute).
+    /// server takes a link that is cut without a word for whole until `repl-timeout` (a minute and a half).
     #[serde(default)]
     pub quiet: bool,
 }
@@ -546,6 +553,21 @@ pub struct AgentStatus {
     /// Its server has few connections left; none while it has enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<Connections>,
+    /// A script or function keeps its server from answering anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+}
+
+/// A script or function that has been running for longer than the server waits with other answers
+/// (`lua-time-limit`, 5 s).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Script {
+    /// Since when the server has answered nothing else, in milliseconds since 1970.
+    pub since_unix_ms: u64,
+    /// It was to be ended and has written: only the end of the server ends it.
+    #[serde(default)]
+    pub has_written: bool,
 }
 
 /// What is known of the connections of a server that has few left. It changes when they pass a

@@ -16,6 +16,7 @@ mod error;
 mod info;
 pub mod nodes_conf;
 mod roles;
+mod scripts;
 mod server;
 mod session;
 
@@ -28,6 +29,7 @@ pub use info::{
     Append, Engine, InfoError, MasterLink, Replication, ServerInfo, ServerRole, Snapshot,
 };
 pub use roles::Shutdown;
+pub use scripts::ScriptEnd;
 pub use server::{Probe, Server};
 pub use session::Session;
 

@@ -233,6 +233,7 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
         value_from: None,
     };
     let truth = |name: &str, value: bool| plain(name, if value { "true" } else { "false" });
+    let script_seconds = v.failover.script_after_ms.div_ceil(1000);
     let hang_seconds = v.failover.hang_after_ms.div_ceil(1000);
     let mut variables = vec![
         downward("POD_NAME", "metadata.name"),
@@ -248,6 +249,7 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
             &(grace_seconds(v) - SPARE_SECONDS).to_string(),
         ),
         plain("HERA_HANG_SECONDS", &hang_seconds.to_string()),
+        plain("HERA_SCRIPT_SECONDS", &script_seconds.to_string()),
     ];
     variables.extend(
         ctx.shard

@@ -17,6 +17,12 @@ const TAKES_MEMORY: [&str; 2] = ["maxmemory", "repl-backlog-size"];
 /// Seconds since a replica's last word after which it does not count for `min-replicas-to-write`.
 const MAX_LAG: &str = "10";
 
+/// Seconds of silence after which a replica gives its primary up, by the server's own default.
+const LINK_TIMEOUT: u64 = 60;
+/// A primary that a script keeps busy says nothing, and was last heard up to 10 s before. Its replicas are in
+/// sync until it is decided what becomes of it.
+const BEYOND_SCRIPTS: u64 = 30;
+
 /// Milliseconds after which servers of a cluster vote on one that they do not hear, and after which one that
 /// hears no majority takes no writes.
 const NODE_TIMEOUT_MS: &str = "5000";
@@ -73,6 +79,9 @@ fn defaults(v: &Validated) -> BTreeMap<String, String> {
     // Replicas read a primary's memory, not its disk, and the first one does not wait for others.
     set("repl-diskless-sync", "yes".to_owned());
     set("repl-diskless-sync-delay", "0".to_owned());
+    if v.shards.is_none() {
+        set("repl-timeout", link_timeout(v).to_string());
+    }
     if since_7_0(v) {
         set("aof-timestamp-enabled", "yes".to_owned());
         // A replica whose volume is full goes on in memory, as all did before 7.0: by default it crashes.
@@ -138,6 +147,13 @@ fn backlog(v: &Validated) -> u64 {
     v.memory.limit.map_or(BACKLOG, |limit| {
         (limit / 10).clamp(BACKLOG, MAX_BACKLOG).min(limit / 8)
     })
+}
+
+fn link_timeout(v: &Validated) -> u64 {
+    match v.failover.script_after_ms.div_ceil(1000) {
+        0 => LINK_TIMEOUT,
+        script => LINK_TIMEOUT.max(script + BEYOND_SCRIPTS),
+    }
 }
 
 /// Valkey began at 7.2.

@@ -367,6 +367,23 @@ fn a_pod_is_told_whether_it_is_alone_and_when_a_server_hangs() {
     for (hang, seconds) in [("10s", "10"), ("2m", "120"), ("2500ms", "3")] {
         assert_eq!(variable(3, hang, "HERA_HANG_SECONDS"), seconds);
     }
+    assert_eq!(variable(3, "10s", "HERA_SCRIPT_SECONDS"), "60");
+    let never = "10s, scriptAfter: 0s";
+    assert_eq!(variable(3, never, "HERA_SCRIPT_SECONDS"), "0");
+}
+
+/// A primary that a script keeps busy is silent.
+#[test]
+fn replicas_bear_a_silence_that_is_longer_than_a_script_may_run() {
+    let timeout = |failover: &str| {
+        let manifest = REPLICAS.replace("replicas: 3", &format!("replicas: 3\n  {failover}"));
+        server_config::directives(&validated(&manifest))["repl-timeout"].clone()
+    };
+    assert_eq!(timeout("paused: false"), "90");
+    assert_eq!(timeout("failover: {scriptAfter: 5m}"), "330");
+    assert_eq!(timeout("failover: {scriptAfter: 10s}"), "60");
+    assert_eq!(timeout("failover: {scriptAfter: 0s}"), "60");
+    assert_eq!(timeout("config: {repl-timeout: \"20\"}"), "20");
 }
 
 #[test]

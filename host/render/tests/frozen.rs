@@ -162,7 +162,10 @@ fn what_is_applied_live_rolls_no_pod_and_what_needs_one_does() {
         ("paused: true", "paused: false"),
         ("paused: true", "networkPolicy: Disabled"),
         ("paused: true", "replicas: 5"),
-        ("paused: true", "failover: {fenceAfter: 0s, hangAfter: 1m}"),
+        (
+            "paused: true",
+            "failover: {fenceAfter: 0s, hangAfter: 1m, scriptAfter: 5m}",
+        ),
         (
             "paused: true",
             "replicas: 3\n  durability: {minReplicasToWrite: 2}",

@@ -102,7 +102,7 @@ async fn members(
 
 async fn order(State(agent): State<Arc<Agent>>, Json(request): Json<Request<Order>>) -> Response {
     to_its_end(async move {
-        let goes_down = matches!(request.body, Order::Fence { .. });
+        let goes_down = matches!(request.body, Order::Fence { .. } | Order::FenceBusy { .. });
         {
             let mut work = agent.work.lock().await;
             check_term(&agent, request.term)?;

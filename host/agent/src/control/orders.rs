@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hera_core::agent::{Order, Role};
-use hera_redis::{Probe, Server, ServerRole};
+use hera_redis::{Answer, Probe, Server, ServerRole};
 use tracing::info;
 
 use crate::agent::{Agent, Followed, Work};
@@ -52,6 +52,7 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
         Order::Pause { millis, epoch } => pause(agent, work, millis, epoch).await,
         Order::Release => release(work).await,
         Order::Fence { epoch } => fence(agent, epoch),
+        Order::FenceBusy { epoch } => fence_busy(agent, work, epoch).await,
         Order::Start => start(agent),
         Order::Promise { epoch } => {
             agent.note(|state| state.promises(epoch, agent.vouched.quiet_ms()))?;
@@ -89,13 +90,32 @@ async fn release(work: &mut Work) -> Result<(), Refused> {
 }
 
 fn fence(agent: &Agent, epoch: u64) -> Result<(), Refused> {
+    may_fence(agent, epoch)?;
+    agent.note(State::is_fenced)?;
+    agent.fence.take_down(FENCED);
+    Ok(())
+}
+
+/// Nothing comes between what the server says and its end: a write that it took meanwhile may be nowhere
+/// else. So it is noted afterwards; one that was killed without a note starts held.
+async fn fence_busy(agent: &Agent, work: &mut Work, epoch: u64) -> Result<(), Refused> {
+    may_fence(agent, epoch)?;
+    if agent.fence.is_down() {
+        return Ok(());
+    }
+    match running(work)?.probe().await? {
+        Probe::Refused(Answer::Busy) => agent.fence.take_down(FENCED),
+        _ => return Err(Refused::wrong("no script keeps the server busy any more")),
+    }
+    Ok(())
+}
+
+fn may_fence(agent: &Agent, epoch: u64) -> Result<(), Refused> {
     let own = agent.state_file.get().epoch;
     if own > epoch {
         let words = format!("the data is of epoch {own}, which is later than {epoch}");
         return Err(Refused::wrong(words));
     }
-    agent.note(State::is_fenced)?;
-    agent.fence.take_down(FENCED);
     Ok(())
 }
 

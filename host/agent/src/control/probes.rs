@@ -99,6 +99,7 @@ mod tests {
             led_to: None,
             forked_at: None,
             connections: None,
+            script: None,
             cluster: None,
         }
     }

@@ -44,6 +44,7 @@ impl Board {
             led_to: None,
             forked_at: None,
             connections: None,
+            script: None,
             cluster: None,
         };
         Self {

@@ -15,6 +15,7 @@ use crate::role::settle::{self, Seen};
 use crate::role::stale_clients::StaleClients;
 use crate::server::connections;
 use crate::server::hang::{Silence, is_stopped};
+use crate::server::script::Busy;
 use crate::volume::room;
 
 /// Between looks at a server that just started, and at one that takes longer.
@@ -48,6 +49,7 @@ pub struct Watch {
     link: Option<Server>,
     silence: Silence,
     hangs: bool,
+    busy: Busy,
     seen: Seen,
     /// Since when it is seen so.
     since: Instant,
@@ -66,6 +68,7 @@ impl Watch {
             link: None,
             silence: Silence::new(now),
             hangs: false,
+            busy: Busy::new(now),
             seen: Seen::default(),
             since: now,
             stale_clients: StaleClients::default(),
@@ -116,6 +119,7 @@ impl Watch {
 
     fn missed(&mut self, agent: &Agent) {
         self.silence.missed(Instant::now());
+        self.busy.missed();
         let stopped = || is_stopped(self.pid);
         if self.ready.is_none()
             || self.hangs
@@ -153,6 +157,7 @@ async fn look(agent: &Agent, watch: &mut Watch) {
     match server.probe().await {
         Ok(Probe::Info(info)) if !info.loading => {
             watch.heard(agent);
+            watch.busy.ended(agent);
             // Before: its data is of another's epoch as soon as the link to that one is seen.
             let led = agent.state_file.get().primary_uid == agent.settings.pod_uid;
             room::attend(agent, &server, &info).await;
@@ -177,10 +182,18 @@ async fn look(agent: &Agent, watch: &mut Watch) {
         }
         Ok(Probe::Info(_) | Probe::Refused(Answer::Loading)) => {
             watch.heard(agent);
+            watch.busy.ended(agent);
             loading(agent, watch.pid);
             push_acl::catch_up(agent, &server).await;
         }
-        Ok(Probe::Refused(_)) => watch.heard(agent),
+        Ok(Probe::Refused(Answer::Busy)) => {
+            watch.heard(agent);
+            watch.busy.attend(agent, &server).await;
+        }
+        Ok(Probe::Refused(_)) => {
+            watch.heard(agent);
+            watch.busy.ended(agent);
+        }
         Err(error) if error.is_answer() => watch.heard(agent),
         Err(error) => {
             if error.is_broken() {

@@ -35,6 +35,11 @@ impl Silence {
         self.looked = now;
     }
 
+    /// For how long it has been silent.
+    pub fn length(&self) -> Duration {
+        self.length
+    }
+
     /// True if it hangs: `stopped` tells that the process is not at work.
     pub fn hangs(&self, limit: Duration, stopped: impl Fn() -> bool) -> bool {
         self.length >= limit && (self.length >= limit * AT_WORK || stopped())

@@ -7,6 +7,7 @@ pub mod leftover;
 pub mod listen;
 pub mod process;
 pub mod reaper;
+pub mod script;
 pub mod server_log;
 pub mod stop;
 pub mod supervise;

@@ -110,6 +110,7 @@ async fn run_once(agent: &Agent) -> After {
         status.link = None;
         status.hangs = false;
         status.connections = None;
+        status.script = None;
         status.waiting_for = Some("the server starts".to_owned());
     });
     // Its silence is counted from here.
@@ -236,6 +237,7 @@ fn exited(agent: &Agent, ended: Option<Ended>, message: String) -> After {
         status.link = None;
         status.hangs = false;
         status.connections = None;
+        status.script = None;
         status.last_exit = Some(exit);
         status.server = ServerState::Starting;
         status.waiting_for = Some("the server starts".to_owned());

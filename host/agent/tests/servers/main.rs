@@ -35,6 +35,7 @@ mod knocking;
 mod probes;
 mod promises;
 mod restarts;
+mod scripts;
 mod space;
 mod story;
 mod switch;

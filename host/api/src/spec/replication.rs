@@ -23,6 +23,14 @@ pub struct Failover {
     #[schemars(length(max = duration::MAX_LENGTH))]
     #[x_kube(validation = Rule::new(schema::HANG_AFTER).message(messages::HANG_AFTER))]
     pub hang_after: String,
+
+    /// How long a script or function may keep a server from answering anybody else before it is ended.
+    /// One that has written cannot be: its server is killed, if a replica is in sync, and goes on if
+    /// none is. From 10s to 5m. 0s: it is never ended.
+    #[serde(default = "default_script_after")]
+    #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::SCRIPT_AFTER).message(messages::SCRIPT_AFTER))]
+    pub script_after: String,
 }
 
 impl Default for Failover {
@@ -30,6 +38,7 @@ impl Default for Failover {
         Self {
             fence_after: default_fence_after(),
             hang_after: default_hang_after(),
+            script_after: default_script_after(),
         }
     }
 }
@@ -46,6 +55,10 @@ fn default_fence_after() -> String {
 
 fn default_hang_after() -> String {
     "10s".to_owned()
+}
+
+fn default_script_after() -> String {
+    "60s".to_owned()
 }
 
 /// What a write must have reached.

@@ -19,6 +19,8 @@ pub(crate) const SYSTEM_USER: &str = "\"default\" and names that begin with \"he
 pub(crate) const FENCE_AFTER: &str =
     "write 0s, or a duration from 5s to 5m, such as \"15s\" or \"1m30s\"";
 pub(crate) const HANG_AFTER: &str = "write a duration from 2s to 5m, such as \"10s\" or \"1m30s\"";
+pub(crate) const SCRIPT_AFTER: &str =
+    "write 0s, or a duration from 10s to 5m, such as \"60s\" or \"1m30s\"";
 pub(crate) const MAX_WAIT: &str =
     "write a duration from 1m to 8760h, such as \"1h30m\" or \"168h\"";
 pub(crate) const PROGRESS_DEADLINE: &str =

@@ -10,6 +10,7 @@ const DAY: u64 = 24 * 60 * MINUTE;
 const YEAR: u64 = 8760 * 60 * MINUTE;
 const DEFAULT_FENCE_AFTER: u64 = 15 * SECOND;
 const DEFAULT_HANG_AFTER: u64 = 10 * SECOND;
+const DEFAULT_SCRIPT_AFTER: u64 = 60 * SECOND;
 /// Most data pods of an instance.
 const MAX_REPLICAS: u32 = 7;
 /// How many shards a cluster may have.
@@ -24,6 +25,8 @@ pub struct Failover {
     pub fence_after_ms: u64,
     /// Milliseconds without an answer after which a server is taken for hung.
     pub hang_after_ms: u64,
+    /// Milliseconds after which a script that keeps a server busy is ended; 0 for never.
+    pub script_after_ms: u64,
 }
 
 /// How many pods there are, and what holds between them.
@@ -67,6 +70,13 @@ pub(super) fn of_instance(spec: &RedisInstanceSpec, problems: &mut Problems) -> 
             |millis| (2 * SECOND..=LONGEST).contains(&millis),
             messages::HANG_AFTER,
         ),
+        script_after_ms: millis(
+            problems,
+            "spec.failover.scriptAfter",
+            &spec.failover.script_after,
+            |millis| millis == 0 || (10 * SECOND..=LONGEST).contains(&millis),
+            messages::SCRIPT_AFTER,
+        ),
     };
     Replication {
         replicas,
@@ -103,6 +113,7 @@ fn of_pods(strategy: &UpdateStrategy, problems: &mut Problems) -> Replication {
         failover: Failover {
             fence_after_ms: 0,
             hang_after_ms: DEFAULT_HANG_AFTER,
+            script_after_ms: DEFAULT_SCRIPT_AFTER,
         },
         min_replicas_to_write: 0,
         update_mode: strategy.mode,

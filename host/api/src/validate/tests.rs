@@ -42,7 +42,7 @@ fn a_spec_as_the_api_server_stores_it_is_the_same_as_the_users() {
         "engine": "redis", "networkPolicy": "Enabled", "paused": false, "replicas": 1,
         "persistence": {"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"},
         "auth": {"username": "app", "defaultUser": false}, "durability": {"minReplicasToWrite": 0},
-        "failover": {"fenceAfter": "15s", "hangAfter": "10s"},
+        "failover": {"fenceAfter": "15s", "hangAfter": "10s", "scriptAfter": "60s"},
         "updateStrategy": {"mode": "Unsupervised", "surge": "Auto", "maxWait": "168h",
             "progressDeadline": "10m", "onFailure": "Stop"},
     });
@@ -396,7 +396,8 @@ fn a_primary_is_given_up_after_a_time_that_makes_sense() {
         good(json!({})).failover,
         Failover {
             fence_after_ms: 15_000,
-            hang_after_ms: 10_000
+            hang_after_ms: 10_000,
+            script_after_ms: 60_000
         }
     );
     for (text, want) in [("0s", 0), ("5s", 5000), ("5000ms", 5000), ("5m", 300_000)] {
@@ -419,6 +420,16 @@ fn a_primary_is_given_up_after_a_time_that_makes_sense() {
         assert_eq!(
             words(failover("hangAfter", text)),
             format!("spec.failover.hangAfter: {}", messages::HANG_AFTER)
+        );
+    }
+    for (text, want) in [("0s", 0), ("10s", 10_000), ("5m", 300_000)] {
+        let v = good(failover("scriptAfter", text));
+        assert_eq!(v.failover.script_after_ms, want, "{text}");
+    }
+    for text in ["", "0", "9s", "6m", "-10s"] {
+        assert_eq!(
+            words(failover("scriptAfter", text)),
+            format!("spec.failover.scriptAfter: {}", messages::SCRIPT_AFTER)
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use super::candidates::{self, Candidate, candidates};
 use super::elect::{ALL_HEARD, next_epoch};
-use super::{Observation, Plan, Step, Wanted, lists, record};
+use super::{Observation, Plan, Step, Wanted, busy, lists, record};
 use crate::shard::{Member, Move};
 
 /// How many pods the StatefulSet is to have: a primary beyond the wanted number stays until another
@@ -129,6 +129,9 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
             {
                 plan.refused = Some(format!("{name} is one too many, and about to go"));
             }
+            Some(_) if let Some(words) = busy::keeps_from_handing_over(primary) => {
+                plan.refused = Some(words);
+            }
             Some(member) if !member.is_in_sync(primary) || !lists::is_latest(seen, member) => {
                 plan.refused = Some(format!("{name} is not in sync, and is promoted once it is"));
             }
@@ -253,6 +256,10 @@ pub(super) fn begin(
     reason: &str,
     plan: &mut Plan,
 ) -> bool {
+    if let Some(words) = busy::keeps_from_handing_over(primary) {
+        plan.waiting_for = Some(format!("{reason}; {words}"));
+        return true;
+    }
     let Some(ip) = next.ip() else { return false };
     let epoch = match next_epoch(seen) {
         Ok(epoch) => epoch,

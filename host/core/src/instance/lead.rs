@@ -2,18 +2,23 @@
 
 use super::elect::{lineage_of, next_epoch, promotion};
 use super::given_up::given_up;
-use super::{Candidate, Observation, Plan, Step, Wanted, candidates};
+use super::{Candidate, Observation, Plan, Step, Wanted, busy, candidates};
 use crate::agent::{Role, ServerState};
 use crate::shard::Member;
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut Plan) {
     let asked_down = |member: &Member| wanted.fenced.iter().any(|name| name == member.name());
-    if asked_down(primary) {
-        let words = match seen.members.len() {
-            1 => {
+    if asked_down(primary) && busy::why_it_ends(wanted, seen, primary).is_none() {
+        let words = match (seen.members.len(), primary.script()) {
+            (1, _) => {
                 "the pod is the only one: kubectl hera hibernate stops its server and keeps the data"
             }
-            _ => "the pod is the primary: hand over first (kubectl hera promote), then fence it",
+            (_, Some(_)) => {
+                "a script keeps the primary busy, and no replica is in sync: what it acknowledged would be lost"
+            }
+            (_, None) => {
+                "the pod is the primary: hand over first (kubectl hera promote), then fence it"
+            }
         };
         plan.refused = Some(format!("{}: {words}", primary.name()));
     }
@@ -46,8 +51,8 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
     }
 }
 
-/// Two that serve are one too many: the one of the earlier epoch goes. A primary that hangs goes if
-/// another has its data.
+/// Two that serve are one too many: the one of the earlier epoch goes. A primary that hangs, or that a
+/// script keeps busy for too long, goes if another has its data.
 pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     let is_known = |name: &String| seen.members.iter().any(|member| member.is_called(name));
     if let Some(name) = wanted.fenced.iter().find(|name| !is_known(name)) {
@@ -63,6 +68,17 @@ pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) 
     {
         let words = "its server answers nothing, and a replica is in sync";
         plan.push(fence(primary), words);
+        return;
+    }
+    if let Some(primary) = primary
+        && let Some(words) = busy::why_it_ends(wanted, seen, primary)
+    {
+        let step = Step::Fence {
+            pod: primary.target(),
+            epoch: primary.epoch(),
+            busy: true,
+        };
+        plan.push(step, words);
         return;
     }
     for member in &seen.members {
@@ -89,6 +105,7 @@ fn fence(member: &Member) -> Step {
     Step::Fence {
         pod: member.target(),
         epoch: member.epoch(),
+        busy: false,
     }
 }
 

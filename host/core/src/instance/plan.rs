@@ -76,6 +76,9 @@ pub enum Step {
         pod: Target,
         /// The last epoch that is to go.
         epoch: u64,
+        /// Only if a script keeps the server busy then.
+        #[serde(default)]
+        busy: bool,
     },
     /// Have the agent start a server that is kept down, to see what its copy is worth.
     Start(Target),

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::{Observation, Plan, Wanted};
-use crate::agent::{AgentStatus, RefusedWrites};
+use crate::agent::{AgentStatus, RefusedWrites, Script};
 use crate::shard::{
     Cause, ClaimView, Crowded, Lagging, Member, ShortOfSpace, Stranded, crowded, dump_not_read,
     is_deposed, lagging, member_cause, short_of_space, stranded, stuck,
@@ -30,6 +30,8 @@ pub struct Verdict {
     pub stranded: Vec<Stranded>,
     /// Why the primary refuses writes; its pod, and the server's words.
     pub refused_writes: Option<(String, RefusedWrites)>,
+    /// The script or function that keeps the primary from answering anything else, and its pod.
+    pub script: Option<(String, Script)>,
     /// Pods whose volumes are full or nearly so, or fail otherwise; by ordinal.
     pub short_of_space: Vec<ShortOfSpace>,
     /// Pods with a snapshot that somebody put on their volume and that is not read.
@@ -108,6 +110,7 @@ pub fn verdict(wanted: &Wanted, seen: &Observation, plan: &Plan) -> Verdict {
         at_rest,
         not_in_sync,
         refused_writes: primary.and_then(refused_writes),
+        script: primary.and_then(|primary| Some((primary.name().to_owned(), primary.script()?))),
         short_of_space: seen.members.iter().filter_map(short_of_space).collect(),
         dumps_not_read: seen.members.iter().filter_map(dump_not_read).collect(),
         crowded: seen.members.iter().filter_map(crowded).collect(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::ClaimView;
 use super::pod::{NodeState, PodView};
-use crate::agent::{AgentStatus, Position, REDIS_PORT, Role, ServerState, Space};
+use crate::agent::{AgentStatus, Position, REDIS_PORT, Role, Script, ServerState, Space};
 
 /// A data pod and what belongs to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,11 @@ impl Member {
         self.agent
             .status()
             .is_some_and(|status| matches!(status.server, ServerState::Running { .. }))
+    }
+
+    /// The script or function that keeps its server from answering anything else, if one does.
+    pub fn script(&self) -> Option<Script> {
+        self.agent.status()?.script
     }
 
     /// True if it receives all that `primary` writes, and hears it.

@@ -27,6 +27,7 @@ pub fn status(uid: &str) -> AgentStatus {
         led_to: None,
         forked_at: None,
         connections: None,
+        script: None,
         cluster: None,
     }
 }

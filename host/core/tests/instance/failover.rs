@@ -286,7 +286,8 @@ fn p14_of_two_that_serve_the_one_of_the_earlier_epoch_is_fenced() {
         other.memory.primary_uid = uid(1);
     });
     let plan = plan(&group);
-    let Some(Step::Fence { pod, epoch }) = plan.steps.last().map(|planned| &planned.step) else {
+    let Some(Step::Fence { pod, epoch, .. }) = plan.steps.last().map(|planned| &planned.step)
+    else {
         panic!("{plan:?}")
     };
     assert_eq!((pod.name.as_str(), *epoch), ("shop-0", EPOCH));

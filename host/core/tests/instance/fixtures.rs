@@ -141,6 +141,7 @@ pub fn agent() -> Agent {
         led_to: None,
         forked_at: None,
         connections: None,
+        script: None,
         cluster: None,
         protocol: PROTOCOL,
         agent_version: "0.1.0".into(),

@@ -14,6 +14,7 @@ mod lists;
 mod nodes;
 mod properties;
 mod rollback;
+mod scripts;
 mod space;
 mod surge;
 mod view;

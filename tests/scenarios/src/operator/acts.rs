@@ -268,7 +268,7 @@ fn acts_of(step: Step, members: Members, acts: &mut VecDeque<Act>) {
                 },
             )
         }
-        Step::Fence { pod, epoch } => ordered(pod, Order::Fence { epoch: *epoch }),
+        Step::Fence { pod, epoch, .. } => ordered(pod, Order::Fence { epoch: *epoch }),
         Step::Start(target) => ordered(target, Order::Start),
         Step::Promise { pod, epoch } => ordered(pod, Order::Promise { epoch: *epoch }),
         Step::HandOver {

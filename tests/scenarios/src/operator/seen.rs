@@ -426,6 +426,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         led_to: None,
         forked_at: None,
         connections: None,
+        script: None,
         cluster: None,
         volume: match status.full {
             true => full(),

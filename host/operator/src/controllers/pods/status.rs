@@ -4,7 +4,7 @@ use std::fmt;
 
 use hera_api::names::ObjectName;
 use hera_api::{Approval, Auth, Binding, Engine};
-use hera_core::agent::Connections;
+use hera_core::agent::{Connections, Script};
 use hera_core::shard::Stall;
 use k8s_openapi::jiff::Timestamp;
 
@@ -65,6 +65,27 @@ pub fn few_connections(pod: &str, connections: &Connections) -> String {
     format!(
         "{pod}: {state}{numbers}. Close idle clients, or set config.timeout to the seconds after which the server \
          does, or raise config.maxclients"
+    )
+}
+
+/// That a script keeps a primary busy, for people. `after_ms` is when it is ended, if that is known; 0 for never.
+pub fn script_runs(pod: &str, script: Script, after_ms: Option<u64>) -> String {
+    let since = i64::try_from(script.since_unix_ms).unwrap_or(0);
+    let since = Timestamp::from_second(since / 1000).unwrap_or_default();
+    let ends = match (script.has_written, after_ms) {
+        (true, _) => "it has written, so only the end of the server ends it: wait, or kubectl hera fence, where a \
+                      replica is in sync; a server that is killed loses what it has not saved"
+            .to_owned(),
+        (false, Some(0)) => "SCRIPT KILL or FUNCTION KILL ends it, and nobody else does, as \
+                             spec.failover.scriptAfter is 0s"
+            .to_owned(),
+        (false, Some(after_ms)) => {
+            format!("it is ended after {} s (spec.failover.scriptAfter)", after_ms.div_ceil(1000))
+        }
+        (false, None) => "it is ended if it takes too long".to_owned(),
+    };
+    format!(
+        "a script or function keeps the server of {pod} from answering anybody else since {since}: {ends}"
     )
 }
 

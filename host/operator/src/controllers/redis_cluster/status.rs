@@ -10,7 +10,7 @@ use hera_api::{
     Approval, Kind, Phase, RedisCluster, RedisClusterStatus, ServerVersion, ShardStatus,
 };
 use hera_core::acl::AclAnswer;
-use hera_core::agent::{AgentStatus, REDIS_PORT};
+use hera_core::agent::{AgentStatus, REDIS_PORT, Role};
 use hera_core::cluster::{Observation, Server};
 use hera_kube::merge_conditions;
 use hera_render::pod_selector;
@@ -26,7 +26,7 @@ use crate::controllers::pods::events::{self, Told};
 use crate::controllers::pods::policy_status;
 use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::status::{
-    Stopped, binding, engine, few_connections, is_given, list, put_right, shorten,
+    Stopped, binding, engine, few_connections, is_given, list, put_right, script_runs, shorten,
 };
 use crate::policies::Made;
 use crate::shared::Shared;
@@ -278,6 +278,17 @@ fn is_ready(found: &Found<'_>, formed: bool) -> Said {
         Some(words) if words != lacks => format!("{lacks}; {words}"),
         _ => lacks.to_owned(),
     });
+    let busy = |agent: &&AgentStatus| {
+        let script = agent.script.filter(|_| agent.role == Role::Primary)?;
+        Some(script_runs(found.pod_of(agent), script, None))
+    };
+    // Where another took over by vote, nothing lacks for it.
+    if formed
+        && lacks.is_some()
+        && let Some(words) = found.agents.iter().find_map(busy)
+    {
+        return (false, ready::SCRIPT_RUNNING, words);
+    }
     match lacks {
         Some(lacks) if !formed => {
             let why = found.no_pod.as_ref().unwrap_or(&lacks);

@@ -392,7 +392,14 @@ async fn one(
             };
             order(material, pod, follow).await
         }
-        Step::Fence { pod, epoch } => order(material, pod, Order::Fence { epoch: *epoch }).await,
+        Step::Fence { pod, epoch, busy } => {
+            let epoch = *epoch;
+            let fence = match busy {
+                true => Order::FenceBusy { epoch },
+                false => Order::Fence { epoch },
+            };
+            order(material, pod, fence).await
+        }
         Step::Start(pod) => order(material, pod, Order::Start).await,
         Step::Promise { pod, epoch } => {
             order(material, pod, Order::Promise { epoch: *epoch }).await

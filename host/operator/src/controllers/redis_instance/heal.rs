@@ -228,6 +228,7 @@ mod tests {
             led_to: None,
             forked_at: None,
             connections: None,
+            script: None,
             cluster: None,
         };
         Member {

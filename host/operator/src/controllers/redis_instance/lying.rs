@@ -231,6 +231,7 @@ fn status(term: u64) -> AgentStatus {
         led_to: None,
         forked_at: None,
         connections: None,
+        script: None,
         cluster: None,
     }
 }

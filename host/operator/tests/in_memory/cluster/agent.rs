@@ -120,6 +120,7 @@ fn begins(uid: &str, memory: Memory) -> AgentStatus {
         led_to: None,
         forked_at: None,
         connections: None,
+        script: None,
         cluster: None,
     }
 }
@@ -210,7 +211,7 @@ async fn order(State(told): State<Told>, Json(given): Json<Request<Order>>) -> J
                 status.memory.was_primary = false;
                 status.memory.lineage = lineage;
             }
-            Order::Fence { .. } => {
+            Order::Fence { .. } | Order::FenceBusy { .. } => {
                 status.role = Role::Unknown;
                 status.link = None;
                 status.server = ServerState::Fenced;

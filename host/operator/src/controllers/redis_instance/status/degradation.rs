@@ -80,6 +80,11 @@ pub fn of(
     if let Some(words) = found.plan.and_then(|plan| plan.refused.clone()) {
         return (true, degraded::REQUEST_REFUSED, words);
     }
+    // It is what replicas do not hear their primary for.
+    if verdict.script.is_some() {
+        let words = "the condition Ready says why";
+        return (true, degraded::NOT_SERVING, words.to_owned());
+    }
     // Replicas come back no more once all are taken.
     if let Some(crowded) = verdict.crowded.first() {
         let words = few_connections(&crowded.pod, &crowded.connections);

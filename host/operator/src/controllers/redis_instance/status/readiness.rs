@@ -6,6 +6,7 @@ use hera_core::shard::Cause;
 use hera_kube::Refusal;
 
 use super::{Found, refusal, space};
+use crate::controllers::pods::status::script_runs;
 
 /// Truth, reason and words.
 pub fn of(found: &Found<'_>, last: &RedisInstanceStatus) -> (bool, &'static str, String) {
@@ -28,6 +29,11 @@ pub fn of(found: &Found<'_>, last: &RedisInstanceStatus) -> (bool, &'static str,
             let refused = found.refused.clone();
             let (reason, words) = refused.unwrap_or((ready::CREATING, String::new()));
             (false, reason, words)
+        }
+        Cause::Serving if let Some((pod, script)) = &verdict.script => {
+            let after_ms = found.validated.map(|v| v.failover.script_after_ms);
+            let words = script_runs(pod, *script, after_ms);
+            (false, ready::SCRIPT_RUNNING, words)
         }
         Cause::Serving if !found.lets_app_in() => {
             let why = found.attention.as_ref().map(|(_, words)| words.as_str());

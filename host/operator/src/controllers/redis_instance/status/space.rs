@@ -130,6 +130,7 @@ mod tests {
             led_to: None,
             forked_at: None,
             connections: None,
+            script: None,
             cluster: None,
             link: None,
             memory: Memory::default(),

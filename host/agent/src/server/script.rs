@@ -1,0 +1,86 @@
+//! Scripts and functions that keep the server from answering anything else.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use hera_core::agent::Script;
+use hera_redis::{ScriptEnd, Server};
+use tracing::{info, warn};
+
+use crate::agent::Agent;
+use crate::server::hang::Silence;
+
+/// How long a server has said nothing but that it is busy.
+#[derive(Debug)]
+pub struct Busy {
+    silence: Silence,
+    /// Since when, in milliseconds since 1970; none before it said so.
+    since: Option<u64>,
+    told: bool,
+}
+
+impl Busy {
+    /// Not yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            silence: Silence::new(now),
+            since: None,
+            told: false,
+        }
+    }
+
+    /// It answered nothing at all. One that is told of would answer that: another has begun.
+    pub fn missed(&mut self) {
+        let now = Instant::now();
+        if self.since.take().is_some() {
+            self.silence.heard(now);
+        }
+        self.silence.missed(now);
+    }
+
+    /// It answered something else.
+    pub fn ended(&mut self, agent: &Agent) {
+        self.silence.heard(Instant::now());
+        self.since = None;
+        if std::mem::take(&mut self.told) {
+            info!("the server answers again");
+            agent.board.change(|status| status.script = None);
+        }
+    }
+
+    /// It said that it is busy with a script: told, and ended if it takes too long.
+    pub async fn attend(&mut self, agent: &Agent, server: &Server) {
+        self.silence.missed(Instant::now());
+        let length = self.silence.length();
+        let too_long = agent.settings.script_limit();
+        let is_due = too_long.is_some_and(|limit| length >= limit);
+        let has_written = is_due && end(server).await == Some(ScriptEnd::HasWritten);
+        if !std::mem::replace(&mut self.told, true) {
+            warn!("a script keeps the server busy");
+        }
+        let script = Script {
+            since_unix_ms: *self.since.get_or_insert_with(|| unix_ms(length)),
+            has_written,
+        };
+        agent.board.change(|status| status.script = Some(script));
+    }
+}
+
+async fn end(server: &Server) -> Option<ScriptEnd> {
+    match server.end_script().await {
+        Ok(end) => {
+            warn!(?end, "a script that runs for too long was to be ended");
+            Some(end)
+        }
+        Err(error) => {
+            warn!(%error, "a script that runs for too long cannot be ended");
+            None
+        }
+    }
+}
+
+/// So long ago, in milliseconds since 1970.
+fn unix_ms(ago: Duration) -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let then = since.unwrap_or_default().saturating_sub(ago);
+    u64::try_from(then.as_millis()).unwrap_or(u64::MAX)
+}
