@@ -20,7 +20,7 @@ use crate::agent::{Agent, Work};
 use crate::apply::push_config;
 use crate::cluster;
 use crate::control::status::Board;
-use crate::control::{api, caller, orders, peers, probes, tls};
+use crate::control::{api, caller, metrics, orders, peers, probes, tls};
 use crate::fence::watchdog::Fence;
 use crate::role::leave;
 use crate::server::reaper::Reaper;
@@ -106,6 +106,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let listener = listen(agent.settings.probes).await?;
     let routes = probes::routes(agent.clone());
+    tokio::spawn(serve(listener, Plain, routes, OPEN));
+    let listener = listen(agent.settings.metrics).await?;
+    let routes = metrics::routes(agent.clone());
     tokio::spawn(serve(listener, Plain, routes, OPEN));
     let tls = tls::load(&agent.settings.tls)?;
     let folder = agent.settings.tls.clone();

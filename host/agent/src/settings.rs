@@ -87,6 +87,9 @@ pub struct Settings {
     /// Where the probes listen.
     #[arg(long, default_value = "[::]:8080")]
     pub probes: SocketAddr,
+    /// Where metrics are served.
+    #[arg(long, default_value = "[::]:9121")]
+    pub metrics: SocketAddr,
     /// Seconds that a lone pod waits for the operator to confirm the users before it serves with
     /// those that it knows.
     #[arg(long, default_value_t = 10)]

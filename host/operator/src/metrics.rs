@@ -1,12 +1,18 @@
 //! Figures about the operator itself. Labels come from closed sets only.
 
+mod objects;
+
 use std::time::Duration;
 
 use hera_api::ShadowVerdict;
+use hera_metrics::Families;
 use hera_policy::{Call, LoadError, Outcome};
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
+
+pub use objects::Figures;
+use objects::Objects;
 
 /// All metrics of the operator.
 pub struct Metrics {
@@ -40,6 +46,8 @@ pub struct Metrics {
     pub crd_outdated: IntGauge,
     /// Agents connected.
     pub agents: IntGauge,
+    /// The objects, of which the replica that leads tells.
+    pub objects: Objects,
 }
 
 impl Metrics {
@@ -121,6 +129,7 @@ impl Metrics {
                 "1 while the custom resource definition is missing or too old",
             )?,
             agents: gauge("hera_agents_connected", "Agents connected")?,
+            objects: Objects::default(),
             registry,
         })
     }
@@ -175,6 +184,12 @@ impl Metrics {
     pub fn text(&self) -> prometheus::Result<Vec<u8>> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        // What only the leader writes only the leader knows.
+        if self.leader.get() == 1 {
+            let mut families = Families::default();
+            self.objects.add(&mut families);
+            text.extend(families.text()?);
+        }
         Ok(text)
     }
 }
@@ -184,7 +199,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     const DOCS: &str = include_str!("../../../docs/metrics.md");
-    const CODE: &str = include_str!("metrics.rs");
+    const CODE: &str = concat!(
+        include_str!("metrics.rs"),
+        include_str!("metrics/objects.rs")
+    );
 
     /// Whatever stands between `quote`s and begins as a metric does.
     fn named(text: &str, quote: char) -> BTreeSet<&str> {

@@ -8,8 +8,10 @@ use crate::{Error, Server};
 /// A user as `ACL LIST` tells it. `Debug` shows how many passwords it has, not their hashes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ListedUser {
-    /// Its name.
+    /// Its name, as far as it can be read.
     pub name: String,
+    /// Its name as the server has it: by hand it may be any bytes.
+    pub raw_name: Vec<u8>,
     /// True when it may log in.
     pub enabled: bool,
     /// True when it may log in with any password.
@@ -33,13 +35,17 @@ impl fmt::Debug for ListedUser {
 }
 
 /// Reads one line of `ACL LIST`; none when it is no such line.
-pub fn parse_acl_line(line: &str) -> Option<ListedUser> {
-    let mut words = split_words(line).into_iter();
+pub fn parse_acl_line(line: &[u8]) -> Option<ListedUser> {
+    // No name has a space in it.
+    let raw_name = line.split(|byte| *byte == b' ').nth(1)?;
+    let text = String::from_utf8_lossy(line);
+    let mut words = split_words(&text).into_iter();
     if words.next()? != "user" {
         return None;
     }
     let mut user = ListedUser {
         name: words.next()?.to_owned(),
+        raw_name: raw_name.to_vec(),
         enabled: false,
         nopass: false,
         password_sha256: Vec::new(),
@@ -123,7 +129,7 @@ impl Server {
     pub async fn users(&self) -> Result<Vec<ListedUser>, Error> {
         let mut command = redis::cmd("ACL");
         command.arg("LIST");
-        let lines: Vec<String> = self.ask("ACL LIST", &command).await?;
+        let lines: Vec<Vec<u8>> = self.ask("ACL LIST", &command).await?;
         lines
             .iter()
             .map(|line| {
@@ -154,7 +160,8 @@ impl Server {
         }
         let mut list = redis::cmd("CLIENT");
         list.arg(&["LIST", "TYPE", "normal"]);
-        let clients: String = self.ask("CLIENT LIST", &list).await?;
+        let clients: Vec<u8> = self.ask("CLIENT LIST", &list).await?;
+        let clients = String::from_utf8_lossy(&clients);
         for id in monitors_of(users, &clients) {
             let mut kill = redis::cmd("CLIENT");
             kill.arg(&["KILL", "ID", id]);
@@ -167,7 +174,8 @@ impl Server {
     ///
     /// # Errors
     /// As told by [`Error`].
-    pub async fn delete_user(&self, name: &str) -> Result<(), Error> {
+    pub async fn delete_user(&self, name: impl AsRef<[u8]>) -> Result<(), Error> {
+        let name = name.as_ref();
         let mut command = redis::cmd("ACL");
         command.arg("DELUSER").arg(name);
         let _: i64 = self.ask("ACL DELUSER", &command).await?;
@@ -178,9 +186,9 @@ impl Server {
     ///
     /// # Errors
     /// As told by [`Error`].
-    pub async fn kill_connections_of(&self, name: &str) -> Result<(), Error> {
+    pub async fn kill_connections_of(&self, name: impl AsRef<[u8]>) -> Result<(), Error> {
         let mut command = redis::cmd("CLIENT");
-        command.arg("KILL").arg("USER").arg(name);
+        command.arg("KILL").arg("USER").arg(name.as_ref());
         match self.ask::<i64>("CLIENT KILL", &command).await {
             Ok(_) => Ok(()),
             // Some versions say so when the user itself is gone.
@@ -226,12 +234,12 @@ mod tests {
     #[test]
     fn a_line_of_each_version_is_read() {
         let v62 = "user default on nopass ~* &* +@all";
-        let user = parse_acl_line(v62).unwrap();
+        let user = parse_acl_line(v62.as_bytes()).unwrap();
         assert!(user.enabled && user.nopass);
         assert_eq!(user.rules, ["~*", "&*", "+@all"]);
 
         let v70 = "user app off sanitize-payload #ab12 ~a:* resetchannels -@all +get (~b:* +set)";
-        let user = parse_acl_line(v70).unwrap();
+        let user = parse_acl_line(v70.as_bytes()).unwrap();
         assert!(!user.enabled && !user.nopass);
         assert_eq!(user.password_sha256, ["ab12"]);
         assert_eq!(
@@ -245,6 +253,14 @@ mod tests {
                 "(~b:* +set)"
             ]
         );
+    }
+
+    #[test]
+    fn a_name_of_any_bytes_is_kept_as_it_is() {
+        let user = parse_acl_line(b"user \xffeve on nopass ~* +@all").unwrap();
+        assert_eq!(user.name, "\u{fffd}eve");
+        assert_eq!(user.raw_name, b"\xffeve");
+        assert!(user.nopass);
     }
 
     #[test]
@@ -270,13 +286,13 @@ mod tests {
 
     #[test]
     fn debug_output_of_a_user_has_no_hash() {
-        let user = parse_acl_line("user app on #abcdef +get").unwrap();
+        let user = parse_acl_line(b"user app on #abcdef +get").unwrap();
         assert!(!format!("{user:?}").contains("abcdef"));
     }
 
     proptest! {
         #[test]
-        fn any_text_is_read_without_a_panic(line in ".{0,200}") {
+        fn any_line_is_read_without_a_panic(line in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse_acl_line(&line);
         }
 
@@ -290,7 +306,7 @@ mod tests {
             let mut line = format!("user {name} {}", if on { "on" } else { "off" });
             for hash in &hashes { line.push_str(&format!(" #{hash}")); }
             for rule in &rules { line.push(' '); line.push_str(rule); }
-            let user = parse_acl_line(&line).unwrap();
+            let user = parse_acl_line(line.as_bytes()).unwrap();
             prop_assert_eq!(user.name, name);
             prop_assert_eq!(user.enabled, on);
             prop_assert_eq!(user.password_sha256, hashes);

@@ -202,9 +202,9 @@ async fn remove(server: &Server, user: &ListedUser) -> Result<(), Error> {
         AGENT_USER => Ok(()),
         DEFAULT_USER if user.enabled => close_default(server).await,
         DEFAULT_USER => Ok(()),
-        name => {
-            server.kill_connections_of(name).await?;
-            server.delete_user(name).await
+        _ => {
+            server.kill_connections_of(&user.raw_name).await?;
+            server.delete_user(&user.raw_name).await
         }
     }
 }

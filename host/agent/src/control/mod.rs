@@ -5,6 +5,7 @@ pub mod api;
 pub mod caller;
 pub mod events;
 pub mod expiry;
+pub mod metrics;
 pub mod orders;
 pub mod peers;
 pub mod probes;

@@ -14,6 +14,7 @@ use crate::certificates::Authority;
 use crate::client::{Client as _, answer, app, http, replication};
 use crate::engine::Engine;
 use crate::group::Group;
+use crate::metrics::{OF_CLUSTERS, assert_has};
 use crate::pod::{Pod, is_running};
 use crate::wait::{LIMIT, until};
 
@@ -194,6 +195,7 @@ async fn a_cluster_forms_by_orders_and_a_primary_that_ends_hands_over(engine: En
     let server = cluster.group.pods[0].app().await;
     server.set("3560", "kept").await.unwrap();
     assert!(cluster.leads(0).await && !cluster.leads(1).await);
+    assert_has(&cluster.group.pods[0].scrape().await, OF_CLUSTERS);
     let ended = cluster.group.pods[0].terminate().await;
     assert!(ended.success());
     cluster.until_leads(1).await;

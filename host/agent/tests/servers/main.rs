@@ -32,6 +32,7 @@ mod guard;
 mod handover;
 mod identity;
 mod knocking;
+mod metrics;
 mod probes;
 mod promises;
 mod restarts;

@@ -42,6 +42,7 @@ pub struct Pod {
     name: String,
     control: SocketAddr,
     probes: SocketAddr,
+    metrics: SocketAddr,
     agent: Option<Child>,
 }
 
@@ -85,6 +86,7 @@ impl Pod {
             name: name.to_owned(),
             control,
             probes: SocketAddr::from(([127, 0, 0, 1], free_port())),
+            metrics: SocketAddr::from(([127, 0, 0, 1], free_port())),
             agent: None,
         }
     }
@@ -139,6 +141,7 @@ impl Pod {
             .args(["--control", &self.control.to_string()])
             .args(["--server-name", &self.name])
             .args(["--probes", &self.probes.to_string()])
+            .args(["--metrics", &self.metrics.to_string()])
             .arg("--config")
             .arg(self.path("etc/server.json"))
             .arg("--acl")
@@ -263,12 +266,15 @@ impl Pod {
 
     /// Status code of a probe.
     pub async fn probe(&self, path: &str) -> u16 {
-        let mut stream = TcpStream::connect(self.probes).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let answer = ask(self.probes, path).await;
         answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// What a scraper gets.
+    pub async fn scrape(&self) -> String {
+        let answer = ask(self.metrics, "/metrics").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
     /// A connection of the application.
@@ -405,4 +411,15 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// The whole answer to a request over plain HTTP.
+async fn ask(at: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    // HTTP/1.0, so that the answer comes in one piece.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: pod\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }

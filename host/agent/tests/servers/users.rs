@@ -142,6 +142,29 @@ async fn what_somebody_changes_by_hand_is_seen_and_told(engine: Engine) {
         .await;
     assert_eq!(told.acl.put_right, ["eve".to_owned()].into());
     assert!(login_with(pod.port, "eve", "x").await.is_err());
+
+    // Also those of the server and of the agent, and one whose name is no text.
+    let mut odd = hera_redis::command("ACL");
+    odd.arg(b"SETUSER")
+        .arg(b"\xffeve")
+        .arg(&["on", "nopass", "+@all", "~*"]);
+    hand.ask::<()>("ACL SETUSER", &odd).await.unwrap();
+    hand.say(&["ACL", "SETUSER", "default", "on", "nopass"])
+        .await
+        .unwrap();
+    hand.say(&["ACL", "SETUSER", "hera-agent", ">x"])
+        .await
+        .unwrap();
+    let told = pod
+        .until("all are told", |status| status.acl.put_right.len() == 4)
+        .await;
+    let names = ["default", "eve", "hera-agent", "\u{fffd}eve"].map(str::to_owned);
+    assert_eq!(told.acl.put_right, names.into());
+    assert!(login_with(pod.port, "default", "").await.is_err());
+    assert!(login_with(pod.port, "hera-agent", "x").await.is_err());
+    let users = hera_redis::command("ACL").arg("USERS").clone();
+    let users: Vec<Vec<u8>> = hand.ask("ACL USERS", &users).await.unwrap();
+    assert!(!users.contains(&b"\xffeve".to_vec()));
 }
 
 async fn a_new_password_replaces_the_old(engine: Engine) {

@@ -27,6 +27,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 use super::outcome::{Outcome, PassError};
 use super::turns::Pass;
 use super::wakes::{Turn, Wakes};
+use crate::metrics::Figures;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 use crate::watches;
@@ -56,6 +57,9 @@ pub trait Controlled:
 
     /// How many of its pods lead when all is well.
     fn primaries(&self) -> usize;
+
+    /// What metrics tell of it.
+    fn figures(&self) -> Figures<'_>;
 
     /// Who writes its status.
     fn status_writer(shared: &Shared) -> &StatusWriter<Self>;
@@ -90,6 +94,7 @@ pub fn run<K: Controlled>(
         .collect();
     for (controller, _) in &controllers {
         shared.references.watch(controller.store());
+        shared.metrics.objects.watch(controller.store());
     }
     let passes =
         controllers

@@ -9,8 +9,8 @@ use hera_core::acl::AclSet;
 use hera_core::agent::ServerConfig;
 use hera_kube::{Applied, ApplyError, Standing};
 use hera_render::{
-    ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet,
-    Owner, REPLICATION_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
+    ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner,
+    REPLICATION_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
     build_claim, build_claim_patch, build_client_service, build_config_map,
     build_disruption_budget, build_headless_service, build_network_policy, build_stateful_set,
     build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,

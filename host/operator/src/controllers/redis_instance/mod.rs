@@ -14,11 +14,12 @@ mod revocations;
 mod site;
 mod status;
 
-use hera_api::{Kind, RedisInstance};
+use hera_api::{Kind, Phase, RedisInstance};
 use hera_kube::StatusWriter;
 
 use super::driver::Controlled;
 use super::outcome::{Outcome, PassError};
+use crate::metrics::Figures;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 
@@ -34,6 +35,23 @@ impl Controlled for RedisInstance {
 
     fn primaries(&self) -> usize {
         1
+    }
+
+    fn figures(&self) -> Figures<'_> {
+        let status = self.status.as_ref();
+        let rests = status.is_some_and(|status| status.phase == Some(Phase::Hibernated));
+        let wanted = |count: i32| if rests { 0 } else { count };
+        Figures {
+            conditions: status.map_or(&[], |status| &status.conditions),
+            pods: wanted(self.spec.replicas),
+            pods_ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
+            primaries: wanted(1),
+            primaries_there: usize::from(status.is_some_and(|status| status.primary.is_some())),
+            engine: status.and_then(|status| status.engine),
+            version: status.and_then(|status| status.version.as_deref()),
+            phase: status.and_then(|status| status.phase),
+            policies: status.map_or(&[], |status| &status.policies),
+        }
     }
 
     fn status_writer(shared: &Shared) -> &StatusWriter<Self> {

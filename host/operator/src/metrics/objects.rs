@@ -1,0 +1,160 @@
+//! Figures about each object, read from its status when they are asked for: nothing to keep up to date, and
+//! what is gone is told no more.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use hera_api::{Engine, Phase, PolicyStatus, Received};
+use hera_metrics::Families;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::reflector::Store;
+
+use crate::controllers::driver::Controlled;
+use crate::object::ObjectKey;
+
+/// What there is to tell of an object.
+#[derive(Default)]
+pub struct Figures<'a> {
+    /// Of its status.
+    pub conditions: &'a [Condition],
+    /// Data pods that its spec wants.
+    pub pods: i32,
+    /// Those that serve.
+    pub pods_ready: i32,
+    /// Primaries that its spec wants: one for each shard.
+    pub primaries: i32,
+    /// Those that there are.
+    pub primaries_there: usize,
+    /// What its servers are.
+    pub engine: Option<Engine>,
+    /// Their version.
+    pub version: Option<&'a str>,
+    /// In one word.
+    pub phase: Option<Phase>,
+    /// Who decides.
+    pub policies: &'a [PolicyStatus],
+}
+
+/// The objects that there are figures of.
+#[derive(Default)]
+pub struct Objects(RwLock<Vec<Box<dyn Measured>>>);
+
+impl Objects {
+    /// Tells of these from now on.
+    pub fn watch<K: Controlled>(&self, store: Store<Received<K>>) {
+        let mut stores = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        stores.push(Box::new(store));
+    }
+
+    /// Adds what there is to tell.
+    pub fn add(&self, families: &mut Families) {
+        let stores = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().for_each(|store| store.add(families));
+    }
+}
+
+trait Measured: Send + Sync {
+    fn add(&self, families: &mut Families);
+}
+
+impl<K: Controlled> Measured for Store<Received<K>> {
+    fn add(&self, families: &mut Families) {
+        let objects = self.state();
+        // In one order, so that two scrapes can be compared.
+        let read = objects.iter().filter_map(|object| {
+            let read = object.0.as_ref().ok()?;
+            Some((ObjectKey::of(&**object), read))
+        });
+        let sorted: BTreeMap<ObjectKey, &K> = read.collect();
+        for (key, object) in sorted {
+            add(&key, K::LABEL, &object.figures(), families);
+        }
+    }
+}
+
+fn add(key: &ObjectKey, kind: &str, figures: &Figures<'_>, families: &mut Families) {
+    let own = [
+        ("kind", kind),
+        ("namespace", key.namespace.as_str()),
+        ("name", key.name.as_str()),
+    ];
+    let with = |more: &[(&'static str, &str)], name: &str, help: &str, value, to: &mut Families| {
+        let labels: Vec<(&str, &str)> = own.iter().chain(more).copied().collect();
+        to.gauge(name, help, &labels, value);
+    };
+    let is = |condition: &Condition| f64::from(u8::from(condition.status == "True"));
+    let ready = figures.conditions.iter().find(|c| c.type_ == "Ready");
+    let help = "1 while the object is Ready.";
+    with(
+        &[],
+        "hera_object_ready",
+        help,
+        ready.map_or(0.0, is),
+        families,
+    );
+    for condition in figures.conditions {
+        let more = [
+            ("condition", condition.type_.as_str()),
+            ("reason", condition.reason.as_str()),
+        ];
+        let help = "1 while the condition is True; its reason, whatever it is.";
+        with(
+            &more,
+            "hera_object_condition",
+            help,
+            is(condition),
+            families,
+        );
+    }
+    let there = u32::try_from(figures.primaries_there).unwrap_or(u32::MAX);
+    for (name, help, value) in [
+        (
+            "hera_object_pods_wanted",
+            "Data pods that the spec asks for.",
+            f64::from(figures.pods),
+        ),
+        (
+            "hera_object_pods_ready",
+            "Data pods that serve.",
+            f64::from(figures.pods_ready),
+        ),
+        (
+            "hera_object_primaries_wanted",
+            "Shards, each of which has a primary when all is well.",
+            f64::from(figures.primaries),
+        ),
+        (
+            "hera_object_primaries_there",
+            "Shards that have a primary.",
+            f64::from(there),
+        ),
+    ] {
+        with(&[], name, help, value, families);
+    }
+    let engine = figures.engine.map(|engine| engine.to_string());
+    let phase = figures.phase.map(|phase| format!("{phase:?}"));
+    let more = [
+        ("engine", engine.as_deref().unwrap_or_default()),
+        ("version", figures.version.unwrap_or_default()),
+        ("phase", phase.as_deref().unwrap_or_default()),
+    ];
+    with(
+        &more,
+        "hera_object_info",
+        "What the object is.",
+        1.0,
+        families,
+    );
+    for policy in figures.policies {
+        let Some(source) = &policy.source else {
+            continue;
+        };
+        let source = format!("{:?}", source.kind);
+        let more = [
+            ("decision", policy.decision.as_str()),
+            ("source", source.as_str()),
+        ];
+        let help = "Where the policy comes from that decides.";
+        with(&more, "hera_object_policy_info", help, 1.0, families);
+    }
+}
