@@ -170,19 +170,19 @@ impl Server {
         Ok(())
     }
 
-    /// Deletes a user and closes its connections. One that does not exist is no error.
+    /// Deletes a user, with which the server closes its connections. One that does not exist is no error.
     ///
     /// # Errors
     /// As told by [`Error`].
     pub async fn delete_user(&self, name: impl AsRef<[u8]>) -> Result<(), Error> {
-        let name = name.as_ref();
         let mut command = redis::cmd("ACL");
-        command.arg("DELUSER").arg(name);
+        command.arg("DELUSER").arg(name.as_ref());
         let _: i64 = self.ask("ACL DELUSER", &command).await?;
-        self.kill_connections_of(name).await
+        Ok(())
     }
 
-    /// Closes all connections of a user.
+    /// Closes all connections of a user. One that does not exist is no error, if its name is text: what the
+    /// server says of others no client reads.
     ///
     /// # Errors
     /// As told by [`Error`].

@@ -25,6 +25,8 @@ const NAME: usize = 64;
 pub struct Looked {
     last: Instant,
     put_right: Option<Instant>,
+    /// Names of those that are not put right yet: the first attempt may fail.
+    due: BTreeSet<String>,
 }
 
 impl Default for Looked {
@@ -32,6 +34,7 @@ impl Default for Looked {
         Self {
             last: Instant::now(),
             put_right: None,
+            due: BTreeSet::new(),
         }
     }
 }
@@ -59,6 +62,7 @@ pub async fn look(agent: &Agent, work: &mut Work) {
         .iter()
         .any(|user| user.name == AGENT_USER && push_acl::is_right(user, &own));
     let mut altered = altered(&listed, &work.applied);
+    altered.append(&mut work.users_looked.due);
     // What the server refuses to change stays as it was.
     altered.retain(|name| !work.listening.is_refused(name));
     if !own_is_right {
@@ -78,6 +82,7 @@ pub async fn look(agent: &Agent, work: &mut Work) {
     work.acl_due = true;
     push_acl::apply_due(agent, work).await;
     if work.acl_due {
+        work.users_looked.due = altered;
         return;
     }
     let count = altered.len();

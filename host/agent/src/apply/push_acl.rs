@@ -202,10 +202,7 @@ async fn remove(server: &Server, user: &ListedUser) -> Result<(), Error> {
         AGENT_USER => Ok(()),
         DEFAULT_USER if user.enabled => close_default(server).await,
         DEFAULT_USER => Ok(()),
-        _ => {
-            server.kill_connections_of(&user.raw_name).await?;
-            server.delete_user(&user.raw_name).await
-        }
+        _ => server.delete_user(&user.raw_name).await,
     }
 }
 

@@ -26,7 +26,7 @@ const OF_ANY: &str = "up instance_info uptime_in_seconds start_time_seconds expo
     mem_replication_backlog_bytes db_keys db_keys_expiring db_avg_ttl_seconds expired_keys_total \
     evicted_keys_total keyspace_hits_total keyspace_misses_total commands_processed_total \
     commands_total commands_duration_seconds_total commands_failed_calls_total \
-    commands_rejected_calls_total latency_percentiles_usec errors_total slowlog_length \
+    commands_rejected_calls_total latency_percentiles_usec slowlog_length \
     slowlog_last_id last_slow_execution_duration_seconds net_input_bytes_total \
     net_output_bytes_total cpu_sys_seconds_total cpu_user_seconds_total connected_slaves \
     master_repl_offset replica_resyncs_full replica_partial_resync_accepted \
@@ -35,7 +35,7 @@ const OF_ANY: &str = "up instance_info uptime_in_seconds start_time_seconds expo
     rdb_bgsave_in_progress rdb_changes_since_last_save rdb_last_cow_size_bytes aof_enabled \
     aof_last_write_status aof_last_bgrewrite_status latest_fork_usec cluster_enabled";
 const OF_AOF: &str = "aof_current_size_bytes aof_delayed_fsync";
-const OF_PRIMARIES: &str = "connected_slave_lag_seconds connected_slave_offset_bytes";
+const OF_PRIMARIES: &str = "connected_slave_lag_seconds connected_slave_offset_bytes errors_total";
 const OF_REPLICAS: &str = "slave_repl_offset master_link_up master_last_io_seconds_ago \
     master_sync_in_progress slave_info";
 
