@@ -86,6 +86,7 @@ async fn dashboards_and_rules_of_others_find_what_they_ask_for(engine: Engine) {
     ] {
         assert!(primary.contains(line), "{line} is not in\n{primary}");
     }
+    group.until_has(1, "b", "1").await;
     let replica = group[1].scrape().await;
     assert_has(&replica, OF_ANY);
     assert_has(&replica, OF_REPLICAS);
