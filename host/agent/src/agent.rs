@@ -47,6 +47,8 @@ pub struct Agent {
     pub tokens: std::sync::Mutex<Tokens>,
     /// See [`Self::turn`].
     pub turns: AtomicU64,
+    /// How far the server was when it last told.
+    pub offset: AtomicU64,
     /// Reaps children.
     pub reaper: Reaper,
     /// Measures the data volume.

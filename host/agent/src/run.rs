@@ -84,6 +84,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         tokens: Default::default(),
         vouched: Default::default(),
         turns: Default::default(),
+        offset: Default::default(),
         reaper: Reaper::start()?,
         gauge: Default::default(),
         room: Default::default(),
@@ -107,9 +108,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let listener = listen(agent.settings.probes).await?;
     let routes = probes::routes(agent.clone());
     tokio::spawn(serve(listener, Plain, routes, OPEN));
-    let listener = listen(agent.settings.metrics).await?;
-    let routes = metrics::routes(agent.clone());
-    tokio::spawn(serve(listener, Plain, routes, OPEN));
+    match listen(agent.settings.metrics).await {
+        Ok(listener) => {
+            let routes = metrics::routes(agent.clone());
+            tokio::spawn(serve(listener, Plain, routes, OPEN));
+        }
+        // A sidecar may have the port, and data is served without metrics.
+        Err(error) => error!(%error, "there are no metrics of this pod"),
+    }
     let tls = tls::load(&agent.settings.tls)?;
     let folder = agent.settings.tls.clone();
     let followed = tls.clone();

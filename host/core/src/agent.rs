@@ -119,11 +119,15 @@ pub enum Order {
         #[serde(default = "any_epoch")]
         epoch: u64,
     },
-    /// The same, if a script keeps the server busy when this comes: once that has ended, the server takes
-    /// writes again.
+    /// The same, if this script keeps the server busy when this comes: once that has ended, the server takes
+    /// writes again. And only where a replica has got as far as the server was when it last answered.
     FenceBusy {
         /// The last epoch that is to go.
         epoch: u64,
+        /// [`Script::since_unix_ms`].
+        script_since_unix_ms: u64,
+        /// How far the replica has got.
+        offset: u64,
     },
     /// Start a server that is kept down; it serves nothing before it follows or is promoted.
     Start,
@@ -163,7 +167,9 @@ impl std::fmt::Debug for Order {
             Self::Pause { millis, epoch } => write!(f, "Pause({millis} ms, epoch {epoch})"),
             Self::Release => f.write_str("Release"),
             Self::Fence { epoch } => write!(f, "Fence(epoch {epoch})"),
-            Self::FenceBusy { epoch } => write!(f, "FenceBusy(epoch {epoch})"),
+            Self::FenceBusy { epoch, offset, .. } => {
+                write!(f, "FenceBusy(epoch {epoch}, offset {offset})")
+            }
             Self::Start => f.write_str("Start"),
             Self::Promise { epoch } => write!(f, "Promise(epoch {epoch})"),
             Self::Leave => f.write_str("Leave"),

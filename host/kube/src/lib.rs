@@ -11,7 +11,7 @@ mod status;
 pub use apply::{Applied, Applier, ApplyError};
 pub use events::{Events, Severity};
 pub use lease::Leadership;
-pub use ownership::{ClaimPlace, Standing, is_controlled_by, is_owned_by};
+pub use ownership::{ClaimPlace, Standing, is_owned_by, is_pod_of};
 pub use refusal::Refusal;
 pub use status::{StatusWriter, merge_conditions};
 

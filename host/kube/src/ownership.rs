@@ -15,10 +15,17 @@ pub fn is_owned_by(object: &ObjectMeta, owner: &str) -> bool {
     owners(object).any(|reference| reference.uid == owner)
 }
 
-/// True if the one with the uid `controller` controls an object: it made it, or took it over.
-pub fn is_controlled_by(object: &ObjectMeta, controller: &str) -> bool {
-    owners(object)
-        .any(|reference| reference.controller == Some(true) && reference.uid == controller)
+/// True if a pod with an object's labels and a name out of its StatefulSet `set` is the object's: that controls
+/// it, or nobody does, or one of that name which is gone. Kubernetes hands such pods to the StatefulSet that is
+/// made next, and until then they serve on. `found` is the one that is there now, and whether it is the object's.
+pub fn is_pod_of(pod: &ObjectMeta, set: &str, found: Option<(&str, bool)>) -> bool {
+    let Some(controller) = owners(pod).find(|owner| owner.controller == Some(true)) else {
+        return true;
+    };
+    match found {
+        Some((uid, is_ours)) if controller.uid == uid => is_ours,
+        _ => controller.kind == "StatefulSet" && controller.name == set,
+    }
 }
 
 fn owners(object: &ObjectMeta) -> impl Iterator<Item = &OwnerReference> {
@@ -58,7 +65,9 @@ impl ClaimPlace<'_> {
         if self.uid.is_some_and(|uid| is_owned_by(claim, uid)) {
             return Standing::Own;
         }
-        if annotation(claim, ANNOTATION_ADOPT) == Some(self.object.as_str()) {
+        let is_lent = annotation(claim, ANNOTATION_ADOPT) == Some(self.object.as_str());
+        // One that goes, or goes with its owner, is no place for data.
+        if is_lent && claim.deletion_timestamp.is_none() && !self.goes_with_another(claim) {
             return Standing::Adopted;
         }
         let is_marked = self.uid.is_some() && annotation(claim, ANNOTATION_OWNER_UID) == self.uid;
@@ -69,9 +78,21 @@ impl ClaimPlace<'_> {
         }
     }
 
+    /// True if an object of the same kind and name that was there before, or is still, takes it along.
+    fn goes_with_another(&self, claim: &ObjectMeta) -> bool {
+        owners(claim).any(|owner| {
+            owner.kind == self.object.kind().name() && owner.name == self.object.as_str()
+        })
+    }
+
     /// What people are told of a claim of somebody else's in this place.
-    pub fn taken(&self) -> String {
+    pub fn taken(&self, claim: &ObjectMeta) -> String {
         let (name, object) = (self.name(), self.object);
+        if claim.deletion_timestamp.is_some() || self.goes_with_another(claim) {
+            return format!(
+                "PersistentVolumeClaim {name} goes with an object that was deleted: it is waited for"
+            );
+        }
         format!(
             "PersistentVolumeClaim {name} is there already and belongs to somebody else: annotate it with \
              {ANNOTATION_ADOPT}: {object} to have it used as it is, or delete or rename it"
@@ -166,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_its_owners_and_a_pod_its_controllers() {
+    fn a_child_is_its_owners() {
         let child = ObjectMeta {
             owner_references: Some(vec![
                 owner("RedisInstance", "cache", "ours", false),
@@ -176,9 +197,25 @@ mod tests {
         };
         assert!(is_owned_by(&child, "ours"));
         assert!(!is_owned_by(&child, "another"));
-        assert!(is_controlled_by(&child, "theirs"));
-        assert!(!is_controlled_by(&child, "ours"));
         assert!(!is_owned_by(&ObjectMeta::default(), ""));
+    }
+
+    #[test]
+    fn a_pod_stays_the_objects_while_its_stateful_set_is_made_anew() {
+        let of = |kind: &str, name: &str, uid: &str| ObjectMeta {
+            owner_references: Some(vec![owner(kind, name, uid, true)]),
+            ..ObjectMeta::default()
+        };
+        let old = of("StatefulSet", "cache", "old");
+        let now = Some(("now", true));
+        assert!(is_pod_of(&of("StatefulSet", "cache", "now"), "cache", now));
+        assert!(is_pod_of(&old, "cache", now));
+        assert!(is_pod_of(&old, "cache", None));
+        assert!(is_pod_of(&ObjectMeta::default(), "cache", None));
+        // Another's, also where that has the name of ours.
+        assert!(!is_pod_of(&old, "cache", Some(("old", false))));
+        assert!(!is_pod_of(&of("StatefulSet", "db", "x"), "cache", now));
+        assert!(!is_pod_of(&of("ReplicaSet", "cache", "x"), "cache", None));
     }
 
     #[test]

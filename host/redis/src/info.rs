@@ -126,6 +126,8 @@ pub struct ServerInfo {
     pub keys: u64,
     /// Writes that it refused since its start because it is a replica.
     pub turned_away: u64,
+    /// Bytes of what it told.
+    pub length: usize,
     /// Connections that count for its limit: of clients, replicas and servers of its cluster.
     pub connections: u64,
     /// That limit, `maxclients`; none of a server that does not tell it.
@@ -245,6 +247,7 @@ impl ServerInfo {
             max_memory: fields.number("maxmemory")?,
             keys: fields.keys(),
             turned_away: fields.errors("READONLY"),
+            length: text.len(),
             connections: connections(&fields),
             max_connections: fields.number("maxclients").ok(),
         })

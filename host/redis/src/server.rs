@@ -88,13 +88,35 @@ impl Server {
     /// # Errors
     /// When nothing came back, or an `INFO` that is not understood.
     pub async fn probe(&self) -> Result<Probe, Error> {
-        match self.ask::<String>("INFO", &redis::cmd("INFO")).await {
+        match self.info(&[]).await {
             Ok(text) => match ServerInfo::parse(&text) {
                 Ok(info) => Ok(Probe::Info(Box::new(info))),
                 Err(error) => Err(Error::unexpected("INFO", error.to_string())),
             },
             Err(error) => Ok(Probe::Refused(Answer::from_error(error)?)),
         }
+    }
+
+    /// The text of `INFO`: of these sections, or of those that the server tells by itself. What is no text in it
+    /// is replaced, as scripts call their errors what they like.
+    ///
+    /// # Errors
+    /// As told by [`Error`].
+    pub async fn info(&self, sections: &[&str]) -> Result<String, Error> {
+        let mut command = redis::cmd("INFO");
+        command.arg(sections);
+        let text: Vec<u8> = self.ask("INFO", &command).await?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Has the server forget its statistics, of which scripts can make any number.
+    ///
+    /// # Errors
+    /// As told by [`Error`].
+    pub async fn forget_statistics(&self) -> Result<(), Error> {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("RESETSTAT");
+        self.ask("CONFIG RESETSTAT", &command).await
     }
 
     /// Sends any command. `name` stands for it in errors, in place of arguments that may be secret.

@@ -56,12 +56,12 @@ struct Heard {
 
 async fn scrape(State(scraper): State<Arc<Scraper>>) -> Response {
     // One at a time: a slow server collects no scrapes.
-    let Ok(mut kept) = scraper.state.try_lock() else {
+    let Ok(mut kept) = tokio::time::timeout(PATIENCE, scraper.state.lock()).await else {
         return (StatusCode::SERVICE_UNAVAILABLE, "a scrape is under way\n").into_response();
     };
     let started = Instant::now();
     let mut families = Families::default();
-    let heard = tokio::time::timeout(PATIENCE, ask(&scraper.agent, &mut kept.server)).await;
+    let heard = tokio::time::timeout(PATIENCE, hear(&scraper.agent, &mut kept.server)).await;
     let failed = match &heard {
         Ok(Ok(heard)) => {
             kept.exporter.of_server(&heard.answers(), &mut families);
@@ -72,7 +72,6 @@ async fn scrape(State(scraper): State<Arc<Scraper>>) -> Response {
     };
     if let Some(error) = &failed {
         debug!(error, "the server cannot be scraped");
-        kept.server = None;
     }
     let help = "1 if the server answered.";
     families.gauge("redis_up", help, &[], flag(failed.is_none()));
@@ -89,13 +88,26 @@ async fn scrape(State(scraper): State<Arc<Scraper>>) -> Response {
     }
 }
 
+/// Asks by the connection that is kept, or by a new one: servers close those that are idle, if they are told to.
+async fn hear(agent: &Agent, known: &mut Option<Server>) -> Result<Heard, Error> {
+    if let Some(server) = known.take() {
+        match ask(agent, &server).await {
+            Err(error) if error.is_broken() => {}
+            heard => {
+                *known = heard.is_ok().then_some(server);
+                return heard;
+            }
+        }
+    }
+    let server = agent.connect(TIMEOUTS).await?;
+    let heard = ask(agent, &server).await?;
+    *known = Some(server);
+    Ok(heard)
+}
+
 /// Asks the server all that there are metrics of.
-async fn ask(agent: &Agent, known: &mut Option<Server>) -> Result<Heard, Error> {
-    let server = match known.take() {
-        Some(server) => server,
-        None => agent.connect(TIMEOUTS).await?,
-    };
-    let info = server.ask("INFO", command("INFO").arg("all")).await?;
+async fn ask(agent: &Agent, server: &Server) -> Result<Heard, Error> {
+    let info = server.info(&["all"]).await?;
     let cluster = match agent.cluster.is_some() {
         true => Some(
             server
@@ -104,9 +116,8 @@ async fn ask(agent: &Agent, known: &mut Option<Server>) -> Result<Heard, Error> 
         ),
         false => None,
     };
-    let slowest = slowest(&server).await?;
-    let events = events(&server).await?;
-    *known = Some(server);
+    let slowest = slowest(server).await?;
+    let events = events(server).await?;
     Ok(Heard {
         info,
         cluster,

@@ -1,5 +1,6 @@
 //! Orders about a role. The caller holds [`Work`] and has checked the term.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hera_core::agent::{Order, Role};
@@ -52,7 +53,11 @@ pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(
         Order::Pause { millis, epoch } => pause(agent, work, millis, epoch).await,
         Order::Release => release(work).await,
         Order::Fence { epoch } => fence(agent, epoch),
-        Order::FenceBusy { epoch } => fence_busy(agent, work, epoch).await,
+        Order::FenceBusy {
+            epoch,
+            script_since_unix_ms,
+            offset,
+        } => fence_busy(agent, work, epoch, script_since_unix_ms, offset).await,
         Order::Start => start(agent),
         Order::Promise { epoch } => {
             agent.note(|state| state.promises(epoch, agent.vouched.quiet_ms()))?;
@@ -98,10 +103,25 @@ fn fence(agent: &Agent, epoch: u64) -> Result<(), Refused> {
 
 /// Nothing comes between what the server says and its end: a write that it took meanwhile may be nowhere
 /// else. So it is noted afterwards; one that was killed without a note starts held.
-async fn fence_busy(agent: &Agent, work: &mut Work, epoch: u64) -> Result<(), Refused> {
+async fn fence_busy(
+    agent: &Agent,
+    work: &mut Work,
+    epoch: u64,
+    script_since_unix_ms: u64,
+    replica_offset: u64,
+) -> Result<(), Refused> {
     may_fence(agent, epoch)?;
     if agent.fence.is_down() {
         return Ok(());
+    }
+    let script = agent.board.status().script;
+    if script.is_none_or(|script| script.since_unix_ms != script_since_unix_ms) {
+        return Err(Refused::wrong("that script keeps the server busy no more"));
+    }
+    if replica_offset < agent.offset.load(Ordering::SeqCst) {
+        return Err(Refused::wrong(
+            "no replica has all that the server had when it last answered",
+        ));
     }
     match running(work)?.probe().await? {
         Probe::Refused(Answer::Busy) => agent.fence.take_down(FENCED),

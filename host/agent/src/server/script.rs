@@ -9,6 +9,9 @@ use tracing::{info, warn};
 use crate::agent::Agent;
 use crate::server::hang::Silence;
 
+/// Between two attempts at one that cannot be ended.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// How long a server has said nothing but that it is busy.
 #[derive(Debug)]
 pub struct Busy {
@@ -16,6 +19,10 @@ pub struct Busy {
     /// Since when, in milliseconds since 1970; none before it said so.
     since: Option<u64>,
     told: bool,
+    /// Looks in a row at which it answered nothing at all.
+    missed: u32,
+    /// What became of it when it was last to be ended, and when that was.
+    ended: Option<(Instant, ScriptEnd)>,
 }
 
 impl Busy {
@@ -25,14 +32,19 @@ impl Busy {
             silence: Silence::new(now),
             since: None,
             told: false,
+            missed: 0,
+            ended: None,
         }
     }
 
-    /// It answered nothing at all. One that is told of would answer that: another has begun.
+    /// It answered nothing at all. One that is told of would answer that: another has begun; or the server had
+    /// no processor just then.
     pub fn missed(&mut self) {
         let now = Instant::now();
-        if self.since.take().is_some() {
+        self.missed += 1;
+        if self.missed > 1 && self.since.take().is_some() {
             self.silence.heard(now);
+            self.ended = None;
         }
         self.silence.missed(now);
     }
@@ -41,6 +53,8 @@ impl Busy {
     pub fn ended(&mut self, agent: &Agent) {
         self.silence.heard(Instant::now());
         self.since = None;
+        self.missed = 0;
+        self.ended = None;
         if std::mem::take(&mut self.told) {
             info!("the server answers again");
             agent.board.change(|status| status.script = None);
@@ -52,8 +66,19 @@ impl Busy {
         self.silence.missed(Instant::now());
         let length = self.silence.length();
         let too_long = agent.settings.script_limit();
+        self.missed = 0;
+        let rests = |(at, _): &(Instant, ScriptEnd)| at.elapsed() < AGAIN;
         let is_due = too_long.is_some_and(|limit| length >= limit);
-        let has_written = is_due && end(server).await == Some(ScriptEnd::HasWritten);
+        if is_due
+            && !self.ended.as_ref().is_some_and(rests)
+            && let Some(end) = end(server).await
+        {
+            let before = self.ended.replace((Instant::now(), end));
+            if before.is_none_or(|(_, before)| before != end) {
+                warn!(?end, "a script that runs for too long was to be ended");
+            }
+        }
+        let has_written = matches!(self.ended, Some((_, ScriptEnd::HasWritten)));
         if !std::mem::replace(&mut self.told, true) {
             warn!("a script keeps the server busy");
         }
@@ -67,10 +92,7 @@ impl Busy {
 
 async fn end(server: &Server) -> Option<ScriptEnd> {
     match server.end_script().await {
-        Ok(end) => {
-            warn!(?end, "a script that runs for too long was to be ended");
-            Some(end)
-        }
+        Ok(end) => Some(end),
         Err(error) => {
             warn!(%error, "a script that runs for too long cannot be ended");
             None

@@ -114,7 +114,18 @@ async fn a_server_that_a_script_keeps_busy_is_ended_on_order(engine: Engine) {
     let script = run(&group[0], ["EVAL", WRITES, "0"]).await;
     let status = group[0].until("it is told", is_busy).await;
     let pid = server_pid(&status).unwrap();
-    let order = Order::FenceBusy { epoch: 1 };
+    let order = |since: u64, offset| Order::FenceBusy {
+        epoch: 1,
+        script_since_unix_ms: since,
+        offset,
+    };
+    let since = status.script.unwrap().since_unix_ms;
+    // Another script, and a replica that lags.
+    for wrong in [order(since - 1, u64::MAX), order(since, 0)] {
+        let refused = group[0].order(1, wrong).await.unwrap_err();
+        assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let order = order(since, group[1].position().await.unwrap().offset);
     let status = group[0].order(1, order.clone()).await.unwrap();
     assert_eq!((status.server, status.script), (ServerState::Fenced, None));
     assert!(!lives(pid) && script.await.unwrap().is_err());
@@ -132,10 +143,17 @@ async fn a_server_that_no_script_keeps_busy_is_not_ended(engine: Engine) {
     let mut group = Group::new(engine, 2);
     group.lead().await;
     let (status, refusal) = group[0]
-        .order(1, Order::FenceBusy { epoch: 1 })
+        .order(
+            1,
+            Order::FenceBusy {
+                epoch: 1,
+                script_since_unix_ms: 0,
+                offset: u64::MAX,
+            },
+        )
         .await
         .unwrap_err();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(refusal.message.contains("no script"), "{refusal:?}");
+    assert!(refusal.message.contains("no more"), "{refusal:?}");
     group[0].app().await.set("a", "1").await.unwrap();
 }

@@ -8,7 +8,10 @@ use crate::shard::Member;
 fn has_heir(wanted: &Wanted, seen: &Observation, primary: &Member) -> bool {
     let mut members = seen.members.iter();
     members.any(|member| {
-        member.has_copy_of(primary) && !member.is_leaving() && !is_asked_down(wanted, member)
+        member.has_copy_of(primary)
+            && !member.is_leaving()
+            && !is_asked_down(wanted, member)
+            && (member.can_write() || !primary.can_write())
     })
 }
 

@@ -39,6 +39,9 @@ pub enum PassError {
     /// The primary could not hand over; it serves on.
     #[error("the primary did not hand over: {0}")]
     HandOver(String),
+    /// Replicas cannot be told whom to follow before the Secret is made.
+    #[error("the password of replication is not written down yet: its Secret is made first")]
+    NoPassword,
     /// The pass was cut.
     #[error("the pass took too long, and the next one begins anew")]
     Hung,

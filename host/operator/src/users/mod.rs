@@ -16,7 +16,7 @@ use hera_core::digest::sha256_hex;
 use hera_policy::{Acl, Context, Decision as _};
 use hera_render::user_requests;
 
-pub use passwords::{Passwords, app_credentials, system_passwords};
+pub use passwords::{Passwords, app_credentials, replication_password, system_passwords};
 
 use crate::object::ObjectKey;
 use crate::policies::{Made, Question, now_unix_ms};

@@ -91,8 +91,13 @@ impl Passwords {
 /// The passwords of the operator's own users from their Secret, each that is missing anew.
 pub fn system_passwords(live: Option<&Secret>) -> SystemPasswords {
     SystemPasswords {
-        replication: password(live, REPLICATION_PASSWORD_KEY).unwrap_or_else(generate),
+        replication: replication_password(live).unwrap_or_else(generate),
     }
+}
+
+/// The password of replication that is written down.
+pub fn replication_password(live: Option<&Secret>) -> Option<String> {
+    password(live, REPLICATION_PASSWORD_KEY)
 }
 
 /// The application's credentials from the Secret that the operator generates, or new ones. A

@@ -80,14 +80,17 @@ async fn one_of_somebody_elses_is_left_alone_and_told_while_it_is_in_the_way() {
     let store = &operator.server.store;
     let theirs = put_theirs(&operator);
     operator.apply("cache", spec("Enabled"));
-    let ready = operator.wait_reason("cache", "Ready", "NameTaken").await;
-    let words = ready["message"].as_str().unwrap();
+    let told = operator.wait_reason("cache", "Degraded", "NameTaken").await;
+    let words = told["message"].as_str().unwrap();
     assert!(words.starts_with("NetworkPolicy cache is there"), "{words}");
-    assert!(store.find("statefulsets", SHOP, "cache").is_none());
+    // No pod needs it.
+    operator
+        .wait_object("statefulsets", "cache", |_| true)
+        .await;
     // Who wants none minds none.
     operator.apply("cache", spec("Disabled"));
     operator
-        .wait_object("statefulsets", "cache", |_| true)
+        .wait_reason("cache", "Degraded", "AsExpected")
         .await;
     assert_eq!(store.find(POLICIES, SHOP, "cache"), Some(theirs));
 }

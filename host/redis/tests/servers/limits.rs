@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hera_core::acl::AclUser;
 use hera_core::digest::sha256_hex;
-use hera_redis::{Credentials, Error, Server, Session, Value};
+use hera_redis::{Credentials, Error, Probe, Server, Session, Value};
 use tokio::net::UnixStream;
 
 use crate::on_all;
@@ -15,6 +15,7 @@ on_all!(
     a_library_that_one_user_replaces_runs_with_the_rights_of_another,
     the_slowlog_shows_what_others_write_and_no_password,
     monitor_ends_with_the_rights_of_its_user,
+    what_scripts_call_their_errors_hides_nothing,
 );
 crate::facts_on!(
     redis_6_2,
@@ -154,4 +155,27 @@ async fn monitor_ends_with_the_rights_of_its_user(program: Program) {
         .await
         .expect("MONITOR goes on");
     ask(&limited, &["PING"]).await.unwrap();
+}
+
+/// Each kind of error is a field of INFO.
+async fn what_scripts_call_their_errors_hides_nothing(program: Program) {
+    let process = program.start(&[]).await;
+    let server = process.connect().await;
+    let odd = "return redis.error_reply('\\255\\254 x')";
+    // What the server says then is no text, and closes nothing that matters here.
+    let _ = ask(&process.connect().await, &["EVAL", odd, "0"]).await;
+    let Probe::Info(_) = server.probe().await.unwrap() else {
+        panic!("it tells nothing of itself");
+    };
+    for number in 0..100 {
+        let named = format!("return redis.error_reply('E{number} x')");
+        assert!(ask(&server, &["EVAL", &named, "0"]).await.is_err());
+    }
+    let length = async || match server.probe().await.unwrap() {
+        Probe::Info(info) => info.length,
+        Probe::Refused(answer) => panic!("{answer:?}"),
+    };
+    let before = length().await;
+    server.forget_statistics().await.unwrap();
+    assert!(length().await < before - 1_000);
 }

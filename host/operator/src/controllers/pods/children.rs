@@ -76,6 +76,18 @@ impl Children {
     }
 }
 
+/// Takes what became of a child that no pod needs: where somebody else's has its name, that is told, and nothing
+/// waits for it.
+fn take_aside(refusals: &Refusals, written: Result<Applied, ApplyError>) -> Result<(), ApplyError> {
+    match written {
+        Err(ApplyError::Taken(words)) => {
+            refusals.note_taken(&words);
+            Ok(())
+        }
+        other => refusals.take(other).map(drop),
+    }
+}
+
 /// Applies all but the StatefulSets: what does not depend on another child at once, as each may wait for an
 /// admission webhook that does not answer; then the users. `also` is done beside. What the API server refuses
 /// is noted in `refusals`, and holds back only what depends on it.
@@ -125,7 +137,8 @@ pub async fn apply_common(
         && (app || inputs.app.is_none_or(|app| knows_app(live, app)));
     let tls = children.take(refusals, tls)?;
     children.config = children.take(refusals, map)?;
-    for written in [headless, client, network].into_iter().chain(also) {
+    take_aside(refusals, network)?;
+    for written in [headless, client].into_iter().chain(also) {
         children.take(refusals, written)?;
     }
     // Their passwords are written down.
@@ -157,7 +170,7 @@ pub async fn apply_set(
         boxed(apply_budget(shared, inputs)),
         boxed(apply_claims(shared, inputs, live, refusals, &mut children)),
     );
-    children.take(refusals, budget)?;
+    take_aside(refusals, budget)?;
     let lacking = lacking?;
     if complete || live.stateful_set.is_some() {
         let ctx = Context {
@@ -250,14 +263,14 @@ async fn apply_claims(
         };
         let owner = Owner::of(v, ctx);
         let place = place(&owner, ctx.shard, ordinal);
-        let made = match live.foreign_claims.contains(&ordinal) {
-            true => Err(ApplyError::Taken(place.taken())),
-            false if live.stateful_set.is_none() => continue,
-            false => shared.applier.create(&ctx.namespace, &claim).await,
+        let made = match live.foreign_claims.get(&ordinal) {
+            Some(words) => Err(ApplyError::Taken(words.clone())),
+            None if live.stateful_set.is_none() => continue,
+            None => shared.applier.create(&ctx.namespace, &claim).await,
         };
         let made = made.and_then(|there| match there {
             Some(there) if place.standing(&there.metadata) == Standing::Foreign => {
-                Err(ApplyError::Taken(place.taken()))
+                Err(ApplyError::Taken(place.taken(&there.metadata)))
             }
             _ => Ok(Applied::Sent),
         });
@@ -276,7 +289,8 @@ fn with_claims(replicas: u32, lacking: Option<u32>, live: &SetLive) -> u32 {
         return replicas;
     };
     let spec = live.stateful_set.as_ref().and_then(|set| set.spec.as_ref());
-    let now = match live.foreign_claims.contains(&lacking) {
+    let is_taken = live.foreign_claims.contains_key(&lacking);
+    let now = match is_taken && !live.pods.contains_key(&lacking) {
         true => live.pods.keys().next_back().map(|last| last + 1),
         false => spec.and_then(|spec| u32::try_from(spec.replicas?).ok()),
     };

@@ -6,7 +6,7 @@ use hera_api::meta::{LABEL_INSTANCE, LABEL_NAME};
 use hera_api::names::{ObjectName, SERVER_CONTAINER};
 use hera_api::quantity::{self, units};
 use hera_core::shard::{ClaimView, NodeState, PodView};
-use hera_kube::{ClaimPlace, Standing, is_controlled_by, is_owned_by};
+use hera_kube::{ClaimPlace, Standing, is_owned_by, is_pod_of};
 use hera_render::{Owner, claim_record, goes_with, is_lent, is_temporary};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
@@ -24,12 +24,12 @@ use kube::{Client, ResourceExt};
 #[derive(Clone, Debug, Default)]
 pub struct SetLive {
     pub stateful_set: Option<StatefulSet>,
-    /// Its data pods by ordinal: those that it controls.
+    /// Its data pods by ordinal.
     pub pods: BTreeMap<u32, Pod>,
     /// Their claims by ordinal: the object's own, and those that somebody lends to it.
     pub claims: BTreeMap<u32, PersistentVolumeClaim>,
-    /// Ordinals whose claims are somebody else's.
-    pub foreign_claims: BTreeSet<u32>,
+    /// Ordinals whose claims are somebody else's, with words for people.
+    pub foreign_claims: BTreeMap<u32, String>,
     /// Names of pods of somebody else's that keep the StatefulSet from making its own.
     pub foreign_pods: Vec<String>,
     /// Classes that unbound claims name and that do not exist.
@@ -120,13 +120,13 @@ pub async fn read_sets(
             let set = names.stateful_set();
             let named = named_claims(client, owner, shard, volumes, &labelled);
             let (set, named) = tokio::try_join!(sets.get_opt(&set), named)?;
+            let found = set.as_ref().and_then(|set| {
+                let uid = set.metadata.uid.as_deref()?;
+                Some((uid, is_owned_by(&set.metadata, owner.uid)))
+            });
+            let name = names.stateful_set();
+            pods.retain(|_, pod| is_pod_of(&pod.metadata, &name, found));
             let stateful_set = set.filter(|set| is_owned_by(&set.metadata, owner.uid));
-            let set_uid = stateful_set.as_ref().and_then(ResourceExt::uid);
-            let is_its = |pod: &Pod| {
-                let uid = set_uid.as_deref();
-                uid.is_some_and(|uid| is_controlled_by(&pod.metadata, uid))
-            };
-            pods.retain(|_, pod| is_its(pod));
             let foreign_pods = match &stateful_set {
                 Some(set) => foreign_pods(api, set, &pods).await?,
                 None => Vec::new(),
@@ -141,7 +141,10 @@ pub async fn read_sets(
                 stateful_set,
                 pods,
                 claims,
-                foreign_claims: foreign.into_keys().collect(),
+                foreign_claims: foreign
+                    .into_iter()
+                    .map(|(at, claim)| (at, place(owner, shard, at).taken(&claim.metadata)))
+                    .collect(),
                 foreign_pods,
                 missing_classes,
             })
@@ -183,8 +186,11 @@ async fn foreign_pods(
     });
     let found = futures::future::try_join_all(asked).await?;
     let stays = found.into_iter().flatten().filter(|(_, found)| {
-        // One that was made meanwhile is seen in the next pass.
-        found.deletion_timestamp.is_none() && !is_controlled_by(found, &uid)
+        // One that was made, or let go, meanwhile is seen in the next pass.
+        let labels = found.labels.as_ref();
+        let is_labelled = labels.is_some_and(|all| all.contains_key(LABEL_INSTANCE));
+        let is_ours = is_labelled && is_pod_of(found, &name, Some((uid.as_str(), true)));
+        found.deletion_timestamp.is_none() && !is_ours
     });
     Ok(stays.map(|(name, _)| name).collect())
 }

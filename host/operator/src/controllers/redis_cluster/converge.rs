@@ -125,6 +125,8 @@ impl<'a> Pass<'a> {
             Ok(spread) => (spread, failed),
             Err(error) => (Spread::default(), failed.or(Some(error))),
         };
+        let aside = site.refusals.taken();
+        let refused = refused.or(aside.map(|words| (ready::NAME_TAKEN, words)));
         let taken = matches!(refused, Some((ready::NAME_TAKEN, _)));
         let failed_words = failed.as_ref().map(ToString::to_string);
         let found = Found {

@@ -60,7 +60,7 @@ impl Controlled for RedisCluster {
     }
 
     async fn pass(&self, shared: &Shared) -> Result<Outcome, PassError> {
-        pass::run(self, shared).await
+        Box::pin(pass::run(self, shared)).await
     }
 
     async fn gone(object: &ObjectKey, shared: &Shared) {

@@ -19,7 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::site::Site;
-use super::{handover, intents};
+use super::{fence_busy, handover, intents};
 use crate::agents::{AgentClient, AgentError};
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::{deleted, events};
@@ -48,9 +48,13 @@ impl Material<'_> {
         client.ok_or_else(|| AgentError::Refused("its pod is gone".to_owned()).into())
     }
 
-    /// With which replicas log in.
-    pub fn replication_password(&self) -> String {
-        users::system_passwords(self.site.live.common.system.as_ref()).replication
+    /// With which replicas log in: as it is written down, or servers would be told of one that is nobody's.
+    ///
+    /// # Errors
+    /// Its Secret is not there, or not the object's.
+    pub fn replication_password(&self) -> Result<String, PassError> {
+        let known = users::replication_password(self.site.live.common.system.as_ref());
+        known.ok_or(PassError::NoPassword)
     }
 
     /// An agent that refuses the term is told about. Where it may know a higher one honestly, it says so
@@ -212,11 +216,13 @@ impl Failures {
     }
 
     /// No pod is deleted after something did not reach another, and nothing disruptive is done with
-    /// one that refused something. But a full volume somewhere else keeps no primary from a handover.
+    /// one that refused something. But a full volume somewhere else keeps no primary from a handover, and nothing
+    /// else keeps a server up that is to go: two may serve.
     fn hold_back(&self, step: &Step) -> bool {
         let deletes = matches!(step, Step::DeletePod(_));
         let refused = || pods(step).any(|pod| self.pods.contains(&pod.uid));
-        let harmed = self.others || (deletes && self.first.is_some());
+        let fences = matches!(step, Step::Fence { .. });
+        let harmed = (self.others && !fences) || (deletes && self.first.is_some());
         step.is_disruptive() && (harmed || refused())
     }
 }
@@ -373,7 +379,7 @@ async fn one(
             pod,
             epoch,
             candidates,
-        } => promote(material, pod, *epoch, candidates).await,
+        } => Box::pin(promote(material, pod, *epoch, candidates)).await,
         Step::Follow {
             pod,
             epoch,
@@ -388,17 +394,17 @@ async fn one(
                 host: ip.clone(),
                 port: REDIS_PORT,
                 lineage: lineage.clone(),
-                password: material.replication_password(),
+                password: material.replication_password()?,
             };
             order(material, pod, follow).await
         }
-        Step::Fence { pod, epoch, busy } => {
-            let epoch = *epoch;
-            let fence = match busy {
-                true => Order::FenceBusy { epoch },
-                false => Order::Fence { epoch },
-            };
-            order(material, pod, fence).await
+        Step::Fence {
+            pod,
+            epoch,
+            busy: true,
+        } => Box::pin(fence_busy::carry_out(material, pod, *epoch)).await,
+        Step::Fence { pod, epoch, .. } => {
+            order(material, pod, Order::Fence { epoch: *epoch }).await
         }
         Step::Start(pod) => order(material, pod, Order::Start).await,
         Step::Promise { pod, epoch } => {
@@ -417,7 +423,7 @@ async fn one(
                 epoch: *epoch,
                 candidates,
             };
-            handover::carry_out(material, from, &next).await
+            Box::pin(handover::carry_out(material, from, &next)).await
         }
         Step::Leave(pod) => order(material, pod, Order::Leave).await,
         Step::DeletePod(pod) => delete_pod(material, pod, None).await,
@@ -519,7 +525,11 @@ async fn push_members(material: &Material<'_>, pod: &Target) -> Result<(), PassE
         .map_err(|error| material.refused(&pod.uid, error))
 }
 
-async fn order(material: &Material<'_>, pod: &Target, order: Order) -> Result<(), PassError> {
+/// Gives an agent an order.
+///
+/// # Errors
+/// It refuses, or does not answer.
+pub async fn order(material: &Material<'_>, pod: &Target, order: Order) -> Result<(), PassError> {
     let request = material.request(order);
     let given = material.agent(&pod.uid)?.order(&request).await;
     given

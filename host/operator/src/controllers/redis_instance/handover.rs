@@ -190,7 +190,7 @@ impl HandOver<'_> {
                 self.token = parity(&self.old, &self.new).await?.token;
                 Ok(())
             }
-            Move::Demote => self.order(&self.from.uid, &self.old, self.follow()).await,
+            Move::Demote => self.order(&self.from.uid, &self.old, self.follow()?).await,
             Move::Promote => {
                 let token = self.token;
                 self.order(
@@ -234,21 +234,21 @@ impl HandOver<'_> {
             return Ok(());
         };
         let agent = self.material.agent(&other.uid)?;
-        self.order(&other.uid, &agent, self.follow()).await
+        self.order(&other.uid, &agent, self.follow()?).await
     }
 
-    fn follow(&self) -> Order {
+    fn follow(&self) -> Result<Order, PassError> {
         let mut members = self.material.site.members.iter();
         let next = members.find(|member| member.uid() == self.next.pod.uid);
         let memory = next.and_then(|next| Some(&next.agent.status()?.memory));
-        Order::Follow {
+        Ok(Order::Follow {
             epoch: self.next.epoch,
             primary_uid: self.next.pod.uid.clone(),
             host: self.next.ip.to_owned(),
             port: REDIS_PORT,
             lineage: memory.map_or_else(String::new, |memory| memory.lineage.clone()),
-            password: self.material.replication_password(),
-        }
+            password: self.material.replication_password()?,
+        })
     }
 
     async fn order(&self, uid: &str, agent: &AgentClient, order: Order) -> Result<(), PassError> {

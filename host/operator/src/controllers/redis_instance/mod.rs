@@ -3,6 +3,7 @@
 mod act;
 mod converge;
 mod deletion;
+mod fence_busy;
 mod handover;
 mod heal;
 mod intents;
@@ -59,7 +60,7 @@ impl Controlled for RedisInstance {
     }
 
     async fn pass(&self, shared: &Shared) -> Result<Outcome, PassError> {
-        pass::run(self, shared).await
+        Box::pin(pass::run(self, shared)).await
     }
 
     async fn gone(object: &ObjectKey, shared: &Shared) {

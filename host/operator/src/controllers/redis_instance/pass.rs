@@ -97,7 +97,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
     let held = [&shared.handovers, &shared.epochs].map(|attempts| attempts.left(&instance));
     let has_pods = site.members.iter().any(|member| member.pod.is_some());
     let nobody_leads = has_pods && site.primary().is_none() && site.members.len() > 1;
-    let done = look_after(&mut site, &authority).await;
+    let done = Box::pin(look_after(&mut site, &authority)).await;
     match done {
         Ok(outcome) => Ok(match held.into_iter().flatten().min() {
             Some(left) => outcome.within(left),
@@ -121,7 +121,7 @@ async fn look_after(site: &mut Site<'_>, authority: &Authority) -> Result<Outcom
         }
         Err(HealError::Ends(error)) => return Err(error),
     };
-    let done = carry_on(site, authority, seen).await;
+    let done = Box::pin(carry_on(site, authority, seen)).await;
     if let Err(error) = &done
         && failed.is_none()
         && !matches!(error, PassError::Midway(_) | PassError::Refused(_))
@@ -205,7 +205,7 @@ async fn carry_on(
         direction: way,
         annotations,
     };
-    pass.go(authority, resolved.problem, seen).await
+    Box::pin(pass.go(authority, resolved.problem, seen)).await
 }
 
 fn rolled<'a>(site: &'a Site<'_>, shard: Shard<'a>) -> Rolled<'a> {
