@@ -111,6 +111,8 @@ async fn a_server_that_a_script_keeps_busy_is_ended_on_order(engine: Engine) {
     group.lead().await;
     group[0].app().await.set("a", "1").await.unwrap();
     group.until_has(1, "a", "1").await;
+    // The agent looks once a second how far its server is, and tells nobody.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     let script = run(&group[0], ["EVAL", WRITES, "0"]).await;
     let status = group[0].until("it is told", is_busy).await;
     let pid = server_pid(&status).unwrap();
@@ -121,9 +123,14 @@ async fn a_server_that_a_script_keeps_busy_is_ended_on_order(engine: Engine) {
     };
     let since = status.script.unwrap().since_unix_ms;
     // Another script, and a replica that lags.
-    for wrong in [order(since - 1, u64::MAX), order(since, 0)] {
-        let refused = group[0].order(1, wrong).await.unwrap_err();
-        assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY);
+    for (wrong, words) in [
+        (order(since - 1, u64::MAX), "that script"),
+        (order(since, 0), "no replica has all"),
+    ] {
+        let refused = group[0].order(1, wrong).await;
+        let (status, refusal) = refused.expect_err(words);
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(refusal.message.contains(words), "{refusal:?}");
     }
     let order = order(since, group[1].position().await.unwrap().offset);
     let status = group[0].order(1, order.clone()).await.unwrap();

@@ -89,9 +89,11 @@ async fn one_of_somebody_elses_is_left_alone_and_told_while_it_is_in_the_way() {
         .await;
     // Who wants none minds none.
     operator.apply("cache", spec("Disabled"));
-    operator
-        .wait_reason("cache", "Degraded", "AsExpected")
-        .await;
+    wait_for("nothing is in the way", || {
+        let told = operator.condition("cache", "Degraded")?;
+        (told["reason"] != "NameTaken").then_some(())
+    })
+    .await;
     assert_eq!(store.find(POLICIES, SHOP, "cache"), Some(theirs));
 }
 
