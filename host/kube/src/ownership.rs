@@ -66,8 +66,8 @@ impl ClaimPlace<'_> {
             return Standing::Own;
         }
         let is_lent = annotation(claim, ANNOTATION_ADOPT) == Some(self.object.as_str());
-        // One that goes, or goes with its owner, is no place for data.
-        if is_lent && claim.deletion_timestamp.is_none() && !self.goes_with_another(claim) {
+        // One that goes with its owner is no place for data.
+        if is_lent && !self.goes_with_another(claim) {
             return Standing::Adopted;
         }
         let is_marked = self.uid.is_some() && annotation(claim, ANNOTATION_OWNER_UID) == self.uid;
@@ -88,10 +88,13 @@ impl ClaimPlace<'_> {
     /// What people are told of a claim of somebody else's in this place.
     pub fn taken(&self, claim: &ObjectMeta) -> String {
         let (name, object) = (self.name(), self.object);
-        if claim.deletion_timestamp.is_some() || self.goes_with_another(claim) {
+        if self.goes_with_another(claim) {
             return format!(
-                "PersistentVolumeClaim {name} goes with an object that was deleted: it is waited for"
+                "PersistentVolumeClaim {name} goes with the {object} that was deleted: it is waited for"
             );
+        }
+        if claim.deletion_timestamp.is_some() {
+            return format!("PersistentVolumeClaim {name} is being deleted: it is waited for");
         }
         format!(
             "PersistentVolumeClaim {name} is there already and belongs to somebody else: annotate it with \

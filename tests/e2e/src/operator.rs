@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
@@ -14,6 +15,8 @@ use crate::{Bed, wait_for};
 
 const NAMESPACE: &str = "hera-system";
 const NAME: &str = "hera-operator";
+/// Exit codes of SIGABRT and SIGSEGV.
+const CRASHES: [i32; 2] = [134, 139];
 
 /// The operator in the cluster.
 pub struct Operator<'b> {
@@ -79,6 +82,38 @@ impl<'b> Operator<'b> {
             .into_iter()
             .filter(|pod| pod.metadata.deletion_timestamp.is_none());
         Ok(here.collect())
+    }
+
+    /// Fails if one of its containers has ended since then by an abort or a fault of its memory: nobody asks for
+    /// that, and the next leader may hide it. Nothing is said of an operator that is not installed.
+    ///
+    /// # Errors
+    /// One has.
+    pub async fn never_crashed_since(&self, since: Timestamp) -> Result<()> {
+        let Ok(pods) = self.pods().await else {
+            return Ok(());
+        };
+        for pod in pods {
+            let containers = pod
+                .status
+                .iter()
+                .flat_map(|s| &s.container_statuses)
+                .flatten();
+            let states = containers.flat_map(|container| [&container.state, &container.last_state]);
+            for ended in states
+                .flatten()
+                .filter_map(|state| state.terminated.as_ref())
+            {
+                let is_new = ended.finished_at.as_ref().is_some_and(|at| at.0 >= since);
+                let name = pod.name_any();
+                let code = ended.exit_code;
+                ensure!(
+                    !(is_new && CRASHES.contains(&code)),
+                    "{name} crashed: exit code {code}"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the Deployment as it stands is rolled out and available.

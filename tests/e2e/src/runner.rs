@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
 
 use crate::pace::{is_slow, pace, paced};
 use crate::{Bed, Space};
@@ -190,6 +191,8 @@ async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {
     let space = Space::create(bed, scenario.name, scenario.phase)
         .await
         .map_err(|error| format!("{error:#}"))?;
+    // Kubernetes tells whole seconds.
+    let started = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
     let running = AssertUnwindSafe((scenario.run)(&space)).catch_unwind();
     let limit = std::env::var(LIMIT_VARIABLE)
         .ok()
@@ -199,6 +202,10 @@ async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(anyhow!("it panicked")),
         Err(_) => Err(anyhow!("it takes more than {} s", limit.as_secs())),
+    };
+    let outcome = match outcome {
+        Ok(()) => bed.operator().never_crashed_since(started).await,
+        failed => failed,
     };
     let outcome = match outcome {
         Ok(()) => Ok(()),

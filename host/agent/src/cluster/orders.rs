@@ -25,6 +25,9 @@ pub async fn carry_out(agent: &Agent, work: &Work, command: &Command) -> Result<
     let server = running(work)?;
     if *command == Command::Rejoin {
         has_keys_without_slots(&server).await?;
+        if !cluster.is_astray() {
+            return Err(Refused::later("the server may be giving its keys up"));
+        }
         // Before: its nodes.conf is wrong once the server has ended, whoever starts the next one.
         agent.note(|state| state.rejoins = true)?;
         agent.fence.kill();

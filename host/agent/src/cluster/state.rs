@@ -15,6 +15,11 @@ use crate::fence::clock;
 /// Who asks waits no longer for a server that does not answer: other shards wait for it as well.
 const ANSWERS: Duration = Duration::from_millis(500);
 
+/// A server that gives keys up has fewer at each look, of which there is one a second.
+const QUIET: Duration = Duration::from_millis(2_500);
+/// Keys that only expire are no reason to wait for longer.
+const LONG: Duration = Duration::from_secs(60);
+
 /// What the agent knows of its server as one of a cluster.
 pub struct Cluster {
     known: Mutex<Known>,
@@ -33,6 +38,16 @@ struct Known {
     agreed: Option<u64>,
     /// When an operator was last heard; the agent's start before that.
     operator: u64,
+    /// The server has keys and no slots.
+    astray: Option<Astray>,
+}
+
+#[derive(Clone, Copy)]
+struct Astray {
+    first: u64,
+    /// Since when it has not had fewer keys than before.
+    quiet: u64,
+    keys: u64,
 }
 
 impl Default for Cluster {
@@ -45,6 +60,7 @@ impl Default for Cluster {
                 asked: None,
                 agreed: None,
                 operator: clock::now(),
+                astray: None,
             }),
             held: watch::channel(None).0,
         }
@@ -63,6 +79,7 @@ impl Cluster {
         known.dead_since.get_or_insert_with(clock::now);
         known.replica_of = None;
         known.asked = None;
+        known.astray = None;
     }
 
     /// The id that the next server has; none if it takes a new one.
@@ -97,9 +114,27 @@ impl Cluster {
         Duration::from_millis(clock::now().saturating_sub(self.lock().operator))
     }
 
+    /// True if the server has keys and no slots, and is not about to give them up: later servers do so in the
+    /// background, which looks the same as keys that expire.
+    pub fn is_astray(&self) -> bool {
+        let now = clock::now();
+        self.lock().astray.is_some_and(|astray| {
+            let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
+            since(astray.quiet) >= QUIET || since(astray.first) >= LONG
+        })
+    }
+
     /// The server tells this.
     fn sees(&self, server: &Server) {
         let mut known = self.lock();
+        let now = clock::now();
+        let before = known.astray;
+        let fewer = before.is_some_and(|before| server.keys < before.keys);
+        known.astray = server.has_keys_without_slots().then(|| Astray {
+            first: before.map_or(now, |before| before.first),
+            quiet: before.filter(|_| !fewer).map_or(now, |before| before.quiet),
+            keys: server.keys,
+        });
         known.id = Some(server.id.clone());
         known.replica_of = server.replica_of().map(str::to_owned);
         let of = known.replica_of.clone();
@@ -202,6 +237,39 @@ mod tests {
         let mut moved = after.clone();
         moved.known[0].slots = hera_core::cluster::SlotSet::all();
         assert_ne!(digest(&after), digest(&moved));
+    }
+
+    #[test]
+    fn who_has_fewer_keys_each_time_is_not_astray_before_long() {
+        let cluster = Cluster::default();
+        let keys = |keys: u64| Server {
+            id: "a".to_owned(),
+            keys,
+            known: vec![Entry {
+                id: "a".to_owned(),
+                ..Entry::default()
+            }],
+            ..Server::default()
+        };
+        let ago = |cluster: &Cluster, by: Duration| {
+            let by = u64::try_from(by.as_millis()).unwrap();
+            let mut known = cluster.lock();
+            let astray = known.astray.as_mut().unwrap();
+            astray.first = astray.first.saturating_sub(by);
+            astray.quiet = astray.quiet.saturating_sub(by);
+        };
+        cluster.sees(&keys(5));
+        assert!(!cluster.is_astray());
+        ago(&cluster, QUIET);
+        cluster.sees(&keys(5));
+        assert!(cluster.is_astray());
+        cluster.sees(&keys(4));
+        assert!(!cluster.is_astray());
+        ago(&cluster, LONG);
+        cluster.sees(&keys(3));
+        assert!(cluster.is_astray());
+        cluster.sees(&keys(0));
+        assert!(!cluster.is_astray());
     }
 
     #[test]

@@ -114,9 +114,13 @@ async fn fence_busy(
     if agent.fence.is_down() {
         return Ok(());
     }
-    let script = agent.board.status().script;
-    if script.is_none_or(|script| script.since_unix_ms != script_since_unix_ms) {
-        return Err(Refused::wrong("that script keeps the server busy no more"));
+    let is_that = || {
+        let script = agent.board.status().script;
+        script.is_some_and(|script| script.since_unix_ms == script_since_unix_ms)
+    };
+    let another = || Refused::wrong("that script keeps the server busy no more");
+    if !is_that() {
+        return Err(another());
     }
     if replica_offset < agent.offset.load(Ordering::SeqCst) {
         return Err(Refused::wrong(
@@ -124,7 +128,9 @@ async fn fence_busy(
         ));
     }
     match running(work)?.probe().await? {
-        Probe::Refused(Answer::Busy) => agent.fence.take_down(FENCED),
+        // A look may have found meanwhile that another has begun.
+        Probe::Refused(Answer::Busy) if is_that() => agent.fence.take_down(FENCED),
+        Probe::Refused(Answer::Busy) => return Err(another()),
         _ => return Err(Refused::wrong("no script keeps the server busy any more")),
     }
     Ok(())

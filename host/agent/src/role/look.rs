@@ -32,9 +32,9 @@ const LINK_FIRST: Duration = Duration::from_secs(5);
 /// Between two attempts at something that fails.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// Longest `INFO` that is asked for time and again. It is 7 KB as a rule; before 8.0 a script that makes up
-/// errors has a line of it for each, of which 20 000 take a server 10 ms each time that it is asked.
-const MOST_INFO: usize = 256 * 1024;
+/// Kinds of errors that a server may count. Before 8.0, which has a bound of its own, a script that makes up
+/// errors has a line of `INFO` for each: 20 000 take a server 10 ms each time that it is asked.
+const ERROR_KINDS: usize = 2_000;
 
 /// Time limits of the agent's own calls.
 pub fn short() -> Timeouts {
@@ -124,7 +124,7 @@ impl Watch {
 
     fn missed(&mut self, agent: &Agent) {
         self.silence.missed(Instant::now());
-        self.busy.missed();
+        self.busy.missed(agent);
         let stopped = || is_stopped(self.pid);
         if self.ready.is_none()
             || self.hangs
@@ -168,10 +168,13 @@ async fn look(agent: &Agent, watch: &mut Watch) {
                 .store(info.replication.offset, Ordering::SeqCst);
             // Before: its data is of another's epoch as soon as the link to that one is seen.
             let led = agent.state_file.get().primary_uid == agent.settings.pod_uid;
-            if info.length > MOST_INFO
-                && let Err(error) = server.forget_statistics().await
-            {
-                warn!(%error, bytes = info.length, "what the server tells of itself is long, and stays so");
+            if info.error_kinds > ERROR_KINDS {
+                let forgotten = server.forget_statistics().await;
+                warn!(
+                    kinds = info.error_kinds,
+                    ?forgotten,
+                    "scripts make up errors: what is counted is forgotten"
+                );
             }
             room::attend(agent, &server, &info).await;
             connections::attend(agent, &info);

@@ -19,8 +19,6 @@ pub struct Busy {
     /// Since when, in milliseconds since 1970; none before it said so.
     since: Option<u64>,
     told: bool,
-    /// Looks in a row at which it answered nothing at all.
-    missed: u32,
     /// What became of it when it was last to be ended, and when that was.
     ended: Option<(Instant, ScriptEnd)>,
 }
@@ -32,19 +30,18 @@ impl Busy {
             silence: Silence::new(now),
             since: None,
             told: false,
-            missed: 0,
             ended: None,
         }
     }
 
-    /// It answered nothing at all. One that is told of would answer that: another has begun; or the server had
-    /// no processor just then.
-    pub fn missed(&mut self) {
+    /// It answered nothing at all. One that is told of would answer that: another has begun, and what is told of
+    /// the one before counts no more.
+    pub fn missed(&mut self, agent: &Agent) {
         let now = Instant::now();
-        self.missed += 1;
-        if self.missed > 1 && self.since.take().is_some() {
+        if self.since.take().is_some() {
             self.silence.heard(now);
             self.ended = None;
+            agent.board.change(|status| status.script = None);
         }
         self.silence.missed(now);
     }
@@ -53,7 +50,6 @@ impl Busy {
     pub fn ended(&mut self, agent: &Agent) {
         self.silence.heard(Instant::now());
         self.since = None;
-        self.missed = 0;
         self.ended = None;
         if std::mem::take(&mut self.told) {
             info!("the server answers again");
@@ -66,7 +62,6 @@ impl Busy {
         self.silence.missed(Instant::now());
         let length = self.silence.length();
         let too_long = agent.settings.script_limit();
-        self.missed = 0;
         let rests = |(at, _): &(Instant, ScriptEnd)| at.elapsed() < AGAIN;
         let is_due = too_long.is_some_and(|limit| length >= limit);
         if is_due

@@ -23,6 +23,7 @@ on_both!(
     a_server_that_led_waits_until_another_leads_or_nobody_is_heard,
     who_takes_over_follows_the_primary_that_is_named,
     only_a_server_with_keys_and_no_slots_joins_as_another,
+    a_copy_that_died_while_it_joined_joins_as_another,
 );
 
 const SHARDS: u32 = 3;
@@ -279,4 +280,40 @@ async fn only_a_server_with_keys_and_no_slots_joins_as_another(engine: Engine) {
         assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(is_running(&pod.status().await.unwrap()));
     }
+}
+
+/// Its slots are another's by then, and its keys not deleted yet.
+async fn a_copy_that_died_while_it_joined_joins_as_another(engine: Engine) {
+    let mut cluster = Cluster::new(engine).await;
+    let server = cluster.group.pods[0].app().await;
+    server.set("3560", "kept").await.unwrap();
+    until("the replica has it", async || {
+        let keys = cluster
+            .state(1)
+            .await
+            .server
+            .map_or(0, |server| server.keys);
+        (keys > 0)
+            .then_some(())
+            .ok_or_else(|| format!("{keys} keys"))
+    })
+    .await;
+    let before = cluster.state(1).await.id;
+    assert!(cluster.group.pods[1].terminate().await.success());
+    let path = cluster.group.pods[1].path("data/nodes.conf");
+    let known = std::fs::read_to_string(&path).unwrap();
+    let lines = known.lines().map(|line| {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        if words.get(2) == Some(&"myself,slave") {
+            words.splice(2.., ["myself,master", "-", "0", "0", "0", "connected"]);
+        }
+        words.join(" ") + "\n"
+    });
+    std::fs::write(&path, lines.collect::<String>()).unwrap();
+    cluster.start(1).await;
+    cluster.until_whole("a copy has keys and no slots").await;
+    assert_ne!(cluster.state(1).await.id, before);
+    let server = cluster.group.pods[0].app().await;
+    let value = server.get("3560").await.unwrap();
+    assert_eq!(value.as_deref(), Some("kept"));
 }

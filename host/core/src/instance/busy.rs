@@ -7,12 +7,7 @@ use crate::shard::Member;
 /// stand until `repl-timeout`.
 fn has_heir(wanted: &Wanted, seen: &Observation, primary: &Member) -> bool {
     let mut members = seen.members.iter();
-    members.any(|member| {
-        member.has_copy_of(primary)
-            && !member.is_leaving()
-            && !is_asked_down(wanted, member)
-            && (member.can_write() || !primary.can_write())
-    })
+    members.any(|member| member.may_follow_busy(primary) && !is_asked_down(wanted, member))
 }
 
 fn is_asked_down(wanted: &Wanted, member: &Member) -> bool {

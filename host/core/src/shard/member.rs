@@ -128,6 +128,13 @@ impl Member {
             })
     }
 
+    /// True if it may take over from a primary that a script keeps busy: what that one can do, it can.
+    pub fn may_follow_busy(&self, primary: &Self) -> bool {
+        self.has_copy_of(primary)
+            && !self.is_leaving()
+            && (self.can_write() || !primary.can_write())
+    }
+
     /// True unless its volume takes no more writes. One that is not heard is not known to be full.
     pub fn can_write(&self) -> bool {
         self.agent.status().is_none_or(|status| {

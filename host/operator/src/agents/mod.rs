@@ -213,15 +213,18 @@ impl AgentPool {
         beside.map(|stream| stream.target.clone()).collect()
     }
 
-    /// How many of an object's servers are heard as primaries.
-    pub fn primaries(&self, object: &ObjectKey) -> usize {
+    /// The names of those of an object's servers that are heard as primaries.
+    pub fn leading(&self, object: &ObjectKey) -> Vec<String> {
         let streams = self.lock();
         let leads = |stream: &&Stream| {
             let view = stream.view();
             view.status()
                 .is_some_and(|status| status.role == Role::Primary && !status.hangs)
         };
-        streams.of(object).filter(leads).count()
+        let leading = streams.of(object).filter(leads);
+        leading
+            .map(|stream| stream.target.server_name.clone())
+            .collect()
     }
 
     /// Agents that are connected now.

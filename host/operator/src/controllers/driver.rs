@@ -55,8 +55,8 @@ pub trait Controlled:
     /// The Secrets and ConfigMaps of its namespace that its spec names: what changes there wakes it.
     fn references(&self) -> Vec<&str>;
 
-    /// How many of its pods lead when all is well.
-    fn primaries(&self) -> usize;
+    /// True if nobody is missing among those who lead, by the names of their servers; or if nobody is to lead.
+    fn is_led(&self, leading: &[String]) -> bool;
 
     /// What metrics tell of it.
     fn figures(&self) -> Figures<'_>;
@@ -234,7 +234,7 @@ fn one<K: Controlled>(
                     let is_led = || {
                         let object = objects.get(&key.reference());
                         let object = object.as_ref().and_then(|object| object.0.as_ref().ok());
-                        object.is_none_or(|o| shared.agents.primaries(&key) >= o.primaries())
+                        object.is_none_or(|o| o.is_led(&shared.agents.leading(&key)))
                     };
                     let pass = Pass::begin(&shared.turns, &key, is_led).await;
                     waited.observe_duration();

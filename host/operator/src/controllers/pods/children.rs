@@ -274,7 +274,10 @@ async fn apply_claims(
             }
             _ => Ok(Applied::Sent),
         });
-        if !children.take(refusals, made)? {
+        // One that is in use is somebody's to sort out, and its pod stays.
+        let is_in_use =
+            live.foreign_claims.contains_key(&ordinal) && live.pods.contains_key(&ordinal);
+        if !children.take(refusals, made)? && !is_in_use {
             return Ok(Some(ordinal));
         }
     }
@@ -289,10 +292,13 @@ fn with_claims(replicas: u32, lacking: Option<u32>, live: &SetLive) -> u32 {
         return replicas;
     };
     let spec = live.stateful_set.as_ref().and_then(|set| set.spec.as_ref());
-    let is_taken = live.foreign_claims.contains_key(&lacking);
-    let now = match is_taken && !live.pods.contains_key(&lacking) {
-        true => live.pods.keys().next_back().map(|last| last + 1),
-        false => spec.and_then(|spec| u32::try_from(spec.replicas?).ok()),
+    let there = live.pods.keys().next_back().map(|last| last + 1);
+    let now = match live.foreign_claims.contains_key(&lacking) {
+        true => there,
+        // One that is made anew ends no pod of the one before.
+        false => spec
+            .and_then(|spec| u32::try_from(spec.replicas?).ok())
+            .or(there),
     };
     replicas.min(lacking.max(now.unwrap_or(0)))
 }

@@ -128,7 +128,7 @@ pub async fn read_sets(
             pods.retain(|_, pod| is_pod_of(&pod.metadata, &name, found));
             let stateful_set = set.filter(|set| is_owned_by(&set.metadata, owner.uid));
             let foreign_pods = match &stateful_set {
-                Some(set) => foreign_pods(api, set, &pods).await?,
+                Some(set) => foreign_pods(api, owner, set, &pods).await?,
                 None => Vec::new(),
             };
             let claims = labelled.into_iter().chain(named);
@@ -170,6 +170,7 @@ pub fn place<'a>(owner: &Owner<'a>, shard: Option<u32>, ordinal: u32) -> ClaimPl
 /// they are gone, and says nothing. Asked only while pods are missing.
 async fn foreign_pods(
     api: &Api<Pod>,
+    owner: &Owner<'_>,
     set: &StatefulSet,
     pods: &BTreeMap<u32, Pod>,
 ) -> kube::Result<Vec<String>> {
@@ -187,8 +188,9 @@ async fn foreign_pods(
     let found = futures::future::try_join_all(asked).await?;
     let stays = found.into_iter().flatten().filter(|(_, found)| {
         // One that was made, or let go, meanwhile is seen in the next pass.
-        let labels = found.labels.as_ref();
-        let is_labelled = labels.is_some_and(|all| all.contains_key(LABEL_INSTANCE));
+        let label = |key: &str| found.labels.as_ref()?.get(key).map(String::as_str);
+        let is_labelled = label(LABEL_NAME) == Some(owner.name.kind().label())
+            && label(LABEL_INSTANCE) == Some(owner.name.as_str());
         let is_ours = is_labelled && is_pod_of(found, &name, Some((uid.as_str(), true)));
         found.deletion_timestamp.is_none() && !is_ours
     });

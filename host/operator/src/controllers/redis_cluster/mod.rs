@@ -29,8 +29,13 @@ impl Controlled for RedisCluster {
         self.spec.common.references()
     }
 
-    fn primaries(&self) -> usize {
-        usize::try_from(self.spec.masters).unwrap_or(0)
+    fn is_led(&self, leading: &[String]) -> bool {
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        // Two of one shard make up for none of another.
+        (0..self.spec.masters).all(|shard| {
+            let pods = format!("{name}-shard-{shard}-");
+            leading.iter().any(|server| server.starts_with(&pods))
+        })
     }
 
     fn figures(&self) -> Figures<'_> {
@@ -65,5 +70,36 @@ impl Controlled for RedisCluster {
 
     async fn gone(object: &ObjectKey, shared: &Shared) {
         shared.clusters.forget(object);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_shard_without_a_primary_is_led_by_nobody_whatever_the_others_have() {
+        let cluster: RedisCluster = serde_json::from_value(json!({
+            "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisCluster",
+            "metadata": {"name": "carts"}, "spec": {"version": "7.2", "masters": 3},
+        }))
+        .unwrap();
+        let leading = |pods: [&str; 3]| {
+            let servers = pods.map(|pod| format!("{pod}.carts-headless.shop.svc"));
+            cluster.is_led(&servers)
+        };
+        assert!(leading([
+            "carts-shard-0-1",
+            "carts-shard-1-0",
+            "carts-shard-2-0"
+        ]));
+        assert!(!leading([
+            "carts-shard-0-1",
+            "carts-shard-0-0",
+            "carts-shard-2-0"
+        ]));
+        assert!(!cluster.is_led(&[]));
     }
 }

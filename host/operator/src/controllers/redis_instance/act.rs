@@ -221,7 +221,7 @@ impl Failures {
     fn hold_back(&self, step: &Step) -> bool {
         let deletes = matches!(step, Step::DeletePod(_));
         let refused = || pods(step).any(|pod| self.pods.contains(&pod.uid));
-        let fences = matches!(step, Step::Fence { .. });
+        let fences = matches!(step, Step::Fence { busy: false, .. });
         let harmed = (self.others && !fences) || (deletes && self.first.is_some());
         step.is_disruptive() && (harmed || refused())
     }

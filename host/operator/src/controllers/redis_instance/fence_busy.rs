@@ -16,7 +16,7 @@ pub async fn carry_out(material: &Material<'_>, pod: &Target, epoch: u64) -> Res
     };
     let heirs = members
         .iter()
-        .filter(|member| member.has_copy_of(primary) && !member.is_leaving());
+        .filter(|member| member.may_follow_busy(primary));
     let positions = futures::future::join_all(heirs.map(|heir| offset(material, heir))).await;
     let Some(offset) = positions.into_iter().flatten().max() else {
         let words = "no replica tells how far it has got";

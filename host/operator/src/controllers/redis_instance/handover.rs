@@ -65,6 +65,10 @@ pub async fn carry_out(
     next: &Next<'_>,
 ) -> Result<(), PassError> {
     let to = next.pod;
+    // Or the old primary could not be told to follow, with its clients gone.
+    if let Err(error) = material.replication_password() {
+        return Err(PassError::HandOver(error.to_string()));
+    }
     let mut over = HandOver {
         material,
         from,

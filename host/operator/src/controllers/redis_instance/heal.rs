@@ -30,6 +30,8 @@ impl HealError {
             PassError::HandOver(_) => Self::GoesOn(error),
             // Told in the condition, which only the rest of the pass writes.
             PassError::Apply(ApplyError::Refused(_) | ApplyError::Taken(_)) => Self::GoesOn(error),
+            // The rest of the pass makes its Secret.
+            PassError::NoPassword => Self::GoesOn(error),
             PassError::Agent(_) if somebody_leads => Self::GoesOn(error),
             _ => Self::Ends(error),
         }

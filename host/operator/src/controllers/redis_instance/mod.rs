@@ -34,8 +34,10 @@ impl Controlled for RedisInstance {
         self.spec.common.references()
     }
 
-    fn primaries(&self) -> usize {
-        1
+    fn is_led(&self, leading: &[String]) -> bool {
+        let status = self.status.as_ref();
+        let rests = status.is_some_and(|status| status.phase == Some(Phase::Hibernated));
+        rests || !leading.is_empty()
     }
 
     fn figures(&self) -> Figures<'_> {
