@@ -118,6 +118,8 @@ for _ in $(seq 1 300); do
 done
 [ "$leads" != "$led" ] || { echo "error: $led still leads" >&2; exit 1; }
 say "$leads serves the slots of shard 0 now"
+# It is whole once the pod is back: status ends with an error before.
+await rdc/my-redis-cluster '{.status.conditions[?(@.type=="Ready")].status}' True 60
 
 if [ -n "${overlay:-}" ]; then
   step "The whole at a glance"
