@@ -41,6 +41,25 @@ pub enum Applied {
     Sent,
 }
 
+/// What can be applied: an object of a namespace that is read as it is written.
+pub trait Child:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+{
+}
+
+impl<K> Child for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+{
+}
+
 /// Remembers what it applied last, so that a reconcile of a settled object writes nothing.
 ///
 /// # Guarantees
@@ -82,11 +101,7 @@ impl Applier {
         wanted: &K,
     ) -> Result<Applied, ApplyError>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
+        K: Child,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let name = wanted.name_any();
@@ -112,11 +127,7 @@ impl Applier {
         live: Option<&K>,
     ) -> Result<Applied, ApplyError>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
+        K: Child,
     {
         let Some(live) = live else {
             return self.apply(namespace, owner, wanted).await;
@@ -202,11 +213,7 @@ impl Applier {
         wanted: Option<&K>,
     ) -> Result<Applied, ApplyError>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
+        K: Child,
     {
         match wanted {
             Some(wanted) => self.apply(namespace, owner, wanted).await,
@@ -224,11 +231,7 @@ impl Applier {
     /// See [`ApplyError`].
     pub async fn create<K>(&self, namespace: &str, wanted: &K) -> Result<Option<K>, ApplyError>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
+        K: Child,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let params = PostParams::default();

@@ -8,7 +8,7 @@ mod ownership;
 mod refusal;
 mod status;
 
-pub use apply::{Applied, Applier, ApplyError};
+pub use apply::{Applied, Applier, ApplyError, Child};
 pub use events::{Events, Severity};
 pub use lease::Leadership;
 pub use ownership::{ClaimPlace, Standing, is_owned_by, is_pod_of};

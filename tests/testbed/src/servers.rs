@@ -29,6 +29,18 @@ pub fn path(engine: &str, version: &str) -> Result<PathBuf> {
     in_layout(&layout, engine, version)
 }
 
+/// The text of a replica's `nodes.conf` as that of a server which takes itself for a primary without slots.
+pub fn without_primary(nodes_conf: &str) -> String {
+    let lines = nodes_conf.lines().map(|line| {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        if words.get(2) == Some(&"myself,slave") {
+            words.splice(2.., ["myself,master", "-", "0", "0", "0", "connected"]);
+        }
+        words.join(" ") + "\n"
+    });
+    lines.collect()
+}
+
 /// As [`path`], for a clone.
 pub fn in_layout(layout: &Layout, engine: &str, version: &str) -> Result<PathBuf> {
     if !ALL.contains(&(engine, version)) {

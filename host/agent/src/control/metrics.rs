@@ -1,7 +1,7 @@
 //! What a scraper asks, over plain HTTP: the server's figures and the agent's own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tracing::debug;
 
 use crate::agent::Agent;
+use crate::fence::clock;
 
 /// All questions of one scrape together, whatever the server does meanwhile; scrapers wait for ten seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -171,14 +172,12 @@ fn number(entry: &Entry, at: usize) -> Option<u64> {
 
 impl Heard {
     fn answers(&self) -> Answers<'_> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let now_ms = now.map_or(0, |now| now.as_millis());
         Answers {
             info: &self.info,
             cluster: self.cluster.as_deref(),
             slowest: self.slowest,
             events: &self.events,
-            now_ms: u64::try_from(now_ms).unwrap_or(u64::MAX),
+            now_ms: clock::unix_ms(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Scripts and functions that keep the server from answering anything else.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use hera_core::agent::Script;
 use hera_redis::{ScriptEnd, Server};
 use tracing::{info, warn};
 
 use crate::agent::Agent;
+use crate::fence::clock;
 use crate::server::hang::Silence;
 
 /// Between two attempts at one that cannot be ended.
@@ -78,7 +79,10 @@ impl Busy {
             warn!("a script keeps the server busy");
         }
         let script = Script {
-            since_unix_ms: *self.since.get_or_insert_with(|| unix_ms(length)),
+            since_unix_ms: *self.since.get_or_insert_with(|| {
+                let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+                clock::unix_ms().saturating_sub(length)
+            }),
             has_written,
         };
         agent.board.change(|status| status.script = Some(script));
@@ -93,11 +97,4 @@ async fn end(server: &Server) -> Option<ScriptEnd> {
             None
         }
     }
-}
-
-/// So long ago, in milliseconds since 1970.
-fn unix_ms(ago: Duration) -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let then = since.unwrap_or_default().saturating_sub(ago);
-    u64::try_from(then.as_millis()).unwrap_or(u64::MAX)
 }

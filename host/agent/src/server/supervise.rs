@@ -1,7 +1,7 @@
 //! Keeps the server running until the pod ends.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use hera_core::agent::{Role, ServerExit, ServerState};
 use tracing::{error, info, warn};
@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use crate::agent::Agent;
 use crate::apply::push_config;
 use crate::cluster::{self, hold};
+use crate::fence::clock;
 use crate::role::look;
 use crate::server::process::Process;
 use crate::server::reaper::Ended;
@@ -148,7 +149,7 @@ async fn wait(agent: &Agent, failures: u32) {
         return;
     }
     let delay = (FIRST_WAIT * 2u32.saturating_pow(failures.min(8) - 1)).min(LONGEST_WAIT);
-    let until = unix_ms().saturating_add(u64::try_from(delay.as_millis()).unwrap_or(0));
+    let until = clock::unix_ms().saturating_add(u64::try_from(delay.as_millis()).unwrap_or(0));
     agent.board.change(|status| {
         status.server = ServerState::BackOff {
             until_unix_ms: until,
@@ -229,7 +230,7 @@ fn exited(agent: &Agent, ended: Option<Ended>, message: String) -> After {
     let exit = ServerExit {
         code,
         signal,
-        at_unix_ms: unix_ms(),
+        at_unix_ms: clock::unix_ms(),
         message,
     };
     agent.board.change(|status| {
@@ -243,12 +244,4 @@ fn exited(agent: &Agent, ended: Option<Ended>, message: String) -> After {
         status.waiting_for = Some("the server starts".to_owned());
     });
     After::Failure
-}
-
-fn unix_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
 }

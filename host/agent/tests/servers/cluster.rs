@@ -8,6 +8,7 @@ use hera_core::cluster::{
     Command, Failover, Node, Observation, Plan, Wanted, decide, guard, why_not_whole,
 };
 use hera_core::shard::Target;
+use hera_testbed::servers::without_primary;
 use reqwest::StatusCode;
 
 use crate::certificates::Authority;
@@ -302,14 +303,7 @@ async fn a_copy_that_died_while_it_joined_joins_as_another(engine: Engine) {
     assert!(cluster.group.pods[1].terminate().await.success());
     let path = cluster.group.pods[1].path("data/nodes.conf");
     let known = std::fs::read_to_string(&path).unwrap();
-    let lines = known.lines().map(|line| {
-        let mut words: Vec<&str> = line.split(' ').collect();
-        if words.get(2) == Some(&"myself,slave") {
-            words.splice(2.., ["myself,master", "-", "0", "0", "0", "connected"]);
-        }
-        words.join(" ") + "\n"
-    });
-    std::fs::write(&path, lines.collect::<String>()).unwrap();
+    std::fs::write(&path, without_primary(&known)).unwrap();
     cluster.start(1).await;
     cluster.until_whole("a copy has keys and no slots").await;
     // Valkey needs no order: it gives the keys up, or hears what it is.

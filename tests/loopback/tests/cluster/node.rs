@@ -10,6 +10,7 @@ use hera_core::acl::replication_user;
 use hera_core::cluster;
 use hera_core::shard::Target;
 use hera_redis::{Address, Probe, Server, Timeouts, nodes_conf};
+use hera_testbed::servers::{self, without_primary};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -144,8 +145,7 @@ impl Node {
             ("masterauth", LOGIN.to_owned()),
             ("user", format!("{user} on >{LOGIN} +psync +replconf +ping")),
         ];
-        let mut command =
-            Command::new(hera_testbed::servers::path(self.engine.0, self.engine.1).unwrap());
+        let mut command = Command::new(servers::path(self.engine.0, self.engine.1).unwrap());
         for (name, value) in directives {
             command.arg(format!("--{name}")).args(value.split(' '));
         }
@@ -216,14 +216,7 @@ impl Node {
     pub fn forget_its_primary(&self) {
         let path = self.path(nodes_conf::NAME);
         let known = std::fs::read_to_string(&path).unwrap();
-        let lines = known.lines().map(|line| {
-            let mut words: Vec<&str> = line.split(' ').collect();
-            if words.get(2) == Some(&"myself,slave") {
-                words.splice(2.., ["myself,master", "-", "0", "0", "0", "connected"]);
-            }
-            words.join(" ") + "\n"
-        });
-        std::fs::write(&path, lines.collect::<String>()).unwrap();
+        std::fs::write(&path, without_primary(&known)).unwrap();
     }
 
     pub fn lose_volume(&mut self) {

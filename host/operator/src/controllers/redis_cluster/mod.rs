@@ -9,8 +9,10 @@ mod site;
 mod spread;
 mod status;
 
+use hera_api::names::ObjectName;
 use hera_api::{Kind, RedisCluster};
 use hera_kube::StatusWriter;
+use kube::ResourceExt as _;
 
 use super::driver::Controlled;
 use super::outcome::{Outcome, PassError};
@@ -30,10 +32,13 @@ impl Controlled for RedisCluster {
     }
 
     fn is_led(&self, leading: &[String]) -> bool {
-        let name = self.metadata.name.as_deref().unwrap_or_default();
+        let Ok(name) = ObjectName::new(Self::KIND, &self.name_any()) else {
+            return false;
+        };
+        let shards = u32::try_from(self.spec.masters).unwrap_or(0);
         // Two of one shard make up for none of another.
-        (0..self.spec.masters).all(|shard| {
-            let pods = format!("{name}-shard-{shard}-");
+        (0..shards).all(|shard| {
+            let pods = format!("{}-", name.pods(Some(shard)).stateful_set());
             leading.iter().any(|server| server.starts_with(&pods))
         })
     }

@@ -40,6 +40,8 @@ struct HandOver<'a> {
     material: &'a Material<'a>,
     from: &'a Target,
     next: &'a Next<'a>,
+    /// Of replication.
+    password: String,
     old: AgentClient,
     new: AgentClient,
     /// When the pause was ordered.
@@ -66,13 +68,13 @@ pub async fn carry_out(
 ) -> Result<(), PassError> {
     let to = next.pod;
     // Or the old primary could not be told to follow, with its clients gone.
-    if let Err(error) = material.replication_password() {
-        return Err(PassError::HandOver(error.to_string()));
-    }
+    let password = material.replication_password();
+    let password = password.map_err(|error| PassError::HandOver(error.to_string()))?;
     let mut over = HandOver {
         material,
         from,
         next,
+        password,
         old: material.agent(&from.uid)?,
         new: material.agent(&to.uid)?,
         paused: None,
@@ -194,7 +196,7 @@ impl HandOver<'_> {
                 self.token = parity(&self.old, &self.new).await?.token;
                 Ok(())
             }
-            Move::Demote => self.order(&self.from.uid, &self.old, self.follow()?).await,
+            Move::Demote => self.order(&self.from.uid, &self.old, self.follow()).await,
             Move::Promote => {
                 let token = self.token;
                 self.order(
@@ -238,21 +240,21 @@ impl HandOver<'_> {
             return Ok(());
         };
         let agent = self.material.agent(&other.uid)?;
-        self.order(&other.uid, &agent, self.follow()?).await
+        self.order(&other.uid, &agent, self.follow()).await
     }
 
-    fn follow(&self) -> Result<Order, PassError> {
+    fn follow(&self) -> Order {
         let mut members = self.material.site.members.iter();
         let next = members.find(|member| member.uid() == self.next.pod.uid);
         let memory = next.and_then(|next| Some(&next.agent.status()?.memory));
-        Ok(Order::Follow {
+        Order::Follow {
             epoch: self.next.epoch,
             primary_uid: self.next.pod.uid.clone(),
             host: self.next.ip.to_owned(),
             port: REDIS_PORT,
             lineage: memory.map_or_else(String::new, |memory| memory.lineage.clone()),
-            password: self.material.replication_password()?,
-        })
+            password: self.password.clone(),
+        }
     }
 
     async fn order(&self, uid: &str, agent: &AgentClient, order: Order) -> Result<(), PassError> {

@@ -35,15 +35,12 @@ impl Controlled for RedisInstance {
     }
 
     fn is_led(&self, leading: &[String]) -> bool {
-        let status = self.status.as_ref();
-        let rests = status.is_some_and(|status| status.phase == Some(Phase::Hibernated));
-        rests || !leading.is_empty()
+        rests(self) || !leading.is_empty()
     }
 
     fn figures(&self) -> Figures<'_> {
         let status = self.status.as_ref();
-        let rests = status.is_some_and(|status| status.phase == Some(Phase::Hibernated));
-        let wanted = |count: i32| if rests { 0 } else { count };
+        let wanted = |count: i32| if rests(self) { 0 } else { count };
         Figures {
             conditions: status.map_or(&[], |status| &status.conditions),
             pods: wanted(self.spec.replicas),
@@ -69,4 +66,10 @@ impl Controlled for RedisInstance {
         deletion::let_go(shared, object).await;
         deletion::drop_empty_claims(shared, object).await;
     }
+}
+
+/// True while it has no pods, as was asked for.
+fn rests(instance: &RedisInstance) -> bool {
+    let status = instance.status.as_ref();
+    status.is_some_and(|status| status.phase == Some(Phase::Hibernated))
 }
