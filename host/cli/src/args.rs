@@ -73,12 +73,15 @@ pub enum Command {
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// An instance or cluster as a tree: what it is, how it is, what it waits for, who decides about it; of
-    /// a cluster also who has which slots. Lag, fences and waits come from the operator, if it can be asked;
-    /// the exit code says whether all of it serves.
+    /// a cluster also who has which slots. Lag, fences and waits come from the operator, if it can be asked.
+    /// Without a name a line for each object. The exit code says whether all of it serves.
     Status {
         /// The RedisInstance or RedisCluster.
         #[arg(value_name = "NAME")]
-        target: Target,
+        target: Option<Target>,
+        /// Every namespace.
+        #[arg(short = 'A', long, conflicts_with = "target")]
+        all_namespaces: bool,
     },
     /// A redis-cli of its own, with the password from the Secret: one command, the lines of a pipe, or
     /// a prompt. Answers look as redis-cli's do; the exit code is 1 if the server's was an error. In a cluster

@@ -66,7 +66,13 @@ fn run(args: Args, output: Output) -> anyhow::Result<Verdict> {
     runtime.block_on(async {
         match args.command {
             Command::Policy(command) => policy::run(command, &args.cluster, output).await,
-            Command::Status { target } => status::run(&target, &args.cluster, output).await,
+            Command::Status {
+                target: Some(target),
+                ..
+            } => status::run(&target, &args.cluster, output).await,
+            Command::Status { all_namespaces, .. } => {
+                status::fleet::run(all_namespaces, &args.cluster, output).await
+            }
             Command::Cli(cli) => redis_cli::run(&cli, &args.cluster, output).await,
             Command::PortForward(asked) => port_forward::run(&asked, &args.cluster, output).await,
             Command::Request(request) => requests::run(&request, &args.cluster, output).await,

@@ -1,5 +1,6 @@
-//! `status`: an instance or a cluster as a tree.
+//! `status`: an instance or a cluster as a tree, or a line for each.
 
+pub mod fleet;
 mod lines;
 mod shards;
 mod slots;

@@ -257,4 +257,4 @@ fn operator(seen: &Seen) -> Vec<String> {
 #[cfg(test)]
 mod clusters;
 #[cfg(test)]
-mod tests;
+pub mod tests;

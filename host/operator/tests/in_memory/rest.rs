@@ -1,8 +1,10 @@
 //! What waits for somebody causes nothing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::api_server::{Operator, SHOP, wait_for};
+use super::cluster::Cluster;
 use serde_json::{Value, json};
 
 /// Longer than an object that is not at rest is left alone.
@@ -54,6 +56,21 @@ async fn who_hibernates_or_has_a_spec_that_cannot_be_is_left_alone() {
         .wait_object("redisinstances", "asleep", |_| true)
         .await;
     assert_eq!(object["status"]["phase"], "Hibernated");
+    quiet(&operator).await;
+    let before = asked(&operator).len();
+    tokio::time::sleep(LONG).await;
+    assert_eq!(asked(&operator).split_off(before), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_serves_and_has_what_it_asked_for_is_left_alone() {
+    let operator = Operator::start().await;
+    let _cluster = Cluster::start(Arc::clone(&operator.server.store), 41);
+    for (name, replicas) in [("alone", 1), ("three", 3)] {
+        operator.apply(name, json!({"version": "7.2", "replicas": replicas}));
+        operator.wait_reason(name, "Ready", "Serving").await;
+        operator.wait_reason(name, "Progressing", "Settled").await;
+    }
     quiet(&operator).await;
     let before = asked(&operator).len();
     tokio::time::sleep(LONG).await;

@@ -76,7 +76,6 @@ const LANDING: &[&str] = &[
     "a_policy_in_the_shadow_is_compared_and_changes_nothing",
     "a_default_policy_decides_where_no_other_is_named_and_two_of_them_do_not",
     "the_last_good_policy_decides_through_a_restart_of_the_operator",
-    "a_flood_of_bad_modules_in_one_namespace_delays_no_other",
     "deleted_children_are_made_anew_and_changes_go_on",
     "a_user_that_left_while_the_pod_was_down_stays_out",
     "a_kept_volume_is_taken_over_by_an_instance_of_the_same_name",
@@ -100,20 +99,14 @@ const LANDING: &[&str] = &[
     "all_pods_deleted_at_once_come_back_with_their_data",
     "a_server_without_a_volume_keeps_its_data_through_a_roll",
     "a_version_of_a_server_alone_changes_without_it_being_away",
-    "a_roll_that_fails_goes_back_where_that_is_asked_for",
     "a_killed_primary_is_followed_by_a_replica",
     "a_failover_is_finished_by_the_next_leader",
     "a_primary_on_a_partitioned_node_is_followed_by_a_replica",
     "a_drained_node_hands_its_primary_over",
-    "a_killed_node_is_reported_and_its_pod_made_anew_once_somebody_says_that_it_is_off",
     "when_the_leader_dies_the_other_operator_takes_over",
     "a_newer_operator_restarts_no_data_pod",
-    "an_older_definition_is_said_and_the_operator_goes_on_when_it_is_renewed",
     "the_sample_of_a_cluster_forms_heals_and_keeps_every_key",
     "a_cluster_is_rolled_to_another_version",
-    "a_drained_node_hands_its_primaries_over",
-    "idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles",
-    "an_author_gets_from_nothing_to_a_policy_that_decides",
 ];
 
 /// What a machine shows in a bounded time that is too slow for all: facts that do not depend on how
