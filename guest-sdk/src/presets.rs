@@ -38,6 +38,23 @@ const WITHIN_LIMITS: &str = "\
 /// What goes around limited keys and not around limited channels.
 const OF_ALL_KEYS: &str = "flushall flushdb swapdb";
 
+/// What an owner has of `@admin` and `@dangerous`, whatever its limits: nothing here goes around them, and
+/// nothing steers the server. Never a category: a later server may add to it.
+const OWNER: &str = "\
+    client|list cluster|count-failure-reports cluster|replicas cluster|slot-stats commandlog|len \
+    commandlog|reset hotkeys|get hotkeys|reset hotkeys|start hotkeys|stop keys lastsave \
+    latency|doctor latency|graph latency|histogram latency|history latency|latest latency|reset \
+    module|list restore role slowlog|len slowlog|reset sort_ro";
+
+/// The same of commands that 6.2 has in `@read`: it refuses to be given a part of what it gave as a whole.
+const MEMORY: &str = "memory|doctor memory|malloc-stats memory|purge memory|stats";
+
+/// What an owner has who is not limited: it shows what others write and publish.
+const OF_OTHERS: &str = "commandlog|get slowlog|get";
+
+/// What who copies all data has, with all keys. A replica says nothing else once it logged in.
+const COPYING: &str = "psync replconf sync";
+
 /// What of FUNCTION changes nothing that others run, and shows nothing that they run it with.
 const FUNCTION: &str = "function|dump function|help function|kill function|list";
 
@@ -104,15 +121,19 @@ fn rules(input: &AclInput, preset: Preset, limits: Limits) -> Vec<CommandRule> {
     let limited = limits.keys || limits.channels;
     let (allowed, denied) = match preset {
         Preset::ReadOnly => (READONLY, "write admin dangerous"),
-        Preset::ReadWrite => (READWRITE, "admin dangerous"),
+        Preset::ReadWrite | Preset::Owner => (READWRITE, "admin dangerous"),
         Preset::Admin if limited => ("all", "admin dangerous"),
         Preset::Admin => ("all", ""),
+        Preset::Replication => ("", ""),
     };
     let admin = preset == Preset::Admin;
+    let owner = preset == Preset::Owner;
+    let copies = preset == Preset::Replication;
     let only = |names: &'static str, wanted: bool| if wanted { names } else { "" };
     // Before 7.0, which brought SORT_RO, SORT reads keys that nobody allowed.
-    let sorts = admin && limited && (!limits.keys || input.has_command("sort_ro"));
-    let closed = limited && preset != Preset::ReadOnly;
+    let opened = owner || admin && limited;
+    let sorts = opened && (!limits.keys || input.has_command("sort_ro"));
+    let closed = limited && preset != Preset::ReadOnly && !copies;
 
     let known_category = |name: &str| name == "all" || input.category(name).is_some();
     let known_command = |name: &str| input.has_command(name);
@@ -125,25 +146,38 @@ fn rules(input: &AclInput, preset: Preset, limits: Limits) -> Vec<CommandRule> {
     };
     let (category, command): (Known<'_>, Known<'_>) = (&known_category, &known_command);
     let usable: Known<'_> = &usable_command;
-    let steps: [Step<'_>; 10] = [
+    let steps: [Step<'_>; 15] = [
         (allowed, CommandRule::AllowCategory, category),
         (denied, CommandRule::DenyCategory, category),
         (only(RESERVED, admin), CommandRule::DenyCommand, command),
         (only("function", closed), CommandRule::DenyCommand, command),
         (only(FUNCTION, closed), CommandRule::AllowCommand, command),
         (only(ADMIN, admin), CommandRule::AllowCommand, usable),
+        (only(OWNER, owner), CommandRule::AllowCommand, usable),
+        (only(MEMORY, owner), CommandRule::AllowCommand, command),
+        (
+            only(OF_OTHERS, owner && !limited),
+            CommandRule::AllowCommand,
+            usable,
+        ),
         (
             only(WITHIN_LIMITS, admin && limited),
             CommandRule::AllowCommand,
             usable,
         ),
         (
-            only(OF_ALL_KEYS, admin && limited && !limits.keys),
+            only(OF_ALL_KEYS, opened && !limits.keys),
             CommandRule::AllowCommand,
             command,
         ),
         (only("sort", sorts), CommandRule::AllowCommand, command),
-        (CONNECTION, CommandRule::AllowCommand, usable),
+        (
+            only(COPYING, copies && !limits.keys),
+            CommandRule::AllowCommand,
+            command,
+        ),
+        (only("ping", copies), CommandRule::AllowCommand, command),
+        (only(CONNECTION, !copies), CommandRule::AllowCommand, usable),
     ];
     let mut rules = vec![];
     for (names, rule, known) in steps {

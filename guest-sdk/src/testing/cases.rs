@@ -145,7 +145,9 @@ fn request(asked: User) -> Result<UserRequest, String> {
     let preset = match asked.preset.as_str() {
         "ReadOnly" => Preset::ReadOnly,
         "ReadWrite" => Preset::ReadWrite,
+        "Owner" => Preset::Owner,
         "Admin" => Preset::Admin,
+        "Replication" => Preset::Replication,
         other => return Err(format!("no preset {other}")),
     };
     Ok(UserRequest {

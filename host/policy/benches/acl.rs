@@ -125,7 +125,9 @@ fn natively(users: usize) -> Vec<Duration> {
         preset: match user.preset {
             hera_core::acl::Preset::ReadOnly => sdk::Preset::ReadOnly,
             hera_core::acl::Preset::ReadWrite => sdk::Preset::ReadWrite,
+            hera_core::acl::Preset::Owner => sdk::Preset::Owner,
             hera_core::acl::Preset::Admin => sdk::Preset::Admin,
+            hera_core::acl::Preset::Replication => sdk::Preset::Replication,
         },
         keys: user.keys.clone(),
         channels: user.channels.clone(),

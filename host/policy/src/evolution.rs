@@ -144,7 +144,9 @@ fn request(user: &UserRequest) -> wit::UserRequest {
         level: match user.preset {
             Preset::ReadOnly => 0,
             Preset::ReadWrite => 1,
-            Preset::Admin => 2,
+            Preset::Owner => 2,
+            Preset::Admin => 3,
+            Preset::Replication => 4,
         },
         keys: user.keys.clone(),
     }

@@ -18,32 +18,40 @@ use hera_policy_acl_presets::{Presets, Settings};
 use hera_policy_sdk::acl as sdk;
 use hera_policy_sdk::testing::{acl_input, context};
 
-const PRESETS: [Preset; 3] = [Preset::ReadOnly, Preset::ReadWrite, Preset::Admin];
+/// All but the one that copies all data, which no other resembles.
+const PRESETS: [Preset; 4] = [
+    Preset::ReadOnly,
+    Preset::ReadWrite,
+    Preset::Owner,
+    Preset::Admin,
+];
+
+type Patterns = (&'static [&'static str], &'static [&'static str]);
 
 /// Keys and channels, by which of them are all.
-const PATTERNS: [(&[&str], &[&str]); 4] = [
+const PATTERNS: [Patterns; 4] = [
     (&["app:*", "*"], &["*"]),
     (&["app:*", "one"], &["*"]),
     (&["*"], &["news:*"]),
     (&["app:*"], &[]),
 ];
 
-/// A user of each preset, with these keys and channels, and the same rules of the spec.
-fn input(
-    categories: &Categories,
-    (keys, channels): (&[&str], &[&str]),
-    rules: &[&str],
-) -> AclInput {
+fn user(preset: Preset, (keys, channels): Patterns, rules: &[&str]) -> UserRequest {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    let user = |preset| UserRequest {
+    UserRequest {
         name: format!("{preset:?}").to_lowercase(),
         preset,
         keys: owned(keys),
         channels: owned(channels),
         rules: owned(rules),
-    };
+    }
+}
+
+/// A user of each preset, with these keys and channels, and the same rules of the spec.
+fn input(categories: &Categories, patterns: Patterns, rules: &[&str]) -> AclInput {
+    let users = PRESETS.map(|preset| user(preset, patterns, rules));
     AclInput {
-        users: PRESETS.map(user).to_vec(),
+        users: users.to_vec(),
         categories: categories.clone(),
     }
 }
@@ -67,7 +75,9 @@ fn decide(input: &AclInput) -> AclAnswer {
         preset: match user.preset {
             Preset::ReadOnly => sdk::Preset::ReadOnly,
             Preset::ReadWrite => sdk::Preset::ReadWrite,
+            Preset::Owner => sdk::Preset::Owner,
             Preset::Admin => sdk::Preset::Admin,
+            Preset::Replication => sdk::Preset::Replication,
         },
         keys: user.keys.clone(),
         channels: user.channels.clone(),
@@ -171,6 +181,7 @@ fn on_every_server_the_presets_grant_nearly_all_that_is_permitted() {
             let left = match ceiling.preset {
                 Preset::ReadOnly => vec!["keys", "role", "sort_ro"],
                 Preset::ReadWrite => vec!["keys", "role", "sort", "sort_ro"],
+                Preset::Owner | Preset::Replication => vec![],
                 // Where LATENCY has no subcommands, an admin with limits gets it by its first argument.
                 Preset::Admin if limited => vec!["cluster|slaves", "latency"],
                 Preset::Admin => vec!["cluster|slaves"],
@@ -191,11 +202,29 @@ fn on_every_server_the_presets_grant_nearly_all_that_is_permitted() {
 }
 
 #[test]
+fn who_copies_all_data_is_granted_that_on_every_server_and_nothing_else() {
+    for (server, categories) in fixtures::tables() {
+        let input = AclInput {
+            users: vec![user(Preset::Replication, (&["*"], &[]), &[])],
+            categories: categories.clone(),
+        };
+        assert_eq!(check_request(&input), vec![], "{server}");
+        let (_, commands) = &granted(categories, &input)[0];
+        let mut copying: BTreeSet<&str> = fixtures::COPYING.iter().copied().collect();
+        copying.insert("ping");
+        let commands: BTreeSet<&str> = commands.iter().map(String::as_str).collect();
+        assert_eq!(commands, copying, "{server}");
+    }
+}
+
+#[test]
 fn what_the_presets_come_to_is_as_before() {
     for (server, categories) in fixtures::tables() {
         let mut text = String::new();
         for patterns in PATTERNS {
-            for user in decide(&input(categories, patterns, &[])).users {
+            let mut input = input(categories, patterns, &[]);
+            input.users.push(user(Preset::Replication, patterns, &[]));
+            for user in decide(&input).users {
                 let rules = compile(&user, &[]).rules.split_off(CLEAR.len());
                 writeln!(text, "{}\n  {}", user.name, rules.join(" ")).unwrap();
             }

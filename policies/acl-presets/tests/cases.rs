@@ -126,6 +126,42 @@ fn who_has_all_keys_and_not_all_channels_gets_nothing_that_shows_messages() {
 }
 
 #[test]
+fn an_owner_has_the_data_and_looks_at_the_server() {
+    assert_eq!(
+        rules(free("app", Preset::Owner), REDIS_7),
+        "+@read +@write +@scripting -@admin -@dangerous +keys +slowlog|len +sort_ro +slowlog|get \
+         +flushall +sort +client|id +info +ping"
+    );
+    let some_keys = user("app", Preset::Owner).keys(&["app:*"]).channels(&["*"]);
+    assert_eq!(
+        rules(some_keys, REDIS_7),
+        "+@read +@write +@scripting -@admin -@dangerous -function +function|list +keys \
+         +slowlog|len +sort_ro +sort +client|id +info +ping"
+    );
+}
+
+#[test]
+fn an_owner_is_not_given_a_part_of_what_6_2_gives_as_a_whole() {
+    const TABLE: &[(&str, &str)] = &[("read", "get memory"), ("admin", "slowlog")];
+    assert_eq!(
+        rules(free("app", Preset::Owner), TABLE),
+        "+@read -@admin +slowlog|len +slowlog|reset +slowlog|get"
+    );
+}
+
+#[test]
+fn who_copies_all_data_gets_that_with_all_keys_alone() {
+    const TABLE: &[(&str, &str)] = &[
+        ("admin", "psync replconf sync"),
+        ("read", "get info"),
+        ("fast", "ping"),
+    ];
+    let copies = |keys: &[&str]| user("copy", Preset::Replication).keys(keys);
+    assert_eq!(rules(copies(&["*"]), TABLE), "+psync +replconf +sync +ping");
+    assert_eq!(rules(copies(&["copy:*"]), TABLE), "+ping");
+}
+
+#[test]
 fn the_rules_of_the_spec_come_last() {
     let user = user("app", Preset::ReadOnly).rules(&["+keys", "-@scripting"]);
     assert!(rules(user, REDIS_7).ends_with("+ping +keys -@scripting"));

@@ -124,7 +124,46 @@ const READWRITE: &[&str] = &[
     "blocking",
 ];
 
-/// What takes the server out of the operator's hands, for everybody.
+/// What `Owner` has beyond `ReadWrite`: all about the data, and looking at the server. A list, as what a later
+/// server adds may steer it.
+pub(super) const OWNER: &[&str] = &[
+    "client|list",
+    "cluster|count-failure-reports",
+    "cluster|replicas",
+    "cluster|slot-stats",
+    "commandlog|get",
+    "commandlog|len",
+    "commandlog|reset",
+    "flushall",
+    "flushdb",
+    "hotkeys|get",
+    "hotkeys|reset",
+    "hotkeys|start",
+    "hotkeys|stop",
+    "lastsave",
+    "latency|doctor",
+    "latency|graph",
+    "latency|histogram",
+    "latency|history",
+    "latency|latest",
+    "latency|reset",
+    "memory|doctor",
+    "memory|malloc-stats",
+    "memory|purge",
+    "memory|stats",
+    "module|list",
+    "restore",
+    "slowlog|get",
+    "slowlog|len",
+    "slowlog|reset",
+    "swapdb",
+];
+
+/// All that `Replication` has. A replica, and `redis-cli --rdb`, say nothing else once they logged in, and
+/// logging in needs no right (redis-facts §2.1, §3.1).
+const REPLICATION: &[&str] = &["ping", "psync", "replconf", "sync"];
+
+/// What takes the server out of the operator's hands, for everybody; [`REPLICATION`] is a list of its own.
 const FORBIDDEN: &[&str] = &[
     // who leads, and from where data comes
     "failover",
@@ -223,11 +262,13 @@ fn by_name(preset: Preset, command: &str, table: &CommandTable) -> bool {
         || (is_in("read") && !is_in("write") && !is_in("admin") && !is_in("dangerous"));
     match preset {
         Preset::ReadOnly => reads,
-        Preset::ReadWrite => {
+        Preset::ReadWrite | Preset::Owner => {
             let data = READWRITE.iter().any(|category| is_in(category));
-            reads || command == "sort" || (data && !is_in("admin") && !is_in("dangerous"))
+            let owned = preset == Preset::Owner && OWNER.contains(&command);
+            reads || owned || command == "sort" || (data && !is_in("admin") && !is_in("dangerous"))
         }
         Preset::Admin => admin(command, table),
+        Preset::Replication => REPLICATION.contains(&command),
     }
 }
 

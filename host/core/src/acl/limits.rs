@@ -48,8 +48,9 @@ const WITHIN: &[&str] = &[
     "sort_ro",
 ];
 
-/// They take or exchange all keys; a limit of channels alone they do not touch.
-const OF_ALL_KEYS: &[&str] = &["flushall", "flushdb", "swapdb"];
+/// They take, exchange or copy all keys; a limit of channels alone they do not touch. A copy holds what is
+/// published as well: who has the preset for it reads everything.
+const OF_ALL_KEYS: &[&str] = &["flushall", "flushdb", "psync", "replconf", "swapdb", "sync"];
 
 /// What FUNCTION keeps: a library runs with the rights of who calls it, so who replaces one acts as
 /// others, and STATS shows what they call it with.

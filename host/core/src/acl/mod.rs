@@ -11,6 +11,7 @@ mod revoke;
 mod rules;
 mod table;
 mod tokens;
+mod withheld;
 
 pub use ceiling::{Beyond, Ceiling};
 pub use diff::{diff, granted};
@@ -25,6 +26,7 @@ pub use revoke::{Answer, Rights, Standing, cut, in_force, is_no_wider, revocatio
 pub use rules::{CLEAR, compile, decompile};
 pub use table::{CommandTable, UnknownName};
 pub use tokens::{MAX_NAME, MAX_PATTERN, is_pattern, is_user_name, printable};
+pub use withheld::withheld;
 
 /// Prefix of users that belong to the operator; no policy may name one.
 pub const SYSTEM_PREFIX: &str = "hera-";

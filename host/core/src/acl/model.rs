@@ -11,8 +11,12 @@ pub enum Preset {
     ReadOnly,
     /// Reads and writes data.
     ReadWrite,
+    /// Does everything with the data, and looks at the server.
+    Owner,
     /// Everything that neither takes the server out of the operator's hands nor shows a password.
     Admin,
+    /// Copies all data by following the server as a replica does, and nothing else.
+    Replication,
 }
 
 /// One user as the spec asks for it. Passwords are never part of it.

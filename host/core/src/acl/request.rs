@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::tokens::{is_command_name, is_pattern, is_user_name, printable};
 use super::{
-    AclInput, Beyond, Ceiling, CommandRule, CommandTable, Preset, UserRequest, is_system_user,
+    AclInput, Beyond, Ceiling, CommandRule, CommandTable, Limits, Preset, UserRequest,
+    is_system_user,
 };
 
 /// A user of the spec that cannot be made as it stands.
@@ -52,6 +53,13 @@ fn check_user(user: &UserRequest, table: &CommandTable) -> Result<(), String> {
             "the pattern '{pattern}' must be printable ASCII without spaces"
         ));
     }
+    if user.preset == Preset::Replication && Limits::asked(user).keys {
+        return Err(
+            "a user of the preset Replication copies all data, whatever its keys are: set them to \
+             \"*\", or choose another preset"
+                .to_owned(),
+        );
+    }
     check_rules(user, table)
 }
 
@@ -78,7 +86,17 @@ fn check_rules(user: &UserRequest, table: &CommandTable) -> Result<(), String> {
     let Some((command, why)) = found else {
         return Ok(());
     };
+    let copies = Ceiling {
+        preset: Preset::Replication,
+        ..ceiling
+    };
     let (what, otherwise) = match (why, user.preset) {
+        (Beyond::Preset, Preset::Replication) => {
+            ("is beyond the preset", ", or choose another preset")
+        }
+        (Beyond::Preset, _) if copies.beyond(command, table) != Some(Beyond::Preset) => {
+            ("is for users of the preset Replication alone", "")
+        }
         (Beyond::Preset, Preset::Admin) => ("is for no user", ""),
         (Beyond::Preset, _) => ("is beyond the preset", ", or choose a wider preset"),
         (Beyond::Limits, _) => (

@@ -205,10 +205,10 @@ fn cut_commands(
 }
 
 /// The commands that the rules of a spec take away, whoever grants them.
-struct Denied(Option<BTreeSet<String>>);
+pub(super) struct Denied(Option<BTreeSet<String>>);
 
 impl Denied {
-    fn by(request: &UserRequest, table: &CommandTable) -> Self {
+    pub(super) fn by(request: &UserRequest, table: &CommandTable) -> Self {
         let all = CommandRule::AllowCategory("all".to_owned());
         // `-@all` begins a list, as a rule, and is no denial of each command.
         let begins = |rule: &CommandRule| matches!(rule, CommandRule::DenyCategory(name) if name.eq_ignore_ascii_case("all"));
@@ -230,7 +230,7 @@ impl Denied {
         })
     }
 
-    fn has(&self, command: &str, table: &CommandTable) -> bool {
+    pub(super) fn has(&self, command: &str, table: &CommandTable) -> bool {
         let Some(left) = &self.0 else { return false };
         let name = match command.split_once('|') {
             Some((base, _)) if !table.has(command) && !left.contains(command) => base,

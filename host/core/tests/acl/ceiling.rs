@@ -19,7 +19,13 @@ pub const SOME_CHANNELS: Limits = Limits {
     keys: false,
     channels: true,
 };
-pub const PRESETS: [Preset; 3] = [Preset::ReadOnly, Preset::ReadWrite, Preset::Admin];
+/// Each has what the one before it has. `Replication` is none of them: it has next to nothing of theirs.
+pub const PRESETS: [Preset; 4] = [
+    Preset::ReadOnly,
+    Preset::ReadWrite,
+    Preset::Owner,
+    Preset::Admin,
+];
 
 /// For a user whom nothing limits.
 pub fn permits(preset: Preset, command: &str, table: &CommandTable) -> bool {
@@ -66,10 +72,8 @@ fn ceilings_grow_from_readonly_to_admin() {
     for (server, table) in tables() {
         for command in table.commands() {
             for limits in [FREE, SOME_KEYS, SOME_CHANNELS] {
-                let [readonly, readwrite, admin] =
-                    PRESETS.map(|preset| under(limits, preset).permits(command, &table));
-                assert!(!readonly || readwrite, "{server}: {command}");
-                assert!(!readwrite || admin, "{server}: {command}");
+                let permits = PRESETS.map(|preset| under(limits, preset).permits(command, &table));
+                assert!(permits.is_sorted(), "{server}: {command} {permits:?}");
             }
         }
     }
@@ -122,6 +126,13 @@ const ADMIN: &str = "\
     migrate module|list monitor pfdebug pfselftest restore restore-asking role slowlog \
     slowlog|get slowlog|len slowlog|reset sort sort_ro swapdb";
 
+/// The same of an owner.
+pub const OWNER: &str = "\
+    client|list cluster|count-failure-reports cluster|replicas commandlog|get commandlog|len \
+    commandlog|reset flushall flushdb hotkeys|get hotkeys|reset hotkeys|start hotkeys|stop info \
+    keys lastsave latency|doctor latency|graph latency|histogram latency|history latency|latest \
+    latency|reset module|list restore role slowlog|get slowlog|len slowlog|reset sort sort_ro swapdb";
+
 /// What a user may reach of these categories, on all servers together.
 pub fn reached(ceiling: Ceiling, categories: &[&str]) -> BTreeSet<String> {
     let of = |(_, table): (_, CommandTable)| -> Vec<String> {
@@ -153,7 +164,117 @@ fn what_a_preset_may_reach_of_the_dangerous_is_known_by_name() {
         dangerous(Preset::ReadWrite),
         named("info keys role sort sort_ro")
     );
+    assert_eq!(dangerous(Preset::Owner), named(OWNER));
     assert_eq!(dangerous(Preset::Admin), named(ADMIN));
+}
+
+#[test]
+fn an_owner_has_what_client_libraries_queues_and_exporters_ask_for_and_does_not_steer() {
+    for (server, table) in tables() {
+        // django-redis, Rails, BullMQ and redis_exporter, as far as a server has it.
+        for command in [
+            "flushdb",
+            "flushall",
+            "swapdb",
+            "restore",
+            "dump",
+            "scan",
+            "keys",
+            "randomkey",
+            "sort",
+            "eval",
+            "evalsha",
+            "script|load",
+            "xadd",
+            "xreadgroup",
+            "brpoplpush",
+            "client|list",
+            "client|setname",
+            "client|getname",
+            "info",
+            "slowlog|get",
+            "slowlog|len",
+            "latency|latest",
+            "memory|usage",
+            "memory|stats",
+            "object|encoding",
+            "dbsize",
+            "lastsave",
+            "role",
+            "acl|whoami",
+        ] {
+            assert!(
+                permits(Preset::Owner, command, &table),
+                "{server}: {command}"
+            );
+        }
+        for command in [
+            "config|get",
+            "config|set",
+            "config|resetstat",
+            "client|kill",
+            "client|pause",
+            "client|unblock",
+            "client|no-evict",
+            "migrate",
+            "restore-asking",
+            "debug",
+            "monitor",
+            "acl|list",
+            "acl|getuser",
+            "acl|log",
+            "bgsave",
+            "bgrewriteaof",
+            "save",
+            "shutdown",
+            "module|load",
+            "cluster|setslot",
+            "cluster|failover",
+            "psync",
+        ] {
+            assert!(
+                !permits(Preset::Owner, command, &table),
+                "{server}: {command}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_later_server_adds_to_the_dangerous_is_beyond_an_owner() {
+    for category in ["admin", "dangerous"] {
+        let mut categories = fixtures::tables()["valkey-9.1"].clone();
+        for added in ["dumpall", "latency|set", "client|redirect"] {
+            let commands = categories.entry(category.to_owned()).or_default();
+            commands.insert(added.to_owned());
+        }
+        let table = CommandTable::new(&categories);
+        for added in ["dumpall", "latency|set", "client|redirect"] {
+            assert!(!permits(Preset::Owner, added, &table), "{added}");
+        }
+    }
+}
+
+#[test]
+fn who_copies_all_data_does_that_and_nothing_else_and_nobody_else_does() {
+    for (server, table) in tables() {
+        let copies = |limits| -> Vec<&str> {
+            let ceiling = under(limits, Preset::Replication);
+            let commands = table.commands().filter(|name| !table.is_container(name));
+            commands
+                .filter(|name| ceiling.permits(name, &table))
+                .collect()
+        };
+        let all = ["ping", "psync", "replconf", "sync"];
+        assert_eq!(copies(FREE), all, "{server}");
+        assert_eq!(copies(SOME_CHANNELS), all, "{server}");
+        assert_eq!(copies(SOME_KEYS), ["ping"], "{server}");
+        for command in fixtures::COPYING {
+            for preset in PRESETS {
+                assert!(!permits(preset, command, &table), "{server}: {command}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -229,6 +350,41 @@ fn a_spec_rule_beyond_the_preset_is_the_specs_mistake() {
         [
             "user ops: its rules allow config|get, which is for no user; remove the rule, deny the \
           command after it"
+        ]
+    );
+}
+
+#[test]
+fn the_rules_of_who_copies_all_data_only_narrow() {
+    assert!(problems("copy", Preset::Replication, &["-ping", "+psync"]).is_empty());
+    for rule in ["+get", "+@read", "+@all", "+client|id"] {
+        let problems = problems("copy", Preset::Replication, &[rule]);
+        assert_eq!(problems.len(), 1, "{rule}");
+        assert!(
+            problems[0].ends_with("or choose another preset"),
+            "{problems:?}"
+        );
+    }
+    assert_eq!(
+        problems("ops", Preset::Admin, &["+psync"]),
+        [
+            "user ops: its rules allow psync, which is for users of the preset Replication alone; \
+          remove the rule, deny the command after it"
+        ]
+    );
+}
+
+#[test]
+fn who_copies_all_data_is_refused_with_other_keys() {
+    for keys in ["app:*", "**", ""] {
+        let problems = problems_of("copy", Preset::Replication, keys, &[]);
+        assert_eq!(problems.len(), 1, "{keys:?}");
+    }
+    assert_eq!(
+        problems_of("copy", Preset::Replication, "app:*", &[]),
+        [
+            "user copy: a user of the preset Replication copies all data, whatever its keys are: set \
+          them to \"*\", or choose another preset"
         ]
     );
 }

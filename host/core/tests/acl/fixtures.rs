@@ -25,7 +25,7 @@ pub fn tables() -> &'static BTreeMap<String, Categories> {
     &TABLES
 }
 
-/// Commands that stay the operator's for everybody, and those that show passwords or their hashes, of
+/// Commands that stay the operator's for everybody but [`COPYING`], and those that show passwords or their hashes, of
 /// all servers together.
 pub const RESERVED: &[&str] = &[
     "acl|deluser",
@@ -86,7 +86,10 @@ pub const AROUND: &[&str] = &[
 ];
 
 /// Commands that go around limits of keys alone.
-pub const AROUND_KEYS: &[&str] = &["flushall", "flushdb", "swapdb"];
+pub const AROUND_KEYS: &[&str] = &["flushall", "flushdb", "psync", "replconf", "swapdb", "sync"];
+
+/// Of the reserved ones, those that the preset which copies all data has.
+pub const COPYING: &[&str] = &["psync", "replconf", "sync"];
 
 /// True for one of [`RESERVED`], and for a command that has one of them among its first arguments
 /// where a server has no subcommands.

@@ -11,7 +11,8 @@ use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 
 use crate::ceiling::{
-    FREE, PRESETS, SOME_CHANNELS, SOME_KEYS, named, permits, problems_of, reached, tables, under,
+    FREE, OWNER, PRESETS, SOME_CHANNELS, SOME_KEYS, named, permits, problems_of, reached, tables,
+    under,
 };
 use crate::fixtures::{self, goes_around};
 use crate::model::server;
@@ -39,6 +40,11 @@ fn what_a_limited_user_may_reach_of_the_dangerous_is_known_by_name() {
     assert_eq!(dangerous(SOME_KEYS, Preset::Admin), admin);
     admin.extend(named("flushall flushdb swapdb"));
     assert_eq!(dangerous(SOME_CHANNELS, Preset::Admin), admin);
+    let shown = named("commandlog|get slowlog|get");
+    let owner = &named(OWNER) - &shown;
+    assert_eq!(dangerous(SOME_CHANNELS, Preset::Owner), owner);
+    let owner = &owner - &named("flushall flushdb swapdb");
+    assert_eq!(dangerous(SOME_KEYS, Preset::Owner), owner);
 }
 
 /// What a limit takes from a preset, on all servers together.
@@ -67,12 +73,16 @@ fn what_a_limit_takes_from_a_preset_is_known_by_name() {
         assert_eq!(taken(limits, Preset::ReadOnly), named(""));
         let mut readwrite = named(functions);
         let mut admin = &named(functions) | &shown;
+        let mut owner = &named(functions) | &named("commandlog|get slowlog|get");
         if limits.keys {
+            owner.extend(sort.clone());
+            owner.extend(named("flushall flushdb swapdb"));
             readwrite.extend(sort.clone());
             admin.extend(sort.clone());
             admin.extend(named("flushall flushdb swapdb"));
         }
         assert_eq!(taken(limits, Preset::ReadWrite), readwrite);
+        assert_eq!(taken(limits, Preset::Owner), owner);
         assert_eq!(taken(limits, Preset::Admin), admin);
     }
 }

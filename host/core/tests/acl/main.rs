@@ -14,3 +14,4 @@ mod model;
 mod property;
 mod revoke;
 mod strategies;
+mod withheld;

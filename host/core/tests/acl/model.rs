@@ -71,6 +71,12 @@ pub fn never_beyond(
         && !fixtures::goes_around(command, !keys, !channels, table)
 }
 
+/// What an owner has of `@admin` and `@dangerous`, beyond who reads and writes.
+const OWNER: &str = "client|list cluster|count-failure-reports cluster|replicas commandlog|get commandlog|len \
+    commandlog|reset flushall flushdb hotkeys|get hotkeys|reset hotkeys|start hotkeys|stop lastsave \
+    latency|doctor latency|graph latency|histogram latency|history latency|latest latency|reset \
+    module|list restore slowlog|get slowlog|len slowlog|reset swapdb";
+
 fn within_preset(preset: Preset, command: &str, table: &Categories) -> bool {
     let is_in = |category: &str| is_in(command, category, table);
     let endangers = is_in("admin") || is_in("dangerous");
@@ -78,7 +84,11 @@ fn within_preset(preset: Preset, command: &str, table: &Categories) -> bool {
     match preset {
         Preset::ReadOnly => reads || !is_in("write") && !endangers,
         Preset::ReadWrite => reads || command == "sort" || !endangers,
+        Preset::Owner => {
+            reads || command == "sort" || !endangers || OWNER.split(' ').any(|name| name == command)
+        }
         Preset::Admin => !fixtures::is_reserved(command, table),
+        Preset::Replication => command == "ping" || fixtures::COPYING.contains(&command),
     }
 }
 

@@ -1,6 +1,6 @@
 //! While nobody decides, users have what they had, cut to the spec of today.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hera_core::acl::{
     AclAnswer, AclInput, AclSet, AclUser, Answer, CLEAR, Categories, CommandTable, KeyAccess,
@@ -58,6 +58,35 @@ fn a_narrower_preset_takes_writes_away_while_the_policy_faults() {
         let left = server(table, &rules);
         assert!(left.contains("get") && !left.contains("set") && !left.contains("del"));
         assert!(rules.len() < 20, "{name}: {rules:?}");
+    }
+}
+
+#[test]
+fn a_preset_beside_the_one_before_takes_away_what_is_not_in_both() {
+    let owner = grants(&[
+        "+@read",
+        "+@write",
+        "+flushall",
+        "+client|list",
+        "+ping",
+        "~*",
+    ]);
+    let copies = grants(&["+psync", "+replconf", "+sync", "+ping", "~*"]);
+    for (name, table) in fixtures::tables() {
+        let left = |preset, held| {
+            let (rules, standing) = missing(&request(preset, &["*"], &[]), held, name);
+            assert_eq!(standing, Standing::Cut, "{name}");
+            server(table, &rules)
+        };
+        let writes = left(Preset::ReadWrite, &owner);
+        assert!(
+            writes.contains("set") && !writes.contains("flushall"),
+            "{name}"
+        );
+        assert!(!writes.contains("client|list"), "{name}");
+        let ping = BTreeSet::from(["ping".to_owned()]);
+        assert_eq!(left(Preset::Replication, &owner), ping, "{name}");
+        assert_eq!(left(Preset::Admin, &copies), ping, "{name}");
     }
 }
 

@@ -101,11 +101,23 @@ pub fn rules(table: &'static Categories) -> impl Strategy<Value = Vec<CommandRul
         ],
     ];
     let (start, more) = (vec(rule(table), 0..5), vec(rule(table), 0..2));
-    (start, select(endings), more).prop_map(|(start, ending, more)| [start, ending, more].concat())
+    // What a user needs who copies all data, and everybody else is refused for.
+    let copies = ["psync", "replconf", "sync", "ping"];
+    let copies = copies.map(|name| CommandRule::AllowCommand(name.to_owned()));
+    let copies = [vec![deny("all")], copies.to_vec()].concat();
+    let ending = prop_oneof![12 => select(endings), 1 => Just(copies)];
+    (start, ending, more).prop_map(|(start, ending, more)| [start, ending, more].concat())
 }
 
+/// Seldom the one that has next to nothing: as good as no answer gets past the guard then.
 pub fn preset() -> impl Strategy<Value = Preset> {
-    select(vec![Preset::ReadOnly, Preset::ReadWrite, Preset::Admin])
+    let usual = vec![
+        Preset::ReadOnly,
+        Preset::ReadWrite,
+        Preset::Owner,
+        Preset::Admin,
+    ];
+    prop_oneof![8 => select(usual), 1 => Just(Preset::Replication)]
 }
 
 fn requests() -> impl Strategy<Value = Vec<UserRequest>> {

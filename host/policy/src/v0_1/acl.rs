@@ -118,7 +118,9 @@ impl From<&UserRequest> for wit::UserRequest {
             preset: match preset {
                 Preset::ReadOnly => wit::Preset::ReadOnly,
                 Preset::ReadWrite => wit::Preset::ReadWrite,
+                Preset::Owner => wit::Preset::Owner,
                 Preset::Admin => wit::Preset::Admin,
+                Preset::Replication => wit::Preset::Replication,
             },
             keys: keys.clone(),
             channels: channels.clone(),
