@@ -113,6 +113,8 @@ reasons! {
         MAXMEMORY_UNSET = "MaxmemoryUnset",
         /// False: the spec has no memory limit, the pods have one, and maxmemory is derived from that.
         MAXMEMORY_FROM_PODS = "MaxmemoryFromPods",
+        /// False: owners have not all keys or channels, so they lack what would reach beyond; the message says what.
+        RIGHTS_LIMITED = "RightsLimited",
         /// True: config.maxmemory is no less than the memory limit that the pods have.
         MAXMEMORY_ABOVE_LIMIT = "MaxmemoryAboveLimit",
         /// True: the server refused directives; the last good values stay.

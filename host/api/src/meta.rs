@@ -65,9 +65,11 @@ pub const ANNOTATION_ASK_POLICIES: &str = "cache.hera.io/ask-policies";
 /// Annotation on an object: digest of the plan that may be carried out.
 pub const ANNOTATION_APPROVE: &str = "cache.hera.io/approve";
 
-/// Name of the application user unless a Secret of the user's names another.
+/// Name of the application user unless the spec says another.
 pub const APP_USER: &str = "app";
-/// Key of the user's name in the application Secret, the operator's or the user's.
+/// Key in the application Secret of what it leads to.
+pub const KEY_TYPE: &str = "type";
+/// Key of the user's name in the application Secret.
 pub const KEY_USERNAME: &str = "username";
 /// Key of the password in the application Secret, the operator's or the user's.
 pub const KEY_PASSWORD: &str = "password";

@@ -22,6 +22,12 @@ pub(crate) const DATA_KEY: &str = r"^[-._a-zA-Z0-9]+$";
 pub(crate) const USER_NAME: &str = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$";
 /// Users of the operator's own are none of the spec's.
 pub(crate) const NOT_SYSTEM_USER: &str = "self != 'default' && !self.startsWith('hera-')";
+/// Who copies all data is limited to no keys.
+pub(crate) const COPIES_ALL_KEYS: &str = "self.preset != 'Replication' || '*' in self.keys";
+/// A pattern of keys or channels: no spaces.
+const PATTERN: &str = r"^[^\x00-\x20\x7f]+$";
+/// A rule about commands.
+const RULE: &str = r"^[+-](@[a-z]+|[a-z0-9._-]+(\|[a-z0-9._-]+)?)$";
 /// No control characters.
 pub(crate) const PRINTABLE: &str = r"^[^\x00-\x1f\x7f]*$";
 
@@ -92,6 +98,29 @@ fn keys() -> Value {
         "rule": format!("self.all(k, k.size() <= {MAX_KEY})"),
         "message": format!("a key has at most {MAX_KEY} characters"),
     }])
+}
+
+/// Patterns of keys or channels.
+pub(crate) fn patterns(_: &mut SchemaGenerator) -> Schema {
+    texts(32, 1, 256, PATTERN)
+}
+
+/// Rules about commands.
+pub(crate) fn rules(_: &mut SchemaGenerator) -> Schema {
+    texts(64, 2, 64, RULE)
+}
+
+fn texts(max_items: usize, min_length: usize, max_length: usize, pattern: &str) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": {
+            "type": "string",
+            "minLength": min_length,
+            "maxLength": max_length,
+            "pattern": pattern,
+        },
+        "maxItems": max_items,
+    })
 }
 
 pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {

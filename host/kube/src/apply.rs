@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::{OBJECTS_MANAGER, Refusal, is_owned_by};
@@ -139,6 +139,38 @@ impl Applier {
         let wanted = serde_json::to_value(wanted)?;
         self.send(&api, namespace, &name, Some(live), wanted, over)
             .await
+    }
+
+    /// Takes out of the object that was read as `live`, which `owner` (a uid) must own, the fields that are null
+    /// in `fields`, whoever wrote them: what an apply leaves out stays where somebody else wrote it too. Answers
+    /// the object as it is then.
+    ///
+    /// # Errors
+    /// See [`ApplyError`]; a conflict, if anybody changed the object since, is an [`ApplyError::Kube`].
+    pub async fn take_out<K>(
+        &self,
+        namespace: &str,
+        owner: &str,
+        live: &K,
+        mut fields: Value,
+    ) -> Result<K, ApplyError>
+    where
+        K: Child,
+    {
+        check_owner(live, owner)?;
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let name = live.name_any();
+        if let Some(fields) = fields.as_object_mut() {
+            let read = json!({"uid": live.uid(), "resourceVersion": live.resource_version()});
+            fields.insert("metadata".to_owned(), read);
+        }
+        let params = PatchParams {
+            field_manager: Some(OBJECTS_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(&fields);
+        let sent = api.patch(&name, &params, &patch);
+        Ok(Refusal::within::<K, _>(&name, false, sent).await??)
     }
 
     /// Makes the live object that was read as `live` have the fields of `wanted`.

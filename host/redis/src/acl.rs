@@ -140,7 +140,7 @@ impl Server {
     }
 
     /// Creates or replaces a user, in one command: a live connection of it is never without rights
-    /// that it keeps. A `MONITOR` that runs goes on without the right: see [`Server::end_monitors_of`].
+    /// that it keeps. A `MONITOR` or a copy that runs goes on without the right: see [`Server::end_streams_of`].
     ///
     /// # Errors
     /// [`Error::Refused`] with the server's words; the user is then as it was.
@@ -149,23 +149,25 @@ impl Server {
         self.ask::<()>("ACL SETUSER", &command).await
     }
 
-    /// Closes connections of these users on which `MONITOR` runs: a server lets it go on when the right is
-    /// taken away.
+    /// Closes connections of these users on which `MONITOR` runs, or which follow as a replica: a server lets
+    /// them go on when the right is taken away.
     ///
     /// # Errors
     /// As told by [`Error`].
-    pub async fn end_monitors_of(&self, users: &BTreeSet<&str>) -> Result<(), Error> {
+    pub async fn end_streams_of(&self, users: &BTreeSet<&str>) -> Result<(), Error> {
         if users.is_empty() {
             return Ok(());
         }
-        let mut list = redis::cmd("CLIENT");
-        list.arg(&["LIST", "TYPE", "normal"]);
-        let clients: Vec<u8> = self.ask("CLIENT LIST", &list).await?;
-        let clients = String::from_utf8_lossy(&clients);
-        for id in monitors_of(users, &clients) {
-            let mut kill = redis::cmd("CLIENT");
-            kill.arg(&["KILL", "ID", id]);
-            let _: i64 = self.ask("CLIENT KILL", &kill).await?;
+        for of in ["normal", "replica"] {
+            let mut list = redis::cmd("CLIENT");
+            list.arg(&["LIST", "TYPE", of]);
+            let clients: Vec<u8> = self.ask("CLIENT LIST", &list).await?;
+            let clients = String::from_utf8_lossy(&clients);
+            for id in streams_of(users, &clients) {
+                let mut kill = redis::cmd("CLIENT");
+                kill.arg(&["KILL", "ID", id]);
+                let _: i64 = self.ask("CLIENT KILL", &kill).await?;
+            }
         }
         Ok(())
     }
@@ -198,17 +200,17 @@ impl Server {
     }
 }
 
-/// Connections of these users, from `CLIENT LIST`, on which `MONITOR` runs.
-fn monitors_of<'a>(users: &BTreeSet<&str>, clients: &'a str) -> Vec<&'a str> {
-    let monitor = |line: &'a str| {
+/// Connections of these users, from `CLIENT LIST`, on which `MONITOR` runs (`O`), or that follow (`S`).
+fn streams_of<'a>(users: &BTreeSet<&str>, clients: &'a str) -> Vec<&'a str> {
+    let stream = |line: &'a str| {
         let field = |name: &str| {
             let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
             Some(fields.find(|(key, _)| *key == name)?.1)
         };
-        let runs = users.contains(field("user")?) && field("flags")?.contains('O');
+        let runs = users.contains(field("user")?) && field("flags")?.contains(['O', 'S']);
         field("id").filter(|_| runs)
     };
-    clients.lines().filter_map(monitor).collect()
+    clients.lines().filter_map(stream).collect()
 }
 
 fn set_user_command(user: &AclUser) -> redis::Cmd {
@@ -264,12 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_monitor_are_found_by_their_user() {
+    fn connections_that_monitor_or_follow_are_found_by_their_user() {
         let clients = "id=3 addr=1:2 name= flags=N db=0 cmd=get user=ops resp=2\n\
                        id=4 addr=1:3 name=user flags=O db=0 cmd=monitor user=ops resp=2\n\
-                       id=5 addr=1:4 flags=OU cmd=monitor user=other\n";
-        assert_eq!(monitors_of(&["ops"].into(), clients), ["4"]);
-        assert!(monitors_of(&["op"].into(), clients).is_empty());
+                       id=5 addr=1:4 flags=OU cmd=monitor user=other\n\
+                       id=6 addr=1:5 name= flags=S db=0 cmd=psync user=ops resp=2\n";
+        assert_eq!(streams_of(&["ops"].into(), clients), ["4", "6"]);
+        assert!(streams_of(&["op"].into(), clients).is_empty());
     }
 
     #[test]

@@ -38,4 +38,4 @@ pub use secrets::{
 };
 pub use services::{build_client_service, build_headless_service, build_replicas_service};
 pub use stateful_set::build_stateful_set;
-pub use users::{app_request, raw_requests, user_requests};
+pub use users::{raw_requests, user_requests};

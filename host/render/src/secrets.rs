@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use hera_api::meta::{KEY_PASSWORD, KEY_USERNAME};
+use hera_api::meta::{KEY_PASSWORD, KEY_TYPE, KEY_USERNAME};
 use hera_api::validate::Validated;
 use hera_core::acl::AclSet;
 use hera_core::agent::REDIS_PORT;
@@ -33,8 +33,8 @@ impl fmt::Debug for SystemPasswords {
 pub struct AppCredentials {
     /// Name.
     pub username: String,
-    /// Password.
-    pub password: String,
+    /// Password; none where it is in a Secret of the user's alone.
+    pub password: Option<String>,
 }
 
 impl fmt::Debug for AppCredentials {
@@ -62,23 +62,33 @@ impl fmt::Debug for TlsFiles {
     }
 }
 
-/// All that an application needs to connect.
+/// All that an application needs to connect, by the names of the Service Binding specification; without the
+/// password where that is elsewhere.
 pub fn build_app_secret(v: &Validated, ctx: &Context, app: &AppCredentials) -> Secret {
     let host = v.name.service_host(&ctx.namespace);
+    let login = app.password.as_ref().map(|password| {
+        let (username, password) = (percent_encode(&app.username), percent_encode(password));
+        format!("{username}:{password}@")
+    });
     let uri = format!(
-        "redis://{}:{}@{host}:{REDIS_PORT}{}",
-        percent_encode(&app.username),
-        percent_encode(&app.password),
+        "redis://{}{host}:{REDIS_PORT}{}",
+        // Clients take a name without a password for a password.
+        login.unwrap_or_default(),
         // A cluster has one database, and some of its clients refuse to be told so.
         if v.shards.is_some() { "" } else { "/0" }
     );
     let data = [
+        // That of the protocol: both engines speak it.
+        (KEY_TYPE, "redis".to_owned()),
         (KEY_USERNAME, app.username.clone()),
-        (KEY_PASSWORD, app.password.clone()),
         ("host", host),
         ("port", REDIS_PORT.to_string()),
         ("uri", uri),
     ];
+    let password = app.password.clone();
+    let data = data
+        .into_iter()
+        .chain(password.map(|password| (KEY_PASSWORD, password)));
     secret(
         v,
         ctx,
@@ -125,12 +135,12 @@ pub fn build_tls_secret(v: &Validated, ctx: &Context, files: &TlsFiles) -> Secre
     secret(v, ctx, v.name.agent_tls_secret(), "kubernetes.io/tls", data)
 }
 
-fn secret<const N: usize>(
+fn secret<'a>(
     v: &Validated,
     ctx: &Context,
     name: String,
     type_: &str,
-    data: [(&str, String); N],
+    data: impl IntoIterator<Item = (&'a str, String)>,
 ) -> Secret {
     let data: BTreeMap<_, _> = data
         .into_iter()
@@ -170,7 +180,7 @@ mod tests {
     fn credentials_print_no_password() {
         let app = AppCredentials {
             username: "app".into(),
-            password: "hush".into(),
+            password: Some("hush".into()),
         };
         assert!(!format!("{app:?}").contains("hush"));
         let system = SystemPasswords {

@@ -1,51 +1,45 @@
-use hera_api::CommonSpec;
 use hera_api::validate::Validated;
+use hera_api::{CommonSpec, Rights};
 use hera_core::acl::{Preset, UserRequest};
 
 /// What the `acl` decision is asked: the application user first, then those of the spec.
 pub fn user_requests(v: &Validated) -> Vec<UserRequest> {
-    let further = v.users.iter().map(|user| UserRequest {
-        name: user.name.clone(),
-        preset: preset(user.preset),
-        keys: user.keys.clone(),
-        channels: user.channels.clone(),
-        rules: user.rules.clone(),
-    });
-    std::iter::once(app_request(&v.auth.username))
+    let further = v.users.iter().map(|user| request(&user.name, &user.rights));
+    std::iter::once(request(&v.auth.username, &v.auth.rights))
         .chain(further)
         .collect()
 }
 
 /// What a spec that is refused as a whole asks for: enough to tell what it would take away.
 pub fn raw_requests(spec: &CommonSpec) -> Vec<UserRequest> {
-    let further = spec.users.iter().map(|user| UserRequest {
-        name: user.name.clone(),
-        preset: preset(user.preset),
-        keys: user.keys.clone(),
-        channels: user.channels.clone(),
-        rules: user.rules.clone(),
-    });
-    std::iter::once(app_request(&spec.auth.username))
+    let further = spec
+        .users
+        .iter()
+        .map(|user| request(&user.name, &user.rights()));
+    std::iter::once(request(&spec.auth.username, &spec.auth.rights()))
         .chain(further)
         .collect()
 }
 
-fn preset(preset: hera_api::Preset) -> Preset {
-    match preset {
-        hera_api::Preset::ReadOnly => Preset::ReadOnly,
-        hera_api::Preset::ReadWrite => Preset::ReadWrite,
-        hera_api::Preset::Admin => Preset::Admin,
-    }
-}
-
-/// The application user reads and writes all of the data.
-pub fn app_request(username: &str) -> UserRequest {
+fn request(name: &str, rights: &Rights) -> UserRequest {
+    let Rights {
+        preset,
+        keys,
+        channels,
+        rules,
+    } = rights;
     UserRequest {
-        name: username.to_owned(),
-        preset: Preset::ReadWrite,
-        keys: vec!["*".to_owned()],
-        channels: vec!["*".to_owned()],
-        rules: Vec::new(),
+        name: name.to_owned(),
+        preset: match preset {
+            hera_api::Preset::ReadOnly => Preset::ReadOnly,
+            hera_api::Preset::ReadWrite => Preset::ReadWrite,
+            hera_api::Preset::Owner => Preset::Owner,
+            hera_api::Preset::Admin => Preset::Admin,
+            hera_api::Preset::Replication => Preset::Replication,
+        },
+        keys: keys.clone(),
+        channels: channels.clone(),
+        rules: rules.clone(),
     }
 }
 
@@ -56,6 +50,9 @@ mod tests {
     use hera_core::acl::{
         AGENT_USER, DEFAULT_USER, REPLICATION_USER, SYSTEM_PREFIX, is_system_user,
     };
+    use serde_json::{Value, json};
+
+    use super::*;
 
     /// As an application user's name.
     fn is_taken(name: &str) -> bool {
@@ -75,5 +72,35 @@ mod tests {
             assert!(is_system_user(name) && !is_taken(name), "{name}");
         }
         assert!(!is_system_user("app") && is_taken("app"));
+    }
+
+    fn spec(auth: Value) -> RedisInstanceSpec {
+        serde_json::from_value(json!({"version": "7.2", "auth": auth})).unwrap()
+    }
+
+    #[test]
+    fn the_application_user_reads_and_writes_all_of_the_data_unless_the_spec_says_otherwise() {
+        let usual = UserRequest {
+            name: "app".to_owned(),
+            preset: Preset::ReadWrite,
+            keys: vec!["*".to_owned()],
+            channels: vec!["*".to_owned()],
+            rules: Vec::new(),
+        };
+        let owner = UserRequest {
+            preset: Preset::Owner,
+            keys: vec!["app:*".to_owned()],
+            channels: Vec::new(),
+            rules: vec!["-flushall".to_owned()],
+            ..usual.clone()
+        };
+        let asked =
+            json!({"preset": "Owner", "keys": ["app:*"], "channels": [], "rules": ["-flushall"]});
+        for (auth, wanted) in [(json!({}), usual), (asked, owner)] {
+            let spec = spec(auth);
+            let validated = validate("cache", &spec).unwrap();
+            assert_eq!(user_requests(&validated), [wanted.clone()]);
+            assert_eq!(raw_requests(&spec.common), [wanted]);
+        }
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use hera_api::meta::{ANNOTATION_ADOPT, ANNOTATION_TEMPORARY, MANAGED_BY};
 use hera_render::versions::Catalog;
 use hera_render::{
-    AddressFamily, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner, PodEndpoint, build_claim,
-    build_claim_patch, build_client_service, build_disruption_budget, build_endpoint_slice,
-    build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, goes_with,
-    is_lent, is_never_bound, is_temporary, pod_revision, pod_selector, selector_labels,
-    server_config, template_revision,
+    AddressFamily, AppCredentials, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner,
+    PodEndpoint, build_app_secret, build_claim, build_claim_patch, build_client_service,
+    build_disruption_budget, build_endpoint_slice, build_replicas_service, build_replicas_slice,
+    build_stateful_set, claim_size, goes_with, is_lent, is_never_bound, is_temporary, pod_revision,
+    pod_selector, selector_labels, server_config, template_revision,
 };
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PodTemplateSpec};
@@ -23,6 +23,54 @@ fn claim(size: &str) -> PersistentVolumeClaim {
         "spec": {"resources": {"requests": {"storage": size}}},
     }))
     .unwrap()
+}
+
+/// The application Secret of the sample, as text.
+fn app_secret(password: Option<&str>) -> BTreeMap<String, String> {
+    let v = validated(&sample());
+    let app = AppCredentials {
+        username: "shop".into(),
+        password: password.map(str::to_owned),
+    };
+    let secret = build_app_secret(&v, &context(&v), &app);
+    let data = secret.data.unwrap().into_iter();
+    data.map(|(key, value)| (key, String::from_utf8(value.0).unwrap()))
+        .collect()
+}
+
+fn texts<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+#[test]
+fn an_application_finds_what_it_binds_to_by_the_usual_names() {
+    assert_eq!(
+        app_secret(Some("p@ss")),
+        texts([
+            ("type", "redis"),
+            ("username", "shop"),
+            ("password", "p@ss"),
+            ("host", "my-redis.shop.svc"),
+            ("port", "6379"),
+            ("uri", "redis://shop:p%40ss@my-redis.shop.svc:6379/0"),
+        ])
+    );
+}
+
+#[test]
+fn an_application_whose_password_is_elsewhere_finds_all_but_that() {
+    assert_eq!(
+        app_secret(None),
+        texts([
+            ("type", "redis"),
+            ("username", "shop"),
+            ("host", "my-redis.shop.svc"),
+            ("port", "6379"),
+            ("uri", "redis://my-redis.shop.svc:6379/0"),
+        ])
+    );
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn compare_with(name: &str, text: &str) {
 fn common(v: &Validated, ctx: &Context) -> Vec<Value> {
     let app = AppCredentials {
         username: "app".into(),
-        password: "pass word".into(),
+        password: v.auth.password.is_none().then(|| "pass word".into()),
     };
     let tls = TlsFiles {
         certificate: "CERT".into(),

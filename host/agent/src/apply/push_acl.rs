@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hera_core::acl::{AGENT_USER, AclSet, AclUser, DEFAULT_USER};
+use hera_core::acl::{AGENT_USER, AclSet, AclUser, DEFAULT_USER, is_system_user};
 use hera_core::agent::AclState;
 use hera_redis::{Error, ListedUser, Server, patterns};
 use tracing::{info, warn};
@@ -148,7 +148,9 @@ async fn bring(
             Err(error) => return Err(error),
         }
     }
-    server.end_monitors_of(&changed).await?;
+    // The links of its own replicas stay: they have nothing but the right to follow.
+    changed.retain(|name| !is_system_user(name));
+    server.end_streams_of(&changed).await?;
     let refused = rejected.keys().cloned().collect();
     read_back(server, applied, set, &mut rejected).await?;
     Ok(Brought { rejected, refused })

@@ -9,6 +9,7 @@ use crate::validate::messages;
 /// The application user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(schema::COPIES_ALL_KEYS).message(messages::COPIES_ALL_KEYS))]
 pub struct Auth {
     /// Its name on the server.
     #[serde(default = "app_user")]
@@ -16,8 +17,31 @@ pub struct Auth {
     #[x_kube(validation = Rule::new(schema::NOT_SYSTEM_USER).message(messages::SYSTEM_USER))]
     pub username: String,
 
-    /// Its password, in a Secret of yours. If absent, the operator generates one, in the Secret
-    /// `<name>-app` with username, password, host, port and uri.
+    /// What it may do at most, as the preset of a further user.
+    #[serde(default)]
+    pub preset: Preset,
+
+    /// Patterns of the keys that it may touch, such as "app:*"; "*" for all, none for none. With other
+    /// patterns than "*" it gets no command that would reach beyond them.
+    #[serde(default = "all")]
+    #[schemars(schema_with = "schema::patterns")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub keys: Vec<String>,
+
+    /// Patterns of the channels that it may publish and subscribe to.
+    #[serde(default = "all")]
+    #[schemars(schema_with = "schema::patterns")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub channels: Vec<String>,
+
+    /// Further rules about commands, as those of a further user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::rules")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub rules: Vec<String>,
+
+    /// Its password, in a Secret of yours; the Secret `<name>-app` then has type, username, host, port, and a
+    /// uri without a password. If absent, the operator generates one, which is there as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<SecretKeyRef>,
 
@@ -31,6 +55,10 @@ impl Default for Auth {
     fn default() -> Self {
         Self {
             username: app_user(),
+            preset: Preset::default(),
+            keys: all(),
+            channels: all(),
+            rules: Vec::new(),
             password_secret_ref: None,
             default_user: false,
         }
@@ -41,10 +69,38 @@ fn app_user() -> String {
     crate::meta::APP_USER.to_owned()
 }
 
+/// Whatever the name is.
+fn all() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
 impl Auth {
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What the application user is to have.
+    pub fn rights(&self) -> Rights {
+        Rights {
+            preset: self.preset,
+            keys: self.keys.clone(),
+            channels: self.channels.clone(),
+            rules: self.rules.clone(),
+        }
+    }
+}
+
+/// What a user is to have: the application user, or another of the spec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// Its preset.
+    pub preset: Preset,
+    /// Key patterns, without the leading `~`.
+    pub keys: Vec<String>,
+    /// Channel patterns, without the leading `&`.
+    pub channels: Vec<String>,
+    /// Further rules about commands.
+    pub rules: Vec<String>,
 }
 
 /// A Secret in the object's namespace.
@@ -77,42 +133,31 @@ fn password_key() -> String {
 /// A further user of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(schema::COPIES_ALL_KEYS).message(messages::COPIES_ALL_KEYS))]
 pub struct UserSpec {
     /// Name of the user on the server.
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::USER_NAME))]
     #[x_kube(validation = Rule::new(schema::NOT_SYSTEM_USER).message(messages::SYSTEM_USER))]
     pub name: String,
 
-    /// What the user may do at most: ReadOnly, ReadWrite or Admin.
+    /// What the user may do at most: ReadOnly, ReadWrite, Owner, Admin or Replication.
     pub preset: Preset,
 
     /// Patterns of the keys that the user may touch, such as "app:*"; "*" for all, none for none.
-    #[schemars(
-        length(max = 32),
-        inner(length(min = 1, max = 256), regex(pattern = r"^[^\x00-\x20\x7f]+$"))
-    )]
+    #[schemars(schema_with = "schema::patterns")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub keys: Vec<String>,
 
     /// Patterns of the channels that the user may publish and subscribe to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 32),
-        inner(length(min = 1, max = 256), regex(pattern = r"^[^\x00-\x20\x7f]+$"))
-    )]
+    #[schemars(schema_with = "schema::patterns")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub channels: Vec<String>,
 
     /// Further rules about commands in the server's notation, such as "-@dangerous" or
     /// "+client|list"; they apply in order, within what the preset allows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 64),
-        inner(
-            length(min = 2, max = 64),
-            regex(pattern = r"^[+-](@[a-z]+|[a-z0-9._-]+(\|[a-z0-9._-]+)?)$")
-        )
-    )]
+    #[schemars(schema_with = "schema::rules")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub rules: Vec<String>,
 
@@ -120,16 +165,35 @@ pub struct UserSpec {
     pub password_secret_ref: SecretKeyRef,
 }
 
+impl UserSpec {
+    /// What the user is to have.
+    pub fn rights(&self) -> Rights {
+        Rights {
+            preset: self.preset,
+            keys: self.keys.clone(),
+            channels: self.channels.clone(),
+            rules: self.rules.clone(),
+        }
+    }
+}
+
 /// How far a user's commands may reach; with limited keys or channels none goes around the limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Preset {
     /// Reads data, changes nothing.
     #[serde(alias = "readonly")]
     ReadOnly,
     /// Reads and writes data.
     #[serde(alias = "readwrite")]
+    #[default]
     ReadWrite,
+    /// Does everything with the data, FLUSHALL included, and looks at the server (INFO, CLIENT LIST, SLOWLOG,
+    /// LATENCY, MEMORY) without steering it.
+    Owner,
     /// Everything that neither takes the server out of the operator's hands nor shows a password.
     #[serde(alias = "admin")]
     Admin,
+    /// Copies all data as a replica does (SYNC, PSYNC), which reads everything, and nothing else. Its keys
+    /// are "*".
+    Replication,
 }

@@ -10,7 +10,7 @@ mod replication;
 mod resources;
 mod settings;
 
-pub use access::{Auth, Preset, SecretKeyRef, SecretRef, UserSpec};
+pub use access::{Auth, Preset, Rights, SecretKeyRef, SecretRef, UserSpec};
 pub use common::CommonSpec;
 pub use network::NetworkPolicy;
 pub use persistence::{Aof, Fsync, Persistence, Rdb, ReclaimPolicy};

@@ -16,6 +16,8 @@ pub(crate) const REPLICAS: &str =
     "use 1 to 7: 1 is a server alone, each further one holds a copy of its data";
 pub(crate) const SYSTEM_USER: &str = "\"default\" and names that begin with \"hera-\" belong to the operator: choose \
      another name (for clients that can only send a password, set auth.defaultUser)";
+pub(crate) const COPIES_ALL_KEYS: &str = "a user of the preset Replication copies all data, whatever its keys are: set keys to [\"*\"], or choose another \
+     preset";
 pub(crate) const FENCE_AFTER: &str =
     "write 0s, or a duration from 5s to 5m, such as \"15s\" or \"1m30s\"";
 pub(crate) const HANG_AFTER: &str = "write a duration from 2s to 5m, such as \"10s\" or \"1m30s\"";

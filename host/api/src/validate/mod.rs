@@ -128,6 +128,7 @@ fn resolve(
     // A temporary pod copies the data as well.
     let forks = persistence.is_on() || replication.replicas > 1 || replication.surge == Surge::Auto;
     let memory = memory::resolve(&spec.resources, forks, &config, &mut problems);
+    let auth = users::app(name.as_ref(), spec, &mut problems);
     let users = users::resolve(spec, &mut problems);
     check_policy(spec, &mut problems);
     check_pod(&spec.pod_template, &mut problems);
@@ -154,11 +155,7 @@ fn resolve(
         memory,
         persistence,
         config,
-        auth: Auth {
-            username: spec.auth.username.clone(),
-            password: spec.auth.password_secret_ref.clone(),
-            default_user: spec.auth.default_user,
-        },
+        auth,
         users,
         acl_policy: spec.policies.acl.clone(),
         pod: spec.pod_template.clone(),

@@ -41,7 +41,8 @@ fn a_spec_as_the_api_server_stores_it_is_the_same_as_the_users() {
     let stored = json!({
         "engine": "redis", "networkPolicy": "Enabled", "paused": false, "replicas": 1,
         "persistence": {"enabled": true, "reclaimPolicy": "Retain", "size": "1Gi"},
-        "auth": {"username": "app", "defaultUser": false}, "durability": {"minReplicasToWrite": 0},
+        "auth": {"username": "app", "preset": "ReadWrite", "keys": ["*"], "channels": ["*"], "defaultUser": false},
+        "durability": {"minReplicasToWrite": 0},
         "failover": {"fenceAfter": "15s", "hangAfter": "10s", "scriptAfter": "60s"},
         "updateStrategy": {"mode": "Unsupervised", "surge": "Auto", "maxWait": "168h",
             "progressDeadline": "10m", "onFailure": "Stop"},
@@ -276,6 +277,64 @@ fn the_application_users_name_is_no_other_users() {
 }
 
 #[test]
+fn the_application_user_has_rights_as_any_other() {
+    let usual = good(json!({})).auth.rights;
+    assert_eq!(usual.preset, Preset::ReadWrite);
+    assert_eq!((usual.keys, usual.channels), (all(), all()));
+    assert_eq!(usual.rules, Vec::<String>::new());
+
+    let asked =
+        json!({"preset": "Owner", "keys": ["app:*"], "channels": [], "rules": ["-flushall"]});
+    let rights = good(json!({"auth": asked})).auth.rights;
+    assert_eq!(rights.preset, Preset::Owner);
+    assert_eq!(rights.keys, ["app:*"]);
+    assert_eq!(rights.channels, Vec::<String>::new());
+    assert_eq!(rights.rules, ["-flushall"]);
+
+    let wrong = json!({"keys": ["a b"], "channels": [""], "rules": ["nopass"]});
+    assert_eq!(
+        bad(json!({"auth": wrong})),
+        [
+            "spec.auth.keys[0]",
+            "spec.auth.channels[0]",
+            "spec.auth.rules[0]"
+        ]
+    );
+}
+
+fn all() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+#[test]
+fn who_copies_all_data_is_limited_to_no_keys() {
+    let copies = |keys: Value| json!({"name": "copy", "preset": "Replication", "keys": keys, "passwordSecretRef": {"name": "s"}});
+    let rights = good(json!({"users": [copies(json!(["*"]))]}))
+        .users
+        .remove(0)
+        .rights;
+    assert_eq!(rights.preset, Preset::Replication);
+    for keys in [json!([]), json!(["app:*"]), json!(["**"])] {
+        assert_eq!(
+            bad(json!({"users": [copies(keys.clone())]})),
+            ["spec.users[0].keys"],
+            "{keys}"
+        );
+        assert_eq!(
+            bad(json!({"auth": {"preset": "Replication", "keys": keys}})),
+            ["spec.auth.keys"]
+        );
+    }
+}
+
+#[test]
+fn a_password_from_elsewhere_is_not_from_the_secret_that_the_operator_makes() {
+    let from = |name: &str| json!({"auth": {"passwordSecretRef": {"name": name}}});
+    assert_eq!(good(from("mine")).auth.password.unwrap().name, "mine");
+    assert_eq!(bad(from("cache-app")), ["spec.auth.passwordSecretRef.name"]);
+}
+
+#[test]
 fn a_rule_is_about_commands_and_nothing_else() {
     let rules = |rule: &str| json!({"users": [{"name": "a", "preset": "Admin", "keys": [], "rules": [rule], "passwordSecretRef": {"name": "s"}}]});
     for rule in [
@@ -285,7 +344,7 @@ fn a_rule_is_about_commands_and_nothing_else() {
         "-json.set",
         "+client|no-evict",
     ] {
-        assert_eq!(good(rules(rule)).users[0].rules, [rule]);
+        assert_eq!(good(rules(rule)).users[0].rights.rules, [rule]);
     }
     for rule in [
         "nopass", ">secret", "#ab", "~*", "%R~*", "&*", "reset", "allkeys", "+get ~*", "(+get)",

@@ -2,13 +2,16 @@ use std::collections::BTreeSet;
 
 use super::error::Problems;
 use super::messages;
-use crate::spec::{CommonSpec, Preset, SecretKeyRef, UserSpec};
+use crate::names::ObjectName;
+use crate::spec::{CommonSpec, Preset, Rights, SecretKeyRef};
 
 /// The application user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
     /// Its name on the server.
     pub username: String,
+    /// What it is to have.
+    pub rights: Rights,
     /// Where its password is; without one the operator generates its own.
     pub password: Option<SecretKeyRef>,
     /// Also let clients in that send no username.
@@ -20,22 +23,43 @@ pub struct Auth {
 pub struct User {
     /// Name on the server.
     pub name: String,
-    /// Its preset.
-    pub preset: Preset,
-    /// Key patterns, without the leading `~`.
-    pub keys: Vec<String>,
-    /// Channel patterns, without the leading `&`.
-    pub channels: Vec<String>,
-    /// Further rules about commands.
-    pub rules: Vec<String>,
+    /// What it is to have.
+    pub rights: Rights,
     /// Where its password is.
     pub password: SecretKeyRef,
 }
 
+/// The application user of the object called `name`.
+pub(super) fn app(name: Option<&ObjectName>, spec: &CommonSpec, problems: &mut Problems) -> Auth {
+    let auth = &spec.auth;
+    check_name(&auth.username, "spec.auth.username", problems);
+    let rights = auth.rights();
+    check_rights(&rights, "spec.auth", problems);
+    let password = auth.password_secret_ref.clone();
+    let own = name.map(ObjectName::app_secret);
+    if let (Some(password), Some(own)) = (&password, own)
+        && password.name == own
+    {
+        problems.add(
+            "spec.auth.passwordSecretRef.name",
+            format!(
+                "{own} is the Secret that the operator makes for the application: name another, or leave \
+                 passwordSecretRef out to have the password generated there"
+            ),
+        );
+    }
+    Auth {
+        username: auth.username.clone(),
+        rights,
+        password,
+        default_user: auth.default_user,
+    }
+}
+
 pub(super) fn resolve(spec: &CommonSpec, problems: &mut Problems) -> Vec<User> {
     let app = &spec.auth.username;
-    check_name(app, "spec.auth.username", problems);
     let mut seen = BTreeSet::new();
+    let mut users = Vec::new();
     for (index, user) in spec.users.iter().enumerate() {
         let field = format!("spec.users[{index}]");
         let name = &user.name;
@@ -54,19 +78,15 @@ pub(super) fn resolve(spec: &CommonSpec, problems: &mut Problems) -> Vec<User> {
                 format!("{name:?} is there twice: remove one"),
             );
         }
-        check_rules(user, &field, problems);
-    }
-    spec.users
-        .iter()
-        .map(|user| User {
-            name: user.name.clone(),
-            preset: user.preset,
-            keys: user.keys.clone(),
-            channels: user.channels.clone(),
-            rules: user.rules.clone(),
+        let rights = user.rights();
+        check_rights(&rights, &field, problems);
+        users.push(User {
+            name: name.clone(),
+            rights,
             password: user.password_secret_ref.clone(),
-        })
-        .collect()
+        });
+    }
+    users
 }
 
 fn check_name(name: &str, field: &str, problems: &mut Problems) {
@@ -80,8 +100,11 @@ fn check_name(name: &str, field: &str, problems: &mut Problems) {
     }
 }
 
-fn check_rules(user: &UserSpec, field: &str, problems: &mut Problems) {
-    for (list, patterns) in [("keys", &user.keys), ("channels", &user.channels)] {
+fn check_rights(rights: &Rights, field: &str, problems: &mut Problems) {
+    if rights.preset == Preset::Replication && !rights.keys.iter().any(|key| key == "*") {
+        problems.add(format!("{field}.keys"), messages::COPIES_ALL_KEYS);
+    }
+    for (list, patterns) in [("keys", &rights.keys), ("channels", &rights.channels)] {
         for (index, pattern) in patterns.iter().enumerate() {
             if pattern.is_empty() || pattern.chars().any(|c| c == ' ' || c.is_control()) {
                 problems.add(
@@ -91,7 +114,7 @@ fn check_rules(user: &UserSpec, field: &str, problems: &mut Problems) {
             }
         }
     }
-    for (index, rule) in user.rules.iter().enumerate() {
+    for (index, rule) in rights.rules.iter().enumerate() {
         if !is_command_rule(rule) {
             problems.add(
                 format!("{field}.rules[{index}]"),

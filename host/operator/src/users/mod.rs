@@ -10,7 +10,7 @@ use hera_api::conditions::policy_healthy::LOADING;
 use hera_api::validate::Validated;
 use hera_core::acl::{
     AclAnswer, AclInput, AclSet, AclUser, Answer, Categories, CommandTable, DEFAULT_USER,
-    REPLICATION_USER, Standing, UserRequest, check_request, compile, decompile, in_force,
+    REPLICATION_USER, Standing, UserRequest, check_request, compile, decompile, in_force, withheld,
 };
 use hera_core::digest::sha256_hex;
 use hera_policy::{Acl, Context, Decision as _};
@@ -43,6 +43,8 @@ pub struct Decision {
     pub made: Made<AclAnswer>,
     /// Rules of the spec that go beyond what the preset allows, for people.
     pub refused_rules: Vec<String>,
+    /// Owners who have not all keys and channels, each with the commands that it lacks for that, for people.
+    pub limited: Vec<String>,
     /// Users who have something else than a policy decided, or nothing because none did, for people.
     pub undecided: Vec<String>,
 }
@@ -108,6 +110,11 @@ pub async fn decide(
         made => made?,
     };
     let table = CommandTable::new(&server.categories);
+    let limited = input.users.iter().filter_map(|request| {
+        let lost = withheld(request, &table);
+        (!lost.is_empty()).then(|| format!("{} lacks {}", request.name, lost.join(", ")))
+    });
+    let limited = limited.collect();
     let made_of = Source {
         answer: made.answer.as_ref(),
         stands_in: made.stands_in,
@@ -127,6 +134,7 @@ pub async fn decide(
         set,
         made,
         refused_rules,
+        limited,
         undecided,
     })
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use hera_api::meta::KEY_PASSWORD;
-use hera_api::validate::Validated;
+use hera_api::validate::{Auth, Validated};
 use hera_api::{SecretKeyRef, secret_password};
 use hera_render::{AppCredentials, REPLICATION_PASSWORD_KEY, SystemPasswords};
 use k8s_openapi::api::core::v1::Secret;
@@ -42,8 +42,9 @@ impl Passwords {
         };
         match &v.auth.password {
             None => {
-                let password = generated.password.clone();
-                passwords.by_user.insert(v.auth.username.clone(), password);
+                let password = generated.password.iter();
+                let own = password.map(|password| (v.auth.username.clone(), password.clone()));
+                passwords.by_user.extend(own);
             }
             Some(reference) => {
                 let secret = secrets.get_opt(&reference.name).await?;
@@ -100,12 +101,17 @@ pub fn replication_password(live: Option<&Secret>) -> Option<String> {
     password(live, REPLICATION_PASSWORD_KEY)
 }
 
-/// The application's credentials from the Secret that the operator generates, or new ones. A
-/// password that somebody changed there is taken over.
-pub fn app_credentials(username: &str, live: Option<&Secret>) -> AppCredentials {
+/// The application's credentials from the Secret that the operator makes. A password that somebody changed
+/// there is taken over; one that is missing is made, unless the spec says that it is elsewhere.
+pub fn app_credentials(auth: &Auth, live: Option<&Secret>) -> AppCredentials {
+    let known = password(live, KEY_PASSWORD);
     AppCredentials {
-        username: username.to_owned(),
-        password: password(live, KEY_PASSWORD).unwrap_or_else(generate),
+        username: auth.username.clone(),
+        password: match &auth.password {
+            None => Some(known.unwrap_or_else(generate)),
+            // What is in force until the other one can be read.
+            Some(_) => known,
+        },
     }
 }
 
@@ -124,6 +130,7 @@ fn bytes<'a>(secret: Option<&'a Secret>, key: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::ByteString;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -135,6 +142,21 @@ mod tests {
             data: Some(data.collect()),
             ..Secret::default()
         }
+    }
+
+    fn auth(auth: Value) -> Auth {
+        let spec = json!({"version": "7.2", "auth": auth});
+        let spec = serde_json::from_value(spec).unwrap();
+        hera_api::validate::validate("cache", &spec).unwrap().auth
+    }
+
+    #[test]
+    fn none_is_made_for_an_application_whose_password_is_elsewhere() {
+        let elsewhere = auth(json!({"passwordSecretRef": {"name": "mine"}}));
+        assert_eq!(app_credentials(&elsewhere, None).password, None);
+        let before = secret(&[(KEY_PASSWORD, "in force")]);
+        let until_it_is_read = app_credentials(&elsewhere, Some(&before));
+        assert_eq!(until_it_is_read.password.as_deref(), Some("in force"));
     }
 
     #[test]
@@ -159,15 +181,16 @@ mod tests {
             let system = secret(&[(REPLICATION_PASSWORD_KEY, nothing)]);
             let passwords = system_passwords(Some(&system));
             assert_eq!(passwords.replication.len(), GENERATED_LENGTH);
-            let app = app_credentials("app", Some(&secret(&[(KEY_PASSWORD, nothing)])));
-            assert_eq!(app.password.len(), GENERATED_LENGTH);
+            let app = app_credentials(&auth(json!({})), Some(&secret(&[(KEY_PASSWORD, nothing)])));
+            assert_eq!(app.password.unwrap().len(), GENERATED_LENGTH);
         }
     }
 
     #[test]
     fn a_line_end_at_the_end_of_a_secret_is_no_part_of_a_password() {
-        let changed = app_credentials("app", Some(&secret(&[(KEY_PASSWORD, "changed\n")])));
-        assert_eq!(changed.password, "changed");
+        let secret_of_app = secret(&[(KEY_PASSWORD, "changed\n")]);
+        let changed = app_credentials(&auth(json!({})), Some(&secret_of_app));
+        assert_eq!(changed.password.as_deref(), Some("changed"));
 
         let reference = SecretKeyRef {
             name: "mine".to_owned(),

@@ -148,7 +148,7 @@ async fn monitor_ends_with_the_rights_of_its_user(program: Program) {
     session.ask(&["MONITOR"]).await.unwrap();
     operator.set_user(&user("+ping")).await.unwrap();
     let changed = ["ops"].into_iter().collect();
-    operator.end_monitors_of(&changed).await.unwrap();
+    operator.end_streams_of(&changed).await.unwrap();
     // What it was sent before is still there to be read.
     let ended = async { while session.next().await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(5), ended)

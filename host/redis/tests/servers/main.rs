@@ -13,6 +13,7 @@ mod answers;
 mod configuration;
 mod leaving;
 mod limits;
+mod presets;
 mod state;
 mod users;
 

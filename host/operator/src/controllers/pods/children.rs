@@ -3,23 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
-use hera_api::meta::{ANNOTATION_REVISION, KEY_PASSWORD};
+use hera_api::meta::ANNOTATION_REVISION;
 use hera_api::validate::Validated;
 use hera_core::acl::AclSet;
 use hera_core::agent::ServerConfig;
 use hera_kube::{Applied, ApplyError, Standing};
 use hera_render::{
     ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner,
-    REPLICATION_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_app_secret,
-    build_claim, build_claim_patch, build_client_service, build_config_map,
-    build_disruption_budget, build_headless_service, build_network_policy, build_stateful_set,
-    build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
+    REPLICATION_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_claim,
+    build_claim_patch, build_client_service, build_config_map, build_disruption_budget,
+    build_headless_service, build_network_policy, build_stateful_set, build_system_secret,
+    build_tls_secret, claim_size, goes_with, pod_revision, server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use kube::ResourceExt;
 
 use super::observe::{CommonLive, SetLive, memory_limit, place};
 use super::refusals::Refusals;
+use super::secrets;
 use crate::authority::{Authority, AuthorityError};
 use crate::shared::Shared;
 
@@ -31,7 +32,7 @@ pub struct Inputs<'a> {
     pub annotations: &'a BTreeMap<String, String>,
     pub config: &'a ServerConfig,
     pub acl: &'a AclSet,
-    pub app: Option<&'a AppCredentials>,
+    pub app: &'a AppCredentials,
     pub system: &'a SystemPasswords,
     pub tls: &'a TlsFiles,
     /// Ordinals whose claims go with their pods, if they are those of temporary pods.
@@ -105,23 +106,19 @@ pub async fn apply_common(
     let (applier, namespace, uid) = (&shared.applier, ctx.namespace.as_str(), ctx.uid.as_str());
     // What is made from what was read must not undo what somebody wrote since.
     let system = build_system_secret(v, ctx, inputs.system);
-    let app = inputs.app.map(|app| build_app_secret(v, ctx, app));
-    let app = async {
-        match &app {
-            Some(app) => {
-                let applied = applier.apply_over(namespace, uid, app, live.app.as_ref());
-                applied.await
-            }
-            None => Ok(Applied::Unchanged),
-        }
-    };
     let tls = build_tls_secret(v, ctx, inputs.tls);
     let map = config_map(inputs)?;
     let headless = build_headless_service(v, ctx);
     let client = build_client_service(v, ctx);
     let (system, app, tls, map, headless, client, network, also) = tokio::join!(
         boxed(applier.apply_over(namespace, uid, &system, live.system.as_ref())),
-        boxed(app),
+        boxed(secrets::apply_app(
+            shared,
+            v,
+            ctx,
+            inputs.app,
+            live.app.as_ref()
+        )),
         boxed(applier.apply(namespace, uid, &tls)),
         boxed(applier.apply_over(namespace, uid, &map, live.config.as_ref())),
         boxed(applier.apply(namespace, uid, &headless)),
@@ -131,10 +128,14 @@ pub async fn apply_common(
     );
     let mut children = Children::default();
     let system = children.take(refusals, system)?;
-    let app = children.take(refusals, app)?;
+    let app = match inputs.app.password {
+        Some(_) => children.take(refusals, app)?,
+        // No user waits for it.
+        None => take_aside(refusals, app).map(|()| true)?,
+    };
     let passwords = children.taken.is_none()
         && (system || knows_replication(live, inputs.system))
-        && (app || inputs.app.is_none_or(|app| knows_app(live, app)));
+        && (app || secrets::holds_app(live.app.as_ref(), inputs.app));
     let tls = children.take(refusals, tls)?;
     children.config = children.take(refusals, map)?;
     take_aside(refusals, network)?;
@@ -197,21 +198,11 @@ fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
 
 /// Nobody could log in with a password that is written down nowhere, and the next pass would make another.
 fn knows_replication(live: &CommonLive, system: &SystemPasswords) -> bool {
-    holds(
+    secrets::holds(
         live.system.as_ref(),
         REPLICATION_PASSWORD_KEY,
         &system.replication,
     )
-}
-
-fn knows_app(live: &CommonLive, app: &AppCredentials) -> bool {
-    holds(live.app.as_ref(), KEY_PASSWORD, &app.password)
-}
-
-fn holds(secret: Option<&Secret>, key: &str, text: &str) -> bool {
-    let data = secret.and_then(|secret| secret.data.as_ref());
-    data.and_then(|data| data.get(key))
-        .is_some_and(|bytes| bytes.0 == text.as_bytes())
 }
 
 fn config_map(inputs: &Inputs<'_>) -> Result<ConfigMap, ApplyError> {

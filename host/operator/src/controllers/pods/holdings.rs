@@ -43,6 +43,7 @@ pub struct Holdings {
     pub config: ServerConfig,
     pub acl: AclSet,
     pub passwords: Passwords,
+    /// What its Secret tells the application: no password once that is read from elsewhere.
     pub app: AppCredentials,
     /// None while no server can be asked what commands it has, and while changes wait.
     pub decision: Option<Decision>,
@@ -60,10 +61,13 @@ impl Holder<'_> {
     pub async fn holdings(&self) -> Result<Holdings, PassError> {
         let Self { v, ctx, common, .. } = *self;
         let system = users::system_passwords(common.system.as_ref());
-        let app = users::app_credentials(&v.auth.username, common.app.as_ref());
+        let mut app = users::app_credentials(&v.auth, common.app.as_ref());
         let known = children::known_acl(common, &ctx.uid);
         let client = &self.shared.client;
         let passwords = Passwords::read(client, &ctx.namespace, v, system, &app).await?;
+        if v.auth.password.is_some() && passwords.of(&v.auth.username).is_some() {
+            app.password = None;
+        }
         let first_revision = self.first_revision();
         let before = users::Before {
             set: known.as_ref(),
@@ -154,6 +158,17 @@ impl Holdings {
             .users
             .iter()
             .any(|user| user.name == v.auth.username)
+    }
+
+    /// What of it somebody should know, though it needs nobody: a reason of `Degraded`, and words.
+    pub fn notice(&self) -> Option<(&'static str, String)> {
+        let decision = self.decision.as_ref();
+        let limited = decision.map(|d| &d.limited).filter(|l| !l.is_empty())?;
+        let words = format!(
+            "the preset Owner gives users with limited keys or channels no command that reaches beyond them: {}",
+            limited.join("; ")
+        );
+        Some((degraded::RIGHTS_LIMITED, words))
     }
 
     /// What of it needs somebody: a reason of `Degraded`, and words. `serves` tells that somebody does, so that

@@ -15,6 +15,7 @@ pub mod promote_request;
 pub mod refusals;
 pub mod requests;
 pub mod rollback;
+mod secrets;
 pub mod server_facts;
 pub mod status;
 pub mod term_floor;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hera_api::names::ObjectName;
-use hera_api::{Approval, Auth, Binding, Engine};
+use hera_api::{Approval, Binding, Engine};
 use hera_core::agent::{Connections, Script};
 use hera_core::shard::Stall;
 use k8s_openapi::jiff::Timestamp;
@@ -16,11 +16,26 @@ pub fn shorten(message: &str) -> String {
     message.chars().take(MESSAGE_CHARS).collect()
 }
 
-/// What an application binds to: the Secret that the user named, or the one that is made.
-pub fn binding(auth: &Auth, name: &ObjectName) -> Binding {
-    let own = auth.password_secret_ref.as_ref();
+/// What an application binds to. Where the user named a Secret, that has the password, and this one the rest.
+pub fn binding(name: &ObjectName) -> Binding {
     Binding {
-        name: own.map_or_else(|| name.app_secret(), |own| own.name.clone()),
+        name: name.app_secret(),
+    }
+}
+
+/// What a condition says: truth, reason and words.
+pub type Said = (bool, &'static str, String);
+
+/// What `Degraded` says, with what somebody should know where nothing needs them.
+pub fn with_notice(said: Said, notice: Option<&(&'static str, String)>) -> Said {
+    match (said, notice) {
+        ((false, _, words), Some((reason, notice))) if words.is_empty() => {
+            (false, reason, notice.clone())
+        }
+        ((false, _, words), Some((reason, notice))) => {
+            (false, reason, format!("{notice}; {words}"))
+        }
+        (said, _) => said,
     }
 }
 

@@ -142,6 +142,7 @@ impl<'a> Pass<'a> {
                 let words = growth_refused?;
                 Some((degraded::VOLUME_GROWTH_REFUSED, words))
             }),
+            notice: held.notice(),
             app_user: held.has_app_user(v),
             no_pod: self.why_no_pod().await,
             policy: held.decision.as_ref().map(|decision| &decision.made),
@@ -292,7 +293,7 @@ impl<'a> Pass<'a> {
             annotations: &no_annotations,
             config: &held.config,
             acl: &held.acl,
-            app: v.auth.password.is_none().then_some(&held.app),
+            app: &held.app,
             system: &held.passwords.system,
             tls: &tls,
             going_claims: &going_claims,

@@ -26,7 +26,8 @@ use crate::controllers::pods::events::{self, Told};
 use crate::controllers::pods::policy_status;
 use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::status::{
-    Stopped, binding, engine, few_connections, is_given, list, put_right, script_runs, shorten,
+    Said, Stopped, binding, engine, few_connections, is_given, list, put_right, script_runs,
+    shorten, with_notice,
 };
 use crate::policies::Made;
 use crate::shared::Shared;
@@ -50,6 +51,8 @@ pub struct Found<'a> {
     pub refused: Option<(&'static str, String)>,
     /// Something else that needs attention: a reason of `Degraded`, and words.
     pub attention: Option<(&'static str, String)>,
+    /// Something that somebody should know, though it needs nobody: a reason of `Degraded`, and words.
+    pub notice: Option<(&'static str, String)>,
     /// The set of users has the application user.
     pub app_user: bool,
     /// Why a pod cannot be made, in the words of who should.
@@ -100,6 +103,7 @@ impl<'a> Found<'a> {
             image: None,
             refused: None,
             attention: None,
+            notice: None,
             app_user: false,
             no_pod: None,
             policy: None,
@@ -152,8 +156,6 @@ impl<'a> Found<'a> {
     }
 }
 
-type Said = (bool, &'static str, String);
-
 /// The status to write.
 pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
     let last = found.object.status.clone().unwrap_or_default();
@@ -189,9 +191,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
         approval: approval(found, last.approval.as_ref(), now),
         selector: name.as_ref().map(pod_selector),
         endpoint: name.as_ref().map(host),
-        binding: name
-            .as_ref()
-            .map(|name| binding(&found.object.spec.common.auth, name)),
+        binding: name.as_ref().map(binding),
         image: found.image.map(str::to_owned).or(last.image),
         engine: found
             .agents
@@ -414,7 +414,10 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
         return (true, degraded::USERS_PUT_RIGHT, put_right(altered));
     }
     match is_ready || !formed || found.is_asleep() {
-        true => (false, degraded::AS_EXPECTED, String::new()),
+        true => {
+            let as_expected = (false, degraded::AS_EXPECTED, String::new());
+            with_notice(as_expected, found.notice.as_ref())
+        }
         false => {
             let words = "the condition Ready says why";
             (true, degraded::NOT_SERVING, words.to_owned())

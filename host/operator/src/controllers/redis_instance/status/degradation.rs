@@ -9,7 +9,7 @@ use hera_core::shard::Stranded;
 use super::{Found, refusal, space};
 use crate::controllers::pods::nodes::OUT_OF_SERVICE;
 use crate::controllers::pods::rollback::Direction;
-use crate::controllers::pods::status::{Stopped, few_connections, list, put_right};
+use crate::controllers::pods::status::{Stopped, few_connections, list, put_right, with_notice};
 
 /// Truth, reason and words.
 pub fn of(
@@ -127,7 +127,7 @@ pub fn of(
             "the condition Ready says why".to_owned(),
         );
     }
-    memory(found)
+    with_notice(memory(found), found.notice.as_ref())
 }
 
 /// What the server may fill, where that is not what the spec makes one think.

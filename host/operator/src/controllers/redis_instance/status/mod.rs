@@ -47,6 +47,8 @@ pub struct Found<'a> {
     pub refused: Option<(&'static str, String)>,
     /// Something else that needs attention: a reason of `Degraded`, and words.
     pub attention: Option<(&'static str, String)>,
+    /// Something that somebody should know, though it needs nobody: a reason of `Degraded`, and words.
+    pub notice: Option<(&'static str, String)>,
     /// The set of users has the application user.
     pub app_user: bool,
     /// Its name.
@@ -78,6 +80,7 @@ impl<'a> Found<'a> {
             image: None,
             refused: Some((reason, words)),
             attention: None,
+            notice: None,
             app_user: false,
             app_name: "",
             no_pod: None,
@@ -133,9 +136,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         approval: approval(found, &last, now),
         selector: name.as_ref().map(pod_selector),
         endpoints: name.as_ref().map(|name| endpoints(found, name)),
-        binding: name
-            .as_ref()
-            .map(|name| binding(&found.object.spec.common.auth, name)),
+        binding: name.as_ref().map(binding),
         image: found
             .image
             .map(str::to_owned)
