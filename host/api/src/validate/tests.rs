@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::spec::MAX_SETTINGS;
+use crate::spec::{MAX_SETTINGS, Preset};
 
 fn spec(mut fields: Value) -> RedisInstanceSpec {
     let map = fields.as_object_mut().unwrap();

@@ -18,5 +18,6 @@ mod large;
 mod network;
 mod refusals;
 mod rest;
+mod rights;
 mod settling;
 mod tenants;

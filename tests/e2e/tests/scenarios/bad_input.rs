@@ -128,6 +128,22 @@ async fn what_the_schema_knows_to_be_wrong_is_refused_with_what_to_do(
             ),
             "config",
         ),
+        (
+            manifest(
+                "cache",
+                json!({"users": [{
+                    "name": "copy", "preset": "Replication", "keys": ["app:*"], "passwordSecretRef": {"name": "x"},
+                }]}),
+            ),
+            "copies all data",
+        ),
+        (
+            manifest(
+                "cache",
+                json!({"auth": {"preset": "Replication", "keys": ["app:*"]}}),
+            ),
+            "copies all data",
+        ),
         (manifest(&long, json!({})), "at most 40"),
         (manifest("9-lives", json!({})), "beginning with a letter"),
         (
