@@ -98,6 +98,10 @@ reasons! {
         VOLUME_GROWING = "VolumeGrowing",
         /// True: configuration or users are on their way to the server.
         CONFIG_APPLYING = "ConfigApplying",
+        /// True: a password is on its way to the servers, or out of them; the message says which, and who lacks.
+        PASSWORD_SPREADING = "PasswordSpreading",
+        /// True: a password is being replaced, and pods that are away keep that from being done.
+        ROTATION_WAITING = "RotationWaiting",
         /// True: the server is on its way back.
         RECOVERING = "Recovering",
         /// False: changes of the spec wait.
@@ -115,6 +119,8 @@ reasons! {
         MAXMEMORY_FROM_PODS = "MaxmemoryFromPods",
         /// False: owners have not all keys or channels, so they lack what would reach beyond; the message says what.
         RIGHTS_LIMITED = "RightsLimited",
+        /// False: the next password in a Secret is the current one, so nothing is to be replaced.
+        NEXT_PASSWORD_SAME = "NextPasswordSame",
         /// True: config.maxmemory is no less than the memory limit that the pods have.
         MAXMEMORY_ABOVE_LIMIT = "MaxmemoryAboveLimit",
         /// True: the server refused directives; the last good values stay.

@@ -57,6 +57,17 @@ pub(crate) const MAX_WAIT: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))
 pub(crate) const PROGRESS_DEADLINE: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1m') && \
     duration(self) <= duration('24h')";
 
+/// What `auth.rotateAfter` may be.
+pub(crate) const ROTATE_AFTER: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1h') && \
+    duration(self) <= duration('8760h')";
+/// What `auth.overlap` may be.
+pub(crate) const OVERLAP: &str =
+    "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) <= duration('168h')";
+/// Only the operator's own password is replaced by age.
+pub(crate) const ROTATES_ITS_OWN: &str = "!has(self.rotateAfter) || !has(self.passwordSecretRef)";
+/// The next password has a key of its own.
+pub(crate) const TWO_KEYS: &str = "!has(self.nextKey) || self.nextKey != self.key";
+
 /// Most directives in `config`.
 pub(crate) const MAX_DIRECTIVES: usize = 128;
 /// Longest value of a directive.

@@ -182,6 +182,13 @@ pub enum Request {
         #[arg(value_name = "NAME")]
         target: Target,
     },
+    /// Replace the generated password of the application user; no login fails. Both are accepted until every
+    /// server has the new one, and for auth.overlap once the Secret shows it.
+    Rotate {
+        /// The RedisInstance or RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
+    },
     /// Take the pods away; the data stays.
     Hibernate {
         /// The RedisInstance or RedisCluster.
@@ -220,6 +227,7 @@ impl Request {
             | Self::Fence { target, .. }
             | Self::Unfence { target, .. }
             | Self::Restart { target }
+            | Self::Rotate { target }
             | Self::Hibernate { target }
             | Self::Resume { target }
             | Self::Approve { target, .. } => target,

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use hera_api::conditions::progressing;
 use hera_api::meta::{
     ANNOTATION_APPROVE, ANNOTATION_FENCE, ANNOTATION_HIBERNATE, ANNOTATION_PROMOTE,
-    ANNOTATION_RESTART, LABEL_ROLE,
+    ANNOTATION_RESTART, ANNOTATION_ROTATE, LABEL_ROLE,
 };
 use hera_api::{CopyStatus, Kind, ShardStatus};
 use k8s_openapi::api::core::v1::Pod;
@@ -206,6 +206,25 @@ fn annotation(
                 of_its_shard(object)
             ),
         ),
+        Request::Rotate { target } => {
+            let auth = &object.common().auth;
+            if let Some(own) = &auth.password_secret_ref {
+                bail!(
+                    "the password of {target} is yours, in Secret {}: put the next one into it under another key, \
+                     name that in auth.passwordSecretRef.nextKey, and replace the current one once all servers \
+                     have it (docs/passwords.md)",
+                    own.name
+                );
+            }
+            let what = format!(
+                "another password is made; the Secret {}-app shows it once every server accepts it, and the one \
+                 before is accepted for {} more",
+                object.name(),
+                auth.overlap
+            );
+            let now = k8s_openapi::jiff::Timestamp::now().to_string();
+            (ANNOTATION_ROTATE, Some(now), what)
+        }
         Request::Hibernate { .. } => (
             ANNOTATION_HIBERNATE,
             Some("true".to_owned()),

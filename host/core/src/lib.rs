@@ -10,5 +10,6 @@ pub mod digest;
 pub mod fence;
 pub mod instance;
 pub mod quarantine;
+pub mod rotation;
 pub mod shard;
 pub mod term;

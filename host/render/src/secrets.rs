@@ -14,12 +14,17 @@ use crate::{Context, Owner, metadata};
 pub const ACL_KEY: &str = "acl.json";
 /// Key of the password with which replicas speak to their primary, in the system Secret.
 pub const REPLICATION_PASSWORD_KEY: &str = "replication-password";
+/// Key of what is written down of the rotation of the application's password, in the system Secret. No pod
+/// mounts it.
+pub const ROTATION_KEY: &str = "app-rotation";
 
 /// The passwords of the operator's own users.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SystemPasswords {
     /// That with which replicas speak to their primary.
     pub replication: String,
+    /// How far the rotation of the application's password is, as JSON; none before the first one.
+    pub rotation: Option<String>,
 }
 
 impl fmt::Debug for SystemPasswords {
@@ -119,9 +124,13 @@ pub fn build_acl_secret(
 }
 
 /// The password with which servers speak to each other. The pods of a cluster mount it: there, replicas change
-/// whom they follow without the operator.
+/// whom they follow without the operator. Beside it, which no pod mounts, how far the rotation of the application's
+/// password is.
 pub fn build_system_secret(v: &Validated, ctx: &Context, passwords: &SystemPasswords) -> Secret {
-    let data = [(REPLICATION_PASSWORD_KEY, passwords.replication.clone())];
+    let replication = (REPLICATION_PASSWORD_KEY, passwords.replication.clone());
+    let rotation = passwords.rotation.clone();
+    let rotation = rotation.map(|rotation| (ROTATION_KEY, rotation));
+    let data = std::iter::once(replication).chain(rotation);
     secret(v, ctx, v.name.system_secret(), "Opaque", data)
 }
 
@@ -185,6 +194,7 @@ mod tests {
         assert!(!format!("{app:?}").contains("hush"));
         let system = SystemPasswords {
             replication: "hush".into(),
+            rotation: Some("hush".into()),
         };
         assert!(!format!("{system:?}").contains("hush"));
     }

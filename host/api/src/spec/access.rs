@@ -3,13 +3,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::no;
-use crate::schema;
 use crate::validate::messages;
+use crate::{duration, schema};
 
 /// The application user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(schema::COPIES_ALL_KEYS).message(messages::COPIES_ALL_KEYS))]
+#[x_kube(validation = Rule::new(schema::ROTATES_ITS_OWN).message(messages::ROTATES_ITS_OWN))]
 pub struct Auth {
     /// Its name on the server.
     #[serde(default = "app_user")]
@@ -49,6 +50,20 @@ pub struct Auth {
     /// password and rights.
     #[serde(default = "no")]
     pub default_user: bool,
+
+    /// The age at which the generated password is replaced by another, from 1h to 8760h. If absent, never
+    /// by itself; kubectl hera rotate does it at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::ROTATE_AFTER).message(messages::ROTATE_AFTER))]
+    pub rotate_after: Option<String>,
+
+    /// How long the password before is accepted once the Secret shows the new one, for applications that
+    /// read the Secret late. From 0s to 168h.
+    #[serde(default = "overlap")]
+    #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::OVERLAP).message(messages::OVERLAP))]
+    pub overlap: String,
 }
 
 impl Default for Auth {
@@ -61,8 +76,14 @@ impl Default for Auth {
             rules: Vec::new(),
             password_secret_ref: None,
             default_user: false,
+            rotate_after: None,
+            overlap: overlap(),
         }
     }
+}
+
+fn overlap() -> String {
+    "1h".to_owned()
 }
 
 fn app_user() -> String {
@@ -115,6 +136,7 @@ pub struct SecretRef {
 /// A key of a Secret in the object's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(schema::TWO_KEYS).message(messages::TWO_KEYS))]
 pub struct SecretKeyRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = schema::DNS_NAME))]
@@ -124,6 +146,12 @@ pub struct SecretKeyRef {
     #[serde(default = "password_key")]
     #[schemars(length(min = 1, max = 253), regex(pattern = schema::DATA_KEY))]
     pub key: String,
+
+    /// Another key of it, for the next password: while it has one, servers accept both. It may be missing,
+    /// as it is between two rotations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::DATA_KEY))]
+    pub next_key: Option<String>,
 }
 
 fn password_key() -> String {

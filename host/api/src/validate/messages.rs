@@ -29,3 +29,10 @@ pub(crate) const PROGRESS_DEADLINE: &str =
     "write a duration from 1m to 24h, such as \"10m\" or \"2h\"";
 pub(crate) const MIN_REPLICAS_TO_WRITE: &str = "durability.minReplicasToWrite must be less than replicas, which count the primary \
      as well: raise replicas, or lower it";
+pub(crate) const ROTATE_AFTER: &str =
+    "write a duration from 1h to 8760h, such as \"720h\"; without it the password stays";
+pub(crate) const OVERLAP: &str = "write a duration from 0s to 168h, such as \"1h\" or \"24h\"";
+pub(crate) const ROTATES_ITS_OWN: &str = "only the password that the operator generates is replaced by age: leave rotateAfter out, and rotate \
+     that of passwordSecretRef with its nextKey";
+pub(crate) const TWO_KEYS: &str =
+    "nextKey is for the next password, and key has the current one: name another key";

@@ -24,7 +24,7 @@ pub use error::{Invalid, InvalidSpec};
 pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
 pub use persistence::{Persistence, Volume};
 pub use replication::{Failover, fence_after_ms};
-pub use users::{Auth, User};
+pub use users::{Auth, PasswordRotation, User};
 
 use error::Problems;
 

@@ -136,7 +136,7 @@ fn of_pods(strategy: &UpdateStrategy, problems: &mut Problems) -> Replication {
     }
 }
 
-fn millis(
+pub(super) fn millis(
     problems: &mut Problems,
     field: &str,
     text: &str,

@@ -589,3 +589,45 @@ fn a_cluster_that_cannot_be_is_refused_with_what_to_do() {
     let error = validate_cluster(&long, &spec).unwrap_err();
     assert_eq!(error.0[0].field, "metadata.name");
 }
+
+#[test]
+fn a_generated_password_is_replaced_by_age_within_bounds_and_one_of_the_users_is_not() {
+    let rotation = |auth: Value| good(json!({"auth": auth})).auth.rotation;
+    let never = rotation(json!({}));
+    assert_eq!((never.after_ms, never.overlap_ms), (None, 3_600_000));
+    let monthly = rotation(json!({"rotateAfter": "720h", "overlap": "0s"}));
+    assert_eq!(
+        (monthly.after_ms, monthly.overlap_ms),
+        (Some(2_592_000_000), 0)
+    );
+    for (auth, field) in [
+        (json!({"rotateAfter": "59m"}), "spec.auth.rotateAfter"),
+        (json!({"rotateAfter": "8761h"}), "spec.auth.rotateAfter"),
+        (json!({"rotateAfter": "30d"}), "spec.auth.rotateAfter"),
+        (json!({"overlap": "169h"}), "spec.auth.overlap"),
+        (json!({"overlap": "1"}), "spec.auth.overlap"),
+        (
+            json!({"rotateAfter": "720h", "passwordSecretRef": {"name": "mine"}}),
+            "spec.auth.rotateAfter",
+        ),
+    ] {
+        assert_eq!(bad(json!({"auth": auth})), [field], "{auth}");
+    }
+}
+
+#[test]
+fn the_next_password_has_a_key_of_its_own() {
+    let reference = |next: &str| json!({"name": "mine", "key": "now", "nextKey": next});
+    let user = |next: &str| json!([{"name": "worker", "preset": "ReadOnly", "keys": [], "passwordSecretRef": reference(next)}]);
+    let both =
+        |next: &str| json!({"auth": {"passwordSecretRef": reference(next)}, "users": user(next)});
+    let auth = good(both("then")).auth.password.unwrap();
+    assert_eq!(auth.next_key.as_deref(), Some("then"));
+    assert_eq!(
+        bad(both("now")),
+        [
+            "spec.auth.passwordSecretRef.nextKey",
+            "spec.users[0].passwordSecretRef.nextKey"
+        ]
+    );
+}

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::error::Problems;
 use super::messages;
+use super::replication::millis;
 use crate::names::ObjectName;
 use crate::spec::{CommonSpec, Preset, Rights, SecretKeyRef};
 
@@ -16,6 +17,17 @@ pub struct Auth {
     pub password: Option<SecretKeyRef>,
     /// Also let clients in that send no username.
     pub default_user: bool,
+    /// When a generated password is replaced.
+    pub rotation: PasswordRotation,
+}
+
+/// When a generated password is replaced, and how long the one before is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordRotation {
+    /// The age at which another takes its place, in milliseconds; none for never.
+    pub after_ms: Option<u64>,
+    /// How long the one before is accepted, in milliseconds.
+    pub overlap_ms: u64,
 }
 
 /// A further user.
@@ -48,11 +60,42 @@ pub(super) fn app(name: Option<&ObjectName>, spec: &CommonSpec, problems: &mut P
             ),
         );
     }
+    if let Some(reference) = &password {
+        check_keys(reference, "spec.auth.passwordSecretRef", problems);
+    }
     Auth {
         username: auth.username.clone(),
         rights,
         password,
         default_user: auth.default_user,
+        rotation: rotation(spec, problems),
+    }
+}
+
+const HOUR: u64 = 3_600_000;
+
+fn rotation(spec: &CommonSpec, problems: &mut Problems) -> PasswordRotation {
+    let auth = &spec.auth;
+    let after_ms = auth.rotate_after.as_ref().map(|text| {
+        let good = |millis| (HOUR..=8760 * HOUR).contains(&millis);
+        let field = "spec.auth.rotateAfter";
+        millis(problems, field, text, good, messages::ROTATE_AFTER)
+    });
+    if after_ms.is_some() && auth.password_secret_ref.is_some() {
+        problems.add("spec.auth.rotateAfter", messages::ROTATES_ITS_OWN);
+    }
+    let good = |millis| millis <= 168 * HOUR;
+    let (field, text) = ("spec.auth.overlap", &auth.overlap);
+    PasswordRotation {
+        after_ms,
+        overlap_ms: millis(problems, field, text, good, messages::OVERLAP),
+    }
+}
+
+/// A Secret's keys.
+fn check_keys(reference: &SecretKeyRef, field: &str, problems: &mut Problems) {
+    if reference.next_key.as_ref() == Some(&reference.key) {
+        problems.add(format!("{field}.nextKey"), messages::TWO_KEYS);
     }
 }
 
@@ -80,6 +123,8 @@ pub(super) fn resolve(spec: &CommonSpec, problems: &mut Problems) -> Vec<User> {
         }
         let rights = user.rights();
         check_rights(&rights, &field, problems);
+        let reference = format!("{field}.passwordSecretRef");
+        check_keys(&user.password_secret_ref, &reference, problems);
         users.push(User {
             name: name.clone(),
             rights,

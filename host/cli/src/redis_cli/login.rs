@@ -39,6 +39,7 @@ pub fn app_secret(spec: &CommonSpec, name: &ObjectName) -> SecretKeyRef {
     own.unwrap_or_else(|| SecretKeyRef {
         name: name.app_secret(),
         key: KEY_PASSWORD.to_owned(),
+        next_key: None,
     })
 }
 

@@ -133,3 +133,30 @@ fn fences_add_up_and_are_lifted_one_by_one_or_together() {
         assert!(ask(&unfence(&["cart-9"]), both).is_err());
     }
 }
+
+#[test]
+fn a_password_that_the_operator_makes_is_replaced_and_one_of_the_users_is_not() {
+    let rotate = Request::Rotate {
+        target: target("cart"),
+    };
+    for object in [instance(json!({})), cluster(json!({}))] {
+        let (name, value, what) = annotation(&rotate, &object).unwrap();
+        assert_eq!(name, ANNOTATION_ROTATE);
+        assert!(value.is_some());
+        assert!(
+            what.contains("cart-app") && what.contains("for 1h"),
+            "{what}"
+        );
+    }
+    let Object::Instance(mut own) = instance(json!({})) else {
+        panic!("no instance");
+    };
+    let mine = json!({"passwordSecretRef": {"name": "mine"}});
+    own.spec.common.auth = serde_json::from_value(mine).unwrap();
+    let words = annotation(&rotate, &Object::Instance(own)).unwrap_err();
+    let words = words.to_string();
+    assert!(
+        words.contains("Secret mine") && words.contains("nextKey"),
+        "{words}"
+    );
+}

@@ -16,7 +16,9 @@ use hera_core::digest::sha256_hex;
 use hera_policy::{Acl, Context, Decision as _};
 use hera_render::user_requests;
 
-pub use passwords::{Passwords, app_credentials, replication_password, system_passwords};
+pub use passwords::{
+    Passwords, app_credentials, generate, replication_password, system_passwords, written_rotation,
+};
 
 use crate::object::ObjectKey;
 use crate::policies::{Made, Question, now_unix_ms};
@@ -202,7 +204,8 @@ fn set(
     let mut nobody = Vec::new();
     for request in user_requests(v) {
         let name = &request.name;
-        match user(&request, source, passwords, known) {
+        let hashes = passwords.hashes_of(name);
+        match user(&request, source, hashes, known) {
             Some((user, standing)) => {
                 let was = known.is_some_and(|set| set.undecided.contains(name));
                 if matches!(standing, Standing::Cut | Standing::Held)
@@ -268,14 +271,14 @@ fn seed(uid: &str, decision: &str) -> u64 {
 fn user(
     request: &UserRequest,
     source: &Source<'_>,
-    passwords: &Passwords,
+    hashes: Option<Vec<String>>,
     before: Option<&AclSet>,
 ) -> Option<(AclUser, Standing)> {
     let name = request.name.as_str();
     let known = before.and_then(|set| set.users.iter().find(|user| user.name == name));
     // A password that is missing now leaves the one that the user has.
-    let hashes = match passwords.of(name) {
-        Some(password) => vec![sha256_hex(password.as_bytes())],
+    let hashes = match hashes {
+        Some(hashes) => hashes,
         None => known?.password_sha256.clone(),
     };
     let held = known.map(|user| decompile(name, &user.rules));
@@ -339,7 +342,8 @@ mod tests {
             stands_in: false,
             table: Some(&table),
         };
-        user(&request(name, preset), &faults, &passwords(), known)
+        let hashes = passwords().hashes_of(name);
+        user(&request(name, preset), &faults, hashes, known)
     }
 
     #[test]
@@ -384,7 +388,7 @@ mod tests {
         let before = "resetkeys resetchannels -@all +@all -config +config|get +config|resetstat ~*";
         known.users[0].rules = before.split(' ').map(str::to_owned).collect();
         let request = request("other", Preset::Admin);
-        let (user, standing) = user(&request, &nobody, &passwords(), Some(&known)).unwrap();
+        let (user, standing) = user(&request, &nobody, None, Some(&known)).unwrap();
         assert_eq!(standing, Standing::Cut);
         assert_eq!(user.password_sha256, known.users[0].password_sha256);
         let grants = decompile("other", &user.rules);

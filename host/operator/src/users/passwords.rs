@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use hera_api::meta::KEY_PASSWORD;
 use hera_api::validate::{Auth, Validated};
 use hera_api::{SecretKeyRef, secret_password};
-use hera_render::{AppCredentials, REPLICATION_PASSWORD_KEY, SystemPasswords};
+use hera_core::digest::sha256_hex;
+use hera_core::rotation::Rotation;
+use hera_render::{AppCredentials, REPLICATION_PASSWORD_KEY, ROTATION_KEY, SystemPasswords};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::Api;
@@ -19,7 +21,11 @@ pub struct Passwords {
     pub system: SystemPasswords,
     /// What is missing, for people.
     pub missing: Vec<String>,
+    /// Those of Secrets whose next password is the current one, for people.
+    pub same: Vec<String>,
     by_user: BTreeMap<String, String>,
+    /// SHA-256 of what users may log in with besides.
+    further: BTreeMap<String, Vec<String>>,
 }
 
 impl Passwords {
@@ -33,18 +39,22 @@ impl Passwords {
         v: &Validated,
         system: SystemPasswords,
         generated: &AppCredentials,
+        rotating: Vec<String>,
     ) -> kube::Result<Self> {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let mut passwords = Self {
             system,
             missing: Vec::new(),
+            same: Vec::new(),
             by_user: BTreeMap::new(),
+            further: BTreeMap::new(),
         };
         match &v.auth.password {
             None => {
                 let password = generated.password.iter();
                 let own = password.map(|password| (v.auth.username.clone(), password.clone()));
                 passwords.by_user.extend(own);
+                passwords.further.insert(v.auth.username.clone(), rotating);
             }
             Some(reference) => {
                 let secret = secrets.get_opt(&reference.name).await?;
@@ -59,9 +69,26 @@ impl Passwords {
     }
 
     fn take(&mut self, user: &str, reference: &SecretKeyRef, secret: Option<&Secret>) {
-        let SecretKeyRef { name, key } = reference;
+        let SecretKeyRef {
+            name,
+            key,
+            next_key,
+        } = reference;
+        let next = next_key.as_ref();
+        let next = next.and_then(|next_key| Some((next_key, password(secret, next_key)?)));
         match password(secret, key) {
             Some(password) => {
+                match next {
+                    Some((next_key, next)) if next == password => self.same.push(format!(
+                        "keys {key} and {next_key} of Secret {name} have the same password of user {user}: \
+                         nothing is to be replaced"
+                    )),
+                    Some((_, next)) => {
+                        let hash = sha256_hex(next.as_bytes());
+                        self.further.insert(user.to_owned(), vec![hash]);
+                    }
+                    None => {}
+                }
                 self.by_user.insert(user.to_owned(), password);
             }
             None => self.missing.push(format!(
@@ -75,13 +102,28 @@ impl Passwords {
         self.by_user.get(user).map(String::as_str)
     }
 
+    /// SHA-256 of each password with which a user may log in; none if its Secret is missing.
+    pub fn hashes_of(&self, user: &str) -> Option<Vec<String>> {
+        let current = sha256_hex(self.of(user)?.as_bytes());
+        let further = self.further.get(user).into_iter().flatten().cloned();
+        Some(std::iter::once(current).chain(further).collect())
+    }
+
+    /// SHA-256 of the next password of a user, from a Secret that somebody keeps.
+    pub fn next_of(&self, user: &str) -> Option<&str> {
+        self.further.get(user)?.first().map(String::as_str)
+    }
+
     #[cfg(test)]
     pub(super) fn for_test<const N: usize>(users: [(&str, &str); N]) -> Self {
         Self {
             system: SystemPasswords {
                 replication: "replication".into(),
+                rotation: None,
             },
             missing: Vec::new(),
+            same: Vec::new(),
+            further: BTreeMap::new(),
             by_user: users
                 .map(|(name, password)| (name.into(), password.into()))
                 .into(),
@@ -93,7 +135,14 @@ impl Passwords {
 pub fn system_passwords(live: Option<&Secret>) -> SystemPasswords {
     SystemPasswords {
         replication: replication_password(live).unwrap_or_else(generate),
+        rotation: None,
     }
+}
+
+/// What is written down of the rotation of the application's password. What cannot be read counts as nothing:
+/// then the password that the Secret shows is the only one.
+pub fn written_rotation(live: Option<&Secret>) -> Option<Rotation> {
+    serde_json::from_slice(bytes(live, ROTATION_KEY)?).ok()
 }
 
 /// The password of replication that is written down.
@@ -115,7 +164,8 @@ pub fn app_credentials(auth: &Auth, live: Option<&Secret>) -> AppCredentials {
     }
 }
 
-fn generate() -> String {
+/// A new password.
+pub fn generate() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), GENERATED_LENGTH)
 }
 
@@ -195,6 +245,7 @@ mod tests {
         let reference = SecretKeyRef {
             name: "mine".to_owned(),
             key: "redis-password".to_owned(),
+            next_key: None,
         };
         let mut passwords = Passwords::for_test([]);
         let typed = secret(&[("redis-password", "typed\r\n")]);
@@ -207,5 +258,54 @@ mod tests {
         assert_eq!(passwords.of("shop"), None);
         let missing = &passwords.missing[0];
         assert!(missing.contains("user shop should be in key redis-password of Secret mine"));
+    }
+
+    #[test]
+    fn a_next_password_is_let_in_beside_the_current_one_and_may_be_missing() {
+        let reference = SecretKeyRef {
+            name: "mine".to_owned(),
+            key: "now".to_owned(),
+            next_key: Some("then".to_owned()),
+        };
+        let taken = |pairs: &[(&str, &str)]| {
+            let mut passwords = Passwords::for_test([]);
+            passwords.take("shop", &reference, Some(&secret(pairs)));
+            passwords
+        };
+        let hash = |password: &str| sha256_hex(password.as_bytes());
+        let both = taken(&[("now", "one"), ("then", "two\n")]);
+        let hashes = both.hashes_of("shop").unwrap();
+        assert_eq!(hashes, [hash("one"), hash("two")]);
+        assert_eq!(both.next_of("shop"), Some(hash("two").as_str()));
+        for between in [
+            taken(&[("now", "one")]),
+            taken(&[("now", "one"), ("then", "")]),
+        ] {
+            assert_eq!(between.hashes_of("shop").unwrap(), [hash("one")]);
+            assert!(between.missing.is_empty() && between.same.is_empty());
+        }
+        let same = taken(&[("now", "one"), ("then", "one")]);
+        assert_eq!(same.hashes_of("shop").unwrap(), [hash("one")]);
+        let words = &same.same[0];
+        assert!(
+            words.contains("then of Secret mine") && !words.contains("one"),
+            "{words}"
+        );
+        let only_next = taken(&[("then", "two")]);
+        assert_eq!(only_next.hashes_of("shop"), None);
+        assert!(only_next.missing[0].contains("key now of Secret mine"));
+    }
+
+    #[test]
+    fn what_is_written_of_a_rotation_is_read_and_what_is_none_counts_as_nothing() {
+        let text = r#"{"current":"ab","sinceMs":7,"phase":{"name":"spreading","next":"x"}}"#;
+        let written = written_rotation(Some(&secret(&[(ROTATION_KEY, text)]))).unwrap();
+        assert_eq!(written.since_ms, 7);
+        assert_eq!(serde_json::to_string(&written).unwrap(), text);
+        assert_eq!(
+            written_rotation(Some(&secret(&[(ROTATION_KEY, "x")]))),
+            None
+        );
+        assert_eq!(written_rotation(None), None);
     }
 }

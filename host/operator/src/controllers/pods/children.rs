@@ -10,10 +10,10 @@ use hera_core::agent::ServerConfig;
 use hera_kube::{Applied, ApplyError, Standing};
 use hera_render::{
     ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner,
-    REPLICATION_PASSWORD_KEY, SystemPasswords, TlsFiles, build_acl_secret, build_claim,
-    build_claim_patch, build_client_service, build_config_map, build_disruption_budget,
-    build_headless_service, build_network_policy, build_stateful_set, build_system_secret,
-    build_tls_secret, claim_size, goes_with, pod_revision, server_config,
+    REPLICATION_PASSWORD_KEY, ROTATION_KEY, SystemPasswords, TlsFiles, build_acl_secret,
+    build_claim, build_claim_patch, build_client_service, build_config_map,
+    build_disruption_budget, build_headless_service, build_network_policy, build_stateful_set,
+    build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use kube::ResourceExt;
@@ -134,7 +134,7 @@ pub async fn apply_common(
         None => take_aside(refusals, app).map(|()| true)?,
     };
     let passwords = children.taken.is_none()
-        && (system || knows_replication(live, inputs.system))
+        && (system || knows_system(live, inputs.system))
         && (app || secrets::holds_app(live.app.as_ref(), inputs.app));
     let tls = children.take(refusals, tls)?;
     children.config = children.take(refusals, map)?;
@@ -197,12 +197,11 @@ fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
 }
 
 /// Nobody could log in with a password that is written down nowhere, and the next pass would make another.
-fn knows_replication(live: &CommonLive, system: &SystemPasswords) -> bool {
-    secrets::holds(
-        live.system.as_ref(),
-        REPLICATION_PASSWORD_KEY,
-        &system.replication,
-    )
+fn knows_system(live: &CommonLive, system: &SystemPasswords) -> bool {
+    let live = live.system.as_ref();
+    let rotation = system.rotation.as_ref();
+    secrets::holds(live, REPLICATION_PASSWORD_KEY, &system.replication)
+        && rotation.is_none_or(|text| secrets::holds(live, ROTATION_KEY, text))
 }
 
 fn config_map(inputs: &Inputs<'_>) -> Result<ConfigMap, ApplyError> {

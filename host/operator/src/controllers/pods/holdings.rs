@@ -5,15 +5,20 @@ use hera_api::conditions::degraded;
 use hera_api::validate::{Memory, Validated};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
+use hera_core::rotation::{self, Spread, Step};
 use hera_core::shard::Member;
+use hera_kube::ApplyError;
 use hera_render::{AppCredentials, Context, server_config};
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
 
 use super::children::{self, Children};
-use super::observe::{CommonLive, SetLive};
+use super::observe::{CommonLive, SetLive, millis};
+use super::password_news::PasswordNews;
 use super::server_facts::server_facts;
 use crate::controllers::outcome::PassError;
 use crate::object::ObjectKey;
+use crate::policies::now_unix_ms;
 use crate::shared::Shared;
 use crate::users::{self, Decision, Passwords, Subject};
 
@@ -36,6 +41,8 @@ pub struct Holder<'a> {
     pub policy: Option<&'a PolicyStatus>,
     /// A person's request to ask the policy.
     pub request: Option<&'a str>,
+    /// A person's request for another password.
+    pub rotate: Option<&'a str>,
 }
 
 /// What they are to hold.
@@ -51,6 +58,14 @@ pub struct Holdings {
     pub memory: Memory,
     /// The users as they were left.
     pub known: Option<AclSet>,
+    /// How the generated password is replaced; none while changes wait, and where there is none.
+    pub rotation: Option<Step>,
+    /// The request for another password that was taken up last, and is written down.
+    pub rotated: Option<String>,
+    /// Somebody asks for another password of a user whose password the operator does not make.
+    pub rotation_refused: bool,
+    /// What is to be said of passwords.
+    pub news: PasswordNews,
 }
 
 impl Holder<'_> {
@@ -60,14 +75,28 @@ impl Holder<'_> {
     /// When the API server does not answer.
     pub async fn holdings(&self) -> Result<Holdings, PassError> {
         let Self { v, ctx, common, .. } = *self;
-        let system = users::system_passwords(common.system.as_ref());
+        let mut system = users::system_passwords(common.system.as_ref());
         let mut app = users::app_credentials(&v.auth, common.app.as_ref());
         let known = children::known_acl(common, &ctx.uid);
+        let members = self.members.iter().copied();
+        let spread = Spread::of(known.as_ref(), members, v.replicas);
+        let written = users::written_rotation(common.system.as_ref());
+        let shown = app.password.as_deref();
+        let rotation = shown.and_then(|shown| self.rotation(written.as_ref(), shown, &spread));
+        let mut rotating = Vec::new();
+        if let Some(step) = &rotation {
+            app.password = Some(step.show.clone());
+            rotating.clone_from(&step.accept);
+            let text = step.rotation.as_ref().map(serde_json::to_string);
+            system.rotation = text.transpose().map_err(ApplyError::from)?;
+        }
         let client = &self.shared.client;
-        let passwords = Passwords::read(client, &ctx.namespace, v, system, &app).await?;
+        let passwords = Passwords::read(client, &ctx.namespace, v, system, &app, rotating).await?;
         if v.auth.password.is_some() && passwords.of(&v.auth.username).is_some() {
             app.password = None;
         }
+        let phase = rotation.as_ref().and_then(|step| step.rotation.as_ref());
+        let news = PasswordNews::of(v, phase, &passwords, &spread);
         let first_revision = self.first_revision();
         let before = users::Before {
             set: known.as_ref(),
@@ -98,7 +127,40 @@ impl Holder<'_> {
             decision,
             memory,
             known,
+            rotation,
+            rotated: written.and_then(|written| written.request),
+            rotation_refused: self.rotate.is_some() && v.auth.password.is_some(),
+            news,
         })
+    }
+
+    /// What is done next about the generated password, of which the Secret shows `shown`.
+    fn rotation(
+        &self,
+        written: Option<&rotation::Rotation>,
+        shown: &str,
+        spread: &Spread<'_>,
+    ) -> Option<Step> {
+        let v = self.v;
+        if v.paused || v.auth.password.is_some() {
+            return None;
+        }
+        let made = self.common.app.as_ref().map(|secret| {
+            let made = secret.creation_timestamp();
+            made.map_or(0, |made| millis(made.0))
+        });
+        let seen = rotation::Seen {
+            written,
+            shown,
+            made_ms: made,
+            request: self.rotate,
+            rotate_after_ms: v.auth.rotation.after_ms,
+            overlap_ms: v.auth.rotation.overlap_ms,
+            user: &v.auth.username,
+            spread,
+            now_ms: now_unix_ms(),
+        };
+        Some(rotation::step(&seen, users::generate))
     }
 
     /// Where the revisions of an object begin: high up if it lived before, so that no agent
@@ -152,6 +214,20 @@ impl Holdings {
         }
     }
 
+    /// Something about the generated password is new, so that another look is due.
+    pub fn rotation_moved(&self) -> bool {
+        self.rotation.as_ref().is_some_and(|step| step.moved)
+    }
+
+    /// When something is due without news, in milliseconds since 1970: a policy is asked once more, or a
+    /// password is replaced.
+    pub fn due_ms(&self) -> Option<u64> {
+        let decision = self.decision.as_ref();
+        let asked = decision.and_then(|decision| decision.made.again_unix_ms);
+        let rotation = self.rotation.as_ref().and_then(|step| step.due_ms);
+        [asked, rotation].into_iter().flatten().min()
+    }
+
     /// The set has the application user.
     pub fn has_app_user(&self, v: &Validated) -> bool {
         self.acl
@@ -162,6 +238,9 @@ impl Holdings {
 
     /// What of it somebody should know, though it needs nobody: a reason of `Degraded`, and words.
     pub fn notice(&self) -> Option<(&'static str, String)> {
+        if !self.news.same.is_empty() {
+            return Some((degraded::NEXT_PASSWORD_SAME, self.news.same.clone()));
+        }
         let decision = self.decision.as_ref();
         let limited = decision.map(|d| &d.limited).filter(|l| !l.is_empty())?;
         let words = format!(
@@ -186,6 +265,11 @@ impl Holdings {
         }
         if let Some(refused) = decision.map(|d| &d.refused_rules).filter(|r| !r.is_empty()) {
             return Some((degraded::USER_REJECTED, refused.join("; ")));
+        }
+        if self.rotation_refused {
+            let words = "cache.hera.io/rotate asks for another password, and the password is yours: put the \
+                         next one into the Secret of auth.passwordSecretRef, under its nextKey";
+            return Some((degraded::REQUEST_REFUSED, words.to_owned()));
         }
         let users = decision.map(|d| &d.undecided).filter(|u| !u.is_empty())?;
         let words = format!(

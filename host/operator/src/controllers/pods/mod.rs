@@ -3,6 +3,7 @@
 pub mod children;
 pub mod command_tables;
 pub mod deleted;
+pub mod done_request;
 pub mod events;
 pub mod holdings;
 pub mod image;
@@ -10,8 +11,8 @@ pub mod labels;
 pub mod members;
 pub mod nodes;
 pub mod observe;
+pub mod password_news;
 pub mod policy_status;
-pub mod promote_request;
 pub mod refusals;
 pub mod requests;
 pub mod rollback;

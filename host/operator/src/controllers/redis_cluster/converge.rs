@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use hera_api::conditions::{degraded, progressing, ready};
-use hera_api::meta::{ANNOTATION_ASK_POLICIES, ANNOTATION_RESTART};
+use hera_api::meta::{
+    ANNOTATION_ASK_POLICIES, ANNOTATION_PROMOTE, ANNOTATION_RESTART, ANNOTATION_ROTATE,
+};
 use hera_api::validate::Validated;
 use hera_api::{Surge, UpdateMode};
 use hera_core::agent::{AgentStatus, Members, Peer, ServerState};
@@ -26,10 +28,10 @@ use crate::agents::AgentClient;
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::children::{self, Children, Inputs};
+use crate::controllers::pods::done_request;
 use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::image::Image;
 use crate::controllers::pods::observe::{millis, template_image, why_no_pod};
-use crate::controllers::pods::promote_request;
 use crate::controllers::pods::rollback::Direction;
 use crate::object::ObjectKey;
 
@@ -111,7 +113,10 @@ impl<'a> Pass<'a> {
             let mut shards = 0..site.wanted.shards;
             shards.any(|shard| primary(&seen, shard).is_some_and(|pod| pod.name == asked))
         };
-        promote_request::clear(&site.shared.client, site.object, leads).await;
+        let (client, object) = (&site.shared.client, site.object);
+        done_request::clear(client, object, ANNOTATION_PROMOTE, leads).await;
+        let begun = |asked: &str| held.rotated.as_deref() == Some(asked);
+        done_request::clear(client, object, ANNOTATION_ROTATE, begun).await;
         let (roll, failed) = match !changed && pushed && refused.is_none() {
             true => match shards.roll(site.requests.promote.as_deref()).await {
                 Ok(roll) => (Some(roll), None),
@@ -146,6 +151,7 @@ impl<'a> Pass<'a> {
             app_user: held.has_app_user(v),
             no_pod: self.why_no_pod().await,
             policy: held.decision.as_ref().map(|decision| &decision.made),
+            passwords: Some(&held.news),
             roll: roll.as_ref(),
             ways: goals.iter().map(|goal| &goal.way).collect(),
             settled: pushed,
@@ -160,19 +166,18 @@ impl<'a> Pass<'a> {
         if let Some(error) = failed {
             return Err(error);
         }
-        let again = held
-            .decision
-            .and_then(|decision| decision.made.again_unix_ms);
         let due = spread.due.map(|left| millis(now) + as_millis(left));
-        let again = [again, due].into_iter().flatten().min();
+        let again = [held.due_ms(), due].into_iter().flatten().min();
         let roll = roll.unwrap_or_default();
+        let under_way = held.news.under_way.is_some();
         Ok(match again {
             _ if next == Next::Later => Outcome::After(IN_VAIN),
             _ if changed || roll.moved || spread.moved => Outcome::Again,
+            _ if held.rotation_moved() && !taken => Outcome::Again,
             // No watch tells that somebody else's object is gone.
             _ if taken => Outcome::Waiting,
             _ if site.requests.hibernate && seen.nodes.is_empty() => Outcome::Settled,
-            _ if lacks.is_some() || !pushed => Outcome::Waiting,
+            _ if lacks.is_some() || !pushed || under_way => Outcome::Waiting,
             _ if roll.words.is_some() || roll.leaving.is_some() => Outcome::Waiting,
             Some(at) => Outcome::SettledUntil(at),
             None => Outcome::Settled,
@@ -272,6 +277,7 @@ impl<'a> Pass<'a> {
             lived: status.is_some_and(|status| status.version.is_some()),
             policy: policies.find(|policy| policy.decision == Acl::NAME),
             request: annotations.get(ANNOTATION_ASK_POLICIES).map(String::as_str),
+            rotate: annotations.get(ANNOTATION_ROTATE).map(String::as_str),
         }
     }
 

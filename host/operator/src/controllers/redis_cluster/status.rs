@@ -23,6 +23,7 @@ use super::roll::{Roll, primary};
 use super::site::Site;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::events::{self, Told};
+use crate::controllers::pods::password_news::PasswordNews;
 use crate::controllers::pods::policy_status;
 use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::status::{
@@ -59,6 +60,8 @@ pub struct Found<'a> {
     pub no_pod: Option<String>,
     /// Who decides about rights.
     pub policy: Option<&'a Made<AclAnswer>>,
+    /// What is to be said of passwords, if the spec can be carried out.
+    pub passwords: Option<&'a PasswordNews>,
     /// Why a step was not taken.
     pub failed: Option<&'a str>,
     /// What one node or zone would take with it, for people.
@@ -107,6 +110,7 @@ impl<'a> Found<'a> {
             app_user: false,
             no_pod: None,
             policy: None,
+            passwords: None,
             failed: None,
             spread: &[],
             roll: None,
@@ -348,12 +352,19 @@ fn is_progressing(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     if let Some(words) = found.roll.and_then(|roll| roll.leaving.as_ref()) {
         return said(true, progressing::SCALING, words);
     }
+    let under_way = found.passwords.and_then(|news| news.under_way.as_ref());
+    if let Some((reason, words)) = under_way.filter(|_| formed) {
+        return (true, reason, words.clone());
+    }
     if is_ready && found.settled && found.gone_back().is_some() {
         let words = "the condition Degraded says why";
         return said(false, progressing::BLOCKED, words);
     }
     match (is_ready, formed) {
-        (true, _) if found.settled => said(false, progressing::SETTLED, ""),
+        (true, _) if found.settled => {
+            let words = found.passwords.map(|news| news.settled.as_str());
+            said(false, progressing::SETTLED, words.unwrap_or_default())
+        }
         (true, _) => said(true, progressing::CONFIG_APPLYING, ""),
         (false, false) => said(true, progressing::CREATING, ""),
         (false, true) => said(true, progressing::RECOVERING, ""),

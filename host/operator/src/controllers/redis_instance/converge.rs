@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hera_api::conditions::{degraded, ready};
-use hera_api::meta::ANNOTATION_ASK_POLICIES;
+use hera_api::meta::{ANNOTATION_ASK_POLICIES, ANNOTATION_PROMOTE, ANNOTATION_ROTATE};
 use hera_api::validate::Validated;
 use hera_api::{Surge, UpdateMode};
 use hera_core::instance::{Observation, Permit, Wanted, WantedStorage, told, verdict};
@@ -24,7 +24,7 @@ use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::children::{self, Children};
 use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::rollback::Direction;
-use crate::controllers::pods::{observe, promote_request};
+use crate::controllers::pods::{done_request, observe};
 use crate::object::ObjectKey;
 
 /// A pass over an instance whose spec can be carried out.
@@ -105,7 +105,9 @@ impl Pass<'_> {
         let taken = site.refusals.taken();
         let refused = refused.or(taken.map(|words| (ready::NAME_TAKEN, words)));
         let leads = |asked: &str| seen.primary().is_some_and(|p| p.name() == asked);
-        promote_request::clear(&shared.client, object, leads).await;
+        done_request::clear(&shared.client, object, ANNOTATION_PROMOTE, leads).await;
+        let begun = |asked: &str| held.rotated.as_deref() == Some(asked);
+        done_request::clear(&shared.client, object, ANNOTATION_ROTATE, begun).await;
         let result = verdict(&wanted, &seen, &plan);
         let handover_waits = shared.handovers.left(&site.instance()).is_some();
         let found = status::Found {
@@ -130,6 +132,7 @@ impl Pass<'_> {
             way: Some(&self.direction),
             no_pod: observe::why_no_pod(&shared.client, &live.set).await,
             policy: held.decision.as_ref().map(|decision| &decision.made),
+            passwords: Some(&held.news),
             memory: Some(held.memory),
             refusals: site.refusals.all(),
         };
@@ -141,9 +144,7 @@ impl Pass<'_> {
         let undecided = held.decision.is_none() && site.primary().is_some() && !v.paused;
         // No watch tells that somebody else's object is gone.
         let taken = matches!(found.refused, Some((ready::NAME_TAKEN, _)));
-        let again = held
-            .decision
-            .and_then(|decision| decision.made.again_unix_ms);
+        let again = held.due_ms();
         if let Some(wait) = leaderless(&seen) {
             return Ok(Outcome::After(wait));
         }
@@ -154,8 +155,10 @@ impl Pass<'_> {
         {
             return Ok(Outcome::Again);
         }
+        let under_way = held.news.under_way.is_some() && !wanted.pods.hibernate;
         Ok(match (result.at_rest, again) {
-            (true, _) if undecided || taken => Outcome::Waiting,
+            _ if held.rotation_moved() && !taken => Outcome::Again,
+            (true, _) if undecided || taken || under_way => Outcome::Waiting,
             (true, None) => Outcome::Settled,
             (true, Some(at)) => Outcome::SettledUntil(at),
             (false, _) => Outcome::Waiting,
@@ -180,6 +183,7 @@ impl Pass<'_> {
             lived: status.is_some_and(|status| status.version.is_some()),
             policy: policies.find(|policy| policy.decision == Acl::NAME),
             request: annotations.get(ANNOTATION_ASK_POLICIES).map(String::as_str),
+            rotate: annotations.get(ANNOTATION_ROTATE).map(String::as_str),
         }
     }
 

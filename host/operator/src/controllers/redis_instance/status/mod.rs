@@ -20,6 +20,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use crate::controllers::pods::password_news::PasswordNews;
 use crate::controllers::pods::policy_status;
 use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::status::{binding, engine, is_given, shorten};
@@ -59,6 +60,8 @@ pub struct Found<'a> {
     pub way: Option<&'a Direction>,
     /// Who decides about rights.
     pub policy: Option<&'a Made<AclAnswer>>,
+    /// What is to be said of passwords, if the spec can be carried out.
+    pub passwords: Option<&'a PasswordNews>,
     /// What the server may use and fill, by the spec and by its containers.
     pub memory: Option<Memory>,
     /// Objects that the API server refuses.
@@ -86,6 +89,7 @@ impl<'a> Found<'a> {
             no_pod: None,
             way: None,
             policy: None,
+            passwords: None,
             memory: None,
             refusals: Vec::new(),
         }

@@ -58,9 +58,14 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
         .status
         .as_ref()
         .is_none_or(|status| status.version.is_none());
+    let under_way = found.passwords.and_then(|news| news.under_way.clone());
+    if let Some((reason, words)) = under_way.filter(|_| !first) {
+        return (true, reason, words);
+    }
     match &verdict.cause {
         Cause::Serving if verdict.settled || !verdict.rejected_config.is_empty() => {
-            (false, progressing::SETTLED, quiet())
+            let words = found.passwords.map(|news| news.settled.clone());
+            (false, progressing::SETTLED, words.unwrap_or_default())
         }
         Cause::Serving => (true, progressing::CONFIG_APPLYING, quiet()),
         Cause::PodReplaced => (true, progressing::ROLLING_OUT, quiet()),

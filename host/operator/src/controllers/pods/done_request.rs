@@ -1,8 +1,7 @@
-//! That a request to promote a pod is done.
+//! That a request is done.
 
 use std::fmt::Debug;
 
-use hera_api::meta::ANNOTATION_PROMOTE;
 use hera_api::{HasCommonSpec, Received};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, Patch, PatchParams};
@@ -10,14 +9,18 @@ use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use tracing::debug;
 
-/// Takes the request to promote a pod away once that pod `leads`: later, another may be promoted in its
-/// place, and nobody asked for it to come back.
-pub async fn clear<K>(client: &Client, object: &K, leads: impl FnOnce(&str) -> bool)
-where
+/// Takes a request away once it `is_done`. Who asks for a pod to be promoted does not ask for it to come back
+/// once another was promoted in its place, and who asks for another password does not ask for a third.
+pub async fn clear<K>(
+    client: &Client,
+    object: &K,
+    annotation: &str,
+    is_done: impl FnOnce(&str) -> bool,
+) where
     K: HasCommonSpec<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
 {
-    let asked = object.annotations().get(ANNOTATION_PROMOTE);
-    if !asked.is_some_and(|asked| leads(asked)) {
+    let asked = object.annotations().get(annotation);
+    if !asked.is_some_and(|asked| is_done(asked)) {
         return;
     }
     let namespace = object.namespace().unwrap_or_default();
@@ -25,7 +28,7 @@ where
     let patch = json!({
         "metadata": {
             "resourceVersion": object.resource_version(),
-            "annotations": {ANNOTATION_PROMOTE: null},
+            "annotations": {annotation: null},
         }
     });
     let (name, params) = (object.name_any(), PatchParams::default());

@@ -1,0 +1,11 @@
+//! How a password is replaced, whatever happens between two steps.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod properties;
+mod steps;
+mod world;

@@ -1,0 +1,111 @@
+//! What people are told of passwords that are being replaced.
+
+use hera_api::conditions::progressing;
+use hera_api::validate::Validated;
+use hera_core::rotation::{Phase, Rotation, Spread};
+use hera_core::shard::Member;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::users::Passwords;
+
+/// What is said of passwords.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PasswordNews {
+    /// What not every server has yet: a reason of `Progressing`, and words.
+    pub under_way: Option<(&'static str, String)>,
+    /// What they accept besides, while nothing is under way; empty for nothing.
+    pub settled: String,
+    /// Next passwords that are the current ones; empty for none.
+    pub same: String,
+}
+
+impl PasswordNews {
+    /// What is to be said: of the generated password, whose rotation is this far, and of those in Secrets that
+    /// somebody keeps.
+    pub fn of(
+        v: &Validated,
+        rotation: Option<&Rotation>,
+        passwords: &Passwords,
+        spread: &Spread<'_>,
+    ) -> Self {
+        let app = v.auth.username.as_str();
+        let mut lacking = Vec::new();
+        let mut missing = Vec::new();
+        let mut settled = Vec::new();
+        match rotation.map(|rotation| &rotation.phase) {
+            Some(Phase::Spreading { .. }) => {
+                missing.push(format!(
+                    "not every server accepts the next password of user {app}, and the Secret shows the one \
+                     before until all do"
+                ));
+                lacking.extend(spread.lacking(app));
+            }
+            Some(Phase::Withdrawing) => {
+                missing.push(format!(
+                    "not every server refuses the former password of user {app}"
+                ));
+                lacking.extend(spread.lacking(app));
+            }
+            Some(Phase::Overlap { until_ms, .. }) => settled.push(format!(
+                "the former password of user {app} is accepted until {}",
+                time(*until_ms)
+            )),
+            Some(Phase::Settled) | None => {}
+        }
+        let own = v.auth.password.iter().map(|_| app);
+        let users = own.chain(v.users.iter().map(|user| user.name.as_str()));
+        let (ready, not_ready): (Vec<_>, Vec<_>) = users
+            .filter_map(|user| Some((user, passwords.next_of(user)?)))
+            .partition(|(user, hash)| spread.all_accept(user, hash));
+        if !ready.is_empty() {
+            settled.push(format!(
+                "every server accepts the next password of {}",
+                names(ready.iter().map(|(user, _)| *user))
+            ));
+        }
+        if !not_ready.is_empty() {
+            missing.push(format!(
+                "not every server accepts the next password of {}: do not use it yet",
+                names(not_ready.iter().map(|(user, _)| *user))
+            ));
+            let each = not_ready.iter();
+            lacking.extend(each.flat_map(|(user, _)| spread.lacking(user)));
+        }
+        Self {
+            under_way: (!missing.is_empty()).then(|| under_way(&missing, lacking)),
+            settled: settled.join("; "),
+            same: passwords.same.join("; "),
+        }
+    }
+}
+
+fn under_way(missing: &[String], mut lacking: Vec<&Member>) -> (&'static str, String) {
+    lacking.sort_by_key(|pod| pod.label());
+    lacking.dedup_by_key(|pod| pod.label());
+    let is_away = |pod: &&&Member| pod.agent.status().is_none();
+    let away = labels(lacking.iter().filter(is_away));
+    let late = labels(lacking.iter().filter(|pod| !is_away(pod)));
+    let mut words = missing.join("; ");
+    for (which, pods) in [("away", &away), ("not confirmed", &late)] {
+        if !pods.is_empty() {
+            words.push_str(&format!("; {which}: {pods}"));
+        }
+    }
+    match away.is_empty() {
+        true => (progressing::PASSWORD_SPREADING, words),
+        false => (progressing::ROTATION_WAITING, words),
+    }
+}
+
+fn labels<'a, 'b: 'a>(pods: impl Iterator<Item = &'a &'b Member>) -> String {
+    pods.map(|pod| pod.label()).collect::<Vec<_>>().join(", ")
+}
+
+fn names<'a>(users: impl Iterator<Item = &'a str>) -> String {
+    users.collect::<Vec<_>>().join(", ")
+}
+
+fn time(millis: u64) -> Timestamp {
+    let seconds = i64::try_from(millis / 1000).unwrap_or(0);
+    Timestamp::from_second(seconds).unwrap_or_default()
+}
