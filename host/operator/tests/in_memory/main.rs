@@ -16,6 +16,7 @@ mod foreign;
 mod images;
 mod large;
 mod network;
+mod passwords;
 mod refusals;
 mod rest;
 mod rights;

@@ -42,6 +42,7 @@ mod nodes;
 mod oncall;
 mod operator;
 mod outages;
+mod passwords;
 mod policies;
 mod refusals;
 mod replicas;
@@ -69,6 +70,7 @@ const LANDING: &[&str] = &[
     "a_child_of_somebody_else_is_left_alone",
     "a_new_password_takes_the_place_of_the_old_one",
     "a_missing_secret_is_said_and_its_user_comes_with_it",
+    "a_generated_password_is_replaced_and_no_login_fails",
     "a_swapped_policy_changes_rights_while_a_client_stays_connected",
     "revoked_rights_stay_revoked_through_an_immediate_restart",
     "a_revocation_in_the_spec_holds_whatever_the_policy_says",
@@ -147,6 +149,7 @@ fn main() -> ExitCode {
         bad_input::ALL,
         healing::ALL,
         users::ALL,
+        passwords::ALL,
         deletion::ALL,
         figures::ALL,
         hostile::ALL,

@@ -87,16 +87,21 @@ impl Holder<'_> {
         if let Some(step) = &rotation {
             app.password = Some(step.show.clone());
             rotating.clone_from(&step.accept);
-            let text = step.rotation.as_ref().map(serde_json::to_string);
-            system.rotation = text.transpose().map_err(ApplyError::from)?;
         }
+        let to_write = match &rotation {
+            Some(step) => step.rotation.as_ref(),
+            // While changes wait it stays as it is; with a password from elsewhere there is none.
+            None => written.as_ref().filter(|_| v.auth.password.is_none()),
+        };
+        let text = to_write.map(serde_json::to_string).transpose();
+        system.rotation = text.map_err(ApplyError::from)?;
         let client = &self.shared.client;
         let passwords = Passwords::read(client, &ctx.namespace, v, system, &app, rotating).await?;
         if v.auth.password.is_some() && passwords.of(&v.auth.username).is_some() {
             app.password = None;
         }
         let phase = rotation.as_ref().and_then(|step| step.rotation.as_ref());
-        let news = PasswordNews::of(v, phase, &passwords, &spread);
+        let news = PasswordNews::of(v, phase, self.rotate, &passwords, &spread);
         let first_revision = self.first_revision();
         let before = users::Before {
             set: known.as_ref(),

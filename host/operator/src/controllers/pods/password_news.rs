@@ -20,11 +20,12 @@ pub struct PasswordNews {
 }
 
 impl PasswordNews {
-    /// What is to be said: of the generated password, whose rotation is this far, and of those in Secrets that
-    /// somebody keeps.
+    /// What is to be said: of the generated password, whose rotation is this far while somebody has `asked` for
+    /// one, and of those in Secrets that somebody keeps.
     pub fn of(
         v: &Validated,
         rotation: Option<&Rotation>,
+        asked: Option<&str>,
         passwords: &Passwords,
         spread: &Spread<'_>,
     ) -> Self {
@@ -46,10 +47,19 @@ impl PasswordNews {
                 ));
                 lacking.extend(spread.lacking(app));
             }
-            Some(Phase::Overlap { until_ms, .. }) => settled.push(format!(
-                "the former password of user {app} is accepted until {}",
-                time(*until_ms)
-            )),
+            Some(Phase::Overlap { until_ms, .. }) => {
+                let taken_up = rotation.and_then(|rotation| rotation.request.as_deref());
+                let waits = asked.is_some() && asked != taken_up;
+                settled.push(format!(
+                    "the former password of user {app} is accepted until {}{}",
+                    time(*until_ms),
+                    if waits {
+                        "; then it is replaced once more, as somebody asks"
+                    } else {
+                        ""
+                    }
+                ));
+            }
             Some(Phase::Settled) | None => {}
         }
         let own = v.auth.password.iter().map(|_| app);

@@ -41,15 +41,7 @@ impl Operator {
                 "data": {"redis-7.2": "redis:7.2"},
             }),
         );
-        // Of one that ended: else nobody leads before it would have run out.
-        server.store.put(
-            "leases",
-            json!({
-                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                "metadata": {"namespace": HOME, "name": "hera-operator"},
-                "spec": {"holderIdentity": "", "leaseTransitions": 1},
-            }),
-        );
+        vacate(&server);
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("kubeconfig");
         let content = json!({
@@ -59,29 +51,22 @@ impl Operator {
             "users": [{"name": "test", "user": {}}],
         });
         std::fs::write(&config, content.to_string()).unwrap();
-        let program = Command::new(env!("CARGO_BIN_EXE_hera-operator"))
-            .args(["--namespace", HOME, "--identity", "test"])
-            .args(["--agent-image", "agent:test"])
-            .args(["--http-address", "127.0.0.1:0"])
-            .args(["--inspect-address", "127.0.0.1:0"])
-            .env("KUBECONFIG", config)
-            .env_remove("HTTP_PROXY")
-            .env_remove("HTTPS_PROXY")
-            .env_remove("http_proxy")
-            .env_remove("https_proxy")
-            .stdout(match std::env::var_os(LOG) {
-                Some(_) => Stdio::inherit(),
-                None => Stdio::null(),
-            })
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let program = spawn(&folder);
         Self {
             server,
             program,
             folder,
         }
+    }
+
+    /// Kills it, and starts another that leads.
+    pub async fn restart(&mut self) {
+        self.program.kill().await.unwrap();
+        let store = &self.server.store;
+        store.edit("leases", HOME, "hera-operator", |lease| {
+            lease["spec"]["holderIdentity"] = json!("");
+        });
+        self.program = spawn(&self.folder);
     }
 
     /// Its process.
@@ -167,4 +152,37 @@ impl Operator {
         });
         found.await
     }
+}
+
+/// The Lease of one that ended: else nobody leads before it would have run out.
+fn vacate(server: &ApiServer) {
+    server.store.put(
+        "leases",
+        json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"namespace": HOME, "name": "hera-operator"},
+            "spec": {"holderIdentity": "", "leaseTransitions": 1},
+        }),
+    );
+}
+
+fn spawn(folder: &TempDir) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_hera-operator"))
+        .args(["--namespace", HOME, "--identity", "test"])
+        .args(["--agent-image", "agent:test"])
+        .args(["--http-address", "127.0.0.1:0"])
+        .args(["--inspect-address", "127.0.0.1:0"])
+        .env("KUBECONFIG", folder.path().join("kubeconfig"))
+        .env_remove("HTTP_PROXY")
+        .env_remove("HTTPS_PROXY")
+        .env_remove("http_proxy")
+        .env_remove("https_proxy")
+        .stdout(match std::env::var_os(LOG) {
+            Some(_) => Stdio::inherit(),
+            None => Stdio::null(),
+        })
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
 }

@@ -25,7 +25,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::manner::{Manner, behave};
+use super::manner::{Away, Manner, behave};
 
 const COMMANDS: &str = include_str!("../../../../core/testdata/categories-redis-7.0.json");
 
@@ -35,6 +35,7 @@ pub type Told = Arc<watch::Sender<AgentStatus>>;
 /// An agent that serves until it is dropped.
 pub struct Agent {
     pub told: Told,
+    pub away: Away,
     serving: JoinHandle<()>,
 }
 
@@ -49,6 +50,7 @@ impl Agent {
         manner: Manner,
     ) -> Self {
         let told = Arc::new(watch::channel(begins(uid, memory)).0);
+        let away = Away::default();
         let app = Router::new()
             .route(PATH_EVENTS, get(events))
             .route(PATH_CONFIG, put(config))
@@ -60,14 +62,21 @@ impl Agent {
             .route(PATH_FENCE, get(fence))
             .route(PATH_CONFIRM, post(confirm))
             .with_state(told.clone())
-            .layer(from_fn_with_state((manner, told.clone()), behave));
+            .layer(from_fn_with_state(
+                (manner, told.clone(), away.clone()),
+                behave,
+            ));
         let tls = RustlsConfig::from_config(Arc::new(tls(certificate, key)));
         let address = SocketAddr::new(ip, CONTROL_PORT);
         let serving = tokio::spawn(async move {
             let server = axum_server::bind_rustls(address, tls);
             server.serve(app.into_make_service()).await.unwrap();
         });
-        Self { told, serving }
+        Self {
+            told,
+            away,
+            serving,
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! How an agent behaves to who asks it: as ours do, or as a tenant's pod may that speaks in its place.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::{StreamExt as _, stream};
@@ -27,13 +29,28 @@ pub enum Manner {
     Flooding,
 }
 
+/// Whether an agent is not to be heard for now.
+pub type Away = Arc<AtomicBool>;
+
 /// Answers in its manner.
 pub async fn behave(
-    State((manner, told)): State<(Manner, Told)>,
+    State((manner, told, away)): State<(Manner, Told, Away)>,
     request: Request,
     next: Next,
 ) -> Response {
     let is_news = request.uri().path() == PATH_EVENTS;
+    if away.load(Ordering::SeqCst) {
+        let mut nothing = Response::new(Body::empty());
+        *nothing.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return nothing;
+    }
+    if is_news && manner == Manner::Plain {
+        // Its news ends with the first line that it would tell while it is away.
+        let lines = next.run(request).await.into_body().into_data_stream();
+        let here =
+            move |_: &Result<Bytes, axum::Error>| std::future::ready(!away.load(Ordering::SeqCst));
+        return Response::new(Body::from_stream(lines.take_while(here)));
+    }
     match manner {
         Manner::Silent if !is_news => std::future::pending().await,
         Manner::Hanging if request.method() == Method::PUT => std::future::pending().await,

@@ -7,6 +7,7 @@ mod manner;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use hera_core::agent::{AgentStatus, Memory};
@@ -57,6 +58,17 @@ impl Cluster {
         let pods = self.pods.lock().unwrap();
         let pod = &pods[&(namespace.to_owned(), name.to_owned())];
         pod.agent.told.send_modify(change);
+    }
+}
+
+impl Cluster {
+    /// Has the agent of a pod not be heard, or be heard again.
+    pub fn is_away(&self, namespace: &str, name: &str, away: bool) {
+        let pods = self.pods.lock().unwrap();
+        let agent = &pods[&(namespace.to_owned(), name.to_owned())].agent;
+        agent.away.store(away, Ordering::SeqCst);
+        // A line of news, which the stream ends with.
+        agent.told.send_modify(|_| {});
     }
 }
 
