@@ -172,13 +172,16 @@ impl Rotation {
         let all_accept = |hash: &str| seen.spread.all_accept(seen.user, hash);
         match &self.phase {
             Phase::Spreading { next } => {
-                // Nobody knows that one yet: it serves a request of now as well.
-                if let Some(asked) = seen.request {
-                    self.request = Some(asked.to_owned());
+                let asked = seen.request;
+                match asked.filter(|asked| self.request.as_deref() != Some(*asked)) {
+                    // Nobody knows that one yet: it serves a request of now as well.
+                    Some(asked) => self.request = Some(asked.to_owned()),
+                    None if all_accept(&sha256_hex(next.as_bytes())) => {
+                        let show = next.clone();
+                        return (self, Some(show));
+                    }
+                    None => {}
                 }
-                let switch = all_accept(&sha256_hex(next.as_bytes()));
-                let show = switch.then(|| next.clone());
-                return (self, show);
             }
             Phase::Overlap { until_ms, .. } if *until_ms <= now_ms => {
                 self.phase = Phase::Withdrawing;

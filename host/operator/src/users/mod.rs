@@ -17,7 +17,8 @@ use hera_policy::{Acl, Context, Decision as _};
 use hera_render::user_requests;
 
 pub use passwords::{
-    Passwords, app_credentials, generate, replication_password, system_passwords, written_rotation,
+    Passwords, app_credentials, app_password, generate, replication_password, system_passwords,
+    written_rotation,
 };
 
 use crate::object::ObjectKey;

@@ -153,7 +153,7 @@ pub fn replication_password(live: Option<&Secret>) -> Option<String> {
 /// The application's credentials from the Secret that the operator makes. A password that somebody changed
 /// there is taken over; one that is missing is made, unless the spec says that it is elsewhere.
 pub fn app_credentials(auth: &Auth, live: Option<&Secret>) -> AppCredentials {
-    let known = password(live, KEY_PASSWORD);
+    let known = app_password(live);
     AppCredentials {
         username: auth.username.clone(),
         password: match &auth.password {
@@ -162,6 +162,11 @@ pub fn app_credentials(auth: &Auth, live: Option<&Secret>) -> AppCredentials {
             Some(_) => known,
         },
     }
+}
+
+/// The password that the Secret which the operator generates shows.
+pub fn app_password(live: Option<&Secret>) -> Option<String> {
+    password(live, KEY_PASSWORD)
 }
 
 /// A new password.

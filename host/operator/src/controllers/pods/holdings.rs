@@ -150,7 +150,10 @@ impl Holder<'_> {
         if v.paused || v.auth.password.is_some() {
             return None;
         }
-        let made = self.common.app.as_ref().map(|secret| {
+        let live = self.common.app.as_ref();
+        // One without a password gets it now, as one that is just made.
+        let live = live.filter(|secret| users::app_password(Some(secret)).is_some());
+        let made = live.map(|secret| {
             let made = secret.creation_timestamp();
             made.map_or(0, |made| millis(made.0))
         });
