@@ -15,7 +15,8 @@ use rand::distr::{Alphanumeric, SampleString as _};
 const GENERATED_LENGTH: usize = 32;
 
 /// The passwords of an instance's users. They leave this process only as hashes, but for the
-/// application Secret that the operator itself generates.
+/// application Secret that the operator itself generates, and for the next one of it, which is written down
+/// in the system Secret.
 pub struct Passwords {
     /// Those of the operator's own users.
     pub system: SystemPasswords,

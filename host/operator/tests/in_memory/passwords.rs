@@ -116,7 +116,7 @@ fn replica(cluster: &Cluster) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generated_password_is_replaced_once_for_each_request() {
-    let (operator, cluster) = three(21, json!({"overlap": "0s"})).await;
+    let (operator, cluster) = three(41, json!({"overlap": "0s"})).await;
     let before = shown(&operator);
     assert_eq!(phase(&operator), None, "nothing is written before");
     ask(&operator, "one");
@@ -160,7 +160,7 @@ async fn a_generated_password_is_replaced_once_for_each_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_is_away_holds_the_old_one_open_also_through_a_restart_of_the_operator() {
-    let (mut operator, cluster) = three(22, json!({"overlap": "0s"})).await;
+    let (mut operator, cluster) = three(42, json!({"overlap": "0s"})).await;
     let before = shown(&operator);
     let away = replica(&cluster);
     cluster.is_away(SHOP, &away, true);
@@ -186,7 +186,7 @@ async fn a_pod_that_is_away_holds_the_old_one_open_also_through_a_restart_of_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn for_the_overlap_both_are_accepted_and_the_status_says_until_when() {
-    let (operator, cluster) = three(23, json!({})).await;
+    let (operator, cluster) = three(43, json!({})).await;
     let before = shown(&operator);
     ask(&operator, "one");
     let told = wait_for("the former one is told", || {
@@ -207,7 +207,7 @@ async fn for_the_overlap_both_are_accepted_and_the_status_says_until_when() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_password_of_a_secret_is_accepted_beside_the_current_one() {
     let operator = Operator::start().await;
-    let cluster = Cluster::start(Arc::clone(&operator.server.store), 24);
+    let cluster = Cluster::start(Arc::clone(&operator.server.store), 44);
     put_secret(&operator, "mine", &[("password", "one")]);
     let spec = json!({
         "version": "7.2", "replicas": 3,
