@@ -276,7 +276,8 @@ impl Holdings {
         }
         if self.rotation_refused {
             let words = "cache.hera.io/rotate asks for another password, and the password is yours: put the \
-                         next one into the Secret of auth.passwordSecretRef, under its nextKey";
+                         next one into the Secret of auth.passwordSecretRef, under its nextKey, and take the \
+                         annotation away";
             return Some((degraded::REQUEST_REFUSED, words.to_owned()));
         }
         let users = decision.map(|d| &d.undecided).filter(|u| !u.is_empty())?;
