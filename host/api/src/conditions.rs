@@ -121,6 +121,8 @@ reasons! {
         RIGHTS_LIMITED = "RightsLimited",
         /// False: the next password in a Secret is the current one, so nothing is to be replaced.
         NEXT_PASSWORD_SAME = "NextPasswordSame",
+        /// False: a PodMonitor is asked for, and the cluster knows of no such kind.
+        POD_MONITOR_CRD_MISSING = "PodMonitorCrdMissing",
         /// True: config.maxmemory is no less than the memory limit that the pods have.
         MAXMEMORY_ABOVE_LIMIT = "MaxmemoryAboveLimit",
         /// True: the server refused directives; the last good values stay.

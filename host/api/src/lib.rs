@@ -28,9 +28,10 @@ pub use received::{HasCommonSpec, Received};
 pub use secret::{secret_password, secret_text};
 pub use spec::{
     Aof, Auth, CommonSpec, ConfigMapKeyRef, Durability, Excess, Failover, Fsync, MAX_SETTINGS,
-    MAX_SETTINGS_DEPTH, NetworkPolicy, OnFailure, Persistence, PodMetadata, PodTemplate,
-    PodTemplateSpec, Policies, PolicySource, Preset, Rdb, ReclaimPolicy, Resources, Rights,
-    SecretKeyRef, SecretRef, Settings, ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
+    MAX_SETTINGS_DEPTH, Metrics, Monitoring, NetworkPolicy, OnFailure, Persistence, PodMetadata,
+    PodMonitor, PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, ReclaimPolicy,
+    Resources, Rights, SecretKeyRef, SecretRef, Settings, ShadowSource, Surge, UpdateMode,
+    UpdateStrategy, UserSpec,
 };
 pub use status::{
     Approval, Binding, CopyStatus, Endpoints, Phase, PolicyOrigin, PolicyOriginKind, PolicyStatus,

@@ -48,6 +48,9 @@ pub const ANNOTATION_TEMPORARY: &str = "cache.hera.io/temporary";
 /// Annotation on a claim: `new` until an agent was heard on its volume; then which history its data is of,
 /// as JSON. It stays when the object goes, and says whose copy is the latest to one of the same name.
 pub const ANNOTATION_LINEAGE: &str = "cache.hera.io/lineage";
+/// Annotation on the ConfigMap of an object: `made` from before the object gets a PodMonitor until that is gone. So
+/// nobody looks for one where there never was any.
+pub const ANNOTATION_POD_MONITOR: &str = "cache.hera.io/pod-monitor";
 
 /// Annotation on an object, a request: name of the pod that is to become the primary.
 pub const ANNOTATION_PROMOTE: &str = "cache.hera.io/promote";

@@ -126,6 +126,11 @@ impl ObjectName {
         self.name.clone()
     }
 
+    /// The PodMonitor of its pods.
+    pub fn pod_monitor(&self) -> String {
+        self.name.clone()
+    }
+
     /// The address for clients, from any namespace.
     pub fn service_host(&self, namespace: &str) -> String {
         format!("{}.{namespace}.svc", self.name)
@@ -194,6 +199,7 @@ mod tests {
             name.replicas_slice(),
             pods.disruption_budget(),
             name.network_policy(),
+            name.pod_monitor(),
         ];
         assert_eq!(
             children,
@@ -212,6 +218,7 @@ mod tests {
                 "my-redis.shop.svc",
                 "my-redis-replicas",
                 "my-redis-replicas",
+                "my-redis",
                 "my-redis",
                 "my-redis",
             ]

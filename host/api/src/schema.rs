@@ -53,6 +53,12 @@ pub(crate) const SCRIPT_AFTER: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m
 /// What `updateStrategy.maxWait` may be.
 pub(crate) const MAX_WAIT: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1m') && \
     duration(self) <= duration('8760h')";
+/// What `monitoring.podMonitor.interval` may be.
+pub(crate) const SCRAPE_INTERVAL: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s') && \
+    duration(self) <= duration('1h')";
+/// There is something for a PodMonitor to lead to.
+pub(crate) const MONITORED_HAS_METRICS: &str =
+    "!has(self.podMonitor) || !has(self.metrics) || self.metrics == 'Enabled'";
 /// What `updateStrategy.progressDeadline` may be.
 pub(crate) const PROGRESS_DEADLINE: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1m') && \
     duration(self) <= duration('24h')";
@@ -136,6 +142,11 @@ fn texts(max_items: usize, min_length: usize, max_length: usize, pattern: &str) 
 
 pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
     string_map(32, 63)
+}
+
+/// Those of a PodMonitor.
+pub(crate) fn monitor_labels(_: &mut SchemaGenerator) -> Schema {
+    string_map(16, 63)
 }
 
 pub(crate) fn annotations(_: &mut SchemaGenerator) -> Schema {

@@ -17,6 +17,8 @@ pub const PROTOCOL: u32 = 1;
 pub const CONTROL_PORT: u16 = 8443;
 /// Port of the probes (plain HTTP): `/livez`, `/readyz`, `/startupz`.
 pub const PROBE_PORT: u16 = 8080;
+/// Port of the metrics (plain HTTP).
+pub const METRICS_PORT: u16 = 9121;
 /// Port of the Redis protocol.
 pub const REDIS_PORT: u16 = 6379;
 

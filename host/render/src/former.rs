@@ -1,6 +1,6 @@
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodTemplateSpec};
 
-use crate::pod::ENGINE;
+use crate::pod::{ENGINE, SERVE_METRICS};
 
 /// Gives a template what a former one has of all that decides about the revision (see [`crate::roll_hash`]),
 /// and nothing else: the agent, and what pods are told of their number, are today's.
@@ -45,4 +45,9 @@ fn restore_server(container: &mut Container, former: &Container) {
             variable.value.clone_from(&engine.value);
         }
     }
+    let is_of_metrics = |variable: &&EnvVar| variable.name == SERVE_METRICS;
+    let metrics = former.env.iter().flatten().find(is_of_metrics);
+    let variables = container.env.get_or_insert_default();
+    variables.retain(|variable| !is_of_metrics(&variable));
+    variables.extend(metrics.cloned());
 }

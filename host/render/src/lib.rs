@@ -12,6 +12,7 @@ mod former;
 mod metadata;
 mod network_policy;
 mod pod;
+mod pod_monitor;
 mod roll_hash;
 mod secrets;
 pub mod server_config;
@@ -31,6 +32,7 @@ pub use endpoint_slice::{AddressFamily, PodEndpoint, build_endpoint_slice, build
 pub use metadata::{Owner, common_labels, owner_reference, pod_selector, selector_labels};
 pub use network_policy::{ControlSources, build_network_policy};
 pub use pod::{MOUNT_ACL, MOUNT_CONFIG, MOUNT_DATA, MOUNT_LOGIN, MOUNT_RUN, MOUNT_TLS};
+pub use pod_monitor::{PodMonitor, build_pod_monitor};
 pub use roll_hash::{pod_revision, roll_hash, template_revision};
 pub use secrets::{
     ACL_KEY, AppCredentials, REPLICATION_PASSWORD_KEY, ROTATION_KEY, SystemPasswords, TlsFiles,

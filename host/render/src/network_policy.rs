@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use hera_api::NetworkPolicy as Choice;
 use hera_api::validate::Validated;
-use hera_core::agent::{BUS_PORT, CONTROL_PORT, PROBE_PORT, REDIS_PORT};
+use hera_api::{Metrics, NetworkPolicy as Choice};
+use hera_core::agent::{BUS_PORT, CONTROL_PORT, METRICS_PORT, PROBE_PORT, REDIS_PORT};
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
     NetworkPolicySpec,
@@ -14,8 +14,6 @@ use crate::{Context, Owner, metadata};
 
 /// Port of the Redis protocol over TLS.
 const TLS_PORT: u16 = 6380;
-/// Port of the metrics.
-const METRICS_PORT: u16 = 9121;
 /// Label that Kubernetes gives each namespace: its name.
 const NAMESPACE: &str = "kubernetes.io/metadata.name";
 
@@ -42,14 +40,13 @@ pub fn build_network_policy(
         return None;
     }
     let own = metadata::selector_labels(v, None);
+    let metrics = (v.metrics == Metrics::Enabled).then_some(METRICS_PORT);
+    let open = [REDIS_PORT, TLS_PORT].into_iter();
+    let open = open.chain(metrics).chain([PROBE_PORT]);
     let mut ingress = vec![
         NetworkPolicyIngressRule {
             from: None,
-            ports: Some(
-                [REDIS_PORT, TLS_PORT, METRICS_PORT, PROBE_PORT]
-                    .map(port)
-                    .into(),
-            ),
+            ports: Some(open.map(port).collect()),
         },
         NetworkPolicyIngressRule {
             from: Some(control_peers(&own, sources)),

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use hera_api::Metrics;
 use hera_api::meta::ANNOTATION_REVISION;
 use hera_api::names::{DATA_VOLUME, INSTALL_CONTAINER, SERVER_CONTAINER};
 use hera_api::validate::Validated;
@@ -34,6 +35,10 @@ pub const MOUNT_LOGIN: &str = "/etc/hera/login";
 
 /// Variable that tells the agent which server it starts.
 pub(crate) const ENGINE: &str = "HERA_ENGINE";
+/// Variable that tells the agent to serve no metrics.
+pub(crate) const SERVE_METRICS: &str = "HERA_SERVE_METRICS";
+/// Name of the port of the probes.
+pub(crate) const PROBES: &str = "probes";
 /// The user as which all runs: that of the stock images of both engines.
 const USER: i64 = 999;
 /// Time for a handover, for waiting on replicas, and for writing little data.
@@ -195,7 +200,7 @@ pub(crate) fn ports(v: &Validated) -> Vec<(&'static str, u16)> {
     let mut ports = vec![
         ("redis", REDIS_PORT),
         ("control", CONTROL_PORT),
-        ("probes", PROBE_PORT),
+        (PROBES, PROBE_PORT),
     ];
     ports.extend(v.shards.map(|_| ("bus", BUS_PORT)));
     ports
@@ -261,6 +266,10 @@ fn environment(v: &Validated, ctx: &Context) -> Vec<EnvVar> {
     // Older servers do not start with it.
     if v.shards.is_some() && v.version.branch() >= (7, 0) {
         variables.push(plain("HERA_HOSTNAME", &own_name));
+    }
+    // No word of it otherwise: the template of pods that serve them stays as it was.
+    if v.metrics == Metrics::Disabled {
+        variables.push(truth(SERVE_METRICS, false));
     }
     variables
 }

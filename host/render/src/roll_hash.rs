@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use hera_api::Metrics;
 use hera_api::meta::ANNOTATION_REVISION;
 use hera_api::validate::Validated;
 use hera_core::digest;
@@ -29,6 +30,7 @@ pub fn roll_hash(v: &Validated, image: &str) -> String {
         "tolerations": v.pod.spec.tolerations,
         "topologySpreadConstraints": v.pod.spec.topology_spread_constraints,
         "priorityClassName": v.pod.spec.priority_class_name,
+        "metrics": (v.metrics == Metrics::Disabled).then_some("Disabled"),
     });
     if let Some(map) = inputs.as_object_mut() {
         map.retain(|_, value| !is_empty(value));

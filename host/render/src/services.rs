@@ -1,5 +1,6 @@
+use hera_api::Metrics;
 use hera_api::validate::Validated;
-use hera_core::agent::REDIS_PORT;
+use hera_core::agent::{METRICS_PORT, REDIS_PORT};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -34,8 +35,11 @@ fn without_selector(v: &Validated, ctx: &Context, name: String) -> Service {
     }
 }
 
-/// The Service that gives the pods their names, from before they are ready.
+/// The Service that gives the pods their names, from before they are ready. It names the port of their metrics as
+/// well, which the pods do not declare, for those who find what they scrape by Services.
 pub fn build_headless_service(v: &Validated, ctx: &Context) -> Service {
+    let metrics = (v.metrics == Metrics::Enabled).then_some(("metrics", METRICS_PORT));
+    let ports = pod::ports(v).into_iter().chain(metrics);
     Service {
         metadata: metadata::child(&Owner::of(v, ctx), v.name.headless_service()),
         spec: Some(ServiceSpec {
@@ -43,7 +47,7 @@ pub fn build_headless_service(v: &Validated, ctx: &Context) -> Service {
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
             selector: Some(metadata::selector_labels(v, None)),
-            ports: Some(pod::ports(v).into_iter().map(port).collect()),
+            ports: Some(ports.map(port).collect()),
             ..ServiceSpec::default()
         }),
         ..Service::default()

@@ -582,7 +582,8 @@ fn on_the_way_back_a_pod_is_what_it_was_and_is_told_what_holds_today() {
     let before = build_stateful_set(&former, &context(&former));
     let changed = sample()
         .replace("version: \"7.2\"", "engine: valkey\n  version: \"8.1\"")
-        .replace("memory: \"512Mi\"", "memory: \"2Gi\"");
+        .replace("memory: \"512Mi\"", "memory: \"2Gi\"")
+        .replacen("spec:\n", "spec:\n  monitoring: {metrics: Disabled}\n", 1);
     let v = validated(&changed);
     let ctx = |template: Option<PodTemplateSpec>| Context {
         replicas: 3,
@@ -605,8 +606,9 @@ fn on_the_way_back_a_pod_is_what_it_was_and_is_told_what_holds_today() {
         let revision = template_revision(template).map(str::to_owned);
         let was = (revision, server.image.clone(), told("HERA_ENGINE"));
         let resources = (server.resources.clone(), agent.resources.clone());
+        let serves = told("HERA_SERVE_METRICS");
         let today = (agent.image.clone(), told("HERA_LONE"));
-        ((was, resources), today)
+        ((was, (resources, serves)), today)
     };
     assert_eq!(look(&back).0, look(&before).0);
     assert_ne!(look(&back).0.0, look(&forward).0.0);

@@ -161,6 +161,7 @@ fn what_is_applied_live_rolls_no_pod_and_what_needs_one_does() {
         ("strict: true", "strict: false"),
         ("paused: true", "paused: false"),
         ("paused: true", "networkPolicy: Disabled"),
+        ("paused: true", "monitoring: {podMonitor: {interval: 1m}}"),
         ("paused: true", "replicas: 5"),
         (
             "paused: true",
@@ -199,6 +200,7 @@ fn what_is_applied_live_rolls_no_pod_and_what_needs_one_does() {
         ("maxSkew: 1", "maxSkew: 2"),
         ("ClassName: high", "ClassName: low"),
         ("name: pull", "name: pull2"),
+        ("paused: true", "monitoring: {metrics: Disabled}"),
     ] {
         assert!(EVERYTHING.contains(from), "{from}");
         assert_ne!(

@@ -12,3 +12,4 @@ mod facts;
 mod frozen;
 mod golden;
 mod network_policy;
+mod pod_monitor;

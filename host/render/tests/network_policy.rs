@@ -111,6 +111,15 @@ fn every_port_of_a_data_pod_can_be_reached_by_somebody() {
 }
 
 #[test]
+fn nobody_comes_to_the_port_of_metrics_that_are_disabled() {
+    let disabled = "spec:\n  monitoring: {metrics: Disabled}\n";
+    let v = validated(&sample().replacen("spec:\n", disabled, 1));
+    let policy = policy(&v, &control_sources());
+    assert_eq!(from(&policy, 9121), None);
+    assert_eq!(from(&policy, 8080), Some(Value::Null));
+}
+
+#[test]
 fn where_it_is_disabled_there_is_none() {
     let disabled = sample().replace("spec:\n", "spec:\n  networkPolicy: Disabled\n");
     let v = validated(&disabled);

@@ -4,8 +4,8 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Auth, NetworkPolicy, Persistence, PodTemplate, Policies, Resources, SecretRef, UpdateStrategy,
-    UserSpec, no,
+    Auth, Monitoring, NetworkPolicy, Persistence, PodTemplate, Policies, Resources, SecretRef,
+    UpdateStrategy, UserSpec, no,
 };
 use crate::{Engine, schema};
 
@@ -84,6 +84,10 @@ pub struct CommonSpec {
     /// in. Disabled: there is none.
     #[serde(default)]
     pub network_policy: NetworkPolicy,
+
+    /// Metrics of the pods.
+    #[serde(default, skip_serializing_if = "Monitoring::is_default")]
+    pub monitoring: Monitoring,
 
     /// Hold back changes of the spec. What keeps the server healthy goes on.
     #[serde(default = "no")]

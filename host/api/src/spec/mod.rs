@@ -2,6 +2,7 @@
 
 mod access;
 mod common;
+mod monitoring;
 mod network;
 mod persistence;
 mod pod;
@@ -12,6 +13,7 @@ mod settings;
 
 pub use access::{Auth, Preset, Rights, SecretKeyRef, SecretRef, UserSpec};
 pub use common::CommonSpec;
+pub use monitoring::{Metrics, Monitoring, PodMonitor};
 pub use network::NetworkPolicy;
 pub use persistence::{Aof, Fsync, Persistence, Rdb, ReclaimPolicy};
 pub use pod::{PodMetadata, PodTemplate, PodTemplateSpec};

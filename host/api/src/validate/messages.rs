@@ -27,6 +27,10 @@ pub(crate) const MAX_WAIT: &str =
     "write a duration from 1m to 8760h, such as \"1h30m\" or \"168h\"";
 pub(crate) const PROGRESS_DEADLINE: &str =
     "write a duration from 1m to 24h, such as \"10m\" or \"2h\"";
+pub(crate) const SCRAPE_INTERVAL: &str =
+    "write a duration from 1s to 1h, such as \"30s\" or \"1m30s\"";
+pub(crate) const MONITORED_HAS_METRICS: &str = "a PodMonitor needs pods that serve metrics: set monitoring.metrics to \
+     Enabled, or take monitoring.podMonitor out";
 pub(crate) const MIN_REPLICAS_TO_WRITE: &str = "durability.minReplicasToWrite must be less than replicas, which count the primary \
      as well: raise replicas, or lower it";
 pub(crate) const ROTATE_AFTER: &str =

@@ -6,8 +6,10 @@
 mod config;
 pub mod directives;
 mod error;
+mod labels;
 mod memory;
 pub(crate) mod messages;
+mod monitoring;
 mod persistence;
 mod replication;
 mod users;
@@ -16,12 +18,14 @@ use std::collections::BTreeMap;
 
 use crate::names::{NameError, ObjectName};
 use crate::spec::{
-    CommonSpec, NetworkPolicy, OnFailure, PodTemplate, PolicySource, Resources, Surge, UpdateMode,
+    CommonSpec, Metrics, NetworkPolicy, OnFailure, PodTemplate, PolicySource, Resources, Surge,
+    UpdateMode,
 };
 use crate::{Engine, Kind, RedisClusterSpec, RedisInstanceSpec, ServerVersion};
 
 pub use error::{Invalid, InvalidSpec};
 pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
+pub use monitoring::PodMonitor;
 pub use persistence::{Persistence, Volume};
 pub use replication::{Failover, fence_after_ms};
 pub use users::{Auth, PasswordRotation, User};
@@ -80,6 +84,10 @@ pub struct Validated {
     pub pod: PodTemplate,
     /// Whether there is a NetworkPolicy for them.
     pub network_policy: NetworkPolicy,
+    /// Whether they serve metrics.
+    pub metrics: Metrics,
+    /// The PodMonitor that leads to these, if one is wanted.
+    pub pod_monitor: Option<PodMonitor>,
     /// Changes of the spec wait.
     pub paused: bool,
 }
@@ -132,6 +140,7 @@ fn resolve(
     let users = users::resolve(spec, &mut problems);
     check_policy(spec, &mut problems);
     check_pod(&spec.pod_template, &mut problems);
+    let pod_monitor = monitoring::pod_monitor(&spec.monitoring, &mut problems);
     let value = name.zip(version).map(|(name, version)| Validated {
         name,
         shards,
@@ -160,6 +169,8 @@ fn resolve(
         acl_policy: spec.policies.acl.clone(),
         pod: spec.pod_template.clone(),
         network_policy: spec.network_policy,
+        metrics: spec.monitoring.metrics,
+        pod_monitor,
         paused: spec.paused,
     });
     problems.finish(value)
@@ -213,76 +224,23 @@ fn check_policy(spec: &CommonSpec, problems: &mut Problems) {
     }
 }
 
-/// Labels and annotations: what Kubernetes would refuse only when the StatefulSet is written.
+/// What Kubernetes would refuse only when the StatefulSet is written.
 fn check_pod(pod: &PodTemplate, problems: &mut Problems) {
-    let maps = [
-        ("spec.podTemplate.metadata.labels", &pod.metadata.labels),
-        (
-            "spec.podTemplate.metadata.annotations",
-            &pod.metadata.annotations,
-        ),
-        (
-            "spec.podTemplate.spec.nodeSelector",
-            &pod.spec.node_selector,
-        ),
-    ];
-    for (field, key) in maps
-        .into_iter()
-        .flat_map(|(field, map)| map.keys().map(move |key| (field, key)))
-    {
-        if !is_qualified_name(key) {
-            problems.add(
-                field,
-                format!("{key:?} is no key for it: write name or domain.example/name"),
-            );
-        }
+    let of_pods = ("spec.podTemplate.metadata.labels", &pod.metadata.labels);
+    let selector = (
+        "spec.podTemplate.spec.nodeSelector",
+        &pod.spec.node_selector,
+    );
+    let annotations = (
+        "spec.podTemplate.metadata.annotations",
+        &pod.metadata.annotations,
+    );
+    for (field, map) in [of_pods, annotations, selector] {
+        labels::check_keys(field, map, problems);
     }
-    for (field, map) in [
-        ("spec.podTemplate.metadata.labels", &pod.metadata.labels),
-        (
-            "spec.podTemplate.spec.nodeSelector",
-            &pod.spec.node_selector,
-        ),
-    ] {
-        for (key, value) in map
-            .iter()
-            .filter(|(_, value)| !value.is_empty() && !is_label_name(value))
-        {
-            problems.add(
-                field,
-                format!(
-                    "{value:?} is no value for {key}: at most 63 letters, digits, '-', '_' and '.'"
-                ),
-            );
-        }
+    for (field, map) in [of_pods, selector] {
+        labels::check_values(field, map, problems);
     }
-}
-
-fn is_qualified_name(key: &str) -> bool {
-    match key.split_once('/') {
-        Some((prefix, name)) => {
-            let part = |label: &str| {
-                !label.is_empty()
-                    && label
-                        .bytes()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-                    && !label.starts_with('-')
-                    && !label.ends_with('-')
-            };
-            prefix.len() <= 253 && prefix.split('.').all(part) && is_label_name(name)
-        }
-        None => is_label_name(key),
-    }
-}
-
-fn is_label_name(name: &str) -> bool {
-    let edge = |c: char| c.is_ascii_alphanumeric();
-    name.len() <= 63
-        && name.starts_with(edge)
-        && name.ends_with(edge)
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 #[cfg(test)]

@@ -631,3 +631,58 @@ fn the_next_password_has_a_key_of_its_own() {
         ]
     );
 }
+
+#[test]
+fn pods_serve_metrics_and_nothing_leads_to_them_unless_asked_for() {
+    let v = good(json!({}));
+    assert_eq!((v.metrics, v.pod_monitor), (Metrics::Enabled, None));
+    let v = good(json!({"monitoring": {"podMonitor": {}}}));
+    assert_eq!(v.pod_monitor.map(|wanted| wanted.interval_ms), Some(30_000));
+    let labels = json!({"release": "kube-prometheus", "example.com/team": ""});
+    let wanted = json!({"podMonitor": {"interval": "1m30s", "labels": labels}});
+    let v = good(json!({"monitoring": wanted}));
+    let found = v.pod_monitor.unwrap();
+    assert_eq!(found.interval_ms, 90_000);
+    assert_eq!(json!(found.labels), labels);
+    let disabled = good(json!({"monitoring": {"metrics": "Disabled"}}));
+    assert_eq!(disabled.metrics, Metrics::Disabled);
+}
+
+#[test]
+fn an_interval_of_scrapes_is_between_a_second_and_an_hour() {
+    let of = |text: &str| json!({"monitoring": {"podMonitor": {"interval": text}}});
+    for text in ["1s", "1h", "1500ms"] {
+        good(of(text));
+    }
+    for text in ["0", "0s", "", "999ms", "61m", "1d", "-30s", "30"] {
+        assert_eq!(
+            words(of(text)),
+            format!(
+                "spec.monitoring.podMonitor.interval: {}",
+                messages::SCRAPE_INTERVAL
+            ),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_pod_monitor_of_pods_without_metrics_is_refused() {
+    let wanted = json!({"monitoring": {"metrics": "Disabled", "podMonitor": {}}});
+    assert_eq!(
+        words(wanted.clone()),
+        format!(
+            "spec.monitoring.podMonitor: {}",
+            messages::MONITORED_HAS_METRICS
+        )
+    );
+    assert!(cluster(wanted).is_err());
+}
+
+#[test]
+fn labels_of_a_pod_monitor_are_what_kubernetes_takes() {
+    for labels in [json!({"a b": "x"}), json!({"team": "-x"})] {
+        let wanted = json!({"monitoring": {"podMonitor": {"labels": labels}}});
+        assert_eq!(bad(wanted), ["spec.monitoring.podMonitor.labels"]);
+    }
+}
