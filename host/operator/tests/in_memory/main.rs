@@ -15,6 +15,7 @@ mod deletion;
 mod foreign;
 mod images;
 mod large;
+mod monitoring;
 mod network;
 mod passwords;
 mod refusals;

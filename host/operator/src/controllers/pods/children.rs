@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
-use hera_api::meta::ANNOTATION_REVISION;
+use hera_api::meta::{ANNOTATION_POD_MONITOR, ANNOTATION_REVISION};
 use hera_api::validate::Validated;
 use hera_core::acl::AclSet;
 use hera_core::agent::ServerConfig;
@@ -19,6 +19,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use kube::ResourceExt;
 
 use super::observe::{CommonLive, SetLive, memory_limit, place};
+use super::pod_monitor;
 use super::refusals::Refusals;
 use super::secrets;
 use crate::authority::{Authority, AuthorityError};
@@ -50,6 +51,8 @@ pub struct Children {
     pub taken: Option<String>,
     /// The API server's words, if it does not let a volume grow.
     pub growth_refused: Option<String>,
+    /// A PodMonitor is wanted, and the cluster knows of no such kind.
+    pub monitor_unknown: bool,
     /// All that a pod mounts is there.
     pub complete: bool,
 }
@@ -59,6 +62,7 @@ impl Children {
     pub fn also(&mut self, others: Self) {
         self.taken = self.taken.take().or(others.taken);
         self.growth_refused = self.growth_refused.take().or(others.growth_refused);
+        self.monitor_unknown |= others.monitor_unknown;
     }
 
     /// Whether a child is as it is wanted.
@@ -79,7 +83,10 @@ impl Children {
 
 /// Takes what became of a child that no pod needs: where somebody else's has its name, that is told, and nothing
 /// waits for it.
-fn take_aside(refusals: &Refusals, written: Result<Applied, ApplyError>) -> Result<(), ApplyError> {
+pub(super) fn take_aside(
+    refusals: &Refusals,
+    written: Result<Applied, ApplyError>,
+) -> Result<(), ApplyError> {
     match written {
         Err(ApplyError::Taken(words)) => {
             refusals.note_taken(&words);
@@ -107,7 +114,9 @@ pub async fn apply_common(
     // What is made from what was read must not undo what somebody wrote since.
     let system = build_system_secret(v, ctx, inputs.system);
     let tls = build_tls_secret(v, ctx, inputs.tls);
-    let map = config_map(inputs)?;
+    let monitor = pod_monitor::Monitored::of(inputs, live);
+    let may_be_monitored = boxed(monitor.drop_unwanted(shared, refusals)).await?;
+    let map = config_map(inputs, may_be_monitored)?;
     let headless = build_headless_service(v, ctx);
     let client = build_client_service(v, ctx);
     let (system, app, tls, map, headless, client, network, also) = tokio::join!(
@@ -139,6 +148,10 @@ pub async fn apply_common(
     let tls = children.take(refusals, tls)?;
     children.config = children.take(refusals, map)?;
     take_aside(refusals, network)?;
+    // Not before it is written down that there may be one.
+    if children.config {
+        children.monitor_unknown = boxed(monitor.apply(shared, refusals)).await?;
+    }
     for written in [headless, client].into_iter().chain(also) {
         children.take(refusals, written)?;
     }
@@ -204,8 +217,12 @@ fn knows_system(live: &CommonLive, system: &SystemPasswords) -> bool {
         && rotation.is_none_or(|text| secrets::holds(live, ROTATION_KEY, text))
 }
 
-fn config_map(inputs: &Inputs<'_>) -> Result<ConfigMap, ApplyError> {
+fn config_map(inputs: &Inputs<'_>, may_be_monitored: bool) -> Result<ConfigMap, ApplyError> {
     let mut map = build_config_map(inputs.v, inputs.ctx)?;
+    if may_be_monitored {
+        let (key, made) = (ANNOTATION_POD_MONITOR.to_owned(), "made".to_owned());
+        map.annotations_mut().insert(key, made);
+    }
     let text = serde_json::to_string_pretty(inputs.config)?;
     map.data
         .get_or_insert_default()

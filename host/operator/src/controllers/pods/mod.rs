@@ -12,6 +12,7 @@ pub mod members;
 pub mod nodes;
 pub mod observe;
 pub mod password_news;
+pub mod pod_monitor;
 pub mod policy_status;
 pub mod refusals;
 pub mod requests;

@@ -32,6 +32,7 @@ use crate::controllers::pods::done_request;
 use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::image::Image;
 use crate::controllers::pods::observe::{millis, template_image, why_no_pod};
+use crate::controllers::pods::pod_monitor;
 use crate::controllers::pods::rollback::Direction;
 use crate::object::ObjectKey;
 
@@ -96,6 +97,7 @@ impl<'a> Pass<'a> {
         let ctx = former.map_or(ctx, |goal| &goal.ctx);
         let mut held = self.holder(ctx, &key, serves).holdings().await?;
         let mut growth_refused = None;
+        let mut monitor_unknown = false;
         let shards = self.shards(&wanted, &seen, now);
         if !v.paused {
             let children = self
@@ -106,6 +108,7 @@ impl<'a> Pass<'a> {
                 refused = Some((ready::NAME_TAKEN, words));
             }
             growth_refused = children.growth_refused;
+            monitor_unknown = children.monitor_unknown;
         }
         let pushed = self.push(&held).await;
         let lacks = why_not_whole(site.wanted, &seen);
@@ -147,7 +150,7 @@ impl<'a> Pass<'a> {
                 let words = growth_refused?;
                 Some((degraded::VOLUME_GROWTH_REFUSED, words))
             }),
-            notice: held.notice(),
+            notice: pod_monitor::notice(monitor_unknown).or_else(|| held.notice()),
             app_user: held.has_app_user(v),
             no_pod: self.why_no_pod().await,
             policy: held.decision.as_ref().map(|decision| &decision.made),
@@ -167,7 +170,8 @@ impl<'a> Pass<'a> {
             return Err(error);
         }
         let due = spread.due.map(|left| millis(now) + as_millis(left));
-        let again = [held.due_ms(), due].into_iter().flatten().min();
+        let look = monitor_unknown.then(|| millis(now) + pod_monitor::AGAIN_MS);
+        let again = [held.due_ms(), due, look].into_iter().flatten().min();
         let roll = roll.unwrap_or_default();
         let under_way = held.news.under_way.is_some();
         Ok(match again {

@@ -24,7 +24,7 @@ use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::children::{self, Children};
 use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::rollback::Direction;
-use crate::controllers::pods::{done_request, observe};
+use crate::controllers::pods::{done_request, observe, pod_monitor};
 use crate::object::ObjectKey;
 
 /// A pass over an instance whose spec can be carried out.
@@ -69,6 +69,7 @@ impl Pass<'_> {
         };
 
         let mut growth_refused = None;
+        let mut monitor_unknown = false;
         if !v.paused {
             let children = self.apply_children(authority, &held).await?;
             held.as_written(&children, &live.common, &ctx.uid);
@@ -76,6 +77,7 @@ impl Pass<'_> {
                 refused = Some((ready::NAME_TAKEN, words));
             }
             growth_refused = children.growth_refused;
+            monitor_unknown = children.monitor_unknown;
         }
 
         let seen = Observation {
@@ -126,7 +128,7 @@ impl Pass<'_> {
                 _ if site.handover_failed || handover_waits => Some(status::handover_failed()),
                 _ => self.attention(&held, growth_refused, &revocations),
             },
-            notice: held.notice(),
+            notice: pod_monitor::notice(monitor_unknown).or_else(|| held.notice()),
             app_user: held.has_app_user(v),
             app_name: &v.auth.username,
             way: Some(&self.direction),
@@ -144,7 +146,8 @@ impl Pass<'_> {
         let undecided = held.decision.is_none() && site.primary().is_some() && !v.paused;
         // No watch tells that somebody else's object is gone.
         let taken = matches!(found.refused, Some((ready::NAME_TAKEN, _)));
-        let again = held.due_ms();
+        let look = monitor_unknown.then(|| observe::millis(Timestamp::now()) + pod_monitor::AGAIN_MS);
+        let again = [held.due_ms(), look].into_iter().flatten().min();
         if let Some(wait) = leaderless(&seen) {
             return Ok(Outcome::After(wait));
         }
