@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use hera_core::acl::{AGENT_USER, AclSet};
+use hera_core::acl::{AGENT_USER, AclSet, METRICS_USER};
 use hera_core::agent::{Mark, Role};
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use tokio::sync::{Mutex, Notify, watch};
@@ -76,6 +76,8 @@ pub struct Agent {
     pub stopping: watch::Sender<bool>,
     /// The agent's password for its server: in memory only.
     pub password: String,
+    /// That of the user as which it asks for metrics: in memory only as well.
+    pub metrics_password: String,
 }
 
 /// Whom to follow, and with which password: in memory only.
@@ -160,8 +162,29 @@ impl Agent {
     /// # Errors
     /// As told by [`hera_redis::Error`].
     pub async fn connect(&self, timeouts: Timeouts) -> Result<Server, hera_redis::Error> {
+        self.log_in(AGENT_USER, &self.password, timeouts).await
+    }
+
+    /// The same as a user that can ask for what there are metrics of, and nothing else.
+    ///
+    /// # Errors
+    /// As told by [`hera_redis::Error`].
+    pub async fn connect_for_metrics(
+        &self,
+        timeouts: Timeouts,
+    ) -> Result<Server, hera_redis::Error> {
+        let password = &self.metrics_password;
+        self.log_in(METRICS_USER, password, timeouts).await
+    }
+
+    async fn log_in(
+        &self,
+        user: &str,
+        password: &str,
+        timeouts: Timeouts,
+    ) -> Result<Server, hera_redis::Error> {
         let address = Address::unix(self.settings.socket());
-        let login = Credentials::new(AGENT_USER, self.password.as_str());
+        let login = Credentials::new(user, password);
         Server::connect(&address, Some(&login), timeouts).await
     }
 

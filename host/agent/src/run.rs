@@ -97,24 +97,23 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         cluster: settings.shard.map(|_| Default::default()),
         asked: OnceLock::new(),
         stopping: watch::channel(false).0,
-        password: format!(
-            "{:032x}{:032x}",
-            rand::random::<u128>(),
-            rand::random::<u128>()
-        ),
+        password: password(),
+        metrics_password: password(),
         settings,
     });
 
     let listener = listen(agent.settings.probes).await?;
     let routes = probes::routes(agent.clone());
     tokio::spawn(serve(listener, Plain, routes, OPEN));
-    match listen(agent.settings.metrics).await {
-        Ok(listener) => {
-            let routes = metrics::routes(agent.clone());
-            tokio::spawn(serve(listener, Plain, routes, OPEN));
+    if agent.settings.serve_metrics {
+        match listen(agent.settings.metrics).await {
+            Ok(listener) => {
+                let routes = metrics::routes(agent.clone());
+                tokio::spawn(serve(listener, Plain, routes, OPEN));
+            }
+            // A sidecar may have the port, and data is served without metrics.
+            Err(error) => error!(%error, "there are no metrics of this pod"),
         }
-        // A sidecar may have the port, and data is served without metrics.
-        Err(error) => error!(%error, "there are no metrics of this pod"),
     }
     let tls = tls::load(&agent.settings.tls)?;
     let folder = agent.settings.tls.clone();
@@ -159,6 +158,15 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     // Who listens has the last word by then.
     tokio::time::sleep(LAST_WORD).await;
     Ok(())
+}
+
+/// Another with each start.
+fn password() -> String {
+    format!(
+        "{:032x}{:032x}",
+        rand::random::<u128>(),
+        rand::random::<u128>()
+    )
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -87,6 +87,9 @@ pub struct Settings {
     /// Where the probes listen.
     #[arg(long, default_value = "[::]:8080")]
     pub probes: SocketAddr,
+    /// Metrics are served.
+    #[arg(long, env = "HERA_SERVE_METRICS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub serve_metrics: bool,
     /// Where metrics are served.
     #[arg(long, default_value = "[::]:9121")]
     pub metrics: SocketAddr,

@@ -430,8 +430,9 @@ impl<'a> Instance<'a> {
     /// When the server does not answer.
     pub async fn rights(&self) -> Result<Vec<String>> {
         let mut rights: Vec<String> = self.ask_inside(&["ACL", "LIST"]).await?;
-        // The agent's own password is another with each start of the pod.
-        rights.retain(|line| !line.starts_with("user hera-agent "));
+        // The agent's own passwords are others with each start of the pod.
+        let own = ["user hera-agent ", "user hera-metrics "];
+        rights.retain(|line| !own.iter().any(|user| line.starts_with(user)));
         rights.sort_unstable();
         Ok(rights)
     }

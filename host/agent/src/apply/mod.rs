@@ -4,6 +4,7 @@ pub mod altered_users;
 pub mod append;
 pub mod conf;
 pub mod config_state;
+pub mod metrics_user;
 pub mod push_acl;
 pub mod push_config;
 pub mod trial;

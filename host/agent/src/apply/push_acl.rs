@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hera_core::acl::{AGENT_USER, AclSet, AclUser, DEFAULT_USER, is_system_user};
+use hera_core::acl::{AGENT_USER, AclSet, AclUser, DEFAULT_USER, METRICS_USER, is_system_user};
 use hera_core::agent::AclState;
 use hera_redis::{Error, ListedUser, Server, patterns};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Work};
+use crate::apply::metrics_user::{beside, metrics_user};
 use crate::server::listen;
 use crate::state::files;
 
@@ -67,13 +68,21 @@ pub async fn apply_due(agent: &Agent, work: &mut Work) {
         work.acl_due = false;
         return;
     };
-    let rejected = match bring(&server, &mut work.applied, &set).await {
+    let all = beside(&set, metrics_user(agent));
+    let mut rejected = match bring(&server, &mut work.applied, &all).await {
         Ok(brought) => {
             work.listening.took_all_but(brought.refused);
             brought.rejected
         }
         Err(error) => return warn!(%error, "users cannot be brought to the server"),
     };
+    // Nobody asked for it in a spec, so it is nobody's there to mend.
+    if let Some(why) = rejected.remove(METRICS_USER) {
+        warn!(
+            why,
+            "the server does not take the user of its metrics: there are none of it"
+        );
+    }
     match listen::open_for(agent, work, &server, &set).await {
         Ok(()) => {
             work.acl_due = false;
@@ -99,7 +108,8 @@ pub async fn catch_up(agent: &Agent, server: &Server) {
         return;
     }
     set.users.retain(|user| user.name != DEFAULT_USER);
-    match bring(server, &mut work.applied, &set).await {
+    let all = beside(&set, metrics_user(agent));
+    match bring(server, &mut work.applied, &all).await {
         Ok(_) => work.listening.has_caught_up(&set),
         Err(error) => warn!(%error, "users cannot be brought to the server that reads its data"),
     }

@@ -100,13 +100,14 @@ async fn hear(agent: &Agent, known: &mut Option<Server>) -> Result<Heard, Error>
             }
         }
     }
-    let server = agent.connect(TIMEOUTS).await?;
+    let server = agent.connect_for_metrics(TIMEOUTS).await?;
     let heard = ask(agent, &server).await?;
     *known = Some(server);
     Ok(heard)
 }
 
-/// Asks the server all that there are metrics of.
+/// Asks the server all that there are metrics of. Its user may ask just this: what is asked beyond goes into
+/// [`crate::apply::metrics_user`] as well.
 async fn ask(agent: &Agent, server: &Server) -> Result<Heard, Error> {
     let info = server.info(&["all"]).await?;
     let cluster = match agent.cluster.is_some() {

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use hera_core::acl::AclUser;
 use hera_core::digest::sha256_hex;
 
 use crate::agent::{Agent, Work};
 use crate::apply::append::Saving;
 use crate::apply::conf::{self, Start};
 use crate::apply::config_state::APPEND_ONLY;
+use crate::apply::metrics_user::metrics_user;
 use crate::server::{leftover, listen};
 use crate::state::durable::{self, FileError};
 use crate::state::remembered::Source;
@@ -80,7 +82,13 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
         &settings.run.join("server.conf"),
         conf::data_server(&start).as_bytes(),
     )?;
-    let users = conf::acl_file(&sha256_hex(agent.password.as_bytes()), &at_start.users);
+    // From the first moment on, as long as users are in the file at all: a server that does not start with them gets
+    // them live, this one among them.
+    let own = metrics_user(agent)
+        .filter(|own| !at_start.users.is_empty() && !work.listening.is_refused(&own.name));
+    let users = at_start.users.iter().copied().chain(&own);
+    let users: Vec<&AclUser> = users.collect();
+    let users = conf::acl_file(&sha256_hex(agent.password.as_bytes()), &users);
     durable::write(&settings.run.join("users.acl"), users.as_bytes())?;
     let revision = work.acl.as_ref().map_or(0, |set| set.revision);
     work.listening.starts(&at_start, revision);

@@ -5,16 +5,20 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::client::Client as _;
+use crate::client::{Client as _, app, login, user};
 use crate::engine::Engine;
 use crate::group::Group;
 use crate::pod::{Pod, server_pid, to_pid};
 
-on_all!(dashboards_and_rules_of_others_find_what_they_ask_for);
+on_all!(
+    dashboards_and_rules_of_others_find_what_they_ask_for,
+    a_scrape_asks_as_a_user_that_can_do_nothing_else,
+);
 facts_on!(
     once,
     REDIS_7_2,
     a_server_that_hangs_is_told_and_delays_no_probe,
+    without_metrics_nobody_listens_for_scrapes_and_no_user_is_for_them,
     a_scrape_costs_little
 );
 
@@ -91,6 +95,58 @@ async fn dashboards_and_rules_of_others_find_what_they_ask_for(engine: Engine) {
     assert_has(&replica, OF_ANY);
     assert_has(&replica, OF_REPLICAS);
     assert!(replica.contains("hera_server_primary 0"), "{replica}");
+}
+
+async fn a_scrape_asks_as_a_user_that_can_do_nothing_else(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.serve().await;
+    let root = user("root", &["+@all", "~*", "&*"]);
+    pod.push_users(2, &[app(), root]).await.unwrap();
+    assert!(pod.scrape().await.contains("redis_up 1"));
+    let hand = login(pod.port, "root").await.unwrap();
+    let clients = hand.say(&["CLIENT", "LIST"]).await.unwrap();
+    assert!(clients.contains("user=hera-metrics"), "{clients}");
+    let may = async |words: &str| {
+        let dry = ["ACL", "DRYRUN", "hera-metrics"].into_iter();
+        let asked: Vec<&str> = dry.chain(words.split(' ')).collect();
+        hand.say(&asked).await.unwrap() == "OK"
+    };
+    for words in ["INFO all", "SLOWLOG LEN", "SLOWLOG GET 1", "LATENCY LATEST"] {
+        assert!(may(words).await, "{words}");
+    }
+    for words in [
+        "GET a",
+        "SET a 1",
+        "KEYS *",
+        "PUBLISH a 1",
+        "CONFIG GET *",
+        "ACL LIST",
+        "CLIENT LIST",
+        "SLOWLOG RESET",
+        "LATENCY RESET",
+        "CLUSTER INFO",
+        "MONITOR",
+    ] {
+        assert!(!may(words).await, "{words}");
+    }
+    // Its server's successor has it from its start.
+    let pid = pod.kill_server().await;
+    pod.until_primary_again(pid).await;
+    assert!(pod.scrape().await.contains("redis_up 1"));
+}
+
+async fn without_metrics_nobody_listens_for_scrapes_and_no_user_is_for_them(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.more = vec!["--serve-metrics".to_owned(), "false".to_owned()];
+    pod.serve().await;
+    let root = user("root", &["+@all", "~*", "&*"]);
+    pod.push_users(2, &[app(), root]).await.unwrap();
+    assert!(!pod.serves_metrics().await);
+    let hand = login(pod.port, "root").await.unwrap();
+    let mut command = hera_redis::command("ACL");
+    command.arg("USERS");
+    let users: Vec<String> = hand.ask("ACL USERS", &command).await.unwrap();
+    assert!(!users.contains(&"hera-metrics".to_owned()), "{users:?}");
 }
 
 async fn a_server_that_hangs_is_told_and_delays_no_probe(engine: Engine) {

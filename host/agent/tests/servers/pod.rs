@@ -277,6 +277,11 @@ impl Pod {
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
+    /// True if somebody listens for scrapes.
+    pub async fn serves_metrics(&self) -> bool {
+        tokio::net::TcpStream::connect(self.metrics).await.is_ok()
+    }
+
     /// A connection of the application.
     pub async fn app(&self) -> Server {
         login(self.port, "app").await.unwrap()

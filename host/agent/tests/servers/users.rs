@@ -155,13 +155,25 @@ async fn what_somebody_changes_by_hand_is_seen_and_told(engine: Engine) {
     hand.say(&["ACL", "SETUSER", "hera-agent", ">x"])
         .await
         .unwrap();
+    hand.say(&["ACL", "SETUSER", "hera-metrics", ">x", "+get", "~*"])
+        .await
+        .unwrap();
     let told = pod
-        .until("all are told", |status| status.acl.put_right.len() == 4)
+        .until("all are told", |status| status.acl.put_right.len() == 5)
         .await;
-    let names = ["default", "eve", "hera-agent", "\u{fffd}eve"].map(str::to_owned);
+    let names = [
+        "default",
+        "eve",
+        "hera-agent",
+        "hera-metrics",
+        "\u{fffd}eve",
+    ];
+    let names = names.map(str::to_owned);
     assert_eq!(told.acl.put_right, names.into());
     assert!(login_with(pod.port, "default", "").await.is_err());
-    assert!(login_with(pod.port, "hera-agent", "x").await.is_err());
+    for own in ["hera-agent", "hera-metrics"] {
+        assert!(login_with(pod.port, own, "x").await.is_err(), "{own}");
+    }
     let users = hera_redis::command("ACL").arg("USERS").clone();
     let users: Vec<Vec<u8>> = hand.ask("ACL USERS", &users).await.unwrap();
     assert!(!users.contains(&b"\xffeve".to_vec()));

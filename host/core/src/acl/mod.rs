@@ -32,6 +32,8 @@ pub use withheld::withheld;
 pub const SYSTEM_PREFIX: &str = "hera-";
 /// The user as which the agent speaks to its own server.
 pub const AGENT_USER: &str = "hera-agent";
+/// The user as which the agent asks its server for what metrics there are.
+pub const METRICS_USER: &str = "hera-metrics";
 /// The user as which replicas speak to their primary.
 pub const REPLICATION_USER: &str = "hera-replication";
 /// The name that [`REPLICATION_USER`] has at the servers of a cluster's shard: who comes to another shard's
