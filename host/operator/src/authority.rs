@@ -221,8 +221,15 @@ impl Authority {
     }
 }
 
+/// Until when the certificate in `files` is good, in seconds since 1970; none if it cannot be read.
+pub fn good_until(files: &TlsFiles) -> Option<u64> {
+    Some(look(&files.certificate)?.until)
+}
+
 /// What a certificate says about itself.
 struct Leaf {
+    /// When it expires, in seconds since 1970.
+    until: u64,
     /// Time until it expires.
     remaining: Duration,
     /// It is good for a server.
@@ -235,8 +242,10 @@ fn look(pem: &str) -> Option<Leaf> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
     let certificate = pem.parse_x509().ok()?;
     let usages = certificate.extended_key_usage().ok()??.value;
+    let until = certificate.validity().not_after.to_datetime();
     Some(Leaf {
-        remaining: certificate.validity().not_after.to_datetime() - OffsetDateTime::now_utc(),
+        until: u64::try_from(until.unix_timestamp()).ok()?,
+        remaining: until - OffsetDateTime::now_utc(),
         server: usages.server_auth,
         client: usages.client_auth,
     })
@@ -255,6 +264,21 @@ mod tests {
             .unwrap();
         assert!(ours.is_fresh(&files));
         assert!(!other.is_fresh(&files));
+    }
+
+    #[test]
+    fn what_is_signed_is_good_for_its_life() {
+        let ours = Authority::generate().unwrap();
+        let files = ours.sign_agent(vec!["a-0".into()]).unwrap();
+        let until = good_until(&files).unwrap();
+        let wanted = (OffsetDateTime::now_utc() + LEAF_LIFE).unix_timestamp();
+        let wanted = u64::try_from(wanted).unwrap();
+        assert!(wanted.abs_diff(until) < 60, "{until} {wanted}");
+        let nothing = TlsFiles {
+            certificate: String::new(),
+            ..files
+        };
+        assert_eq!(good_until(&nothing), None);
     }
 
     #[test]

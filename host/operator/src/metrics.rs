@@ -1,5 +1,6 @@
 //! Figures about the operator itself. Labels come from closed sets only.
 
+mod moves;
 mod objects;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
+pub use moves::{Moves, Place};
 pub use objects::Figures;
 use objects::Objects;
 

@@ -84,6 +84,7 @@ impl Shared {
         self.leaders.forget(instance);
         self.last_seen.forget(instance);
         self.clusters.forget(instance);
+        self.metrics.objects.forget(instance);
         for attempts in [&self.backoff, &self.handovers, &self.epochs] {
             attempts.reset(instance);
         }

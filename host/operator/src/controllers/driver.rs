@@ -288,6 +288,7 @@ fn one<K: Controlled>(
                 over.forget(&gone);
                 left.agents.drop_finished(&gone);
                 left.references.drop_unused(&gone.namespace);
+                left.metrics.objects.forget(&gone);
                 let shared = left.clone();
                 tokio::spawn(async move { K::gone(&gone, &shared).await });
             }

@@ -1,14 +1,16 @@
 //! Figures about each object, read from its status when they are asked for: nothing to keep up to date, and
-//! what is gone is told no more.
+//! what is gone is told no more. What a status does not have, passes note.
 
-use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use hera_api::{Engine, Phase, PolicyStatus, Received};
 use hera_metrics::Families;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::Store;
 
+use super::moves::{Last, Moves};
 use crate::controllers::driver::Controlled;
 use crate::object::ObjectKey;
 
@@ -37,28 +39,67 @@ pub struct Figures<'a> {
 
 /// The objects that there are figures of.
 #[derive(Default)]
-pub struct Objects(RwLock<Vec<Box<dyn Measured>>>);
+pub struct Objects {
+    stores: RwLock<Vec<Box<dyn Measured>>>,
+    /// How their primaries moved.
+    pub moves: Moves,
+    /// Until when the agents' certificates are good, since 1970.
+    certificates: Mutex<HashMap<ObjectKey, Duration>>,
+}
 
 impl Objects {
     /// Tells of these from now on.
     pub fn watch<K: Controlled>(&self, store: Store<Received<K>>) {
-        let mut stores = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut stores = self.stores.write().unwrap_or_else(PoisonError::into_inner);
         stores.push(Box::new(store));
     }
 
     /// Adds what there is to tell.
     pub fn add(&self, families: &mut Families) {
-        let stores = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        stores.iter().for_each(|store| store.add(families));
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().for_each(|store| store.add(self, families));
+    }
+
+    /// The certificate of an object's agents is good until then, since 1970; none if there is none.
+    pub fn note_certificate(&self, object: &ObjectKey, until: Option<Duration>) {
+        let mut certificates = self.certificates();
+        match until {
+            Some(until) => certificates.insert(object.clone(), until),
+            None => certificates.remove(object),
+        };
+    }
+
+    /// Drops what is noted of an object that is gone.
+    pub fn forget(&self, object: &ObjectKey) {
+        self.moves.forget(object);
+        self.certificates().remove(object);
+    }
+
+    fn noted(&self, object: &ObjectKey) -> Noted {
+        Noted {
+            last: self.moves.last(object),
+            certificate: self.certificates().get(object).copied(),
+        }
+    }
+
+    fn certificates(&self) -> MutexGuard<'_, HashMap<ObjectKey, Duration>> {
+        let certificates = self.certificates.lock();
+        certificates.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What passes noted of an object.
+struct Noted {
+    last: Last,
+    certificate: Option<Duration>,
+}
+
 trait Measured: Send + Sync {
-    fn add(&self, families: &mut Families);
+    fn add(&self, objects: &Objects, families: &mut Families);
 }
 
 impl<K: Controlled> Measured for Store<Received<K>> {
-    fn add(&self, families: &mut Families) {
+    fn add(&self, known: &Objects, families: &mut Families) {
         let objects = self.state();
         // In one order, so that two scrapes can be compared.
         let read = objects.iter().filter_map(|object| {
@@ -68,16 +109,57 @@ impl<K: Controlled> Measured for Store<Received<K>> {
         let sorted: BTreeMap<ObjectKey, &K> = read.collect();
         for (key, object) in sorted {
             add(&key, K::LABEL, &object.figures(), families);
+            add_noted(&key, K::LABEL, &known.noted(&key), families);
+        }
+    }
+}
+
+fn labels<'a>(key: &'a ObjectKey, kind: &'a str) -> [(&'static str, &'a str); 3] {
+    [
+        ("kind", kind),
+        ("namespace", key.namespace.as_str()),
+        ("name", key.name.as_str()),
+    ]
+}
+
+fn add_noted(key: &ObjectKey, kind: &str, noted: &Noted, families: &mut Families) {
+    let Noted { last, certificate } = noted;
+    for (name, help, value) in [
+        (
+            "hera_object_last_handover_seconds",
+            "How long nobody served writes when a primary last handed over.",
+            last.handover.map(|moved| moved.took),
+        ),
+        (
+            "hera_object_last_handover_timestamp_seconds",
+            "When a primary last handed over.",
+            last.handover.map(|moved| moved.at),
+        ),
+        (
+            "hera_object_last_failover_seconds",
+            "How long nobody led when a lost primary was last replaced by another.",
+            last.failover.map(|moved| moved.took),
+        ),
+        (
+            "hera_object_last_failover_timestamp_seconds",
+            "When a lost primary was last replaced by another.",
+            last.failover.map(|moved| moved.at),
+        ),
+        (
+            "hera_object_agent_certificate_expires_timestamp_seconds",
+            "Until when the certificate of its agents is good.",
+            *certificate,
+        ),
+    ] {
+        if let Some(value) = value {
+            let own = labels(key, kind);
+            families.gauge(name, help, &own, value.as_secs_f64());
         }
     }
 }
 
 fn add(key: &ObjectKey, kind: &str, figures: &Figures<'_>, families: &mut Families) {
-    let own = [
-        ("kind", kind),
-        ("namespace", key.namespace.as_str()),
-        ("name", key.name.as_str()),
-    ];
+    let own = labels(key, kind);
     let with = |more: &[(&'static str, &str)], name: &str, help: &str, value, to: &mut Families| {
         let labels: Vec<(&str, &str)> = own.iter().chain(more).copied().collect();
         to.gauge(name, help, &labels, value);
@@ -158,3 +240,6 @@ fn add(key: &ObjectKey, kind: &str, figures: &Figures<'_>, families: &mut Famili
         with(&more, "hera_object_policy_info", help, 1.0, families);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,6 @@ use super::observe::{CommonLive, SetLive, memory_limit, place};
 use super::pod_monitor;
 use super::refusals::Refusals;
 use super::secrets;
-use crate::authority::{Authority, AuthorityError};
 use crate::shared::Shared;
 
 /// What the children are made from.
@@ -446,35 +445,4 @@ pub fn known_acl(live: &CommonLive, uid: &str) -> Option<AclSet> {
     serde_json::from_slice::<AclSet>(&bytes.0)
         .ok()
         .filter(|set| set.owner == uid)
-}
-
-/// The agents' certificate: the known one while it is fresh.
-///
-/// # Errors
-/// When none can be made.
-pub fn agent_tls(
-    authority: &Authority,
-    v: &Validated,
-    ctx: &Context,
-    live: &CommonLive,
-) -> Result<TlsFiles, AuthorityError> {
-    let known = live.tls.as_ref().and_then(known_tls);
-    match known.filter(|files| authority.is_fresh(files)) {
-        Some(files) => Ok(files),
-        None => authority.sign_agent(vec![format!(
-            "*.{}.{}.svc",
-            v.name.headless_service(),
-            ctx.namespace
-        )]),
-    }
-}
-
-fn known_tls(secret: &Secret) -> Option<TlsFiles> {
-    let data = secret.data.as_ref()?;
-    let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
-    Some(TlsFiles {
-        certificate: text("tls.crt")?,
-        key: text("tls.key")?,
-        authority: text("ca.crt")?,
-    })
 }

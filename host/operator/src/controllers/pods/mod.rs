@@ -1,5 +1,6 @@
 //! What is true of the data pods of any kind.
 
+pub mod certificate;
 pub mod children;
 pub mod command_tables;
 pub mod deleted;

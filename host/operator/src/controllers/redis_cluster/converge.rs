@@ -32,8 +32,8 @@ use crate::controllers::pods::done_request;
 use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::image::Image;
 use crate::controllers::pods::observe::{millis, template_image, why_no_pod};
-use crate::controllers::pods::pod_monitor;
 use crate::controllers::pods::rollback::Direction;
+use crate::controllers::pods::{certificate, pod_monitor};
 use crate::object::ObjectKey;
 
 /// What was done again and again, and in vain, is tried again after this.
@@ -294,7 +294,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Children, PassError> {
         let Self { site, v, ctx, .. } = self;
         let (shared, live, refusals) = (site.shared, site.live, &site.refusals);
-        let tls = children::agent_tls(authority, v, ctx, &live.common)?;
+        let tls = certificate::of_agents(authority, v, ctx, &live.common)?;
         let no_annotations = BTreeMap::new();
         let going_claims = BTreeSet::new();
         let common = Inputs {

@@ -2,7 +2,7 @@
 //! taken back.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use hera_core::agent::{Order, Request, ServerState};
@@ -12,10 +12,12 @@ use hera_kube::Severity;
 use kube::Resource as _;
 use tracing::{error, info, warn};
 
+use super::roll::primary;
 use super::site::Site;
 use crate::agents::AgentError;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::events;
+use crate::metrics::Place;
 
 /// Rounds in one pass: what follows from a step is not waited for longer.
 const ROUNDS: usize = 6;
@@ -53,6 +55,7 @@ impl Site<'_> {
         let mut first: Option<Vec<Step>> = None;
         for _ in 0..ROUNDS {
             let seen = self.observe().await;
+            self.note_primaries(&seen);
             let plan = self.plan(&seen);
             if plan.steps.is_empty() {
                 let votes = seen
@@ -74,6 +77,7 @@ impl Site<'_> {
             tokio::time::sleep(BETWEEN).await;
         }
         let seen = self.observe().await;
+        self.note_primaries(&seen);
         let plan = self.plan(&seen);
         // What was in vain so often is tried less often.
         let in_vain = first.is_some_and(|first| first == plan.steps);
@@ -113,6 +117,26 @@ impl Site<'_> {
             }
         }
         Ok(ordered)
+    }
+
+    /// For figures of how long nobody led.
+    fn note_primaries(&self, seen: &Observation) {
+        let (object, term) = (&self.key(), self.term);
+        let moves = &self.shared.metrics.objects.moves;
+        for shard in 0..self.wanted.shards {
+            let place = Place {
+                object,
+                shard,
+                term,
+            };
+            match self.requests.hibernate {
+                true => moves.rests(&place),
+                false => {
+                    let leads = primary(seen, shard).map(|pod| pod.name.as_str());
+                    moves.sees(&place, leads, Instant::now());
+                }
+            }
+        }
     }
 
     fn plan(&self, seen: &Observation) -> Plan {

@@ -21,7 +21,7 @@ use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::members::{Pods, uids};
 use crate::controllers::pods::refusals::Refusals;
 use crate::controllers::pods::requests::Requests;
-use crate::controllers::pods::{image, labels, nodes};
+use crate::controllers::pods::{certificate, image, labels, nodes};
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 
@@ -65,6 +65,7 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
     let Some(term) = term else {
         return Ok(Outcome::Standby);
     };
+    certificate::note(shared, &key, &live.common);
     let sets = by_shard(shared, owner, &live);
     let sets = sets.map(|set| {
         let claims = set.live.claims.iter();

@@ -1,5 +1,7 @@
 //! Outdated pods are replaced, one shard after the other: replicas first, the primary once another leads.
 
+use std::time::Instant;
+
 use hera_core::cluster::{
     Command, Failover, Node, Observation, PodStep, Server, next_pod_step, set_size,
 };
@@ -12,6 +14,7 @@ use crate::controllers::outcome::PassError;
 use crate::controllers::pods::deleted::delete_pod;
 use crate::controllers::pods::events;
 use crate::controllers::pods::rollback::Rolled;
+use crate::metrics::Place;
 
 /// How far a roll is.
 #[derive(Debug, Default)]
@@ -177,7 +180,8 @@ impl Shards<'_> {
         let target = from.target();
         let mut nodes = self.seen.nodes.iter();
         let node = nodes.find(|node| node.pod == target);
-        let Some(server) = node.and_then(|node| node.server.as_ref()) else {
+        let known = node.and_then(|node| Some((node.shard, node.server.as_ref()?)));
+        let Some((shard, server)) = known else {
             return Ok(Roll::default());
         };
         let command = Command::Failover {
@@ -185,6 +189,13 @@ impl Shards<'_> {
             primary: server.id.clone(),
         };
         self.site.command(&to.target(), command).await?;
+        let place = Place {
+            object: &self.site.key(),
+            shard,
+            term: self.site.term,
+        };
+        let moves = &self.site.shared.metrics.objects.moves;
+        moves.ordered(&place, Instant::now());
         let words = format!("{} hands over to {}: {why}", from.name(), to.name());
         Ok(self.moved(events::SWITCHED_OVER, words).await)
     }

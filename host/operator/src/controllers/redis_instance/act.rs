@@ -154,6 +154,9 @@ async fn steps(
                     told.get_or_insert_with(turns::roles_change);
                 }
                 moved |= moves(&planned.step);
+                if let Step::Promote { pod, .. } = &planned.step {
+                    material.site.note_primary(Some(&pod.name), false);
+                }
                 shared.metrics.steps.with_label_values(&[name]).inc();
                 notes.extend(note);
             }

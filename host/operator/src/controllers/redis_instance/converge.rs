@@ -24,7 +24,7 @@ use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::children::{self, Children};
 use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::rollback::Direction;
-use crate::controllers::pods::{done_request, observe, pod_monitor};
+use crate::controllers::pods::{certificate, done_request, observe, pod_monitor};
 use crate::object::ObjectKey;
 
 /// A pass over an instance whose spec can be carried out.
@@ -224,7 +224,7 @@ impl Pass<'_> {
     ) -> Result<Children, PassError> {
         let Self { site, v, ctx, .. } = *self;
         let Site { shared, live, .. } = *site;
-        let tls = children::agent_tls(authority, v, ctx, &live.common)?;
+        let tls = certificate::of_agents(authority, v, ctx, &live.common)?;
         let inputs = children::Inputs {
             v,
             ctx,

@@ -46,6 +46,8 @@ struct HandOver<'a> {
     new: AgentClient,
     /// When the pause was ordered.
     paused: Option<Instant>,
+    /// When the new one took over.
+    promoted: Option<Instant>,
     /// From when clients are led away.
     change: Option<turns::Change>,
     /// What it has tried so far, in order, and how long each took.
@@ -78,6 +80,7 @@ pub async fn carry_out(
         old: material.agent(&from.uid)?,
         new: material.agent(&to.uid)?,
         paused: None,
+        promoted: None,
         change: None,
         made: Vec::new(),
         token: 0,
@@ -113,6 +116,10 @@ pub async fn carry_out(
                 _ => error,
             },
         });
+    }
+    if let (Some(paused), Some(promoted)) = (over.paused, over.promoted) {
+        let took = promoted.saturating_duration_since(paused);
+        material.site.note_handover(&to.name, took);
     }
     if let Some(paused) = over.paused {
         let took = paused.elapsed();
@@ -204,7 +211,9 @@ impl HandOver<'_> {
                     &self.new,
                     Order::Promote { epoch, token },
                 )
-                .await
+                .await?;
+                self.promoted = Some(Instant::now());
+                Ok(())
             }
             Move::Follow(_) => self.tell(step).await,
             Move::Lead => {

@@ -1,6 +1,8 @@
 //! What goes on whatever becomes of the spec, of policies and of other objects: clients are led to
 //! the primary, another is promoted in place of a dead one, users that are known are confirmed.
 
+use std::time::{Duration, Instant};
+
 use hera_core::acl::AclSet;
 use hera_core::instance::{Observation, Plan, Step, Verdict, Wanted, decide, guard, verdict};
 use hera_core::shard::Member;
@@ -12,6 +14,7 @@ use super::act;
 use super::site::Site;
 use crate::backoff::Backoff;
 use crate::controllers::outcome::PassError;
+use crate::metrics::{Moves, Place};
 
 /// Why healing was not done in full.
 pub enum HealError {
@@ -55,6 +58,7 @@ impl Site<'_> {
     pub async fn heal(&self, users: Option<&AclSet>) -> Result<Option<Observation>, HealError> {
         let mut seen = self.seen(0, users.map_or(0, |set| set.revision)).await;
         let requests = self.requests();
+        self.note_primary(seen.primary().map(Member::name), requests.pods.hibernate);
         let plan = self.plan(&requests, &seen);
         if seen.primary().is_none() {
             self.tell(&seen, &requests, &plan);
@@ -91,6 +95,28 @@ impl Site<'_> {
             }
         }
         Ok(same_roles.then_some(seen))
+    }
+
+    /// For figures of how long nobody led: this pod leads, or nobody does.
+    pub fn note_primary(&self, name: Option<&str>, is_to_rest: bool) {
+        self.note_move(|moves, place| match is_to_rest {
+            true => moves.rests(place),
+            false => moves.sees(place, name, Instant::now()),
+        });
+    }
+
+    /// The same: the primary handed over to this pod, with nobody serving writes for so long.
+    pub fn note_handover(&self, to: &str, took: Duration) {
+        self.note_move(|moves, place| moves.handed_over(place, to, took));
+    }
+
+    fn note_move(&self, note: impl FnOnce(&Moves, &Place<'_>)) {
+        let place = Place {
+            object: &self.instance(),
+            shard: 0,
+            term: self.term,
+        };
+        note(&self.shared.metrics.objects.moves, &place);
     }
 
     /// What to do. A handover is not tried twice in one pass, nor soon after one that failed: clients

@@ -25,7 +25,7 @@ use crate::controllers::pods::members::{Pods, uids};
 use crate::controllers::pods::observe::template_image;
 use crate::controllers::pods::refusals::Refusals;
 use crate::controllers::pods::rollback::Rolled;
-use crate::controllers::pods::{children, events, image, labels, nodes};
+use crate::controllers::pods::{certificate, children, events, image, labels, nodes};
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 
@@ -75,6 +75,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
     let Some(term) = term else {
         return Ok(Outcome::Standby);
     };
+    certificate::note(shared, &ObjectKey::of_owner(&owner), &live.common);
     let mut members = site::members(&pods, wanted);
     nodes::look(&shared.client, &mut members).await;
     let mut site = Site {

@@ -1,0 +1,51 @@
+//! The certificate of an object's agents.
+
+use std::time::Duration;
+
+use hera_api::validate::Validated;
+use hera_render::{Context, TlsFiles};
+use k8s_openapi::api::core::v1::Secret;
+
+use super::observe::CommonLive;
+use crate::authority::{self, Authority, AuthorityError};
+use crate::object::ObjectKey;
+use crate::shared::Shared;
+
+/// Tells of it in figures: of the one that is there, whatever this pass makes of it.
+pub fn note(shared: &Shared, object: &ObjectKey, live: &CommonLive) {
+    let files = live.tls.as_ref().and_then(known_tls);
+    let until = files.and_then(|files| authority::good_until(&files));
+    let objects = &shared.metrics.objects;
+    objects.note_certificate(object, until.map(Duration::from_secs));
+}
+
+/// The agents' certificate: the known one while it is fresh.
+///
+/// # Errors
+/// When none can be made.
+pub fn of_agents(
+    authority: &Authority,
+    v: &Validated,
+    ctx: &Context,
+    live: &CommonLive,
+) -> Result<TlsFiles, AuthorityError> {
+    let known = live.tls.as_ref().and_then(known_tls);
+    match known.filter(|files| authority.is_fresh(files)) {
+        Some(files) => Ok(files),
+        None => authority.sign_agent(vec![format!(
+            "*.{}.{}.svc",
+            v.name.headless_service(),
+            ctx.namespace
+        )]),
+    }
+}
+
+fn known_tls(secret: &Secret) -> Option<TlsFiles> {
+    let data = secret.data.as_ref()?;
+    let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
+    Some(TlsFiles {
+        certificate: text("tls.crt")?,
+        key: text("tls.key")?,
+        authority: text("ca.crt")?,
+    })
+}
