@@ -60,7 +60,7 @@ test: check test-e2e ## What each landing runs: check, and a scenario for each t
 .PHONY: test-all
 test-all: export HERA_E2E_ALL = 1
 test-all: export HERA_CLUSTER_HISTORIES = 50
-test-all: deny test ## Everything once: check, deny, and every scenario on the testbed
+test-all: deny promtool test ## Everything once: check, deny, alerts, and every scenario on the testbed
 
 # Optimised as far as its build takes minutes, not a quarter of an hour.
 .PHONY: deny
@@ -71,6 +71,13 @@ deny: ## Hold what we depend on against deny.toml, and known faults where their 
 	$(TIMED) deny cargo deny check bans licenses sources
 	@if timeout 60 cargo deny fetch db; then cargo deny check --disable-fetch advisories; \
 	  else echo 'the database of known faults cannot be had: what we depend on is not held against it'; fi
+
+# Prometheus is built once per machine, in minutes.
+.PHONY: promtool
+promtool: prepare ## Hold the alerts of deploy/monitoring against their unit tests
+	cargo build --workspace --bins
+	$(TIMED) Prometheus $(TESTBED) prometheus
+	$(TIMED) alerts tests/promtool "$$($(TESTBED) prometheus | tail -n 1)"
 
 .PHONY: test-e2e
 test-e2e: testbed-up image policies ## The scenarios of a landing on the testbed; all with HERA_E2E_ALL=1

@@ -4,6 +4,8 @@ mod c_policy;
 mod categories;
 mod crds;
 mod manifests;
+#[cfg(test)]
+mod monitoring;
 mod wit;
 
 use std::path::{Path, PathBuf};

@@ -32,4 +32,5 @@ pub use cluster::resolve;
 pub use faults::{Fault, PodProcess, Testbed};
 pub use layout::Layout;
 pub use nix::sys::signal::Signal;
+pub use programs::prometheus;
 pub use up::{Options, status, up};

@@ -57,6 +57,8 @@ enum Command {
     Kubeconfig,
     /// Print the paths of server programs that run on loopback; makes what is missing.
     Servers,
+    /// Print the folder with `prometheus` and `promtool` as the last line; builds them if they are missing.
+    Prometheus,
     /// Serve volume claims; `up` starts this.
     #[command(hide = true)]
     Provisioner,
@@ -123,6 +125,11 @@ fn run(command: Command) -> Result<()> {
             println!("{engine} {version} {}", path.display());
             Ok(())
         }),
+        Command::Prometheus => {
+            let folder = hera_testbed::prometheus(&layout)?;
+            println!("{}", folder.display());
+            Ok(())
+        }
         Command::Provisioner => Ok(()),
     }
 }

@@ -38,6 +38,7 @@ mod hostile;
 mod install;
 mod lifecycle;
 mod lineage;
+mod monitoring;
 mod nodes;
 mod oncall;
 mod operator;
@@ -170,6 +171,7 @@ fn main() -> ExitCode {
         faults::ALL,
         outages::ALL,
         nodes::ALL,
+        monitoring::ALL,
         guide::ALL,
         endurance::ALL,
     ];
