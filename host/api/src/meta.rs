@@ -37,6 +37,10 @@ pub const LABEL_KEPT_POLICY: &str = "cache.hera.io/kept-policy";
 pub const ANNOTATION_REVISION: &str = "cache.hera.io/revision";
 /// Label on a pod, for people: `primary` or `replica`, as its server says.
 pub const LABEL_ROLE: &str = "cache.hera.io/role";
+/// Label of pods that serve no metrics, so that what leads a Prometheus to all pods leaves them out.
+pub const LABEL_METRICS: &str = "cache.hera.io/metrics";
+/// Value of [`LABEL_METRICS`].
+pub const METRICS_DISABLED: &str = "Disabled";
 /// Annotation on a claim: uid of the object whose data it holds.
 pub const ANNOTATION_OWNER_UID: &str = "cache.hera.io/owner-uid";
 /// Annotation on a claim that somebody made under the name of a pod's: name of the object that is to use it.

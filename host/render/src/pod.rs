@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use hera_api::Metrics;
-use hera_api::meta::ANNOTATION_REVISION;
+use hera_api::meta::{ANNOTATION_REVISION, LABEL_METRICS, METRICS_DISABLED};
 use hera_api::names::{DATA_VOLUME, INSTALL_CONTAINER, SERVER_CONTAINER};
 use hera_api::validate::Validated;
 use hera_core::agent::{BUS_PORT, CONTROL_PORT, PROBE_PORT, REDIS_PORT};
@@ -57,6 +57,9 @@ pub(crate) fn build_template(v: &Validated, ctx: &Context, has_claim: bool) -> P
     let mut labels = v.pod.metadata.labels.clone();
     labels.extend(metadata::common_labels(&v.name));
     labels.extend(metadata::selector_labels(v, ctx.shard));
+    if v.metrics == Metrics::Disabled {
+        labels.insert(LABEL_METRICS.to_owned(), METRICS_DISABLED.to_owned());
+    }
     let mut annotations = v.pod.metadata.annotations.clone();
     annotations.insert(ANNOTATION_REVISION.to_owned(), pod_revision(v, ctx));
     let mut template = PodTemplateSpec {

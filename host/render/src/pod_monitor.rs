@@ -65,6 +65,15 @@ pub fn build_pod_monitor(v: &Validated, ctx: &Context) -> Option<PodMonitor> {
                 "targetLabel": "__address__",
                 "replacement": format!("$1:{METRICS_PORT}"),
             },
+            // The labels by which rules and dashboards go (deploy/monitoring), in the words of the operator's metrics.
+            {"action": "replace", "targetLabel": "kind", "replacement": v.name.kind().name().to_lowercase()},
+            {"action": "replace", "targetLabel": "name", "replacement": v.name.as_str()},
+            {
+                "action": "replace",
+                "sourceLabels": ["__meta_kubernetes_pod_label_cache_hera_io_shard"],
+                "targetLabel": "shard",
+            },
+            {"action": "replace", "targetLabel": "job", "replacement": "hera-data"},
             {"action": "replace", "targetLabel": "endpoint", "replacement": "metrics"},
         ],
     });
@@ -74,7 +83,6 @@ pub fn build_pod_monitor(v: &Validated, ctx: &Context) -> Option<PodMonitor> {
         metadata: child,
         spec: json!({
             "selector": {"matchLabels": metadata::selector_labels(v, None)},
-            "podTargetLabels": [hera_api::meta::LABEL_INSTANCE, hera_api::meta::LABEL_SHARD],
             "podMetricsEndpoints": [endpoint],
         }),
     })

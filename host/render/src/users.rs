@@ -99,7 +99,7 @@ mod tests {
         for (auth, wanted) in [(json!({}), usual), (asked, owner)] {
             let spec = spec(auth);
             let validated = validate("cache", &spec).unwrap();
-            assert_eq!(user_requests(&validated), [wanted.clone()]);
+            assert_eq!(user_requests(&validated), std::slice::from_ref(&wanted));
             assert_eq!(raw_requests(&spec.common), [wanted]);
         }
     }

@@ -78,6 +78,16 @@ fn it_leads_to_the_metrics_of_every_data_pod_by_a_port_that_the_pods_declare() {
         let address = &endpoint["relabelings"][0];
         assert_eq!(address["targetLabel"], "__address__");
         assert_eq!(address["replacement"], "$1:9121");
+        let fixed = |label: &str| {
+            let mut all = endpoint["relabelings"].as_array().unwrap().iter();
+            all.find(|one| one["targetLabel"] == label).unwrap()["replacement"].clone()
+        };
+        // As the metrics of the operator have them.
+        let kind = v.name.kind().name().to_lowercase();
+        assert_eq!(
+            (fixed("kind"), fixed("name")),
+            (json!(kind), json!(v.name.as_str()))
+        );
     }
 }
 
@@ -125,5 +135,8 @@ fn pods_without_metrics_are_told_so_and_no_service_names_the_port() {
     for v in all("{metrics: Disabled}") {
         assert!(!names(&v).contains(&"metrics".to_owned()));
         assert_eq!(variables(&v), Some(json!("false")));
+        // By this the PodMonitor of all objects leaves them out.
+        let label = &template(&v)["metadata"]["labels"]["cache.hera.io/metrics"];
+        assert_eq!(*label, "Disabled");
     }
 }

@@ -188,12 +188,17 @@ fn add(key: &ObjectKey, kind: &str, figures: &Figures<'_>, families: &mut Famili
             families,
         );
     }
+    // Who hibernates wants no pods, whatever its spec has for later.
+    let wanted = |count: i32| match figures.phase {
+        Some(Phase::Hibernated) => 0.0,
+        _ => f64::from(count),
+    };
     let there = u32::try_from(figures.primaries_there).unwrap_or(u32::MAX);
     for (name, help, value) in [
         (
             "hera_object_pods_wanted",
             "Data pods that the spec asks for.",
-            f64::from(figures.pods),
+            wanted(figures.pods),
         ),
         (
             "hera_object_pods_ready",
@@ -203,7 +208,7 @@ fn add(key: &ObjectKey, kind: &str, figures: &Figures<'_>, families: &mut Famili
         (
             "hera_object_primaries_wanted",
             "Shards, each of which has a primary when all is well.",
-            f64::from(figures.primaries),
+            wanted(figures.primaries),
         ),
         (
             "hera_object_primaries_there",

@@ -15,7 +15,7 @@ use hera_render::{
     build_disruption_budget, build_headless_service, build_network_policy, build_stateful_set,
     build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
 };
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use super::observe::{CommonLive, SetLive, memory_limit, place};

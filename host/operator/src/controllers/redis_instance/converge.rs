@@ -146,7 +146,8 @@ impl Pass<'_> {
         let undecided = held.decision.is_none() && site.primary().is_some() && !v.paused;
         // No watch tells that somebody else's object is gone.
         let taken = matches!(found.refused, Some((ready::NAME_TAKEN, _)));
-        let look = monitor_unknown.then(|| observe::millis(Timestamp::now()) + pod_monitor::AGAIN_MS);
+        let look =
+            monitor_unknown.then(|| observe::millis(Timestamp::now()) + pod_monitor::AGAIN_MS);
         let again = [held.due_ms(), look].into_iter().flatten().min();
         if let Some(wait) = leaderless(&seen) {
             return Ok(Outcome::After(wait));

@@ -40,12 +40,11 @@ impl Controlled for RedisInstance {
 
     fn figures(&self) -> Figures<'_> {
         let status = self.status.as_ref();
-        let wanted = |count: i32| if rests(self) { 0 } else { count };
         Figures {
             conditions: status.map_or(&[], |status| &status.conditions),
-            pods: wanted(self.spec.replicas),
+            pods: self.spec.replicas,
             pods_ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
-            primaries: wanted(1),
+            primaries: 1,
             primaries_there: usize::from(status.is_some_and(|status| status.primary.is_some())),
             engine: status.and_then(|status| status.engine),
             version: status.and_then(|status| status.version.as_deref()),

@@ -133,6 +133,27 @@ fn a_cluster_has_a_primary_for_each_shard() {
 }
 
 #[test]
+fn who_hibernates_wants_nothing_whichever_kind_it_is() {
+    let mut watched = Watched::new();
+    let asleep = json!({"phase": "Hibernated"});
+    watched.apply(&instance("cache", &asleep));
+    let cluster: RedisCluster = serde_json::from_value(json!({
+        "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisCluster",
+        "metadata": {"namespace": "shop", "name": "carts"},
+        "spec": {"version": "7.2", "masters": 3, "replicasPerMaster": 1}, "status": asleep,
+    }))
+    .unwrap();
+    let event = Event::Apply(Received(Ok(cluster)));
+    watched.clusters.apply_watcher_event(&event);
+    let carts = r#"{kind="rediscluster",namespace="shop",name="carts"}"#;
+    for own in [CACHE, carts] {
+        for metric in ["hera_object_pods_wanted", "hera_object_primaries_wanted"] {
+            assert!(watched.has(&format!("{metric}{own} 0")), "{metric}{own}");
+        }
+    }
+}
+
+#[test]
 fn a_condition_has_one_series_whatever_its_reason_was_before() {
     let mut watched = Watched::new();
     watched.apply(&instance("cache", &serving()));
