@@ -240,9 +240,12 @@ async fn a_copy_ends_with_the_rights_of_its_user(program: Program) {
     let process = program.start(&AT_ONCE).await;
     let (operator, _) = with_user(&process, Preset::Replication).await;
     let mut stream = UnixStream::connect(process.folder.path().join("socket")).unwrap();
-    stream
-        .write_all(b"AUTH app secret\r\nPSYNC ? -1\r\n")
-        .unwrap();
+    stream.write_all(b"AUTH app secret\r\n").unwrap();
+    // A server copies to nobody who has not read what it answered.
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
+    stream.write_all(b"PSYNC ? -1\r\n").unwrap();
     let mut list = hera_redis::command("CLIENT");
     list.arg(&["LIST", "TYPE", "replica"]);
     until("it follows", async || {
