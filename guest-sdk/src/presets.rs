@@ -52,8 +52,9 @@ const MEMORY: &str = "memory|doctor memory|malloc-stats memory|purge memory|stat
 /// What an owner has who is not limited: it shows what others write and publish.
 const OF_OTHERS: &str = "commandlog|get slowlog|get";
 
-/// What who copies all data has, with all keys. A replica says nothing else once it logged in.
-const COPYING: &str = "psync replconf sync";
+/// What who copies all data has, with all keys. A replica says nothing else once it logged in. PSYNC for a full copy
+/// alone: with the id of a history it can promote the server.
+const COPYING: &str = "psync|? replconf sync";
 
 /// What of FUNCTION changes nothing that others run, and shows nothing that they run it with.
 const FUNCTION: &str = "function|dump function|help function|kill function|list";
@@ -174,7 +175,7 @@ fn rules(input: &AclInput, preset: Preset, limits: Limits) -> Vec<CommandRule> {
         (
             only(COPYING, copies && !limits.keys),
             CommandRule::AllowCommand,
-            command,
+            usable,
         ),
         (only("ping", copies), CommandRule::AllowCommand, command),
         (only(CONNECTION, !copies), CommandRule::AllowCommand, usable),

@@ -127,7 +127,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].ends_with("redis 7.2.4   Ready"), "{text}");
         assert!(
-            lines[2].contains("-         Unavailable   SlotsUncovered: no shard"),
+            lines[2].contains("-             Unavailable   SlotsUncovered: no shard"),
             "{text}"
         );
         assert!(lines[2].ends_with('…'), "{text}");

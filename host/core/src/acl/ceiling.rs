@@ -160,8 +160,9 @@ pub(super) const OWNER: &[&str] = &[
 ];
 
 /// All that `Replication` has. A replica, and `redis-cli --rdb`, say nothing else once they logged in, and
-/// logging in needs no right (redis-facts §2.1, §3.1).
-const REPLICATION: &[&str] = &["ping", "psync", "replconf", "sync"];
+/// logging in needs no right (redis-facts §2.1, §3.1). PSYNC with the first argument `?` alone, which asks for a
+/// full copy: with the id of a history it also promotes the server that follows it (`PSYNC <id> <offset> FAILOVER`).
+const REPLICATION: &[&str] = &["ping", "psync|?", "replconf", "sync"];
 
 /// What takes the server out of the operator's hands, for everybody; [`REPLICATION`] is a list of its own.
 const FORBIDDEN: &[&str] = &[

@@ -5,7 +5,8 @@ pub const MAX_NAME: usize = 64;
 /// Longest key or channel pattern.
 pub const MAX_PATTERN: usize = 512;
 
-/// A command (`get`, `config|get`) or category name: letters, digits and `_ . : -`, one `|`.
+/// A command (`get`, `config|get`) or category name: letters, digits and `_ . : -`, one `|`; `?` as a first argument
+/// (`psync|?`).
 pub fn is_command_name(name: &str) -> bool {
     let part = |part: &str| {
         part.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
@@ -14,7 +15,7 @@ pub fn is_command_name(name: &str) -> bool {
                 .all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c))
     };
     match name.split_once('|') {
-        Some((base, sub)) => name.len() <= MAX_NAME && part(base) && part(sub),
+        Some((base, sub)) => name.len() <= MAX_NAME && part(base) && (part(sub) || sub == "?"),
         None => name.len() <= MAX_NAME && part(name),
     }
 }

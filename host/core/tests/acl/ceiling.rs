@@ -265,8 +265,20 @@ fn who_copies_all_data_does_that_and_nothing_else_and_nobody_else_does() {
                 .filter(|name| ceiling.permits(name, &table))
                 .collect()
         };
-        let all = ["ping", "psync", "replconf", "sync"];
+        let all = ["ping", "replconf", "sync"];
         assert_eq!(copies(FREE), all, "{server}");
+        // With the id of a history it promotes who follows.
+        for psync in ["psync", "psync|8371", "psync|failover"] {
+            assert!(
+                !permits(Preset::Replication, psync, &table),
+                "{server}: {psync}"
+            );
+        }
+        assert!(permits(Preset::Replication, "psync|?", &table), "{server}");
+        assert!(
+            !under(SOME_KEYS, Preset::Replication).permits("psync|?", &table),
+            "{server}"
+        );
         assert_eq!(copies(SOME_CHANNELS), all, "{server}");
         assert_eq!(copies(SOME_KEYS), ["ping"], "{server}");
         for command in fixtures::COPYING {
@@ -356,8 +368,8 @@ fn a_spec_rule_beyond_the_preset_is_the_specs_mistake() {
 
 #[test]
 fn the_rules_of_who_copies_all_data_only_narrow() {
-    assert!(problems("copy", Preset::Replication, &["-ping", "+psync"]).is_empty());
-    for rule in ["+get", "+@read", "+@all", "+client|id"] {
+    assert!(problems("copy", Preset::Replication, &["-ping", "+sync"]).is_empty());
+    for rule in ["+get", "+@read", "+@all", "+client|id", "+psync"] {
         let problems = problems("copy", Preset::Replication, &[rule]);
         assert_eq!(problems.len(), 1, "{rule}");
         assert!(
@@ -366,9 +378,9 @@ fn the_rules_of_who_copies_all_data_only_narrow() {
         );
     }
     assert_eq!(
-        problems("ops", Preset::Admin, &["+psync"]),
+        problems("ops", Preset::Admin, &["+sync"]),
         [
-            "user ops: its rules allow psync, which is for users of the preset Replication alone; \
+            "user ops: its rules allow sync, which is for users of the preset Replication alone; \
           remove the rule, deny the command after it"
         ]
     );

@@ -88,8 +88,8 @@ pub const AROUND: &[&str] = &[
 /// Commands that go around limits of keys alone.
 pub const AROUND_KEYS: &[&str] = &["flushall", "flushdb", "psync", "replconf", "swapdb", "sync"];
 
-/// Of the reserved ones, those that the preset which copies all data has.
-pub const COPYING: &[&str] = &["psync", "replconf", "sync"];
+/// What the preset which copies all data has beside PING. Whole, PSYNC can promote a server.
+pub const COPYING: &[&str] = &["psync|?", "replconf", "sync"];
 
 /// True for one of [`RESERVED`], and for a command that has one of them among its first arguments
 /// where a server has no subcommands.

@@ -102,7 +102,7 @@ pub fn rules(table: &'static Categories) -> impl Strategy<Value = Vec<CommandRul
     ];
     let (start, more) = (vec(rule(table), 0..5), vec(rule(table), 0..2));
     // What a user needs who copies all data, and everybody else is refused for.
-    let copies = ["psync", "replconf", "sync", "ping"];
+    let copies = ["psync|?", "replconf", "sync", "ping"];
     let copies = copies.map(|name| CommandRule::AllowCommand(name.to_owned()));
     let copies = [vec![deny("all")], copies.to_vec()].concat();
     let ending = prop_oneof![12 => select(endings), 1 => Just(copies)];

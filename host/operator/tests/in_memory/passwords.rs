@@ -38,7 +38,7 @@ fn ask(operator: &Operator, token: &str) {
 /// A key of a Secret; none if it is not there.
 fn secret(operator: &Operator, name: &str, key: &str) -> Option<String> {
     let secret = operator.server.store.find("secrets", SHOP, name)?;
-    let bytes: ByteString = serde_json::from_value(secret["data"][key].clone()).ok()?;
+    let bytes: ByteString = serde_json::from_value(secret["data"].get(key)?.clone()).unwrap();
     Some(String::from_utf8(bytes.0).unwrap())
 }
 

@@ -20,6 +20,7 @@ on_all!(
     an_owner_does_what_client_libraries_queues_and_exporters_do,
     an_owner_steers_nothing,
     who_copies_all_data_takes_it_and_nothing_else,
+    who_copies_all_data_promotes_nobody,
     libraries_are_taken_alone_too,
     a_copy_ends_with_the_rights_of_its_user,
 );
@@ -30,6 +31,7 @@ crate::facts_on!(
     an_owner_does_what_client_libraries_queues_and_exporters_do,
     an_owner_steers_nothing,
     who_copies_all_data_takes_it_and_nothing_else,
+    who_copies_all_data_promotes_nobody,
     a_copy_ends_with_the_rights_of_its_user,
 );
 
@@ -224,6 +226,30 @@ async fn who_copies_all_data_takes_it_and_nothing_else(program: Program) {
         assert!(is_denied(&answer), "{line}: {answer:?}");
     }
     ask(&copies, "PING").await.unwrap();
+}
+
+async fn who_copies_all_data_promotes_nobody(program: Program) {
+    let process = program.start(&[]).await;
+    let (operator, copies) = with_user(&process, Preset::Replication).await;
+    let info = async || -> String {
+        let mut command = hera_redis::command("INFO");
+        command.arg("replication");
+        operator.ask("INFO", &command).await.unwrap()
+    };
+    say(&operator, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    let told = info().await;
+    let id = told
+        .lines()
+        .find_map(|line| line.strip_prefix("master_replid:"));
+    let promotes = format!("PSYNC {} 1 FAILOVER", id.unwrap());
+    let answer = ask(&copies, &promotes).await;
+    assert!(is_denied(&answer), "{answer:?}");
+    assert!(info().await.contains("role:slave"));
+    // The same from somebody with every right shows what is held back.
+    let _ = ask(&operator, &promotes).await;
+    let again = process.connect().await;
+    let role = ask(&again, "ROLE").await.unwrap();
+    assert!(format!("{role:?}").contains("master"), "{role:?}");
 }
 
 async fn libraries_are_taken_alone_too(program: Program) {
