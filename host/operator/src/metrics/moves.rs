@@ -7,8 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::object::ObjectKey;
 
-/// A server of a cluster gives up a handover that it was told to ask for after five seconds.
-const ORDER_LASTS: Duration = Duration::from_secs(10);
+/// A pod that ends hands over by itself for 20 s at most; then there is a moment until that is seen. (A server that
+/// is told to take over gives up after 5 s.)
+const ORDER_LASTS: Duration = Duration::from_secs(25);
 
 /// A move of a primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub struct Place<'a> {
     pub shard: u32,
     /// The leader's term: what was seen under another says nothing of how long it lasted.
     pub term: u64,
+    /// The pod that led as the object's status has it. At the first look of a term it tells one that was lost
+    /// before from one that never was.
+    pub before: Option<&'a str>,
 }
 
 /// What is known of all objects.
@@ -68,6 +72,8 @@ struct Seen {
     lost: Option<Instant>,
     /// When another was told to take over.
     ordered: Option<Instant>,
+    /// Since when the pod that leads is to end, and has another take over by itself.
+    leaving: Option<Instant>,
 }
 
 impl Moves {
@@ -83,8 +89,9 @@ impl Moves {
             };
             if seen.primary.as_deref().is_some_and(|led| led != name) {
                 let since = |at: Instant| now.saturating_duration_since(at);
-                let ordered = seen.ordered.take().map(since);
-                let ordered = ordered.filter(|took| *took < ORDER_LASTS);
+                let asked = [seen.ordered.take(), seen.leaving.take()].into_iter();
+                let asked = asked.flatten().map(since);
+                let ordered = asked.filter(|took| *took < ORDER_LASTS).max();
                 match (ordered, seen.lost.map(since)) {
                     (Some(took), _) => last.handover = Some(Moved::after(took)),
                     (None, Some(took)) => last.failover = Some(Moved::after(took)),
@@ -101,6 +108,16 @@ impl Moves {
     /// Nobody is to lead.
     pub fn rests(&self, place: &Place<'_>) {
         self.with(place, |seen, _| *seen = Seen::default());
+    }
+
+    /// The pod that leads is to end, or is not: one that is hands over by itself.
+    pub fn leaves(&self, place: &Place<'_>, is_leaving: bool, now: Instant) {
+        self.with(place, |seen, _| match is_leaving {
+            true => {
+                seen.leaving.get_or_insert(now);
+            }
+            false => seen.leaving = None,
+        });
     }
 
     /// Another is told to take over, and does so by itself: it has from then until it is seen.
@@ -138,7 +155,10 @@ impl Moves {
             object.term = place.term;
             object.shards.clear();
         }
-        let seen = object.shards.entry(place.shard).or_default();
+        let seen = object.shards.entry(place.shard).or_insert_with(|| Seen {
+            primary: place.before.map(str::to_owned),
+            ..Seen::default()
+        });
         work(seen, &mut object.last);
     }
 
@@ -157,6 +177,7 @@ mod tests {
         object: ObjectKey,
         now: Instant,
         term: u64,
+        before: Option<&'static str>,
     }
 
     impl Story {
@@ -166,6 +187,7 @@ mod tests {
                 object: ObjectKey::instance("shop", "cache"),
                 now: Instant::now(),
                 term: 1,
+                before: None,
             }
         }
 
@@ -174,6 +196,7 @@ mod tests {
                 object: &self.object,
                 shard: 0,
                 term: self.term,
+                before: self.before,
             }
         }
 
@@ -231,6 +254,75 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_ends_hands_over_by_itself_and_that_is_no_failover() {
+        let mut story = Story::new();
+        story.sees(Some("a"));
+        story.moves.leaves(&story.place(), true, story.now);
+        story.now += Duration::from_secs(1);
+        story.moves.leaves(&story.place(), true, story.now);
+        story.sees(None);
+        story.sees(Some("b"));
+        assert_eq!(story.last(), (Some(3), None));
+        story.moves.leaves(&story.place(), false, story.now);
+        story.sees(None);
+        story.sees(Some("c"));
+        assert_eq!(story.last(), (Some(3), Some(1)));
+    }
+
+    #[test]
+    fn one_that_ends_without_handing_over_in_time_was_lost() {
+        let mut story = Story::new();
+        story.sees(Some("a"));
+        story.moves.leaves(&story.place(), true, story.now);
+        story.now += ORDER_LASTS;
+        story.moves.leaves(&story.place(), true, story.now);
+        story.sees(None);
+        story.sees(Some("b"));
+        assert_eq!(story.last(), (None, Some(1)));
+    }
+
+    #[test]
+    fn a_handover_that_failed_long_ago_hides_none_that_a_pod_does_by_itself() {
+        let mut story = Story::new();
+        story.sees(Some("a"));
+        story.moves.ordered(&story.place(), story.now);
+        story.now += ORDER_LASTS;
+        story.moves.leaves(&story.place(), true, story.now);
+        story.sees(Some("b"));
+        assert_eq!(story.last(), (Some(1), None));
+    }
+
+    #[test]
+    fn a_primary_that_was_lost_before_this_term_is_a_failover_from_the_first_look_on() {
+        let mut story = Story::new();
+        story.before = Some("a");
+        for primary in [None, None, Some("b")] {
+            story.sees(primary);
+        }
+        assert_eq!(story.last(), (None, Some(2)));
+    }
+
+    #[test]
+    fn one_that_leads_as_before_this_term_or_as_nobody_saw_how_is_no_failover() {
+        let mut story = Story::new();
+        story.before = Some("a");
+        story.sees(Some("b"));
+        assert_eq!(story.last(), (None, None));
+        story.term = 2;
+        story.before = Some("b");
+        for primary in [None, Some("b")] {
+            story.sees(primary);
+        }
+        assert_eq!(story.last(), (None, None));
+        // What the status said goes by what is seen later.
+        story.before = Some("c");
+        story.sees(Some("b"));
+        story.sees(None);
+        story.sees(Some("b"));
+        assert_eq!(story.last(), (None, None));
+    }
+
+    #[test]
     fn an_order_that_came_to_nothing_makes_no_later_failover_a_handover() {
         let mut story = Story::new();
         story.sees(Some("a"));
@@ -263,6 +355,7 @@ mod tests {
             object,
             shard,
             term,
+            before: None,
         };
         let later = story.now + Duration::from_secs(2);
         for shard in 0..2 {

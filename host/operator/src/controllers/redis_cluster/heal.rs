@@ -17,7 +17,6 @@ use super::site::Site;
 use crate::agents::AgentError;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::events;
-use crate::metrics::Place;
 
 /// Rounds in one pass: what follows from a step is not waited for longer.
 const ROUNDS: usize = 6;
@@ -121,20 +120,20 @@ impl Site<'_> {
 
     /// For figures of how long nobody led.
     fn note_primaries(&self, seen: &Observation) {
-        let (object, term) = (&self.key(), self.term);
+        let (object, now) = (&self.key(), Instant::now());
         let moves = &self.shared.metrics.objects.moves;
         for shard in 0..self.wanted.shards {
-            let place = Place {
-                object,
-                shard,
-                term,
-            };
-            match self.requests.hibernate {
-                true => moves.rests(&place),
-                false => {
-                    let leads = primary(seen, shard).map(|pod| pod.name.as_str());
-                    moves.sees(&place, leads, Instant::now());
-                }
+            let place = self.place(object, shard);
+            if self.requests.hibernate {
+                moves.rests(&place);
+                continue;
+            }
+            let leads = primary(seen, shard);
+            moves.sees(&place, leads.map(|pod| pod.name.as_str()), now);
+            if let Some(pod) = leads {
+                let mut members = self.members().map(|(_, member)| member);
+                let member = members.find(|member| member.uid() == pod.uid);
+                moves.leaves(&place, member.is_some_and(Member::is_leaving), now);
             }
         }
     }

@@ -14,7 +14,6 @@ use crate::controllers::outcome::PassError;
 use crate::controllers::pods::deleted::delete_pod;
 use crate::controllers::pods::events;
 use crate::controllers::pods::rollback::Rolled;
-use crate::metrics::Place;
 
 /// How far a roll is.
 #[derive(Debug, Default)]
@@ -189,13 +188,9 @@ impl Shards<'_> {
             primary: server.id.clone(),
         };
         self.site.command(&to.target(), command).await?;
-        let place = Place {
-            object: &self.site.key(),
-            shard,
-            term: self.site.term,
-        };
         let moves = &self.site.shared.metrics.objects.moves;
-        moves.ordered(&place, Instant::now());
+        let key = self.site.key();
+        moves.ordered(&self.site.place(&key, shard), Instant::now());
         let words = format!("{} hands over to {}: {why}", from.name(), to.name());
         Ok(self.moved(events::SWITCHED_OVER, words).await)
     }

@@ -18,6 +18,7 @@ use crate::controllers::pods::requests::Requests;
 use crate::controllers::pods::term_floor;
 use crate::controllers::pods::written::{in_place_of, only_on, written};
 use crate::leaders::boot_millis;
+use crate::metrics::Place;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 
@@ -70,6 +71,19 @@ impl Site<'_> {
     /// Names the cluster.
     pub fn key(&self) -> ObjectKey {
         ObjectKey::of_owner(&self.owner)
+    }
+
+    /// Where the primary of a shard is noted, for figures.
+    pub fn place<'p>(&'p self, object: &'p ObjectKey, shard: u32) -> Place<'p> {
+        let status = self.object.status.iter();
+        let mut shards = status.flat_map(|status| &status.shards);
+        let known = shards.find(|known| u32::try_from(known.id).is_ok_and(|id| id == shard));
+        Place {
+            object,
+            shard,
+            term: self.term,
+            before: known.and_then(|known| known.primary.as_deref()),
+        }
     }
 
     /// Every pod, with its shard.

@@ -111,10 +111,12 @@ impl Site<'_> {
     }
 
     fn note_move(&self, note: impl FnOnce(&Moves, &Place<'_>)) {
+        let status = self.object.status.as_ref();
         let place = Place {
             object: &self.instance(),
             shard: 0,
             term: self.term,
+            before: status.and_then(|status| status.primary.as_deref()),
         };
         note(&self.shared.metrics.objects.moves, &place);
     }

@@ -204,6 +204,7 @@ fn what_passes_noted_is_told_until_it_is_forgotten() {
         object,
         shard: 0,
         term: 1,
+        before: None,
     };
     let (moves, now) = (&watched.objects.moves, Instant::now());
     moves.handed_over(&place, "cache-1", Duration::from_millis(40));
