@@ -18,6 +18,7 @@ mod large;
 mod monitoring;
 mod network;
 mod passwords;
+mod paused;
 mod refusals;
 mod rest;
 mod rights;

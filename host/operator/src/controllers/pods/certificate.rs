@@ -29,15 +29,36 @@ pub fn of_agents(
     ctx: &Context,
     live: &CommonLive,
 ) -> Result<TlsFiles, AuthorityError> {
-    let known = live.tls.as_ref().and_then(known_tls);
-    match known.filter(|files| authority.is_fresh(files)) {
+    match fresh(authority, live) {
         Some(files) => Ok(files),
-        None => authority.sign_agent(vec![format!(
-            "*.{}.{}.svc",
-            v.name.headless_service(),
-            ctx.namespace
-        )]),
+        None => sign(authority, v, ctx),
     }
+}
+
+/// The certificate that is to take the place of the known one; none while that is fresh.
+///
+/// # Errors
+/// When none can be made.
+pub fn renewed(
+    authority: &Authority,
+    v: &Validated,
+    ctx: &Context,
+    live: &CommonLive,
+) -> Result<Option<TlsFiles>, AuthorityError> {
+    match fresh(authority, live) {
+        Some(_) => Ok(None),
+        None => sign(authority, v, ctx).map(Some),
+    }
+}
+
+fn fresh(authority: &Authority, live: &CommonLive) -> Option<TlsFiles> {
+    let known = live.tls.as_ref().and_then(known_tls);
+    known.filter(|files| authority.is_fresh(files))
+}
+
+fn sign(authority: &Authority, v: &Validated, ctx: &Context) -> Result<TlsFiles, AuthorityError> {
+    let service = v.name.headless_service();
+    authority.sign_agent(vec![format!("*.{service}.{}.svc", ctx.namespace)])
 }
 
 fn known_tls(secret: &Secret) -> Option<TlsFiles> {

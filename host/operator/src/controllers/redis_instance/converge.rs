@@ -79,6 +79,9 @@ impl Pass<'_> {
             growth_refused = children.growth_refused;
             monitor_unknown = children.monitor_unknown;
         }
+        if v.paused {
+            self.renew_certificate(authority).await?;
+        }
 
         let seen = Observation {
             config: RevisionView {
@@ -216,6 +219,18 @@ impl Pass<'_> {
         }
         persistence_change(self.v, site.live)
             .map(|words| (degraded::PERSISTENCE_CHANGE_REFUSED, words))
+    }
+
+    /// Of pods that are there.
+    async fn renew_certificate(&self, authority: &Authority) -> Result<(), PassError> {
+        let Self { site, v, ctx, .. } = *self;
+        let live = site.live;
+        let renewed = certificate::renewed(authority, v, ctx, &live.common)?;
+        if let Some(files) = renewed.filter(|_| live.set.stateful_set.is_some()) {
+            let applied = children::apply_tls(site.shared, v, ctx, &files, &site.refusals);
+            Box::pin(applied).await?;
+        }
+        Ok(())
     }
 
     async fn apply_children(
