@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hera_core::agent::{AgentStatus, Role, ServerState};
+use hera_core::agent::{AgentStatus, Role, ServerState, Space};
 use hera_metrics::{Answers, CONTENT_TYPE, Exporter, Families, LatencyEvent, Slowest};
 use hera_redis::{Error, Server, Timeouts, Value, command};
 use tokio::sync::Mutex;
@@ -111,21 +111,32 @@ async fn hear(agent: &Agent, known: &mut Option<Server>) -> Result<Heard, Error>
 async fn ask(agent: &Agent, server: &Server) -> Result<Heard, Error> {
     let info = server.info(&["all"]).await?;
     let cluster = match agent.cluster.is_some() {
-        true => Some(
-            server
-                .ask("CLUSTER INFO", command("CLUSTER").arg("INFO"))
-                .await?,
-        ),
+        true => {
+            let mut question = command("CLUSTER");
+            question.arg("INFO");
+            unless_refused(server.ask("CLUSTER INFO", &question).await)?
+        }
         false => None,
     };
-    let slowest = slowest(server).await?;
-    let events = events(server).await?;
+    let slowest = unless_refused(slowest(server).await)?;
+    let events = unless_refused(events(server).await)?;
     Ok(Heard {
         info,
         cluster,
-        slowest,
-        events,
+        slowest: slowest.unwrap_or_default(),
+        events: events.unwrap_or_default(),
     })
+}
+
+/// What a server refuses, as all but `INFO` while it reads its data, is not told; everything else is.
+fn unless_refused<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Err(error) if error.is_answer() => {
+            debug!(%error, "a question of a scrape has no answer");
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
 }
 
 async fn slowest(server: &Server) -> Result<Slowest, Error> {
@@ -206,6 +217,16 @@ fn add_own(status: &AgentStatus, families: &mut Families) {
             "hera_server_hangs",
             "1 while the server answers nothing.",
             status.hangs,
+        ),
+        (
+            "hera_volume_low",
+            "1 while the volume has less room than the file that holds the data needs.",
+            status.volume.space != Space::Enough,
+        ),
+        (
+            "hera_writes_refused",
+            "1 while the server takes no writes, or would take none as the primary, as it cannot save.",
+            status.volume.refused_writes.is_some(),
         ),
     ] {
         families.gauge(name, help, &[], flag(value));

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hera_core::agent::{ClusterState, Order, PATH_CLUSTER, PATH_TAKE_OVER, Role, TakeOver};
+use hera_core::agent::{
+    ClusterState, Order, PATH_CLUSTER, PATH_TAKE_OVER, Role, ServerState, TakeOver,
+};
 use hera_core::cluster::{
     Command, Failover, Node, Observation, Plan, Wanted, decide, guard, why_not_whole,
 };
@@ -13,6 +15,7 @@ use reqwest::StatusCode;
 
 use crate::certificates::Authority;
 use crate::client::{Client as _, answer, app, http, replication};
+use crate::config::SLOW;
 use crate::engine::Engine;
 use crate::group::Group;
 use crate::metrics::{OF_CLUSTERS, assert_has};
@@ -21,6 +24,7 @@ use crate::wait::{LIMIT, until};
 
 on_both!(
     a_cluster_forms_by_orders_and_a_primary_that_ends_hands_over,
+    a_server_that_reads_its_data_is_scraped_as_one_that_answers,
     a_server_that_led_waits_until_another_leads_or_nobody_is_heard,
     who_takes_over_follows_the_primary_that_is_named,
     only_a_server_with_keys_and_no_slots_joins_as_another,
@@ -211,6 +215,39 @@ async fn a_cluster_forms_by_orders_and_a_primary_that_ends_hands_over(engine: En
     assert!(back.cluster.is_some());
     cluster.until_whole("it comes back").await;
     assert!(cluster.leads(1).await);
+}
+
+/// Redis refuses `CLUSTER INFO` meanwhile, and other questions.
+async fn a_server_that_reads_its_data_is_scraped_as_one_that_answers(engine: Engine) {
+    const KEYS: u64 = 100;
+    let mut cluster = Cluster::new(engine).await;
+    let server = cluster.group.pods[0].app().await;
+    let large = "x".repeat(4096);
+    for number in 0..KEYS {
+        let key = format!("{{3560}}:{number}");
+        server.set(&key, &large).await.unwrap();
+    }
+    until("the replica has them", async || {
+        let server = cluster.state(1).await.server;
+        let keys = server.map_or(0, |server| server.keys);
+        (keys == KEYS)
+            .then_some(())
+            .ok_or_else(|| format!("{keys} keys"))
+    })
+    .await;
+    assert!(cluster.group.pods[1].terminate().await.success());
+    let slow: Vec<_> = QUICK.into_iter().chain(SLOW).collect();
+    cluster.group.pods[1].mount_config(2, &slow);
+    cluster.start(1).await;
+    let pod = &cluster.group.pods[1];
+    let loads = |status: &hera_core::agent::AgentStatus| {
+        matches!(status.server, ServerState::Loading { .. })
+    };
+    pod.until("it reads", loads).await;
+    let text = pod.scrape().await;
+    for line in ["redis_up 1\n", "redis_loading_dump_file 1\n"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
 }
 
 /// P05, decision 019.

@@ -130,6 +130,9 @@ async fn a_full_append_only_file_is_told_with_the_servers_words_and_growing_heal
         .until("it is warned of", |s| s.volume.space == Space::Low)
         .await;
     assert_eq!(warned.volume.refused_writes, None);
+    let scraped = pod.scrape().await;
+    assert!(scraped.contains("hera_volume_low 1\n"), "{scraped}");
+    assert!(scraped.contains("hera_writes_refused 0\n"), "{scraped}");
 
     let words = write_until_refused(&server).await;
     assert!(words.contains("MISCONF"), "{words}");
@@ -138,6 +141,8 @@ async fn a_full_append_only_file_is_told_with_the_servers_words_and_growing_heal
         told.full && told.words.contains("No space left"),
         "{told:?}"
     );
+    let scraped = pod.scrape().await;
+    assert!(scraped.contains("hera_writes_refused 1\n"), "{scraped}");
     // It is measured once a second.
     pod.until("how much is free is told", |status| {
         let refused = status.volume.refused_writes.as_ref();
