@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use hera_api::conditions::degraded;
 use hera_api::{Engine, Phase, PolicyStatus, Received};
 use hera_metrics::Families;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -33,6 +34,8 @@ pub struct Figures<'a> {
     pub version: Option<&'a str>,
     /// In one word.
     pub phase: Option<Phase>,
+    /// Somebody asked that there be no pods for now, though some may be there still.
+    pub hibernates: bool,
     /// Who decides.
     pub policies: &'a [PolicyStatus],
 }
@@ -45,6 +48,8 @@ pub struct Objects {
     pub moves: Moves,
     /// Until when the agents' certificates are good, since 1970.
     certificates: Mutex<HashMap<ObjectKey, Duration>>,
+    /// Whose rolls do not go on, and why.
+    stopped_rolls: Mutex<HashMap<ObjectKey, &'static str>>,
 }
 
 impl Objects {
@@ -69,17 +74,35 @@ impl Objects {
         };
     }
 
+    /// A roll of an object waits for longer than it should, or failed and went back; or neither. `Degraded` has one
+    /// reason, which may be a graver one.
+    pub fn note_roll(&self, object: &ObjectKey, is_stalled: bool, went_back: bool) {
+        let mut stopped = self.stopped_rolls();
+        match (is_stalled, went_back) {
+            (true, _) => stopped.insert(object.clone(), degraded::ROLL_STOPPED),
+            (false, true) => stopped.insert(object.clone(), degraded::ROLLED_BACK),
+            (false, false) => stopped.remove(object),
+        };
+    }
+
     /// Drops what is noted of an object that is gone.
     pub fn forget(&self, object: &ObjectKey) {
         self.moves.forget(object);
         self.certificates().remove(object);
+        self.stopped_rolls().remove(object);
     }
 
     fn noted(&self, object: &ObjectKey) -> Noted {
         Noted {
             last: self.moves.last(object),
             certificate: self.certificates().get(object).copied(),
+            stopped_roll: self.stopped_rolls().get(object).copied(),
         }
+    }
+
+    fn stopped_rolls(&self) -> MutexGuard<'_, HashMap<ObjectKey, &'static str>> {
+        let stopped = self.stopped_rolls.lock();
+        stopped.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn certificates(&self) -> MutexGuard<'_, HashMap<ObjectKey, Duration>> {
@@ -92,6 +115,7 @@ impl Objects {
 struct Noted {
     last: Last,
     certificate: Option<Duration>,
+    stopped_roll: Option<&'static str>,
 }
 
 trait Measured: Send + Sync {
@@ -123,7 +147,20 @@ fn labels<'a>(key: &'a ObjectKey, kind: &'a str) -> [(&'static str, &'a str); 3]
 }
 
 fn add_noted(key: &ObjectKey, kind: &str, noted: &Noted, families: &mut Families) {
-    let Noted { last, certificate } = noted;
+    let Noted {
+        last,
+        certificate,
+        stopped_roll,
+    } = noted;
+    if let Some(reason) = stopped_roll {
+        let own = labels(key, kind).into_iter();
+        let more: Vec<_> = own.chain([("reason", *reason)]).collect();
+        let (name, help) = (
+            "hera_object_roll_stopped",
+            "1 while a roll waits for longer than it should, or went back.",
+        );
+        families.gauge(name, help, &more, 1.0);
+    }
     for (name, help, value) in [
         (
             "hera_object_last_handover_seconds",
@@ -188,10 +225,11 @@ fn add(key: &ObjectKey, kind: &str, figures: &Figures<'_>, families: &mut Famili
             families,
         );
     }
-    // Who hibernates wants no pods, whatever its spec has for later.
-    let wanted = |count: i32| match figures.phase {
-        Some(Phase::Hibernated) => 0.0,
-        _ => f64::from(count),
+    // Who hibernates, or is on its way to that, wants no pods, whatever its spec has for later.
+    let rests = figures.hibernates || figures.phase == Some(Phase::Hibernated);
+    let wanted = |count: i32| match rests {
+        true => 0.0,
+        false => f64::from(count),
     };
     let there = u32::try_from(figures.primaries_there).unwrap_or(u32::MAX);
     for (name, help, value) in [

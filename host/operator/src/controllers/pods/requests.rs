@@ -34,9 +34,15 @@ impl Requests {
         };
         Self {
             approved: annotation(ANNOTATION_APPROVE),
-            hibernate: annotation(ANNOTATION_HIBERNATE).as_deref() == Some("true"),
+            hibernate: hibernates(object),
             promote: annotation(ANNOTATION_PROMOTE),
             fenced,
         }
     }
+}
+
+/// Somebody asked that an object have no pods for now.
+pub fn hibernates(object: &impl ResourceExt) -> bool {
+    let asked = object.annotations().get(ANNOTATION_HIBERNATE);
+    asked.map(String::as_str) == Some("true")
 }

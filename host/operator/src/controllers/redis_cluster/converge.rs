@@ -130,6 +130,11 @@ impl<'a> Pass<'a> {
             },
             false => (None, None),
         };
+        if let Some(roll) = &roll {
+            let went_back = goals.iter().any(|goal| goal.way.back().is_some());
+            let objects = &site.shared.metrics.objects;
+            objects.note_roll(&key, roll.stalled.is_some(), went_back);
+        }
         let at_rest = |roll: &Roll| roll.words.is_none() && roll.leaving.is_none();
         let at_rest = lacks.is_none() && roll.as_ref().is_some_and(at_rest);
         let (spread, failed) = match shards.spread(at_rest).await {

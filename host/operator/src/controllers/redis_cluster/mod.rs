@@ -16,6 +16,7 @@ use kube::ResourceExt as _;
 
 use super::driver::Controlled;
 use super::outcome::{Outcome, PassError};
+use super::pods::requests::hibernates;
 use crate::metrics::Figures;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
@@ -61,6 +62,7 @@ impl Controlled for RedisCluster {
             engine: status.and_then(|status| status.engine),
             version: status.and_then(|status| status.version.as_deref()),
             phase: status.and_then(|status| status.phase),
+            hibernates: hibernates(self),
             policies: status.map_or(&[], |status| &status.policies),
         }
     }

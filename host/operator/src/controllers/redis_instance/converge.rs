@@ -106,6 +106,9 @@ impl Pass<'_> {
             acl: Some(&held.acl),
             members: Some(&peers),
         };
+        let went_back = self.direction.back().is_some();
+        let objects = &shared.metrics.objects;
+        objects.note_roll(&key, plan.stalled.is_some(), went_back);
         let carried_out = act::carry_out(&plan, &material).await;
         let taken = site.refusals.taken();
         let refused = refused.or(taken.map(|words| (ready::NAME_TAKEN, words)));

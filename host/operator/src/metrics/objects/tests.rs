@@ -154,6 +154,44 @@ fn who_hibernates_wants_nothing_whichever_kind_it_is() {
 }
 
 #[test]
+fn who_is_asked_to_hibernate_wants_nothing_from_then_on() {
+    let mut watched = Watched::new();
+    let mut leaving = instance("cache", &serving());
+    let asked = [("cache.hera.io/hibernate".to_owned(), "true".to_owned())];
+    leaving.metadata.annotations = Some(asked.into());
+    watched.apply(&leaving);
+    for metric in ["hera_object_pods_wanted", "hera_object_primaries_wanted"] {
+        assert!(watched.has(&format!("{metric}{CACHE} 0")), "{metric}");
+    }
+    let there = format!("hera_object_primaries_there{CACHE} 1");
+    assert!(watched.has(&there), "{:#?}", watched.series());
+}
+
+#[test]
+fn a_roll_that_stopped_is_told_whatever_else_is_wrong_until_it_goes_on() {
+    let mut watched = Watched::new();
+    let conditions = json!({"conditions": [condition("Degraded", "True", "ConfigRejected")]});
+    watched.apply(&instance("cache", &conditions));
+    let metric = "hera_object_roll_stopped";
+    assert_eq!(watched.count(metric), 0);
+    let object = ObjectKey::instance("shop", "cache");
+    let told = |watched: &Watched, reason: &str| {
+        let own = CACHE.trim_end_matches('}');
+        watched.has(&format!("{metric}{own},reason=\"{reason}\"}} 1"))
+    };
+    watched.objects.note_roll(&object, true, false);
+    assert!(told(&watched, "RollStopped"), "{:#?}", watched.series());
+    watched.objects.note_roll(&object, false, true);
+    assert!(told(&watched, "RolledBack"), "{:#?}", watched.series());
+    assert_eq!(watched.count(metric), 1);
+    watched.objects.note_roll(&object, false, false);
+    assert_eq!(watched.count(metric), 0);
+    watched.objects.note_roll(&object, true, false);
+    watched.objects.forget(&object);
+    assert_eq!(watched.count(metric), 0);
+}
+
+#[test]
 fn a_condition_has_one_series_whatever_its_reason_was_before() {
     let mut watched = Watched::new();
     watched.apply(&instance("cache", &serving()));
