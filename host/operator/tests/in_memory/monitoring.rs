@@ -162,6 +162,16 @@ async fn a_cluster_without_the_kind_is_told_holds_nothing_back_and_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_somebody_deletes_comes_back_with_the_next_pass() {
+    let operator = Operator::start().await;
+    operator.apply("cache", spec(&wanted("30s")));
+    operator.wait_object(MONITORS, "cache", |_| true).await;
+    operator.server.store.remove(MONITORS, SHOP, "cache");
+    poke(&operator, "redisinstances", "cache");
+    operator.wait_object(MONITORS, "cache", |_| true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_is_told_of_a_cluster_and_who_asks_no_more_is_told_nothing() {
     let operator = Operator::start().await;
     forget_the_kind(&operator);

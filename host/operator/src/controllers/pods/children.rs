@@ -147,10 +147,6 @@ pub async fn apply_common(
     let tls = children.take(refusals, tls)?;
     children.config = children.take(refusals, map)?;
     take_aside(refusals, network)?;
-    // Not before it is written down that there may be one.
-    if children.config {
-        children.monitor_unknown = boxed(monitor.apply(shared, refusals)).await?;
-    }
     for written in [headless, client].into_iter().chain(also) {
         children.take(refusals, written)?;
     }
@@ -159,6 +155,10 @@ pub async fn apply_common(
         let users = build_acl_secret(v, ctx, acl)?;
         let applied = applier.apply_over(namespace, uid, &users, live.acl.as_ref());
         children.users = children.take(refusals, boxed(applied).await)?;
+    }
+    // Not before it is written down that there may be one; and no users wait for a webhook of another's kind.
+    if children.config {
+        children.monitor_unknown = boxed(monitor.apply(shared, refusals)).await?;
     }
     // The kubelet looks again for what a pod mounts only after minutes.
     children.complete = tls && children.config && children.users && children.taken.is_none();
