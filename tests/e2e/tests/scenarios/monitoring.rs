@@ -81,17 +81,15 @@ async fn unanswered<'a>(prometheus: &Prometheus, all: &'a [Asked]) -> Result<Vec
     Ok(left)
 }
 
-/// Somebody asks for another primary, and the next one is lost.
+/// Somebody asks for another primary, and the next one is lost: a pod that is deleted, however hard, hands over.
 async fn change_primaries(space: &Space<'_>, instance: &Instance<'_>) -> Result<()> {
     let first = instance.primary_pod().await?.name_any();
     let said = space.hera(&["promote", instance.name()]).await?;
     said.with_code(0)?;
     let second = wait_other_primary(instance, &first).await?;
     wait_in_sync(instance, 2).await?;
-    let words = ["-n", space.namespace(), "delete", "pod", &second];
-    let at_once = ["--grace-period=0", "--force", "--wait=false"];
-    let words = [&words[..], &at_once[..]].concat();
-    space.bed().kubectl(&words).await?;
+    let uid = instance.primary_pod().await?.uid().context("no uid")?;
+    space.bed().testbed.kill_pod(&uid)?;
     wait_other_primary(instance, &second).await?;
     wait_in_sync(instance, 2).await
 }
