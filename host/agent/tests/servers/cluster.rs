@@ -14,7 +14,7 @@ use hera_testbed::servers::without_primary;
 use reqwest::StatusCode;
 
 use crate::certificates::Authority;
-use crate::client::{Client as _, answer, app, http, replication};
+use crate::client::{Client as _, answer, app, http, login, replication, user};
 use crate::config::SLOW;
 use crate::engine::Engine;
 use crate::group::Group;
@@ -235,11 +235,27 @@ async fn a_server_that_reads_its_data_is_scraped_as_one_that_answers(engine: Eng
             .ok_or_else(|| format!("{keys} keys"))
     })
     .await;
-    assert!(cluster.group.pods[1].terminate().await.success());
+    // Commands of a log would be read without a look at clients.
+    let pod = &mut cluster.group.pods[1];
+    let root = user("root", &["+@all", "~*", "&*"]);
+    let users = [app(), replication(), root];
+    pod.push_users(2, &users).await.unwrap();
+    let hand = login(pod.port, "root").await.unwrap();
+    hand.say(&["BGREWRITEAOF"]).await.unwrap();
+    until("the log is a snapshot", async || {
+        let info = hand.say(&["INFO", "persistence"]).await.unwrap();
+        let over = ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"];
+        match over.iter().all(|line| info.contains(line)) {
+            true => Ok(()),
+            false => Err(info),
+        }
+    })
+    .await;
+    assert!(pod.terminate().await.success());
     let slow: Vec<_> = QUICK.into_iter().chain(SLOW).collect();
-    cluster.group.pods[1].mount_config(2, &slow);
-    cluster.start(1).await;
-    let pod = &cluster.group.pods[1];
+    pod.mount_config(2, &slow);
+    pod.start().await;
+    pod.push_users(3, &users).await.unwrap();
     let loads = |status: &hera_core::agent::AgentStatus| {
         matches!(status.server, ServerState::Loading { .. })
     };
