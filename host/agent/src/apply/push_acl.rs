@@ -24,6 +24,12 @@ impl Applied {
     pub fn is(&self, listed: &ListedUser) -> bool {
         self.listed == *listed
     }
+
+    /// True if nobody altered it at the server since, and `wanted` is to have the same rights: what its rights
+    /// let it begin may go on, whatever its passwords are.
+    fn keeps_rights(&self, wanted: &AclUser, listed: Option<&ListedUser>) -> bool {
+        self.user.rules == wanted.rules && listed.is_some_and(|listed| self.is(listed))
+    }
 }
 
 /// Takes a set that the operator pushed, keeps it, and applies it.
@@ -146,9 +152,11 @@ async fn bring(
         if known.is_some_and(|known| known.user == *user && is(&user.name) == Some(&known.listed)) {
             continue;
         }
+        let keeps_rights = known.is_some_and(|known| known.keeps_rights(user, is(&user.name)));
         applied.remove(&user.name);
         // A user that the server refuses stays as it was: its answer is the verdict.
         match server.set_user(user).await {
+            Ok(()) if keeps_rights => {}
             Ok(()) => {
                 changed.insert(user.name.as_str());
             }
@@ -158,8 +166,9 @@ async fn bring(
             Err(error) => return Err(error),
         }
     }
-    // The links of its own replicas stay: they have nothing but the right to follow.
-    changed.retain(|name| !is_system_user(name));
+    // The links of its own replicas stay: they have nothing but the right to follow. Applications may log in as
+    // the server's own user.
+    changed.retain(|name| *name == DEFAULT_USER || !is_system_user(name));
     server.end_streams_of(&changed).await?;
     let refused = rejected.keys().cloned().collect();
     read_back(server, applied, set, &mut rejected).await?;

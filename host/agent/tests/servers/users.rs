@@ -1,6 +1,10 @@
 //! Users, brought to a server that runs.
 
+use std::time::Duration;
+
 use hera_core::agent::AclState;
+use hera_redis::{Credentials, Session};
+use tokio::net::TcpStream;
 
 use crate::client::{Client as _, app, login, login_with, user};
 use crate::engine::Engine;
@@ -13,6 +17,8 @@ on_both!(
     what_somebody_changed_by_hand_is_put_back,
     what_somebody_changes_by_hand_is_seen_and_told,
     a_new_password_replaces_the_old,
+    monitor_goes_on_over_another_password_and_ends_with_the_right,
+    monitor_of_the_servers_own_user_ends_with_the_right,
     users_refused_by_a_server_started_again_get_nothing_more,
 );
 
@@ -187,6 +193,57 @@ async fn a_new_password_replaces_the_old(engine: Engine) {
     pod.push_users(2, &[changed]).await.unwrap();
     login_with(pod.port, "app", "other").await.unwrap();
     assert!(login(pod.port, "app").await.is_err());
+}
+
+/// A connection on which `MONITOR` runs, of a user whose password is its name.
+async fn monitor(port: u16, name: &str) -> Session<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let mut session = Session::new(stream, "server");
+    session.log_in(&Credentials::new(name, name)).await.unwrap();
+    session.ask(&["MONITOR"]).await.unwrap();
+    session
+}
+
+async fn ends(mut session: Session<TcpStream>) {
+    // What it was sent before is still there to be read.
+    let ended = async { while session.next().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(5), ended)
+        .await
+        .expect("MONITOR goes on");
+}
+
+async fn monitor_goes_on_over_another_password_and_ends_with_the_right(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.serve().await;
+    let mut watcher = user("watcher", &["+@all", "~*", "&*"]);
+    pod.push_users(2, &[app(), watcher.clone()]).await.unwrap();
+    let mut session = monitor(pod.port, "watcher").await;
+    watcher.password_sha256 = user("other", &[]).password_sha256;
+    pod.push_users(3, &[app(), watcher]).await.unwrap();
+    login_with(pod.port, "watcher", "other").await.unwrap();
+    let seen = async {
+        pod.app().await.set("after", "1").await.unwrap();
+        while !format!("{:?}", session.next().await.unwrap()).contains("after") {}
+    };
+    tokio::time::timeout(Duration::from_secs(5), seen)
+        .await
+        .expect("MONITOR shows nothing");
+
+    let mut lowered = user("watcher", &["+get", "~*"]);
+    lowered.password_sha256 = user("other", &[]).password_sha256;
+    pod.push_users(4, &[app(), lowered]).await.unwrap();
+    ends(session).await;
+}
+
+async fn monitor_of_the_servers_own_user_ends_with_the_right(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.serve().await;
+    let default = user("default", &["+@all", "~*", "&*"]);
+    pod.push_users(2, &[app(), default]).await.unwrap();
+    let session = monitor(pod.port, "default").await;
+    let lowered = user("default", &["+get", "~*"]);
+    pod.push_users(3, &[app(), lowered]).await.unwrap();
+    ends(session).await;
 }
 
 async fn users_refused_by_a_server_started_again_get_nothing_more(engine: Engine) {
