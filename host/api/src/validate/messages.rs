@@ -38,5 +38,7 @@ pub(crate) const ROTATE_AFTER: &str =
 pub(crate) const OVERLAP: &str = "write a duration from 0s to 168h, such as \"1h\" or \"24h\"";
 pub(crate) const ROTATES_ITS_OWN: &str = "only the password that the operator generates is replaced by age: leave rotateAfter out, and rotate \
      that of passwordSecretRef with its nextKey";
+pub(crate) const NEXT_OF_GENERATED: &str =
+    "the operator generates this password, and replaces it by itself: leave nextKey out";
 pub(crate) const TWO_KEYS: &str =
     "nextKey is for the next password, and key has the current one: name another key";

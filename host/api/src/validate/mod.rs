@@ -137,7 +137,7 @@ fn resolve(
     let forks = persistence.is_on() || replication.replicas > 1 || replication.surge == Surge::Auto;
     let memory = memory::resolve(&spec.resources, forks, &config, &mut problems);
     let auth = users::app(name.as_ref(), spec, &mut problems);
-    let users = users::resolve(spec, &mut problems);
+    let users = users::resolve(name.as_ref(), spec, &mut problems);
     check_policy(spec, &mut problems);
     check_pod(&spec.pod_template, &mut problems);
     let pod_monitor = monitoring::pod_monitor(&spec.monitoring, &mut problems);

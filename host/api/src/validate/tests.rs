@@ -633,6 +633,27 @@ fn the_next_password_has_a_key_of_its_own() {
 }
 
 #[test]
+fn a_further_user_may_have_the_generated_password_and_names_no_next_one_of_it() {
+    let user = |password: Value| json!({"name": "worker", "preset": "ReadOnly", "keys": [], "passwordSecretRef": password});
+    let shares = |auth: Value, password: Value| {
+        let v = good(json!({"auth": auth, "users": [user(password)]}));
+        v.shares_generated(&v.users[0])
+    };
+    let generated = json!({"name": "cache-app"});
+    assert!(shares(json!({}), generated.clone()));
+    let elsewhere = json!({"passwordSecretRef": {"name": "mine"}});
+    assert!(!shares(elsewhere, generated));
+    assert!(!shares(json!({}), json!({"name": "mine"})));
+    let another_key = json!({"name": "cache-app", "key": "worker", "nextKey": "next"});
+    assert!(!shares(json!({}), another_key));
+    let next = json!({"name": "cache-app", "nextKey": "next"});
+    assert_eq!(
+        bad(json!({"users": [user(next)]})),
+        ["spec.users[0].passwordSecretRef.nextKey"]
+    );
+}
+
+#[test]
 fn pods_serve_metrics_and_nothing_leads_to_them_unless_asked_for() {
     let v = good(json!({}));
     assert_eq!((v.metrics, v.pod_monitor), (Metrics::Enabled, None));

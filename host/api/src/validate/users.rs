@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
 use super::error::Problems;
-use super::messages;
 use super::replication::millis;
+use super::{Validated, messages};
+use crate::meta::KEY_PASSWORD;
 use crate::names::ObjectName;
 use crate::spec::{CommonSpec, Preset, Rights, SecretKeyRef};
 
@@ -39,6 +40,19 @@ pub struct User {
     pub rights: Rights,
     /// Where its password is.
     pub password: SecretKeyRef,
+}
+
+impl Validated {
+    /// True if a further user logs in with the generated password, as its reference leads to where that is shown.
+    pub fn shares_generated(&self, user: &User) -> bool {
+        let own = self.name.app_secret();
+        self.auth.password.is_none() && leads_to_generated(&user.password, &own)
+    }
+}
+
+/// True if it leads to where the object's Secret `own` shows the application's password.
+fn leads_to_generated(reference: &SecretKeyRef, own: &str) -> bool {
+    reference.name == own && reference.key == KEY_PASSWORD
 }
 
 /// The application user of the object called `name`.
@@ -99,8 +113,15 @@ fn check_keys(reference: &SecretKeyRef, field: &str, problems: &mut Problems) {
     }
 }
 
-pub(super) fn resolve(spec: &CommonSpec, problems: &mut Problems) -> Vec<User> {
+/// Further users of the object called `name`.
+pub(super) fn resolve(
+    name: Option<&ObjectName>,
+    spec: &CommonSpec,
+    problems: &mut Problems,
+) -> Vec<User> {
     let app = &spec.auth.username;
+    let is_generated = spec.auth.password_secret_ref.is_none();
+    let own = name.map(ObjectName::app_secret).filter(|_| is_generated);
     let mut seen = BTreeSet::new();
     let mut users = Vec::new();
     for (index, user) in spec.users.iter().enumerate() {
@@ -125,6 +146,13 @@ pub(super) fn resolve(spec: &CommonSpec, problems: &mut Problems) -> Vec<User> {
         check_rights(&rights, &field, problems);
         let reference = format!("{field}.passwordSecretRef");
         check_keys(&user.password_secret_ref, &reference, problems);
+        let own = own.as_deref();
+        if own.is_some_and(|own| leads_to_generated(&user.password_secret_ref, own))
+            && user.password_secret_ref.next_key.is_some()
+        {
+            let field = format!("{reference}.nextKey");
+            problems.add(field, messages::NEXT_OF_GENERATED);
+        }
         users.push(User {
             name: name.clone(),
             rights,

@@ -18,7 +18,7 @@ pub use spread::Spread;
 use crate::digest::sha256_hex;
 
 /// What is written down about the password, where no pod reads it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
     /// The request that was taken up last.
@@ -30,6 +30,17 @@ pub struct Rotation {
     pub since_ms: u64,
     /// How far it is.
     pub phase: Phase,
+}
+
+/// No password is printed, and no hash of one.
+impl fmt::Debug for Rotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rotation")
+            .field("request", &self.request)
+            .field("since_ms", &self.since_ms)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How far a rotation is.
@@ -79,7 +90,7 @@ pub struct Seen<'a> {
     pub written: Option<&'a Rotation>,
     /// The password that the Secret shows; a new one where there is no Secret.
     pub shown: &'a str,
-    /// When the Secret was made, in milliseconds since 1970; none while there is none.
+    /// When the Secret was made, in milliseconds since 1970; none while it shows no password.
     pub made_ms: Option<u64>,
     /// A person's request for another password.
     pub request: Option<&'a str>,
@@ -89,10 +100,32 @@ pub struct Seen<'a> {
     pub overlap_ms: u64,
     /// The name of its user.
     pub user: &'a str,
+    /// Further users that log in with it.
+    pub others: &'a [&'a str],
     /// How far the users have come that are written down.
     pub spread: &'a Spread<'a>,
     /// Milliseconds since 1970.
     pub now_ms: u64,
+}
+
+impl Seen<'_> {
+    /// Who logs in with it. A further user that is not written down yet logs in nowhere, and waits for nothing.
+    fn users(&self) -> impl Iterator<Item = &str> {
+        let others = self.others.iter().copied();
+        let written = others.filter(move |user| self.spread.is_written(user));
+        std::iter::once(self.user).chain(written)
+    }
+
+    /// True if every server lets each of them in with a password of this hash.
+    fn all_accept(&self, hash: &str) -> bool {
+        self.users().all(|user| self.spread.all_accept(user, hash))
+    }
+
+    /// True if every server does, and with no other.
+    fn all_accept_only(&self, hash: &str) -> bool {
+        let only = |user| self.spread.all_accept_only(user, hash);
+        self.users().all(only)
+    }
 }
 
 /// What is done next. At most one of the two Secrets gets something new, and servers only what is written down.
@@ -120,9 +153,16 @@ pub fn step(seen: &Seen<'_>, fresh: impl FnOnce() -> String) -> Step {
         due_ms: None,
         moved: false,
     };
-    // Where the Secret is just being made, the next pass sees what it shows.
+    // Where the password is just being made, the next pass sees it shown.
     let Some(made_ms) = seen.made_ms else {
-        return unmoved(seen.written);
+        // Its Secret may be older, so that its age is written down.
+        let since_now = seen.rotate_after_ms.map(|_| Rotation {
+            request: None,
+            current: shown.clone(),
+            since_ms: seen.now_ms,
+            phase: Phase::Settled,
+        });
+        return unmoved(seen.written.or(since_now.as_ref()));
     };
     let before = match seen.written {
         Some(written) => written.clone(),
@@ -169,14 +209,17 @@ impl Rotation {
             self.since_ms = now_ms;
             self.phase = Phase::Settled;
         }
-        let all_accept = |hash: &str| seen.spread.all_accept(seen.user, hash);
+        // Who lowers the overlap does not want the one before for as long as it was.
+        if let Phase::Overlap { until_ms, .. } = &mut self.phase {
+            *until_ms = (*until_ms).min(self.since_ms.saturating_add(seen.overlap_ms));
+        }
         match &self.phase {
             Phase::Spreading { next } => {
                 let asked = seen.request;
                 match asked.filter(|asked| self.request.as_deref() != Some(*asked)) {
                     // Nobody knows that one yet: it serves a request of now as well.
                     Some(asked) => self.request = Some(asked.to_owned()),
-                    None if all_accept(&sha256_hex(next.as_bytes())) => {
+                    None if seen.all_accept(&sha256_hex(next.as_bytes())) => {
                         let show = next.clone();
                         return (self, Some(show));
                     }
@@ -186,7 +229,7 @@ impl Rotation {
             Phase::Overlap { until_ms, .. } if *until_ms <= now_ms => {
                 self.phase = Phase::Withdrawing;
             }
-            Phase::Withdrawing if seen.spread.all_accept_only(seen.user, shown) => {
+            Phase::Withdrawing if seen.all_accept_only(shown) => {
                 self.phase = Phase::Settled;
             }
             Phase::Settled if self.is_due(seen) => {

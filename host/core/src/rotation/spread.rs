@@ -38,6 +38,11 @@ impl<'a> Spread<'a> {
         pods.filter(|pod| !has(pod)).collect()
     }
 
+    /// True if the user is among those that are written down.
+    pub fn is_written(&self, user: &str) -> bool {
+        !self.hashes(user).is_empty()
+    }
+
     /// True if every server lets the user in with a password of this hash.
     pub fn all_accept(&self, user: &str, hash: &str) -> bool {
         self.hashes(user).iter().any(|known| known == hash) && self.has_come(user)

@@ -4,7 +4,7 @@ use hera_core::agent::AclState;
 use hera_core::digest::sha256_hex;
 use hera_core::rotation::{Phase, Spread};
 
-use crate::world::{OVERLAP_MS, USER, World, confirmed, member};
+use crate::world::{OTHER, OVERLAP_MS, USER, World, confirmed, member};
 
 /// A whole pass, and what follows of it at the servers.
 fn pass(world: &mut World) {
@@ -131,6 +131,87 @@ fn a_password_is_replaced_when_it_is_old_enough() {
 }
 
 #[test]
+fn one_that_is_made_anew_in_an_old_secret_is_as_old_as_itself() {
+    let mut world = World::new();
+    world.rotate_after_ms = Some(5_000);
+    world.now_ms = 10_000;
+    world.made_ms = None;
+    pass(&mut world);
+    assert_eq!(world.phase(), Phase::Settled);
+    let written = world.written.clone();
+    world.now_ms += 1;
+    assert_eq!(world.decide().rotation, written, "it is written once");
+    world.made_ms = Some(0);
+    pass(&mut world);
+    assert_eq!(world.phase(), Phase::Settled);
+    assert_eq!(world.decide().due_ms, Some(15_000));
+}
+
+#[test]
+fn an_overlap_that_is_lowered_ends_sooner_and_one_that_is_raised_as_it_was_told() {
+    let mut world = World::new();
+    world.request = Some("now".to_owned());
+    for _ in 0..3 {
+        pass(&mut world);
+    }
+    let since = world.now_ms;
+    world.overlap_ms = 10 * OVERLAP_MS;
+    assert_eq!(world.decide().due_ms, Some(since + OVERLAP_MS));
+    world.overlap_ms = OVERLAP_MS / 2;
+    assert_eq!(world.decide().due_ms, Some(since + OVERLAP_MS / 2));
+    world.now_ms += OVERLAP_MS / 2;
+    pass(&mut world);
+    assert_eq!(world.phase(), Phase::Withdrawing);
+    assert!(!world.all_accept("first"));
+}
+
+#[test]
+fn a_further_user_with_the_same_password_is_waited_for_and_one_that_is_not_written_is_not() {
+    let mut world = World::new();
+    world.request = Some("now".to_owned());
+    world.others = vec![OTHER];
+    pass(&mut world);
+    let Phase::Spreading { next } = world.phase() else {
+        panic!("{world:?}");
+    };
+    // Its own users do not have the next one.
+    let mut other = world.set.users[0].clone();
+    other.name = OTHER.to_owned();
+    other.password_sha256 = vec![sha256_hex(b"first")];
+    world.set.users.push(other);
+    world.push();
+    assert_eq!(world.decide().show, "first");
+    let same = world.set.users[0].password_sha256.clone();
+    world.set.users[1].password_sha256 = same;
+    assert_eq!(world.decide().show, next);
+    world.set.users.truncate(1);
+    assert_eq!(world.decide().show, next);
+}
+
+#[test]
+fn the_former_one_is_gone_once_no_further_user_has_it() {
+    let mut world = World::new();
+    world.request = Some("now".to_owned());
+    world.others = vec![OTHER];
+    for _ in 0..3 {
+        pass(&mut world);
+    }
+    let both = world.set.users[0].password_sha256.clone();
+    world.now_ms += OVERLAP_MS;
+    pass(&mut world);
+    assert_eq!(world.phase(), Phase::Withdrawing);
+    let mut other = world.set.users[0].clone();
+    other.name = OTHER.to_owned();
+    other.password_sha256 = both;
+    world.set.users.push(other);
+    let phase = |world: &mut World| world.decide().rotation.unwrap().phase;
+    assert_eq!(phase(&mut world), Phase::Withdrawing);
+    let same = world.set.users[0].password_sha256.clone();
+    world.set.users[1].password_sha256 = same;
+    assert_eq!(phase(&mut world), Phase::Settled);
+}
+
+#[test]
 fn one_that_somebody_writes_counts_at_once_and_ends_a_rotation() {
     for passes in 1..5 {
         let mut world = World::new();
@@ -194,5 +275,7 @@ fn what_is_written_down_is_read_again_and_prints_no_password() {
         serde_json::from_str::<hera_core::rotation::Rotation>(&text).unwrap(),
         written
     );
-    assert!(text.contains("made-") && !format!("{written:?}").contains("made-"));
+    let printed = format!("{written:?}");
+    assert!(text.contains("made-") && !printed.contains("made-"));
+    assert!(text.contains(&written.current) && !printed.contains(&written.current));
 }

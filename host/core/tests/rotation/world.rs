@@ -9,6 +9,8 @@ use hera_core::rotation::{Phase, Rotation, Seen, Spread, Step, step};
 use hera_core::shard::{AgentView, Member, PodView};
 
 pub const USER: &str = "app";
+/// A further user that logs in with the same password.
+pub const OTHER: &str = "worker";
 pub const OVERLAP_MS: u64 = 1_000;
 /// Pods that are wanted.
 const PODS: u32 = 3;
@@ -31,6 +33,11 @@ pub struct World {
     pub servers: Vec<Server>,
     pub request: Option<String>,
     pub rotate_after_ms: Option<u64>,
+    pub overlap_ms: u64,
+    /// When the Secret was made; none while it shows no password.
+    pub made_ms: Option<u64>,
+    /// Further users that log in with the password.
+    pub others: Vec<&'static str>,
     pub now_ms: u64,
     made: u32,
 }
@@ -124,6 +131,9 @@ impl World {
             servers: (0..PODS).map(|_| server.clone()).collect(),
             request: None,
             rotate_after_ms: None,
+            overlap_ms: OVERLAP_MS,
+            made_ms: Some(0),
+            others: Vec::new(),
             now_ms: 1_000,
             made: 0,
         }
@@ -136,11 +146,12 @@ impl World {
         let seen = Seen {
             written: self.written.as_ref(),
             shown: &self.shown,
-            made_ms: Some(0),
+            made_ms: self.made_ms,
             request: self.request.as_deref(),
             rotate_after_ms: self.rotate_after_ms,
-            overlap_ms: OVERLAP_MS,
+            overlap_ms: self.overlap_ms,
             user: USER,
+            others: &self.others,
             spread: &spread,
             now_ms: self.now_ms,
         };

@@ -30,7 +30,8 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// Reads what the spec refers to.
+    /// Reads what the spec refers to. `rotating` is SHA-256 of each password that servers are to accept for the
+    /// generated one.
     ///
     /// # Errors
     /// Only when the API server does not answer; a missing Secret is in `missing`.
@@ -40,7 +41,7 @@ impl Passwords {
         v: &Validated,
         system: SystemPasswords,
         generated: &AppCredentials,
-        rotating: Vec<String>,
+        rotating: &[String],
     ) -> kube::Result<Self> {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let mut passwords = Self {
@@ -51,22 +52,29 @@ impl Passwords {
             further: BTreeMap::new(),
         };
         match &v.auth.password {
-            None => {
-                let password = generated.password.iter();
-                let own = password.map(|password| (v.auth.username.clone(), password.clone()));
-                passwords.by_user.extend(own);
-                passwords.further.insert(v.auth.username.clone(), rotating);
-            }
+            None => passwords.take_generated(&v.auth.username, generated, rotating),
             Some(reference) => {
                 let secret = secrets.get_opt(&reference.name).await?;
                 passwords.take(&v.auth.username, reference, secret.as_ref());
             }
         }
         for user in &v.users {
+            if v.shares_generated(user) {
+                passwords.take_generated(&user.name, generated, rotating);
+                continue;
+            }
             let secret = secrets.get_opt(&user.password.name).await?;
             passwords.take(&user.name, &user.password, secret.as_ref());
         }
         Ok(passwords)
+    }
+
+    /// Lets a user in with the generated password, and with the one that takes its place or had it.
+    fn take_generated(&mut self, user: &str, generated: &AppCredentials, rotating: &[String]) {
+        if let Some(password) = &generated.password {
+            self.by_user.insert(user.to_owned(), password.clone());
+        }
+        self.further.insert(user.to_owned(), rotating.to_vec());
     }
 
     fn take(&mut self, user: &str, reference: &SecretKeyRef, secret: Option<&Secret>) {

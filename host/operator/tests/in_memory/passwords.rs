@@ -13,9 +13,12 @@ use super::cluster::Cluster;
 const ROTATE: &str = "cache.hera.io/rotate";
 
 async fn three(net: u8, auth: Value) -> (Operator, Cluster) {
+    three_of(net, json!({"version": "7.2", "replicas": 3, "auth": auth})).await
+}
+
+async fn three_of(net: u8, spec: Value) -> (Operator, Cluster) {
     let operator = Operator::start().await;
     let cluster = Cluster::start(Arc::clone(&operator.server.store), net);
-    let spec = json!({"version": "7.2", "replicas": 3, "auth": auth});
     operator.apply("cache", spec);
     operator.wait_reason("cache", "Ready", "Serving").await;
     settled(&operator).await;
@@ -182,6 +185,56 @@ async fn a_pod_that_is_away_holds_the_old_one_open_also_through_a_restart_of_the
     let (revision, known) = hashes(&operator, "app");
     assert_eq!(known, [hash(next)]);
     all_have(&cluster, revision).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_user_with_the_generated_password_has_both_as_long_as_the_application() {
+    let worker = json!({
+        "name": "worker", "preset": "ReadOnly", "keys": ["*"], "passwordSecretRef": {"name": "cache-app"},
+    });
+    let spec = json!({
+        "version": "7.2", "replicas": 3, "auth": {"overlap": "0s"}, "users": [worker],
+    });
+    let (operator, cluster) = three_of(45, spec).await;
+    let before = shown(&operator);
+    assert_eq!(hashes(&operator, "worker").1, [hash(&before)]);
+    let away = replica(&cluster);
+    cluster.is_away(SHOP, &away, true);
+    ask(&operator, "one");
+    let told = operator
+        .wait_reason("cache", "Progressing", "RotationWaiting")
+        .await;
+    let words = told["message"].as_str().unwrap();
+    assert!(words.contains("app, worker"), "{words}");
+    let both = hashes(&operator, "app").1;
+    assert_eq!(both.len(), 2);
+    assert_eq!(hashes(&operator, "worker").1, both);
+    cluster.is_away(SHOP, &away, false);
+    let now = ended(&operator, &before).await;
+    assert_eq!(hashes(&operator, "worker").1, [hash(&now)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_paused_it_is_told_that_the_former_one_is_accepted() {
+    let (operator, _cluster) = three(46, json!({})).await;
+    ask(&operator, "one");
+    let accepted = |words: &'static str| {
+        let operator = &operator;
+        wait_for("the former one is told", move || {
+            let condition = operator.condition("cache", "Progressing")?;
+            condition["message"].as_str()?.contains(words).then_some(())
+        })
+    };
+    accepted("app is accepted until").await;
+    let both = hashes(&operator, "app");
+    operator.apply(
+        "cache",
+        json!({"version": "7.2", "replicas": 3, "paused": true, "auth": {"overlap": "0s"}}),
+    );
+    accepted("app is accepted at least until changes go on").await;
+    let told = operator.condition("cache", "Progressing").unwrap();
+    assert_eq!(told["reason"], "Paused");
+    assert_eq!(hashes(&operator, "app"), both);
 }
 
 #[tokio::test(flavor = "multi_thread")]

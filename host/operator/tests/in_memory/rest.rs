@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::api_server::{Operator, SHOP, wait_for};
 use super::cluster::Cluster;
+use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 /// Longer than an object that is not at rest is left alone.
@@ -71,6 +72,44 @@ async fn who_serves_and_has_what_it_asked_for_is_left_alone() {
         operator.wait_reason(name, "Ready", "Serving").await;
         operator.wait_reason(name, "Progressing", "Settled").await;
     }
+    quiet(&operator).await;
+    let before = asked(&operator).len();
+    tokio::time::sleep(LONG).await;
+    assert_eq!(asked(&operator).split_off(before), Vec::<String>::new());
+}
+
+fn put_password(operator: &Operator, pairs: &[(&str, &str)]) {
+    let data: serde_json::Map<_, _> = pairs
+        .iter()
+        .map(|(key, text)| ((*key).to_owned(), json!(ByteString((*text).into()))))
+        .collect();
+    operator.server.store.put(
+        "secrets",
+        json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"namespace": SHOP, "name": "mine"}, "data": data,
+        }),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_paused_waits_for_no_next_password() {
+    let operator = Operator::start().await;
+    let _cluster = Cluster::start(Arc::clone(&operator.server.store), 47);
+    put_password(&operator, &[("password", "one")]);
+    let mut spec = json!({
+        "version": "7.2",
+        "auth": {"passwordSecretRef": {"name": "mine", "nextKey": "next"}},
+    });
+    operator.apply("cache", spec.clone());
+    operator.wait_reason("cache", "Ready", "Serving").await;
+    operator
+        .wait_reason("cache", "Progressing", "Settled")
+        .await;
+    spec["paused"] = json!(true);
+    operator.apply("cache", spec);
+    operator.wait_reason("cache", "Progressing", "Paused").await;
+    put_password(&operator, &[("password", "one"), ("next", "two")]);
     quiet(&operator).await;
     let before = asked(&operator).len();
     tokio::time::sleep(LONG).await;

@@ -96,12 +96,11 @@ impl Holder<'_> {
         let text = to_write.map(serde_json::to_string).transpose();
         system.rotation = text.map_err(ApplyError::from)?;
         let client = &self.shared.client;
-        let passwords = Passwords::read(client, &ctx.namespace, v, system, &app, rotating).await?;
+        let passwords = Passwords::read(client, &ctx.namespace, v, system, &app, &rotating).await?;
         if v.auth.password.is_some() && passwords.of(&v.auth.username).is_some() {
             app.password = None;
         }
-        let phase = rotation.as_ref().and_then(|step| step.rotation.as_ref());
-        let news = PasswordNews::of(v, phase, self.rotate, &passwords, &spread);
+        let news = PasswordNews::of(v, to_write, self.rotate, &passwords, &spread);
         let first_revision = self.first_revision();
         let before = users::Before {
             set: known.as_ref(),
@@ -157,6 +156,8 @@ impl Holder<'_> {
             let made = secret.creation_timestamp();
             made.map_or(0, |made| millis(made.0))
         });
+        let others = v.users.iter().filter(|user| v.shares_generated(user));
+        let others: Vec<&str> = others.map(|user| user.name.as_str()).collect();
         let seen = rotation::Seen {
             written,
             shown,
@@ -165,6 +166,7 @@ impl Holder<'_> {
             rotate_after_ms: v.auth.rotation.after_ms,
             overlap_ms: v.auth.rotation.overlap_ms,
             user: &v.auth.username,
+            others: &others,
             spread,
             now_ms: now_unix_ms(),
         };

@@ -1,5 +1,7 @@
 //! What people are told of passwords that are being replaced.
 
+use std::iter::once;
+
 use hera_api::conditions::progressing;
 use hera_api::validate::Validated;
 use hera_core::rotation::{Phase, Rotation, Spread};
@@ -13,7 +15,7 @@ use crate::users::Passwords;
 pub struct PasswordNews {
     /// What not every server has yet: a reason of `Progressing`, and words.
     pub under_way: Option<(&'static str, String)>,
-    /// What they accept besides, while nothing is under way; empty for nothing.
+    /// What they accept besides, while nothing is under way, also while changes wait; empty for nothing.
     pub settled: String,
     /// Next passwords that are the current ones; empty for none.
     pub same: String,
@@ -21,7 +23,8 @@ pub struct PasswordNews {
 
 impl PasswordNews {
     /// What is to be said: of the generated password, whose rotation is this far while somebody has `asked` for
-    /// one, and of those in Secrets that somebody keeps.
+    /// one, and of those in Secrets that somebody keeps. Of a user that is not written down nothing is said, as
+    /// nothing of it is under way, and `Degraded` says why; nothing is under way while changes wait either.
     pub fn of(
         v: &Validated,
         rotation: Option<&Rotation>,
@@ -30,28 +33,38 @@ impl PasswordNews {
         spread: &Spread<'_>,
     ) -> Self {
         let app = v.auth.username.as_str();
+        let is_written = |user: &&str| spread.is_written(user);
+        let (shares, keeps): (Vec<_>, Vec<_>) =
+            v.users.iter().partition(|user| v.shares_generated(user));
+        let shares = shares.iter().map(|user| user.name.as_str());
+        let with_app: Vec<&str> = once(app).chain(shares).filter(is_written).collect();
+        let who = names(with_app.iter().copied());
         let mut lacking = Vec::new();
         let mut missing = Vec::new();
         let mut settled = Vec::new();
         match rotation.map(|rotation| &rotation.phase) {
+            _ if !is_written(&app) => {}
             Some(Phase::Spreading { .. }) => {
                 missing.push(format!(
-                    "not every server accepts the next password of user {app}, and the Secret shows the one \
+                    "not every server accepts the next password of user {who}, and the Secret shows the one \
                      before until all do"
                 ));
-                lacking.extend(spread.lacking(app));
+                lacking.extend(with_app.iter().flat_map(|user| spread.lacking(user)));
             }
             Some(Phase::Withdrawing) => {
                 missing.push(format!(
-                    "not every server refuses the former password of user {app}"
+                    "not every server refuses the former password of user {who}"
                 ));
-                lacking.extend(spread.lacking(app));
+                lacking.extend(with_app.iter().flat_map(|user| spread.lacking(user)));
             }
+            Some(Phase::Overlap { .. }) if v.paused => settled.push(format!(
+                "the former password of user {who} is accepted at least until changes go on"
+            )),
             Some(Phase::Overlap { until_ms, .. }) => {
                 let taken_up = rotation.and_then(|rotation| rotation.request.as_deref());
                 let waits = asked.is_some() && asked != taken_up;
                 settled.push(format!(
-                    "the former password of user {app} is accepted until {}{}",
+                    "the former password of user {who} is accepted until {}{}",
                     time(*until_ms),
                     if waits {
                         "; then it is replaced once more, as somebody asks"
@@ -63,8 +76,9 @@ impl PasswordNews {
             Some(Phase::Settled) | None => {}
         }
         let own = v.auth.password.iter().map(|_| app);
-        let users = own.chain(v.users.iter().map(|user| user.name.as_str()));
+        let users = own.chain(keeps.iter().map(|user| user.name.as_str()));
         let (ready, not_ready): (Vec<_>, Vec<_>) = users
+            .filter(is_written)
             .filter_map(|user| Some((user, passwords.next_of(user)?)))
             .partition(|(user, hash)| spread.all_accept(user, hash));
         if !ready.is_empty() {
@@ -82,7 +96,7 @@ impl PasswordNews {
             lacking.extend(each.flat_map(|(user, _)| spread.lacking(user)));
         }
         Self {
-            under_way: (!missing.is_empty()).then(|| under_way(&missing, lacking)),
+            under_way: (!missing.is_empty() && !v.paused).then(|| under_way(&missing, lacking)),
             settled: settled.join("; "),
             same: passwords.same.join("; "),
         }

@@ -39,6 +39,15 @@ pub fn with_notice(said: Said, notice: Option<&(&'static str, String)>) -> Said 
     }
 }
 
+/// That changes wait, for people; and what servers accept meanwhile, if that is more than what the Secrets show.
+pub fn paused(accepted: Option<&str>) -> String {
+    let words = "spec.paused is set: changes wait";
+    match accepted.filter(|accepted| !accepted.is_empty()) {
+        Some(accepted) => format!("{words}; {accepted}"),
+        None => words.to_owned(),
+    }
+}
+
 /// The engine of this name.
 pub fn engine(text: &str) -> Option<Engine> {
     [Engine::Redis, Engine::Valkey]

@@ -27,8 +27,8 @@ use crate::controllers::pods::password_news::PasswordNews;
 use crate::controllers::pods::policy_status;
 use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::status::{
-    Said, Stopped, binding, engine, few_connections, is_given, list, put_right, script_runs,
-    shorten, with_notice,
+    Said, Stopped, binding, engine, few_connections, is_given, list, paused, put_right,
+    script_runs, shorten, with_notice,
 };
 use crate::policies::Made;
 use crate::shared::Shared;
@@ -326,8 +326,8 @@ fn is_progressing(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
         return said(false, progressing::SETTLED, "");
     }
     if found.validated.is_some_and(|v| v.paused) {
-        let words = "spec.paused is set: changes wait";
-        return said(false, progressing::PAUSED, words);
+        let settled = found.passwords.map(|news| news.settled.as_str());
+        return (false, progressing::PAUSED, paused(settled));
     }
     if found.refused.is_some() || !found.refusals.is_empty() {
         let words = "the condition Degraded says why";

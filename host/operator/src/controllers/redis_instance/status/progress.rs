@@ -6,6 +6,7 @@ use hera_core::shard::Cause;
 
 use super::{Found, tell_copies};
 use crate::controllers::pods::rollback::Direction;
+use crate::controllers::pods::status::paused;
 
 /// Truth, reason and words.
 pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
@@ -17,11 +18,8 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
         return (true, progressing::WAITING_FOR_APPROVAL, to_approve(plan));
     }
     if found.validated.is_some_and(|v| v.paused) {
-        return (
-            false,
-            progressing::PAUSED,
-            "spec.paused is set: changes wait".to_owned(),
-        );
+        let settled = found.passwords.map(|news| news.settled.as_str());
+        return (false, progressing::PAUSED, paused(settled));
     }
     let Some(verdict) = found.verdict else {
         return (false, progressing::BLOCKED, quiet());
