@@ -71,6 +71,8 @@ pub(crate) const OVERLAP: &str =
     "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) <= duration('168h')";
 /// Only the operator's own password is replaced by age.
 pub(crate) const ROTATES_ITS_OWN: &str = "!has(self.rotateAfter) || !has(self.passwordSecretRef)";
+/// The one before is gone before a password is replaced again.
+pub(crate) const OVERLAP_IS_SHORTER: &str = "!has(self.rotateAfter) || !has(self.overlap) || duration(self.overlap) < duration(self.rotateAfter)";
 /// The next password has a key of its own.
 pub(crate) const TWO_KEYS: &str = "!has(self.nextKey) || self.nextKey != self.key";
 

@@ -11,6 +11,7 @@ use crate::{duration, schema};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(schema::COPIES_ALL_KEYS).message(messages::COPIES_ALL_KEYS))]
 #[x_kube(validation = Rule::new(schema::ROTATES_ITS_OWN).message(messages::ROTATES_ITS_OWN))]
+#[x_kube(validation = Rule::new(schema::OVERLAP_IS_SHORTER).message(messages::OVERLAP_IS_SHORTER))]
 pub struct Auth {
     /// Its name on the server.
     #[serde(default = "app_user")]

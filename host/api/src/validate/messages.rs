@@ -36,6 +36,8 @@ pub(crate) const MIN_REPLICAS_TO_WRITE: &str = "durability.minReplicasToWrite mu
 pub(crate) const ROTATE_AFTER: &str =
     "write a duration from 1h to 8760h, such as \"720h\"; without it the password stays";
 pub(crate) const OVERLAP: &str = "write a duration from 0s to 168h, such as \"1h\" or \"24h\"";
+pub(crate) const OVERLAP_IS_SHORTER: &str = "a password is replaced again only once the one before is gone: set overlap to less than \
+     rotateAfter";
 pub(crate) const ROTATES_ITS_OWN: &str = "only the password that the operator generates is replaced by age: leave rotateAfter out, and rotate \
      that of passwordSecretRef with its nextKey";
 pub(crate) const NEXT_OF_GENERATED: &str =

@@ -606,6 +606,11 @@ fn a_generated_password_is_replaced_by_age_within_bounds_and_one_of_the_users_is
         (json!({"rotateAfter": "30d"}), "spec.auth.rotateAfter"),
         (json!({"overlap": "169h"}), "spec.auth.overlap"),
         (json!({"overlap": "1"}), "spec.auth.overlap"),
+        (json!({"rotateAfter": "1h"}), "spec.auth.overlap"),
+        (
+            json!({"rotateAfter": "24h", "overlap": "24h"}),
+            "spec.auth.overlap",
+        ),
         (
             json!({"rotateAfter": "720h", "passwordSecretRef": {"name": "mine"}}),
             "spec.auth.rotateAfter",

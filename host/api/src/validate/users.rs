@@ -100,9 +100,14 @@ fn rotation(spec: &CommonSpec, problems: &mut Problems) -> PasswordRotation {
     }
     let good = |millis| millis <= 168 * HOUR;
     let (field, text) = ("spec.auth.overlap", &auth.overlap);
+    let overlap_ms = millis(problems, field, text, good, messages::OVERLAP);
+    // What is no duration is 0, and told already.
+    if after_ms.is_some_and(|after_ms| 0 < after_ms && after_ms <= overlap_ms) {
+        problems.add(field, messages::OVERLAP_IS_SHORTER);
+    }
     PasswordRotation {
         after_ms,
-        overlap_ms: millis(problems, field, text, good, messages::OVERLAP),
+        overlap_ms,
     }
 }
 

@@ -169,7 +169,7 @@ async fn the_secret_of_an_application_is_there_without_a_password_that_is_elsewh
         })
         .await;
     let object = store.find("redisinstances", SHOP, "cache").unwrap();
-    assert_eq!(object["status"]["binding"]["name"], "cache-app");
+    assert_eq!(object["status"]["binding"]["name"], "mine");
 
     operator.apply("cache", json!({"version": "7.2"}));
     let back = operator

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hera_api::names::ObjectName;
-use hera_api::{Approval, Binding, Engine};
+use hera_api::{Approval, Auth, Binding, Engine};
 use hera_core::agent::{Connections, Script};
 use hera_core::shard::Stall;
 use k8s_openapi::jiff::Timestamp;
@@ -16,10 +16,11 @@ pub fn shorten(message: &str) -> String {
     message.chars().take(MESSAGE_CHARS).collect()
 }
 
-/// What an application binds to. Where the user named a Secret, that has the password, and this one the rest.
-pub fn binding(name: &ObjectName) -> Binding {
+/// What an application binds to: the Secret that the user named, as that has the password, or the one that is made.
+pub fn binding(auth: &Auth, name: &ObjectName) -> Binding {
+    let own = auth.password_secret_ref.as_ref();
     Binding {
-        name: name.app_secret(),
+        name: own.map_or_else(|| name.app_secret(), |own| own.name.clone()),
     }
 }
 

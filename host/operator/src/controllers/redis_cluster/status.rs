@@ -195,7 +195,9 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
         approval: approval(found, last.approval.as_ref(), now),
         selector: name.as_ref().map(pod_selector),
         endpoint: name.as_ref().map(host),
-        binding: name.as_ref().map(binding),
+        binding: name
+            .as_ref()
+            .map(|name| binding(&found.object.spec.common.auth, name)),
         image: found.image.map(str::to_owned).or(last.image),
         engine: found
             .agents

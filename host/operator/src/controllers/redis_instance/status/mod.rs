@@ -140,7 +140,9 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         approval: approval(found, &last, now),
         selector: name.as_ref().map(pod_selector),
         endpoints: name.as_ref().map(|name| endpoints(found, name)),
-        binding: name.as_ref().map(binding),
+        binding: name
+            .as_ref()
+            .map(|name| binding(&found.object.spec.common.auth, name)),
         image: found
             .image
             .map(str::to_owned)
