@@ -2,8 +2,10 @@
 
 use std::fmt::{self, Display};
 
+use hera_api::meta::API_VERSION;
 use hera_api::{Kind, Received};
 use hera_render::Owner;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
@@ -53,6 +55,18 @@ impl ObjectKey {
             kind: K::KIND,
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
+        }
+    }
+
+    /// The object of this uid, for Events about it.
+    pub fn object_ref(&self, uid: &str) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(API_VERSION.to_owned()),
+            kind: Some(self.kind.name().to_owned()),
+            namespace: Some(self.namespace.clone()),
+            name: Some(self.name.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
         }
     }
 

@@ -185,6 +185,12 @@ pub fn step(seen: &Seen<'_>, fresh: impl FnOnce() -> String) -> Step {
 }
 
 impl Rotation {
+    /// True if this request was done before: it was taken up, and what it asked for is shown since.
+    pub fn has_done(&self, asked: &str) -> bool {
+        let is_on_its_way = matches!(self.phase, Phase::Spreading { .. });
+        self.request.as_deref() == Some(asked) && !is_on_its_way
+    }
+
     /// What follows where the Secret shows a password with the hash `shown`; and the password that it is to
     /// show, if that is another.
     fn follow(

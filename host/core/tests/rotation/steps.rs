@@ -29,6 +29,7 @@ fn a_password_is_shown_once_all_have_it_and_the_one_before_goes_after_the_overla
         panic!("{world:?}");
     };
     assert_eq!(world.shown, "first");
+    assert!(!world.written.as_ref().unwrap().has_done("now"));
     assert!(world.all_accept("first") && world.all_accept(&next));
     pass(&mut world);
     assert_eq!(world.shown, next);
@@ -44,6 +45,8 @@ fn a_password_is_shown_once_all_have_it_and_the_one_before_goes_after_the_overla
     assert_eq!(world.phase(), Phase::Settled);
     let step = world.decide();
     assert!(!step.moved, "the same request makes another");
+    let written = step.rotation.unwrap();
+    assert!(written.has_done("now") && !written.has_done("then"));
 }
 
 #[test]

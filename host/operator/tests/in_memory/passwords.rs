@@ -157,6 +157,17 @@ async fn a_generated_password_is_replaced_once_for_each_request() {
     })
     .await;
     assert_eq!(shown(&operator), now);
+    wait_for("it is told that it was done before", || {
+        let events = operator.server.store.all("events");
+        let mut told = events.iter().filter(|e| e["reason"] == "RotatedBefore");
+        told.any(|event| {
+            event["note"]
+                .as_str()
+                .is_some_and(|note| note.contains("\"one\""))
+        })
+        .then_some(())
+    })
+    .await;
     ask(&operator, "two");
     assert_ne!(ended(&operator, &now).await, before);
 }

@@ -18,6 +18,8 @@ pub const SWITCHED_OVER: &str = "SwitchedOver";
 pub const FENCED: &str = "Fenced";
 /// A former primary follows, and its last writes are lost.
 pub const WRITES_GIVEN_UP: &str = "WritesGivenUp";
+/// A request for another password has the text of one that was done.
+pub const ROTATED_BEFORE: &str = "RotatedBefore";
 /// Another policy decides.
 pub const POLICY_CHANGED: &str = "PolicyChanged";
 

@@ -2,17 +2,19 @@
 
 use hera_api::PolicyStatus;
 use hera_api::conditions::degraded;
+use hera_api::meta::ANNOTATION_ROTATE;
 use hera_api::validate::{Memory, Validated};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
 use hera_core::rotation::{self, Spread, Step};
 use hera_core::shard::Member;
-use hera_kube::ApplyError;
+use hera_kube::{ApplyError, Severity};
 use hera_render::{AppCredentials, Context, server_config};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::children::{self, Children};
+use super::events::ROTATED_BEFORE;
 use super::observe::{CommonLive, SetLive, millis};
 use super::password_news::PasswordNews;
 use super::server_facts::server_facts;
@@ -93,6 +95,13 @@ impl Holder<'_> {
             // While changes wait it stays as it is; with a password from elsewhere there is none.
             None => written.as_ref().filter(|_| v.auth.password.is_none()),
         };
+        if let Some(asked) = self.rotate
+            && written
+                .as_ref()
+                .is_some_and(|written| written.has_done(asked))
+        {
+            Box::pin(self.tell_done_before(asked)).await;
+        }
         let text = to_write.map(serde_json::to_string).transpose();
         system.rotation = text.map_err(ApplyError::from)?;
         let client = &self.shared.client;
@@ -173,6 +182,18 @@ impl Holder<'_> {
         Some(rotation::step(&seen, users::generate))
     }
 
+    /// A request that was done before has no effect, and is taken away in this pass.
+    async fn tell_done_before(&self, asked: &str) {
+        let about = self.key.object_ref(&self.ctx.uid);
+        let note = format!(
+            "{ANNOTATION_ROTATE} {asked:?} was done before, so the password stays: write another text"
+        );
+        let events = &self.shared.events;
+        events
+            .publish_state(&about, Severity::Normal, ROTATED_BEFORE, &note)
+            .await;
+    }
+
     /// Where the revisions of an object begin: high up if it lived before, so that no agent
     /// remembers a higher one whose ConfigMap or Secret somebody deleted.
     fn first_revision(&self) -> u64 {
@@ -246,11 +267,17 @@ impl Holdings {
             .any(|user| user.name == v.auth.username)
     }
 
-    /// What of it somebody should know, though it needs nobody: a reason of `Degraded`, and words.
-    pub fn notice(&self) -> Option<(&'static str, String)> {
-        if !self.news.same.is_empty() {
-            return Some((degraded::NEXT_PASSWORD_SAME, self.news.same.clone()));
-        }
+    /// What somebody should know, though it needs nobody: `first`, if there is that, and what there is of this. A
+    /// reason of `Degraded`, that of the first, and the words of all.
+    pub fn notice(&self, first: Option<(&'static str, String)>) -> Option<(&'static str, String)> {
+        let same = Some(&self.news.same).filter(|same| !same.is_empty());
+        let same = same.map(|same| (degraded::NEXT_PASSWORD_SAME, same.clone()));
+        let notices = [first, same, self.rights_limited()];
+        let all = notices.into_iter().flatten();
+        all.reduce(|(reason, words), (_, more)| (reason, format!("{words}; {more}")))
+    }
+
+    fn rights_limited(&self) -> Option<(&'static str, String)> {
         let decision = self.decision.as_ref();
         let limited = decision.map(|d| &d.limited).filter(|l| !l.is_empty())?;
         let words = format!(

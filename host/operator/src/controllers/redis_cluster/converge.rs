@@ -158,7 +158,7 @@ impl<'a> Pass<'a> {
                 let words = growth_refused?;
                 Some((degraded::VOLUME_GROWTH_REFUSED, words))
             }),
-            notice: pod_monitor::notice(monitor_unknown).or_else(|| held.notice()),
+            notice: held.notice(pod_monitor::notice(monitor_unknown)),
             app_user: held.has_app_user(v),
             no_pod: self.why_no_pod().await,
             policy: held.decision.as_ref().map(|decision| &decision.made),

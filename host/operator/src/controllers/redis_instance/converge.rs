@@ -134,7 +134,7 @@ impl Pass<'_> {
                 _ if site.handover_failed || handover_waits => Some(status::handover_failed()),
                 _ => self.attention(&held, growth_refused, &revocations),
             },
-            notice: pod_monitor::notice(monitor_unknown).or_else(|| held.notice()),
+            notice: held.notice(pod_monitor::notice(monitor_unknown)),
             app_user: held.has_app_user(v),
             app_name: &v.auth.username,
             way: Some(&self.direction),
