@@ -221,14 +221,24 @@ pub fn is_right(is: &ListedUser, user: &AclUser) -> bool {
 async fn remove(server: &Server, user: &ListedUser) -> Result<(), Error> {
     match user.name.as_str() {
         AGENT_USER => Ok(()),
-        DEFAULT_USER if user.enabled => close_default(server).await,
-        DEFAULT_USER => Ok(()),
+        DEFAULT_USER if is_closed(user) => Ok(()),
+        DEFAULT_USER => close_default(server).await,
         _ => server.delete_user(&user.raw_name).await,
     }
 }
 
-/// Back to the form in which the server's own user is safe (redis-facts §4.1).
+/// True if the server's own user is as [`close_default`] leaves it in the end, when none of its connections is left.
+fn is_closed(user: &ListedUser) -> bool {
+    !user.enabled && user.rules.iter().any(|rule| rule == "+@all")
+}
+
+/// Back to the form in which the server's own user is safe (redis-facts §4.1). A connection that is there has the
+/// rights of now though its user is off: so first none, and all of them once it is closed.
 async fn close_default(server: &Server) -> Result<(), Error> {
+    let mut bare = hera_redis::command("ACL");
+    bare.arg(&["SETUSER", DEFAULT_USER, "reset", "resetchannels", "off"]);
+    server.ask::<()>("ACL SETUSER", &bare).await?;
+    server.kill_connections_of(DEFAULT_USER).await?;
     let mut command = hera_redis::command("ACL");
     command.arg(&[
         "SETUSER",
@@ -240,6 +250,5 @@ async fn close_default(server: &Server) -> Result<(), Error> {
         "&*",
         "+@all",
     ]);
-    server.ask::<()>("ACL SETUSER", &command).await?;
-    server.kill_connections_of(DEFAULT_USER).await
+    server.ask("ACL SETUSER", &command).await
 }

@@ -19,6 +19,7 @@ on_both!(
     a_new_password_replaces_the_old,
     monitor_goes_on_over_another_password_and_ends_with_the_right,
     monitor_of_the_servers_own_user_ends_with_the_right,
+    closing_the_servers_own_user_goes_on_where_it_broke_off,
     users_refused_by_a_server_started_again_get_nothing_more,
 );
 
@@ -243,6 +244,25 @@ async fn monitor_of_the_servers_own_user_ends_with_the_right(engine: Engine) {
     let session = monitor(pod.port, "default").await;
     let lowered = user("default", &["+get", "~*"]);
     pod.push_users(3, &[app(), lowered]).await.unwrap();
+    ends(session).await;
+}
+
+async fn closing_the_servers_own_user_goes_on_where_it_broke_off(engine: Engine) {
+    let mut pod = Pod::new(engine);
+    pod.serve().await;
+    let default = user("default", &["+@all", "~*", "&*"]);
+    let hand = user("hand", &["+@all", "~*", "&*"]);
+    pod.push_users(2, &[app(), default, hand.clone()])
+        .await
+        .unwrap();
+    let session = monitor(pod.port, "default").await;
+    // As it is between its first step and the end of its connections.
+    let by_hand = login(pod.port, "hand").await.unwrap();
+    by_hand
+        .say(&["ACL", "SETUSER", "default", "reset", "resetchannels", "off"])
+        .await
+        .unwrap();
+    pod.push_users(3, &[app(), hand]).await.unwrap();
     ends(session).await;
 }
 
