@@ -38,6 +38,17 @@ fn ask(operator: &Operator, token: &str) {
     });
 }
 
+/// Waits until the request is there no more.
+async fn taken_away(operator: &Operator) {
+    let store = &operator.server.store;
+    wait_for("the request is taken away", || {
+        let object = store.find("redisinstances", SHOP, "cache")?;
+        let asked = &object["metadata"]["annotations"][ROTATE];
+        asked.is_null().then_some(())
+    })
+    .await;
+}
+
 /// A key of a Secret; none if it is not there.
 fn secret(operator: &Operator, name: &str, key: &str) -> Option<String> {
     let secret = operator.server.store.find("secrets", SHOP, name)?;
@@ -132,30 +143,12 @@ async fn a_generated_password_is_replaced_once_for_each_request() {
             .unwrap()
             .contains(&now)
     );
-    wait_for("the request is taken away", || {
-        let object = operator
-            .server
-            .store
-            .find("redisinstances", SHOP, "cache")?;
-        object["metadata"]["annotations"][ROTATE]
-            .is_null()
-            .then_some(())
-    })
-    .await;
+    taken_away(&operator).await;
     settled(&operator).await;
 
     // A tool that keeps the object as it was written puts it there again.
     ask(&operator, "one");
-    wait_for("the same request is taken away", || {
-        let object = operator
-            .server
-            .store
-            .find("redisinstances", SHOP, "cache")?;
-        object["metadata"]["annotations"][ROTATE]
-            .is_null()
-            .then_some(())
-    })
-    .await;
+    taken_away(&operator).await;
     assert_eq!(shown(&operator), now);
     wait_for("it is told that it was done before", || {
         let events = operator.server.store.all("events");

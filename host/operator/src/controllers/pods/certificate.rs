@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use hera_api::validate::Validated;
-use hera_render::{Context, TlsFiles};
+use hera_render::{Context, TlsFiles, build_tls_secret};
 use k8s_openapi::api::core::v1::Secret;
 
+use super::children::take_aside;
 use super::observe::CommonLive;
+use super::refusals::Refusals;
 use crate::authority::{self, Authority, AuthorityError};
+use crate::controllers::outcome::PassError;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 
@@ -35,20 +38,25 @@ pub fn of_agents(
     }
 }
 
-/// The certificate that is to take the place of the known one; none while that is fresh.
+/// Renews it, and nothing else, once the known one is not fresh. That is no change of the spec: without one nobody
+/// could give orders to the pods of what is paused.
 ///
 /// # Errors
-/// When none can be made.
-pub fn renewed(
+/// When none can be made, and what is not about its Secret alone.
+pub async fn renew(
+    shared: &Shared,
     authority: &Authority,
     v: &Validated,
     ctx: &Context,
     live: &CommonLive,
-) -> Result<Option<TlsFiles>, AuthorityError> {
-    match fresh(authority, live) {
-        Some(_) => Ok(None),
-        None => sign(authority, v, ctx).map(Some),
+    refusals: &Refusals,
+) -> Result<(), PassError> {
+    if fresh(authority, live).is_some() {
+        return Ok(());
     }
+    let secret = build_tls_secret(v, ctx, &sign(authority, v, ctx)?);
+    let applied = shared.applier.apply(&ctx.namespace, &ctx.uid, &secret);
+    Ok(take_aside(refusals, Box::pin(applied).await)?)
 }
 
 fn fresh(authority: &Authority, live: &CommonLive) -> Option<TlsFiles> {

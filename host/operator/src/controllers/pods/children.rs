@@ -165,23 +165,6 @@ pub async fn apply_common(
     Ok(children)
 }
 
-/// Applies the certificate of the agents alone, which is no change of the spec: without one nobody could give orders
-/// to the pods of what is paused.
-///
-/// # Errors
-/// What is not about it alone.
-pub async fn apply_tls(
-    shared: &Shared,
-    v: &Validated,
-    ctx: &Context,
-    files: &TlsFiles,
-    refusals: &Refusals,
-) -> Result<(), ApplyError> {
-    let secret = build_tls_secret(v, ctx, files);
-    let applied = shared.applier.apply(&ctx.namespace, &ctx.uid, &secret);
-    take_aside(refusals, boxed(applied).await)
-}
-
 /// Applies a StatefulSet, what it needs before, and what it has by then. `complete` tells that what its pods
 /// mount is there.
 ///

@@ -109,9 +109,9 @@ impl<'a> Pass<'a> {
             }
             growth_refused = children.growth_refused;
             monitor_unknown = children.monitor_unknown;
-        }
-        if v.paused {
-            self.renew_certificate(authority, ctx).await?;
+        } else if site.live.sets.iter().any(|set| set.stateful_set.is_some()) {
+            let (shared, live, refusals) = (site.shared, &site.live.common, &site.refusals);
+            certificate::renew(shared, authority, v, ctx, live, refusals).await?;
         }
         let pushed = self.push(&held).await;
         let lacks = why_not_whole(site.wanted, &seen);
@@ -291,22 +291,6 @@ impl<'a> Pass<'a> {
             request: annotations.get(ANNOTATION_ASK_POLICIES).map(String::as_str),
             rotate: annotations.get(ANNOTATION_ROTATE).map(String::as_str),
         }
-    }
-
-    /// Of pods that are there.
-    async fn renew_certificate(
-        &self,
-        authority: &Authority,
-        ctx: &Context,
-    ) -> Result<(), PassError> {
-        let Self { site, v, .. } = self;
-        let renewed = certificate::renewed(authority, v, ctx, &site.live.common)?;
-        let is_made = site.live.sets.iter().any(|set| set.stateful_set.is_some());
-        if let Some(files) = renewed.filter(|_| is_made) {
-            let applied = children::apply_tls(site.shared, v, ctx, &files, &site.refusals);
-            Box::pin(applied).await?;
-        }
-        Ok(())
     }
 
     async fn apply_children(

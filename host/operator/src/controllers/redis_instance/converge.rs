@@ -78,9 +78,8 @@ impl Pass<'_> {
             }
             growth_refused = children.growth_refused;
             monitor_unknown = children.monitor_unknown;
-        }
-        if v.paused {
-            self.renew_certificate(authority).await?;
+        } else if live.set.stateful_set.is_some() {
+            certificate::renew(shared, authority, v, ctx, &live.common, &site.refusals).await?;
         }
 
         let seen = Observation {
@@ -222,18 +221,6 @@ impl Pass<'_> {
         }
         persistence_change(self.v, site.live)
             .map(|words| (degraded::PERSISTENCE_CHANGE_REFUSED, words))
-    }
-
-    /// Of pods that are there.
-    async fn renew_certificate(&self, authority: &Authority) -> Result<(), PassError> {
-        let Self { site, v, ctx, .. } = *self;
-        let live = site.live;
-        let renewed = certificate::renewed(authority, v, ctx, &live.common)?;
-        if let Some(files) = renewed.filter(|_| live.set.stateful_set.is_some()) {
-            let applied = children::apply_tls(site.shared, v, ctx, &files, &site.refusals);
-            Box::pin(applied).await?;
-        }
-        Ok(())
     }
 
     async fn apply_children(
