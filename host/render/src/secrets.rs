@@ -95,8 +95,7 @@ pub fn build_app_secret(v: &Validated, ctx: &Context, app: &AppCredentials) -> S
         .into_iter()
         .chain(password.map(|password| (KEY_PASSWORD, password)));
     secret(
-        v,
-        ctx,
+        &Owner::of(v, ctx),
         v.name.app_secret(),
         "kubernetes.io/basic-auth",
         data,
@@ -115,8 +114,7 @@ pub fn build_acl_secret(
 ) -> Result<Secret, serde_json::Error> {
     let json = serde_json::to_string(users)?;
     Ok(secret(
-        v,
-        ctx,
+        &Owner::of(v, ctx),
         v.name.acl_secret(),
         "Opaque",
         [(ACL_KEY, json)],
@@ -131,22 +129,22 @@ pub fn build_system_secret(v: &Validated, ctx: &Context, passwords: &SystemPassw
     let rotation = passwords.rotation.clone();
     let rotation = rotation.map(|rotation| (ROTATION_KEY, rotation));
     let data = std::iter::once(replication).chain(rotation);
-    secret(v, ctx, v.name.system_secret(), "Opaque", data)
+    secret(&Owner::of(v, ctx), v.name.system_secret(), "Opaque", data)
 }
 
 /// The agents' certificate.
-pub fn build_tls_secret(v: &Validated, ctx: &Context, files: &TlsFiles) -> Secret {
+pub fn build_tls_secret(owner: &Owner<'_>, files: &TlsFiles) -> Secret {
     let data = [
         ("tls.crt", files.certificate.clone()),
         ("tls.key", files.key.clone()),
         ("ca.crt", files.authority.clone()),
     ];
-    secret(v, ctx, v.name.agent_tls_secret(), "kubernetes.io/tls", data)
+    let name = owner.name.agent_tls_secret();
+    secret(owner, name, "kubernetes.io/tls", data)
 }
 
 fn secret<'a>(
-    v: &Validated,
-    ctx: &Context,
+    owner: &Owner<'_>,
     name: String,
     type_: &str,
     data: impl IntoIterator<Item = (&'a str, String)>,
@@ -156,7 +154,7 @@ fn secret<'a>(
         .map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes())))
         .collect();
     Secret {
-        metadata: metadata::child(&Owner::of(v, ctx), name),
+        metadata: metadata::child(owner, name),
         type_: Some(type_.to_owned()),
         data: Some(data),
         ..Secret::default()

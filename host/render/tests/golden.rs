@@ -117,7 +117,7 @@ fn common(v: &Validated, ctx: &Context) -> Vec<Value> {
     };
     let mut objects = vec![
         value(&build_system_secret(v, ctx, &system)),
-        value(&build_tls_secret(v, ctx, &tls)),
+        value(&build_tls_secret(&Owner::of(v, ctx), &tls)),
         value(&build_app_secret(v, ctx, &app)),
         value(&build_acl_secret(v, ctx, &users).unwrap()),
         value(&build_config_map(v, ctx).unwrap()),

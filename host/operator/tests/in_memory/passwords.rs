@@ -219,6 +219,21 @@ async fn a_further_user_with_the_generated_password_has_both_as_long_as_the_appl
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn paused_while_one_is_on_its_way_it_is_told_that_servers_may_accept_it() {
+    let (operator, cluster) = three(49, json!({})).await;
+    cluster.is_away(SHOP, &replica(&cluster), true);
+    ask(&operator, "one");
+    let waits = operator.wait_reason("cache", "Progressing", "RotationWaiting");
+    waits.await;
+    let spec = json!({"version": "7.2", "replicas": 3, "paused": true});
+    operator.apply("cache", spec);
+    let told = operator.wait_reason("cache", "Progressing", "Paused").await;
+    let words = told["message"].as_str().unwrap();
+    let wanted = "servers may accept the next password of user app";
+    assert!(words.contains(wanted), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_paused_it_is_told_that_the_former_one_is_accepted() {
     let (operator, _cluster) = three(46, json!({})).await;
     ask(&operator, "one");

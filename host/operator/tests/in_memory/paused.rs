@@ -1,4 +1,4 @@
-//! What goes on while the changes of an object wait.
+//! What goes on while the changes of an object wait, or are refused.
 
 use super::api_server::{Operator, SHOP};
 use super::cluster::Cluster;
@@ -52,6 +52,12 @@ async fn the_certificate_of_its_agents_is_renewed() {
     let remove = |secret: &str| store.remove("secrets", SHOP, secret);
     is_renewed(&operator, INSTANCES, remove).await;
     assert_waits(&operator, "cache");
+    let wrong = json!({"version": "7.2", "networkPolicy": "Disabled", "config": {"port": "1"}});
+    operator.apply("cache", wrong);
+    let refused = operator.wait_reason("cache", "Degraded", "SpecInvalid");
+    refused.await;
+    is_renewed(&operator, INSTANCES, expire).await;
+    assert_waits(&operator, "cache");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,6 +72,12 @@ async fn that_of_a_cluster_is_renewed_as_well() {
     let paused = operator.wait_reason_of_cluster("carts", "Progressing", "Paused");
     paused.await;
     let remove = |secret: &str| store.remove("secrets", SHOP, secret);
+    is_renewed(&operator, CLUSTERS, remove).await;
+    assert_waits(&operator, "carts");
+    let wrong = json!({"version": "7.2", "networkPolicy": "Disabled", "masters": 2});
+    operator.apply_cluster("carts", wrong);
+    let refused = operator.wait_reason_of_cluster("carts", "Degraded", "SpecInvalid");
+    refused.await;
     is_renewed(&operator, CLUSTERS, remove).await;
     assert_waits(&operator, "carts");
 }

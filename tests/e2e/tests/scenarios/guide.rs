@@ -101,8 +101,8 @@ impl Reader {
         fs::copy(space.bed().repo().join(".testbed/kubeconfig"), &config)?;
         let before = format!(
             "set -eu\nexport PATH={}:{}:$PATH KUBECONFIG={}\n",
-            bin.display(),
             plugins.display(),
+            bin.display(),
             config.display()
         );
         let reader = Self {

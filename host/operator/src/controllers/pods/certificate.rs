@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use hera_api::validate::Validated;
-use hera_render::{Context, TlsFiles, build_tls_secret};
+use hera_render::{Owner, TlsFiles, build_tls_secret};
 use k8s_openapi::api::core::v1::Secret;
 
 use super::children::take_aside;
@@ -28,34 +27,32 @@ pub fn note(shared: &Shared, object: &ObjectKey, live: &CommonLive) {
 /// When none can be made.
 pub fn of_agents(
     authority: &Authority,
-    v: &Validated,
-    ctx: &Context,
+    owner: &Owner<'_>,
     live: &CommonLive,
 ) -> Result<TlsFiles, AuthorityError> {
     match fresh(authority, live) {
         Some(files) => Ok(files),
-        None => sign(authority, v, ctx),
+        None => sign(authority, owner),
     }
 }
 
 /// Renews it, and nothing else, once the known one is not fresh. That is no change of the spec: without one nobody
-/// could give orders to the pods of what is paused.
+/// could give orders to the pods of what is paused or refused.
 ///
 /// # Errors
 /// When none can be made, and what is not about its Secret alone.
 pub async fn renew(
     shared: &Shared,
     authority: &Authority,
-    v: &Validated,
-    ctx: &Context,
+    owner: &Owner<'_>,
     live: &CommonLive,
     refusals: &Refusals,
 ) -> Result<(), PassError> {
     if fresh(authority, live).is_some() {
         return Ok(());
     }
-    let secret = build_tls_secret(v, ctx, &sign(authority, v, ctx)?);
-    let applied = shared.applier.apply(&ctx.namespace, &ctx.uid, &secret);
+    let secret = build_tls_secret(owner, &sign(authority, owner)?);
+    let applied = shared.applier.apply(owner.namespace, owner.uid, &secret);
     Ok(take_aside(refusals, Box::pin(applied).await)?)
 }
 
@@ -64,9 +61,9 @@ fn fresh(authority: &Authority, live: &CommonLive) -> Option<TlsFiles> {
     known.filter(|files| authority.is_fresh(files))
 }
 
-fn sign(authority: &Authority, v: &Validated, ctx: &Context) -> Result<TlsFiles, AuthorityError> {
-    let service = v.name.headless_service();
-    authority.sign_agent(vec![format!("*.{service}.{}.svc", ctx.namespace)])
+fn sign(authority: &Authority, owner: &Owner<'_>) -> Result<TlsFiles, AuthorityError> {
+    let service = owner.name.headless_service();
+    authority.sign_agent(vec![format!("*.{service}.{}.svc", owner.namespace)])
 }
 
 fn known_tls(secret: &Secret) -> Option<TlsFiles> {

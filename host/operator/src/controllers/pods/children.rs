@@ -112,7 +112,7 @@ pub async fn apply_common(
     let (applier, namespace, uid) = (&shared.applier, ctx.namespace.as_str(), ctx.uid.as_str());
     // What is made from what was read must not undo what somebody wrote since.
     let system = build_system_secret(v, ctx, inputs.system);
-    let tls = build_tls_secret(v, ctx, inputs.tls);
+    let tls = build_tls_secret(&Owner::of(v, ctx), inputs.tls);
     let monitor = pod_monitor::Monitored::of(inputs, live);
     let may_be_monitored = boxed(monitor.drop_unwanted(shared, refusals)).await?;
     let map = config_map(inputs, may_be_monitored)?;

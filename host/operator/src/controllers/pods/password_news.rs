@@ -44,6 +44,12 @@ impl PasswordNews {
         let mut settled = Vec::new();
         match rotation.map(|rotation| &rotation.phase) {
             _ if !is_written(&app) => {}
+            Some(Phase::Spreading { .. }) if v.paused => settled.push(format!(
+                "servers may accept the next password of user {who}, which the Secret shows once changes go on"
+            )),
+            Some(Phase::Withdrawing) if v.paused => settled.push(format!(
+                "servers may accept the former password of user {who} until changes go on"
+            )),
             Some(Phase::Spreading { .. }) => {
                 missing.push(format!(
                     "not every server accepts the next password of user {who}, and the Secret shows the one \

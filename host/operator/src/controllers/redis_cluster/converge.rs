@@ -111,7 +111,7 @@ impl<'a> Pass<'a> {
             monitor_unknown = children.monitor_unknown;
         } else if site.live.sets.iter().any(|set| set.stateful_set.is_some()) {
             let (shared, live, refusals) = (site.shared, &site.live.common, &site.refusals);
-            certificate::renew(shared, authority, v, ctx, live, refusals).await?;
+            certificate::renew(shared, authority, &site.owner, live, refusals).await?;
         }
         let pushed = self.push(&held).await;
         let lacks = why_not_whole(site.wanted, &seen);
@@ -302,7 +302,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Children, PassError> {
         let Self { site, v, ctx, .. } = self;
         let (shared, live, refusals) = (site.shared, site.live, &site.refusals);
-        let tls = certificate::of_agents(authority, v, ctx, &live.common)?;
+        let tls = certificate::of_agents(authority, &site.owner, &live.common)?;
         let no_annotations = BTreeMap::new();
         let going_claims = BTreeSet::new();
         let common = Inputs {

@@ -17,6 +17,7 @@ use super::heal::{Healed, Next};
 use super::site::{self, Live, Site};
 use super::status::{self, Found};
 use crate::agents::FIRST_ROUND;
+use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::members::{Pods, uids};
 use crate::controllers::pods::refusals::Refusals;
@@ -132,7 +133,7 @@ fn wanted(object: &RedisCluster) -> Wanted {
 
 async fn carry_on(
     site: &Site<'_>,
-    authority: &crate::authority::Authority,
+    authority: &Authority,
     healed: Healed,
 ) -> Result<Outcome, PassError> {
     let Site {
@@ -145,7 +146,7 @@ async fn carry_on(
         Ok(validated) => validated,
         Err(invalid) => {
             let words = invalid.to_string();
-            return refuse(site, &healed, ready::SPEC_INVALID, words).await;
+            return refuse(site, authority, &healed, ready::SPEC_INVALID, words).await;
         }
     };
     let no_set = Default::default();
@@ -154,7 +155,7 @@ async fn carry_on(
     let resolved = image::resolve(client, namespace, wrote(site), &validated, first).await?;
     let resolved = match resolved {
         Ok(resolved) => resolved,
-        Err((reason, words)) => return refuse(site, &healed, reason, words).await,
+        Err((reason, words)) => return refuse(site, authority, &healed, reason, words).await,
     };
     Pass::of(site, &validated, &resolved)
         .go(authority, healed)
@@ -180,10 +181,15 @@ fn wrote(site: &Site<'_>) -> Option<(Engine, ServerVersion)> {
 /// Nothing can be made or changed. What runs goes on as it is, and is looked after.
 async fn refuse(
     site: &Site<'_>,
+    authority: &Authority,
     healed: &Healed,
     reason: &'static str,
     words: String,
 ) -> Result<Outcome, PassError> {
+    if site.live.sets.iter().any(|set| set.stateful_set.is_some()) {
+        let (owner, live) = (&site.owner, &site.live.common);
+        certificate::renew(site.shared, authority, owner, live, &site.refusals).await?;
+    }
     let lacks = why_not_whole(site.wanted, &healed.seen);
     let found = Found {
         seen: Some(&healed.seen),

@@ -79,7 +79,8 @@ impl Pass<'_> {
             growth_refused = children.growth_refused;
             monitor_unknown = children.monitor_unknown;
         } else if live.set.stateful_set.is_some() {
-            certificate::renew(shared, authority, v, ctx, &live.common, &site.refusals).await?;
+            let (owner, refusals) = (&site.owner, &site.refusals);
+            certificate::renew(shared, authority, owner, &live.common, refusals).await?;
         }
 
         let seen = Observation {
@@ -230,7 +231,7 @@ impl Pass<'_> {
     ) -> Result<Children, PassError> {
         let Self { site, v, ctx, .. } = *self;
         let Site { shared, live, .. } = *site;
-        let tls = certificate::of_agents(authority, v, ctx, &live.common)?;
+        let tls = certificate::of_agents(authority, &site.owner, &live.common)?;
         let inputs = children::Inputs {
             v,
             ctx,

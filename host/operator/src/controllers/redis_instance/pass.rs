@@ -157,7 +157,10 @@ async fn carry_on(
     } = *site;
     let validated = match validate(&object.name_any(), &object.spec) {
         Ok(validated) => validated,
-        Err(invalid) => return refuse(site, ready::SPEC_INVALID, invalid.to_string()).await,
+        Err(invalid) => {
+            let words = invalid.to_string();
+            return refuse(site, authority, ready::SPEC_INVALID, words).await;
+        }
     };
     let resolved = image::resolve(
         &shared.client,
@@ -169,7 +172,7 @@ async fn carry_on(
     .await?;
     let resolved = match resolved {
         Ok(resolved) => resolved,
-        Err((reason, words)) => return refuse(site, reason, words).await,
+        Err((reason, words)) => return refuse(site, authority, reason, words).await,
     };
     let mut ctx = Context {
         namespace: owner.namespace.to_owned(),
@@ -233,11 +236,16 @@ async fn refuse_name(object: &RedisInstance, shared: &Shared) -> Result<Outcome,
 /// Nothing can be made or changed. What runs goes on as it is, and is looked after.
 async fn refuse(
     site: &Site<'_>,
+    authority: &Authority,
     reason: &'static str,
     words: String,
 ) -> Result<Outcome, PassError> {
     let known = children::known_acl(&site.live.common, site.owner.uid);
     let healed = site.heal(known.as_ref()).await;
+    if site.live.set.stateful_set.is_some() {
+        let (owner, live) = (&site.owner, &site.live.common);
+        certificate::renew(site.shared, authority, owner, live, &site.refusals).await?;
+    }
     let requests = raw_requests(&site.object.spec.common);
     let waiting = site.revocations(known.as_ref(), &requests).await;
     let words = match waiting.is_empty() {
