@@ -10,6 +10,7 @@ pub mod digest;
 pub mod fence;
 pub mod instance;
 pub mod quarantine;
+pub mod rebalance;
 pub mod rotation;
 pub mod shard;
 pub mod term;

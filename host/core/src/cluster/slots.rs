@@ -58,6 +58,13 @@ impl SlotSet {
         self.ranges.is_empty()
     }
 
+    /// True if this slot is one of them.
+    pub fn contains(&self, slot: u16) -> bool {
+        let after = self.ranges.partition_point(|(first, _)| *first <= slot);
+        let before = self.ranges.get(..after).and_then(<[_]>::last);
+        before.is_some_and(|(_, last)| slot <= *last)
+    }
+
     /// In order; no two of them touch.
     pub fn ranges(&self) -> &[(u16, u16)] {
         &self.ranges
@@ -170,6 +177,7 @@ mod tests {
                 let (a, b) = (has(&one, slot), has(&other, slot));
                 let found = (has(&with, slot), has(&without, slot), has(&shared, slot));
                 prop_assert_eq!(found, (a || b, a && !b, a && b), "{}", slot);
+                prop_assert_eq!(one.contains(slot), a, "{}", slot);
             }
             prop_assert!([one, other, with, without, shared].iter().all(are_apart));
         }
