@@ -89,7 +89,7 @@ report: prepare testbed-up image policies ## Measured figures, into docs/measure
 
 .PHONY: bench
 bench: prepare ## Policy decisions and passes over clusters, beside their targets
-	cargo bench --workspace --bench acl --profile $(BENCH_PROFILE)
+	cargo bench --workspace --bench acl --bench rebalance --profile $(BENCH_PROFILE)
 	cargo bench -p hera-core --bench cluster --profile $(BENCH_PROFILE)
 
 .PHONY: manifests
@@ -124,7 +124,7 @@ image: agent ## Build the operator's image for the testbed, and load it
 
 .PHONY: policies
 policies: prepare ## Build the example policies as modules
-	cargo build --profile policy --target wasm32-unknown-unknown --package 'hera-policy-acl-*'
+	cargo build --profile policy --target wasm32-unknown-unknown --package 'hera-policy-acl-*' --package 'hera-policy-rebalance-*'
 
 .PHONY: c-policy
 c-policy: prepare ## Build the example policy in C, and hold it against the cases of its twin in Rust

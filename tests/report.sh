@@ -28,7 +28,7 @@ HERA_STORIES=${HERA_STORIES:-20} cargo test --workspace --test servers story:: -
   | tee "$work/stories" || failed=1
 HERA_CLUSTER_HISTORIES=${HERA_CLUSTER_HISTORIES:-500} cargo test -p hera-tests-loopback --test cluster \
   -- --nocapture | tee "$work/clusters" || failed=1
-cargo bench --workspace --bench acl --profile "$profile" | tee "$work/bench" || failed=1
+cargo bench --workspace --bench acl --bench rebalance --profile "$profile" | tee "$work/bench" || failed=1
 cargo bench -p hera-core --bench cluster --profile "$profile" | tee "$work/passes" || failed=1
 
 {

@@ -9,3 +9,19 @@ wit_bindgen::generate!({
     default_bindings_module: "hera_policy_sdk::bindings",
     additional_derives: [PartialEq, Clone],
 });
+
+/// A world of its own: who makes one decision need not make the others. What they share is one type.
+pub mod rebalance {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "rebalance-policy",
+        pub_export_macro: true,
+        export_macro_name: "__export_rebalance_policy",
+        default_bindings_module: "hera_policy_sdk::bindings::rebalance",
+        additional_derives: [PartialEq, Clone],
+        with: {
+            "hera:policy/types@0.1.0": crate::bindings::hera::policy::types,
+            "hera:policy/log@0.1.0": crate::bindings::hera::policy::log,
+        },
+    });
+}

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 
 use crate::acl::{AclAnswer, AclInput, AclPolicy};
 pub use crate::bindings::exports::hera::policy::acl;
+pub use crate::bindings::rebalance::exports::hera::policy::rebalance;
 use crate::log::{Level, write};
+use crate::rebalance::{RebalanceAnswer, RebalanceInput, RebalancePolicy};
 use crate::{Context, PolicyError, SDK_VERSION};
 
 /// The bytes of the version, for a static.
@@ -36,6 +38,23 @@ pub fn decide_acl<P: AclPolicy>(
 
 /// Reads settings, asks the policy whether they make sense.
 pub fn validate_acl<P: AclPolicy>(text: String) -> Result<(), String> {
+    log_panics();
+    P::validate(&kept::<P::Settings>(settings(&kept(text))?))
+}
+
+/// As [`decide_acl`].
+pub fn decide_rebalance<P: RebalancePolicy>(
+    context: Context,
+    input: RebalanceInput,
+) -> Result<RebalanceAnswer, PolicyError> {
+    log_panics();
+    let (context, input) = (kept(context), kept(input));
+    let settings = settings(&context.settings).map_err(PolicyError::InvalidSettings)?;
+    P::decide(&context, &kept::<P::Settings>(settings), &input)
+}
+
+/// As [`validate_acl`].
+pub fn validate_rebalance<P: RebalancePolicy>(text: String) -> Result<(), String> {
     log_panics();
     P::validate(&kept::<P::Settings>(settings(&kept(text))?))
 }

@@ -23,7 +23,8 @@
 //! ```
 //!
 //! `cargo test` runs its logic natively; `cargo build --target wasm32-unknown-unknown` makes the
-//! module that goes into a ConfigMap. The author's guide is `docs/policies.md`.
+//! module that goes into a ConfigMap. The author's guide is `docs/policies.md`. Other decisions have a
+//! trait and a macro of their own: [`rebalance`], with what the built-in does in [`even`].
 //!
 //! # Caveats
 //!
@@ -35,11 +36,15 @@
 pub mod acl;
 #[doc(hidden)]
 pub mod bindings;
+pub mod even;
 #[doc(hidden)]
 pub mod export;
 pub mod log;
 mod map;
+pub mod plan;
 pub mod presets;
+pub mod rebalance;
+pub mod slots;
 pub mod testing;
 
 pub use bindings::hera::policy::types::{Context, PolicyError};

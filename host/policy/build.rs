@@ -1,8 +1,11 @@
-//! Builds the built-in policy and leaves it where `src/builtin.rs` embeds it.
+//! Builds the built-in policies and leaves them where `src/builtin.rs` embeds them.
 
 use std::path::{Path, PathBuf};
 
 mod guests;
+
+/// Folders in `policies/`.
+const BUILT_IN: [&str; 2] = ["acl-presets", "rebalance-even"];
 
 fn main() {
     // Not the lock file: it changes with every dependency of anybody, and cargo itself notices.
@@ -10,6 +13,7 @@ fn main() {
         "../../wit",
         "../../guest-sdk",
         "../../policies/acl-presets",
+        "../../policies/rebalance-even",
         "../../.cargo/config.toml",
         "guests.rs",
         "build.rs",
@@ -31,13 +35,16 @@ fn embed() -> Result<(), String> {
     };
     let out_dir = variable("OUT_DIR")?;
     let workspace = variable("CARGO_MANIFEST_DIR")?.join("../..");
-    let modules = guests::build(
-        Path::new(&workspace),
-        &guests::target_dir(&out_dir),
-        &["-p", "hera-policy-acl-presets", "--lib"],
-    )?;
-    let module = modules.join("hera_policy_acl_presets.wasm");
-    std::fs::copy(&module, out_dir.join("acl-presets.wasm"))
-        .map(drop)
-        .map_err(|error| format!("{}: {error}", module.display()))
+    let packages = BUILT_IN.map(|name| format!("hera-policy-{name}"));
+    let mut args = vec!["--lib"];
+    for package in &packages {
+        args.extend(["-p", package.as_str()]);
+    }
+    let modules = guests::build(Path::new(&workspace), &guests::target_dir(&out_dir), &args)?;
+    for (name, package) in BUILT_IN.iter().zip(&packages) {
+        let module = modules.join(format!("{}.wasm", package.replace('-', "_")));
+        std::fs::copy(&module, out_dir.join(format!("{name}.wasm")))
+            .map_err(|error| format!("{}: {error}", module.display()))?;
+    }
+    Ok(())
 }

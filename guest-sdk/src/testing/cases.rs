@@ -56,7 +56,11 @@ struct User {
 ///
 /// When a case comes out otherwise, cannot be read, or when there is none.
 pub fn check_acl_cases<P: AclPolicy>(folder: impl AsRef<Path>) {
-    let folder = folder.as_ref();
+    check_folder(folder.as_ref(), check::<P>);
+}
+
+/// Checks each `*.json` of a folder, in the order of their names.
+pub(super) fn check_folder(folder: &Path, check: impl Fn(&Path) -> Result<(), String>) {
     let files = fs::read_dir(folder).map(|entries| {
         let paths = entries.flatten().map(|entry| entry.path());
         let mut files: Vec<_> = paths
@@ -70,7 +74,7 @@ pub fn check_acl_cases<P: AclPolicy>(folder: impl AsRef<Path>) {
     let failed: Vec<String> = files
         .iter()
         .filter_map(|file| {
-            let why = check::<P>(file).err()?;
+            let why = check(file).err()?;
             Some(format!("{}: {why}", file.display()))
         })
         .collect();
@@ -97,17 +101,7 @@ fn check<P: AclPolicy>(file: &Path) -> Result<(), String> {
 type Grants = (BTreeMap<String, String>, Option<Timestamp>);
 
 fn decide<P: AclPolicy>(case: Case) -> Result<Result<Grants, String>, String> {
-    let fixed = context();
-    let context = Context {
-        now_unix_ms: case.now.map_or(fixed.now_unix_ms, unix_ms),
-        engine: case.engine.unwrap_or(fixed.engine),
-        version: case.version.unwrap_or(fixed.version),
-        settings: match case.settings {
-            Some(settings) => serde_json::Value::Object(settings).to_string(),
-            None => String::new(),
-        },
-        ..fixed
-    };
+    let context = circumstances(case.engine, case.version, case.settings, case.now);
     let users = case.input.users.into_iter().map(request);
     let table: Vec<(String, String)> = case
         .input
@@ -131,11 +125,32 @@ fn decide<P: AclPolicy>(case: Case) -> Result<Result<Grants, String>, String> {
     })
 }
 
+/// The circumstances of a case: those of every case but for what it says.
+pub(super) fn circumstances(
+    engine: Option<String>,
+    version: Option<String>,
+    settings: Option<serde_json::Map<String, serde_json::Value>>,
+    now: Option<Timestamp>,
+) -> Context {
+    let fixed = context();
+    Context {
+        now_unix_ms: now.map_or(fixed.now_unix_ms, unix_ms),
+        engine: engine.unwrap_or(fixed.engine),
+        version: version.unwrap_or(fixed.version),
+        settings: match settings {
+            Some(settings) => serde_json::Value::Object(settings).to_string(),
+            None => String::new(),
+        },
+        ..fixed
+    }
+}
+
 fn unix_ms(at: Timestamp) -> u64 {
     u64::try_from(at.as_millisecond()).unwrap_or(0)
 }
 
-fn until(unix_ms: u64) -> Result<Timestamp, String> {
+/// A time as cases say it.
+pub(super) fn until(unix_ms: u64) -> Result<Timestamp, String> {
     let at = i64::try_from(unix_ms).ok();
     at.and_then(|at| Timestamp::from_millisecond(at).ok())
         .ok_or_else(|| format!("it wants to be asked again at {unix_ms}, which is no date"))

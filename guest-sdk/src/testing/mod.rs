@@ -2,9 +2,15 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod cases;
+mod rebalance;
+#[cfg(not(target_arch = "wasm32"))]
+mod rebalance_cases;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use cases::check_acl_cases;
+pub use rebalance::{rebalance_input, shard};
+#[cfg(not(target_arch = "wasm32"))]
+pub use rebalance_cases::check_rebalance_cases;
 
 use crate::Context;
 use crate::acl::{AclInput, Category, Preset, UserRequest};

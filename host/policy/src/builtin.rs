@@ -2,3 +2,5 @@
 
 /// Rights by preset, `policies/acl-presets`.
 pub const ACL_PRESETS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/acl-presets.wasm"));
+/// As many slots for each shard, `policies/rebalance-even`.
+pub const REBALANCE_EVEN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rebalance-even.wasm"));

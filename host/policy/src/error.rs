@@ -54,7 +54,7 @@ pub enum LoadError {
     Malformed(String),
     /// A core module that does not say which world it implements.
     #[error(
-        "this is a plain core module that implements no world; build a cdylib with hera-policy-sdk and one export_acl_policy!(Type), for wasm32-unknown-unknown"
+        "this is a plain core module that implements no world; build a cdylib with hera-policy-sdk and the export macro of one decision, as export_acl_policy!(Type), for wasm32-unknown-unknown"
     )]
     NoWorld,
     /// It implements something else.

@@ -47,6 +47,7 @@ impl Decision for Both {
 
     const NAME: &'static str = "acl";
     const VERSIONS: &'static [(u64, u64)] = &[(0, 1), (0, 2)];
+    const BUILT_IN_STEPS_IN: bool = false;
 
     fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Self> {
         if let Ok(today) = Acl::link(engine, component) {

@@ -13,4 +13,5 @@ mod fuzz;
 mod hostile;
 mod loading;
 mod presets;
+mod rebalance;
 mod sandbox;

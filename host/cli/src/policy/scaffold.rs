@@ -34,15 +34,22 @@ const ACL: &[File] = files!["../../templates/acl/";
 const SDK: &[File] = files!["../../../../guest-sdk/";
     "src/acl.rs",
     "src/bindings.rs",
+    "src/even.rs",
     "src/export.rs",
     "src/lib.rs",
     "src/log.rs",
     "src/map.rs",
+    "src/plan.rs",
     "src/presets.rs",
+    "src/rebalance.rs",
+    "src/slots.rs",
     "src/testing/cases.rs",
     "src/testing/mod.rs",
+    "src/testing/rebalance.rs",
+    "src/testing/rebalance_cases.rs",
 ];
-const CONTRACT: &[File] = files!["../../../../wit/"; "v0.1/acl.wit", "v0.1/types.wit"];
+const CONTRACT: &[File] =
+    files!["../../../../wit/"; "v0.1/acl.wit", "v0.1/rebalance.wit", "v0.1/types.wit"];
 const SDK_MANIFEST: &str = include_str!("../../templates/sdk.toml");
 
 #[derive(Serialize)]

@@ -24,7 +24,7 @@ impl ShardState {
 
 /// What a server tells of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SlotLoad {
     /// The slot.
     pub slot: u16,
@@ -37,7 +37,7 @@ pub struct SlotLoad {
 
 /// A shard, as its primary tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Shard {
     /// Its number, which it keeps.
     pub id: u32,
@@ -117,7 +117,7 @@ fn count(slots: &SlotSet) -> u64 {
 
 /// Slots that moved before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Moved {
     /// Who gave them.
     pub source: u32,
@@ -134,7 +134,7 @@ pub struct Moved {
 
 /// Within what a plan must stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
     /// Most slots that one plan may move.
     pub slots: u32,
@@ -146,7 +146,7 @@ pub struct Limits {
 
 /// The input of the `rebalance` decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RebalanceInput {
     /// Every shard, in the order of their ids.
     pub shards: Vec<Shard>,

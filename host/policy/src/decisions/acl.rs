@@ -20,6 +20,8 @@ impl Decision for Acl {
 
     const NAME: &'static str = "acl";
     const VERSIONS: &'static [(u64, u64)] = &[(0, 1)];
+    // Never fail open: rights that another policy gave are no one else's to give again.
+    const BUILT_IN_STEPS_IN: bool = false;
 
     fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Self> {
         v0_1::Acl::link(engine, component).map(Self)
@@ -100,7 +102,7 @@ impl Decision for Acl {
     }
 
     fn cases(policy: &Policy<Self>, folder: &Path) -> std::io::Result<Vec<CaseResult>> {
-        cases::run(policy, folder)
+        cases::run(policy, folder, cases::run_acl)
     }
 }
 

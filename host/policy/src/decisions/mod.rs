@@ -2,6 +2,7 @@
 //! those of a contract and back, one branch for each version of the contract.
 
 mod acl;
+mod rebalance;
 
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 pub use acl::Acl;
+pub use rebalance::Rebalance;
 
 use crate::sandbox::Ran;
 use crate::{CallError, CaseResult, Context, Limits, Policy};
@@ -46,6 +48,9 @@ pub trait Decision: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// Versions of the contract that the host serves for it, the newest last.
     const VERSIONS: &'static [(u64, u64)];
+    /// What becomes of a question that its policy answers with nothing that may be used: true if the
+    /// built-in decides this time, false if what was decided last stays.
+    const BUILT_IN_STEPS_IN: bool;
 
     /// Links a component that exports the interface in one of the versions that the host knows.
     fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Self>;
@@ -94,6 +99,10 @@ macro_rules! for_decision {
         match $name {
             <$crate::Acl as $crate::Decision>::NAME => {
                 type $D = $crate::Acl;
+                Some($call)
+            }
+            <$crate::Rebalance as $crate::Decision>::NAME => {
+                type $D = $crate::Rebalance;
                 Some($call)
             }
             _ => None,

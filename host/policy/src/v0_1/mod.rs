@@ -2,8 +2,10 @@
 //! A later contract gets a module beside this one.
 
 mod acl;
+mod rebalance;
 
 pub use acl::Acl;
+pub use rebalance::Rebalance;
 
 /// The version, as authors see it.
 pub const API: &str = "0.1";
@@ -14,6 +16,20 @@ mod bindings {
         path: "../../wit/v0.1",
         world: "acl-policy",
         imports: { default: trappable },
+    });
+}
+
+#[allow(missing_docs, clippy::all, clippy::restriction)]
+mod rebalance_bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/v0.1",
+        world: "rebalance-policy",
+        imports: { default: trappable },
+        // What the worlds share is one type.
+        with: {
+            "hera:policy/types": super::bindings::hera::policy::types,
+            "hera:policy/log": super::bindings::hera::policy::log,
+        },
     });
 }
 

@@ -10,6 +10,7 @@ use hera_policy::{Acl, Context, Decision as _};
 pub mod corpus;
 #[path = "../../guests.rs"]
 mod guests;
+pub mod native;
 pub mod shapes;
 
 /// Folder of the modules built from `args`.
