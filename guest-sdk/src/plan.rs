@@ -40,6 +40,13 @@ impl<'a> Plan<'a> {
         self.room.get(target).copied().unwrap_or(0)
     }
 
+    /// Lets these slots stay where they are, whatever is asked for later.
+    pub fn keep(&mut self, source: usize, slots: &[SlotRange]) {
+        if let Some(free) = self.free.get_mut(source) {
+            *free = slots::without(free, slots);
+        }
+    }
+
     /// Moves the first so many slots that a shard may give, or as many as may and fit. Tells how many.
     pub fn shift(&mut self, source: usize, target: usize, most: u32) -> u32 {
         let free = self.free(source);

@@ -5,16 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::corpus;
-use hera_policy::{Acl, Decision as _, Limits, Policy, Registry, builtin};
+use hera_policy::{Acl, Decision, Limits, Policy, Rebalance, Registry, builtin};
 
 const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies");
 /// What a typical policy has at most, in bytes; most of it is there whatever the policy
 /// does.
 const TYPICAL: usize = 42_000;
 
-async fn policy(name: &str) -> Arc<Policy<Acl>> {
+async fn policy<D: Decision>(name: &str) -> Arc<Policy<D>> {
     let module = match name {
         "acl-presets" => builtin::ACL_PRESETS.to_vec(),
+        "rebalance-even" => builtin::REBALANCE_EVEN.to_vec(),
         name => corpus::example(name).unwrap(),
     };
     let size = module.len();
@@ -24,9 +25,9 @@ async fn policy(name: &str) -> Arc<Policy<Acl>> {
     registry.load(module, "tests").await.unwrap()
 }
 
-async fn check(name: &str) -> usize {
+async fn check<D: Decision>(name: &str) -> usize {
     let folder = Path::new(POLICIES).join(name).join("cases");
-    let results = Acl::cases(&*policy(name).await, &folder).unwrap();
+    let results = D::cases(&*policy(name).await, &folder).unwrap();
     for result in &results {
         assert_eq!(result.wrong, None, "{}", result.file.display());
     }
@@ -35,9 +36,10 @@ async fn check(name: &str) -> usize {
 
 #[tokio::test]
 async fn the_cases_of_the_examples_come_out_in_the_sandbox_as_natively() {
-    assert!(check("acl-tenant-prefix").await >= 3);
-    assert!(check("acl-least-privilege").await >= 2);
-    assert!(check("acl-write-hours").await >= 5);
+    assert!(check::<Acl>("acl-tenant-prefix").await >= 3);
+    assert!(check::<Acl>("acl-least-privilege").await >= 2);
+    assert!(check::<Acl>("acl-write-hours").await >= 5);
+    assert!(check::<Rebalance>("rebalance-load").await >= 3);
 }
 
 #[tokio::test]
@@ -49,10 +51,17 @@ async fn the_policies_of_this_repository_do_what_every_policy_must() {
         "acl-least-privilege",
         "acl-write-hours",
     ] {
-        let found = hera_policy::conformance(&*policy(name).await, "", 1, 200);
-        println!("{name}: at most {} fuel", found.most_fuel);
-        assert_eq!(found.faults, vec![], "{name}");
+        is_sound::<Acl>(name).await;
     }
+    for name in ["rebalance-even", "rebalance-load"] {
+        is_sound::<Rebalance>(name).await;
+    }
+}
+
+async fn is_sound<D: Decision>(name: &str) {
+    let found = hera_policy::conformance(&*policy::<D>(name).await, "", 1, 200);
+    println!("{name}: at most {} fuel", found.most_fuel);
+    assert_eq!(found.faults, vec![], "{name}");
 }
 
 #[tokio::test]
