@@ -21,7 +21,7 @@ pub(super) const RETRY_MS: u64 = 5_000;
 /// Everything about one decision.
 pub struct Lane<D: Decision> {
     common: Arc<Common>,
-    builtin: Choice<D>,
+    pub(super) builtin: Choice<D>,
     objects: Mutex<HashMap<ObjectKey, Memory<D>>>,
 }
 
@@ -90,7 +90,7 @@ impl<D: Decision> Lane<D> {
         let shadow = self.shadow(question).await?;
         let passes = problem.as_ref().is_some_and(|problem| problem.passes);
         let Some(choice) = choice else {
-            return Ok(Made {
+            let made = Made {
                 answer: None,
                 stands_in: false,
                 active: None,
@@ -98,7 +98,8 @@ impl<D: Decision> Lane<D> {
                 shadow: shadow.and_then(Result::err),
                 again_unix_ms: passes
                     .then(|| question.context.now_unix_ms.saturating_add(RETRY_MS)),
-            });
+            };
+            return Ok(self.or_built_in(question, made).await);
         };
         let now_unix_ms = question.context.now_unix_ms;
         let context = Context {
@@ -142,7 +143,7 @@ impl<D: Decision> Lane<D> {
             self.proved(question.instance, &choice).await;
         }
         let problem = problem.or(conduct
-            .explain(choice.policy.digest())
+            .explain(choice.policy.digest(), D::BUILT_IN_STEPS_IN)
             .filter(|_| answer.is_none()));
         let again_unix_ms = match (&answer, &problem) {
             (None, _) => Some(conduct.record.not_before_unix_ms),
@@ -151,7 +152,7 @@ impl<D: Decision> Lane<D> {
             }
             (Some(_), _) => None,
         };
-        Ok(Made {
+        let made = Made {
             // What is in force: of a policy that gives no answer, nothing is.
             active: self.with(question.instance, |memory| {
                 memory.last_good.as_ref().map(Choice::active)
@@ -161,7 +162,11 @@ impl<D: Decision> Lane<D> {
             stands_in: stands_in && answer.is_some(),
             answer,
             shadow,
-        })
+        };
+        match choice.source == PolicyOrigin::BUILT_IN {
+            true => Ok(made),
+            false => Ok(self.or_built_in(question, made).await),
+        }
     }
 
     /// A policy gave a good answer: it is the one to fall back to, also after a restart.
@@ -366,13 +371,18 @@ impl<D: Decision> Lane<D> {
         }
     }
 
-    fn with<T>(&self, instance: &ObjectKey, look: impl FnOnce(&mut Memory<D>) -> T) -> T {
+    pub(super) fn with<T>(
+        &self,
+        instance: &ObjectKey,
+        look: impl FnOnce(&mut Memory<D>) -> T,
+    ) -> T {
         look(
             self.lock()
                 .entry(instance.clone())
                 .or_insert_with(|| Memory {
                     last_good: None,
                     last: None,
+                    instead: None,
                     conduct: Conduct::default(),
                 }),
         )
@@ -435,7 +445,7 @@ fn key(parts: &[&str]) -> String {
 
 /// Stands for everything that an answer may depend on, but the time: until when an answer holds, it
 /// says itself.
-fn asked_key<D: Decision>(
+pub(super) fn asked_key<D: Decision>(
     policy_key: &str,
     context: &Context,
     input: &D::Input,

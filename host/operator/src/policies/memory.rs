@@ -13,6 +13,8 @@ pub struct Memory<D: Decision> {
     pub last_good: Option<Choice<D>>,
     /// What was asked last.
     pub last: Option<Last<D>>,
+    /// What the built-in answered in place of the policy, and to which question.
+    pub instead: Option<(String, D::Answer)>,
     /// How the policy fared.
     pub conduct: Conduct,
 }
@@ -95,8 +97,12 @@ impl Conduct {
         }
     }
 
-    /// Says what the last fault means for the object.
-    pub fn explain(&self, digest: &str) -> Option<Problem> {
+    /// Says what the last fault means for the object, for which the built-in decides meanwhile or nobody.
+    pub fn explain(&self, digest: &str, built_in: bool) -> Option<Problem> {
+        let meanwhile = match built_in {
+            true => "the built-in decides meanwhile",
+            false => "the last good decision stays",
+        };
         let (_, problem) = self.fault.clone()?;
         let Problem {
             reason, message, ..
@@ -105,12 +111,12 @@ impl Conduct {
         Some(if self.record.is_aside() {
             let message = format!(
                 "{reason}: {message} (module {module}); after {} faults in a row it is asked again only after a \
-                 while, or at once when module or settings change; the last good decision stays",
+                 while, or at once when module or settings change; {meanwhile}",
                 quarantine::FAULTS
             );
             Problem::lasting(reason::SET_ASIDE, message)
         } else {
-            let message = format!("{message} (module {module}); the last good decision stays");
+            let message = format!("{message} (module {module}); {meanwhile}");
             Problem::lasting(reason, message)
         })
     }

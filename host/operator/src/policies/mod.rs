@@ -5,6 +5,7 @@ mod again;
 mod endurance;
 #[cfg(test)]
 mod fixture;
+mod instead;
 mod journal;
 mod kept;
 mod lane;
@@ -130,7 +131,7 @@ pub struct Compared {
 pub struct Made<A> {
     /// The answer, if there is one that may be used.
     pub answer: Option<A>,
-    /// The answer is of another module, because the one that is asked for cannot be asked.
+    /// The answer is of another module, because the one that is asked for cannot be asked or gave none.
     pub stands_in: bool,
     /// Who decides.
     pub active: Option<Active>,
