@@ -250,7 +250,7 @@ pub struct Module {
 pub enum PolicyCommand {
     /// Start a policy: a crate that builds and passes its tests at once.
     New {
-        /// The decision: acl.
+        /// The decision: acl or rebalance.
         decision: String,
         /// Name of the crate, and of the folder that is made.
         name: String,
@@ -299,9 +299,9 @@ pub enum PolicyCommand {
     Bench {
         #[command(flatten)]
         module: Module,
-        /// Users that are asked about.
-        #[arg(long, default_value_t = 20)]
-        users: usize,
+        /// Users or shards that are asked about.
+        #[arg(long, alias = "users", default_value_t = 20)]
+        size: usize,
         /// Calls.
         #[arg(long, default_value_t = 2000)]
         calls: usize,

@@ -65,6 +65,9 @@ pub async fn run(
         })?;
         return Ok(Verdict::No);
     };
+    if !module::is_asked(&decision) {
+        bail!("the operator of this version asks no policy for {decision} yet");
+    }
     let connected = cluster::connect(wanted).await?;
     if place.default && place.key != "policy.wasm" {
         bail!("a default policy stands under policy.wasm: leave --key out");
@@ -81,7 +84,7 @@ pub async fn run(
         digest: hera_core::digest::of(&bytes),
         default: place.default,
     };
-    let label = (LABEL_DEFAULT_POLICY.to_owned(), decision);
+    let label = (LABEL_DEFAULT_POLICY.to_owned(), decision.clone());
     let map = ConfigMap {
         metadata: ObjectMeta {
             name: Some(place.configmap.clone()),
@@ -95,11 +98,11 @@ pub async fn run(
     let params = PatchParams::apply(MANAGER).force();
     api.patch(&place.configmap, &params, &Patch::Apply(&map))
         .await?;
-    output.print(&applied, describe)?;
+    output.print(&applied, |applied| describe(applied, &decision))?;
     Ok(Verdict::Yes)
 }
 
-fn describe(applied: &Applied) -> String {
+fn describe(applied: &Applied, decision: &str) -> String {
     let Applied {
         namespace,
         config_map,
@@ -110,7 +113,7 @@ fn describe(applied: &Applied) -> String {
     let next = match default {
         true => "every object that names no policy is decided by it now".to_owned(),
         false => format!(
-            "point objects of this namespace at it:\n  spec:\n    policies:\n      acl:\n        \
+            "point objects of this namespace at it:\n  spec:\n    policies:\n      {decision}:\n        \
              configMapRef: {{name: {config_map}, key: {key}}}"
         ),
     };

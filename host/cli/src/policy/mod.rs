@@ -50,9 +50,9 @@ pub async fn run(
         PolicyCommand::Run { module, input } => run::run(&module, &input, output).await,
         PolicyCommand::Bench {
             module,
-            users,
+            size,
             calls,
-        } => bench::run(&module, users, calls, output).await,
+        } => bench::run(&module, size, calls, output).await,
         PolicyCommand::Apply {
             module,
             configmap,

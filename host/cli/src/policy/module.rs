@@ -8,7 +8,12 @@ use hera_policy::{Decision, Inspection, Limits, LoadError, Policy, Registry, Tri
 
 /// The error for a decision that only a later version knows.
 pub fn unknown(decision: &str) -> anyhow::Error {
-    anyhow::anyhow!("this version knows no decision {decision}, only acl")
+    anyhow::anyhow!("this version knows no decision {decision}, only acl and rebalance")
+}
+
+/// True if the operator of this version asks policies for it: `spec.policies` has a field then.
+pub fn is_asked(decision: &str) -> bool {
+    decision == hera_policy::Acl::NAME
 }
 
 /// A file, read.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
+use super::module;
 use crate::Verdict;
 use crate::output::{Output, good};
 
@@ -29,6 +30,23 @@ const ACL: &[File] = files!["../../templates/acl/";
     "src/lib.rs",
     "tests/cases.rs",
 ];
+
+/// A policy for `rebalance`.
+const REBALANCE: &[File] = files!["../../templates/rebalance/";
+    "Cargo.toml.template",
+    "README.md",
+    "cargo-config.toml",
+    "cases/a-shard-that-leaves-does-not-wait.json",
+    "cases/at-other-hours-they-wait.json",
+    "cases/in-its-hours-slots-move.json",
+    "cases/misspelt-settings.json",
+    "gitignore",
+    "src/lib.rs",
+    "tests/cases.rs",
+];
+
+/// The template of each decision.
+const TEMPLATES: [(&str, &[File]); 2] = [("acl", ACL), ("rebalance", REBALANCE)];
 
 /// The SDK, so that a new crate depends on nothing that has to be published or fetched.
 const SDK: &[File] = files!["../../../../guest-sdk/";
@@ -69,9 +87,9 @@ pub fn run(
     sdk: Option<&Path>,
     output: Output,
 ) -> anyhow::Result<Verdict> {
-    let template = match decision {
-        "acl" => ACL,
-        other => bail!("this version knows no decision {other}, only acl"),
+    let known = TEMPLATES.iter().find(|(name, _)| *name == decision);
+    let Some((_, template)) = known else {
+        return Err(module::unknown(decision));
     };
     let usable = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name
@@ -107,7 +125,7 @@ pub fn run(
         files.push(path);
         Ok(())
     };
-    for (file, text) in template {
+    for (file, text) in *template {
         let file = match *file {
             // Under these names cargo and git would take the templates for their own.
             "Cargo.toml.template" => "Cargo.toml",
@@ -128,14 +146,18 @@ pub fn run(
         }
     }
     let made = Made { folder, files };
-    output.print(&made, |made| describe(made, name))?;
+    output.print(&made, |made| describe(made, name, decision))?;
     Ok(Verdict::Yes)
 }
 
-fn describe(made: &Made, name: &str) -> String {
+fn describe(made: &Made, name: &str, decision: &str) -> String {
+    let apply = match module::is_asked(decision) {
+        true => format!("  kubectl hera policy apply policy.wasm --configmap {name}\n"),
+        false => String::new(),
+    };
     format!(
         "{} {name}, {} files\nnext:\n  cd {name}\n  cargo test\n  kubectl hera policy build\n  \
-         kubectl hera policy check policy.wasm\n  kubectl hera policy apply policy.wasm --configmap {name}\n",
+         kubectl hera policy check policy.wasm\n{apply}",
         good("made"),
         made.files.len()
     )
@@ -185,7 +207,10 @@ mod tests {
         let names = |files: &[File]| -> Vec<String> {
             files.iter().map(|(name, _)| (*name).to_owned()).collect()
         };
-        assert_eq!(listed(&repo.join("host/cli/templates/acl")), names(ACL));
+        for (decision, template) in TEMPLATES {
+            let folder = repo.join("host/cli/templates").join(decision);
+            assert_eq!(listed(&folder), names(template));
+        }
         let sdk: Vec<String> = listed(&repo.join("guest-sdk"))
             .into_iter()
             .filter(|file| file.starts_with("src/"))
