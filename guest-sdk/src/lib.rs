@@ -24,7 +24,8 @@
 //!
 //! `cargo test` runs its logic natively; `cargo build --target wasm32-unknown-unknown` makes the
 //! module that goes into a ConfigMap. The author's guide is `docs/policies.md`. Other decisions have a
-//! trait and a macro of their own: [`rebalance`], with what the built-in does in [`even`].
+//! trait and a macro of their own: [`rebalance`], with what the built-in does in [`even`]
+//! (`docs/policies-rebalance.md`).
 //!
 //! # Caveats
 //!

@@ -3,6 +3,9 @@ use hera_core::rebalance::{GuardRule, RebalanceInput, ShardState, SlotLoad, Slot
 
 use crate::fixtures::{input, limits, moved, plan, shard, step};
 
+const DOCS: &str = include_str!("../../../../docs/guards.md");
+const TESTS: &str = include_str!("guard.rs");
+
 /// Two shards with half of the slots each; a third has none.
 fn halves() -> RebalanceInput {
     input(vec![
@@ -189,9 +192,29 @@ fn leaving_not_drained_is_refused_as_far_as_there_is_room() {
     assert_eq!(broken(&input, vec![]), None);
 }
 
+/// The first cell, and the last: a rule and its test.
+fn documented() -> Vec<(&'static str, &'static str)> {
+    let rows = DOCS
+        .lines()
+        .skip_while(|line| !line.starts_with("## `rebalance`"))
+        .skip_while(|line| !line.starts_with("| rule |"))
+        .skip(2);
+    let cells = rows.map_while(|row| row.strip_prefix("| `")?.strip_suffix("` |"));
+    cells
+        .map(|row| {
+            (
+                row.split('`').next().unwrap(),
+                row.rsplit('`').next().unwrap(),
+            )
+        })
+        .collect()
+}
+
 #[test]
-fn every_rule_has_a_name_of_its_own() {
-    let names: std::collections::BTreeSet<&str> =
-        GuardRule::ALL.iter().map(|rule| rule.name()).collect();
-    assert_eq!(names.len(), GuardRule::ALL.len());
+fn every_rule_has_a_row_in_the_docs_and_every_row_a_rule_and_a_test() {
+    let rows: Vec<_> = documented().into_iter().map(|(rule, _)| rule).collect();
+    assert_eq!(rows, GuardRule::ALL.map(GuardRule::name));
+    for (rule, test) in documented() {
+        assert!(TESTS.contains(&format!("fn {test}()")), "{rule}: {test}");
+    }
 }

@@ -171,7 +171,7 @@ proptest! {
 
 /// What one slot takes, rounded up: a second reckoning, slot by slot.
 fn bytes(shard: &Shard, slot: u16) -> f64 {
-    let told = |slot| {
+    let told = |slot: u16| {
         let mut listed = shard.heaviest.iter();
         listed.find(|load| load.slot == slot)?.used_bytes
     };
