@@ -105,14 +105,14 @@ impl<'a> Plan<'a> {
         true
     }
 
-    /// What these slots take of the room of a shard; none if it has not so much.
+    /// What these slots take of the room of a shard; none if it has not so much, or none at all.
     fn bytes(&self, source: usize, target: usize, slots: &[SlotRange]) -> Option<u64> {
         let room = self.room(target);
         if room == u64::MAX {
             return Some(0);
         }
         let bytes = self.input.shards.get(source)?.bytes_of(slots)?;
-        (bytes <= room).then_some(bytes)
+        (room > 0 && bytes <= room).then_some(bytes)
     }
 
     /// What it came to.

@@ -116,10 +116,11 @@ pub fn guard(input: &RebalanceInput, answer: &RebalanceAnswer) -> Result<(), Vio
         let left = room
             .entry(target.id)
             .or_insert_with(|| target.room(&input.limits));
-        // Nothing is full that nothing limits; else what is not known does not fit.
+        // Nothing is full that nothing limits; else what is not known does not fit, and into what is full or
+        // not known nothing does.
         match source.bytes_of(&slots) {
             _ if *left == u64::MAX => {}
-            Some(bytes) if bytes <= *left => *left -= bytes,
+            Some(bytes) if *left > 0 && bytes <= *left => *left -= bytes,
             _ => overfull = overfull.or(Some(target.id)),
         }
     }
@@ -282,7 +283,8 @@ fn check_drained(
     for shard in leaving {
         let gone = SlotSet::of(of(shard).flat_map(|step| step.slots.iter().copied()));
         let left = shard.slots.without(&gone).without(&input.stays);
-        let fits = most == u64::MAX || shard.largest_of(&left).is_some_and(|bytes| bytes <= most);
+        let largest = shard.largest_of(&left);
+        let fits = most == u64::MAX || largest.is_some_and(|bytes| most > 0 && bytes <= most);
         if !left.is_empty() && fits {
             let (id, count) = (shard.id, left.len());
             let what = format!("shard {id} leaves and keeps {count} slots for which there is room");
