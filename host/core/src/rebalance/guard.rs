@@ -266,7 +266,7 @@ fn check_drained(
         let id = shard.id;
         answer.moves.iter().filter(move |step| step.source == id)
     };
-    let drained: u64 = leaving.iter().map(|shard| moved(of(shard))).sum();
+    let drained: u64 = leaving.iter().copied().map(|shard| moved(of(shard))).sum();
     if leaving.is_empty() || drained >= u64::from(input.limits.slots) {
         return Ok(());
     }
