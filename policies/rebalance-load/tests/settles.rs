@@ -73,18 +73,14 @@ impl World {
         }
     }
 
-    fn load(&self, shard: usize) -> u64 {
-        let slots = self.owners.iter().zip(&self.loads);
-        let own = slots.filter(|(owner, _)| **owner == shard);
-        own.map(|(_, load)| load).sum()
-    }
-
     /// What has to move at least for all to bear the same.
     fn imbalance(&self) -> u64 {
+        let mut bears = [0_u64; SHARDS];
+        for (owner, load) in self.owners.iter().zip(&self.loads) {
+            bears[*owner] += load;
+        }
         let mean = self.loads.iter().sum::<u64>() / SHARDS as u64;
-        (0..SHARDS)
-            .map(|shard| self.load(shard).saturating_sub(mean))
-            .sum()
+        bears.iter().map(|bears| bears.saturating_sub(mean)).sum()
     }
 
     fn question(&self, round: u64) -> RebalanceInput {
@@ -100,7 +96,7 @@ impl World {
     /// What a primary tells.
     fn tell(&self, at: usize) -> Shard {
         let own: Vec<usize> = (0..SLOTS).filter(|slot| self.owners[*slot] == at).collect();
-        let all = self.load(at).max(1);
+        let all = own.iter().map(|slot| self.loads[*slot]).sum::<u64>().max(1);
         let mut listed = own.clone();
         listed.sort_by_key(|slot| std::cmp::Reverse(self.loads[*slot]));
         listed.truncate(LISTED);
@@ -109,11 +105,13 @@ impl World {
             load_ppm: u32::try_from(self.loads[slot] * 1_000_000 / all).unwrap(),
             used_bytes: None,
         });
-        let ranges: Vec<(u16, u16)> = own
-            .iter()
-            .map(|slot| u16::try_from(*slot).unwrap())
-            .map(|slot| (slot, slot))
-            .collect();
+        let mut ranges: Vec<(u16, u16)> = vec![];
+        for slot in own.iter().map(|slot| u16::try_from(*slot).unwrap()) {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == slot => *last = slot,
+                _ => ranges.push((slot, slot)),
+            }
+        }
         let mib = 1 << 20;
         let mut told = shard(u32::try_from(at).unwrap(), &ranges)
             .memory(own.len() as u64 * mib, 4_096 * mib)
