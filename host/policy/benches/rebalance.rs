@@ -20,8 +20,7 @@ fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
     println!("| what | measured | target |\n| --- | --- | --- |");
     let registry = Registry::new(Limits::default(), None)?;
-    let policy =
-        runtime.block_on(registry.load::<Rebalance>(builtin::REBALANCE_EVEN.to_vec(), "tests"))?;
+    let policy = runtime.block_on(registry.load::<Rebalance>(builtin::REBALANCE_EVEN, "tests"))?;
     let (context, input) = (Context::example(), Rebalance::example_of(SHARDS));
     let mut calls = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {

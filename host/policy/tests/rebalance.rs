@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use hera_core::cluster::{SLOTS, SlotSet};
-use hera_core::rebalance::{RebalanceAnswer, RebalanceInput, ShardState, apply, guard, table};
+use hera_core::rebalance::{
+    RebalanceAnswer, RebalanceInput, ShardState, SlotMove, apply, guard, table,
+};
 use hera_policy::{Context, Decision as _, Limits, Outcome, Policy, Rebalance, Registry, builtin};
 use hera_policy_rebalance_even::{Even, Settings};
 use hera_policy_sdk::rebalance::{self as sdk, RebalancePolicy as _};
@@ -25,12 +27,17 @@ fn examples(count: usize) -> impl Iterator<Item = RebalanceInput> {
     (0..count).map(move |number| Rebalance::example(&mut random, number))
 }
 
-fn natively(input: &RebalanceInput) -> Vec<(u32, u32, Vec<(u16, u16)>)> {
+fn natively(input: &RebalanceInput) -> Vec<SlotMove> {
     let context = hera_policy_sdk::testing::context();
     let answer = Even::decide(&context, &Settings {}, &native::question(input)).unwrap();
-    let step = |step: sdk::SlotMove| {
-        let slots = step.slots.iter().map(|range| (range.first, range.last));
-        (step.source, step.target, slots.collect())
+    let step = |step: sdk::SlotMove| SlotMove {
+        source: step.source,
+        target: step.target,
+        slots: step
+            .slots
+            .iter()
+            .map(|range| (range.first, range.last))
+            .collect(),
     };
     answer.moves.into_iter().map(step).collect()
 }
@@ -41,10 +48,7 @@ async fn in_the_sandbox_it_answers_as_natively() {
     let mut moving = 0;
     for input in examples(60) {
         let decided = policy.decide_blocking(&Context::example(), &input).unwrap();
-        let moves = decided.answer.moves.iter();
-        let moves: Vec<_> = moves
-            .map(|step| (step.source, step.target, step.slots.clone()))
-            .collect();
+        let moves = decided.answer.moves;
         moving += usize::from(!moves.is_empty());
         assert_eq!(moves, natively(&input));
     }

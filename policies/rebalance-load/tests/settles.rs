@@ -55,7 +55,7 @@ impl World {
                 _ => 10 + dice.below(30),
             };
             // Each seventh shard is a busy one.
-            let busy = if owner % 7 == 0 { 5 } else { 2 };
+            let busy = if owner.is_multiple_of(7) { 5 } else { 2 };
             u64::try_from(load * busy / 2).unwrap()
         });
         Self {

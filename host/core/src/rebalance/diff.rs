@@ -55,8 +55,11 @@ mod tests {
     use super::*;
     use crate::rebalance::SlotMove;
 
-    fn answer(moves: &[(u32, u32, &[(u16, u16)])], reason: &str) -> RebalanceAnswer {
-        let step = |(source, target, slots): &(u32, u32, &[(u16, u16)])| SlotMove {
+    /// Source, target and slots.
+    type Step<'a> = (u32, u32, &'a [(u16, u16)]);
+
+    fn answer(moves: &[Step<'_>], reason: &str) -> RebalanceAnswer {
+        let step = |(source, target, slots): &Step<'_>| SlotMove {
             source: *source,
             target: *target,
             slots: slots.to_vec(),

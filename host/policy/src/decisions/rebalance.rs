@@ -131,6 +131,7 @@ impl Decision for Rebalance {
                 max_bytes: Some(4 << 30),
                 ops_per_second: Some(1_000 + 20_000 * busy),
                 heaviest: first_of(&slots, 8)
+                    .into_iter()
                     .map(|slot| SlotLoad {
                         slot,
                         load_ppm: 50_000,
@@ -164,9 +165,10 @@ impl Decision for Rebalance {
 }
 
 /// The first so many of these slots.
-fn first_of(slots: &SlotSet, count: usize) -> impl Iterator<Item = u16> + use<> {
-    let ranges = slots.ranges().to_vec().into_iter();
-    ranges.flat_map(|(first, last)| first..=last).take(count)
+fn first_of(slots: &SlotSet, count: usize) -> Vec<u16> {
+    let ranges = slots.ranges().iter();
+    let each = ranges.flat_map(|(first, last)| *first..=*last);
+    each.take(count).collect()
 }
 
 /// All slots, in pieces, for so many shards.
@@ -184,7 +186,8 @@ fn parts(random: &mut StdRng, count: usize) -> Vec<SlotSet> {
 /// A shard as a primary may well tell of it.
 fn shard(random: &mut StdRng, id: u32, slots: SlotSet) -> Shard {
     let used_bytes = random.random_range(1 << 20..4_u64 << 30);
-    let heaviest = first_of(&slots, random.random_range(0..6)).map(|slot| SlotLoad {
+    let listed = first_of(&slots, random.random_range(0..6));
+    let heaviest = listed.into_iter().map(|slot| SlotLoad {
         slot,
         load_ppm: random.random_range(0..150_000),
         used_bytes: random
