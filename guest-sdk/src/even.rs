@@ -48,20 +48,35 @@ fn lacks(input: &RebalanceInput, plan: &Plan<'_>) -> Vec<i64> {
 /// Empties the shards that leave: first into what others lack, then wherever there is room.
 fn drain(input: &RebalanceInput, plan: &mut Plan<'_>, lacks: &mut [i64]) {
     for source in leaving(input) {
-        for wanted in [true, false] {
-            for target in by_most(input, |shard| plan.room(shard)) {
-                let lack = lacks.get(target).copied().unwrap_or(0);
-                let most = match wanted {
-                    true => u32::try_from(lack).unwrap_or(0),
-                    false => u32::MAX,
-                };
-                let moved = plan.shift(source, target, most);
-                if let Some(lack) = lacks.get_mut(target) {
-                    *lack -= i64::from(moved);
-                }
-            }
+        pour(input, plan, lacks, source, true);
+        // A large slot that found its place may have kept smaller ones from another.
+        while pour(input, plan, lacks, source, false) {}
+    }
+}
+
+/// Gives what a shard has to the others, those first with the most room: as much as each lacks, or as much as
+/// fits. Tells whether anything moved.
+fn pour(
+    input: &RebalanceInput,
+    plan: &mut Plan<'_>,
+    lacks: &mut [i64],
+    source: usize,
+    lacked: bool,
+) -> bool {
+    let mut any = false;
+    for target in by_most(input, |shard| plan.room(shard)) {
+        let lack = lacks.get(target).copied().unwrap_or(0);
+        let most = match lacked {
+            true => u32::try_from(lack).unwrap_or(0),
+            false => u32::MAX,
+        };
+        let moved = plan.shift(source, target, most);
+        any |= moved > 0;
+        if let Some(lack) = lacks.get_mut(target) {
+            *lack -= i64::from(moved);
         }
     }
+    any
 }
 
 /// Moves what some have too much to those that lack it.

@@ -4,7 +4,7 @@
 use hera_policy_rebalance_even::{Even, Settings};
 use hera_policy_sdk::even;
 use hera_policy_sdk::rebalance::{
-    Moved, RebalanceInput, RebalancePolicy, Shard, ShardState, SlotMove, SlotRange,
+    Moved, RebalanceInput, RebalancePolicy, Shard, ShardState, SlotLoad, SlotMove, SlotRange,
 };
 use hera_policy_sdk::slots::{count, one};
 use hera_policy_sdk::testing::{context, rebalance_input, shard};
@@ -75,6 +75,26 @@ fn a_shard_that_leaves_is_drained_to_several_by_the_memory_they_have_free() {
     let slots = after(&input, &even::moves(&input));
     assert_eq!(slots[2], 0);
     assert!(slots[0] > slots[1], "{slots:?}");
+}
+
+#[test]
+fn a_slot_that_fits_behind_a_large_one_goes_where_there_is_still_room() {
+    // Room for 60, 55 and nothing; slot 5 takes 50, the others that leave 10 each.
+    let mut input = rebalance_input(vec![
+        shard(0, &[(0, 10)])
+            .memory(150, 1_000)
+            .state(ShardState::Leaving),
+        shard(1, &[(100, 199)]).memory(740, 1_000),
+        shard(2, &[(200, 299)]).memory(745, 1_000),
+        shard(3, &[]).memory(800, 1_000),
+    ]);
+    input.shards[0].heaviest = vec![SlotLoad {
+        slot: 5,
+        load_ppm: 0,
+        used_bytes: Some(50),
+    }];
+    let moves = even::moves(&input);
+    assert_eq!(after(&input, &moves), [4, 106, 101, 0]);
 }
 
 #[test]
