@@ -11,6 +11,8 @@ const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies");
 /// What a typical policy has at most, in bytes; most of it is there whatever the policy
 /// does.
 const TYPICAL: usize = 42_000;
+/// What one that reckons and sorts has at most, in bytes.
+const RECKONING: usize = 54_000;
 
 async fn policy<D: Decision>(name: &str) -> Arc<Policy<D>> {
     let module = match name {
@@ -20,7 +22,11 @@ async fn policy<D: Decision>(name: &str) -> Arc<Policy<D>> {
     };
     let size = module.len();
     println!("{name}: {size} bytes");
-    assert!(size <= TYPICAL, "{name} has {size} bytes");
+    let most = match name {
+        "rebalance-load" => RECKONING,
+        _ => TYPICAL,
+    };
+    assert!(size <= most, "{name} has {size} bytes");
     let registry = Registry::new(Limits::default(), None).unwrap();
     registry.load(module, "tests").await.unwrap()
 }
