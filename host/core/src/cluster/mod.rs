@@ -21,8 +21,10 @@ mod whole;
 
 pub use decide::decide;
 pub use guard::{Rule, guard};
-pub use observation::{Entry, Held, Node, NodeId, Observation, Server, Wanted};
-pub use plan::{Command, Failover, Plan, Step};
+pub use observation::{
+    Entry, Held, LargeKey, Moving, MovingState, Node, NodeId, Observation, Server, Wanted,
+};
+pub use plan::{Command, Failover, Plan, Step, Way};
 pub use pods::{PodStep, next_pod_step, set_size};
 pub use slots::{SLOTS, SlotSet};
 pub use spread::{Drift, drift, together};

@@ -102,6 +102,59 @@ pub struct Server {
     /// Whom it knows, itself included.
     #[serde(deserialize_with = "bounded")]
     pub known: Vec<Entry>,
+    /// The job by which it gives or takes slots: the one that runs, else the last one. None before the first
+    /// since the agent's start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Moving>,
+}
+
+/// A job by which slots move between this server and another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Moving {
+    /// The slots that it was begun for.
+    pub slots: SlotSet,
+    /// The other server.
+    pub peer: NodeId,
+    /// The server takes them; else it gives.
+    pub takes: bool,
+    /// How far it is.
+    pub state: MovingState,
+    /// Keys that moved so far, where that is known.
+    pub keys: u64,
+    /// Why it failed or what it waits for, for people; at most 256 bytes.
+    pub words: String,
+    /// Keys that are too large to be sent in [`Command::GiveSlots`]'s time, by slot: those slots stay. At most 16.
+    ///
+    /// [`Command::GiveSlots`]: super::Command::GiveSlots
+    pub too_large: Vec<LargeKey>,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MovingState {
+    /// It runs.
+    #[default]
+    Running,
+    /// All that could move did.
+    Done,
+    /// It ended before; what is left is ordered again.
+    Failed,
+    /// It was told to end.
+    Stopped,
+}
+
+/// A key that takes too long to be sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LargeKey {
+    /// Its slot.
+    pub slot: u16,
+    /// Its name, cut and made printable: at most 64 bytes.
+    pub key: String,
+    /// What it takes in memory, in bytes.
+    pub bytes: u64,
 }
 
 /// Whom a server may know: those of 128 shards with six pods, twice, as ids change.

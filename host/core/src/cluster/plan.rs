@@ -20,6 +20,18 @@ pub enum Failover {
     Takeover,
 }
 
+/// How slots move from one server to another. All servers of a cluster must know the way (redis-facts §1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// Key by key, driven by the agent of the source: every version.
+    Keys,
+    /// Whole slots at once, taken by the server of the target: Redis from 8.4.
+    Import,
+    /// Whole slots at once, given by the server of the source: Valkey from 9.0.
+    Export,
+}
+
 /// What a server, or its agent, is told. Telling it twice is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
@@ -69,6 +81,39 @@ pub enum Command {
         /// Who is gone.
         id: NodeId,
     },
+    /// Give slots to another: begin a job, or go on with one that was cut off. [`Server::moving`] tells how far
+    /// it is. Refused while another job runs at this server.
+    ///
+    /// [`Server::moving`]: super::Server::moving
+    GiveSlots {
+        /// The slots; those that it no longer has are left out.
+        slots: SlotSet,
+        /// Who gets them.
+        target: NodeId,
+        /// Its address.
+        ip: String,
+        /// Its port.
+        port: u16,
+        /// [`Way::Keys`] or [`Way::Export`].
+        way: Way,
+        /// For how long a step may hold up clients, in milliseconds.
+        max_stall_ms: u64,
+    },
+    /// Take slots from another, by [`Way::Import`]; the rest as for [`Command::GiveSlots`].
+    TakeSlots {
+        /// The slots; those that it has already are left out.
+        slots: SlotSet,
+        /// Who has them.
+        source: NodeId,
+    },
+    /// End the job that runs at this server, if any: what moved stays where it is, a slot that is half moved is
+    /// finished first.
+    StopMoving,
+    /// Close slots that are half moved, and have no key at another server.
+    CloseSlots {
+        /// The slots.
+        slots: SlotSet,
+    },
 }
 
 impl fmt::Display for Command {
@@ -83,6 +128,10 @@ impl fmt::Display for Command {
             Self::Rejoin => f.write_str("join as another"),
             Self::Failover { how, .. } => write!(f, "take over ({how:?})"),
             Self::Forget { id } => write!(f, "forget {id}"),
+            Self::GiveSlots { slots, target, .. } => write!(f, "give {slots} to {target}"),
+            Self::TakeSlots { slots, source } => write!(f, "take {slots} from {source}"),
+            Self::StopMoving => f.write_str("move no more slots"),
+            Self::CloseSlots { slots } => write!(f, "close {slots}"),
         }
     }
 }
