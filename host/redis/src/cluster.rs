@@ -74,6 +74,8 @@ impl Server {
             serves,
             current_epoch,
             known,
+            // Of that the agent knows.
+            moving: None,
         })
     }
 
@@ -89,14 +91,19 @@ impl Server {
     }
 
     /// Carries out a command. That a server was told to take over says nothing of whether it did; one that
-    /// runs is started.
+    /// runs is started. How slots move is the agent's affair: nothing is told here of those commands.
     ///
     /// # Errors
     /// The server will not: it knows others and takes no epoch, somebody has one of the slots, it has keys of
     /// its own or does not know whom to replicate, or its primary is not there to agree.
     pub async fn cluster_command(&self, command: &Command) -> Result<(), Error> {
         match command {
-            Command::Start | Command::Rejoin => Ok(()),
+            Command::Start
+            | Command::Rejoin
+            | Command::GiveSlots { .. }
+            | Command::TakeSlots { .. }
+            | Command::StopMoving
+            | Command::CloseSlots { .. } => Ok(()),
             Command::SetEpoch { epoch } => {
                 self.told(&["SET-CONFIG-EPOCH", &epoch.to_string()]).await
             }

@@ -19,6 +19,8 @@ mod roles;
 mod scripts;
 mod server;
 mod session;
+mod slot_jobs;
+mod slots;
 
 pub use acl::{ListedUser, Patterns, parse_acl_line, patterns};
 pub use address::{Address, Credentials, Timeouts};
@@ -32,5 +34,7 @@ pub use roles::Shutdown;
 pub use scripts::ScriptEnd;
 pub use server::{Probe, Server};
 pub use session::Session;
+pub use slot_jobs::{JobState, SlotJob};
+pub use slots::{Migrated, Migration, Sent, SlotOf};
 
 pub use redis::{Cmd, ServerError, Value, cmd as command};

@@ -131,6 +131,11 @@ impl Server {
             .map_err(|error| Error::from_redis(name, &self.address, &error))
     }
 
+    /// The error that stands among the answers to a pipeline.
+    pub(crate) fn refused(&self, name: &str, error: redis::ServerError) -> Error {
+        Error::from_redis(name, &self.address, &error.into())
+    }
+
     pub(crate) async fn ask_all<T: FromRedisValue>(
         &self,
         name: &str,
