@@ -1,6 +1,6 @@
 //! The user as which the server is asked for its metrics: whatever becomes of a scrape, it can ask and no more.
 
-use hera_core::acl::{AclSet, AclUser, METRICS_USER};
+use hera_core::acl::{AclSet, AclUser, METRICS_USER, MIGRATION_USER};
 use hera_core::digest::sha256_hex;
 
 use crate::agent::Agent;
@@ -11,6 +11,9 @@ const RULES: [&str; 4] = ["+info", "+slowlog|len", "+slowlog|get", "+latency|lat
 /// And where the server is in a cluster.
 const CLUSTER_RULE: &str = "+cluster|info";
 
+/// Users that the agent itself makes, beside the one as which it speaks to the server.
+pub const OWN: [&str; 2] = [METRICS_USER, MIGRATION_USER];
+
 /// The user; none where no metrics are served.
 pub fn metrics_user(agent: &Agent) -> Option<AclUser> {
     let hash = sha256_hex(agent.metrics_password.as_bytes());
@@ -19,11 +22,10 @@ pub fn metrics_user(agent: &Agent) -> Option<AclUser> {
     serves.then(|| with_rights(hash, is_in_cluster))
 }
 
-/// The users of `set`, and this one.
-pub fn beside(set: &AclSet, own: Option<AclUser>) -> AclSet {
+/// The users of `set`, and the agent's own, which no set names: one that does would be nobody's.
+pub fn beside(set: &AclSet, own: impl IntoIterator<Item = AclUser>) -> AclSet {
     let mut all = set.clone();
-    // A set that names it would be nobody's.
-    all.users.retain(|user| user.name != METRICS_USER);
+    all.users.retain(|user| !OWN.contains(&user.name.as_str()));
     all.users.extend(own);
     all
 }
@@ -64,7 +66,7 @@ mod tests {
             owner: "o".to_owned(),
             revision: 1,
             app: "app".to_owned(),
-            users: vec![user("app"), user(METRICS_USER)],
+            users: vec![user("app"), user(METRICS_USER), user(MIGRATION_USER)],
             undecided: Default::default(),
         };
         let own = with_rights("cd".to_owned(), false);

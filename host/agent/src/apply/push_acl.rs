@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hera_core::acl::{AGENT_USER, AclSet, AclUser, DEFAULT_USER, METRICS_USER, is_system_user};
+use hera_core::acl::{AGENT_USER, AclSet, AclUser, DEFAULT_USER, is_system_user};
 use hera_core::agent::AclState;
 use hera_redis::{Error, ListedUser, Server, patterns};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Work};
-use crate::apply::metrics_user::{beside, metrics_user};
+use crate::apply::metrics_user::{OWN, beside, metrics_user};
+use crate::apply::migration_user::migration_user;
 use crate::server::listen;
 use crate::state::files;
 
@@ -74,7 +75,7 @@ pub async fn apply_due(agent: &Agent, work: &mut Work) {
         work.acl_due = false;
         return;
     };
-    let all = beside(&set, metrics_user(agent));
+    let all = with_own(agent, &set);
     let mut rejected = match bring(&server, &mut work.applied, &all).await {
         Ok(brought) => {
             work.listening.took_all_but(brought.refused);
@@ -82,12 +83,11 @@ pub async fn apply_due(agent: &Agent, work: &mut Work) {
         }
         Err(error) => return warn!(%error, "users cannot be brought to the server"),
     };
-    // Nobody asked for it in a spec, so it is nobody's there to mend.
-    if let Some(why) = rejected.remove(METRICS_USER) {
-        warn!(
-            why,
-            "the server does not take the user of its metrics: there are none of it"
-        );
+    // Nobody asked for them in a spec, so they are nobody's there to mend.
+    for user in OWN {
+        if let Some(why) = rejected.remove(user) {
+            warn!(user, why, "the server does not take a user of the agent's");
+        }
     }
     match listen::open_for(agent, work, &server, &set).await {
         Ok(()) => {
@@ -102,6 +102,12 @@ pub async fn apply_due(agent: &Agent, work: &mut Work) {
     }
 }
 
+/// The users of `set`, and those that the agent makes.
+fn with_own(agent: &Agent, set: &AclSet) -> AclSet {
+    let metrics = metrics_user(agent).into_iter();
+    beside(set, metrics.chain(migration_user(agent, set)))
+}
+
 /// A server that still reads its data has users by now, from its file: who was changed or removed
 /// since it started is so at once. The server's own user waits, see [`listen::at_start`].
 pub async fn catch_up(agent: &Agent, server: &Server) {
@@ -114,7 +120,7 @@ pub async fn catch_up(agent: &Agent, server: &Server) {
         return;
     }
     set.users.retain(|user| user.name != DEFAULT_USER);
-    let all = beside(&set, metrics_user(agent));
+    let all = with_own(agent, &set);
     match bring(server, &mut work.applied, &all).await {
         Ok(_) => work.listening.has_caught_up(&set),
         Err(error) => warn!(%error, "users cannot be brought to the server that reads its data"),

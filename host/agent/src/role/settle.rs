@@ -96,6 +96,11 @@ pub async fn attend(
     }
     // Also after a broken connection.
     work.server = Some(server.clone());
+    // Before its users are brought: what they may depends on it.
+    agent.board.change(|status| {
+        status.engine = Some(info.engine.as_str().to_owned());
+        status.version = Some(info.version.clone());
+    });
     if work.acl_due {
         push_acl::apply_due(agent, &mut work).await;
     } else {
@@ -110,8 +115,6 @@ pub async fn attend(
     work.leads_to = leads_to(info);
     note_epoch(agent, watch, &seen, info);
     agent.board.change(|status| {
-        status.engine = Some(info.engine.as_str().to_owned());
-        status.version = Some(info.version.clone());
         status.server = ServerState::Running {
             pid: watch.pid,
             run_id: info.run_id.clone(),

@@ -41,6 +41,8 @@ pub const REPLICATION_USER: &str = "hera-replication";
 pub fn replication_user(shard: u32) -> String {
     format!("{REPLICATION_USER}-{shard}")
 }
+/// The user as which another server of the cluster brings keys of slots that move here.
+pub const MIGRATION_USER: &str = "hera-migration";
 /// The server's built-in user.
 pub const DEFAULT_USER: &str = "default";
 
