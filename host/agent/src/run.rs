@@ -128,6 +128,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         CONTROL,
     ));
     let client = tls.client.subscribe();
+    if let Some(cluster) = &agent.cluster {
+        let _ = cluster.tls.set(client.clone());
+    }
     tokio::spawn(peers::ask(agent.clone(), client.clone()));
 
     info!(version = env!("CARGO_PKG_VERSION"), pod = %agent.settings.pod_uid, "agent runs");

@@ -48,6 +48,9 @@ pub const PATH_CLUSTER: &str = "/v1/cluster";
 /// `POST` of a [`TakeOver`] by the agent of a primary that is about to end, to one of a replica: answers
 /// once the server was asked to take over. Of agents in a cluster.
 pub const PATH_TAKE_OVER: &str = "/v1/take-over";
+/// `POST` of a [`SlotStep`] by the agent of a primary that gives a slot key by key, to that of who gets it: answers
+/// a [`SlotAnswer`] once the step is taken. Of agents in a cluster.
+pub const PATH_SLOT: &str = "/v1/slot";
 /// `GET`: a [`FenceState`].
 pub const PATH_FENCE: &str = "/v1/fence";
 /// `POST` of a [`Request`] with a [`Confirmation`]: the operator's answer to a [`Question`].
@@ -276,6 +279,54 @@ pub struct ClusterState {
 pub struct TakeOver {
     /// Id of the primary.
     pub primary: NodeId,
+}
+
+/// A step of a slot that moves key by key, for the server that gets it. Taking it twice is harmless.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SlotStep {
+    /// The slot.
+    pub slot: u16,
+    /// Who gives it.
+    pub source: NodeId,
+    /// Who gets it: at its address may be another by now.
+    pub target: NodeId,
+    /// Who replicates the source. Once one of them leads, it has taken writes of which the source knows nothing.
+    pub replicas: Vec<NodeId>,
+    /// The step.
+    pub step: TakeSlot,
+}
+
+/// What the server that gets a slot does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TakeSlot {
+    /// It takes keys of it, and serves those who are sent to it for them.
+    Import,
+    /// It loses what it may have of keys that did not move: sending them was cut off, and clients deleted them at the
+    /// source since.
+    Drop(Vec<CutOff>),
+    /// It owns it: the source has no key of it any more.
+    Own,
+}
+
+/// A key that was sent, and of which it is not known whether it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CutOff {
+    /// The key.
+    pub key: Vec<u8>,
+    /// SHA-256 of what was sent: what a client has written under that name since is another's. None if nobody could
+    /// tell.
+    pub digest: Option<String>,
+}
+
+/// The answer to a [`SlotStep`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SlotAnswer {
+    /// The server owns the slot now.
+    pub owned: bool,
 }
 
 /// A line of the event stream.

@@ -114,10 +114,15 @@ async fn until_alone(agent: &Agent, cluster: &Cluster) {
 
 /// How long nobody is heard before the others have voted.
 async fn alone(agent: &Agent) -> Duration {
+    node_timeout(agent).await + VOTE
+}
+
+/// How long a server may be silent before the others vote.
+pub async fn node_timeout(agent: &Agent) -> Duration {
     let directives = agent.work.lock().await.held.good();
     let timeout = directives.get(NODE_TIMEOUT);
     let timeout = timeout.and_then(|text| text.parse().ok());
-    Duration::from_millis(timeout.unwrap_or(DEFAULT_NODE_TIMEOUT)) + VOTE
+    Duration::from_millis(timeout.unwrap_or(DEFAULT_NODE_TIMEOUT))
 }
 
 /// Takes out of the file what its server could not read again. True if another start may do.

@@ -9,6 +9,7 @@ use rustls::ClientConfig;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use super::moving;
 use super::orders::of;
 use super::state::{Cluster, now};
 use crate::agent::Agent;
@@ -23,8 +24,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Completes when the server may stop: it is no primary, nobody can take over, or nobody did in time.
 pub async fn hand_over(agent: &Agent, cluster: &Cluster, tls: &watch::Receiver<ClientConfig>) {
-    wait_for_takeover(agent, cluster).await;
     let since = tokio::time::Instant::now();
+    moving::leaving::settle(agent, cluster).await;
+    wait_for_takeover(agent, cluster).await;
     while since.elapsed() < agent.settings.handover_limit() {
         let state = now(agent, cluster).await;
         if state.dead_ms.is_some() || state.held.is_some() {

@@ -1,8 +1,11 @@
 //! What the server of a cluster is told. The caller holds [`Work`] and has checked the term.
 
+use std::sync::Arc;
+
 use hera_core::cluster::{Command, Failover};
 use hera_redis::{Probe, Server};
 
+use super::moving;
 use super::state::Cluster;
 use crate::agent::{Agent, Work};
 use crate::control::answer::Refused;
@@ -12,7 +15,7 @@ use crate::control::orders::{running, start};
 ///
 /// # Errors
 /// Why it was not.
-pub async fn carry_out(agent: &Agent, work: &Work, command: &Command) -> Result<(), Refused> {
+pub async fn carry_out(agent: &Arc<Agent>, work: &Work, command: &Command) -> Result<(), Refused> {
     let cluster = of(agent)?;
     cluster.hears_operator();
     if *command == Command::Start {
@@ -23,8 +26,29 @@ pub async fn carry_out(agent: &Agent, work: &Work, command: &Command) -> Result<
         return Err(Refused::wrong("the pod ends"));
     }
     let server = running(work)?;
+    match command {
+        Command::GiveSlots { .. } | Command::TakeSlots { .. } => {
+            return moving::begin(agent, cluster, command);
+        }
+        Command::StopMoving => {
+            cluster.moves.stop();
+            return Ok(());
+        }
+        Command::CloseSlots { slots } => {
+            if cluster.moves.is_running() {
+                return Err(Refused::later("a job moves slots of this server"));
+            }
+            let closed = moving::close(&server, slots).await;
+            agent.look.notify_one();
+            return closed;
+        }
+        _ => {}
+    }
     if *command == Command::Rejoin {
         has_keys_without_slots(&server).await?;
+        if cluster.moves.is_running() {
+            return Err(Refused::later("a job moves slots of this server"));
+        }
         if !cluster.is_astray() {
             return Err(Refused::later("the server may be giving its keys up"));
         }
@@ -70,7 +94,10 @@ async fn has_keys_without_slots(server: &Server) -> Result<(), Refused> {
 }
 
 /// What the server says of itself and of its cluster now.
-async fn seen(server: &Server) -> Result<hera_core::cluster::Server, Refused> {
+///
+/// # Errors
+/// It is busy, or does not answer.
+pub async fn seen(server: &Server) -> Result<hera_core::cluster::Server, Refused> {
     let Probe::Info(info) = server.probe().await? else {
         return Err(Refused::later("the server is busy"));
     };

@@ -1,14 +1,16 @@
 //! What the agent knows of its server as one of a cluster.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hera_core::agent::{ClusterNews, ClusterState};
-use hera_core::cluster::{Held, NodeId, Server};
+use hera_core::cluster::{Held, Moving, NodeId, Server};
 use hera_core::digest::sha256_hex;
 use hera_redis::Probe;
+use rustls::ClientConfig;
 use tokio::sync::watch;
 
+use super::moving::job::Jobs;
 use crate::agent::Agent;
 use crate::fence::clock;
 
@@ -25,6 +27,10 @@ pub struct Cluster {
     known: Mutex<Known>,
     /// Why the server waits with its start, if it does.
     pub held: watch::Sender<Option<Held>>,
+    /// The job that moves slots of the server.
+    pub moves: Arc<Jobs>,
+    /// How agents of other shards are asked, once the certificates are read.
+    pub tls: OnceLock<watch::Receiver<ClientConfig>>,
 }
 
 struct Known {
@@ -63,6 +69,8 @@ impl Default for Cluster {
                 astray: None,
             }),
             held: watch::channel(None).0,
+            moves: Arc::default(),
+            tls: OnceLock::new(),
         }
     }
 }
@@ -141,6 +149,14 @@ impl Cluster {
         known.asked = known.asked.take().filter(|(id, _)| Some(id) == of.as_ref());
     }
 
+    /// What the server tells, and the job that moves its slots.
+    fn with_job(&self, server: Server) -> Server {
+        Server {
+            moving: self.moves.told(),
+            ..server
+        }
+    }
+
     fn state(&self, server: Option<Server>) -> ClusterState {
         let (known, now) = (self.lock(), clock::now());
         ClusterState {
@@ -158,12 +174,13 @@ impl Cluster {
 }
 
 /// Takes what the server tells at a look, and tells of it if it is news.
-pub fn note(agent: &Agent, cluster: &Cluster, server: &Server) {
-    cluster.sees(server);
+pub fn note(agent: &Agent, cluster: &Cluster, server: Server) {
+    let server = cluster.with_job(server);
+    cluster.sees(&server);
     let news = ClusterNews {
         id: server.id.clone(),
         serves: server.serves,
-        digest: digest(server),
+        digest: digest(&server),
         held: false,
     };
     agent.board.change(|status| status.cluster = Some(news));
@@ -173,11 +190,15 @@ pub fn note(agent: &Agent, cluster: &Cluster, server: &Server) {
 fn digest(server: &Server) -> String {
     let mut known = server.known.clone();
     known.sort_by(|one, other| one.id.cmp(&other.id));
+    // How far a job is, slots tell.
+    let moving = server.moving.clone();
+    let moving = moving.map(|moving| Moving { keys: 0, ..moving });
     let quiet = Server {
         keys: 0,
         offset: 0,
         link_down_ms: None,
         known,
+        moving,
         ..server.clone()
     };
     let text = serde_json::to_vec(&quiet).unwrap_or_default();
@@ -203,6 +224,7 @@ pub async fn now(agent: &Agent, cluster: &Cluster) -> ClusterState {
         }
         None => None,
     };
+    let seen = seen.map(|seen| cluster.with_job(seen));
     if let Some(seen) = &seen {
         cluster.sees(seen);
     }
@@ -211,7 +233,7 @@ pub async fn now(agent: &Agent, cluster: &Cluster) -> ClusterState {
 
 #[cfg(test)]
 mod tests {
-    use hera_core::cluster::Entry;
+    use hera_core::cluster::{Entry, MovingState};
 
     use super::*;
 
@@ -237,6 +259,22 @@ mod tests {
         let mut moved = after.clone();
         moved.known[0].slots = hera_core::cluster::SlotSet::all();
         assert_ne!(digest(&after), digest(&moved));
+    }
+
+    #[test]
+    fn that_slots_begin_to_move_and_end_is_news_and_each_key_is_none() {
+        let with = |state: MovingState, keys: u64| Server {
+            moving: Some(Moving {
+                state,
+                keys,
+                ..Moving::default()
+            }),
+            ..Server::default()
+        };
+        let begun = digest(&with(MovingState::Running, 0));
+        assert_ne!(digest(&Server::default()), begun);
+        assert_eq!(digest(&with(MovingState::Running, 900)), begun);
+        assert_ne!(digest(&with(MovingState::Done, 900)), begun);
     }
 
     #[test]
@@ -270,6 +308,30 @@ mod tests {
         assert!(cluster.is_astray());
         cluster.sees(&keys(0));
         assert!(!cluster.is_astray());
+    }
+
+    #[test]
+    fn who_is_about_to_get_its_first_slots_is_not_astray() {
+        let mut server = Server {
+            id: "a".to_owned(),
+            keys: 5,
+            known: vec![Entry {
+                id: "a".to_owned(),
+                ..Entry::default()
+            }],
+            ..Server::default()
+        };
+        assert!(server.has_keys_without_slots());
+        server.known[0].open_slots = vec!["[7-<-b]".to_owned()];
+        assert!(!server.has_keys_without_slots());
+        server.known[0].open_slots.clear();
+        server.moving = Some(Moving {
+            takes: true,
+            ..Moving::default()
+        });
+        assert!(!server.has_keys_without_slots());
+        server.moving.as_mut().unwrap().state = MovingState::Failed;
+        assert!(server.has_keys_without_slots());
     }
 
     #[test]

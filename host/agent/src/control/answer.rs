@@ -25,6 +25,11 @@ impl Refused {
         Self { status, refusal }
     }
 
+    /// Why, for people.
+    pub fn words(&self) -> &str {
+        &self.refusal.message
+    }
+
     /// It will not do.
     pub fn wrong(words: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, words)

@@ -12,8 +12,8 @@ use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
     AgentStatus, ClusterState, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_CLUSTER,
     PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS,
-    PATH_POSITION, PATH_STATUS, PATH_TAKE_OVER, PATH_VOUCH, Position, Question, Request,
-    ServerConfig, ServerState, TakeOver, Vouch,
+    PATH_POSITION, PATH_SLOT, PATH_STATUS, PATH_TAKE_OVER, PATH_VOUCH, Position, Question, Request,
+    ServerConfig, ServerState, SlotAnswer, SlotStep, TakeOver, Vouch,
 };
 use hera_core::fence::vouches;
 use hera_core::term;
@@ -54,6 +54,7 @@ pub fn routes(agent: Arc<Agent>) -> Router {
         .route_layer(middleware::from_fn(caller::operator_only))
         .route(PATH_VOUCH, post(vouch))
         .route(PATH_TAKE_OVER, post(take_over))
+        .route(PATH_SLOT, post(take_slot))
         .with_state(agent)
 }
 
@@ -166,6 +167,22 @@ async fn take_over(
     of_same_object(&agent, &caller)?;
     cluster::leave::take_over(&agent, &asked).await?;
     Ok(Json(()))
+}
+
+/// The one that is meant is named by its server's id.
+async fn take_slot(
+    State(agent): State<Arc<Agent>>,
+    Extension(caller): Extension<Caller>,
+    Json(asked): Json<SlotStep>,
+) -> Response {
+    if let Err(refused) = of_same_object(&agent, &caller) {
+        return refused.into_response();
+    }
+    to_its_end(async move {
+        let taken = cluster::moving::step::take(&agent, &asked).await;
+        taken.map(Json)
+    })
+    .await
 }
 
 /// Any agent's certificate is of the same authority; only those of this agent's object are good for its name.

@@ -1,5 +1,6 @@
 //! Orders about a role. The caller holds [`Work`] and has checked the term.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub fn down_since_before(fenced: bool) -> Option<String> {
 ///
 /// # Errors
 /// Why it was not.
-pub async fn carry_out(agent: &Agent, work: &mut Work, order: Order) -> Result<(), Refused> {
+pub async fn carry_out(agent: &Arc<Agent>, work: &mut Work, order: Order) -> Result<(), Refused> {
     info!(?order, "ordered");
     match order {
         Order::Promote { epoch, token } => promote(agent, work, epoch, token).await,

@@ -4,11 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hera_core::agent::{PATH_VOUCH, Peer, Question, Vouch};
+use hera_core::agent::{PATH_VOUCH, Peer, Question, Refusal, Vouch};
 use hera_http::answer::{self, AnswerError};
 use reqwest::redirect::Policy;
 use rustls::ClientConfig;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tracing::{debug, warn};
@@ -21,11 +23,24 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// Bytes of an answer at most: yes, or no.
 const VOUCH: usize = 1024;
+/// Bytes of any other, which may be words.
+const WORDS: usize = 4096;
 
 /// A peer, and how it is reached.
 pub struct Known {
     peer: Peer,
     http: reqwest::Client,
+}
+
+/// Why a peer has not done what it was asked for.
+#[derive(Debug, Error)]
+pub enum PeerError {
+    /// No answer, or none that is understood.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// It will not, in its words.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Passes each question on to all peers at once.
@@ -112,15 +127,25 @@ async fn post(
     path: &str,
     body: &impl Serialize,
 ) -> Result<reqwest::Response, reqwest::Error> {
+    let answer = request(agent, http, peer, path, body, LIMIT).await?;
+    answer.error_for_status()
+}
+
+async fn request(
+    agent: &Agent,
+    http: &reqwest::Client,
+    peer: &Peer,
+    path: &str,
+    body: &impl Serialize,
+    limit: Duration,
+) -> Result<reqwest::Response, reqwest::Error> {
     let port = agent.settings.control.port();
-    let answer = http
-        .post(format!("https://{}:{port}{path}", peer.server_name))
+    http.post(format!("https://{}:{port}{path}", peer.server_name))
         .header(ASKED_POD, &peer.pod_uid)
-        .timeout(LIMIT)
+        .timeout(limit)
         .json(body)
         .send()
-        .await?;
-    answer.error_for_status()
+        .await
 }
 
 impl Known {
@@ -136,5 +161,25 @@ impl Known {
     ) -> Result<(), reqwest::Error> {
         let answer = post(agent, &self.http, &self.peer, path, body);
         answer.await.map(drop)
+    }
+
+    /// Asks the peer for something that takes `limit` at most.
+    ///
+    /// # Errors
+    /// It is not reached, or will not.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        agent: &Agent,
+        path: &str,
+        body: &impl Serialize,
+        limit: Duration,
+    ) -> Result<T, PeerError> {
+        let answer = request(agent, &self.http, &self.peer, path, body, limit).await;
+        let answer = answer.map_err(AnswerError::from)?;
+        if answer.status().is_success() {
+            return Ok(answer::json(answer, WORDS).await?);
+        }
+        let refusal: Refusal = answer::json(answer, WORDS).await?;
+        Err(PeerError::Refused(refusal.message))
     }
 }

@@ -12,6 +12,7 @@ use crate::apply::conf::{self, Start};
 use crate::apply::config_state::APPEND_ONLY;
 use crate::apply::metrics_user::metrics_user;
 use crate::server::{leftover, listen};
+use crate::settings::Settings;
 use crate::state::durable::{self, FileError};
 use crate::state::remembered::Source;
 use crate::volume::dump;
@@ -70,9 +71,9 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     let mut at_start = listen::at_start(work.acl.as_ref(), &work.listening);
     // The others of a cluster reach it at a port that goes with the other. Who is no user yet is refused.
     at_start.listens |= settings.shard.is_some();
-    let login = std::fs::read_to_string(&settings.login).unwrap_or_default();
+    let login = login(settings);
     let start = Start {
-        login: login.trim(),
+        login: &login,
         settings,
         directives: &directives,
         append,
@@ -119,6 +120,12 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
         status.config.pending_restart.clear();
     });
     Ok(())
+}
+
+/// The mounted password with which servers of a cluster log in at one another; empty if there is none.
+pub fn login(settings: &Settings) -> String {
+    let text = std::fs::read_to_string(&settings.login).unwrap_or_default();
+    text.trim().to_owned()
 }
 
 /// What the next server reads at its start: a log, or a snapshot of some time; none if there is nothing.

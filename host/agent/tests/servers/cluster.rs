@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hera_core::agent::{
-    ClusterState, Order, PATH_CLUSTER, PATH_TAKE_OVER, Role, ServerState, TakeOver,
+    ClusterState, Order, PATH_CLUSTER, PATH_SLOT, PATH_TAKE_OVER, Role, ServerState, SlotStep,
+    TakeOver, TakeSlot,
 };
 use hera_core::cluster::{
-    Command, Failover, Node, Observation, Plan, Wanted, decide, guard, why_not_whole,
+    Command, Failover, MovingState, Node, Observation, Plan, SlotSet, Wanted, Way, decide, guard,
+    why_not_whole,
 };
 use hera_core::shard::Target;
 use hera_testbed::servers::without_primary;
 use reqwest::StatusCode;
 
 use crate::certificates::Authority;
-use crate::client::{Client as _, answer, app, http, login, replication, user};
+use crate::client::{Client as _, answer, app, http, login, login_with, replication, user};
 use crate::config::SLOW;
 use crate::engine::Engine;
 use crate::group::Group;
@@ -28,6 +30,9 @@ on_both!(
     a_server_that_led_waits_until_another_leads_or_nobody_is_heard,
     who_takes_over_follows_the_primary_that_is_named,
     only_a_server_with_keys_and_no_slots_joins_as_another,
+    only_an_agent_of_the_object_asks_another_for_a_step_of_a_slot,
+    whoever_brings_keys_of_slots_reads_and_follows_nothing,
+    a_job_that_cannot_begin_is_told_and_the_slots_stay,
     a_copy_that_died_while_it_joined_joins_as_another,
 );
 
@@ -334,6 +339,87 @@ async fn only_a_server_with_keys_and_no_slots_joins_as_another(engine: Engine) {
         assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(is_running(&pod.status().await.unwrap()));
     }
+}
+
+async fn only_an_agent_of_the_object_asks_another_for_a_step_of_a_slot(engine: Engine) {
+    let cluster = Cluster::new(engine).await;
+    let pod = &cluster.group.pods[2];
+    let step = SlotStep {
+        slot: 0,
+        source: cluster.state(0).await.id.unwrap(),
+        target: cluster.state(2).await.id.unwrap(),
+        replicas: Vec::new(),
+        step: TakeSlot::Import,
+    };
+    let asked = pod.http.post(pod.url(PATH_SLOT)).json(&step).send().await;
+    assert_eq!(asked.unwrap().status(), StatusCode::FORBIDDEN);
+    let target = cluster.state(2).await.server.unwrap();
+    assert!(target.own().unwrap().open_slots.is_empty());
+}
+
+/// A user of its own, with the password of replicas.
+async fn whoever_brings_keys_of_slots_reads_and_follows_nothing(engine: Engine) {
+    let cluster = Cluster::new(engine).await;
+    let pod = &cluster.group.pods[0];
+    let root = user("root", &["+@all", "~*", "&*"]);
+    pod.push_users(2, &[app(), replication(), root])
+        .await
+        .unwrap();
+    login_with(pod.port, "hera-migration", "hera-replication")
+        .await
+        .unwrap();
+    let hand = login(pod.port, "root").await.unwrap();
+    let may = async |words: &[&str]| {
+        let dry = ["ACL", "DRYRUN", "hera-migration"].iter().chain(words);
+        let dry: Vec<&str> = dry.copied().collect();
+        hand.say(&dry).await.unwrap() == "OK"
+    };
+    assert!(may(&["RESTORE-ASKING", "any", "0", "x"]).await);
+    assert!(may(&["SELECT", "0"]).await);
+    for words in [
+        &["GET", "any"][..],
+        &["PSYNC", "?", "-1"],
+        &["SYNC"],
+        &["FLUSHALL"],
+        &["CONFIG", "GET", "*"],
+        &["CLUSTER", "SETSLOT", "0", "STABLE"],
+    ] {
+        assert!(!may(words).await, "{words:?}");
+    }
+}
+
+async fn a_job_that_cannot_begin_is_told_and_the_slots_stay(engine: Engine) {
+    let cluster = Cluster::new(engine).await;
+    let give = |ip: &str, way| Order::Cluster {
+        command: Command::GiveSlots {
+            slots: SlotSet::of([(0, 1)]),
+            target: "0".repeat(40),
+            ip: ip.to_owned(),
+            port: 1,
+            way,
+            max_stall_ms: 100,
+        },
+    };
+    let pod = &cluster.group.pods[0];
+    for wrong in [give("a-host", Way::Keys), give("127.0.0.1", Way::Import)] {
+        let refused = pod.order(1, wrong).await.unwrap_err();
+        assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    assert_eq!(cluster.state(0).await.server.unwrap().moving, None);
+    // Nobody is there.
+    pod.order(1, give("127.0.0.1", Way::Keys)).await.unwrap();
+    let told = until("the job has ended", async || {
+        let told = cluster.state(0).await.server.and_then(|s| s.moving);
+        let told = told.ok_or_else(|| "no job".to_owned())?;
+        match told.state {
+            MovingState::Running => Err(format!("{told:?}")),
+            _ => Ok(told),
+        }
+    })
+    .await;
+    assert!(told.state == MovingState::Failed && !told.words.is_empty());
+    let own = cluster.state(0).await.server.unwrap();
+    assert!(own.slots().contains(0) && own.own().unwrap().open_slots.is_empty());
 }
 
 /// Its slots are another's by then, and its keys not deleted yet.

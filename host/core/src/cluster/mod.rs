@@ -28,5 +28,5 @@ pub use plan::{Command, Failover, Plan, Step, Way};
 pub use pods::{PodStep, next_pod_step, set_size};
 pub use slots::{SLOTS, SlotSet};
 pub use spread::{Drift, drift, together};
-pub use view::{ClusterView, Direction, OpenSlot, ServerView, ShardView};
+pub use view::{ClusterView, Direction, OpenSlot, ServerView, ShardView, read_open_slot};
 pub use whole::why_not_whole;

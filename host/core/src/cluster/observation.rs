@@ -220,9 +220,17 @@ impl Server {
 
     /// True if it takes itself for a primary without slots, and has keys: an update about itself came late while
     /// it replicated (Valkey 8.1), or it died while it joined, after its slots went to another and before its
-    /// keys did. As it has keys it can be told to follow nobody.
+    /// keys did. As it has keys it can be told to follow nobody. Not of one that is about to get its first slots.
     pub fn has_keys_without_slots(&self) -> bool {
-        self.replica_of().is_none() && self.slots().is_empty() && self.keys > 0
+        let is_primary = self.replica_of().is_none();
+        is_primary && self.slots().is_empty() && self.keys > 0 && !self.takes_slots()
+    }
+
+    /// True if keys of slots that are not its own come here.
+    fn takes_slots(&self) -> bool {
+        let is_open = self.own().is_some_and(|own| !own.open_slots.is_empty());
+        let moving = self.moving.as_ref();
+        is_open || moving.is_some_and(|job| job.takes && job.state == MovingState::Running)
     }
 
     /// What it knows of another.

@@ -137,17 +137,23 @@ fn server(node: &Node, seen: &Observation) -> Option<ServerView> {
     })
 }
 
-/// Reads the server's notation: `[93->-ID]` of a slot that goes, `[93-<-ID]` of one that comes.
-fn open_slot(text: &str, seen: &Observation) -> Option<OpenSlot> {
+/// Reads the server's notation: `[93->-ID]` of a slot that goes, `[93-<-ID]` of one that comes. Answers the slot,
+/// where it moves, and the other's id.
+pub fn read_open_slot(text: &str) -> Option<(u16, Direction, &str)> {
     let inner = text.strip_prefix('[')?.strip_suffix(']')?;
     let goes = inner.split_once("->-");
     let goes = goes.map(|parts| (Direction::Out, parts));
     let comes = || Some((Direction::In, inner.split_once("-<-")?));
     let (moves, (slot, id)) = goes.or_else(comes)?;
+    Some((slot.parse().ok()?, moves, id))
+}
+
+fn open_slot(text: &str, seen: &Observation) -> Option<OpenSlot> {
+    let (slot, moves, id) = read_open_slot(text)?;
     let mut nodes = seen.nodes.iter();
     let peer = nodes.find(|node| node.server.as_ref().is_some_and(|server| server.id == id));
     Some(OpenSlot {
-        slot: slot.parse().ok()?,
+        slot,
         moves,
         peer: peer.map_or(id, Node::name).to_owned(),
     })

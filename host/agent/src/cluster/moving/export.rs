@@ -1,0 +1,144 @@
+//! A server gives whole slots itself: Valkey from 9.0 on. It logs in at the other as a replica would, and the other
+//! owns the slots at once or not at all: nothing is ever half moved.
+
+use std::time::{Duration, Instant};
+
+use hera_core::acl::{MIGRATION_USER, replication_user};
+use hera_core::cluster::SlotSet;
+use hera_redis::{Credentials, JobState, Server, SlotJob};
+use tracing::warn;
+
+use super::job::{Broke, Job};
+use super::{Give, password, primary};
+use crate::agent::Agent;
+
+/// Between two looks at the server's job, and at first.
+const LOOK: Duration = Duration::from_millis(100);
+const FIRST: Duration = Duration::from_millis(10);
+/// By then the server has logged in at the other, or will not.
+const LOGIN: Duration = Duration::from_secs(5);
+/// A job that is to stop may end by itself for so long.
+const STOP: Duration = Duration::from_secs(10);
+/// No job of a bounded number of keys takes longer.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// A job that is canceled: writes are held back until it is clear who has the slots.
+const SETTLES: Duration = Duration::from_millis(500);
+/// Between two attempts to put the login back.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Gives those of the slots that the server has.
+///
+/// # Errors
+/// It was stopped, or failed.
+pub async fn give(agent: &Agent, server: &Server, job: &Job, order: &Give) -> Result<(), Broke> {
+    let own = primary(server).await?;
+    let wanted = order.slots.shared(&own.slots());
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    // Of an order whose answer was lost, or of somebody's hand: it comes to its end first.
+    for before in server.export_jobs().await? {
+        if !before.takes && !before.is_over() {
+            follow(server, job, &before.id).await?;
+        }
+    }
+    let keys = server.count_keys_in(&wanted).await?;
+    let id = start(agent, server, &wanted, &order.target).await?;
+    follow(server, job, &id).await?;
+    job.moved(keys);
+    Ok(())
+}
+
+/// Starts the server's job, and awaits that it has logged in at the other: as a user that is there, which that of its
+/// own replicas is not (decision 021). Should it become a replica just then, its first attempts to follow fail.
+async fn start(
+    agent: &Agent,
+    server: &Server,
+    slots: &SlotSet,
+    target: &str,
+) -> Result<String, Broke> {
+    let password = password(agent);
+    let shard = agent.settings.shard.filter(|_| !password.is_empty());
+    let Some(shard) = shard else {
+        return begins(server, slots, target).await;
+    };
+    let login = Credentials::new(MIGRATION_USER, password.as_str());
+    let started = match server.log_in_to_primary_with(&login).await {
+        Ok(()) => begins(server, slots, target).await,
+        Err(error) => Err(error.into()),
+    };
+    let login = Credentials::new(replication_user(shard), password.as_str());
+    // As long as this server runs: the next one reads it from its file.
+    while let Err(error) = server.log_in_to_primary_with(&login).await {
+        warn!(%error, "the server's login at its primary is to be put back");
+        if error.is_broken() {
+            break;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    started
+}
+
+async fn begins(server: &Server, slots: &SlotSet, target: &str) -> Result<String, Broke> {
+    server.export_slots(slots, target).await?;
+    let begun = Instant::now();
+    while begun.elapsed() < LOGIN {
+        let jobs = server.export_jobs().await?;
+        let is_ours = |job: &SlotJob| !job.takes && job.peer == target && job.slots == *slots;
+        // The latest comes first.
+        let ours = jobs.into_iter().find(is_ours);
+        let Some(ours) = ours else {
+            return Err(Broke::failed("the server knows nothing of the job"));
+        };
+        if ours.state != JobState::Begins {
+            return Ok(ours.id);
+        }
+        tokio::time::sleep(FIRST).await;
+    }
+    // It has sent nothing yet.
+    server.cancel_exports().await?;
+    Err(Broke::failed("the other server lets nobody in"))
+}
+
+/// Awaits the end of the server's job.
+async fn follow(server: &Server, job: &Job, id: &str) -> Result<(), Broke> {
+    let begun = Instant::now();
+    let mut asked: Option<Instant> = None;
+    loop {
+        let jobs = server.export_jobs().await?;
+        let known = jobs.into_iter().find(|known| known.id == id);
+        let Some(SlotJob { state, words, .. }) = known else {
+            return Err(Broke::failed(
+                "the server knows nothing of the job any more",
+            ));
+        };
+        match state {
+            JobState::Done => return Ok(()),
+            JobState::Failed | JobState::Canceled => return Err(Broke::failed(words)),
+            JobState::Begins | JobState::Runs | JobState::HandsOver => {}
+        }
+        if begun.elapsed() > LONGEST {
+            give_up(server).await?;
+            return Err(Broke::failed("it took too long"));
+        }
+        if asked.is_some_and(|at| at.elapsed() > STOP) {
+            give_up(server).await?;
+            return Err(Broke::Stopped);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = job.until_stop(), if asked.is_none() => asked = Some(Instant::now()),
+        }
+    }
+}
+
+/// Cancels the server's job. The other may have been told a moment ago to take the slots; the server takes writes
+/// again once it has canceled, and those would go with the slots. So it takes none until the others have told it
+/// who has them.
+async fn give_up(server: &Server) -> Result<(), Broke> {
+    server.pause_writes(SETTLES * 2).await?;
+    let canceled = server.cancel_exports().await;
+    tokio::time::sleep(SETTLES).await;
+    server.end_pause().await?;
+    Ok(canceled?)
+}
