@@ -11,6 +11,7 @@ pub mod fence;
 pub mod instance;
 pub mod quarantine;
 pub mod rebalance;
+pub mod reshard;
 pub mod rotation;
 pub mod shard;
 pub mod term;

@@ -336,7 +336,7 @@ mod tests {
         add(&mut command, &SlotSet::of([(0, 9), (20, 20)]));
         let words = command.args_iter().map(|arg| match arg {
             redis::Arg::Simple(text) => String::from_utf8_lossy(text).into_owned(),
-            redis::Arg::Cursor => String::new(),
+            _ => String::new(),
         });
         let words: Vec<String> = words.collect();
         let all = [

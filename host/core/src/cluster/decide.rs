@@ -8,8 +8,8 @@ use super::{failover, form, hold, join, whole};
 /// # Guarantees
 /// A cluster is formed only of servers that have no key, once all are heard. What holds keys of slots that
 /// nobody else serves keeps them. Only our own pods are introduced to each other. A replica takes over by
-/// order only for a primary that is known to be dead. No server that is heard is forgotten, nor any before all
-/// are heard.
+/// order only for a primary that is known to be dead, and takes no slot that moved. No server that is heard is
+/// forgotten, nor any before all are heard. A copy of before its shard left gives way to who serves its slots.
 pub fn decide(wanted: Wanted, seen: &Observation) -> Plan {
     let survey = Survey::of(wanted, seen);
     let mut plan = Plan::default();

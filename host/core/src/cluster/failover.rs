@@ -1,9 +1,12 @@
 //! A shard whose primary is gone, and what is left of those that are gone for good.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
-use super::observation::{Node, NodeId};
+use super::observation::{Node, NodeId, Server};
+use super::open::Direction;
 use super::plan::{Command, Failover, Plan};
+use super::served::is_forgotten;
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
 
@@ -17,7 +20,8 @@ const KNOWN: u64 = 5_000;
 /// Has a replica take over for each primary that is known to be dead.
 pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
     let proven = |id: &NodeId| is_proven(survey, id);
-    for id in survey.lost.keys() {
+    let mut taken_over = BTreeSet::new();
+    for id in survey.lost.keys().copied().chain(without_slots(survey)) {
         let followers = || {
             let heard = survey.heard.iter();
             heard.filter(|one| one.server.replica_of() == Some(id.as_str()))
@@ -28,7 +32,11 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
         let shard = any.node.shard;
         if !proven(id) {
             plan.wait(format!(
-                "the primary of shard {shard} is not heard and nothing proves that it is dead: the cluster votes"
+                "the primary of shard {shard} is not heard and nothing proves that it is dead{}",
+                match survey.lost.contains_key(id) {
+                    true => ": the cluster votes",
+                    false => ", and as it has no slot nobody votes about it",
+                }
             ));
             continue;
         }
@@ -56,46 +64,118 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
             continue;
         };
         let name = best.node.name();
-        // One that lost what it knew of the cluster has no vote.
-        let voters = || {
-            survey
-                .primaries()
-                .filter(|one| one.server.entry(id).is_some())
-        };
-        let majority = voters().count() > survey.lost.len();
-        let asked = best.node.asked_for_votes_ms;
-        let in_vain = asked.is_some_and(|since| survey.now_ms.saturating_sub(since) > VOTED);
-        let how = match (majority, in_vain) {
-            (true, false) if asked.is_some() => {
-                plan.wait(format!("the others vote whether {name} takes over"));
-                continue;
-            }
-            (true, false) => match voters().find(|voter| !lists(voter, best, id)) {
-                // It would have been told long ago, were it to come to know.
-                Some(_) if primary.is_some_and(|node| dead_for(survey, node) > KNOWN) => {
-                    Failover::Takeover
-                }
-                Some(voter) => {
-                    let voter = voter.node.name();
-                    plan.wait(format!(
-                        "{name} takes over once {voter} knows it as a replica"
-                    ));
-                    continue;
-                }
-                None => Failover::Force,
-            },
-            (true, true) => Failover::Takeover,
-            // Each that is lost might serve on beside who takes over.
-            (false, _) if survey.lost.keys().all(|id| proven(id)) => Failover::Takeover,
-            (false, _) => {
-                plan.wait("most primaries are not heard, and not all of them are known to be dead");
+        let others = survey.heard.iter().map(|one| one.server);
+        if let Some(owner) = later_owner(best.server, id, others) {
+            plan.wait(format!(
+                "{name} takes over once it knows that {} has slots that its primary had",
+                survey
+                    .by_id(&owner.id)
+                    .map_or("another", |one| one.node.name())
+            ));
+            continue;
+        }
+        let how = match how(survey, best, id) {
+            Ok(how) => how,
+            Err(words) => {
+                plan.wait(words);
                 continue;
             }
         };
         let reason = format!("the primary of shard {} is dead", best.node.shard);
-        let primary = id.to_string();
+        let primary = id.clone();
+        if !taken_over.insert(best.node.shard) {
+            continue;
+        }
         plan.push(&best.node.pod, Command::Failover { how, primary }, reason);
     }
+}
+
+/// How a replica takes over from this primary.
+///
+/// # Errors
+/// What is to come first, for people.
+fn how(survey: &Survey<'_>, best: &Heard<'_>, id: &NodeId) -> Result<Failover, String> {
+    if !survey.lost.contains_key(id) {
+        // Nobody votes about one without slots.
+        return Ok(Failover::Takeover);
+    }
+    let name = best.node.name();
+    // One that lost what it knew of the cluster has no vote.
+    let voters = || {
+        survey
+            .primaries()
+            .filter(|one| one.server.entry(id).is_some())
+    };
+    let majority = voters().count() > survey.lost.len();
+    let asked = best.node.asked_for_votes_ms;
+    let in_vain = asked.is_some_and(|since| survey.now_ms.saturating_sub(since) > VOTED);
+    let primary = survey.unheard(id);
+    match (majority, in_vain) {
+        (true, false) if asked.is_some() => {
+            Err(format!("the others vote whether {name} takes over"))
+        }
+        (true, false) => match voters().find(|voter| !lists(voter, best, id)) {
+            // It would have been told long ago, were it to come to know.
+            Some(_) if primary.is_some_and(|node| dead_for(survey, node) > KNOWN) => {
+                Ok(Failover::Takeover)
+            }
+            Some(voter) => {
+                let voter = voter.node.name();
+                Err(format!(
+                    "{name} takes over once {voter} knows it as a replica"
+                ))
+            }
+            None => Ok(Failover::Force),
+        },
+        (true, true) => Ok(Failover::Takeover),
+        // Each that is lost might serve on beside who takes over.
+        (false, _) if survey.lost.keys().all(|id| is_proven(survey, id)) => Ok(Failover::Takeover),
+        (false, _) => {
+            Err("most primaries are not heard, and not all of them are known to be dead".to_owned())
+        }
+    }
+}
+
+/// Primaries without slots that replicas follow and nobody hears: no vote comes about those. One that has keys may
+/// have been about to take the first slots of its shard, and a replica has what it took. Not those that nobody
+/// else knows: their shard left, and comes back.
+fn without_slots<'a>(survey: &Survey<'a>) -> BTreeSet<&'a NodeId> {
+    let mut ids = BTreeSet::new();
+    if !survey.served {
+        return ids;
+    }
+    for one in survey.heard.iter().filter(|one| !one.server.is_alone()) {
+        let Some(id) = one.server.own().and_then(|own| own.replica_of.as_ref()) else {
+            continue;
+        };
+        let shard = one.node.shard;
+        let leads = |other: &Heard<'_>| {
+            let has_any = other.server.keys > 0 || !other.server.slots().is_empty();
+            other.is_primary() && has_any && !other.server.is_alone()
+        };
+        let is_led = survey.in_shard(shard).any(|other| leads(&other));
+        if survey.by_id(id).is_none() && !is_led && !is_forgotten(shard, id, survey.nodes) {
+            ids.insert(id);
+        }
+    }
+    ids
+}
+
+/// Who has slots, by a later word, that a replica takes for those of its primary: they moved, and it has not heard
+/// of it. If it took over it would take them back, and their owner would delete the keys. Votes are refused for
+/// that reason; who takes over by itself is asked by nobody.
+pub(super) fn later_owner<'a>(
+    replica: &Server,
+    primary: &str,
+    mut others: impl Iterator<Item = &'a Server>,
+) -> Option<&'a Server> {
+    let known = replica.entry(primary)?;
+    let has_later = |other: &&Server| {
+        let own = other.own().filter(|own| own.replica_of.is_none());
+        let later = own.filter(|own| own.config_epoch > known.config_epoch);
+        later.is_some_and(|own| !own.slots.shared(&known.slots).is_empty()) && !other.is_alone()
+    };
+    others.find(has_later)
 }
 
 /// For how many milliseconds a pod is known to have no server that runs.
@@ -124,11 +204,17 @@ fn lists(voter: &Heard<'_>, candidate: &Heard<'_>, primary: &str) -> bool {
 }
 
 /// Forgets ids that no pod has any more. One that had slots is forgotten only where no copy of its data is
-/// left: then they are given out again.
+/// left: then they are given out again. One to whom a slot was on its way is not: whoever has its keys is found by
+/// that id.
 pub(super) fn forget(survey: &Survey<'_>, plan: &mut Plan) {
     if !survey.all_heard {
         return;
     }
+    let primaries = || survey.heard.iter().filter(|one| one.is_primary());
+    let opened = primaries().flat_map(|one| one.server.opened());
+    let on_their_way = opened.filter(|open| open.moves == Direction::Out);
+    let awaited: BTreeSet<&str> = on_their_way.map(|open| open.peer).collect();
+    let mut given = SlotSet::default();
     for one in &survey.heard {
         for entry in &one.server.known {
             let is_ours = survey.by_id(&entry.id).is_some();
@@ -137,12 +223,26 @@ pub(super) fn forget(survey: &Survey<'_>, plan: &mut Plan) {
                 .iter()
                 .any(|other| other.server.replica_of() == Some(entry.id.as_str()));
             let is_gone = entry.failed || entry.ip.is_empty() || !entry.connected;
-            if is_ours || entry.handshake || is_needed || !is_gone {
+            let is_awaited = awaited.contains(entry.id.as_str());
+            if is_ours || entry.handshake || is_needed || is_awaited || !is_gone {
                 continue;
             }
             let id = entry.id.clone();
             let reason = format!("no pod has the id {id} any more");
             plan.push(&one.node.pod, Command::Forget { id }, reason);
+            // With the id it forgets which slots it was about to take, and has keys of.
+            let opened = one.server.opened().filter(|open| open.peer == entry.id);
+            let comes = opened.filter(|open| open.moves == Direction::In && one.is_primary());
+            let comes = SlotSet::of(comes.map(|open| (open.slot, open.slot)));
+            if comes.is_empty() {
+                continue;
+            }
+            let slots = comes.without(&survey.owned()).without(&given);
+            if !slots.is_empty() {
+                given = given.with(&slots);
+                let reason = "it was about to take these slots, and their owner is gone for good";
+                plan.push(&one.node.pod, Command::AddSlots { slots }, reason);
+            }
         }
     }
 }
@@ -173,18 +273,24 @@ pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
     }
 }
 
-/// Gives the owner of slots that nobody had an epoch of its own: who joins has 0 as well (decision 020).
+/// Gives the owner of slots that nobody had an epoch of its own, and who leads a shard without slots: who joins
+/// has 0 as well (decision 020).
 pub(super) fn bump(survey: &Survey<'_>, plan: &mut Plan) {
     for shard in 0..survey.wanted.shards {
-        let Some(one) = survey.primary_of(shard) else {
+        let Some(one) = survey.leader_of(shard) else {
             continue;
         };
         if one.server.own().is_none_or(|own| own.config_epoch > 0) {
             continue;
         }
-        let shared = survey.slots_of_others(&one).shared(&one.server.slots());
-        if shared.is_empty() {
-            let reason = "it has slots, and no epoch of its own yet";
+        let slots = one.server.slots();
+        let others = survey.heard.iter().map(|one| one.server);
+        let may_have_one = match slots.is_empty() {
+            true => super::join::is_met(one.server, others),
+            false => survey.slots_of_others(&one).shared(&slots).is_empty(),
+        };
+        if may_have_one {
+            let reason = "it leads its shard, and has no epoch of its own yet";
             plan.push(&one.node.pod, Command::BumpEpoch, reason);
         }
     }

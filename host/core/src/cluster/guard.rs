@@ -1,8 +1,13 @@
 //! What no plan for a cluster may do, whatever led to it.
 
+use super::failover::later_owner;
 use super::hold::connects_to;
+use super::join::is_met;
+use super::moves;
 use super::observation::{Node, Observation, Server};
+use super::open::is_moving;
 use super::plan::{Command, Failover, Plan, Step};
+use super::served::{is_blank, is_forgotten, is_served_without};
 use super::slots::SlotSet;
 use crate::shard::{BrokenRule, Target};
 
@@ -16,9 +21,10 @@ pub enum Rule {
     /// Nobody gets slots of a server that may run.
     DeadOwner,
     /// Nobody becomes a replica who has slots, or is a primary with keys; nobody joins as another whose copy
-    /// is not that of a primary of its shard.
+    /// is not that of a primary of its shard, or of before its shard left.
     KeepsKeys,
-    /// Nobody becomes a replica of a server that is not heard, or has no slots.
+    /// Nobody becomes a replica of a server that is not heard, or has no slots; unless no pod of its shard has any,
+    /// nor keys that count, others serve all slots, and neither takes any.
     FollowsAnOwner,
     /// Nobody is introduced to an address that no pod of this cluster has.
     OwnPods,
@@ -30,6 +36,17 @@ pub enum Rule {
     OneTakesOver,
     /// No server without data starts while somebody follows the one that it was (P05).
     NobodyFollowsNothing,
+    /// Nobody takes over slots that another has by a later word: its keys would be deleted.
+    TakesNothingBack,
+    /// Slots move between primaries of two shards that are heard, to the address that the pod has.
+    KnownPeer,
+    /// Nobody gives slots that it does not have, or that another says it has.
+    GivesItsOwn,
+    /// Nobody is part of two moves at a time.
+    OneMove,
+    /// A slot that somebody is about to take goes to nobody else, and is closed only where the mark says nothing
+    /// any more (P31).
+    HalfMoved,
 }
 
 /// Holds a plan against all rules.
@@ -39,8 +56,18 @@ pub enum Rule {
 pub fn guard(plan: &Plan, seen: &Observation) -> Result<(), BrokenRule<Rule>> {
     let mut took_over = Vec::new();
     let mut given = SlotSet::default();
+    let mut engaged: Vec<&str> = Vec::new();
     for step in &plan.steps {
         let broken = breaks(step, seen).or_else(|| {
+            let pair = node(seen, &step.pod).and_then(|node| moves::pair(&step.command, node));
+            if let Some(pair) = pair {
+                let twice = pair.iter().any(|id| engaged.contains(id));
+                engaged.extend(pair);
+                return twice.then_some(Rule::OneMove);
+            }
+            if let Command::Replicate { primary } = &step.command {
+                return leads_no_more(plan, primary, seen).then_some(Rule::FollowsAnOwner);
+            }
             if let Command::AddSlots { slots } = &step.command {
                 let twice = !given.shared(slots).is_empty();
                 given = given.with(slots);
@@ -75,7 +102,10 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             let owns = server.is_some_and(|server| {
                 let slots = server.slots();
                 let mut others = servers().filter(|other| other.id != server.id);
-                !slots.is_empty() && !others.any(|other| !other.slots().shared(&slots).is_empty())
+                match slots.is_empty() {
+                    true => server.replica_of().is_none() && is_met(server, servers()),
+                    false => !others.any(|other| !other.slots().shared(&slots).is_empty()),
+                }
             });
             (!owns).then_some(Rule::OneOwner)
         }
@@ -104,8 +134,9 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             let fits = |server: &Server| {
                 server.slots().is_empty() && (server.replica_of().is_some() || server.keys == 0)
             };
-            let leads = by_id(primary)
-                .is_some_and(|server| server.replica_of().is_none() && !server.slots().is_empty());
+            let owns =
+                |server: &Server| server.replica_of().is_none() && !server.slots().is_empty();
+            let leads = by_id(primary).is_some_and(owns) || leads_nothing(node, primary, seen);
             match node.server.as_ref().is_some_and(fits) {
                 false => Some(Rule::KeepsKeys),
                 true => (!leads).then_some(Rule::FollowsAnOwner),
@@ -122,7 +153,11 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             let is_led = seen.nodes.iter().any(|other| leads(&other));
             let server = node.server.as_ref();
             let is_left = server.is_some_and(Server::has_keys_without_slots);
-            (!is_left || !is_led).then_some(Rule::KeepsKeys)
+            let is_of_before = server.is_some_and(|server| {
+                is_forgotten(node.shard, &server.id, &seen.nodes)
+                    && is_served_without(&server.id, servers())
+            });
+            (!is_left || !(is_led || is_of_before)).then_some(Rule::KeepsKeys)
         }
         Command::Failover {
             how,
@@ -134,7 +169,16 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             let agreed = *how == Failover::Agreed;
             let unproven = !agreed && primary.is_some_and(|primary| may_run(seen, primary));
             let fine = primary.is_some() && agreed == is_heard && !unproven;
-            (!fine).then_some(Rule::DeadPrimary)
+            let takes_back = |server: &Server| later_owner(server, named, servers()).is_some();
+            match fine {
+                false => Some(Rule::DeadPrimary),
+                // Who agrees knows what it has.
+                true if agreed => None,
+                true => {
+                    let takes_back = node.server.as_ref().is_some_and(takes_back);
+                    takes_back.then_some(Rule::TakesNothingBack)
+                }
+            }
         }
         Command::Start => {
             let is_empty = node.held.is_some_and(|held| !held.has_data);
@@ -150,7 +194,46 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             let all_heard = seen.nodes.iter().all(|node| node.server.is_some());
             (!all_heard || servers().any(needed)).then_some(Rule::KeepsMembers)
         }
+        Command::GiveSlots { .. }
+        | Command::TakeSlots { .. }
+        | Command::CloseSlots { .. }
+        | Command::StopMoving => moves::breaks(&step.command, node, seen),
     }
+}
+
+/// True if a pod may follow this server though it has nothing: their shard has no slot, nor keys that count.
+fn leads_nothing(node: &Node, primary: &str, seen: &Observation) -> bool {
+    let servers = || seen.nodes.iter().filter_map(|node| node.server.as_ref());
+    let mut pods = seen.nodes.iter().filter(|other| other.shard == node.shard);
+    let leads = |other: &Node| {
+        let server = other.server.as_ref().filter(|server| server.id == primary);
+        server.is_some_and(|server| {
+            server.replica_of().is_none() && !server.is_alone() && server.keys == 0
+        })
+    };
+    // A replica may hear that its primary takes slots; it takes none itself.
+    let primary = node
+        .server
+        .as_ref()
+        .filter(|server| server.replica_of().is_none());
+    let takes_none = primary.is_none_or(|server| !is_moving(server, servers()));
+    pods.any(leads) && takes_none && is_blank(node.shard, &seen.nodes)
+}
+
+/// True if the same plan has this primary follow another.
+fn leads_no_more(plan: &Plan, primary: &str, seen: &Observation) -> bool {
+    let mut nodes = seen.nodes.iter();
+    let is_it = |node: &&Node| {
+        let server = node.server.as_ref();
+        server.is_some_and(|server| server.id == primary)
+    };
+    let Some(pod) = nodes.find(is_it).map(|node| &node.pod) else {
+        return false;
+    };
+    let follows = |step: &Step| matches!(step.command, Command::Replicate { .. });
+    plan.steps
+        .iter()
+        .any(|step| step.pod == *pod && follows(step))
 }
 
 /// True if a server of this id may run, though it is not heard.

@@ -29,6 +29,7 @@ pub(super) fn plan(survey: &Survey<'_>, formed: bool, plan: &mut Plan) {
             }
             true => start("its volume has the data of its shard", plan),
             false if leads.is_some() => start("another leads its shard", plan),
+            false if survey.served => start("others serve all slots", plan),
             false if has_copy(survey, node) => {
                 let name = node.name();
                 plan.wait(format!(

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::observation::{Entry, Node};
+use super::observation::{Entry, Node, Server};
+use super::open::is_moving;
 use super::plan::{Command, Plan};
+use super::served::{is_blank, is_forgotten, is_served_without};
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
 
@@ -52,14 +54,22 @@ fn greets(entry: &Entry, node: &Node) -> bool {
 }
 
 /// Makes every pod beside the primary of its shard a replica of that one. A server with slots is none's
-/// replica, nor is one with keys of nobody else's.
+/// replica, nor is one with keys of nobody else's. A shard that has no slot has replicas before it gets any.
 pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
     for shard in 0..survey.wanted.shards {
-        let Some(primary) = survey.primary_of(shard) else {
+        let Some(primary) = survey.leader_of(shard) else {
             continue;
         };
+        let has_slots = !primary.server.slots().is_empty();
+        if !has_slots && (primary.server.keys > 0 || !is_blank(shard, survey.nodes)) {
+            continue;
+        }
         for one in survey.in_shard(shard) {
             if one.server.id == primary.server.id || follows(&one, &primary) {
+                continue;
+            }
+            let servers = survey.heard.iter().map(|other| other.server);
+            if !has_slots && one.is_primary() && is_moving(one.server, servers) {
                 continue;
             }
             let knows = one.server.entry(&primary.server.id);
@@ -88,6 +98,20 @@ pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
 
 fn follows(one: &Heard<'_>, primary: &Heard<'_>) -> bool {
     one.server.replica_of() == Some(primary.server.id.as_str()) || !one.server.slots().is_empty()
+}
+
+/// True if all that know somebody know this server, and it knows them.
+pub(super) fn is_met<'a>(server: &Server, mut others: impl Iterator<Item = &'a Server>) -> bool {
+    let has_met = |other: &Server| {
+        let is_other = other.id != server.id && !other.is_alone();
+        !is_other || (knows(other, server) && knows(server, other))
+    };
+    !server.is_alone() && others.all(has_met)
+}
+
+fn knows(one: &Server, other: &Server) -> bool {
+    let entry = one.entry(&other.id);
+    entry.is_some_and(|entry| !entry.handshake)
 }
 
 /// What a plan gives to servers that lost what they knew.
@@ -136,12 +160,18 @@ pub(super) fn take_back<'a>(survey: &Survey<'a>, plan: &mut Plan) -> BTreeSet<&'
     let mut joining = joins
         .map(|one| one.node.name())
         .or_else(|| away_before_it_joined(survey, members()));
+    for one in survey.heard.iter().filter(|one| !is_stranger(one)) {
+        if is_left_over(survey, one, plan) {
+            held.insert(one.server.id.as_str());
+        }
+    }
     for one in strangers {
         let (slots, name) = (one.server.slots(), one.node.name());
         let served = of_shard(members(), one.node.shard);
         let alone = one.server.is_alone();
         let is_new = one.server.keys == 0 && slots.is_empty();
-        let is_old_copy = one.server.keys > 0 && slots.without(&served).is_empty();
+        let is_old_copy = one.server.keys > 0
+            && (slots.without(&served).is_empty() || is_elsewhere(survey, &slots));
         let other = joining.filter(|other| *other != name);
         let joins = match (alone, other) {
             (true, None) if is_new || is_old_copy => {
@@ -209,11 +239,52 @@ fn is_its_own(survey: &Survey<'_>, one: &Heard<'_>) -> bool {
 
 /// True if one of the two knows the other: they are of one history.
 fn is_related(member: &Heard<'_>, one: &Heard<'_>) -> bool {
-    let knows = |one: &Heard<'_>, other: &Heard<'_>| {
-        let entry = one.server.entry(&other.server.id);
-        entry.is_some_and(|entry| !entry.handshake)
+    knows(member.server, one.server) || knows(one.server, member.server)
+}
+
+/// A server of a shard that left comes back on its volume, after the others forgot it: what it has is of before,
+/// as others serve all slots. True if it must not be met as it is: it has keys and no slots, and joins as another;
+/// or it would win slots.
+fn is_left_over(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) -> bool {
+    let (id, shard) = (one.server.id.as_str(), one.node.shard);
+    let servers = survey.heard.iter().map(|other| other.server);
+    let is_old = one.server.keys > 0
+        && !one.server.is_alone()
+        && is_forgotten(shard, id, survey.nodes)
+        && is_served_without(id, servers);
+    if !is_old {
+        return false;
+    }
+    let name = one.node.name();
+    if one.server.has_keys_without_slots() {
+        let reason = "what it has is of before its shard left, and others serve all slots";
+        plan.push(&one.node.pod, Command::Rejoin, reason);
+        return true;
+    }
+    let (epoch, slots) = (epoch_of(one), one.server.slots());
+    let mut others = survey.primaries().filter(|other| other.server.id != id);
+    let wins = |other: &Heard<'_>| {
+        epoch_of(other) <= epoch && !other.server.slots().shared(&slots).is_empty()
     };
-    knows(member, one) || knows(one, member)
+    let Some(rival) = others.find(wins) else {
+        return false;
+    };
+    plan.wait(format!(
+        "{name} would win slots of {}: nothing is given up before somebody says which is right",
+        rival.node.name()
+    ));
+    true
+}
+
+/// True if members of the cluster have all slots, those that have any of these have keys, and none of these is
+/// half moved: then a server that lost what it knew has an old copy of them.
+fn is_elsewhere(survey: &Survey<'_>, slots: &SlotSet) -> bool {
+    let opened = survey.heard.iter().flat_map(|one| one.server.opened());
+    let mut opened = opened.filter(|open| slots.contains(open.slot));
+    let mut owners = survey.primaries();
+    let has_keys =
+        |one: Heard<'_>| one.server.keys > 0 || one.server.slots().shared(slots).is_empty();
+    survey.served && opened.next().is_none() && owners.all(has_keys)
 }
 
 /// What the primaries of a shard serve.
@@ -234,6 +305,19 @@ fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, giving: &mut Giving, plan: &
     if let Some((id, _)) = of_it().find(|(id, _)| !super::failover::is_proven(survey, id)) {
         plan.wait(format!(
             "{name} has keys of slots of {id}, which is not heard, and nothing proves that it is dead"
+        ));
+        return false;
+    }
+    // It was about to take some of these, or it has an old copy of what moved since.
+    let serves_some = |other: &Heard<'_>| {
+        let is_other = other.node.shard != one.node.shard && other.server.keys > 0;
+        is_other && !other.server.slots().shared(&slots).is_empty()
+    };
+    if let Some(owner) = survey.primaries().find(serves_some) {
+        let owner = owner.node.name();
+        plan.wait(format!(
+            "{name} knows nothing of the cluster and has keys of slots that {owner} of another shard serves: \
+             nothing is given up before somebody says which is right"
         ));
         return false;
     }

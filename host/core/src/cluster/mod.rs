@@ -10,9 +10,12 @@ mod form;
 mod guard;
 mod hold;
 mod join;
+mod moves;
 mod observation;
+mod open;
 mod plan;
 mod pods;
+mod served;
 mod slots;
 mod spread;
 mod survey;
@@ -24,9 +27,11 @@ pub use guard::{Rule, guard};
 pub use observation::{
     Entry, Held, LargeKey, Moving, MovingState, Node, NodeId, Observation, Server, Wanted,
 };
+pub use open::{Direction, Open};
 pub use plan::{Command, Failover, Plan, Step, Way};
 pub use pods::{PodStep, next_pod_step, set_size};
 pub use slots::{SLOTS, SlotSet};
 pub use spread::{Drift, drift, together};
-pub use view::{ClusterView, Direction, OpenSlot, ServerView, ShardView, read_open_slot};
+pub(crate) use survey::{Heard, Survey};
+pub use view::{ClusterView, OpenSlot, ServerView, ShardView};
 pub use whole::why_not_whole;

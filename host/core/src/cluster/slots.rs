@@ -103,6 +103,22 @@ impl SlotSet {
         Self { ranges }
     }
 
+    /// The first of them, so many at most.
+    #[must_use]
+    pub fn first(&self, most: usize) -> Self {
+        let mut left = u16::try_from(most).unwrap_or(SLOTS);
+        let mut ranges = Vec::new();
+        for (first, last) in &self.ranges {
+            let Some(more) = left.checked_sub(1) else {
+                break;
+            };
+            let end = first.saturating_add(more).min(*last);
+            ranges.push((*first, end));
+            left -= end - first + 1;
+        }
+        Self { ranges }
+    }
+
     /// All others.
     fn rest(&self) -> Self {
         let (mut ranges, mut next) = (Vec::with_capacity(self.ranges.len() + 1), 0);
@@ -187,6 +203,16 @@ mod tests {
             let shared = one.shared(&other);
             prop_assert_eq!(one.without(&other).with(&shared), one.clone());
             prop_assert_eq!(one.with(&other).len() + shared.len(), one.len() + other.len());
+        }
+
+        #[test]
+        fn the_first_of_them_are_as_many_as_asked_for(set in any_set(), most in 0_usize..20_000) {
+            let first = set.first(most);
+            prop_assert_eq!(first.len(), most.min(set.len()));
+            prop_assert!(first.without(&set).is_empty() && are_apart(&first));
+            let end = first.ranges.last().map(|(_, last)| *last);
+            let rest = set.without(&first);
+            prop_assert!(rest.ranges.iter().all(|(first, _)| end.is_none_or(|end| *first > end)));
         }
 
         /// P34.

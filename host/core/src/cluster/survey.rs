@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::observation::{Node, NodeId, Observation, Server, Wanted};
+use super::open::is_moving;
 use super::slots::SlotSet;
 
 /// A pod whose server is heard.
 #[derive(Clone, Copy)]
-pub(super) struct Heard<'a> {
+pub(crate) struct Heard<'a> {
     pub node: &'a Node,
     pub server: &'a Server,
 }
@@ -21,14 +22,14 @@ impl Heard<'_> {
 
 /// An owner of slots that no pod is heard with.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lost {
+pub(crate) struct Lost {
     /// By what the others say.
     pub slots: SlotSet,
     /// When they said so.
     pub config_epoch: u64,
 }
 
-pub(super) struct Survey<'a> {
+pub(crate) struct Survey<'a> {
     pub wanted: Wanted,
     pub nodes: &'a [Node],
     pub heard: Vec<Heard<'a>>,
@@ -39,6 +40,8 @@ pub(super) struct Survey<'a> {
     pub all_known: bool,
     /// Owners of slots by what the others say, that are not heard.
     pub lost: BTreeMap<&'a NodeId, Lost>,
+    /// Primaries that are heard have all slots: nobody who is not heard has any.
+    pub served: bool,
     pub now_ms: u64,
 }
 
@@ -91,6 +94,7 @@ impl<'a> Survey<'a> {
             all_heard,
             all_known,
             lost,
+            served: false,
             now_ms: seen.now_ms,
         };
         // What a server has by now, heard or by what the others say, is lost no more.
@@ -103,9 +107,10 @@ impl<'a> Survey<'a> {
         };
         let is_lost = |lost: &Lost| !lost.slots.without(&later(lost)).is_empty();
         let lost = survey.lost.iter().filter(|(_, lost)| is_lost(lost));
-        let lost = lost.map(|(id, lost)| (*id, lost.clone()));
+        let lost: BTreeMap<_, _> = lost.map(|(id, lost)| (*id, lost.clone())).collect();
         Self {
-            lost: lost.collect(),
+            served: lost.is_empty() && owned == SlotSet::all(),
+            lost,
             ..survey
         }
     }
@@ -159,6 +164,43 @@ impl<'a> Survey<'a> {
         let mut primaries = self.primaries().filter(|one| one.node.shard == shard);
         let first = primaries.next()?;
         primaries.next().is_none().then_some(first)
+    }
+
+    /// Who leads a shard: its primary; or, of one that has no slot while others serve all of them, who replicates
+    /// nobody: rather one that has keys or takes part in a move, rather one that is followed.
+    pub fn leader_of(&self, shard: u32) -> Option<Heard<'a>> {
+        if let Some(primary) = self.primary_of(shard) {
+            return Some(primary);
+        }
+        let members = || {
+            let pods = self.in_shard(shard);
+            pods.filter(|one| !one.server.is_alone())
+        };
+        if !self.served || members().any(|one| !one.server.slots().is_empty()) {
+            return None;
+        }
+        let is_engaged = |one: &Heard<'_>| {
+            let servers = self.heard.iter().map(|other| other.server);
+            one.server.keys > 0 || is_moving(one.server, servers)
+        };
+        let is_followed = |one: &Heard<'_>| {
+            members().any(|other| other.server.replica_of() == Some(one.server.id.as_str()))
+        };
+        let free = || members().filter(Heard::is_primary);
+        if free().filter(is_engaged).count() > 1 {
+            return None;
+        }
+        free().min_by_key(|one| (!is_engaged(one), !is_followed(one), one.node.ordinal))
+    }
+
+    /// The shard of the pod whose server has this id, or had it last.
+    pub fn shard_of(&self, id: &str) -> Option<u32> {
+        let heard = self.by_id(id).map(|one| one.node);
+        let last = || {
+            let mut nodes = self.nodes.iter();
+            nodes.find(|node| node.last_id.as_deref() == Some(id))
+        };
+        heard.or_else(last).map(|node| node.shard)
     }
 
     /// The largest group of servers that know each other; where several are as large, that with the

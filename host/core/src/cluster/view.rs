@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::observation::{Node, NodeId, Observation, Server, Wanted};
+use super::open::{Direction, Open};
 use super::whole::why_not_whole;
 use crate::shard::{Member, PodState, pod_states};
 
@@ -63,16 +64,6 @@ pub struct OpenSlot {
     pub peer: String,
 }
 
-/// Where a slot moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// The server takes it from another.
-    In,
-    /// Another takes it.
-    Out,
-}
-
 impl ClusterView {
     /// Of these pods, by shard, and what their servers say. `fenced` are those whose servers somebody asks to
     /// be down.
@@ -125,36 +116,26 @@ fn server_in<'a>(seen: &'a Observation, pod: &str) -> Option<&'a Server> {
 
 fn server(node: &Node, seen: &Observation) -> Option<ServerView> {
     let server = node.server.as_ref()?;
-    let open = server.own().map(|own| own.open_slots.as_slice());
-    let open = open.unwrap_or_default().iter();
     Some(ServerView {
         pod: node.name().to_owned(),
         id: server.id.clone(),
         slots: server.slots().to_string(),
-        open_slots: open.filter_map(|text| open_slot(text, seen)).collect(),
+        open_slots: server.opened().map(|open| open_slot(open, seen)).collect(),
         serves: server.serves,
         offset: server.offset,
     })
 }
 
-/// Reads the server's notation: `[93->-ID]` of a slot that goes, `[93-<-ID]` of one that comes. Answers the slot,
-/// where it moves, and the other's id.
-pub fn read_open_slot(text: &str) -> Option<(u16, Direction, &str)> {
-    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-    let goes = inner.split_once("->-");
-    let goes = goes.map(|parts| (Direction::Out, parts));
-    let comes = || Some((Direction::In, inner.split_once("-<-")?));
-    let (moves, (slot, id)) = goes.or_else(comes)?;
-    Some((slot.parse().ok()?, moves, id))
-}
-
-fn open_slot(text: &str, seen: &Observation) -> Option<OpenSlot> {
-    let (slot, moves, id) = read_open_slot(text)?;
-    let mut nodes = seen.nodes.iter();
-    let peer = nodes.find(|node| node.server.as_ref().is_some_and(|server| server.id == id));
-    Some(OpenSlot {
-        slot,
-        moves,
-        peer: peer.map_or(id, Node::name).to_owned(),
-    })
+/// It, with the name of the other's pod.
+fn open_slot(open: Open<'_>, seen: &Observation) -> OpenSlot {
+    let is_peer = |node: &&Node| {
+        let server = node.server.as_ref();
+        server.is_some_and(|server| server.id == open.peer)
+    };
+    let peer = seen.nodes.iter().find(is_peer);
+    OpenSlot {
+        slot: open.slot,
+        moves: open.moves,
+        peer: peer.map_or(open.peer, Node::name).to_owned(),
+    }
 }

@@ -1,11 +1,12 @@
 //! Whether a cluster is all that it should be.
 
 use super::observation::{Observation, Wanted};
-use super::slots::SLOTS;
+use super::slots::{SLOTS, SlotSet};
 use super::survey::{Heard, Survey};
 
 /// What it lacks, for people; none if every server agrees on all slots, each replica follows the primary of
-/// its shard with its link up, and every primary knows every replica.
+/// its shard with its link up, and every primary knows every replica. Slots that move take nothing from it: those of
+/// a job that runs may be half moved, and of those of a job servers hear one after the other.
 pub fn why_not_whole(wanted: Wanted, seen: &Observation) -> Option<String> {
     lacks_something(&Survey::of(wanted, seen))
 }
@@ -17,11 +18,35 @@ pub(super) fn lacks_something(survey: &Survey<'_>) -> Option<String> {
         let name = silent.map_or("a pod", |node| node.name());
         return Some(format!("{name} is not heard"));
     }
-    let lacks = |one: &Heard<'_>| lacks(survey, one);
+    let moving = Moving::of(survey);
+    let lacks = |one: &Heard<'_>| lacks(survey, one, &moving);
     survey.heard.iter().find_map(lacks)
 }
 
-fn lacks(survey: &Survey<'_>, one: &Heard<'_>) -> Option<String> {
+/// Slots of jobs.
+struct Moving {
+    /// Of those that run.
+    now: SlotSet,
+    /// Of the last one of each server as well.
+    lately: SlotSet,
+}
+
+impl Moving {
+    fn of(survey: &Survey<'_>) -> Self {
+        let slots_of = |runs: bool| {
+            let servers = survey.heard.iter().map(|one| one.server);
+            let servers = servers.filter(|server| !runs || server.is_in_a_job());
+            let jobs = servers.filter_map(|server| server.moving.as_ref());
+            SlotSet::of(jobs.flat_map(|job| job.slots.ranges().iter().copied()))
+        };
+        Self {
+            now: slots_of(true),
+            lately: slots_of(false),
+        }
+    }
+}
+
+fn lacks(survey: &Survey<'_>, one: &Heard<'_>, moving: &Moving) -> Option<String> {
     let name = one.node.name();
     // No two of those that one server knows have the same slot.
     let known = one.server.known.iter();
@@ -29,15 +54,16 @@ fn lacks(survey: &Survey<'_>, one: &Heard<'_>) -> Option<String> {
     if slots < usize::from(SLOTS) {
         return Some(format!("{name} knows who has {slots} of {SLOTS} slots"));
     }
-    if let Some(open) = one.server.own().and_then(|own| own.open_slots.first()) {
-        return Some(format!("a slot of {name} is half moved: {open}"));
+    let mut opened = one.server.opened();
+    if let Some(open) = opened.find(|open| !moving.now.contains(open.slot)) {
+        return Some(format!("slot {} of {name} is half moved", open.slot));
     }
     if !one.server.serves {
         return Some(format!(
             "{name} does not serve: it takes the cluster for failed"
         ));
     }
-    let Some(primary) = survey.primary_of(one.node.shard) else {
+    let Some(primary) = survey.leader_of(one.node.shard) else {
         return Some(format!("shard {} has no primary", one.node.shard));
     };
     let is_primary = primary.server.id == one.server.id;
@@ -53,8 +79,11 @@ fn lacks(survey: &Survey<'_>, one: &Heard<'_>) -> Option<String> {
             return Some(format!("{name} does not know {}", other.node.name()));
         };
         let own = other.server.own();
-        let alike =
-            own.is_some_and(|own| entry.replica_of == own.replica_of && entry.slots == own.slots);
+        let alike = own.is_some_and(|own| {
+            let same = entry.slots == own.slots
+                || entry.slots.without(&moving.lately) == own.slots.without(&moving.lately);
+            entry.replica_of == own.replica_of && same
+        });
         let reached = (entry.connected && !entry.failed) || other.server.id == one.server.id;
         if !alike || !reached {
             let other = other.node.name();

@@ -66,6 +66,7 @@ pub fn whole() -> Cluster {
             serves: true,
             current_epoch: 3,
             known: known.clone(),
+            moving: None,
         });
     }
     Cluster {

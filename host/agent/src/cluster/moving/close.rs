@@ -1,6 +1,6 @@
 //! Closes slots that are half moved, and of which no key is elsewhere.
 
-use hera_core::cluster::{Direction, SlotSet, read_open_slot};
+use hera_core::cluster::{Direction, Open, SlotSet};
 use hera_redis::{Server, SlotOf};
 
 use crate::cluster::orders::seen;
@@ -13,11 +13,7 @@ use crate::control::answer::Refused;
 pub async fn close(server: &Server, slots: &SlotSet) -> Result<(), Refused> {
     let own = seen(server).await?;
     let has = own.slots();
-    let open = own.own().map(|entry| entry.open_slots.clone());
-    for text in open.unwrap_or_default() {
-        let Some((slot, moves, _)) = read_open_slot(&text) else {
-            continue;
-        };
+    for Open { slot, moves, .. } in own.opened() {
         if !slots.contains(slot) {
             continue;
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hera_core::cluster::{
-    Command, Direction, Moving, MovingState, NodeId, Server as Seen, SlotSet, Way, read_open_slot,
+    Command, Direction, Moving, MovingState, NodeId, Server as Seen, SlotSet, Way,
 };
 use hera_redis::{Server, Timeouts};
 use tracing::{info, warn};
@@ -166,13 +166,8 @@ async fn primary(server: &Server) -> Result<Seen, Broke> {
 
 /// Where a slot moves, and the other's id, as a server says of itself.
 fn open<'a>(own: &'a Seen, slot: u16) -> Option<(Direction, &'a str)> {
-    let open = own.own().map(|entry| entry.open_slots.iter());
-    let mut open = open
-        .into_iter()
-        .flatten()
-        .filter_map(|text| read_open_slot(text));
-    open.find(|(known, ..)| *known == slot)
-        .map(|(_, moves, id)| (moves, id))
+    let open = own.opened().find(|open| open.slot == slot)?;
+    Some((open.moves, open.peer))
 }
 
 /// True if a slot that moves between this server and `before` may move between it and `now` instead: keys that moved

@@ -1,0 +1,69 @@
+//! Slots that are half moved, as servers tell them.
+
+use serde::{Deserialize, Serialize};
+
+use super::observation::{Entry, MovingState, Server};
+
+/// Where a slot moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// The server takes it from another.
+    In,
+    /// Another takes it.
+    Out,
+}
+
+/// A slot that a server takes or gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open<'a> {
+    /// The slot.
+    pub slot: u16,
+    /// Where it moves.
+    pub moves: Direction,
+    /// Id of the other server.
+    pub peer: &'a str,
+}
+
+impl<'a> Open<'a> {
+    /// Reads the server's notation: `[93->-ID]` of a slot that goes, `[93-<-ID]` of one that comes.
+    pub fn read(text: &'a str) -> Option<Self> {
+        let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+        let goes = inner.split_once("->-");
+        let goes = goes.map(|parts| (Direction::Out, parts));
+        let comes = || Some((Direction::In, inner.split_once("-<-")?));
+        let (moves, (slot, peer)) = goes.or_else(comes)?;
+        let slot = slot.parse().ok()?;
+        Some(Self { slot, moves, peer })
+    }
+}
+
+impl Entry {
+    /// Its slots that are half moved.
+    pub fn opened(&self) -> impl Iterator<Item = Open<'_>> {
+        self.open_slots.iter().filter_map(|text| Open::read(text))
+    }
+}
+
+impl Server {
+    /// Its slots that are half moved.
+    pub fn opened(&self) -> impl Iterator<Item = Open<'_>> {
+        self.own().into_iter().flat_map(Entry::opened)
+    }
+
+    /// True if a job by which slots move runs at it.
+    pub(crate) fn is_in_a_job(&self) -> bool {
+        let job = self.moving.as_ref();
+        job.is_some_and(|job| job.state == MovingState::Running)
+    }
+}
+
+/// True if a server takes or gives slots: by its own word, or by that of who takes or gives the others.
+pub(super) fn is_moving<'a>(server: &Server, mut others: impl Iterator<Item = &'a Server>) -> bool {
+    let names = |other: &Server| {
+        let job = other.moving.as_ref().filter(|_| other.is_in_a_job());
+        job.is_some_and(|job| job.peer == server.id)
+            || other.opened().any(|open| open.peer == server.id)
+    };
+    server.is_in_a_job() || server.opened().next().is_some() || others.any(names)
+}

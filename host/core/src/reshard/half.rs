@@ -1,0 +1,201 @@
+//! Slots that are half moved, whoever began it (P31). Redis does not tell its replicas, so that after a failover
+//! of either side only the other one's word is left (redis-facts §1.3). The owner gives such a slot again, to
+//! where its keys are: that is right whether or not it has some of them itself. Nothing is closed that might have
+//! keys elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::pending::Pair;
+use super::{Job, Resharding, jobs};
+use crate::cluster::{Command, Direction, Heard, SlotSet, Step, Survey, Way};
+
+/// Slots that are half moved, and marks that say nothing any more.
+#[derive(Default)]
+pub(super) struct Half<'a> {
+    /// By the two shards.
+    goes: BTreeMap<(u32, u32), Goes<'a>>,
+    /// Marks, by server.
+    closes: Vec<(Heard<'a>, SlotSet)>,
+}
+
+/// What goes from one server to another.
+struct Goes<'a> {
+    from: Heard<'a>,
+    to: Heard<'a>,
+    slots: SlotSet,
+}
+
+impl Half<'_> {
+    /// Those that go from one shard to another.
+    pub fn slots(&self, from: u32, to: u32) -> SlotSet {
+        let goes = self.goes.get(&(from, to));
+        goes.map(|goes| goes.slots.clone()).unwrap_or_default()
+    }
+}
+
+/// What primaries say of one slot.
+#[derive(Default)]
+struct Marks<'a> {
+    /// Who gives it, and to which id.
+    given: Vec<(Heard<'a>, &'a str)>,
+    /// Who takes it.
+    taken: Vec<Heard<'a>>,
+}
+
+/// Finds them.
+pub(super) fn find<'a>(survey: &Survey<'a>, pairs: &[Pair], next: &mut Resharding) -> Half<'a> {
+    let mut marks: BTreeMap<u16, Marks<'a>> = BTreeMap::new();
+    let primaries = survey.heard.iter().filter(|one| one.is_primary());
+    for one in primaries.filter(|one| !one.server.is_alone()) {
+        for open in one.server.opened() {
+            let marks = marks.entry(open.slot).or_default();
+            match open.moves {
+                Direction::In => marks.taken.push(*one),
+                Direction::Out => marks.given.push((*one, open.peer)),
+            }
+        }
+    }
+    let mut half = Half::default();
+    for (slot, marks) in marks {
+        about(survey, pairs, slot, &marks, &mut half, next);
+    }
+    half
+}
+
+/// What follows from the marks of one slot.
+fn about<'a>(
+    survey: &Survey<'a>,
+    pairs: &[Pair],
+    slot: u16,
+    marks: &Marks<'a>,
+    half: &mut Half<'a>,
+    next: &mut Resharding,
+) {
+    let mut owners = survey
+        .primaries()
+        .filter(|one| one.server.slots().contains(slot));
+    // Of one that nobody has it is said elsewhere; of two owners one hears of the other's within a moment.
+    let (Some(owner), None) = (owners.next(), owners.next()) else {
+        return;
+    };
+    let is_owner = |one: &Heard<'_>| one.server.id == owner.server.id;
+    let over = marks.given.iter().map(|(one, _)| one);
+    let over = over.filter(|one| !is_owner(one));
+    let over = over.chain(marks.taken.iter().filter(|one| is_owner(one)));
+    for one in over {
+        let same = |(other, _): &&mut (Heard<'a>, SlotSet)| other.server.id == one.server.id;
+        let slots = SlotSet::of([(slot, slot)]);
+        match half.closes.iter_mut().find(same) {
+            Some((_, known)) => *known = known.with(&slots),
+            None => half.closes.push((*one, slots)),
+        }
+    }
+    let gives = marks.given.iter().find(|(one, _)| is_owner(one));
+    let gives_to = gives.map(|(_, id)| *id);
+    // One that joins the owner's own shard has old keys, and gives them up.
+    let takes = marks
+        .taken
+        .iter()
+        .filter(|one| one.node.shard != owner.node.shard);
+    let mut takes: Vec<&Heard<'a>> = takes.collect();
+    takes.sort_by_key(|one| (Some(one.server.id.as_str()) != gives_to, one.node.shard));
+    let to = match (takes.first(), gives_to) {
+        (Some(one), _) => Ok(**one),
+        (None, Some(id)) => heir(survey, pairs, slot, owner, id),
+        (None, None) => return,
+    };
+    let leads = |one: &Heard<'_>| {
+        let leader = survey.leader_of(one.node.shard);
+        leader.is_some_and(|leader| leader.server.id == one.server.id)
+    };
+    match to {
+        Ok(to) if leads(&to) => {
+            let pair = (owner.node.shard, to.node.shard);
+            let goes = half.goes.entry(pair).or_insert_with(|| Goes {
+                from: owner,
+                to,
+                slots: SlotSet::default(),
+            });
+            goes.slots = goes.slots.with(&SlotSet::of([(slot, slot)]));
+        }
+        Ok(to) => next.wait(|| {
+            let name = to.node.name();
+            format!("slot {slot} is half moved to {name}, which does not lead its shard")
+        }),
+        Err(words) => next.wait(|| words),
+    }
+}
+
+/// Who has what the server of this id took of a slot, if that says nothing of it itself: who leads its shard now. If
+/// no pod has the id any more, the plan says where the slot was to go.
+///
+/// # Errors
+/// What is to come first, for people.
+fn heir<'a>(
+    survey: &Survey<'a>,
+    pairs: &[Pair],
+    slot: u16,
+    owner: Heard<'a>,
+    id: &str,
+) -> Result<Heard<'a>, String> {
+    let from = owner.node.shard;
+    let planned = || {
+        let mut pairs = pairs.iter();
+        let pair = pairs.find(|pair| pair.source == from && pair.slots.contains(slot));
+        pair.map(|pair| pair.target)
+    };
+    let name = owner.node.name();
+    let shard = survey.shard_of(id).or_else(planned);
+    let Some(shard) = shard.filter(|shard| *shard != from) else {
+        return Err(format!(
+            "slot {slot} of {name} is half moved to {id}, which is the id of no pod that could have its keys: \
+             CLUSTER SETSLOT {slot} STABLE at {name} closes it once somebody is sure that none has"
+        ));
+    };
+    let Some(leader) = survey.leader_of(shard) else {
+        return Err(format!(
+            "slot {slot} of {name} is half moved to shard {shard}, which has no primary"
+        ));
+    };
+    let silent = survey.silent_in(shard).filter(|_| leader.server.id != id);
+    if let Some(silent) = silent.filter(|_| leader.server.keys == 0) {
+        let silent = silent.name();
+        return Err(format!(
+            "slot {slot} of {name} is half moved to shard {shard}, and {silent}, which may have its keys, is not \
+             heard"
+        ));
+    }
+    Ok(leader)
+}
+
+/// Finishes what is half moved, and clears what says nothing any more.
+pub(super) fn carry_on(
+    job: &Job<'_>,
+    half: Half<'_>,
+    busy: &mut BTreeSet<u32>,
+    next: &mut Resharding,
+) {
+    for ((from, to), goes) in half.goes {
+        if busy.contains(&from) || busy.contains(&to) {
+            continue;
+        }
+        busy.extend([from, to]);
+        let reason = "these slots are half moved".to_owned();
+        let order = jobs::give(job, goes.to, goes.slots, Way::Keys);
+        next.steps.push(Step {
+            pod: goes.from.node.pod.clone(),
+            command: order,
+            reason,
+        });
+    }
+    for (one, slots) in half.closes {
+        if busy.contains(&one.node.shard) {
+            continue;
+        }
+        next.steps.push(Step {
+            pod: one.node.pod.clone(),
+            command: Command::CloseSlots { slots },
+            reason: "these slots have moved".to_owned(),
+        });
+    }
+}

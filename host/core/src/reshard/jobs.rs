@@ -1,0 +1,235 @@
+//! Jobs of agents: what runs, what is to stop, what begins.
+
+use std::collections::BTreeSet;
+
+use super::half::Half;
+use super::pending::Pair;
+use super::{Job, Resharding};
+use crate::cluster::{Command, Heard, LargeKey, Moving, MovingState, SlotSet, Step, Survey, Way};
+
+/// Slots that one job moves key by key: each is written to disk at both ends, some hundred in a second.
+const KEYS_SLOTS: usize = 64;
+/// Slots that one job moves whole.
+const WHOLE_SLOTS: usize = 512;
+/// A source that deletes what it gave in one go takes a millisecond for so many keys (redis-facts §1.4).
+const KEYS_A_MILLISECOND: u64 = 200;
+/// More than so many are not given in one go, however long they may take.
+const MOST_KEYS: u64 = 40_000;
+
+fn told<'a>(survey: &Survey<'a>) -> impl Iterator<Item = (Heard<'a>, &'a Moving)> {
+    let heard = survey.heard.iter().copied();
+    heard.filter_map(|one| Some((one, one.server.moving.as_ref()?)))
+}
+
+fn running_jobs<'a>(survey: &Survey<'a>) -> impl Iterator<Item = (Heard<'a>, &'a Moving)> {
+    told(survey).filter(|(_, job)| job.state == MovingState::Running)
+}
+
+/// How many jobs run.
+pub(super) fn running(survey: &Survey<'_>) -> u32 {
+    u32::try_from(running_jobs(survey).count()).unwrap_or(u32::MAX)
+}
+
+/// Shards that take part in a job.
+pub(super) fn busy(survey: &Survey<'_>) -> BTreeSet<u32> {
+    let shards = running_jobs(survey).flat_map(|(one, job)| {
+        let peer = survey.shard_of(&job.peer);
+        std::iter::once(one.node.shard).chain(peer)
+    });
+    shards.collect()
+}
+
+/// Why a job failed, of the first whose last one did.
+pub(super) fn failed(survey: &Survey<'_>) -> Option<String> {
+    let mut jobs = told(survey).filter(|(_, job)| job.state == MovingState::Failed);
+    let (one, job) = jobs.next()?;
+    let words = match job.words.as_str() {
+        "" => "its job ended",
+        words => words,
+    };
+    Some(format!("{}: {words}", one.node.name()))
+}
+
+/// Keys that are too large to move, of slots that are where they were.
+pub(super) fn too_large(survey: &Survey<'_>) -> Vec<LargeKey> {
+    let mut keys: Vec<LargeKey> = Vec::new();
+    for (one, job) in told(survey).filter(|(_, job)| !job.too_large.is_empty()) {
+        let slots = one.server.slots();
+        let there = job.too_large.iter().filter(|key| slots.contains(key.slot));
+        keys.extend(there.cloned());
+    }
+    keys.sort_by(|one, other| (one.slot, &one.key).cmp(&(other.slot, &other.key)));
+    keys
+}
+
+/// Ends jobs that move what nobody wants to move any more.
+pub(super) fn stop(
+    job: &Job<'_>,
+    survey: &Survey<'_>,
+    pairs: &[Pair],
+    half: &Half<'_>,
+    stays: &SlotSet,
+    next: &mut Resharding,
+) {
+    for (one, moving) in running_jobs(survey) {
+        let (own, peer) = (one.node.shard, survey.shard_of(&moving.peer));
+        let Some(peer) = peer else { continue };
+        let (source, target) = match moving.takes {
+            true => (peer, own),
+            false => (own, peer),
+        };
+        let Some(giver) = survey.primary_of(source) else {
+            continue;
+        };
+        let left = moving.slots.shared(&giver.server.slots()).without(stays);
+        let mut planned = pairs.iter().filter(|_| job.goes_on);
+        let planned = planned.find(|pair| (pair.source, pair.target) == (source, target));
+        let unwanted = match planned {
+            Some(pair) => left.without(&pair.slots),
+            None => left,
+        };
+        if unwanted.without(&half.slots(source, target)).is_empty() {
+            continue;
+        }
+        next.steps.push(Step {
+            pod: one.node.pod.clone(),
+            command: Command::StopMoving,
+            reason: "no plan that goes on moves these slots".to_owned(),
+        });
+    }
+}
+
+/// The order to give slots to this server.
+pub(super) fn give(job: &Job<'_>, to: Heard<'_>, slots: SlotSet, way: Way) -> Command {
+    Command::GiveSlots {
+        slots,
+        target: to.server.id.clone(),
+        ip: to.node.ip.clone(),
+        port: to.node.port,
+        way,
+        max_stall_ms: job.max_stall_ms,
+    }
+}
+
+/// Begins what the plan has left, one job for each shard at a time.
+pub(super) fn begin(
+    job: &Job<'_>,
+    survey: &Survey<'_>,
+    pairs: &[Pair],
+    busy: &mut BTreeSet<u32>,
+    next: &mut Resharding,
+) {
+    if !pairs.is_empty() && !survey.lost.is_empty() {
+        next.wait(|| "slots move once every slot has a primary that is heard".to_owned());
+        return;
+    }
+    let opened = survey.heard.iter().flat_map(|one| one.server.opened());
+    let opened = SlotSet::of(opened.map(|open| (open.slot, open.slot)));
+    for pair in pairs {
+        if busy.contains(&pair.source) || busy.contains(&pair.target) {
+            continue;
+        }
+        let (from, to) = match ready(job, survey, pair) {
+            Ok(ready) => ready,
+            Err(words) => {
+                next.wait(|| words);
+                continue;
+            }
+        };
+        let slots = pair.slots.shared(&from.server.slots()).without(&opened);
+        let slots = slots.first(most(job, from));
+        if slots.is_empty() {
+            continue;
+        }
+        busy.extend([pair.source, pair.target]);
+        let (pod, command) = match job.way {
+            Way::Import => {
+                let source = from.server.id.clone();
+                (&to.node.pod, Command::TakeSlots { slots, source })
+            }
+            Way::Keys | Way::Export => (&from.node.pod, give(job, to, slots, job.way)),
+        };
+        next.steps.push(Step {
+            pod: pod.clone(),
+            command,
+            reason: format!(
+                "{} of the plan's slots are left to move from shard {} to {}",
+                pair.slots.len(),
+                pair.source,
+                pair.target
+            ),
+        });
+    }
+}
+
+/// How many slots of this server one job moves.
+fn most(job: &Job<'_>, from: Heard<'_>) -> usize {
+    match job.way {
+        Way::Keys => KEYS_SLOTS,
+        Way::Import => WHOLE_SLOTS,
+        Way::Export => {
+            let keys = job.max_stall_ms.saturating_mul(KEYS_A_MILLISECOND);
+            let keys = keys.clamp(1, MOST_KEYS);
+            let slots = u64::try_from(from.server.slots().len()).unwrap_or(u64::MAX);
+            let in_one = from.server.keys.div_ceil(slots.max(1)).max(1);
+            let most = usize::try_from(keys / in_one).unwrap_or(usize::MAX);
+            most.clamp(1, WHOLE_SLOTS)
+        }
+    }
+}
+
+/// The two servers of a pair, if they are fit for it.
+///
+/// # Errors
+/// What is to come first, for people.
+fn ready<'a>(
+    job: &Job<'_>,
+    survey: &Survey<'a>,
+    pair: &Pair,
+) -> Result<(Heard<'a>, Heard<'a>), String> {
+    let none = |shard: u32| move || format!("shard {shard} has no primary that is heard");
+    let from = survey
+        .primary_of(pair.source)
+        .ok_or_else(none(pair.source))?;
+    let to = survey
+        .leader_of(pair.target)
+        .ok_or_else(none(pair.target))?;
+    let name = to.node.name();
+    if !from.server.serves || !to.server.serves {
+        let (one, other) = (from.node.name(), name);
+        return Err(format!("slots move from {one} to {other} once both serve"));
+    }
+    if to.server.own().is_none_or(|own| own.config_epoch == 0) {
+        return Err(format!(
+            "{name} takes slots once it has an epoch of its own"
+        ));
+    }
+    let known = from.server.entry(&to.server.id);
+    let is_known = known.is_some_and(|entry| {
+        let is_there = entry.ip == to.node.ip && entry.port == to.node.port;
+        is_there && entry.connected && !entry.handshake && entry.replica_of.is_none()
+    });
+    if !is_known {
+        let from = from.node.name();
+        return Err(format!("{name} takes slots once {from} knows it as it is"));
+    }
+    let in_sync = survey.in_shard(pair.target).filter(|one| {
+        let of = one.server.replica_of();
+        of == Some(to.server.id.as_str()) && one.server.link_up
+    });
+    let wanted = usize::try_from(job.wanted.replicas).unwrap_or(usize::MAX);
+    if in_sync.count() < wanted {
+        let shard = pair.target;
+        return Err(format!(
+            "shard {shard} takes slots once all its replicas are in sync"
+        ));
+    }
+    let mut opened = from.server.opened().chain(to.server.opened());
+    if job.way != Way::Keys && opened.next().is_some() {
+        let from = from.node.name();
+        return Err(format!(
+            "a slot of {from} or {name} is half moved: others wait for it"
+        ));
+    }
+    Ok((from, to))
+}

@@ -1,0 +1,83 @@
+//! What depends on versions and on what is there alone.
+
+use crate::cluster::Way;
+
+/// The first versions whose own way of moving slots has no fault that is known (redis-facts §1.4).
+const IMPORT: [u16; 3] = [8, 4, 1];
+const EXPORT: [u16; 3] = [9, 1, 2];
+
+/// How slots move between these servers, each told by its engine and version: by the way of its own that every one
+/// of them has, else key by key. A server of which that is not known has none.
+pub fn way<'a>(servers: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>) -> Way {
+    let of_one = |(engine, version): (Option<&str>, Option<&str>)| {
+        let version = version.and_then(numbers)?;
+        match engine? {
+            "redis" if version >= IMPORT => Some(Way::Import),
+            "valkey" if version >= EXPORT => Some(Way::Export),
+            _ => None,
+        }
+    };
+    let mut ways = servers.map(of_one);
+    let first = ways.next().flatten();
+    match first {
+        Some(way) if ways.all(|other| other == first) => way,
+        _ => Way::Keys,
+    }
+}
+
+/// `8.6.3`, or the beginning of it; what follows a number is left out, as in `9.0.0-rc1`.
+fn numbers(text: &str) -> Option<[u16; 3]> {
+    let mut parts = text.split('.').map(|part| {
+        let end = part
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(part.len());
+        part.get(..end).and_then(|digits| digits.parse().ok())
+    });
+    let first = parts.next().flatten()?;
+    let mut rest = || parts.next().flatten().unwrap_or(0);
+    Some([first, rest(), rest()])
+}
+
+/// How many shards are there: those that the spec wants, and those of which a StatefulSet is left.
+pub fn shards_there(wanted: u32, sets: impl Iterator<Item = u32>) -> u32 {
+    let last = sets.max();
+    wanted.max(last.map_or(0, |last| last.saturating_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(servers: &[(&str, &str)]) -> Way {
+        way(servers
+            .iter()
+            .map(|(engine, version)| (Some(*engine), Some(*version))))
+    }
+
+    #[test]
+    fn the_oldest_server_says_how_slots_move() {
+        assert_eq!(of(&[("redis", "8.4.1"), ("redis", "8.6.3")]), Way::Import);
+        assert_eq!(of(&[("valkey", "9.1.2")]), Way::Export);
+        assert_eq!(of(&[("redis", "8.6.3"), ("redis", "8.4.0")]), Way::Keys);
+        assert_eq!(of(&[("valkey", "9.1.2"), ("valkey", "8.1.4")]), Way::Keys);
+        assert_eq!(of(&[("redis", "8.6.3"), ("valkey", "9.1.2")]), Way::Keys);
+        assert_eq!(of(&[("redis", "10.0"), ("redis", "8.10.1")]), Way::Import);
+        assert_eq!(of(&[("valkey", "9.1.2-rc1")]), Way::Export);
+    }
+
+    #[test]
+    fn what_is_not_known_moves_key_by_key() {
+        assert_eq!(of(&[]), Way::Keys);
+        assert_eq!(of(&[("redis", "unstable")]), Way::Keys);
+        let one_is_silent = [(Some("redis"), Some("8.6.3")), (Some("redis"), None)];
+        assert_eq!(way(one_is_silent.into_iter()), Way::Keys);
+    }
+
+    #[test]
+    fn a_shard_is_there_as_long_as_its_set_is() {
+        assert_eq!(shards_there(3, [0, 1, 2].into_iter()), 3);
+        assert_eq!(shards_there(3, [0, 1, 2, 4].into_iter()), 5);
+        assert_eq!(shards_there(5, [0, 1, 2].into_iter()), 5);
+        assert_eq!(shards_there(3, std::iter::empty()), 3);
+    }
+}
