@@ -301,6 +301,8 @@ pub struct SlotStep {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TakeSlot {
+    /// None: it only answers.
+    Look,
     /// It takes keys of it, and serves those who are sent to it for them.
     Import,
     /// It loses what it may have of keys that did not move: sending them was cut off, and clients deleted them at the
@@ -327,6 +329,8 @@ pub struct CutOff {
 pub struct SlotAnswer {
     /// The server owns the slot now.
     pub owned: bool,
+    /// It took keys of it before it was asked, from this source or another.
+    pub imports: bool,
 }
 
 /// A line of the event stream.

@@ -13,10 +13,7 @@ use crate::control::answer::Refused;
 pub async fn close(server: &Server, slots: &SlotSet) -> Result<(), Refused> {
     let own = seen(server).await?;
     let has = own.slots();
-    for Open { slot, moves, .. } in own.opened() {
-        if !slots.contains(slot) {
-            continue;
-        }
+    for Open { slot, moves, .. } in own.opened().filter(|open| slots.contains(open.slot)) {
         if moves == Direction::In && !has.contains(slot) {
             if server.count_keys_in_slot(slot).await? > 0 {
                 let words = format!("keys of slot {slot} are here, and their owner has others");

@@ -17,16 +17,17 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hera_core::acl::MIGRATION_USER;
-use hera_core::agent::{CutOff, TakeSlot};
+use hera_core::agent::{CutOff, SlotAnswer, TakeSlot};
 use hera_core::cluster::{Direction, Server as Seen};
 use hera_core::digest::sha256_hex;
 use hera_redis::{Credentials, Error, Migrated, Migration, Sent, Server, SlotOf};
 use tracing::debug;
 
 use super::job::{Broke, Doubts, Job};
+use super::open::{self, may_replace};
 use super::pace::Pace;
 use super::step::Other;
-use super::{Give, large, may_replace, open, password, primary};
+use super::{Give, large, password, primary};
 use crate::agent::Agent;
 use crate::cluster::hold;
 
@@ -87,17 +88,18 @@ impl Source<'_> {
         let own = primary(self.server).await?;
         if !own.slots().contains(slot) {
             // The other owned it before this server was told.
-            if open(&own, slot).is_some() {
+            if open::of(&own, slot).is_some() {
                 self.server.set_slot(slot, SlotOf::Stable).await?;
             }
             self.job.doubts_are(slot, Doubts::new());
             return Ok(());
         }
-        match open(&own, slot) {
+        match open::of(&own, slot) {
             None => {
                 let limit = large::bytes_in(self.order.max_stall);
                 let large = large::of_slot(self.server, slot, limit).await?;
-                if !large.is_empty() {
+                // One that began under another server here is finished: clients do not find what moved.
+                if !large.is_empty() && !self.ask(&own, slot, TakeSlot::Look).await?.imports {
                     self.job.leaves(large);
                     return Ok(());
                 }
@@ -109,7 +111,7 @@ impl Source<'_> {
             }
         }
         // The other first: whoever is sent there is served.
-        if !self.ask(&own, slot, TakeSlot::Import).await? {
+        if !self.ask(&own, slot, TakeSlot::Import).await?.owned {
             let to = SlotOf::Migrating(&self.order.target);
             self.server.set_slot(slot, to).await?;
             self.send(slot).await?;
@@ -257,8 +259,8 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// Has the other take a step. True if the slot is the other's now.
-    async fn ask(&self, own: &Seen, slot: u16, step: TakeSlot) -> Result<bool, Broke> {
+    /// Has the other take a step.
+    async fn ask(&self, own: &Seen, slot: u16, step: TakeSlot) -> Result<SlotAnswer, Broke> {
         let asked = self.other.ask(self.agent, own, slot, step).await;
         asked.map_err(Broke::Failed)
     }
@@ -281,7 +283,7 @@ impl Source<'_> {
                 return Ok(());
             }
             let gives = Some((Direction::Out, self.order.target.as_str()));
-            if !own.slots().contains(slot) || open(&own, slot) != gives {
+            if !own.slots().contains(slot) || open::of(&own, slot) != gives {
                 let words = format!("somebody else changed slot {slot}");
                 return Err(Broke::Failed(words));
             }

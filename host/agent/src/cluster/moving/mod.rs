@@ -8,6 +8,7 @@ pub mod job;
 mod keys;
 mod large;
 pub mod leaving;
+mod open;
 mod pace;
 pub mod step;
 
@@ -15,9 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hera_core::cluster::{
-    Command, Direction, Moving, MovingState, NodeId, Server as Seen, SlotSet, Way,
-};
+use hera_core::cluster::{Command, Moving, MovingState, NodeId, Server as Seen, SlotSet, Way};
 use hera_redis::{Server, Timeouts};
 use tracing::{info, warn};
 
@@ -164,21 +163,6 @@ async fn primary(server: &Server) -> Result<Seen, Broke> {
     }
 }
 
-/// Where a slot moves, and the other's id, as a server says of itself.
-fn open<'a>(own: &'a Seen, slot: u16) -> Option<(Direction, &'a str)> {
-    let open = own.opened().find(|open| open.slot == slot)?;
-    Some((open.moves, open.peer))
-}
-
-/// True if a slot that moves between this server and `before` may move between it and `now` instead: keys that moved
-/// are with `now`, or nowhere, as `before` leads no more.
-fn may_replace(own: &Seen, before: &str, now: &str) -> bool {
-    before == now
-        || own
-            .entry(before)
-            .is_none_or(|entry| entry.failed || entry.replica_of.is_some())
-}
-
 /// The mounted password with which servers of a cluster log in at one another.
 fn password(agent: &Agent) -> String {
     boot::login(&agent.settings)
@@ -186,51 +170,7 @@ fn password(agent: &Agent) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hera_core::cluster::Entry;
-
     use super::*;
-
-    fn seen_as(open: &[&str], others: &[Entry]) -> Seen {
-        let own = Entry {
-            id: "me".to_owned(),
-            open_slots: open.iter().map(|text| (*text).to_owned()).collect(),
-            ..Entry::default()
-        };
-        Seen {
-            id: "me".to_owned(),
-            known: [own].into_iter().chain(others.iter().cloned()).collect(),
-            ..Seen::default()
-        }
-    }
-
-    #[test]
-    fn a_slot_is_open_in_one_direction() {
-        let own = seen_as(&["[93->-a]", "[94-<-b]"], &[]);
-        assert_eq!(open(&own, 93), Some((Direction::Out, "a")));
-        assert_eq!(open(&own, 94), Some((Direction::In, "b")));
-        assert_eq!(open(&own, 95), None);
-    }
-
-    #[test]
-    fn keys_that_moved_to_a_primary_that_lives_are_not_left_behind() {
-        let entry = |id: &str| Entry {
-            id: id.to_owned(),
-            ..Entry::default()
-        };
-        let replica = Entry {
-            replica_of: Some("new".to_owned()),
-            ..entry("replica")
-        };
-        let failed = Entry {
-            failed: true,
-            ..entry("failed")
-        };
-        let own = seen_as(&[], &[entry("lives"), replica, failed]);
-        assert!(!may_replace(&own, "lives", "new"));
-        for before in ["new", "replica", "failed", "forgotten"] {
-            assert!(may_replace(&own, before, "new"), "{before}");
-        }
-    }
 
     #[test]
     fn slots_are_given_to_an_address_and_by_a_way_of_who_gives() {

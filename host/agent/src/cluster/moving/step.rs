@@ -9,7 +9,7 @@ use hera_core::cluster::{Direction, NodeId, Server as Seen};
 use hera_core::digest::sha256_hex;
 use hera_redis::{Server, SlotOf};
 
-use super::{may_replace, open};
+use super::open::{self, may_replace};
 use crate::agent::Agent;
 use crate::cluster::orders::{of, seen};
 use crate::control::answer::Refused;
@@ -47,7 +47,7 @@ impl Other {
         })
     }
 
-    /// Has the other take a step. True if the slot is the other's now.
+    /// Has the other take a step.
     ///
     /// # Errors
     /// In words: it is not reached, or will not. The step may be taken all the same.
@@ -57,7 +57,7 @@ impl Other {
         own: &Seen,
         slot: u16,
         step: TakeSlot,
-    ) -> Result<bool, String> {
+    ) -> Result<SlotAnswer, String> {
         let asked = SlotStep {
             slot,
             source: own.id.clone(),
@@ -66,8 +66,7 @@ impl Other {
             step,
         };
         let answer = self.known.ask(agent, PATH_SLOT, &asked, LIMIT).await;
-        let answer: SlotAnswer = answer.map_err(|error| error.to_string())?;
-        Ok(answer.owned)
+        answer.map_err(|error| error.to_string())
     }
 }
 
@@ -94,36 +93,39 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
     if own.id != asked.target {
         return Err(Refused::wrong("another server is meant"));
     }
-    if own.slots().contains(asked.slot) {
-        return Ok(SlotAnswer { owned: true });
+    let open = open::of(&own, asked.slot);
+    let mut answer = SlotAnswer {
+        owned: own.slots().contains(asked.slot),
+        imports: open.is_some_and(|(moves, _)| moves == Direction::In),
+    };
+    if answer.owned {
+        return Ok(answer);
     }
     match &asked.step {
+        TakeSlot::Look => {}
+        TakeSlot::Import if open == Some((Direction::In, asked.source.as_str())) => {}
         TakeSlot::Import => {
             may_import(&own, asked).map_err(Refused::wrong)?;
-            if open(&own, asked.slot) == Some((Direction::In, asked.source.as_str())) {
-                return Ok(SlotAnswer { owned: false });
-            }
             // One that has begun is finished.
             if agent.asked.get().is_some() {
                 return Err(Refused::wrong("the pod of who gets the slot ends"));
             }
             let from = SlotOf::Importing(&asked.source);
             server.set_slot(asked.slot, from).await?;
-            Ok(SlotAnswer { owned: false })
         }
         TakeSlot::Drop(keys) => {
             may_own(&own, asked).map_err(Refused::wrong)?;
             drop_cut_off(&server, keys).await?;
-            Ok(SlotAnswer { owned: false })
         }
         TakeSlot::Own => {
             may_own(&own, asked).map_err(Refused::wrong)?;
             let node = SlotOf::Node(&own.id);
             server.set_slot(asked.slot, node).await?;
+            answer.owned = true;
             agent.look.notify_one();
-            Ok(SlotAnswer { owned: true })
         }
     }
+    Ok(answer)
 }
 
 /// Removes those of these keys that are as they were sent, or of which nobody knows how.
@@ -142,7 +144,7 @@ async fn drop_cut_off(server: &Server, keys: &[CutOff]) -> Result<(), hera_redis
 /// The server takes keys of the slot from this source.
 fn may_import(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     leads(own, asked)?;
-    match open(own, asked.slot) {
+    match open::of(own, asked.slot) {
         None => Ok(()),
         Some((Direction::In, before)) if may_replace(own, before, &asked.source) => Ok(()),
         Some((_, other)) => Err(format!(
@@ -157,7 +159,7 @@ fn may_import(own: &Seen, asked: &SlotStep) -> Result<(), String> {
 /// this server does not hear who owns it; who leads it does hear, before clients do.
 fn may_own(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     leads(own, asked)?;
-    if open(own, asked.slot) != Some((Direction::In, asked.source.as_str())) {
+    if open::of(own, asked.slot) != Some((Direction::In, asked.source.as_str())) {
         return Err(format!(
             "slot {} does not come from {}",
             asked.slot, asked.source
