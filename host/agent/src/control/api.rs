@@ -13,7 +13,7 @@ use hera_core::agent::{
     AgentStatus, ClusterState, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_CLUSTER,
     PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS,
     PATH_POSITION, PATH_SLOT, PATH_STATUS, PATH_TAKE_OVER, PATH_VOUCH, Position, Question, Request,
-    ServerConfig, ServerState, SlotAnswer, SlotStep, TakeOver, Vouch,
+    ServerConfig, ServerState, SlotStep, TakeOver, Vouch,
 };
 use hera_core::fence::vouches;
 use hera_core::term;
