@@ -2,7 +2,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
-use crate::spec::CommonSpec;
+use crate::spec::{CommonSpec, RebalanceSpec};
 use crate::status::RedisClusterStatus;
 use crate::validate::messages;
 
@@ -47,16 +47,17 @@ pub struct RedisClusterSpec {
 
     /// How many shards there are: each has a primary, which serves its part of the keys.
     #[serde(default = "three")]
-    #[x_kube(
-        validation = Rule::new(schema::MASTERS).message(messages::MASTERS),
-        validation = Rule::new("self == oldSelf").message(messages::MASTERS_FIXED),
-    )]
+    #[x_kube(validation = Rule::new(schema::MASTERS).message(messages::MASTERS))]
     pub masters: i32,
 
     /// How many replicas each primary has.
     #[serde(default = "one")]
     #[x_kube(validation = Rule::new(schema::REPLICAS_PER_MASTER).message(messages::REPLICAS_PER_MASTER))]
     pub replicas_per_master: i32,
+
+    /// How slots move when shards come or go, and whenever a policy finds it good.
+    #[serde(default, skip_serializing_if = "RebalanceSpec::is_default")]
+    pub rebalance: RebalanceSpec,
 }
 
 fn three() -> i32 {

@@ -102,6 +102,12 @@ reasons! {
         PASSWORD_SPREADING = "PasswordSpreading",
         /// True: a password is being replaced, and pods that are away keep that from being done.
         ROTATION_WAITING = "RotationWaiting",
+        /// True: slots move between shards; the message says how many are left.
+        REBALANCING = "Rebalancing",
+        /// True: slots or shards are to move, and something holds that up; the message says what.
+        REBALANCE_WAITING = "RebalanceWaiting",
+        /// True: slots are to move once somebody approves the plan; the message has its digest.
+        REBALANCE_NEEDS_APPROVAL = "RebalanceNeedsApproval",
         /// True: the server is on its way back.
         RECOVERING = "Recovering",
         /// False: changes of the spec wait.
@@ -183,6 +189,10 @@ reasons! {
         ROLLED_BACK = "RolledBack",
         /// True: an annotation asks for what cannot be done; the message says why.
         REQUEST_REFUSED = "RequestRefused",
+        /// True: keys are too large to be moved within the time that clients may be held up; their slots stay.
+        KEYS_TOO_LARGE = "KeysTooLarge",
+        /// True: shards are to leave whose data finds no room in the others; nothing moves.
+        MEMORY_TOO_SMALL = "MemoryTooSmall",
         /// True: the primary could not hand over, so what needed it waits.
         HANDOVER_FAILED = "HandoverFailed",
         /// True: the primary is not available.

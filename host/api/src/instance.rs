@@ -46,6 +46,7 @@ use crate::validate::messages;
     validation = Rule::new("!has(self.durability) || !has(self.durability.minReplicasToWrite) || !has(self.replicas) || \
             self.durability.minReplicasToWrite < self.replicas")
         .message(messages::MIN_REPLICAS_TO_WRITE),
+    validation = Rule::new("!has(self.policies) || !has(self.policies.rebalance)").message(messages::REBALANCE_OF_INSTANCE),
     validation = Rule::new("self.engine == oldSelf.engine || oldSelf.engine != 'redis' || !oldSelf.persistence.enabled || !has(oldSelf.version) || \
             !oldSelf.version.matches('^(7[.]([4-9]|[1-9][0-9])|[89]|[1-9][0-9])')")
         .message("engine cannot change from redis to valkey here: Valkey cannot read the files of Redis 7.4 and newer; \

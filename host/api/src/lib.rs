@@ -13,6 +13,7 @@ mod kind;
 pub mod meta;
 pub mod names;
 pub mod quantity;
+mod rebalance_status;
 mod received;
 mod schema;
 mod secret;
@@ -24,14 +25,15 @@ pub use cluster::{RedisCluster, RedisClusterSpec};
 pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
 pub use kind::Kind;
+pub use rebalance_status::{MoveStatus, MovedStatus, RebalancePhase, RebalanceStatus};
 pub use received::{HasCommonSpec, Received};
 pub use secret::{secret_password, secret_text};
 pub use spec::{
     Aof, Auth, CommonSpec, ConfigMapKeyRef, Durability, Excess, Failover, Fsync, MAX_SETTINGS,
     MAX_SETTINGS_DEPTH, Metrics, Monitoring, NetworkPolicy, OnFailure, Persistence, PodMetadata,
-    PodMonitor, PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, ReclaimPolicy,
-    Resources, Rights, SecretKeyRef, SecretRef, Settings, ShadowSource, Surge, UpdateMode,
-    UpdateStrategy, UserSpec,
+    PodMonitor, PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, RebalanceMode,
+    RebalanceSpec, ReclaimPolicy, Resources, Rights, SecretKeyRef, SecretRef, Settings,
+    ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
 };
 pub use status::{
     Approval, Binding, CopyStatus, Endpoints, Phase, PolicyOrigin, PolicyOriginKind, PolicyStatus,

@@ -107,22 +107,27 @@ fn read<K: HasCommonSpec>(json: &str) -> serde_json::Result<Received<K>> {
             Ok(())
         })
     })?;
-    let mut cut = Cut::default();
+    let mut cuts = ["acl", "rebalance"].map(|decision| (decision, Cut::default()));
     within(&mut object, "spec", |spec| {
         within(spec, "policies", |policies| {
-            within(policies, "acl", |acl| {
-                cut.settings = take_excess(acl);
-                within(acl, "shadow", |shadow| {
-                    cut.shadow = take_excess(shadow);
-                    Ok(())
-                })
-            })
+            for (decision, cut) in &mut cuts {
+                within(policies, decision, |source| {
+                    cut.settings = take_excess(source);
+                    within(source, "shadow", |shadow| {
+                        cut.shadow = take_excess(shadow);
+                        Ok(())
+                    })
+                })?;
+            }
+            Ok(())
         })
     })?;
     let json = serde_json::to_string(&object)?;
     match serde_json::from_str::<K>(&json) {
         Ok(mut object) => {
-            cut.mark(object.common_mut());
+            for (decision, cut) in cuts {
+                cut.mark(decision, object.common_mut());
+            }
             Ok(Received(Ok(object)))
         }
         Err(error) => {
@@ -159,14 +164,14 @@ fn take_excess(source: &mut Fields) -> Option<Excess> {
 }
 
 impl Cut {
-    fn mark(self, spec: &mut CommonSpec) {
-        let Some(acl) = &mut spec.policies.acl else {
+    fn mark(self, decision: &str, spec: &mut CommonSpec) {
+        let Some(source) = spec.policies.of_mut(decision) else {
             return;
         };
         if let Some(excess) = self.settings {
-            acl.settings = Settings::refused(excess);
+            source.settings = Settings::refused(excess);
         }
-        if let (Some(excess), Some(shadow)) = (self.shadow, &mut acl.shadow) {
+        if let (Some(excess), Some(shadow)) = (self.shadow, &mut source.shadow) {
             shadow.settings = Settings::refused(excess);
         }
     }

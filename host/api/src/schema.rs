@@ -290,6 +290,8 @@ mod tests {
             let settings = [
                 "spec.policies.acl.settings",
                 "spec.policies.acl.shadow.settings",
+                "spec.policies.rebalance.settings",
+                "spec.policies.rebalance.shadow.settings",
             ];
             assert_eq!(found, settings);
         }

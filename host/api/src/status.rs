@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{ConfigMapKeyRef, Engine};
+use crate::{ConfigMapKeyRef, Engine, RebalanceStatus};
 
 /// What the operator found. Nothing that traffic drives is in it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -107,6 +107,10 @@ pub struct RedisClusterStatus {
     #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
     pub shards: Vec<ShardStatus>,
+
+    /// Which slots move between shards; absent before any were to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<RebalanceStatus>,
 
     /// The next step of a roll, while it waits for an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -277,7 +281,7 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyStatus {
-    /// What it decides: acl.
+    /// What it decides: acl or rebalance.
     #[schemars(length(max = 32))]
     pub decision: String,
 

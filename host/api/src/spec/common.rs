@@ -100,7 +100,7 @@ impl CommonSpec {
         let app = self.auth.password_secret_ref.iter();
         let users = self.users.iter().map(|user| &user.password_secret_ref);
         let secrets = app.chain(users).map(|secret| &secret.name);
-        let policies = self.policies.acl.iter().flat_map(|policy| {
+        let policies = self.policies.by_decision().flat_map(|(_, policy)| {
             let shadow = policy.shadow.iter().map(|shadow| &shadow.config_map_ref);
             policy.config_map_ref.iter().chain(shadow)
         });

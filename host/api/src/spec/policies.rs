@@ -11,9 +11,28 @@ pub struct Policies {
     /// Decides which rights each user gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acl: Option<PolicySource>,
+
+    /// Decides which shard of a RedisCluster serves which slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<PolicySource>,
 }
 
 impl Policies {
+    /// Each, with the decision that it is about.
+    pub fn by_decision(&self) -> impl Iterator<Item = (&'static str, &PolicySource)> {
+        let all = [("acl", &self.acl), ("rebalance", &self.rebalance)];
+        let all = all.into_iter();
+        all.filter_map(|(decision, source)| Some((decision, source.as_ref()?)))
+    }
+
+    pub(crate) fn of_mut(&mut self, decision: &str) -> Option<&mut PolicySource> {
+        match decision {
+            "acl" => self.acl.as_mut(),
+            "rebalance" => self.rebalance.as_mut(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -5,8 +5,11 @@ pub(crate) const APP_USER_IS_ONE: &str = "users: the name of the application use
      in auth.username";
 pub(crate) const MASTERS: &str =
     "use 3 to 128: fewer than three primaries cannot agree that one of them is dead";
-pub(crate) const MASTERS_FIXED: &str = "masters cannot change yet, as no slots are moved to or from a cluster that is there: set it back, or \
-     create a new object and copy the data";
+pub(crate) const MAX_STALL: &str =
+    "write a duration from 10ms to 5s, such as \"100ms\": for so long a step may hold up clients";
+pub(crate) const COOLDOWN: &str = "write a duration from 0s to 168h, such as \"10m\" or \"1h30m\"";
+pub(crate) const REBALANCE_OF_INSTANCE: &str =
+    "policies.rebalance decides which shard serves what, and a RedisInstance has none: take it out";
 pub(crate) const REPLICAS_PER_MASTER: &str =
     "use 0 to 5: with 0, the keys of a shard are away while its only server is";
 pub(crate) const CLUSTER_ENGINE: &str = "engine cannot change on a RedisCluster: create a new object with the other engine and copy the data";

@@ -11,6 +11,7 @@ mod memory;
 pub(crate) mod messages;
 mod monitoring;
 mod persistence;
+mod rebalance;
 mod replication;
 mod users;
 
@@ -27,6 +28,7 @@ pub use error::{Invalid, InvalidSpec};
 pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
 pub use monitoring::PodMonitor;
 pub use persistence::{Persistence, Volume};
+pub use rebalance::Rebalance;
 pub use replication::{Failover, fence_after_ms};
 pub use users::{Auth, PasswordRotation, User};
 
@@ -80,6 +82,10 @@ pub struct Validated {
     pub users: Vec<User>,
     /// The user's policy for rights.
     pub acl_policy: Option<PolicySource>,
+    /// How slots move between shards; none of an object that has none.
+    pub rebalance: Option<Rebalance>,
+    /// The user's policy for that.
+    pub rebalance_policy: Option<PolicySource>,
     /// Where the pods run and what they carry.
     pub pod: PodTemplate,
     /// Whether there is a NetworkPolicy for them.
@@ -100,6 +106,9 @@ pub struct Validated {
 pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, InvalidSpec> {
     let mut problems = Problems::default();
     let replication = replication::of_instance(spec, &mut problems);
+    if spec.common.policies.rebalance.is_some() {
+        problems.add("spec.policies.rebalance", messages::REBALANCE_OF_INSTANCE);
+    }
     let name = ObjectName::new(Kind::RedisInstance, name);
     resolve(name, &spec.common, None, replication, problems)
 }
@@ -111,7 +120,10 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
 /// Everything that is wrong, each with its field and what to do.
 pub fn validate_cluster(name: &str, spec: &RedisClusterSpec) -> Result<Validated, InvalidSpec> {
     let mut problems = Problems::default();
-    let shards = replication::shards(spec, &mut problems);
+    let shards = Shards {
+        count: replication::shards(spec, &mut problems),
+        rebalance: rebalance::resolve(spec, &mut problems),
+    };
     let replication = replication::of_cluster(spec, &mut problems);
     let name = ObjectName::new(Kind::RedisCluster, name);
     let validated = resolve(name, &spec.common, Some(shards), replication, problems)?;
@@ -122,10 +134,16 @@ pub fn validate_cluster(name: &str, spec: &RedisClusterSpec) -> Result<Validated
     Ok(validated)
 }
 
+/// What only a cluster has.
+struct Shards {
+    count: u32,
+    rebalance: Rebalance,
+}
+
 fn resolve(
     name: Result<ObjectName, NameError>,
     spec: &CommonSpec,
-    shards: Option<u32>,
+    shards: Option<Shards>,
     replication: replication::Replication,
     mut problems: Problems,
 ) -> Result<Validated, InvalidSpec> {
@@ -141,6 +159,8 @@ fn resolve(
     check_policy(spec, &mut problems);
     check_pod(&spec.pod_template, &mut problems);
     let pod_monitor = monitoring::pod_monitor(&spec.monitoring, &mut problems);
+    let rebalance = shards.as_ref().map(|shards| shards.rebalance);
+    let shards = shards.map(|shards| shards.count);
     let value = name.zip(version).map(|(name, version)| Validated {
         name,
         shards,
@@ -167,6 +187,8 @@ fn resolve(
         auth,
         users,
         acl_policy: spec.policies.acl.clone(),
+        rebalance,
+        rebalance_policy: spec.policies.rebalance.clone(),
         pod: spec.pod_template.clone(),
         network_policy: spec.network_policy,
         metrics: spec.monitoring.metrics,
@@ -206,20 +228,13 @@ fn version_of_tag(image: &str) -> Option<ServerVersion> {
 }
 
 fn check_policy(spec: &CommonSpec, problems: &mut Problems) {
-    let Some(acl) = &spec.policies.acl else {
-        return;
-    };
-    let shadow = acl.shadow.iter().map(|shadow| &shadow.settings);
-    let fields = [
-        "spec.policies.acl.settings",
-        "spec.policies.acl.shadow.settings",
-    ];
-    for (field, settings) in fields
-        .into_iter()
-        .zip([&acl.settings].into_iter().chain(shadow))
-    {
-        if let Err(excess) = settings.json() {
-            problems.add(field, excess);
+    for (decision, source) in spec.policies.by_decision() {
+        let shadow = source.shadow.iter().map(|shadow| &shadow.settings);
+        let all = [&source.settings].into_iter().chain(shadow);
+        for (of, settings) in ["", "shadow."].into_iter().zip(all) {
+            if let Err(excess) = settings.json() {
+                problems.add(format!("spec.policies.{decision}.{of}settings"), excess);
+            }
         }
     }
 }
