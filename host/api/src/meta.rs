@@ -74,15 +74,16 @@ pub const ANNOTATION_HIBERNATE: &str = "cache.hera.io/hibernate";
 pub const ANNOTATION_ASK_POLICIES: &str = "cache.hera.io/ask-policies";
 /// Annotation on an object: digest of the plan that may be carried out.
 pub const ANNOTATION_APPROVE: &str = "cache.hera.io/approve";
-/// Annotation on a RedisCluster, a request: while it is [`REBALANCE_PAUSED`] no slot moves.
+/// Annotation on a RedisCluster, a request: [`REBALANCE_PAUSED`] or [`REBALANCE_CANCEL`].
 pub const ANNOTATION_REBALANCE: &str = "cache.hera.io/rebalance";
-/// Value of [`ANNOTATION_REBALANCE`].
+/// Value of [`ANNOTATION_REBALANCE`]: while it stands there no slot moves.
 pub const REBALANCE_PAUSED: &str = "Paused";
+/// Value of [`ANNOTATION_REBALANCE`]: the plan is dropped, and what moved stays where it is. The operator takes it
+/// away.
+pub const REBALANCE_CANCEL: &str = "Cancel";
 /// Annotation on a RedisCluster, a request: digest of the plan by which slots may move. The operator takes it away
 /// when it begins.
 pub const ANNOTATION_REBALANCE_APPROVE: &str = "cache.hera.io/rebalance-approve";
-/// Annotation on a RedisCluster, a request: digest of the plan that is not to be carried out, or no further.
-pub const ANNOTATION_REBALANCE_CANCEL: &str = "cache.hera.io/rebalance-cancel";
 /// Annotation on a RedisCluster, a request: any text. The policy is asked now which slots are to move; the operator
 /// takes the annotation away when it has asked.
 pub const ANNOTATION_REBALANCE_NOW: &str = "cache.hera.io/rebalance-now";

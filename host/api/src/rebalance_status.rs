@@ -20,8 +20,7 @@ pub struct RebalanceStatus {
     #[schemars(length(max = 1024))]
     pub waiting_for: Option<String>,
 
-    /// Stands for the plan, if there is one: the value for the annotations cache.hera.io/rebalance-approve and
-    /// cache.hera.io/rebalance-cancel.
+    /// Stands for the plan, if there is one: the value for the annotation cache.hera.io/rebalance-approve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub digest: Option<String>,

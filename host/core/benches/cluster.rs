@@ -95,7 +95,7 @@ fn with_a_dead_primary(shards: u32) -> Observation {
             serves: true,
             current_epoch: u64::from(shards),
             known: known.clone(),
-            moving: None,
+            ..Server::default()
         };
         let name = format!("cache-shard-{shard}-{ordinal}");
         Node {

@@ -73,6 +73,10 @@ impl Server {
             link_down_ms: link.and_then(|link| link.down_seconds.map(|s| s.saturating_mul(1_000))),
             serves,
             current_epoch,
+            used_bytes: Some(info.used_memory),
+            max_bytes: Some(info.max_memory).filter(|max| *max > 0),
+            // A mean is for who looks more than once.
+            ops_per_second: None,
             known,
             // Of that the agent knows.
             moving: None,

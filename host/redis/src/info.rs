@@ -122,6 +122,8 @@ pub struct ServerInfo {
     pub used_memory: u64,
     /// The limit in bytes; 0 when there is none.
     pub max_memory: u64,
+    /// Commands that it carried out since its start; none of a server that does not tell.
+    pub commands: Option<u64>,
     /// Keys in all databases.
     pub keys: u64,
     /// Writes that it refused since its start because it is a replica.
@@ -250,6 +252,7 @@ impl ServerInfo {
             },
             used_memory: fields.number("used_memory")?,
             max_memory: fields.number("maxmemory")?,
+            commands: fields.number("total_commands_processed").ok(),
             keys: fields.keys(),
             turned_away: fields.errors("READONLY"),
             error_kinds: fields.error_kinds(),

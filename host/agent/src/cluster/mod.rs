@@ -5,4 +5,5 @@ pub mod hold;
 pub mod leave;
 pub mod moving;
 pub mod orders;
+mod rate;
 pub mod state;

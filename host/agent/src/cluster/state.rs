@@ -11,6 +11,7 @@ use rustls::ClientConfig;
 use tokio::sync::watch;
 
 use super::moving::job::Jobs;
+use super::rate::Rate;
 use crate::agent::Agent;
 use crate::fence::clock;
 
@@ -46,6 +47,8 @@ struct Known {
     operator: u64,
     /// The server has keys and no slots.
     astray: Option<Astray>,
+    /// How many commands the server carries out.
+    rate: Rate,
 }
 
 #[derive(Clone, Copy)]
@@ -67,6 +70,7 @@ impl Default for Cluster {
                 agreed: None,
                 operator: clock::now(),
                 astray: None,
+                rate: Rate::default(),
             }),
             held: watch::channel(None).0,
             moves: Arc::default(),
@@ -88,6 +92,7 @@ impl Cluster {
         known.replica_of = None;
         known.asked = None;
         known.astray = None;
+        known.rate = Rate::default();
     }
 
     /// The id that the next server has; none if it takes a new one.
@@ -132,6 +137,13 @@ impl Cluster {
         })
     }
 
+    /// The server has carried out so many commands since its start.
+    pub fn counts(&self, commands: Option<u64>) {
+        if let Some(commands) = commands {
+            self.lock().rate.sees(commands, clock::now());
+        }
+    }
+
     /// The server tells this.
     fn sees(&self, server: &Server) {
         let mut known = self.lock();
@@ -161,7 +173,10 @@ impl Cluster {
         let (known, now) = (self.lock(), clock::now());
         ClusterState {
             id: known.id.clone(),
-            server,
+            server: server.map(|server| Server {
+                ops_per_second: known.rate.per_second(),
+                ..server
+            }),
             held: *self.held.borrow(),
             dead_ms: known.dead_since.map(|since| now.saturating_sub(since)),
             asked_ms: known.asked.as_ref().map(|(_, at)| now.saturating_sub(*at)),
@@ -197,6 +212,8 @@ fn digest(server: &Server) -> String {
         keys: 0,
         offset: 0,
         link_down_ms: None,
+        used_bytes: None,
+        ops_per_second: None,
         known,
         moving,
         ..server.clone()
@@ -252,6 +269,8 @@ mod tests {
         let after = Server {
             keys: 9,
             offset: 70,
+            used_bytes: Some(1 << 20),
+            ops_per_second: Some(8),
             known: vec![entry("b"), entry("a")],
             ..Server::default()
         };

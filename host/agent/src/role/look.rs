@@ -181,6 +181,7 @@ async fn look(agent: &Agent, watch: &mut Watch) {
             if let Some(cluster) = &agent.cluster
                 && let Ok(seen) = server.cluster(&info).await
             {
+                cluster.counts(info.commands);
                 state::note(agent, cluster, seen);
             }
             if let Some(seen) = settle::attend(agent, watch, &server, &info, turns).await {

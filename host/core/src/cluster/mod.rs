@@ -16,6 +16,7 @@ mod open;
 mod plan;
 mod pods;
 mod served;
+mod serving;
 mod slots;
 mod spread;
 mod survey;
@@ -30,8 +31,9 @@ pub use observation::{
 pub use open::{Direction, Open};
 pub use plan::{Command, Failover, Plan, Step, Way};
 pub use pods::{PodStep, next_pod_step, set_size};
+pub use serving::{is_empty_shard, leader, why_not_served};
 pub use slots::{SLOTS, SlotSet};
 pub use spread::{Drift, drift, together};
 pub(crate) use survey::{Heard, Survey};
-pub use view::{ClusterView, OpenSlot, ServerView, ShardView};
+pub use view::{ClusterView, OpenSlot, RebalanceView, ServerView, ShardView};
 pub use whole::why_not_whole;

@@ -99,6 +99,15 @@ pub struct Server {
     pub serves: bool,
     /// The highest epoch that it knows.
     pub current_epoch: u64,
+    /// Memory that it uses, in bytes; none of an agent that does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_bytes: Option<u64>,
+    /// Memory that it may use, in bytes; none if nothing limits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    /// Commands a second, a mean over minutes; none before anything is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ops_per_second: Option<u64>,
     /// Whom it knows, itself included.
     #[serde(deserialize_with = "bounded")]
     pub known: Vec<Entry>,
@@ -255,6 +264,12 @@ impl Server {
     /// Whom it replicates.
     pub fn replica_of(&self) -> Option<&str> {
         self.own()?.replica_of.as_deref()
+    }
+
+    /// True while it gives or takes slots.
+    pub fn moves_slots(&self) -> bool {
+        let moving = self.moving.as_ref();
+        moving.is_some_and(|moving| moving.state == MovingState::Running)
     }
 
     /// True if it knows nobody but itself.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::{Node, NodeId, Observation, Server, Wanted};
+use super::observation::{LargeKey, Node, NodeId, Observation, Server, Wanted};
 use super::open::{Direction, Open};
 use super::whole::why_not_whole;
 use crate::shard::{Member, PodState, pod_states};
@@ -20,6 +20,27 @@ pub struct ClusterView {
     pub lacks: Option<String>,
     /// The shards that have pods.
     pub shards: Vec<ShardView>,
+    /// What moves between them; none before any slot was to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<RebalanceView>,
+}
+
+/// What moves between shards, as the last pass saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RebalanceView {
+    /// Slots that the plan moves.
+    pub slots: u32,
+    /// Those of them that have not moved yet.
+    pub left: u32,
+    /// Jobs that run.
+    pub running: u32,
+    /// What is waited for, for people.
+    pub waiting_for: Option<String>,
+    /// Keys that are too large to be moved.
+    pub too_large: Vec<LargeKey>,
+    /// When the policy is asked again, in milliseconds since 1970, if it said so.
+    pub again_unix_ms: Option<u64>,
 }
 
 /// The pods of a shard.

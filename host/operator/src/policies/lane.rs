@@ -41,6 +41,34 @@ pub struct Question<'a, D: Decision> {
     pub request: Option<&'a str>,
 }
 
+/// Who would be asked, and who would be compared.
+pub struct Prepared<D> {
+    chosen: Chosen<D>,
+    shadow: Option<Result<Choice<D>, Compared>>,
+}
+
+impl<D: Decision> Prepared<D> {
+    /// The module that is asked for is not there yet, and may be in a moment.
+    pub fn is_loading(&self) -> bool {
+        let problem = self.chosen.problem.as_ref();
+        problem.is_some_and(|problem| problem.reason == reason::LOADING)
+    }
+
+    /// Stands for them: another once a module, its settings or what is wrong with them is.
+    pub fn standing(&self) -> String {
+        let Chosen {
+            choice, problem, ..
+        } = &self.chosen;
+        let (digest, settings) = match choice {
+            Some(choice) => (choice.policy.digest(), choice.settings.as_str()),
+            None => ("", ""),
+        };
+        let problem = problem.as_ref().map_or("", |problem| problem.reason);
+        let shadow = shadow_key(self.shadow.as_ref());
+        key(&[digest, settings, problem, &shadow])
+    }
+}
+
 /// Who is to be asked.
 struct Chosen<D> {
     choice: Option<Choice<D>>,
@@ -82,12 +110,33 @@ impl<D: Decision> Lane<D> {
     /// # Errors
     /// Only when the API server does not answer; everything about policies is in [`Made`].
     pub async fn decide(&self, question: &Question<'_, D>) -> kube::Result<Made<D::Answer>> {
+        let prepared = self.prepare(question).await?;
+        Ok(self.decide_by(question, prepared).await)
+    }
+
+    /// Finds out who would be asked.
+    ///
+    /// # Errors
+    /// Only when the API server does not answer.
+    pub async fn prepare(&self, question: &Question<'_, D>) -> kube::Result<Prepared<D>> {
+        Ok(Prepared {
+            chosen: self.choose(question).await?,
+            shadow: self.shadow(question).await?,
+        })
+    }
+
+    /// Asks those, unless the same was asked before.
+    pub async fn decide_by(
+        &self,
+        question: &Question<'_, D>,
+        prepared: Prepared<D>,
+    ) -> Made<D::Answer> {
+        let Prepared { chosen, shadow } = prepared;
         let Chosen {
             choice,
             stands_in,
             problem,
-        } = self.choose(question).await?;
-        let shadow = self.shadow(question).await?;
+        } = chosen;
         let passes = problem.as_ref().is_some_and(|problem| problem.passes);
         let Some(choice) = choice else {
             let made = Made {
@@ -98,8 +147,9 @@ impl<D: Decision> Lane<D> {
                 shadow: shadow.and_then(Result::err),
                 again_unix_ms: passes
                     .then(|| question.context.now_unix_ms.saturating_add(RETRY_MS)),
+                holds_until_unix_ms: None,
             };
-            return Ok(self.or_built_in(question, made).await);
+            return self.or_built_in(question, made).await;
         };
         let now_unix_ms = question.context.now_unix_ms;
         let context = Context {
@@ -111,9 +161,15 @@ impl<D: Decision> Lane<D> {
         let policy_key = key(&[choice.policy.digest(), &choice.settings, request]);
         let asked_key = asked_key::<D>(&policy_key, &context, question.input, shadow.as_ref());
         let mut conduct = self.conduct(question.instance, &policy_key);
-        let (answer, shadow) = match self.known(question.instance, &asked_key, now_unix_ms) {
-            Some(Asked { call, shadow, .. }) => (call.outcome.good().cloned(), shadow),
-            None if !conduct.record.may_ask(now_unix_ms) => (None, shadow.and_then(Result::err)),
+        let known = self.known(question.instance, &asked_key, now_unix_ms);
+        let (answer, shadow, holds_until_unix_ms) = match known {
+            Some(asked) => {
+                let answer = asked.call.outcome.good().cloned();
+                (answer, asked.shadow, asked.due_unix_ms)
+            }
+            None if !conduct.record.may_ask(now_unix_ms) => {
+                (None, shadow.and_then(Result::err), None)
+            }
             None => {
                 let input = question.input;
                 let asked = self
@@ -121,7 +177,7 @@ impl<D: Decision> Lane<D> {
                     .await;
                 conduct.note(&asked.call, now_unix_ms);
                 let answer = asked.call.outcome.good().cloned();
-                let compared = asked.shadow.clone();
+                let (compared, due) = (asked.shadow.clone(), asked.due_unix_ms);
                 let again = asked.due_unix_ms.map(|due_unix_ms| Again {
                     due_unix_ms,
                     policy_key,
@@ -136,7 +192,7 @@ impl<D: Decision> Lane<D> {
                     again: again.map(Arc::new),
                 };
                 self.note(question.instance, &conduct, last);
-                (answer, compared)
+                (answer, compared, due)
             }
         };
         if answer.is_some() {
@@ -158,14 +214,15 @@ impl<D: Decision> Lane<D> {
                 memory.last_good.as_ref().map(Choice::active)
             }),
             again_unix_ms,
+            holds_until_unix_ms,
             problem,
             stands_in: stands_in && answer.is_some(),
             answer,
             shadow,
         };
         match choice.source == PolicyOrigin::BUILT_IN {
-            true => Ok(made),
-            false => Ok(self.or_built_in(question, made).await),
+            true => made,
+            false => self.or_built_in(question, made).await,
         }
     }
 
@@ -443,6 +500,14 @@ fn key(parts: &[&str]) -> String {
     digest::of(text.as_bytes())
 }
 
+fn shadow_key<D: Decision>(shadow: Option<&Result<Choice<D>, Compared>>) -> String {
+    match shadow {
+        Some(Ok(choice)) => key(&[choice.policy.digest(), &choice.settings]),
+        Some(Err(compared)) => compared.message.clone().unwrap_or_default(),
+        None => String::new(),
+    }
+}
+
 /// Stands for everything that an answer may depend on, but the time: until when an answer holds, it
 /// says itself.
 pub(super) fn asked_key<D: Decision>(
@@ -455,11 +520,7 @@ pub(super) fn asked_key<D: Decision>(
         now_unix_ms: 0,
         ..context.clone()
     };
-    let shadow = match shadow {
-        Some(Ok(choice)) => key(&[choice.policy.digest(), &choice.settings]),
-        Some(Err(compared)) => compared.message.clone().unwrap_or_default(),
-        None => String::new(),
-    };
+    let shadow = shadow_key(shadow);
     let json = serde_json::to_string(&(context, input)).unwrap_or_default();
     key(&[policy_key, &json, &shadow])
 }

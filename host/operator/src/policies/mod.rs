@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hera_api::PolicyOrigin;
-use hera_policy::{Acl, Call, Decision, Policy, Registry, Trial};
+use hera_core::digest::sha256_hex;
+use hera_policy::{Acl, Call, Decision, Policy, Rebalance, Registry, Trial};
 use kube::Client;
 
 use hera_kube::Leadership;
@@ -30,7 +31,7 @@ use crate::object::ObjectKey;
 
 pub use again::now_unix_ms;
 pub use journal::Journal;
-pub use lane::{Lane, Question};
+pub use lane::{Lane, Prepared, Question};
 
 /// What was kept and is of no use any more goes this long after a change, or once so many more were
 /// kept.
@@ -46,6 +47,8 @@ pub struct Policies {
     common: Arc<Common>,
     /// Which rights each user gets.
     pub acl: Lane<Acl>,
+    /// Which shard of a cluster serves which slots.
+    pub rebalance: Lane<Rebalance>,
 }
 
 /// What the lanes share.
@@ -141,6 +144,19 @@ pub struct Made<A> {
     pub shadow: Option<Compared>,
     /// When to ask again, in milliseconds since 1970, though nothing changes.
     pub again_unix_ms: Option<u64>,
+    /// Until when the answer holds, by the policy's own words, in milliseconds since 1970.
+    pub holds_until_unix_ms: Option<u64>,
+}
+
+/// Stable for one object and decision.
+pub fn seed(uid: &str, decision: &str) -> u64 {
+    u64::from_str_radix(
+        sha256_hex(format!("{uid} {decision}").as_bytes())
+            .get(..16)
+            .unwrap_or("0"),
+        16,
+    )
+    .unwrap_or(0)
 }
 
 impl Policies {
@@ -183,6 +199,7 @@ impl Policies {
         common.changed.notify_one();
         Ok(Self {
             acl: Lane::new(common.clone(), hera_policy::builtin::ACL_PRESETS).await?,
+            rebalance: Lane::new(common.clone(), hera_policy::builtin::REBALANCE_EVEN).await?,
             common,
         })
     }
@@ -206,6 +223,7 @@ impl Policies {
         });
         Ok(Self {
             acl: Lane::new(common.clone(), hera_policy::builtin::ACL_PRESETS).await?,
+            rebalance: Lane::new(common.clone(), hera_policy::builtin::REBALANCE_EVEN).await?,
             common,
         })
     }
@@ -223,8 +241,10 @@ impl Policies {
                     () = self.common.changed.notified() => {}
                 }
             }
+            let mut used = self.acl.used();
+            used.append(&mut self.rebalance.used());
             if leadership.term().is_some()
-                && let Err(error) = self.common.sweep(&self.acl.used()).await
+                && let Err(error) = self.common.sweep(&used).await
             {
                 debug!(%error, "kept modules stay for now");
             }
@@ -235,6 +255,7 @@ impl Policies {
     /// Drops what is remembered of an instance that is gone.
     pub fn forget(&self, instance: &ObjectKey) {
         self.acl.forget(instance);
+        self.rebalance.forget(instance);
         self.common.changed.notify_one();
     }
 }
@@ -253,6 +274,7 @@ impl<A> Made<A> {
             }),
             shadow: None,
             again_unix_ms: Some(now_unix_ms.saturating_add(lane::RETRY_MS)),
+            holds_until_unix_ms: None,
         }
     }
 }

@@ -22,7 +22,7 @@ pub use passwords::{
 };
 
 use crate::object::ObjectKey;
-use crate::policies::{Made, Question, now_unix_ms};
+use crate::policies::{Made, Question, now_unix_ms, seed};
 use crate::shared::Shared;
 
 /// What a replica says to its primary, and no more (redis-facts §2.1).
@@ -256,17 +256,6 @@ fn context(subject: &Subject<'_>, server: &ServerFacts) -> Context {
         version: server.version.clone(),
         settings: String::new(),
     }
-}
-
-/// Stable for one object and decision.
-fn seed(uid: &str, decision: &str) -> u64 {
-    u64::from_str_radix(
-        sha256_hex(format!("{uid} {decision}").as_bytes())
-            .get(..16)
-            .unwrap_or("0"),
-        16,
-    )
-    .unwrap_or(0)
 }
 
 fn user(

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hera_api::meta::{LABEL_INSTANCE, LABEL_NAME};
 use hera_api::names::{ObjectName, SERVER_CONTAINER};
 use hera_api::quantity::{self, units};
+use hera_core::reshard::shards_there;
 use hera_core::shard::{ClaimView, NodeState, PodView};
 use hera_kube::{ClaimPlace, Standing, is_owned_by, is_pod_of};
 use hera_render::{Owner, claim_record, goes_with, is_lent, is_temporary};
@@ -92,6 +93,7 @@ pub async fn read_common(client: &Client, owner: &Owner<'_>) -> kube::Result<Com
 
 /// Reads the StatefulSets of an object's shards, of its only one where `shards` is none, with their pods and
 /// claims. Claims of the first `volumes` pods are looked at whatever their labels are: StatefulSets go by names.
+/// Of shards beyond the first `shards` those are read that there are, by the labels of their StatefulSets.
 ///
 /// # Errors
 /// When one of them cannot be read: unknown is not absent.
@@ -106,20 +108,39 @@ pub async fn read_sets(
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let claims = claims_of(client, namespace);
     let ours = children_of(name);
-    let (pods, claims) = tokio::try_join!(api.list(&ours), claims.list(&ours))?;
+    let listed = async {
+        match shards {
+            Some(_) => Ok(sets.list(&ours).await?.items),
+            None => kube::Result::Ok(Vec::new()),
+        }
+    };
+    let (listed, pods, claims) = tokio::try_join!(listed, api.list(&ours), claims.list(&ours))?;
+    let mut listed = by_ordinal(&listed, &name.pods(Some(0)).stateful_set());
+    listed.retain(|_, set| is_owned_by(&set.metadata, owner.uid));
     let shards: Vec<Option<u32>> = match shards {
-        Some(count) => (0..count).map(Some).collect(),
+        Some(wanted) => {
+            let there = shards_there(wanted, listed.keys().copied());
+            (0..there).map(Some).collect()
+        }
         None => vec![None],
     };
     let read = shards.into_iter().map(|shard| {
         let names = name.pods(shard);
         let mut pods = by_ordinal(&pods.items, &names.pod(0));
         let labelled = by_ordinal(&claims.items, &names.claim(0));
+        let listed = shard.and_then(|shard| listed.remove(&shard));
         let (sets, api) = (&sets, &api);
         async move {
             let set = names.stateful_set();
+            // One without our labels has its name all the same.
+            let set = async {
+                match listed {
+                    Some(set) => Ok(Some(set)),
+                    None => sets.get_opt(&set).await,
+                }
+            };
             let named = named_claims(client, owner, shard, volumes, &labelled);
-            let (set, named) = tokio::try_join!(sets.get_opt(&set), named)?;
+            let (set, named) = tokio::try_join!(set, named)?;
             let found = set.as_ref().and_then(|set| {
                 let uid = set.metadata.uid.as_deref()?;
                 Some((uid, is_owned_by(&set.metadata, owner.uid)))

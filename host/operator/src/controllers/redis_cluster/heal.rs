@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use hera_core::agent::{Order, Request, ServerState};
-use hera_core::cluster::{Command, Failover, Observation, Plan, Step, decide, guard};
+use hera_core::cluster::{
+    Command, Failover, Observation, Plan, Step, decide, guard, is_empty_shard,
+};
 use hera_core::shard::{Member, Target};
 use hera_kube::Severity;
 use kube::Resource as _;
@@ -124,7 +126,8 @@ impl Site<'_> {
         let moves = &self.shared.metrics.objects.moves;
         for shard in 0..self.wanted.shards {
             let place = self.place(object, shard);
-            if self.requests.hibernate {
+            // Of a shard that has no slot nobody is without a primary.
+            if self.requests.hibernate || is_empty_shard(seen, shard) {
                 moves.rests(&place);
                 continue;
             }
@@ -139,12 +142,15 @@ impl Site<'_> {
     }
 
     fn plan(&self, seen: &Observation) -> Plan {
-        let decided = decide(self.wanted, seen);
+        self.guarded(decide(self.wanted, seen), seen)
+    }
+
+    /// The same without the steps that break a rule: such a step holds back no other.
+    pub fn guarded(&self, decided: Plan, seen: &Observation) -> Plan {
         let mut plan = Plan {
             steps: Vec::new(),
             ..decided
         };
-        // A step that breaks a rule holds back no other.
         for step in decided.steps {
             plan.steps.push(step);
             if let Err(broken) = guard(&plan, seen) {
@@ -158,7 +164,10 @@ impl Site<'_> {
 
     /// Each pod gets its steps in order; pods do not wait for each other. What one refuses is planned anew
     /// from what is seen then.
-    async fn carry_out(&self, plan: &Plan) -> Result<(), PassError> {
+    ///
+    /// # Errors
+    /// When this replica does not lead any more.
+    pub async fn carry_out(&self, plan: &Plan) -> Result<(), PassError> {
         let mut by_pod: BTreeMap<&str, Vec<&Step>> = BTreeMap::new();
         for step in &plan.steps {
             by_pod.entry(&step.pod.uid).or_default().push(step);

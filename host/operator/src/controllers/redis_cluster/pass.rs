@@ -7,7 +7,7 @@ use hera_api::names::ObjectName;
 use hera_api::validate::validate_cluster;
 use hera_api::{Engine, Kind, RedisCluster, ServerVersion};
 use hera_core::agent::Role;
-use hera_core::cluster::{Wanted, why_not_whole};
+use hera_core::cluster::Wanted;
 use hera_render::{Owner, is_temporary};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -56,6 +56,10 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
         uid: &uid,
     };
     let live = site::read(&shared.client, &owner, wanted.shards, volumes).await?;
+    let there = Wanted {
+        shards: u32::try_from(live.sets.len()).unwrap_or(wanted.shards),
+        ..wanted
+    };
     let uids = uids(&live.sets);
     let known: Vec<&str> = uids.iter().map(String::as_str).collect();
     let key = ObjectKey::of_owner(&owner);
@@ -93,7 +97,8 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
         silent: Mutex::default(),
         requests: Requests::of(object, shards.iter().flatten()),
         shards,
-        wanted,
+        wanted: there,
+        keep: wanted.shards,
         term,
         refusals: Refusals::default(),
     };
@@ -190,7 +195,7 @@ async fn refuse(
         let (owner, live) = (&site.owner, &site.live.common);
         certificate::renew(site.shared, authority, owner, live, &site.refusals).await?;
     }
-    let lacks = why_not_whole(site.wanted, &healed.seen);
+    let lacks = site.lacks(&healed.seen);
     let found = Found {
         seen: Some(&healed.seen),
         lacks: lacks.as_deref(),

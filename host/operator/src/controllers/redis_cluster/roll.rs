@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use hera_core::cluster::{
-    Command, Failover, Node, Observation, PodStep, Server, next_pod_step, set_size,
+    Command, Failover, Observation, PodStep, Server, is_empty_shard, leader, next_pod_step,
+    set_size,
 };
 use hera_core::shard::{Asked, Member, PodsWanted, Shard, Stall, Target};
 use hera_kube::Severity;
@@ -92,13 +93,36 @@ impl Shards<'_> {
         ordinals.filter(|at| found.claim_goes(*at)).collect()
     }
 
+    /// True if pods are being replaced, or are to be now: no slot begins to move then.
+    pub fn rolls(&self, promote: Option<&str>) -> bool {
+        let mut all = self
+            .all()
+            .filter(|(shard, _)| !is_empty_shard(self.seen, *shard));
+        all.any(|(_, shard)| match next_pod_step(&shard, promote) {
+            PodStep::Settled | PodStep::Refused(_) | PodStep::Replace { at_once: true, .. } => {
+                false
+            }
+            PodStep::Replace { .. } | PodStep::SwitchOver { .. } => true,
+            // What waits for a person, or for something to be mended, may last.
+            PodStep::Wait(wait) => wait.to_approve.is_none() && wait.stalled.is_none(),
+        })
+    }
+
     /// The next step, in the first shard that has one to take. One shard at a time, and none while slots are
-    /// not served, but for pods that are of no use as they are.
+    /// not served, or move, but for pods that are of no use as they are.
     ///
     /// # Errors
     /// When it cannot be taken.
     pub async fn roll(&self, promote: Option<&str>) -> Result<Roll, PassError> {
-        let unserved = self.all().find(|(_, shard)| shard.primary.is_none());
+        let moves = self
+            .seen
+            .nodes
+            .iter()
+            .any(|node| node.server.as_ref().is_some_and(Server::moves_slots));
+        let unserved = self.all().find(|(shard, of)| {
+            // One that has no slot yet, or none any more, holds up nobody.
+            of.primary.is_none() && !is_empty_shard(self.seen, *shard)
+        });
         let unserved = unserved.map(|(shard, _)| shard);
         // What somebody asks for waits for no other shard's roll.
         let has = |shard: &Shard<'_>, name: &str| {
@@ -106,7 +130,10 @@ impl Shards<'_> {
             members.any(|member| member.is_called(name))
         };
         let mut all: Vec<_> = self.all().collect();
-        all.sort_by_key(|(_, shard)| !promote.is_some_and(|name| has(shard, name)));
+        all.sort_by_key(|(number, shard)| {
+            let is_asked_for = promote.is_some_and(|name| has(shard, name));
+            (!is_asked_for, is_empty_shard(self.seen, *number))
+        });
         let known = |name: &str| all.iter().any(|(_, shard)| has(shard, name));
         let unknown = promote.filter(|name| !known(name));
         let mut refused = unknown.map(|name| format!("there is no data pod {name} to promote"));
@@ -116,6 +143,10 @@ impl Shards<'_> {
                 words: Some(format!(
                     "pods are replaced once shard {shard} has a primary"
                 )),
+                ..Roll::default()
+            };
+            let waits_for_slots = || Roll {
+                words: Some("pods are replaced once the slots that move now have".to_owned()),
                 ..Roll::default()
             };
             let roll = match (step, unserved) {
@@ -130,6 +161,11 @@ impl Shards<'_> {
                     to_approve: wait.to_approve,
                     ..Roll::default()
                 },
+                (PodStep::Replace { at_once: false, .. } | PodStep::SwitchOver { .. }, _)
+                    if moves =>
+                {
+                    waits_for_slots()
+                }
                 (PodStep::Replace { at_once: false, .. }, Some(shard)) => waits(shard),
                 (PodStep::SwitchOver { .. }, Some(shard)) => waits(shard),
                 (
@@ -209,11 +245,7 @@ impl Shards<'_> {
     }
 }
 
-/// The pod that serves the slots of a shard, if exactly one does.
+/// The pod that serves the slots of a shard, or would, if exactly one does.
 pub fn primary(seen: &Observation, shard: u32) -> Option<&Target> {
-    let leads = |server: &Server| server.replica_of().is_none() && !server.slots().is_empty();
-    let leads = |node: &&Node| node.shard == shard && node.server.as_ref().is_some_and(leads);
-    let mut leading = seen.nodes.iter().filter(leads);
-    let first = leading.next()?;
-    leading.next().is_none().then_some(&first.pod)
+    leader(seen, shard).map(|node| &node.pod)
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hera_api::RedisCluster;
+use hera_api::{RebalancePhase, RedisCluster};
 use hera_core::agent::{ClusterState, REDIS_PORT};
-use hera_core::cluster::{Node, NodeId, Observation, Wanted};
+use hera_core::cluster::{
+    Node, NodeId, Observation, Server, Wanted, is_empty_shard, why_not_served, why_not_whole,
+};
 use hera_core::shard::Member;
 use hera_render::Owner;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -30,8 +32,9 @@ pub struct Live {
     pub sets: Vec<SetLive>,
 }
 
-/// Reads them from the API server, not from a cache: those of the object, whoever else has its names. Claims of
-/// the first `volumes` pods of each shard are looked at whatever their labels are.
+/// Reads them from the API server, not from a cache: those of the object, whoever else has its names. Those of
+/// the first `shards` shards, and of each beyond that has a StatefulSet. Claims of the first `volumes` pods of
+/// each are looked at whatever their labels are.
 ///
 /// # Errors
 /// When one of them cannot be read: unknown is not absent.
@@ -56,8 +59,10 @@ pub struct Site<'a> {
     pub live: &'a Live,
     /// Its pods, by shard.
     pub shards: Vec<Vec<Member>>,
-    /// How many there are to be, as far as the spec can be read.
+    /// How many there are, those included that are to leave, and are to be, as far as the spec can be read.
     pub wanted: Wanted,
+    /// How many shards the spec wants: those beyond are to leave.
+    pub keep: u32,
     pub term: u64,
     /// Uids of pods: see [`Self::silent`].
     pub silent: Mutex<BTreeSet<String>>,
@@ -116,6 +121,25 @@ impl Site<'_> {
             written::<StatefulSet>(&name, term_floor::ANNOTATION, write).await
         };
         term_floor::settle(self.shared, &self.key(), self.term, agents, floor, write).await;
+    }
+
+    /// What it lacks to be whole, for people; while slots or shards are on the move, what it lacks to serve.
+    pub fn lacks(&self, seen: &Observation) -> Option<String> {
+        match self.is_formed() && self.is_reshaped(seen) {
+            true => why_not_served(self.wanted, seen),
+            false => why_not_whole(self.wanted, seen),
+        }
+    }
+
+    /// Slots or shards are on the move, or have been until a moment ago.
+    pub fn is_reshaped(&self, seen: &Observation) -> bool {
+        let status = self.object.status.as_ref();
+        let known = status.and_then(|status| status.rebalance.as_ref());
+        let mut servers = seen.nodes.iter().filter_map(|node| node.server.as_ref());
+        known.is_some_and(|known| known.phase != RebalancePhase::Settled)
+            || self.keep != self.wanted.shards
+            || servers.any(Server::moves_slots)
+            || (0..self.keep).any(|shard| is_empty_shard(seen, shard))
     }
 
     /// It was whole once.

@@ -15,13 +15,14 @@ use hera_core::acl::AclAnswer;
 use hera_core::agent::{AgentStatus, REDIS_PORT};
 use hera_core::instance::{Choice, Plan, Verdict};
 use hera_kube::{Refusal, merge_conditions};
+use hera_policy::Acl;
 use hera_render::pod_selector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::controllers::pods::password_news::PasswordNews;
-use crate::controllers::pods::policy_status;
+use crate::controllers::pods::policy_status::{self, Decided};
 use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::status::{binding, engine, is_given, shorten};
 use crate::policies::Made;
@@ -118,7 +119,8 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
     let progressing = say(progressing::TYPE, is_progressing, reason, message);
     let (is_degraded, reason, message) = degradation::of(found, is_ready, &last);
     let degraded = say(degraded::TYPE, is_degraded, reason, message);
-    let policy = policy_status::condition(found.policy, &last.conditions, &say);
+    let decided = [Decided::of::<Acl>(found.policy)];
+    let policy = policy_status::condition(&decided, &last.policies, &last.conditions, &say);
     // One that refuses writes leads, and is read.
     let leads = is_ready || space::refuses_writes(reason_of_ready);
     let phase = phase(found, &ready, is_progressing, is_degraded, &last);
@@ -155,7 +157,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
             .agent
             .and_then(|agent| agent.version.clone())
             .or_else(|| last.version.clone()),
-        policies: policy_status::policies(found.policy, &last.policies, now),
+        policies: policy_status::policies(&decided, &last.policies, now),
     }
 }
 
