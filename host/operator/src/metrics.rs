@@ -13,8 +13,8 @@ use prometheus::{
 };
 
 pub use moves::{Moves, Place};
-pub use objects::Figures;
 use objects::Objects;
+pub use objects::{Figures, SlotFigures};
 
 /// All metrics of the operator.
 pub struct Metrics {

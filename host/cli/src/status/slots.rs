@@ -12,11 +12,7 @@ const OTHER: char = '+';
 
 /// The slots of ranges as the status has them: `0-5460 8000`. What is no range is left out.
 pub fn read(ranges: &str) -> SlotSet {
-    let range = |text: &str| {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        Some((first.parse().ok()?, last.parse().ok()?))
-    };
-    SlotSet::of(ranges.split_whitespace().filter_map(range))
+    SlotSet::read(ranges)
 }
 
 /// What stands for a shard.

@@ -9,7 +9,8 @@ use super::survey::{Heard, Survey};
 /// [`super::why_not_whole`] it is for a cluster in which slots move.
 pub fn why_not_served(wanted: Wanted, seen: &Observation) -> Option<String> {
     let survey = Survey::of(wanted, seen);
-    let silent = survey.nodes.iter().find(|node| node.server.is_none());
+    let counts = |node: &&Node| node.server.is_none() && !is_empty_shard(seen, node.shard);
+    let silent = survey.nodes.iter().find(counts);
     if let Some(silent) = silent {
         return Some(format!("{} is not heard", silent.name()));
     }

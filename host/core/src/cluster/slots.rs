@@ -39,6 +39,15 @@ impl SlotSet {
         Self { ranges }
     }
 
+    /// Those of a text as it is written for people: `0-5460 8000`. What is no range is left out.
+    pub fn read(text: &str) -> Self {
+        let range = |text: &str| {
+            let (first, last) = text.split_once('-').unwrap_or((text, text));
+            Some((first.parse().ok()?, last.parse().ok()?))
+        };
+        Self::of(text.split_whitespace().filter_map(range))
+    }
+
     /// All slots in so many parts, which differ by one slot at most.
     pub fn even(parts: u32) -> Vec<Self> {
         let (all, parts) = (u32::from(SLOTS), parts.clamp(1, u32::from(SLOTS)));
@@ -239,5 +248,7 @@ mod tests {
     fn people_read_ranges() {
         let set = SlotSet::of([(5, 5), (7, 9), (10, 12), (16_000, 20_000)]);
         assert_eq!(set.to_string(), "5 7-12 16000-16383");
+        assert_eq!(SlotSet::read(&set.to_string()), set);
+        assert!(SlotSet::read("a-b 7-").is_empty());
     }
 }

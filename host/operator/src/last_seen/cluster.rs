@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_core::agent::REDIS_PORT;
-use hera_core::cluster::{ClusterView, Node, Observation, Wanted};
+use hera_core::cluster::{ClusterView, Node, Observation, RebalanceView, Wanted};
 use hera_core::shard::Member;
 
 use super::NoView;
@@ -23,18 +23,29 @@ struct Last {
     shards: Vec<Vec<Member>>,
     fenced: Vec<String>,
     waiting_for: Option<String>,
+    rebalance: Option<RebalanceView>,
 }
 
 impl LastSeen {
     /// A pass sees this, and waits for that.
     pub fn note(&self, site: &Site<'_>, waiting_for: Option<&str>) {
+        let mut known = self.lock();
+        let before = known.remove(&site.key());
         let last = Last {
             wanted: site.wanted,
             shards: site.shards.clone(),
             fenced: site.requests.fenced.clone(),
             waiting_for: waiting_for.map(str::to_owned),
+            rebalance: before.and_then(|before| before.rebalance),
         };
-        self.lock().insert(site.key(), last);
+        known.insert(site.key(), last);
+    }
+
+    /// So it stands with the slots of a cluster that move.
+    pub fn note_rebalance(&self, cluster: &ObjectKey, view: RebalanceView) {
+        if let Some(last) = self.lock().get_mut(cluster) {
+            last.rebalance = Some(view);
+        }
     }
 
     pub(super) fn forget(&self, cluster: &ObjectKey) {
@@ -70,6 +81,7 @@ pub async fn view(shared: &Shared, cluster: &ObjectKey) -> Result<ClusterView, N
     Ok(ClusterView {
         term,
         waiting_for: last.waiting_for,
+        rebalance: last.rebalance,
         ..ClusterView::of(last.wanted, &last.shards, &last.fenced, &seen)
     })
 }

@@ -50,6 +50,19 @@ pub struct Objects {
     certificates: Mutex<HashMap<ObjectKey, Duration>>,
     /// Whose rolls do not go on, and why.
     stopped_rolls: Mutex<HashMap<ObjectKey, &'static str>>,
+    /// Slots of clusters that move, and how many moved since this process leads.
+    slots: Mutex<HashMap<ObjectKey, (SlotFigures, usize)>>,
+}
+
+/// How far slots are that move between shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotFigures {
+    /// Stands for the plan by which they move, if there is one.
+    pub plan: Option<String>,
+    /// Those that have not moved yet.
+    pub left: usize,
+    /// Keys that are too large to be moved.
+    pub too_large: usize,
 }
 
 impl Objects {
@@ -85,9 +98,23 @@ impl Objects {
         };
     }
 
+    /// So far are the slots of a cluster that move.
+    pub fn note_slots(&self, object: &ObjectKey, now: SlotFigures) {
+        let mut slots = self.slots();
+        let (before, moved) = slots.entry(object.clone()).or_default();
+        // Of a plan that ended all that was left has moved, or does not any more.
+        let same = before.plan.is_some() && before.plan == now.plan;
+        *moved += match same || now.plan.is_none() {
+            true => before.left.saturating_sub(now.left),
+            false => 0,
+        };
+        *before = now;
+    }
+
     /// Drops what is noted of an object that is gone.
     pub fn forget(&self, object: &ObjectKey) {
         self.moves.forget(object);
+        self.slots().remove(object);
         self.certificates().remove(object);
         self.stopped_rolls().remove(object);
     }
@@ -97,7 +124,12 @@ impl Objects {
             last: self.moves.last(object),
             certificate: self.certificates().get(object).copied(),
             stopped_roll: self.stopped_rolls().get(object).copied(),
+            slots: self.slots().get(object).cloned(),
         }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<ObjectKey, (SlotFigures, usize)>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stopped_rolls(&self) -> MutexGuard<'_, HashMap<ObjectKey, &'static str>> {
@@ -116,6 +148,7 @@ struct Noted {
     last: Last,
     certificate: Option<Duration>,
     stopped_roll: Option<&'static str>,
+    slots: Option<(SlotFigures, usize)>,
 }
 
 trait Measured: Send + Sync {
@@ -138,6 +171,10 @@ impl<K: Controlled> Measured for Store<Received<K>> {
     }
 }
 
+fn as_figure(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 fn labels<'a>(key: &'a ObjectKey, kind: &'a str) -> [(&'static str, &'a str); 3] {
     [
         ("kind", kind),
@@ -151,7 +188,28 @@ fn add_noted(key: &ObjectKey, kind: &str, noted: &Noted, families: &mut Families
         last,
         certificate,
         stopped_roll,
+        slots,
     } = noted;
+    if let Some((slots, moved)) = slots {
+        let own = labels(key, kind);
+        for (name, help, value) in [
+            (
+                "hera_object_slots_to_move",
+                "Slots that are to move between shards and have not yet.",
+                slots.left,
+            ),
+            (
+                "hera_object_keys_too_large",
+                "Keys that are too large to be moved, so that their slots stay.",
+                slots.too_large,
+            ),
+        ] {
+            families.gauge(name, help, &own, as_figure(value));
+        }
+        let help = "Slots that moved between shards since this replica leads.";
+        let moved = as_figure(*moved);
+        families.counter("hera_object_slots_moved_total", help, &own, moved);
+    }
     if let Some(reason) = stopped_roll {
         let own = labels(key, kind).into_iter();
         let more: Vec<_> = own.chain([("reason", *reason)]).collect();

@@ -9,9 +9,9 @@ use hera_api::meta::{
     ANNOTATION_ASK_POLICIES, ANNOTATION_PROMOTE, ANNOTATION_RESTART, ANNOTATION_ROTATE,
 };
 use hera_api::validate::Validated;
-use hera_api::{Surge, UpdateMode};
+use hera_api::{RebalancePhase, Surge, UpdateMode};
 use hera_core::agent::{AgentStatus, Members, Peer, ServerState};
-use hera_core::cluster::{Observation, why_not_whole};
+use hera_core::cluster::Observation;
 use hera_core::shard::{Asked, Member, PodsWanted};
 use hera_policy::{Acl, Decision as _};
 use hera_render::{Context, pod_revision};
@@ -20,6 +20,7 @@ use kube::ResourceExt as _;
 use tracing::warn;
 
 use super::heal::{Healed, Next};
+use super::rebalance::Rebalanced;
 use super::roll::{Roll, Shards, primary};
 use super::site::Site;
 use super::spread::Spread;
@@ -38,6 +39,8 @@ use crate::object::ObjectKey;
 
 /// What was done again and again, and in vain, is tried again after this.
 const IN_VAIN: Duration = Duration::from_secs(3);
+/// How far slots are that move is looked at this often: agents tell of each that has, and not of a job that ended.
+const MOVING: Duration = Duration::from_secs(1);
 
 /// What is made of a shard.
 struct Goal {
@@ -114,7 +117,7 @@ impl<'a> Pass<'a> {
             certificate::renew(shared, authority, &site.owner, live, refusals).await?;
         }
         let pushed = self.push(&held).await;
-        let lacks = why_not_whole(site.wanted, &seen);
+        let lacks = site.lacks(&seen);
         let leads = |asked: &str| {
             let mut shards = 0..site.wanted.shards;
             shards.any(|shard| primary(&seen, shard).is_some_and(|pod| pod.name == asked))
@@ -123,12 +126,23 @@ impl<'a> Pass<'a> {
         done_request::clear(client, object, ANNOTATION_PROMOTE, leads).await;
         let begun = |asked: &str| held.rotated.as_deref() == Some(asked);
         done_request::clear(client, object, ANNOTATION_ROTATE, begun).await;
-        let (roll, failed) = match !changed && pushed && refused.is_none() {
-            true => match shards.roll(site.requests.promote.as_deref()).await {
+        let promote = site.requests.promote.as_deref();
+        let acts = !changed && pushed && refused.is_none();
+        let (roll, failed) = match acts {
+            true => match shards.roll(promote).await {
                 Ok(roll) => (Some(roll), None),
                 Err(error) => (None, Some(error)),
             },
             false => (None, None),
+        };
+        // One actor: nothing begins to move while pods are replaced, nor the other way round.
+        let rolls = roll.as_ref().is_none_or(|roll| roll.moved) || shards.rolls(promote);
+        let (rebalanced, failed) = match acts && failed.is_none() {
+            true => match Box::pin(self.rebalance(&seen, rolls, now)).await {
+                Ok(rebalanced) => (rebalanced, None),
+                Err(error) => (None, Some(error)),
+            },
+            false => (None, failed),
         };
         if let Some(roll) = &roll {
             let went_back = goals.iter().any(|goal| goal.way.back().is_some());
@@ -136,7 +150,14 @@ impl<'a> Pass<'a> {
             objects.note_roll(&key, roll.stalled.is_some(), went_back);
         }
         let at_rest = |roll: &Roll| roll.words.is_none() && roll.leaving.is_none();
-        let at_rest = lacks.is_none() && roll.as_ref().is_some_and(at_rest);
+        let still = |rebalanced: &Rebalanced| {
+            let status = rebalanced.status.as_ref();
+            let settled = status.is_none_or(|status| status.phase == RebalancePhase::Settled);
+            settled && !rebalanced.moves
+        };
+        let at_rest = lacks.is_none()
+            && roll.as_ref().is_some_and(at_rest)
+            && rebalanced.as_ref().is_none_or(still);
         let (spread, failed) = match shards.spread(at_rest).await {
             Ok(spread) => (spread, failed),
             Err(error) => (Spread::default(), failed.or(Some(error))),
@@ -164,6 +185,7 @@ impl<'a> Pass<'a> {
             policy: held.decision.as_ref().map(|decision| &decision.made),
             passwords: Some(&held.news),
             roll: roll.as_ref(),
+            rebalanced: rebalanced.as_ref(),
             ways: goals.iter().map(|goal| &goal.way).collect(),
             settled: pushed,
             hibernates: site.requests.hibernate,
@@ -179,18 +201,23 @@ impl<'a> Pass<'a> {
         }
         let due = spread.due.map(|left| millis(now) + as_millis(left));
         let look = monitor_unknown.then(|| millis(now) + pod_monitor::AGAIN_MS);
-        let again = [held.due_ms(), due, look].into_iter().flatten().min();
+        let asks = rebalanced.as_ref().and_then(|done| done.due_ms);
+        let again = [held.due_ms(), due, look, asks].into_iter().flatten().min();
+        let waits = rebalanced.as_ref().is_some_and(|done| !still(done));
+        let again_now = rebalanced.as_ref().is_some_and(|done| done.again);
+        let moves = rebalanced.is_some_and(|done| done.moves);
         let roll = roll.unwrap_or_default();
         let under_way = held.news.under_way.is_some();
         Ok(match again {
             _ if next == Next::Later => Outcome::After(IN_VAIN),
-            _ if changed || roll.moved || spread.moved => Outcome::Again,
+            _ if changed || roll.moved || spread.moved || again_now => Outcome::Again,
+            _ if moves => Outcome::After(MOVING),
             _ if held.rotation_moved() && !taken => Outcome::Again,
             // No watch tells that somebody else's object is gone.
             _ if taken => Outcome::Waiting,
             _ if site.requests.hibernate && seen.nodes.is_empty() => Outcome::Settled,
             _ if lacks.is_some() || !pushed || under_way => Outcome::Waiting,
-            _ if roll.words.is_some() || roll.leaving.is_some() => Outcome::Waiting,
+            _ if roll.words.is_some() || roll.leaving.is_some() || waits => Outcome::Waiting,
             Some(at) => Outcome::SettledUntil(at),
             None => Outcome::Settled,
         })
@@ -322,6 +349,10 @@ impl<'a> Pass<'a> {
         let complete = children.complete;
         let sizes = shards.sizes();
         let sets = (0_u32..).zip(shards.rolled()).zip(goals).zip(sizes);
+        // One that is to leave, and is gone, is not made anew.
+        let sets = sets.filter(|(((shard, rolled), _), _)| {
+            *shard < site.keep || rolled.live.stateful_set.is_some()
+        });
         let sets = sets.map(|(((shard, rolled), goal), replicas)| {
             let set = rolled.live;
             let ctx = Context {

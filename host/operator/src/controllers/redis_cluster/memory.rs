@@ -6,11 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_core::cluster::NodeId;
 
+use super::rebalance::Rebalances;
 use crate::object::ObjectKey;
 
 /// Memory of all clusters.
 #[derive(Default)]
-pub struct Clusters(Mutex<HashMap<ObjectKey, Cluster>>);
+pub struct Clusters {
+    known: Mutex<HashMap<ObjectKey, Cluster>>,
+    /// What is known of slots that move.
+    pub rebalances: Rebalances,
+}
 
 #[derive(Default)]
 struct Cluster {
@@ -68,10 +73,11 @@ impl Clusters {
     /// The cluster is gone.
     pub fn forget(&self, cluster: &ObjectKey) {
         self.lock().remove(cluster);
+        self.rebalances.forget(cluster);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Cluster>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

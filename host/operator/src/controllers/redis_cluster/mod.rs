@@ -4,6 +4,7 @@ mod converge;
 mod heal;
 mod memory;
 mod pass;
+mod rebalance;
 mod roll;
 mod site;
 mod spread;

@@ -13,18 +13,20 @@ use hera_core::acl::AclAnswer;
 use hera_core::agent::{AgentStatus, REDIS_PORT, Role};
 use hera_core::cluster::{Observation, Server};
 use hera_kube::merge_conditions;
+use hera_policy::{Acl, Rebalance};
 use hera_render::pod_selector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::converge::ready_pods;
+use super::rebalance::{Rebalanced, progress};
 use super::roll::{Roll, primary};
 use super::site::Site;
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::events::{self, Told};
 use crate::controllers::pods::password_news::PasswordNews;
-use crate::controllers::pods::policy_status;
+use crate::controllers::pods::policy_status::{self, Decided};
 use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::status::{
     Said, Stopped, binding, engine, few_connections, is_given, list, paused, put_right,
@@ -68,6 +70,8 @@ pub struct Found<'a> {
     pub spread: &'a [String],
     /// How far a roll is; none if that cannot be told now.
     pub roll: Option<&'a Roll>,
+    /// How it stands with slots that move; none if that cannot be told now.
+    pub rebalanced: Option<&'a Rebalanced>,
     /// Where the rolls of shards may go.
     pub ways: Vec<&'a Direction>,
     /// All agents hold what they are to hold.
@@ -114,6 +118,7 @@ impl<'a> Found<'a> {
             failed: None,
             spread: &[],
             roll: None,
+            rebalanced: None,
             ways: Vec::new(),
             settled: false,
             hibernates: false,
@@ -138,7 +143,24 @@ impl<'a> Found<'a> {
 
     /// What a condition said when the step of a roll could be told, while it cannot: only if it was about that.
     fn said_of_roll(&self, type_: &str, reasons: &[&'static str]) -> Option<Said> {
-        if self.roll.is_some() || self.validated.is_none() {
+        match self.roll {
+            Some(_) => None,
+            None => self.said_before(type_, reasons),
+        }
+    }
+
+    /// What moves between shards, as it was when that could be told.
+    fn slots_before(&self) -> Option<(&'static str, String)> {
+        let status = self.object.status.as_ref();
+        let known = status.and_then(|status| status.rebalance.as_ref());
+        known
+            .filter(|_| self.validated.is_some())
+            .and_then(progress)
+    }
+
+    /// What a condition said last, for one of these reasons.
+    fn said_before(&self, type_: &str, reasons: &[&'static str]) -> Option<Said> {
+        if self.validated.is_none() {
             return None;
         }
         let status = self.object.status.as_ref()?;
@@ -174,7 +196,12 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
     let progressing = say(progressing::TYPE, is_progressing, reason, message);
     let (is_degraded, reason, message) = is_degraded(found, is_ready, formed);
     let degraded = say(degraded::TYPE, is_degraded, reason, message);
-    let policy = policy_status::condition(found.policy, &last.conditions, &say);
+    let slots = found.rebalanced.and_then(|done| done.made.as_ref());
+    let decided = [
+        Decided::of::<Acl>(found.policy),
+        Decided::of::<Rebalance>(slots),
+    ];
+    let policy = policy_status::condition(&decided, &last.policies, &last.conditions, &say);
     let phase = phase(found, is_ready, is_progressing, is_degraded, formed);
     let name = ObjectName::new(Kind::RedisCluster, &found.object.name_any()).ok();
     let conditions: Vec<Condition> = [Some(ready), Some(progressing), Some(degraded), policy]
@@ -191,6 +218,10 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
         shards: found
             .seen
             .map_or(last.shards, |seen| shards(found.shards, seen)),
+        rebalance: match found.rebalanced {
+            Some(done) => done.status.clone(),
+            None => last.rebalance,
+        },
         ready_replicas: found.seen.map(|seen| count(ready_pods(seen))),
         approval: approval(found, last.approval.as_ref(), now),
         selector: name.as_ref().map(pod_selector),
@@ -205,7 +236,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
             .find_map(|agent| engine(agent.engine.as_deref()?))
             .or(last.engine),
         version: oldest(&found.agents).or(last.version),
-        policies: policy_status::policies(found.policy, &last.policies, now),
+        policies: policy_status::policies(&decided, &last.policies, now),
     }
 }
 
@@ -354,6 +385,13 @@ fn is_progressing(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     if let Some(words) = found.roll.and_then(|roll| roll.leaving.as_ref()) {
         return said(true, progressing::SCALING, words);
     }
+    let of_slots = match found.rebalanced {
+        Some(done) => done.status.as_ref().and_then(progress),
+        None => found.slots_before(),
+    };
+    if let Some((reason, words)) = of_slots {
+        return (true, reason, words);
+    }
     let under_way = found.passwords.and_then(|news| news.under_way.as_ref());
     if let Some((reason, words)) = under_way.filter(|_| formed) {
         return (true, reason, words.clone());
@@ -411,8 +449,19 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     if let Some(words) = found.gone_back() {
         return (true, degraded::ROLLED_BACK, words);
     }
-    if let Some(words) = found.roll.and_then(|roll| roll.refused.as_ref()) {
+    let refused = found.roll.and_then(|roll| roll.refused.as_ref());
+    let refused = refused.or(found.rebalanced.and_then(|done| done.refused.as_ref()));
+    if let Some(words) = refused {
         return (true, degraded::REQUEST_REFUSED, words.clone());
+    }
+    if let Some((reason, words)) = found.rebalanced.and_then(|done| done.attention.as_ref()) {
+        return (true, reason, words.clone());
+    }
+    let of_slots = [degraded::MEMORY_TOO_SMALL, degraded::KEYS_TOO_LARGE];
+    if found.rebalanced.is_none()
+        && let Some(said) = found.said_before(degraded::TYPE, &of_slots)
+    {
+        return said;
     }
     let few = |agent: &&AgentStatus| {
         let connections = agent.connections.as_ref()?;

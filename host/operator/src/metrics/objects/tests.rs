@@ -133,6 +133,28 @@ fn a_cluster_has_a_primary_for_each_shard() {
 }
 
 #[test]
+fn slots_that_moved_are_counted_over_plans() {
+    let objects = Objects::default();
+    let key = ObjectKey::cluster("shop", "carts");
+    let at = |plan: Option<&str>, left| SlotFigures {
+        plan: plan.map(str::to_owned),
+        left,
+        too_large: 0,
+    };
+    for figures in [
+        at(Some("a"), 10),
+        at(Some("a"), 4),
+        at(None, 0),
+        at(Some("b"), 5),
+        at(Some("b"), 5),
+        at(None, 0),
+    ] {
+        objects.note_slots(&key, figures);
+    }
+    assert_eq!(objects.noted(&key).slots.unwrap().1, 15);
+}
+
+#[test]
 fn who_hibernates_wants_nothing_whichever_kind_it_is() {
     let mut watched = Watched::new();
     let asleep = json!({"phase": "Hibernated"});

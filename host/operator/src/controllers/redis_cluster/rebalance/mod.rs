@@ -1,0 +1,328 @@
+//! Slots that move between shards: a policy is asked which, a person may have to approve it, and servers are told
+//! what is next. Only the answer is remembered; how far it is, servers say.
+
+mod ask;
+mod events;
+mod known;
+mod plan;
+mod question;
+mod remove;
+mod requests;
+mod told;
+
+use std::collections::BTreeMap;
+
+use hera_api::meta::{
+    ANNOTATION_REBALANCE, ANNOTATION_REBALANCE_APPROVE, ANNOTATION_REBALANCE_NOW, REBALANCE_CANCEL,
+};
+use hera_api::validate::Rebalance;
+use hera_api::{RebalanceMode, RebalanceStatus};
+use hera_core::cluster::{self, Command, LargeKey, Observation, Server, SlotSet, Step};
+use hera_core::rebalance::{RebalanceAnswer, Table};
+use hera_core::reshard::{self, Job, Resharding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::converge::Pass;
+use super::site::Site;
+use crate::controllers::outcome::PassError;
+use crate::controllers::pods::done_request;
+use crate::policies::Made;
+
+pub use known::Rebalances;
+use plan::{Plan, owners};
+use question::Subject;
+use requests::Requests;
+pub use told::progress;
+
+/// How it stands with slots that move.
+pub struct Rebalanced {
+    /// As it stands in the status from now on.
+    pub status: Option<RebalanceStatus>,
+    /// What a policy said, if one was asked.
+    pub made: Option<Made<RebalanceAnswer>>,
+    /// Something that needs attention: a reason of `Degraded`, and words.
+    pub attention: Option<(&'static str, String)>,
+    /// Somebody asked for what cannot be done.
+    pub refused: Option<String>,
+    /// Slots move now: how far they are is to be seen.
+    pub moves: bool,
+    /// A plan ended, or a shard was taken away: what follows is to be done now.
+    pub again: bool,
+    /// When a policy is asked again, in milliseconds since 1970.
+    pub due_ms: Option<u64>,
+}
+
+/// What one pass goes by.
+struct Look<'a> {
+    site: &'a Site<'a>,
+    spec: Rebalance,
+    seen: &'a Observation,
+    owners: Table,
+    requests: Requests<'a>,
+    /// As the status has it.
+    last: RebalanceStatus,
+    /// Keys that are too large to be sent, by slot.
+    large: BTreeMap<u16, LargeKey>,
+    /// Why nothing moves now, whatever is planned, for people.
+    held_up: Option<String>,
+    /// What the cluster lacks to serve, for people.
+    lacks: Option<String>,
+    now: Timestamp,
+}
+
+/// What one pass came to.
+struct Course {
+    plan: Option<Plan>,
+    made: Option<Made<RebalanceAnswer>>,
+    /// What is waited for before the next plan, for people.
+    waits: Option<String>,
+    /// What is in shards that leave finds no room.
+    no_room: bool,
+    /// Digest of the plan that a person dropped.
+    cancelled: Option<String>,
+    /// The plan ended, or was dropped.
+    ended: Option<Plan>,
+}
+
+impl Pass<'_> {
+    /// Asks what is to move, and moves it. `rolls` tells that pods are replaced, or are to be, so that nothing
+    /// begins to move.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or this replica does not lead any more.
+    pub async fn rebalance(
+        &self,
+        seen: &Observation,
+        rolls: bool,
+        now: Timestamp,
+    ) -> Result<Option<Rebalanced>, PassError> {
+        let site = self.site;
+        let Some(spec) = self.v.rebalance.filter(|_| site.is_formed()) else {
+            return Ok(None);
+        };
+        if site.requests.hibernate {
+            return Ok(None);
+        }
+        let known = site.object.status.as_ref();
+        let key = site.key();
+        let look = Look {
+            site,
+            spec,
+            seen,
+            owners: owners(seen),
+            requests: Requests::of(site.object),
+            last: known
+                .and_then(|status| status.rebalance.clone())
+                .unwrap_or_default(),
+            large: site.shared.clusters.rebalances.large(&key, seen),
+            held_up: self.held_up(rolls),
+            lacks: site.lacks(seen),
+            now,
+        };
+        let course = Box::pin(self.course(&look)).await?;
+        let done = Box::pin(look.carry_out(&course, self.v.paused)).await?;
+        Box::pin(look.clear(&course, &done)).await;
+        Ok(Some(Box::pin(look.tell(course, done)).await))
+    }
+
+    /// Why nothing moves now, for people.
+    fn held_up(&self, rolls: bool) -> Option<String> {
+        let words = match (self.v.paused, rolls) {
+            (true, _) => "spec.paused is set: changes wait",
+            (false, true) => "pods are replaced first",
+            (false, false) => return None,
+        };
+        Some(words.to_owned())
+    }
+
+    /// From what stands in the status to the plan that is to be carried out, if there is one.
+    async fn course(&self, look: &Look<'_>) -> Result<Course, PassError> {
+        let site = self.site;
+        let mut course = Course {
+            plan: Plan::of(&look.last),
+            made: None,
+            waits: None,
+            no_room: false,
+            cancelled: None,
+            ended: None,
+        };
+        if let Some(plan) = &course.plan {
+            let fits = plan.fits(site.keep, site.wanted.shards);
+            let left = plan.left(&look.owners, &look.stays());
+            let begun = plan.begun.is_some();
+            // What has begun goes on to its end, whatever else is asked for.
+            let is_asked_anew = look.requests.now.is_some() && !begun;
+            if look.requests.cancels {
+                course.cancelled = Some(plan.digest.clone());
+                course.ended = course.plan.take();
+            } else if !fits || is_asked_anew || (left.is_empty() && !look.moves()) {
+                course.ended = course.plan.take();
+            }
+            // Whoever reads the status sees that it ended; the next pass asks what is next.
+            if course
+                .ended
+                .as_ref()
+                .is_some_and(|plan| plan.begun.is_some())
+            {
+                let known = &site.shared.clusters.rebalances;
+                known.asks(&site.key(), String::new(), None);
+                return Ok(course);
+            }
+        }
+        if course.plan.is_none() && !look.requests.cancels {
+            Box::pin(self.ask(look, &mut course)).await?;
+        }
+        Ok(course)
+    }
+}
+
+impl Look<'_> {
+    fn stays(&self) -> SlotSet {
+        SlotSet::of(self.large.keys().map(|slot| (*slot, *slot)))
+    }
+
+    /// True while slots move.
+    fn moves(&self) -> bool {
+        let mut servers = self
+            .seen
+            .nodes
+            .iter()
+            .filter_map(|node| node.server.as_ref());
+        servers.any(Server::moves_slots)
+    }
+
+    /// Digest of the plan that somebody dropped. While the spec wants as many shards none comes in its place before
+    /// somebody asks for it.
+    fn dropped(&self) -> Option<&str> {
+        let last = &self.last;
+        let is_same = last.masters == i32::try_from(self.site.keep).ok();
+        let digest = last.digest.as_deref();
+        digest.filter(|_| is_same && last.moves.is_empty())
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            seen: self.seen,
+            there: self.site.wanted,
+            keep: self.site.keep,
+            stays: self.stays(),
+            history: &self.last.history,
+            cooldown_seconds: self.spec.cooldown.as_secs(),
+            now: self.now,
+        }
+    }
+
+    /// True if the plan may be carried out: what has begun goes on.
+    fn is_approved(&self, plan: &Plan) -> bool {
+        match self.spec.mode {
+            RebalanceMode::Disabled => false,
+            RebalanceMode::Auto => true,
+            RebalanceMode::Approve => {
+                plan.begun.is_some() || self.requests.approved == Some(plan.digest.as_str())
+            }
+        }
+    }
+
+    /// Has servers do what is next, and takes away shards that have nothing left.
+    async fn carry_out(&self, course: &Course, paused: bool) -> Result<Done, PassError> {
+        let site = self.site;
+        let plan = course.plan.as_ref().filter(|plan| self.is_approved(plan));
+        let disabled = self.spec.mode == RebalanceMode::Disabled && course.plan.is_some();
+        let stops =
+            self.held_up.is_some() || self.requests.paused || self.requests.cancels || disabled;
+        let stays = self.stays();
+        let servers = site.members().filter(|(_, member)| member.pod.is_some());
+        let servers = servers.map(|(_, member)| {
+            let status = member.agent.status();
+            let engine = status.and_then(|status| status.engine.as_deref());
+            (engine, status.and_then(|status| status.version.as_deref()))
+        });
+        let next = reshard::next(&Job {
+            seen: self.seen,
+            wanted: site.wanted,
+            keep: site.keep,
+            moves: plan.map_or(&[][..], |plan| plan.moves.as_slice()),
+            stays: &stays,
+            way: reshard::way(servers),
+            max_stall_ms: u64::try_from(self.spec.max_stall.as_millis()).unwrap_or(u64::MAX),
+            goes_on: !stops,
+        });
+        let mut steps = next.steps.clone();
+        let begins = |step: &Step| {
+            let command = &step.command;
+            matches!(
+                command,
+                Command::GiveSlots { .. } | Command::TakeSlots { .. }
+            )
+        };
+        let known = &site.shared.clusters.rebalances;
+        let mut held_back = false;
+        if steps.iter().any(begins) {
+            let failed = next.failed.is_some();
+            held_back = !known.orders(&site.key(), failed, self.seen.now_ms);
+        }
+        if held_back {
+            steps.retain(|step| !begins(step));
+        }
+        let steps = site.guarded(
+            cluster::Plan {
+                steps,
+                waiting_for: next
+                    .waiting_for
+                    .clone()
+                    .or(next.failed.clone().filter(|_| held_back)),
+            },
+            self.seen,
+        );
+        let ordered = held_back || !steps.steps.is_empty();
+        let begins = steps.steps.iter().any(begins);
+        site.carry_out(&steps).await?;
+        let took_away = match paused {
+            true => false,
+            false => site.take_away(&next.drained).await?,
+        };
+        Ok(Done {
+            begins: begins && plan.is_some_and(|plan| plan.begun.is_none()) && !stops,
+            waiting_for: steps.waiting_for,
+            next,
+            ordered,
+            took_away,
+        })
+    }
+
+    /// Takes away requests that are done.
+    async fn clear(&self, course: &Course, done: &Done) {
+        let (client, object) = (&self.site.shared.client, self.site.object);
+        let begun = course.plan.as_ref();
+        let begun = begun.filter(|plan| plan.begun.is_some() || done.begins);
+        let is_begun = |asked: &str| begun.is_some_and(|plan| plan.digest == asked);
+        done_request::clear(client, object, ANNOTATION_REBALANCE_APPROVE, is_begun).await;
+        let asked = course.made.is_some();
+        done_request::clear(client, object, ANNOTATION_REBALANCE_NOW, |_| asked).await;
+        // Without a plan there is none to drop.
+        let dropped = course.cancelled.is_some() || course.plan.is_none();
+        let is_cancel = |asked: &str| asked == REBALANCE_CANCEL && dropped;
+        done_request::clear(client, object, ANNOTATION_REBALANCE, is_cancel).await;
+    }
+}
+
+/// What was done in a pass.
+struct Done {
+    next: Resharding,
+    /// What servers wait for, for people.
+    waiting_for: Option<String>,
+    /// A server was told something, or is in a moment.
+    ordered: bool,
+    /// The first slots of the plan begin to move.
+    begins: bool,
+    took_away: bool,
+}
+
+impl Done {
+    /// When the plan began to move.
+    fn begun(&self, plan: &Plan, now: Timestamp) -> Option<Time> {
+        let begins = self.begins.then_some(Time(now));
+        plan.begun.clone().or(begins)
+    }
+}

@@ -1,0 +1,50 @@
+//! Shards that have nothing left are taken away.
+
+use hera_kube::Severity;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Resource as _;
+use tracing::info;
+
+use super::events::SHARD_REMOVED;
+use crate::controllers::outcome::PassError;
+use crate::controllers::redis_cluster::site::Site;
+
+impl Site<'_> {
+    /// Deletes the StatefulSets of these shards, the highest first, as far as none above is left and the spec does
+    /// not want them. Their claims stay, or go with the object, as those of pods that a smaller number of
+    /// replicas leaves behind. True if one was.
+    ///
+    /// # Errors
+    /// When the API server refuses it, or this replica does not lead any more.
+    pub async fn take_away(&self, drained: &[u32]) -> Result<bool, PassError> {
+        let mut there = self.wanted.shards;
+        let mut took_away = false;
+        while there > self.keep && drained.contains(&(there - 1)) {
+            let shard = there - 1;
+            if self.shared.leadership.term() != Some(self.term) {
+                return Err(PassError::LeadershipLost);
+            }
+            let names = self.owner.name.pods(Some(shard));
+            let (applier, namespace) = (&self.shared.applier, self.owner.namespace);
+            let (set, budget) = (names.stateful_set(), names.disruption_budget());
+            info!(cluster = %self.key(), shard, "the shard has nothing left, and is taken away");
+            // What would be left over otherwise, were this the last that is done.
+            applier
+                .delete::<PodDisruptionBudget>(namespace, self.owner.uid, &budget)
+                .await?;
+            applier
+                .delete::<StatefulSet>(namespace, self.owner.uid, &set)
+                .await?;
+            let about = self.object.object_ref(&());
+            let note = format!("shard {shard} has no slot and no key left: its pods go");
+            let events = &self.shared.events;
+            events
+                .publish_deed(&about, Severity::Normal, SHARD_REMOVED, &note)
+                .await;
+            there = shard;
+            took_away = true;
+        }
+        Ok(took_away)
+    }
+}
