@@ -66,7 +66,7 @@ pub fn whole() -> Cluster {
             serves: true,
             current_epoch: 3,
             known: known.clone(),
-            moving: None,
+            ..Server::default()
         });
     }
     Cluster {
