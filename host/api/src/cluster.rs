@@ -17,6 +17,11 @@ use crate::validate::messages;
     category = "hera",
     namespaced,
     status = "RedisClusterStatus",
+    scale(
+        spec_replicas_path = ".spec.masters",
+        status_replicas_path = ".status.masters",
+        label_selector_path = ".status.selector"
+    ),
     derive = "PartialEq",
     doc = "One dataset in shards, by the cluster protocol of Redis or Valkey.",
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas", description = "How many data pods serve"),
@@ -45,7 +50,9 @@ pub struct RedisClusterSpec {
     #[serde(flatten)]
     pub common: CommonSpec,
 
-    /// How many shards there are: each has a primary, which serves its part of the keys.
+    /// How many shards there are: each has a primary, which serves its part of the keys. New ones get slots of
+    /// the others; those of the highest numbers go once others have taken over all that they have. Also by kubectl
+    /// scale.
     #[serde(default = "three")]
     #[x_kube(validation = Rule::new(schema::MASTERS).message(messages::MASTERS))]
     pub masters: i32,

@@ -50,6 +50,12 @@ pub(crate) const HANG_AFTER: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h
 /// What `failover.scriptAfter` may be.
 pub(crate) const SCRIPT_AFTER: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && (duration(self) == duration('0s') || \
     (duration(self) >= duration('10s') && duration(self) <= duration('5m')))";
+/// What `rebalance.maxStall` may be.
+pub(crate) const MAX_STALL: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('10ms') && \
+    duration(self) <= duration('5s')";
+/// What `rebalance.cooldown` may be.
+pub(crate) const COOLDOWN: &str =
+    "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) <= duration('168h')";
 /// What `updateStrategy.maxWait` may be.
 pub(crate) const MAX_WAIT: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1m') && \
     duration(self) <= duration('8760h')";

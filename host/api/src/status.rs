@@ -102,6 +102,11 @@ pub struct RedisClusterStatus {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub formed: bool,
 
+    /// How many shards have pods, those that are to go included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 128))]
+    pub masters: Option<i32>,
+
     /// The shards, as their servers tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
@@ -174,9 +179,9 @@ pub struct ShardStatus {
     #[schemars(length(max = 6))]
     pub replicas: Vec<String>,
 
-    /// Its slots, as ranges: `0-5460 8000`.
+    /// Its slots, as ranges: `0-5460 8000`. They may be single ones, where a policy moves single ones.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 98_304))]
     pub slots: String,
 }
 

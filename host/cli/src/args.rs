@@ -90,6 +90,9 @@ pub enum Command {
     /// A local port that leads to the primary of an instance, also to the next one, until Ctrl-C. (kubectl
     /// port-forward takes no Service without a selector.) Of a cluster name the pod.
     PortForward(PortForward),
+    /// Slots that move between the shards of a cluster: what moves, and who says so.
+    #[command(subcommand)]
+    Rebalance(RebalanceCommand),
     #[command(flatten)]
     Request(Request),
     /// A completion script: put it where your shell looks for them.
@@ -231,6 +234,69 @@ impl Request {
             | Self::Hibernate { target }
             | Self::Resume { target }
             | Self::Approve { target, .. } => target,
+        }
+    }
+}
+
+/// What to do with slots that move. All but the first are annotations on the object.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RebalanceCommand {
+    /// What moves or is to move: from where to where, how much that is, how long it takes, and what each shard has
+    /// before and after. Sizes come from the operator's decision log, if it can be read.
+    Plan {
+        /// The RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
+    },
+    /// Let a plan be carried out that waits for somebody to approve it (rebalance.mode: Approve).
+    Approve {
+        /// The RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
+        /// The digest of the plan; refused if another one waits by now. Without one, the plan that waits is shown
+        /// and asked about.
+        digest: Option<String>,
+        /// Approve the plan that waits without being asked.
+        #[arg(long, conflicts_with = "digest")]
+        yes: bool,
+    },
+    /// Let moves rest: no further one is begun, a slot that is half moved is finished first.
+    Pause {
+        /// The RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
+    },
+    /// Let moves that rest go on.
+    Resume {
+        /// The RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
+    },
+    /// Drop the plan: slots that moved stay where they are, the others as well. While a shard is to go, another
+    /// plan follows: set masters back first.
+    Cancel {
+        /// The RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
+    },
+    /// Ask at once which slots are to move, though nothing changed.
+    Now {
+        /// The RedisCluster.
+        #[arg(value_name = "NAME")]
+        target: Target,
+    },
+}
+
+impl RebalanceCommand {
+    /// The object that it is about.
+    pub fn target(&self) -> &Target {
+        match self {
+            Self::Plan { target }
+            | Self::Approve { target, .. }
+            | Self::Pause { target }
+            | Self::Resume { target }
+            | Self::Cancel { target }
+            | Self::Now { target } => target,
         }
     }
 }
@@ -386,6 +452,16 @@ mod tests {
         // A password would stand in the list of processes.
         assert!(parse("cli shop --password x").is_err());
         assert!(parse("cli shop GET a").is_err());
+    }
+
+    #[test]
+    fn a_plan_is_approved_by_its_digest_or_without_being_asked_and_not_both() {
+        for line in ["approve shop", "approve shop aa", "approve shop --yes"] {
+            let parsed = parse(&format!("rebalance {line}"));
+            assert!(matches!(parsed, Ok(Command::Rebalance(_))), "{line}");
+        }
+        assert!(parse("rebalance approve shop aa --yes").is_err());
+        assert!(parse("rebalance").is_err());
     }
 
     #[test]

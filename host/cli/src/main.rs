@@ -8,6 +8,7 @@ mod output;
 mod policy;
 mod port_forward;
 mod reach;
+mod rebalance;
 mod redis_cli;
 mod requests;
 mod status;
@@ -75,6 +76,7 @@ fn run(args: Args, output: Output) -> anyhow::Result<Verdict> {
             }
             Command::Cli(cli) => redis_cli::run(&cli, &args.cluster, output).await,
             Command::PortForward(asked) => port_forward::run(&asked, &args.cluster, output).await,
+            Command::Rebalance(command) => rebalance::run(&command, &args.cluster, output).await,
             Command::Request(request) => requests::run(&request, &args.cluster, output).await,
             Command::Completion { shell } => completion::run(shell),
         }

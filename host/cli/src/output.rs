@@ -91,6 +91,42 @@ pub fn moment(unix_ms: u64) -> Option<String> {
     Some(jiff::Timestamp::from_millisecond(at).ok()?.to_string())
 }
 
+/// A bar of this many characters, of which as large a part is full.
+pub fn bar(part: u64, whole: u64, width: u64) -> String {
+    let full = (part.min(whole) * width + whole / 2)
+        .checked_div(whole)
+        .unwrap_or(0);
+    (0..width)
+        .map(|at| if at < full { '█' } else { '░' })
+        .collect()
+}
+
+/// Bytes as people write them.
+pub fn size(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut unit, mut name) = (1024, "KiB");
+    for larger in ["MiB", "GiB", "TiB"] {
+        if bytes / 1024 < unit {
+            break;
+        }
+        unit *= 1024;
+        name = larger;
+    }
+    let tenths = bytes.saturating_mul(10) / unit;
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
+/// A time that something takes, about.
+pub fn lasting(seconds: u64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        ..7_200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3_600),
+    }
+}
+
 /// Columns as wide as what stands in them; cells without colour.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
@@ -119,6 +155,22 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bars_sizes_and_times_are_short() {
+        assert_eq!(bar(1, 4, 8), "██░░░░░░");
+        assert_eq!(
+            (bar(9, 4, 2), bar(0, 0, 2)),
+            ("██".to_owned(), "░░".to_owned())
+        );
+        let sizes = [0, 1_023, 1_024, 1_536, 1 << 20, 5 << 30, u64::MAX].map(size);
+        assert_eq!(
+            sizes[..6],
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "5.0 GiB"]
+        );
+        assert!(sizes[6].ends_with(" TiB"), "{}", sizes[6]);
+        assert_eq!([119, 120, 7_200].map(lasting), ["119 s", "2 min", "2 h"]);
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -11,7 +11,7 @@ use hera_api::meta::{
 };
 use hera_api::{CopyStatus, Kind, ShardStatus};
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
+use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 use serde_json::json;
 
@@ -63,21 +63,42 @@ pub async fn run(request: &Request, wanted: &Cluster, output: Output) -> anyhow:
         },
         request => request.clone(),
     };
-    let (annotation, value, what) = annotation(&request, &object)?;
-    let patch = json!({
-        "metadata": {
+    let annotation = annotation(&request, &object)?;
+    ask(annotation, &object, true, target, &client, output).await
+}
+
+/// An annotation, its value (none takes it away), and what that means.
+pub type Annotation = (&'static str, Option<String>, String);
+
+/// Writes an annotation, and tells what comes of it. `as_read`: only if the object has not changed since it was
+/// read, its status included.
+///
+/// # Errors
+/// When it is not taken.
+pub async fn ask(
+    (annotation, value, what): Annotation,
+    object: &Object,
+    as_read: bool,
+    target: &Target,
+    client: &Client,
+    output: Output,
+) -> anyhow::Result<Verdict> {
+    let annotations = json!({annotation: value});
+    let metadata = match as_read {
+        true => json!({
             "resourceVersion": object.metadata().resource_version,
-            "annotations": {annotation: value},
-        }
-    });
+            "annotations": annotations,
+        }),
+        false => json!({"annotations": annotations}),
+    };
     object
-        .patch(&client, &patch)
+        .patch(client, &json!({"metadata": metadata}))
         .await
         .context("the request is not taken")?;
     let asked = Asked {
         kind: object.kind().name(),
         name: object.name().to_owned(),
-        namespace,
+        namespace: object.namespace().to_owned(),
         annotation,
         value,
         what,
@@ -146,23 +167,28 @@ fn what_waits(target: &Target, object: &Object, yes: bool) -> anyhow::Result<Str
     }
     let progress = status.condition(progressing::TYPE);
     let what = progress.map_or("", |condition| condition.message.as_str());
-    eprint!(
-        "{target} waits since {}: {what}\nApprove it? [y/N] ",
+    approved(&format!(
+        "{target} waits since {}: {what}",
         approval.since.0
-    );
+    ))?;
+    Ok(approval.digest.clone())
+}
+
+/// Somebody at a terminal sees this and says yes.
+///
+/// # Errors
+/// When somebody does not.
+pub fn approved(what: &str) -> anyhow::Result<()> {
+    anstream::eprint!("{what}\nApprove it? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(approval.digest.clone()),
+        "y" | "yes" => Ok(()),
         _ => bail!("not approved"),
     }
 }
 
-/// The annotation, its value (none takes it away), and what that means.
-fn annotation(
-    request: &Request,
-    object: &Object,
-) -> anyhow::Result<(&'static str, Option<String>, String)> {
+fn annotation(request: &Request, object: &Object) -> anyhow::Result<Annotation> {
     let annotations = object.metadata().annotations.as_ref();
     let mut fenced: BTreeSet<String> = annotations
         .and_then(|known| known.get(ANNOTATION_FENCE))

@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use crate::keyspace::slot_of;
 use crate::{Lane, Login, Space, insider, wait_for};
 
 /// Long enough on a busy machine; what is expected takes a few seconds.
@@ -82,8 +83,16 @@ impl<'a> Cluster<'a> {
     /// # Errors
     /// After a while.
     pub async fn wait_settled(&self) -> Result<()> {
+        self.wait_settled_within(LIMIT).await
+    }
+
+    /// The same for what takes long.
+    ///
+    /// # Errors
+    /// After so long.
+    pub async fn wait_settled_within(&self, bound: Duration) -> Result<()> {
         let what = format!("{} is Ready and settled", self.name);
-        wait_for(&what, LIMIT, async || {
+        wait_for(&what, bound, async || {
             let object = self.api().get(&self.name).await?;
             let status = object.status.context("no status yet")?;
             let seen = status.observed_generation;
@@ -187,6 +196,17 @@ impl<'a> Cluster<'a> {
         .await
     }
 
+    /// `kubectl scale`: so many shards.
+    ///
+    /// # Errors
+    /// With what kubectl said.
+    pub async fn scale(&self, masters: u32) -> Result<String> {
+        let object = format!("rediscluster/{}", self.name);
+        let masters = format!("--replicas={masters}");
+        let words = ["-n", self.space.namespace(), "scale", &object, &masters];
+        self.space.bed().kubectl(&words).await
+    }
+
     /// Changes the spec by a merge patch.
     ///
     /// # Errors
@@ -243,7 +263,7 @@ impl<'a> Cluster<'a> {
         let mut tags: Vec<Option<String>> = vec![None; shards.len()];
         for number in 0..1_000 {
             let tag = format!("t{number}");
-            let slot: u16 = app.ask(&["CLUSTER", "KEYSLOT", &tag]).await?;
+            let slot = slot_of(&tag);
             let of = shards.iter().position(|shard| holds(&shard.slots, slot));
             if let Some(free) = of.and_then(|at| tags.get_mut(at)) {
                 free.get_or_insert(tag);
@@ -309,7 +329,7 @@ fn slots(line: &str) -> usize {
 }
 
 /// True if `0-5460 8000` has a slot.
-fn holds(ranges: &str, slot: u16) -> bool {
+pub fn holds(ranges: &str, slot: u16) -> bool {
     ranges.split_whitespace().any(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let within = (first.parse::<u16>(), last.parse::<u16>());

@@ -63,7 +63,8 @@ pub fn padded(module: &Module, padding: &[u8]) -> Module {
 
 fn bytes(name: &str) -> Result<Vec<u8>> {
     match name {
-        "acl-presets" | "acl-no-delete" | "acl-write-hours" => {
+        "acl-presets" | "acl-no-delete" | "acl-write-hours" | "rebalance-even"
+        | "rebalance-load" => {
             let package = format!("hera-policy-{name}");
             let folder = build(&["-p", &package, "--lib"])?;
             read(folder.join(format!("{}.wasm", package.replace('-', "_"))))

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use redis::aio::MultiplexedConnection;
+use redis::{RedisError, ServerErrorKind};
 use tokio::task::JoinHandle;
 
 use crate::Login;
@@ -205,7 +206,8 @@ struct Client {
     name: String,
     login: Login,
     stubborn: bool,
-    /// It goes where a server of a cluster sends it; where it is sent nowhere, to the seed again.
+    /// It goes where a server of a cluster sends it; where it is sent nowhere, to the seed again. A key that is told
+    /// to be asked for elsewhere (`ASK`) is written there.
     moves: bool,
     seed: String,
     log: Arc<Mutex<Vec<Acknowledged>>>,
@@ -237,16 +239,15 @@ impl Client {
             command.arg(key(name, number)).arg(content(name, number));
             match command.query_async::<()>(link).await {
                 Ok(()) => {
-                    let answered = Instant::now();
-                    let written = Acknowledged {
-                        number,
-                        answered,
-                        server: *server,
-                    };
-                    self.log
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(written);
+                    let server = *server;
+                    self.note(number, server);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) if self.moves && is_ask(&error) => {
+                    // The slot is half moved: only this key is asked for elsewhere.
+                    if let Some(server) = self.write_aside(&error, number).await {
+                        self.note(number, server);
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => {
@@ -265,8 +266,40 @@ impl Client {
     }
 }
 
-/// Where `MOVED 3999 10.0.0.7:6379` leads.
-fn moved(error: &redis::RedisError) -> Option<String> {
+impl Client {
+    fn note(&self, number: u64, server: Option<SocketAddr>) {
+        let written = Acknowledged {
+            number,
+            answered: Instant::now(),
+            server,
+        };
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.push(written);
+    }
+
+    /// The same write at the server that takes the slot. None if it was not acknowledged.
+    async fn write_aside(&self, ask: &RedisError, number: u64) -> Option<Option<SocketAddr>> {
+        let taker = self.login.at(&moved(ask)?);
+        let link = taker.connect_within(CONNECT_LIMIT, ANSWER_LIMIT).await;
+        let mut link = link.ok()?;
+        let server = server(&mut link).await;
+        let name = &self.name;
+        let mut both = redis::pipe();
+        both.cmd("ASKING").ignore();
+        let set = both.cmd("SET").arg(key(name, number));
+        set.arg(content(name, number)).ignore();
+        both.query_async::<()>(&mut link).await.ok()?;
+        Some(server)
+    }
+}
+
+/// The key is not where its slot is any more.
+fn is_ask(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::Server(ServerErrorKind::Ask)
+}
+
+/// Where `MOVED 3999 10.0.0.7:6379`, or `ASK`, leads.
+fn moved(error: &RedisError) -> Option<String> {
     let (address, _) = error.redirect_node()?;
     let (host, _) = address.rsplit_once(':')?;
     Some(host.to_owned())

@@ -95,6 +95,20 @@ fn the_settings_of_a_cluster_have_the_same_bounds() {
 }
 
 #[test]
+fn the_settings_of_each_policy_have_the_same_bounds() {
+    let json = manifest("RedisCluster", &nested(200), &megabyte());
+    let json = json.replace(r#""acl""#, r#""rebalance""#);
+    let received: Received<RedisCluster> = serde_json::from_str(&json).unwrap();
+    let problems = validate_cluster("cache", &received.0.unwrap().spec)
+        .unwrap_err()
+        .0;
+    let fields: Vec<_> = problems.into_iter().map(|problem| problem.field).collect();
+    let both =
+        ["settings", "shadow.settings"].map(|field| format!("spec.policies.rebalance.{field}"));
+    assert_eq!(fields, both);
+}
+
+#[test]
 fn lists_and_watches_hold_such_objects_beside_others() {
     let (bad, good) = (instance(&nested(200), &megabyte()), instance("{}", "{}"));
     let list = format!(

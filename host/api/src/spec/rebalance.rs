@@ -2,7 +2,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::duration;
+use crate::validate::messages;
+use crate::{duration, schema};
 
 /// How slots move between shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -13,14 +14,17 @@ pub struct RebalanceSpec {
     #[serde(default)]
     pub mode: RebalanceMode,
 
-    /// For how long a step may hold up clients. A key that takes longer to be sent stays where it is.
+    /// For how long a step may hold up clients. A key that takes longer to be sent stays where it is, with its
+    /// slot, and is named in the condition Degraded. From 10ms to 5s.
     #[serde(default = "default_max_stall")]
     #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::MAX_STALL).message(messages::MAX_STALL))]
     pub max_stall: String,
 
-    /// A slot that moved less than this ago stays, unless its shard is to leave.
+    /// A slot that moved less than this ago stays, unless its shard is to leave. From 0s to 168h.
     #[serde(default = "default_cooldown")]
     #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::COOLDOWN).message(messages::COOLDOWN))]
     pub cooldown: String,
 }
 

@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
-use crate::spec::{MAX_SETTINGS, Preset};
+use crate::spec::{MAX_SETTINGS, Preset, RebalanceMode};
 
 fn spec(mut fields: Value) -> RedisInstanceSpec {
     let map = fields.as_object_mut().unwrap();
@@ -584,10 +586,44 @@ fn a_cluster_that_cannot_be_is_refused_with_what_to_do() {
     assert_eq!(bad(json!({"version": "6.0"})), ["spec.version"]);
     let reserved = json!({"config": {"cluster-node-timeout": "1"}});
     assert_eq!(bad(reserved), ["spec.config.cluster-node-timeout"]);
+    let rebalance = json!({"rebalance": {"maxStall": "9ms", "cooldown": "169h"}});
+    assert_eq!(
+        bad(rebalance),
+        ["spec.rebalance.maxStall", "spec.rebalance.cooldown"]
+    );
     let long = "a".repeat(41);
     let spec = serde_json::from_value(json!({"version": "7.2"})).unwrap();
     let error = validate_cluster(&long, &spec).unwrap_err();
     assert_eq!(error.0[0].field, "metadata.name");
+}
+
+#[test]
+fn slots_move_by_themselves_unless_the_spec_says_otherwise() {
+    let rebalance = |fields: Value| cluster(json!({"rebalance": fields})).unwrap().rebalance;
+    let default = Rebalance {
+        mode: RebalanceMode::Auto,
+        max_stall: Duration::from_millis(100),
+        cooldown: Duration::from_secs(600),
+    };
+    assert_eq!(rebalance(json!({})), Some(default));
+    assert_eq!(cluster(json!({})).unwrap().rebalance, Some(default));
+    let own = json!({"mode": "Approve", "maxStall": "5s", "cooldown": "0s"});
+    let wanted = Rebalance {
+        mode: RebalanceMode::Approve,
+        max_stall: Duration::from_secs(5),
+        cooldown: Duration::ZERO,
+    };
+    assert_eq!(rebalance(own), Some(wanted));
+    assert_eq!(good(json!({})).rebalance, None, "it has no slots");
+}
+
+#[test]
+fn a_policy_for_slots_is_one_of_a_cluster() {
+    let policies = json!({"policies": {"rebalance": {"configMapRef": {"name": "slots"}}}});
+    assert_eq!(bad(policies.clone()), ["spec.policies.rebalance"]);
+    let policy = cluster(policies).unwrap().rebalance_policy;
+    let reference = policy.and_then(|policy| policy.config_map_ref);
+    assert_eq!(reference.map(|map| map.name).as_deref(), Some("slots"));
 }
 
 #[test]

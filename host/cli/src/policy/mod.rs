@@ -13,6 +13,8 @@ mod replay;
 mod run;
 mod scaffold;
 
+pub use replay::records;
+
 use crate::Verdict;
 use crate::args::{Cluster, PolicyCommand};
 use crate::output::Output;

@@ -11,11 +11,6 @@ pub fn unknown(decision: &str) -> anyhow::Error {
     anyhow::anyhow!("this version knows no decision {decision}, only acl and rebalance")
 }
 
-/// True if the operator of this version asks policies for it: `spec.policies` has a field then.
-pub fn is_asked(decision: &str) -> bool {
-    decision == hera_policy::Acl::NAME
-}
-
 /// A file, read.
 ///
 /// # Errors

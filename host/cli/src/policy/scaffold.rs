@@ -146,18 +146,15 @@ pub fn run(
         }
     }
     let made = Made { folder, files };
-    output.print(&made, |made| describe(made, name, decision))?;
+    output.print(&made, |made| describe(made, name))?;
     Ok(Verdict::Yes)
 }
 
-fn describe(made: &Made, name: &str, decision: &str) -> String {
-    let apply = match module::is_asked(decision) {
-        true => format!("  kubectl hera policy apply policy.wasm --configmap {name}\n"),
-        false => String::new(),
-    };
+fn describe(made: &Made, name: &str) -> String {
     format!(
         "{} {name}, {} files\nnext:\n  cd {name}\n  cargo test\n  kubectl hera policy build\n  \
-         kubectl hera policy check policy.wasm\n{apply}",
+         kubectl hera policy check policy.wasm\n  \
+         kubectl hera policy apply policy.wasm --configmap {name}\n",
         good("made"),
         made.files.len()
     )

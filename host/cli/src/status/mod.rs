@@ -3,7 +3,7 @@
 pub mod fleet;
 mod lines;
 mod shards;
-mod slots;
+pub mod slots;
 mod text;
 mod topology;
 mod tree;
@@ -22,6 +22,7 @@ use crate::args::Cluster;
 use crate::cluster::Connected;
 use crate::named::{Object, Target};
 use crate::output::Output;
+use crate::rebalance::progress::{Progress, owners};
 use crate::{Verdict, cluster};
 use lines::{PodLine, VolumeLine, pod_line, volume_line};
 
@@ -38,6 +39,9 @@ pub struct Seen {
     object: Object,
     pods: Vec<PodLine>,
     volumes: Vec<VolumeLine>,
+    /// How far slots of a cluster are that move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebalance: Option<Progress>,
     /// What the operator that leads knows; none if it cannot be asked.
     operator: Option<View>,
     /// Why it cannot be asked.
@@ -74,6 +78,7 @@ pub async fn run(target: &Target, wanted: &Cluster, output: Output) -> anyhow::R
         Err(error) => (None, Some(format!("{error:#}"))),
     };
     let seen = Seen {
+        rebalance: rebalance(&object, operator.as_ref(), jiff::Timestamp::now()),
         target: target.clone(),
         pods: pods.iter().map(|pod| pod_line(pod, &zones)).collect(),
         volumes: claims.iter().map(volume_line).collect(),
@@ -86,14 +91,35 @@ pub async fn run(target: &Target, wanted: &Cluster, output: Output) -> anyhow::R
     Ok(Verdict::from(serves))
 }
 
+/// How far the plan of a cluster is, as the servers tell it now where the operator can be asked.
+fn rebalance(object: &Object, view: Option<&View>, now: jiff::Timestamp) -> Option<Progress> {
+    let Object::Cluster(object) = object else {
+        return None;
+    };
+    let status = object.status.as_ref()?;
+    let view = match view {
+        Some(View::Cluster(view)) => Some(view),
+        _ => None,
+    };
+    Progress::of(status, &owners(status, view), now)
+}
+
 async fn ask_operator(connected: &Connected, object: &Object) -> anyhow::Result<View> {
     Ok(match object {
         Object::Instance(_) => {
             let view = ask(connected, "instances", object.name()).await?;
             View::Instance(Box::new(view))
         }
-        Object::Cluster(_) => View::Cluster(ask(connected, "clusters", object.name()).await?),
+        Object::Cluster(_) => View::Cluster(cluster_view(connected, object.name()).await?),
     })
+}
+
+/// What the operator that leads knows of a cluster.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn cluster_view(connected: &Connected, name: &str) -> anyhow::Result<ClusterView> {
+    ask(connected, "clusters", name).await
 }
 
 async fn ask<V: DeserializeOwned>(

@@ -13,6 +13,7 @@ use super::tree::{Node, draw};
 use super::{Seen, View, shards};
 use crate::named::{CommonStatus, Object};
 use crate::output::{bad, faint, good, odd, short, strong};
+use crate::rebalance::text::lines;
 
 /// The whole tree.
 pub fn describe(seen: &Seen) -> String {
@@ -92,7 +93,13 @@ fn of_cluster(object: &RedisCluster, seen: &Seen, view: Option<&ClusterView>) ->
         text: strong("shards"),
         children: shards::nodes(known, &seen.pods, view),
     };
-    vec![Node::over(strong("slots"), shards::slots(known)), shards]
+    let moves = seen.rebalance.iter();
+    let moves = moves.flat_map(|plan| lines(plan, seen.object.namespace(), &seen.target));
+    vec![
+        Node::over(strong("slots"), shards::slots(known)),
+        Node::over(strong("rebalance"), moves),
+        shards,
+    ]
 }
 
 fn condition(condition: &Condition) -> String {

@@ -48,6 +48,7 @@ mod policies;
 mod refusals;
 mod replicas;
 mod rollback;
+mod scaling;
 mod scene;
 mod shadows;
 mod sources;
@@ -110,6 +111,7 @@ const LANDING: &[&str] = &[
     "a_newer_operator_restarts_no_data_pod",
     "the_sample_of_a_cluster_forms_heals_and_keeps_every_key",
     "a_cluster_is_rolled_to_another_version",
+    "a_cluster_is_scaled_up_and_down_and_keeps_every_key",
 ];
 
 /// What a machine shows in a bounded time that is too slow for all: facts that do not depend on how
@@ -140,6 +142,7 @@ fn main() -> ExitCode {
         cluster::ALL,
         cluster_changes::ALL,
         cluster_outages::ALL,
+        scaling::ALL,
         bad_policies::ALL,
         rollback::ALL,
         lifecycle::ALL,

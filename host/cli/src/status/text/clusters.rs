@@ -105,6 +105,7 @@ fn seen(object: Object, view: ClusterView) -> Seen {
     Seen {
         target: target("rdc/cart"),
         object,
+        rebalance: None,
         pods: pods.collect(),
         volumes: vec![VolumeLine {
             name: "data-cart-shard-0-0".to_owned(),
@@ -169,6 +170,39 @@ fn what_is_not_whole_stands_beside_the_pod_that_has_it() {
     seen.pods[2].ready = false;
     seen.pods.push(pod(2, 2));
     assert_eq!(shown(&seen), include_str!("../golden/not-whole.txt"));
+}
+
+#[test]
+fn slots_that_move_are_shown_with_a_bar_beside_the_slots() {
+    let mut object = object(serving(), shards());
+    if let Object::Cluster(object) = &mut object {
+        let status = object.status.as_mut().unwrap();
+        status.rebalance = serde_json::from_value(json!({
+            "phase": "Moving", "digest": "0123456789abcdef", "reason": "as many slots for each shard",
+            "startedAt": "2026-11-30T10:00:00Z", "slots": 200, "slotsLeft": 200,
+            "moves": [{"source": 0, "target": 1, "slots": "0-99"}, {"source": 2, "target": 1, "slots": "10922-11021"}],
+        }))
+        .unwrap();
+    }
+    let mut view = view();
+    // A half of the first move is there.
+    view.shards[0].servers[0].slots = "50-5460".to_owned();
+    view.shards[1].servers[0].slots = "0-49 5461-10921".to_owned();
+    view.shards[2].servers[0].slots = "10922-16383".to_owned();
+    let mut seen = seen(object, view);
+    let now = "2026-11-30T10:00:10Z".parse().unwrap();
+    seen.rebalance = super::super::rebalance(&seen.object, seen.operator.as_ref(), now);
+    let text = shown(&seen);
+    let expected = "├─ rebalance\n\
+        │  ├─ Moving  ████████░░░░░░░░░░░░░░░░░░░░░░░░  150 of 200 slots left, 5 slots a second, about 30 s\n\
+        │  ├─ as many slots for each shard\n\
+        │  ├─ shard 0 to 1: 50 of 100 left\n\
+        │  └─ shard 2 to 1: 100 of 100 left\n\
+        ├─ shards\n";
+    assert!(text.contains(expected), "{text}");
+    let json = serde_json::to_value(&seen).unwrap();
+    assert_eq!(json["rebalance"]["left"], 150);
+    assert_eq!(json["rebalance"]["secondsLeft"], 30);
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn seen(object: Object, pods: Vec<PodState>) -> Seen {
     Seen {
         target: target("cart"),
         object,
+        rebalance: None,
         pods: (0..3).map(pod).collect(),
         volumes: vec![VolumeLine {
             name: "data-cart-0".to_owned(),
