@@ -31,7 +31,7 @@ use crate::object::ObjectKey;
 
 pub use again::now_unix_ms;
 pub use journal::Journal;
-pub use lane::{Lane, Prepared, Question};
+pub use lane::{Lane, Question};
 
 /// What was kept and is of no use any more goes this long after a change, or once so many more were
 /// kept.

@@ -222,6 +222,10 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisClusterStatus {
             Some(done) => done.status.clone(),
             None => last.rebalance,
         },
+        masters: match found.seen {
+            Some(_) => i32::try_from(found.shards).ok(),
+            None => last.masters,
+        },
         ready_replicas: found.seen.map(|seen| count(ready_pods(seen))),
         approval: approval(found, last.approval.as_ref(), now),
         selector: name.as_ref().map(pod_selector),
