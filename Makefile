@@ -60,7 +60,13 @@ test: check test-e2e ## What each landing runs: check, and a scenario for each t
 .PHONY: test-all
 test-all: export HERA_E2E_ALL = 1
 test-all: export HERA_CLUSTER_HISTORIES = 50
-test-all: deny promtool test ## Everything once: check, deny, alerts, and every scenario on the testbed
+test-all: deny promtool test scaling ## Everything once: check, deny, alerts, and every scenario on the testbed
+
+# One after the other: nothing beside them spoils the figures.
+.PHONY: scaling
+scaling: ## Slots that move under load, by each way and with each fault; beside the server's own tool
+	HERA_SCALING_KEYS=200000 $(TIMED) scaling cargo test -p hera-agent --test scaling -- \
+	  --include-ignored --nocapture --test-threads 1
 
 # Optimised as far as its build takes minutes, not a quarter of an hour.
 .PHONY: deny

@@ -28,6 +28,8 @@ HERA_STORIES=${HERA_STORIES:-20} cargo test --workspace --test servers story:: -
   | tee "$work/stories" || failed=1
 HERA_CLUSTER_HISTORIES=${HERA_CLUSTER_HISTORIES:-500} cargo test -p hera-tests-loopback --test cluster \
   -- --nocapture | tee "$work/clusters" || failed=1
+HERA_SCALING_KEYS=${HERA_SCALING_KEYS:-200000} cargo test -p hera-agent --test scaling -- \
+  --include-ignored --nocapture --test-threads 1 | tee "$work/scaling" || failed=1
 cargo bench --workspace --bench acl --bench rebalance --profile "$profile" | tee "$work/bench" || failed=1
 cargo bench -p hera-core --bench cluster --profile "$profile" | tee "$work/passes" || failed=1
 
@@ -60,7 +62,8 @@ cargo bench -p hera-core --bench cluster --profile "$profile" | tee "$work/passe
   echo '```text'
   sed -n 's/^figures: //p' "$work/histories"
   sed -n 's/^FIGURE \(.*stories.*\)/\1/p' "$work/stories"
-  sed -n 's/^FIGURE //p' "$work/clusters"
+  sed -n 's/^FIGURE //p' "$work/clusters" "$work/scaling"
+  grep -hE '^(MOVED|NOT SHOWN):' "$work/scaling" || true
   echo '```'
   echo
   echo "## Scenarios (\`cargo test --workspace --test scenarios -- $scenarios\`, $runs runs)"

@@ -33,6 +33,8 @@ pub struct Pod {
     pub root: TempDir,
     pub authority: Arc<Authority>,
     pub http: reqwest::Client,
+    /// Address of the server.
+    pub ip: String,
     pub port: u16,
     pub uid: String,
     pub lone: bool,
@@ -78,6 +80,7 @@ impl Pod {
             http: http(tls, name, control),
             root,
             authority,
+            ip: "127.0.0.1".to_owned(),
             port: free_port(),
             uid: uid.to_owned(),
             lone: true,
@@ -135,7 +138,7 @@ impl Pod {
         command
             .args(["--engine", self.engine.name])
             .args(["--object-uid", OWNER, "--pod-uid", &self.uid])
-            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--bind", &self.ip, "--port", &self.port.to_string()])
             .args(["--lone", &self.lone.to_string()])
             .args(["--confirm-seconds", &self.confirm_seconds.to_string()])
             .args(["--control", &self.control.to_string()])

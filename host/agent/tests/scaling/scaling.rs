@@ -1,0 +1,151 @@
+//! Three shards become five, and three again, while clients write.
+
+use std::time::{Duration, Instant};
+
+use hera_core::cluster::{Server, SlotSet, Way};
+use hera_core::rebalance::SlotMove;
+
+use crate::audit::{audit, tool};
+use crate::case::Case;
+use crate::data::Data;
+use crate::driver::{Driver, Pass};
+use crate::load::Load;
+use crate::number;
+use crate::slots::of_moves;
+
+facts!(
+    keys_redis_7_2,
+    KEYS,
+    three_shards_become_five_and_three_again
+);
+facts!(
+    import_redis_8_6,
+    IMPORT,
+    three_shards_become_five_and_three_again
+);
+facts!(
+    export_valkey_9_1,
+    EXPORT,
+    three_shards_become_five_and_three_again
+);
+
+/// Keys of a landing; more are a measurement.
+const FEW: u64 = 20_000;
+/// Slots for each new shard of a landing where each costs a write to disk at both ends.
+const SHARE: usize = 300;
+/// The last slot of the first of three shards: it moves out, and back in.
+const LAST: u16 = 5_460;
+/// The large hash may hold up clients for longer than the default allows, where it goes in one piece.
+const STALL_MS: u64 = 3_000;
+
+async fn three_shards_become_five_and_three_again(case: Case) {
+    let keys = number("HERA_SCALING_KEYS").unwrap_or(FEW);
+    let is_measured = keys > FEW;
+    let share = (case.way == Way::Keys && !is_measured).then_some(SHARE);
+    let mut driver = Driver::formed(case, 3, 1).await;
+    driver.status.max_stall_ms = STALL_MS;
+    let data = Data::write(&driver.fleet.owners().await, keys, LAST).await;
+    let load = Load::start(driver.fleet.seeds(), "load").await;
+    let all = data.count() + load.keys();
+
+    driver.scale_out(5, share).await;
+    leg(&mut driver, &data, &load, "3 to 5 shards").await;
+    data.check(&driver.fleet.owners().await).await;
+    audit(&mut driver.fleet, all).await;
+
+    assert_eq!(load.unknown(), 0, "a connection broke, and no server ended");
+
+    driver.scale_in(3).await;
+    leg(&mut driver, &data, &load, "5 to 3 shards").await;
+    assert!(driver.fleet.pods.iter().all(|placed| placed.shard < 3));
+    let verdict = load.end(&SlotSet::default()).await;
+    assert!(verdict.wrong.is_empty(), "{verdict:#?}");
+    data.check(&driver.fleet.owners().await).await;
+    audit(&mut driver.fleet, all).await;
+    if is_measured {
+        by_the_servers_tool(&mut driver, &data).await;
+    }
+}
+
+/// Moves all that is planned, and tells how that went.
+async fn leg(driver: &mut Driver, data: &Data, load: &Load, what: &str) {
+    let keys = data.within(&of_moves(&driver.status.moves));
+    assert!(keys > 0);
+    let (moves, before) = (driver.status.moves.clone(), load.acknowledged());
+    load.longest_gap();
+    let took = driver.until_at_rest(what).await;
+    let during = load.acknowledged() - before;
+    assert!(during > 0, "nobody wrote");
+    let how = format!("{:?}", driver.fleet.case.way);
+    figure(
+        driver.fleet.case,
+        &format!("{what} by {how}"),
+        &moves,
+        keys,
+        took,
+        load,
+    );
+    // Clients write on as before.
+    let since = Instant::now();
+    let after = load.acknowledged();
+    while load.acknowledged() < after + 100 {
+        assert!(since.elapsed() < Duration::from_secs(10), "clients wait");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn figure(case: Case, what: &str, moves: &[SlotMove], keys: usize, took: Duration, load: &Load) {
+    let (slots, seconds) = (of_moves(moves).len(), took.as_secs_f64());
+    let a_second = u128::try_from(keys).unwrap() * 1_000 / took.as_millis().max(1);
+    let gap = load.longest_gap().as_millis();
+    println!(
+        "FIGURE {}: {what}: {slots} slots with {keys} keys in {seconds:.1} s, {a_second} keys/s, longest gap {gap} ms",
+        case.name()
+    );
+}
+
+/// The same once more, by the server's own tool, under the same load. What it does to keys is its own affair.
+async fn by_the_servers_tool(driver: &mut Driver, data: &Data) {
+    driver.scale_out(5, None).await;
+    let moves = std::mem::take(&mut driver.status.moves);
+    let joined = |pass: &Pass| {
+        let new = pass.seen.nodes.iter().filter(|node| node.shard >= 3);
+        let servers: Option<Vec<_>> = new.map(|node| node.server.as_ref()).collect();
+        let replicas = servers
+            .as_ref()
+            .map(|servers| servers.iter().filter(|server| server.link_up).count());
+        let knows_all = |server: &&Server| {
+            let mut known = server.known.iter();
+            server.known.len() == pass.seen.nodes.len() && known.all(|entry| !entry.handshake)
+        };
+        replicas == Some(2)
+            && servers.is_some_and(|servers| servers.iter().all(knows_all))
+            && pass.resharding.running == 0
+    };
+    driver.until("two empty shards join", joined).await;
+    let load = Load::start(driver.fleet.seeds(), "beside").await;
+    let more: &[&str] = match driver.fleet.case.way {
+        Way::Export => &[
+            "--cluster-use-empty-primaries",
+            "--cluster-use-atomic-slot-migration",
+        ],
+        Way::Keys | Way::Import => &["--cluster-use-empty-masters", "--cluster-pipeline", "100"],
+    };
+    let mut command = tool(&driver.fleet, "rebalance", more);
+    command.args(["--cluster-threshold", "1", "--cluster-timeout", "10000"]);
+    let keys = data.within(&of_moves(&moves));
+    let since = Instant::now();
+    let said = tokio::task::spawn_blocking(move || command.output()).await;
+    let (said, took) = (said.unwrap().unwrap(), since.elapsed());
+    let what = match said.status.success() {
+        true => "3 to 5 shards by the server's tool",
+        false => "3 to 5 shards by the server's tool, which FAILED",
+    };
+    figure(driver.fleet.case, what, &moves, keys, took, &load);
+    let verdict = load.end(&SlotSet::default()).await;
+    println!(
+        "FIGURE {}: {} of its writes are wrong",
+        driver.fleet.case.name(),
+        verdict.wrong.len()
+    );
+}
