@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hera_core::cluster::{SLOTS, SlotSet, Way, read_open_slot};
+use hera_core::cluster::{SLOTS, SlotSet, Way};
 use hera_redis::Server;
 
 use crate::audit::audit;
@@ -97,12 +97,9 @@ impl Story {
 
     /// All is there, once and as it was written, and nothing is left to do.
     async fn ends(mut self) -> Driver {
-        let before = self.load.acknowledged();
         self.driver.until_at_rest("all is at rest").await;
         let keys = self.data.count() + self.load.keys();
-        while self.load.acknowledged() < before + 100 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        self.load.goes_on().await;
         let Verdict { wrong, forked, .. } = self.load.end(&self.half_moved).await;
         assert!(
             wrong.is_empty(),
@@ -122,17 +119,15 @@ impl Story {
     }
 }
 
+/// The slots that are half moved by anybody's word.
 fn open_slots(pass: &Pass) -> SlotSet {
-    let servers = pass
-        .seen
-        .nodes
-        .iter()
-        .filter_map(|node| node.server.as_ref());
-    let open = servers
-        .filter_map(|server| server.own())
-        .flat_map(|own| &own.open_slots);
-    let open = open.filter_map(|text| read_open_slot(text));
-    SlotSet::of(open.map(|(slot, _, _)| (slot, slot)))
+    let nodes = pass.seen.nodes.iter();
+    let entries = nodes.filter_map(|node| node.server.as_ref()?.own());
+    // `[93->-ID]` of one that goes, `[93-<-ID]` of one that comes.
+    let slot =
+        |text: &String| -> Option<u16> { text.strip_prefix('[')?.split('-').next()?.parse().ok() };
+    let open = entries.flat_map(|own| &own.open_slots).filter_map(slot);
+    SlotSet::of(open.map(|slot| (slot, slot)))
 }
 
 async fn a_source_that_is_killed_loses_no_key(case: Case) {

@@ -16,10 +16,13 @@ use tokio::task::JoinHandle;
 use crate::owners::Words;
 use crate::sender::{Sender, Sent};
 use crate::slots::slot_of;
+use crate::wait::until;
 
 const CLIENTS: usize = 4;
 /// Keys of each client for each command.
 const KEYS: usize = 32;
+/// So many show that clients write.
+const MORE: u64 = 100;
 /// Between two writes of a client.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -96,6 +99,16 @@ impl Load {
 
     pub fn acknowledged(&self) -> u64 {
         self.seen.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// Completes once some more were acknowledged.
+    pub async fn goes_on(&self) {
+        let enough = self.acknowledged() + MORE;
+        until("clients write", async || match self.acknowledged() {
+            acknowledged if acknowledged >= enough => Ok(()),
+            acknowledged => Err(format!("{acknowledged} of {enough}")),
+        })
+        .await;
     }
 
     /// Writes of which nobody knows what became.

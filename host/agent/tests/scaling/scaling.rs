@@ -75,7 +75,9 @@ async fn leg(driver: &mut Driver, data: &Data, load: &Load, what: &str) {
     load.longest_gap();
     let took = driver.until_at_rest(what).await;
     let during = load.acknowledged() - before;
-    assert!(during > 0, "nobody wrote");
+    // Each of four clients writes every few milliseconds.
+    let least = u64::try_from(took.as_millis() / 50).unwrap();
+    assert!(during > least, "{during} writes in {took:?}");
     let how = format!("{:?}", driver.fleet.case.way);
     figure(
         driver.fleet.case,
@@ -85,13 +87,7 @@ async fn leg(driver: &mut Driver, data: &Data, load: &Load, what: &str) {
         took,
         load,
     );
-    // Clients write on as before.
-    let since = Instant::now();
-    let after = load.acknowledged();
-    while load.acknowledged() < after + 100 {
-        assert!(since.elapsed() < Duration::from_secs(10), "clients wait");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    load.goes_on().await;
 }
 
 fn figure(case: Case, what: &str, moves: &[SlotMove], keys: usize, took: Duration, load: &Load) {
