@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use hera_core::cluster::{Observation, Plan, Wanted, decide, guard, why_not_whole};
+use hera_core::cluster::{
+    Command, Observation, Plan, SlotSet, Wanted, decide, guard, why_not_whole,
+};
 use hera_core::rebalance::SlotMove;
 use hera_core::reshard::{self, Job, Resharding};
 
@@ -20,6 +22,8 @@ pub struct Driver {
     pub fleet: Fleet,
     /// What the status of the object says.
     pub status: Status,
+    /// Slots with a key that was told to be too large since the plan began.
+    stays: SlotSet,
 }
 
 /// What outlives an operator.
@@ -28,7 +32,7 @@ pub struct Status {
     pub keep: u32,
     pub moves: Vec<SlotMove>,
     pub goes_on: bool,
-    pub max_stall_ms: u64,
+    max_stall_ms: u64,
     formed: bool,
 }
 
@@ -45,8 +49,24 @@ pub struct Pass {
 impl Pass {
     /// Nothing is left to do.
     pub fn is_at_rest(&self) -> bool {
-        let Resharding { left, running, .. } = self.resharding;
-        left == 0 && running == 0 && self.has_no_other && self.lacks.is_none()
+        self.has_moved_all() && self.has_no_other && self.lacks.is_none()
+    }
+
+    /// Slots move, or were just ordered to.
+    pub fn moves(&self) -> bool {
+        let mut steps = self.resharding.steps.iter();
+        let gives = |command: &Command| {
+            matches!(
+                command,
+                Command::GiveSlots { .. } | Command::TakeSlots { .. }
+            )
+        };
+        self.resharding.running > 0 || steps.any(|step| gives(&step.command))
+    }
+
+    /// No slot of the plan is left to move.
+    pub fn has_moved_all(&self) -> bool {
+        self.resharding.left == 0 && self.resharding.running == 0
     }
 
     fn tell(&self) -> String {
@@ -54,10 +74,13 @@ impl Pass {
             left,
             running,
             waiting_for,
+            failed,
             ..
         } = &self.resharding;
         let lacks = &self.lacks;
-        format!("{left} slots left, {running} jobs, waits for {waiting_for:?}, lacks {lacks:?}")
+        format!(
+            "{left} slots left, {running} jobs, waits for {waiting_for:?}, failed {failed:?}, lacks {lacks:?}"
+        )
     }
 }
 
@@ -75,7 +98,11 @@ impl Driver {
             max_stall_ms: 100,
             formed: false,
         };
-        let mut driver = Self { fleet, status };
+        let mut driver = Self {
+            fleet,
+            status,
+            stays: SlotSet::default(),
+        };
         driver.until_at_rest("it forms").await;
         driver.status.formed = true;
         driver
@@ -97,10 +124,14 @@ impl Driver {
             wanted,
             keep,
             moves: &self.status.moves,
+            stays: &self.stays,
             way: self.fleet.case.way,
             max_stall_ms: self.status.max_stall_ms,
             goes_on: self.status.goes_on,
         });
+        let large = resharding.too_large.iter();
+        let large = SlotSet::of(large.map(|key| (key.slot, key.slot)));
+        self.stays = self.stays.with(&large);
         steps.extend(resharding.steps.iter().cloned());
         let plan = Plan {
             steps,
@@ -151,7 +182,14 @@ impl Driver {
         let took = self.until(what, Pass::is_at_rest).await;
         // The plan has ended: so says the status.
         self.status.moves.clear();
+        self.stays = SlotSet::default();
         took
+    }
+
+    /// Steps may hold up clients for so long from now on.
+    pub fn allow(&mut self, max_stall_ms: u64) {
+        self.status.max_stall_ms = max_stall_ms;
+        self.stays = SlotSet::default();
     }
 
     /// More shards are wanted: their pods begin, and slots are to move to them, so many to each or their share.

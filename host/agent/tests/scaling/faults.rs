@@ -83,8 +83,7 @@ impl Story {
     /// Slots begin to move from one of the first two shards to the other.
     async fn begin(&mut self, source: u32) {
         self.driver.shift(source, 1 - source, SLOTS_MOVED).await;
-        let begun = |pass: &Pass| !pass.resharding.steps.is_empty() || pass.resharding.running > 0;
-        self.driver.until("slots begin to move", begun).await;
+        self.driver.until("slots begin to move", Pass::moves).await;
     }
 
     /// One pass of an operator that does nothing tells how far it is; what is half moved is noted.
@@ -328,13 +327,13 @@ impl Hand {
 /// It would hold clients up for longer than is allowed. What is allowed later, moves.
 async fn a_key_that_is_too_large_is_named_and_stays(case: Case) {
     let mut story = Story::new(case).await;
-    story.driver.status.max_stall_ms = 20;
+    story.driver.allow(20);
     story.driver.shift(2, 0, 40).await;
-    let is_named =
-        |pass: &Pass| !pass.resharding.too_large.is_empty() && pass.resharding.running == 0;
-    story.driver.until("the large key is named", is_named).await;
-    let rest = |pass: &Pass| pass.resharding.left == 1 && pass.resharding.running == 0;
-    story.driver.until("all other slots move", rest).await;
+    let is_named = |pass: &Pass| !pass.resharding.too_large.is_empty() && pass.has_moved_all();
+    story
+        .driver
+        .until("the large key is named, and all others move", is_named)
+        .await;
     let named = story.look().await.resharding.too_large;
     assert_eq!(named.len(), 1, "{named:?}");
     assert_eq!(
@@ -342,7 +341,11 @@ async fn a_key_that_is_too_large_is_named_and_stays(case: Case) {
         (FAR, story.data.large().as_str())
     );
     assert!(named[0].bytes > 1_000_000, "{named:?}");
-    story.driver.status.max_stall_ms = 5_000;
+    let has = table(&story.look().await.seen);
+    assert!(has[&2].contains(FAR) && has[&0].contains(FAR - 1));
+    story.driver.allow(5_000);
+    let moved = |pass: &Pass| table(&pass.seen)[&0].contains(FAR);
+    story.driver.until("the large key moves", moved).await;
     story.ends().await;
 }
 
@@ -350,7 +353,7 @@ async fn a_key_that_is_too_large_is_named_and_stays(case: Case) {
 async fn a_shard_that_comes_back_on_its_volume_joins_as_another(case: Case) {
     let mut story = Story::new(case).await;
     // The large hash moves as well.
-    story.driver.status.max_stall_ms = 5_000;
+    story.driver.allow(5_000);
     story.driver.scale_out(4, Some(100)).await;
     story.driver.until_at_rest("a fourth shard joins").await;
     let before = leader_of(&mut story.driver, 3).await;

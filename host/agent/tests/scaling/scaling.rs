@@ -43,7 +43,7 @@ async fn three_shards_become_five_and_three_again(case: Case) {
     let is_measured = keys > FEW;
     let share = (case.way == Way::Keys && !is_measured).then_some(SHARE);
     let mut driver = Driver::formed(case, 3, 1).await;
-    driver.status.max_stall_ms = STALL_MS;
+    driver.allow(STALL_MS);
     let data = Data::write(&driver.fleet.owners().await, keys, LAST).await;
     let load = Load::start(driver.fleet.seeds(), "load").await;
     let all = data.count() + load.keys();
@@ -73,7 +73,12 @@ async fn leg(driver: &mut Driver, data: &Data, load: &Load, what: &str) {
     assert!(keys > 0);
     let (moves, before) = (driver.status.moves.clone(), load.acknowledged());
     load.longest_gap();
-    let took = driver.until_at_rest(what).await;
+    let begins = format!("{what}: slots begin to move");
+    driver.until(&begins, Pass::moves).await;
+    let took = driver.until(what, Pass::has_moved_all).await;
+    driver
+        .until_at_rest(&format!("{what}: all is at rest"))
+        .await;
     let during = load.acknowledged() - before;
     // Each of four clients writes every few milliseconds.
     let least = u64::try_from(took.as_millis() / 50).unwrap();
@@ -116,7 +121,7 @@ async fn by_the_servers_tool(driver: &mut Driver, data: &Data) {
         };
         replicas == Some(2)
             && servers.is_some_and(|servers| servers.iter().all(knows_all))
-            && pass.resharding.running == 0
+            && pass.has_moved_all()
     };
     driver.until("two empty shards join", joined).await;
     let load = Load::start(driver.fleet.seeds(), "beside").await;
