@@ -99,7 +99,13 @@ impl Story {
         self.driver.until_at_rest("all is at rest").await;
         let keys = self.data.count() + self.load.keys();
         self.load.goes_on().await;
-        let Verdict { wrong, forked, .. } = self.load.end(&self.half_moved).await;
+        let Verdict {
+            acknowledged,
+            unknown,
+            wrong,
+            forked,
+        } = self.load.end(&self.half_moved).await;
+        println!("{acknowledged} writes, and {unknown} whose answer was lost");
         assert!(
             wrong.is_empty(),
             "{wrong:#?}\n{}",

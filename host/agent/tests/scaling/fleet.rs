@@ -229,7 +229,8 @@ impl Fleet {
         let done = answer::<AgentStatus>(request.json(&Request { term, body })).await;
         let failed = done
             .err()
-            .map_or(String::new(), |error| format!(" FAILED {error}"));
+            .map(|error| format!(" FAILED {error}"))
+            .unwrap_or_default();
         self.note(&format!("{step} ({}){failed}", step.reason));
     }
 

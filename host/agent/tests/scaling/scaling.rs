@@ -60,6 +60,11 @@ async fn three_shards_become_five_and_three_again(case: Case) {
     assert!(driver.fleet.pods.iter().all(|placed| placed.shard < 3));
     let verdict = load.end(&SlotSet::default()).await;
     assert!(verdict.wrong.is_empty(), "{verdict:#?}");
+    let (written, unknown) = (verdict.acknowledged, verdict.unknown);
+    println!(
+        "FIGURE {}: {written} writes meanwhile, and {unknown} whose answer was lost: none lost or doubled",
+        case.name()
+    );
     data.check(&driver.fleet.owners().await).await;
     audit(&mut driver.fleet, all).await;
     if is_measured {
