@@ -8,13 +8,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use hera_core::acl::{AclUser, MIGRATION_USER};
 use hera_core::agent::{
     AclState, AgentStatus, ClusterState, Members, Order, PATH_ACL, PATH_CLUSTER, PATH_MEMBERS,
     PATH_ORDERS, Request,
 };
-use hera_core::cluster::{self, Command, Observation, Way};
-use hera_core::digest::sha256_hex;
+use hera_core::cluster::{self, Command, Observation};
 use hera_core::rebalance::Table;
 use hera_core::shard::Target;
 use reqwest::RequestBuilder;
@@ -157,7 +155,7 @@ impl Fleet {
         let (term, shard) = (self.term, self.pods[at].shard);
         self.pods[at].pod.start().await;
         let root = user(ROOT, &["+@all", "~*", "&*"]);
-        let users = set(1, &[app(), replication(), self.migration(), root]);
+        let users = set(1, &[app(), replication(), root]);
         let pod = &self.pods[at].pod;
         let pushed = Request { term, body: users };
         let pushed = pod.http.put(pod.url(PATH_ACL)).json(&pushed);
@@ -173,21 +171,6 @@ impl Fleet {
             let _ = self
                 .tell::<AgentStatus>(placed, PATH_MEMBERS, &members)
                 .await;
-        }
-    }
-
-    /// As whom another server brings the keys of slots that move here.
-    fn migration(&self) -> AclUser {
-        let by_keys = ["+restore-asking", "+select", "+ping", "~*"];
-        let whole = ["+cluster|syncslots"];
-        let rights = match self.case.way {
-            // Also on Redis from 8.4: a slot that a hand left half moved goes on key by key.
-            Way::Keys | Way::Import => by_keys.to_vec(),
-            Way::Export => by_keys.into_iter().chain(whole).collect(),
-        };
-        AclUser {
-            password_sha256: vec![sha256_hex(LOGIN.as_bytes())],
-            ..user(MIGRATION_USER, &rights)
         }
     }
 
