@@ -235,11 +235,9 @@ impl Server {
         is_primary && self.slots().is_empty() && self.keys > 0 && !self.takes_slots()
     }
 
-    /// True if keys of slots that are not its own come here.
     fn takes_slots(&self) -> bool {
-        let is_open = self.own().is_some_and(|own| !own.open_slots.is_empty());
-        let moving = self.moving.as_ref();
-        is_open || moving.is_some_and(|job| job.takes && job.state == MovingState::Running)
+        let job = self.moving.as_ref();
+        job.is_some_and(|job| job.takes && job.state == MovingState::Running)
     }
 
     /// What it knows of another.
@@ -264,12 +262,6 @@ impl Server {
     /// Whom it replicates.
     pub fn replica_of(&self) -> Option<&str> {
         self.own()?.replica_of.as_deref()
-    }
-
-    /// True while it gives or takes slots.
-    pub fn moves_slots(&self) -> bool {
-        let moving = self.moving.as_ref();
-        moving.is_some_and(|moving| moving.state == MovingState::Running)
     }
 
     /// True if it knows nobody but itself.

@@ -52,7 +52,7 @@ impl Server {
     }
 
     /// True if a job by which slots move runs at it.
-    pub(crate) fn is_in_a_job(&self) -> bool {
+    pub fn is_in_a_job(&self) -> bool {
         let job = self.moving.as_ref();
         job.is_some_and(|job| job.state == MovingState::Running)
     }

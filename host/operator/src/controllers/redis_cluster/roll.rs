@@ -118,7 +118,7 @@ impl Shards<'_> {
             .seen
             .nodes
             .iter()
-            .any(|node| node.server.as_ref().is_some_and(Server::moves_slots));
+            .any(|node| node.server.as_ref().is_some_and(Server::is_in_a_job));
         let unserved = self.all().find(|(shard, of)| {
             // One that has no slot yet, or none any more, holds up nobody.
             of.primary.is_none() && !is_empty_shard(self.seen, *shard)

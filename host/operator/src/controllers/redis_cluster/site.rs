@@ -138,7 +138,7 @@ impl Site<'_> {
         let mut servers = seen.nodes.iter().filter_map(|node| node.server.as_ref());
         known.is_some_and(|known| known.phase != RebalancePhase::Settled)
             || self.keep != self.wanted.shards
-            || servers.any(Server::moves_slots)
+            || servers.any(Server::is_in_a_job)
             || (0..self.keep).any(|shard| is_empty_shard(seen, shard))
     }
 

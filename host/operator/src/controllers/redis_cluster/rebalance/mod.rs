@@ -189,7 +189,7 @@ impl Look<'_> {
             .nodes
             .iter()
             .filter_map(|node| node.server.as_ref());
-        servers.any(Server::moves_slots)
+        servers.any(Server::is_in_a_job)
     }
 
     /// Digest of the plan that somebody dropped. While the spec wants as many shards none comes in its place before
