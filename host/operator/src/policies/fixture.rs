@@ -66,7 +66,7 @@ fn client(maps: Maps) -> Client {
 
 /// A lane over these ConfigMaps.
 pub async fn lane(maps: Maps) -> (Arc<Common>, Lane<Acl>) {
-    let Policies { common, acl } = policies(maps, mpsc::unbounded_channel().0).await;
+    let Policies { common, acl, .. } = policies(maps, mpsc::unbounded_channel().0).await;
     (common, acl)
 }
 
@@ -88,7 +88,14 @@ pub async fn policies(maps: Maps, wake: UnboundedSender<ObjectKey>) -> Policies 
     let lane = Lane::new(common.clone(), builtin::ACL_PRESETS)
         .await
         .unwrap();
-    Policies { common, acl: lane }
+    let rebalance = Lane::new(common.clone(), builtin::REBALANCE_EVEN)
+        .await
+        .unwrap();
+    Policies {
+        common,
+        acl: lane,
+        rebalance,
+    }
 }
 
 /// Asks for the rights of two users of an object.

@@ -19,6 +19,7 @@ mod monitoring;
 mod network;
 mod passwords;
 mod paused;
+mod rebalancing;
 mod refusals;
 mod rest;
 mod rights;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::api_server::{Operator, SHOP, wait_for};
 use super::cluster::Cluster;
+use super::rebalancing::{Shop, spec};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
@@ -76,6 +77,20 @@ async fn who_serves_and_has_what_it_asked_for_is_left_alone() {
     let before = asked(&operator).len();
     tokio::time::sleep(LONG).await;
     assert_eq!(asked(&operator).split_off(before), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_slots_have_moved_is_left_alone() {
+    let shop = Shop::of(69, spec(3)).await;
+    shop.set("masters", json!(4));
+    shop.settles().await;
+    quiet(&shop.operator).await;
+    let before = asked(&shop.operator).len();
+    tokio::time::sleep(LONG).await;
+    assert_eq!(
+        asked(&shop.operator).split_off(before),
+        Vec::<String>::new()
+    );
 }
 
 fn put_password(operator: &Operator, pairs: &[(&str, &str)]) {

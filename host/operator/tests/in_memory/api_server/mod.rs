@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use program::{HOME, Operator, SHOP};
+pub use program::{CLUSTERS, HOME, Operator, SHOP};
 pub use store::{Answer, Request, Store};
 
 /// Waits until `check` answers something; what it answered last otherwise is lost, so `what` names it.

@@ -10,15 +10,15 @@ use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use axum_server::tls_rustls::RustlsConfig;
 use futures::stream;
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
-    AclState, AgentStatus, CONTROL_PORT, ConfigState, FenceState, HEARTBEAT_SECONDS, Link, Members,
-    Memory, News, Order, PATH_ACL, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS,
-    PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PROTOCOL, Position, Request, Role,
-    ServerConfig, ServerState, Volume,
+    AclState, AgentStatus, CONTROL_PORT, ClusterState, ConfigState, FenceState, HEARTBEAT_SECONDS,
+    Link, Members, Memory, News, Order, PATH_ACL, PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG,
+    PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PROTOCOL,
+    Position, Request, Role, ServerConfig, ServerState, Volume,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::manner::{Away, Manner, behave};
+use super::ring::Seat;
 
 const COMMANDS: &str = include_str!("../../../../core/testdata/categories-redis-7.0.json");
 
@@ -48,8 +49,12 @@ impl Agent {
         certificate: &[u8],
         key: &[u8],
         manner: Manner,
+        seat: Option<Seat>,
     ) -> Self {
         let told = Arc::new(watch::channel(begins(uid, memory)).0);
+        if let Some(seat) = &seat {
+            seat.take(told.clone());
+        }
         let away = Away::default();
         let app = Router::new()
             .route(PATH_EVENTS, get(events))
@@ -61,7 +66,9 @@ impl Agent {
             .route(PATH_COMMANDS, get(commands))
             .route(PATH_FENCE, get(fence))
             .route(PATH_CONFIRM, post(confirm))
+            .route(PATH_CLUSTER, get(cluster))
             .with_state(told.clone())
+            .layer(Extension(seat))
             .layer(from_fn_with_state(
                 (manner, told.clone(), away.clone()),
                 behave,
@@ -193,7 +200,14 @@ async fn members(
     Json(told.borrow().clone())
 }
 
-async fn order(State(told): State<Told>, Json(given): Json<Request<Order>>) -> Json<AgentStatus> {
+async fn order(
+    State(told): State<Told>,
+    Extension(seat): Extension<Option<Seat>>,
+    Json(given): Json<Request<Order>>,
+) -> Json<AgentStatus> {
+    if let (Some(seat), Order::Cluster { command }) = (&seat, &given.body) {
+        seat.obey(command);
+    }
     told.send_modify(|status| {
         status.term = given.term;
         match given.body {
@@ -265,6 +279,11 @@ async fn position(State(told): State<Told>) -> Json<Position> {
         keys: memory.epoch,
         ..Position::default()
     })
+}
+
+/// What its server says of its cluster.
+async fn cluster(Extension(seat): Extension<Option<Seat>>) -> Json<ClusterState> {
+    Json(seat.map(|seat| seat.state()).unwrap_or_default())
 }
 
 async fn commands() -> Json<Categories> {

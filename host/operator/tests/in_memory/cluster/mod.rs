@@ -4,6 +4,7 @@
 
 mod agent;
 mod manner;
+mod ring;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,12 +18,18 @@ use tokio::task::JoinHandle;
 use super::api_server::Store;
 use agent::Agent;
 pub use manner::Manner;
+pub use ring::Ring;
+use ring::Seat;
 
 /// Pods run while this lives.
 pub struct Cluster {
     pods: Pods,
+    rings: Rings,
     running: JoinHandle<()>,
 }
+
+/// By namespace and name of the object.
+type Rings = Arc<Mutex<BTreeMap<(String, String), Arc<Ring>>>>;
 
 /// By namespace and name.
 type Pods = Arc<Mutex<BTreeMap<(String, String), Pod>>>;
@@ -41,9 +48,20 @@ impl Cluster {
 
     /// The same, with agents that behave in the manner of their namespace.
     pub fn start_with(store: Arc<Store>, net: u8, manner: fn(&str) -> Manner) -> Self {
-        let pods = Pods::default();
-        let running = tokio::spawn(run(store, pods.clone(), net, manner));
-        Self { pods, running }
+        let (pods, rings) = (Pods::default(), Rings::default());
+        let running = tokio::spawn(run(store, pods.clone(), rings.clone(), net, manner));
+        Self {
+            pods,
+            rings,
+            running,
+        }
+    }
+
+    /// The servers of a RedisCluster.
+    pub fn ring(&self, namespace: &str, name: &str) -> Arc<Ring> {
+        let mut rings = self.rings.lock().unwrap();
+        let key = (namespace.to_owned(), name.to_owned());
+        rings.entry(key).or_default().clone()
     }
 
     /// What the agent of a pod tells.
@@ -78,7 +96,7 @@ impl Drop for Cluster {
     }
 }
 
-async fn run(store: Arc<Store>, pods: Pods, net: u8, manner: fn(&str) -> Manner) {
+async fn run(store: Arc<Store>, pods: Pods, rings: Rings, net: u8, manner: fn(&str) -> Manner) {
     let mut changes = store.subscribe();
     let mut addresses = (1..u16::MAX).map(move |number| {
         let [high, low] = number.to_be_bytes();
@@ -107,6 +125,9 @@ async fn run(store: Arc<Store>, pods: Pods, net: u8, manner: fn(&str) -> Manner)
                 if !stays {
                     let memory = pod.agent.told.borrow().memory.clone();
                     volumes.insert(key.clone(), memory);
+                    if let Some((ring, _)) = place(&rings, key) {
+                        ring.leave(&pod.uid);
+                    }
                 }
                 if is_there && !stays {
                     store.remove("pods", &key.0, &key.1);
@@ -124,7 +145,13 @@ async fn run(store: Arc<Store>, pods: Pods, net: u8, manner: fn(&str) -> Manner)
                 let ip = addresses.next().unwrap();
                 let uid = pod(&store, &set, &key, ordinal, ip);
                 let memory = volumes.remove(&key).unwrap_or_default();
-                let agent = Agent::start(ip, &uid, memory, &secret.0, &secret.1, manner(&key.0));
+                let containers = set["spec"]["template"]["spec"]["containers"].as_array();
+                let mut containers = containers.into_iter().flatten();
+                let is_late = containers.any(|container| container["image"] == ring::IMAGE);
+                let seat = place(&rings, &key)
+                    .map(|(ring, shard)| Seat::new(ring, &uid, shard, ip, is_late));
+                let (chain, own) = (&secret.0, &secret.1);
+                let agent = Agent::start(ip, &uid, memory, chain, own, manner(&key.0), seat);
                 pods.insert(key, Pod { uid, agent });
             }
         }
@@ -132,6 +159,16 @@ async fn run(store: Arc<Store>, pods: Pods, net: u8, manner: fn(&str) -> Manner)
             return;
         }
     }
+}
+
+/// The servers among which that of a pod is, and its shard: `carts-shard-3-0`.
+fn place(rings: &Rings, key: &(String, String)) -> Option<(Arc<Ring>, u32)> {
+    let (set, _) = key.1.rsplit_once('-')?;
+    let (object, shard) = set.rsplit_once("-shard-")?;
+    let shard = shard.parse().ok()?;
+    let mut rings = rings.lock().unwrap();
+    let ring = rings.entry((key.0.clone(), object.to_owned())).or_default();
+    Some((ring.clone(), shard))
 }
 
 /// Those of the agents, once the operator made them.

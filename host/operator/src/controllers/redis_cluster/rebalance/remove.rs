@@ -29,13 +29,16 @@ impl Site<'_> {
             let (applier, namespace) = (&self.shared.applier, self.owner.namespace);
             let (set, budget) = (names.stateful_set(), names.disruption_budget());
             info!(cluster = %self.key(), shard, "the shard has nothing left, and is taken away");
-            // What would be left over otherwise, were this the last that is done.
-            applier
-                .delete::<PodDisruptionBudget>(namespace, self.owner.uid, &budget)
-                .await?;
-            applier
-                .delete::<StatefulSet>(namespace, self.owner.uid, &set)
-                .await?;
+            // First what would be left over, were this the last that is done.
+            let uid = self.owner.uid;
+            let gone = applier.delete::<PodDisruptionBudget>(namespace, uid, &budget);
+            let mut gone = gone.await;
+            if gone.is_ok() {
+                gone = applier.delete::<StatefulSet>(namespace, uid, &set).await;
+            }
+            if !self.refusals.take(gone)? {
+                break;
+            }
             let about = self.object.object_ref(&());
             let note = format!("shard {shard} has no slot and no key left: its pods go");
             let events = &self.shared.events;
