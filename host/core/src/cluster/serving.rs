@@ -77,3 +77,98 @@ fn is_primary(node: &Node) -> bool {
     let server = node.server.as_ref();
     server.is_some_and(|server| server.replica_of().is_none())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::observation::{Entry, Server};
+    use super::*;
+
+    /// The pod of a shard that has these slots, or replicates the one of this id.
+    fn pod(shard: u32, ordinal: u32, slots: &SlotSet, replica_of: Option<&str>) -> Node {
+        let id = format!("{shard}-{ordinal}");
+        let own = Entry {
+            id: id.clone(),
+            slots: slots.clone(),
+            replica_of: replica_of.map(str::to_owned),
+            ..Entry::default()
+        };
+        let other = Entry {
+            id: "another".to_owned(),
+            ..Entry::default()
+        };
+        Node {
+            shard,
+            ordinal,
+            server: Some(Server {
+                id,
+                serves: true,
+                link_up: replica_of.is_some(),
+                known: vec![own, other],
+                ..Server::default()
+            }),
+            ..Node::default()
+        }
+    }
+
+    /// Three shards with all slots, and a fourth that has none.
+    fn seen() -> Observation {
+        let parts = SlotSet::even(3);
+        let none = SlotSet::default();
+        let shards = (0_u32..).zip(&parts);
+        let nodes = shards.flat_map(|(shard, slots)| {
+            let of = format!("{shard}-0");
+            [
+                pod(shard, 0, slots, None),
+                pod(shard, 1, &none, Some(of.as_str())),
+            ]
+        });
+        let mut nodes: Vec<Node> = nodes.collect();
+        nodes.push(pod(3, 0, &none, None));
+        Observation {
+            nodes,
+            formed: true,
+            now_ms: 0,
+        }
+    }
+
+    const WANTED: Wanted = Wanted {
+        shards: 4,
+        replicas: 1,
+    };
+
+    #[test]
+    fn a_shard_that_has_no_slot_yet_takes_nothing_from_the_others() {
+        let mut seen = seen();
+        assert_eq!(why_not_served(WANTED, &seen), None);
+        assert!(is_empty_shard(&seen, 3) && !is_empty_shard(&seen, 0));
+        // Nor before its pod is heard.
+        seen.nodes[6].server = None;
+        assert_eq!(why_not_served(WANTED, &seen), None);
+    }
+
+    #[test]
+    fn what_is_not_heard_with_its_slots_is_missed() {
+        let mut all = seen();
+        all.nodes[1].server = None;
+        assert!(why_not_served(WANTED, &all).unwrap().contains("not heard"));
+        let mut all = seen();
+        all.nodes[2].server = None;
+        assert!(why_not_served(WANTED, &all).is_some());
+        // Who has its slots is not known: it may be one of the fourth.
+        assert!(!is_empty_shard(&all, 3));
+        let mut all = seen();
+        all.nodes[1].server.as_mut().unwrap().link_up = false;
+        assert!(why_not_served(WANTED, &all).unwrap().contains("no link"));
+    }
+
+    #[test]
+    fn who_leads_is_who_has_slots_or_else_who_follows_nobody() {
+        let mut all = seen();
+        let leads = |all: &Observation, shard| leader(all, shard).map(|node| node.ordinal);
+        assert_eq!((leads(&all, 0), leads(&all, 3)), (Some(0), Some(0)));
+        all.nodes.push(pod(3, 1, &SlotSet::default(), None));
+        assert_eq!(leads(&all, 3), None, "neither follows the other yet");
+        all.nodes[7] = pod(3, 1, &SlotSet::default(), Some("3-0"));
+        assert_eq!(leads(&all, 3), Some(0));
+    }
+}

@@ -1,7 +1,11 @@
 //! What a policy is asked: which shards there are, by what their servers say.
 
+use std::ops::Range;
+
 use hera_api::MovedStatus;
-use hera_core::cluster::{Node, Observation, SLOTS, Server, SlotSet, Wanted, leader};
+use hera_core::cluster::{
+    Node, Observation, SLOTS, Server, SlotSet, Wanted, is_empty_shard, leader,
+};
 use hera_core::rebalance::{Limits, Moved, RebalanceInput, Shard, ShardState};
 use k8s_openapi::jiff::Timestamp;
 
@@ -30,7 +34,8 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// True if shards come or go.
     pub fn is_scaled(&self) -> bool {
-        self.keep != self.there.shards || self.shards().any(|shard| self.slots(shard).is_empty())
+        self.keep != self.there.shards
+            || self.shards().any(|shard| is_empty_shard(self.seen, shard))
     }
 
     /// What is asked.
@@ -59,7 +64,7 @@ impl Subject<'_> {
         })
     }
 
-    fn shards(&self) -> impl Iterator<Item = u32> + use<> {
+    fn shards(&self) -> Range<u32> {
         0..self.there.shards
     }
 

@@ -1,0 +1,119 @@
+//! Has servers move slots, and takes away what is done.
+
+use hera_api::RebalanceMode;
+use hera_api::meta::{
+    ANNOTATION_REBALANCE, ANNOTATION_REBALANCE_APPROVE, ANNOTATION_REBALANCE_NOW, REBALANCE_CANCEL,
+};
+use hera_core::cluster::{self, Command, Step};
+use hera_core::reshard::{self, Job, Resharding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::plan::Plan;
+use super::{Course, Look};
+use crate::controllers::outcome::PassError;
+use crate::controllers::pods::done_request;
+
+impl Look<'_> {
+    /// Has servers do what is next, and takes away shards that have nothing left.
+    pub(super) async fn carry_out(&self, course: &Course, paused: bool) -> Result<Done, PassError> {
+        let site = self.site;
+        let plan = course.plan.as_ref().filter(|plan| self.is_approved(plan));
+        let disabled = self.spec.mode == RebalanceMode::Disabled && course.plan.is_some();
+        let stops =
+            self.held_up.is_some() || self.requests.paused || self.requests.cancels || disabled;
+        let stays = self.stays();
+        let servers = site.members().filter(|(_, member)| member.pod.is_some());
+        let servers = servers.map(|(_, member)| {
+            let status = member.agent.status();
+            let engine = status.and_then(|status| status.engine.as_deref());
+            (engine, status.and_then(|status| status.version.as_deref()))
+        });
+        let next = reshard::next(&Job {
+            seen: self.seen,
+            wanted: site.wanted,
+            keep: site.keep,
+            moves: plan.map_or(&[][..], |plan| plan.moves.as_slice()),
+            stays: &stays,
+            way: reshard::way(servers),
+            max_stall_ms: u64::try_from(self.spec.max_stall.as_millis()).unwrap_or(u64::MAX),
+            goes_on: !stops,
+        });
+        let mut steps = next.steps.clone();
+        let begins = |step: &Step| {
+            let command = &step.command;
+            matches!(
+                command,
+                Command::GiveSlots { .. } | Command::TakeSlots { .. }
+            )
+        };
+        let known = &site.shared.clusters.rebalances;
+        let mut held_back = false;
+        if steps.iter().any(begins) {
+            let failed = next.failed.is_some();
+            held_back = !known.orders(&site.key(), failed, self.seen.now_ms);
+        }
+        if held_back {
+            steps.retain(|step| !begins(step));
+        }
+        let steps = site.guarded(
+            cluster::Plan {
+                steps,
+                waiting_for: next
+                    .waiting_for
+                    .clone()
+                    .or(next.failed.clone().filter(|_| held_back)),
+            },
+            self.seen,
+        );
+        let ordered = held_back || !steps.steps.is_empty();
+        let begins = steps.steps.iter().any(begins);
+        site.carry_out(&steps).await?;
+        let took_away = match paused {
+            true => false,
+            false => site.take_away(&next.drained).await?,
+        };
+        Ok(Done {
+            begins: begins && plan.is_some_and(|plan| plan.begun.is_none()) && !stops,
+            waiting_for: steps.waiting_for,
+            next,
+            ordered,
+            took_away,
+        })
+    }
+
+    /// Takes away requests that are done.
+    pub(super) async fn clear(&self, course: &Course, done: &Done) {
+        let (client, object) = (&self.site.shared.client, self.site.object);
+        let begun = course.plan.as_ref();
+        let begun = begun.filter(|plan| plan.begun.is_some() || done.begins);
+        let is_begun = |asked: &str| begun.is_some_and(|plan| plan.digest == asked);
+        done_request::clear(client, object, ANNOTATION_REBALANCE_APPROVE, is_begun).await;
+        let asked = course.made.is_some();
+        done_request::clear(client, object, ANNOTATION_REBALANCE_NOW, |_| asked).await;
+        // Without a plan there is none to drop.
+        let dropped = course.cancelled.is_some() || course.plan.is_none();
+        let is_cancel = |asked: &str| asked == REBALANCE_CANCEL && dropped;
+        done_request::clear(client, object, ANNOTATION_REBALANCE, is_cancel).await;
+    }
+}
+
+/// What was done in a pass.
+pub(super) struct Done {
+    pub(super) next: Resharding,
+    /// What servers wait for, for people.
+    pub(super) waiting_for: Option<String>,
+    /// A server was told something, or is in a moment.
+    pub(super) ordered: bool,
+    /// The first slots of the plan begin to move.
+    pub(super) begins: bool,
+    pub(super) took_away: bool,
+}
+
+impl Done {
+    /// When the plan began to move.
+    pub(super) fn begun(&self, plan: &Plan, now: Timestamp) -> Option<Time> {
+        let begins = self.begins.then_some(Time(now));
+        plan.begun.clone().or(begins)
+    }
+}
