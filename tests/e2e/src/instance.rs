@@ -431,7 +431,11 @@ impl<'a> Instance<'a> {
     pub async fn rights(&self) -> Result<Vec<String>> {
         let mut rights: Vec<String> = self.ask_inside(&["ACL", "LIST"]).await?;
         // The agent's own passwords are others with each start of the pod.
-        let own = ["user hera-agent ", "user hera-metrics ", "user hera-migration "];
+        let own = [
+            "user hera-agent ",
+            "user hera-metrics ",
+            "user hera-migration ",
+        ];
         rights.retain(|line| !own.iter().any(|user| line.starts_with(user)));
         rights.sort_unstable();
         Ok(rights)
