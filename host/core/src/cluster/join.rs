@@ -310,7 +310,7 @@ fn is_adopted(survey: &Survey<'_>, one: &Heard<'_>, giving: &mut Giving, plan: &
     }
     // It was about to take some of these, or it has an old copy of what moved since.
     let serves_some = |other: &Heard<'_>| {
-        let is_other = other.node.shard != one.node.shard && other.server.keys > 0;
+        let is_other = other.node.shard != one.node.shard;
         is_other && !other.server.slots().shared(&slots).is_empty()
     };
     if let Some(owner) = survey.primaries().find(serves_some) {

@@ -78,12 +78,10 @@ fn moves(from: &Node, to: &Node, slots: &SlotSet, seen: &Observation) -> Option<
         let mut opened = server.opened();
         opened.any(|open| open.slot == slot && open.moves == Direction::In)
     };
+    // A pod of the target's shard gives up what it took to who leads there by now.
     let is_elsewhere = |node: &Node| {
-        let server = node
-            .server
-            .as_ref()
-            .filter(|server| server.replica_of().is_none());
-        let server = server.filter(|server| server.id != target.id && node.shard != from.shard);
+        let server = node.server.as_ref().filter(|server| leads(server));
+        let server = server.filter(|_| node.shard != from.shard && node.shard != to.shard);
         server.is_some_and(|server| {
             let mut opened = server.opened().filter(|open| open.moves == Direction::In);
             opened.any(|open| slots.contains(open.slot) && !takes(target, open.slot))

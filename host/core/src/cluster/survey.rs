@@ -167,7 +167,8 @@ impl<'a> Survey<'a> {
     }
 
     /// Who leads a shard: its primary; or, of one that has no slot while others serve all of them, who replicates
-    /// nobody: rather one that has keys or takes part in a move, rather one that is followed.
+    /// nobody: rather one that has keys or takes part in a move, of several that took over last; rather one that is
+    /// followed.
     pub fn leader_of(&self, shard: u32) -> Option<Heard<'a>> {
         if let Some(primary) = self.primary_of(shard) {
             return Some(primary);
@@ -187,10 +188,9 @@ impl<'a> Survey<'a> {
             members().any(|other| other.server.replica_of() == Some(one.server.id.as_str()))
         };
         let free = || members().filter(Heard::is_primary);
-        if free().filter(is_engaged).count() > 1 {
-            return None;
-        }
-        free().min_by_key(|one| (!is_engaged(one), !is_followed(one), one.node.ordinal))
+        let epoch = |one: &Heard<'_>| one.server.own().map(|own| own.config_epoch);
+        let last = free().filter(is_engaged).max_by_key(epoch);
+        last.or_else(|| free().min_by_key(|one| (!is_followed(one), one.node.ordinal)))
     }
 
     /// The shard of the pod whose server has this id, or had it last.

@@ -79,9 +79,20 @@ fn about<'a>(
         return;
     };
     let is_owner = |one: &Heard<'_>| one.server.id == owner.server.id;
+    let gives = |one: &Heard<'_>| {
+        let mut given = marks.given.iter();
+        given.any(|(other, _)| other.server.id == one.server.id)
+    };
+    let takes = |one: &Heard<'_>| {
+        let mut taken = marks.taken.iter();
+        taken.any(|other| other.server.id == one.server.id)
+    };
+    // Marks of a slot are closed together.
     let over = marks.given.iter().map(|(one, _)| one);
-    let over = over.filter(|one| !is_owner(one));
-    let over = over.chain(marks.taken.iter().filter(|one| is_owner(one)));
+    let over = over.filter(|one| !is_owner(one) && !takes(one));
+    let gone = marks.taken.iter();
+    let gone = gone.filter(|one| is_owner(one) && !gives(one));
+    let over = over.chain(gone);
     for one in over {
         let same = |(other, _): &&mut (Heard<'a>, SlotSet)| other.server.id == one.server.id;
         let slots = SlotSet::of([(slot, slot)]);
@@ -90,17 +101,15 @@ fn about<'a>(
             None => half.closes.push((*one, slots)),
         }
     }
-    let gives = marks.given.iter().find(|(one, _)| is_owner(one));
-    let gives_to = gives.map(|(_, id)| *id);
+    let given = marks.given.iter().find(|(one, _)| is_owner(one));
+    let gives_to = given.map(|(_, id)| *id);
     // One that joins the owner's own shard has old keys, and gives them up.
-    let takes = marks
-        .taken
-        .iter()
-        .filter(|one| one.node.shard != owner.node.shard);
-    let mut takes: Vec<&Heard<'a>> = takes.collect();
-    takes.sort_by_key(|one| (Some(one.server.id.as_str()) != gives_to, one.node.shard));
-    let to = match (takes.first(), gives_to) {
-        (Some(one), _) => Ok(**one),
+    let takers = marks.taken.iter();
+    let takers = takers.filter(|one| one.node.shard != owner.node.shard);
+    let mut takers: Vec<&Heard<'a>> = takers.collect();
+    takers.sort_by_key(|one| (Some(one.server.id.as_str()) != gives_to, one.node.shard));
+    let to = match (takers.first(), gives_to) {
+        (Some(one), _) => Ok(taker(survey, one)),
         (None, Some(id)) => heir(survey, pairs, slot, owner, id),
         (None, None) => return,
     };
@@ -124,6 +133,13 @@ fn about<'a>(
         }),
         Err(words) => next.wait(|| words),
     }
+}
+
+/// Who goes on taking: it, or who took over from it, where their shard has no slot yet.
+fn taker<'a>(survey: &Survey<'a>, one: &Heard<'a>) -> Heard<'a> {
+    let leader = survey.leader_of(one.node.shard);
+    let leader = leader.filter(|leader| leader.server.slots().is_empty());
+    leader.unwrap_or(*one)
 }
 
 /// Who has what the server of this id took of a slot, if that says nothing of it itself: who leads its shard now. If
@@ -157,8 +173,10 @@ fn heir<'a>(
             "slot {slot} of {name} is half moved to shard {shard}, which has no primary"
         ));
     };
+    // One with slots, or with keys, took over with what the other had.
+    let has_nothing = leader.server.keys == 0 && leader.server.slots().is_empty();
     let silent = survey.silent_in(shard).filter(|_| leader.server.id != id);
-    if let Some(silent) = silent.filter(|_| leader.server.keys == 0) {
+    if let Some(silent) = silent.filter(|_| has_nothing) {
         let silent = silent.name();
         return Err(format!(
             "slot {slot} of {name} is half moved to shard {shard}, and {silent}, which may have its keys, is not \

@@ -1,0 +1,509 @@
+//! Single situations, each with what is ordered in it.
+
+use hera_core::cluster::{
+    Command, Failover, LargeKey, Moving, MovingState, Plan, Rule, SlotSet, Step, Wanted, Way,
+    decide, guard, why_not_whole,
+};
+use hera_core::rebalance::SlotMove;
+use hera_core::shard::Target;
+
+use crate::play::{Game, slots_of, words};
+use crate::world::{Pod, World};
+
+fn game(way: Way) -> Game {
+    let world = World::new(&SlotSet::even(3), 1, false);
+    let mut game = Game::new(world, way, 7);
+    for slot in (0..200_u16).step_by(5) {
+        game.world.write(slot, 1);
+    }
+    game
+}
+
+fn step(source: u32, target: u32, slots: (u16, u16)) -> SlotMove {
+    SlotMove {
+        source,
+        target,
+        slots: vec![slots],
+    }
+}
+
+fn orders(game: &Game) -> Vec<String> {
+    let seen = game.world.observe();
+    let steps = game.next(&seen, true).steps;
+    let plan = Plan {
+        steps,
+        waiting_for: None,
+    };
+    guard(&plan, &seen).unwrap();
+    words(&plan.steps)
+}
+
+#[test]
+fn each_way_is_ordered_where_it_is_driven() {
+    let with = |way| {
+        let mut game = game(way);
+        game.moves = vec![step(0, 1, (0, 999))];
+        orders(&game)
+    };
+    assert_eq!(with(Way::Keys), ["pod-0-0: give 0-63 to id-1-0"]);
+    assert_eq!(with(Way::Import), ["pod-1-0: take 0-511 from id-0-0"]);
+    assert_eq!(with(Way::Export), ["pod-0-0: give 0-511 to id-1-0"]);
+}
+
+/// Valkey deletes what it gave in one go: a job has as many keys as that may take (redis-facts §1.4).
+#[test]
+fn what_is_given_whole_has_no_more_keys_than_the_stall_allows() {
+    let mut game = game(Way::Export);
+    game.moves = vec![step(0, 1, (0, 999))];
+    let mut seen = game.world.observe();
+    // A thousand keys in each slot.
+    seen.nodes[0].server.as_mut().unwrap().keys = 5_461_000;
+    let next = game.next(&seen, true);
+    assert_eq!(slots_of(&next.steps[0].command).len(), 20);
+}
+
+#[test]
+fn pairs_of_servers_move_beside_each_other_and_no_server_twice() {
+    let world = World::new(&SlotSet::even(4), 1, false);
+    let mut game = Game::new(world, Way::Keys, 7);
+    game.moves = vec![
+        step(0, 1, (0, 9)),
+        step(0, 3, (10, 19)),
+        step(2, 3, (9_000, 9_009)),
+    ];
+    let both = [
+        "pod-0-0: give 0-9 to id-1-0",
+        "pod-2-0: give 9000-9009 to id-3-0",
+    ];
+    assert_eq!(orders(&game), both);
+    assert_eq!(game.next(&game.world.observe(), true).left, 30);
+}
+
+#[test]
+fn a_plan_that_waits_begins_nothing_and_stops_what_runs() {
+    let mut game = game(Way::Keys);
+    game.moves = vec![step(0, 1, (0, 99))];
+    let waits = |game: &Game| words(&game.next(&game.world.observe(), false).steps);
+    assert!(waits(&game).is_empty());
+    game.pass();
+    assert!(orders(&game).is_empty());
+    assert_eq!(waits(&game), ["pod-0-0: move no more slots"]);
+    game.moves.clear();
+    assert_eq!(orders(&game), ["pod-0-0: move no more slots"]);
+}
+
+/// P31, redis-facts §1.3: whatever is left of a move that was cut off.
+#[test]
+fn half_moved_slots_go_on_to_where_their_keys_are() {
+    let both = |game: &mut Game| {
+        game.world.pods[0].given.insert(5, "id-1-0".to_owned());
+        game.world.pods[2].taken.insert(5, "id-0-0".to_owned());
+    };
+    let with = |change: &dyn Fn(&mut Game)| {
+        let mut game = game(Way::Import);
+        change(&mut game);
+        orders(&game)
+    };
+    let goes_on = ["pod-0-0: give 5 to id-1-0"];
+    assert_eq!(with(&both), goes_on);
+    assert_eq!(
+        with(&|game| {
+            both(game);
+            game.world.pods[0].given.clear();
+        }),
+        goes_on
+    );
+    assert_eq!(
+        with(&|game| {
+            both(game);
+            game.world.pods[2].taken.clear();
+        }),
+        goes_on
+    );
+    // The target's replica took over, and knows nothing of it.
+    assert_eq!(
+        with(&|game| {
+            both(game);
+            game.world.kill(2);
+            game.world.obey(
+                3,
+                &Command::Failover {
+                    how: Failover::Force,
+                    primary: "id-1-0".to_owned(),
+                },
+            );
+        }),
+        ["pod-0-0: give 5 to id-1-1"]
+    );
+    // Who gave it away has not cleared its mark.
+    assert_eq!(
+        with(&|game| {
+            game.world.pods[0].given.insert(9_000, "id-1-0".to_owned());
+        }),
+        ["pod-0-0: close 9000"]
+    );
+}
+
+#[test]
+fn a_half_moved_slot_whose_other_end_nobody_knows_is_left_to_a_person() {
+    let mut game = game(Way::Keys);
+    game.world.pods[0].given.insert(5, "gone".to_owned());
+    assert!(orders(&game).is_empty());
+    let waits = game.next(&game.world.observe(), true).waiting_for.unwrap();
+    assert!(
+        waits.contains("CLUSTER SETSLOT 5 STABLE at pod-0-0"),
+        "{waits}"
+    );
+    game.moves = vec![step(0, 2, (5, 5))];
+    assert_eq!(orders(&game), ["pod-0-0: give 5 to id-2-0"]);
+}
+
+#[test]
+fn slots_with_keys_that_are_too_large_are_told_and_stay() {
+    let mut game = game(Way::Keys);
+    game.moves = vec![step(0, 1, (5, 6))];
+    game.world.pods[0].moving = Some(Moving {
+        state: MovingState::Done,
+        too_large: vec![LargeKey {
+            slot: 5,
+            ..LargeKey::default()
+        }],
+        ..Moving::default()
+    });
+    let next = game.next(&game.world.observe(), true);
+    assert_eq!((next.left, next.too_large.len()), (1, 1));
+    assert_eq!(orders(&game), ["pod-0-0: give 6 to id-1-0"]);
+    // The next job tells of its own slots alone.
+    game.world.pods[0].moving = None;
+    game.stays = SlotSet::of([(5, 5)]);
+    assert_eq!(orders(&game), ["pod-0-0: give 6 to id-1-0"]);
+}
+
+#[test]
+fn a_job_that_failed_is_told() {
+    let mut game = game(Way::Keys);
+    game.world.pods[0].moving = Some(Moving {
+        state: MovingState::Failed,
+        words: "NOAUTH".to_owned(),
+        ..Moving::default()
+    });
+    let next = game.next(&game.world.observe(), true);
+    assert_eq!(next.failed.as_deref(), Some("pod-0-0: NOAUTH"));
+}
+
+/// Its pods join, and the plan is about to give it slots.
+fn with_a_new_shard() -> Game {
+    let mut game = game(Way::Keys);
+    game.world.add_shard();
+    game.keep = 4;
+    game.moves = vec![step(0, 3, (0, 99))];
+    for _ in 0..60 {
+        let seen = game.world.observe();
+        if !game.next(&seen, true).steps.is_empty() {
+            return game;
+        }
+        let plan = decide(game.world.wanted, &seen);
+        guard(&plan, &seen).unwrap();
+        for step in &plan.steps {
+            game.obey(step);
+        }
+        game.meanwhile();
+    }
+    panic!(
+        "it gets no slot: {:#?}",
+        game.next(&game.world.observe(), true)
+    );
+}
+
+#[test]
+fn a_new_shard_has_its_replicas_before_it_takes_slots() {
+    let game = with_a_new_shard();
+    let (first, second) = (&game.world.pods[6], &game.world.pods[7]);
+    assert!(first.own().epoch > 0, "it has an epoch of its own");
+    assert_eq!(second.own().replica_of.as_deref(), Some("id-3-0"));
+    assert_eq!(orders(&game), ["pod-0-0: give 0-63 to id-3-0"]);
+}
+
+/// It had taken keys, and no slot yet: nobody votes about a primary without slots.
+#[test]
+fn the_replica_of_a_new_shard_takes_over_with_what_its_primary_took() {
+    let mut game = with_a_new_shard();
+    for step in game.next(&game.world.observe(), true).steps {
+        game.obey(&step);
+    }
+    for _ in 0..3 {
+        game.world.work(0);
+    }
+    let new = &game.world.pods[6];
+    assert!(new.count() > 0 && new.own().slots.is_empty());
+    game.world.kill(6);
+    let plan = decide(game.world.wanted, &game.world.observe());
+    assert_eq!(words(&plan.steps), ["pod-3-1: take over (Takeover)"]);
+    game.world.come_back(6);
+    game.to_the_end(0, 600);
+    game.check();
+    game.check_moved();
+}
+
+/// Its nodes.conf is of before its shard left, and so are its keys: they give way.
+#[test]
+fn a_shard_that_comes_back_on_old_volumes_joins_with_nothing() {
+    let old = |keys: bool, slots: bool, follows: bool| {
+        let mut game = game(Way::Keys);
+        game.world.add_shard();
+        game.keep = 4;
+        let known = game.world.pods[0].knows.clone();
+        for at in [6, 7] {
+            let pod = &mut game.world.pods[at];
+            pod.knows.extend(known.clone());
+            // What it took for the truth then is long past.
+            for (id, view) in &mut pod.knows {
+                if *id != pod.id {
+                    (view.epoch, view.slots) = (0, SlotSet::default());
+                }
+            }
+            let own = pod.own_mut();
+            own.epoch = 1;
+            if slots && at == 6 {
+                own.slots = SlotSet::of([(100, 199)]);
+            }
+            if follows && at == 7 {
+                own.replica_of = Some("id-of-before".to_owned());
+            }
+            if keys {
+                pod.keys.entry(150).or_default().insert(9, 1);
+            }
+        }
+        game
+    };
+    for (keys, slots, follows) in [
+        (false, false, false),
+        (false, false, true),
+        (true, true, true),
+        (true, false, true),
+        (true, false, false),
+        (true, true, false),
+    ] {
+        let mut game = old(keys, slots, follows);
+        // Others have later words for what it had.
+        for at in [0, 2, 4] {
+            let pod = &mut game.world.pods[at];
+            pod.own_mut().epoch += 10;
+        }
+        game.moves = vec![step(0, 3, (0, 50))];
+        game.to_the_end(0, 600);
+        game.check();
+        game.check_moved();
+        let mut keys = game.world.pods.iter().filter_map(|pod| pod.keys.get(&150));
+        assert!(
+            !keys.any(|keys| keys.contains_key(&9)),
+            "an old key is back"
+        );
+    }
+}
+
+#[test]
+fn a_copy_that_would_win_slots_is_not_let_in() {
+    let mut game = game(Way::Keys);
+    game.world.add_shard();
+    let known = game.world.pods[0].knows.clone();
+    let pod = &mut game.world.pods[6];
+    pod.knows.extend(known);
+    let own = pod.own_mut();
+    (own.epoch, own.slots) = (99, SlotSet::of([(0, 9)]));
+    pod.keys.entry(5).or_default().insert(9, 1);
+    let plan = decide(game.world.wanted, &game.world.observe());
+    assert!(
+        !words(&plan.steps)
+            .iter()
+            .any(|step| step.contains("at-id-3-0")),
+        "{plan:#?}"
+    );
+    assert!(
+        plan.waiting_for
+            .unwrap()
+            .contains("would win slots of pod-0-0")
+    );
+}
+
+/// It heard nothing of what its primary gave, and would take it back: its new owner would delete the keys.
+#[test]
+fn who_takes_over_takes_no_slot_back_that_moved() {
+    let mut game = game(Way::Keys);
+    game.world.pods[2].takes(&SlotSet::of([(0, 99)]));
+    game.world.kill(0);
+    game.world.gossip(2, 4);
+    let seen = game.world.observe();
+    let plan = decide(game.world.wanted, &seen);
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    assert!(
+        plan.waiting_for
+            .unwrap()
+            .contains("once it knows that pod-1-0 has slots")
+    );
+    let forced = Plan {
+        steps: vec![Step {
+            pod: seen.nodes[1].pod.clone(),
+            command: Command::Failover {
+                how: Failover::Takeover,
+                primary: "id-0-0".to_owned(),
+            },
+            reason: String::new(),
+        }],
+        waiting_for: None,
+    };
+    assert_eq!(
+        guard(&forced, &seen).unwrap_err().rule,
+        Rule::TakesNothingBack
+    );
+    game.world.gossip(2, 1);
+    let plan = decide(game.world.wanted, &game.world.observe());
+    assert_eq!(words(&plan.steps), ["pod-0-1: take over (Force)"]);
+}
+
+#[test]
+fn a_shard_goes_once_nothing_is_left_of_it() {
+    let mut game = game(Way::Keys);
+    game.world.add_shard();
+    game.keep = 4;
+    game.to_the_end(0, 200);
+    game.keep = 3;
+    let drained = |game: &Game| game.next(&game.world.observe(), true).drained;
+    assert_eq!(drained(&game), [3]);
+    game.world.pods[7].keys.entry(3).or_default().insert(1, 1);
+    assert!(drained(&game).is_empty(), "a replica has a key");
+    game.world.pods[7].keys.clear();
+    game.world.kill(7);
+    assert_eq!(drained(&game), [3]);
+    let mut seen = game.world.observe();
+    seen.nodes[7].dead_since_ms = None;
+    assert!(game.next(&seen, true).drained.is_empty(), "it may run");
+    seen.nodes[7].never_ran = true;
+    assert_eq!(game.next(&seen, true).drained, [3]);
+}
+
+#[test]
+fn of_two_shards_that_leave_the_last_goes_first() {
+    let mut game = game(Way::Keys);
+    game.world.add_shard();
+    game.world.add_shard();
+    game.keep = 5;
+    game.to_the_end(0, 400);
+    game.keep = 3;
+    let seen = game.world.observe();
+    assert_eq!(game.next(&seen, true).drained, [4, 3]);
+    game.moves = vec![step(0, 4, (0, 9))];
+    assert_eq!(game.next(&seen, true).left, 0, "nothing goes to who leaves");
+    game.keep = 5;
+    assert_eq!(game.next(&seen, true).left, 10);
+}
+
+/// Each rule about slots that move refuses what breaks it.
+#[test]
+fn orders_that_break_a_rule_are_refused() {
+    let game = game(Way::Keys);
+    let seen = game.world.observe();
+    let target = |at: usize| seen.nodes[at].pod.clone();
+    let give = |slots: (u16, u16), to: usize| Command::GiveSlots {
+        slots: SlotSet::of([slots]),
+        target: game.world.pods[to].id.clone(),
+        ip: seen.nodes[to].ip.clone(),
+        port: 6379,
+        way: Way::Keys,
+        max_stall_ms: 100,
+    };
+    let refused = |steps: Vec<(Target, Command)>| {
+        let steps = steps.into_iter().map(|(pod, command)| Step {
+            pod,
+            command,
+            reason: String::new(),
+        });
+        let plan = Plan {
+            steps: steps.collect(),
+            waiting_for: None,
+        };
+        guard(&plan, &seen).err().map(|broken| broken.rule)
+    };
+    assert_eq!(refused(vec![(target(0), give((0, 9), 2))]), None);
+    let not_its_own = vec![(target(0), give((9_000, 9_000), 2))];
+    assert_eq!(refused(not_its_own), Some(Rule::GivesItsOwn));
+    let to_a_replica = vec![(target(0), give((0, 9), 3))];
+    assert_eq!(refused(to_a_replica), Some(Rule::KnownPeer));
+    let elsewhere = Command::GiveSlots {
+        slots: SlotSet::of([(0, 9)]),
+        target: "id-1-0".to_owned(),
+        ip: "10.9.9.9".to_owned(),
+        port: 6379,
+        way: Way::Keys,
+        max_stall_ms: 100,
+    };
+    assert_eq!(refused(vec![(target(0), elsewhere)]), Some(Rule::KnownPeer));
+    let twice = vec![
+        (target(0), give((0, 9), 2)),
+        (target(2), give((6_000, 6_000), 4)),
+    ];
+    assert_eq!(refused(twice), Some(Rule::OneMove));
+    let take = Command::TakeSlots {
+        slots: SlotSet::of([(9_000, 9_000)]),
+        source: "id-0-0".to_owned(),
+    };
+    assert_eq!(refused(vec![(target(4), take)]), Some(Rule::GivesItsOwn));
+}
+
+/// What is half moved is closed by nobody who may have keys, or whose keys another may have.
+#[test]
+fn a_mark_that_says_something_is_not_closed() {
+    let close = |change: &dyn Fn(&mut [Pod]), at: usize| {
+        let mut game = game(Way::Keys);
+        change(&mut game.world.pods);
+        let seen = game.world.observe();
+        let plan = Plan {
+            steps: vec![Step {
+                pod: seen.nodes[at].pod.clone(),
+                command: Command::CloseSlots {
+                    slots: SlotSet::of([(5, 5)]),
+                },
+                reason: String::new(),
+            }],
+            waiting_for: None,
+        };
+        guard(&plan, &seen).err().map(|broken| broken.rule)
+    };
+    let gives = |pods: &mut [Pod]| {
+        pods[0].given.insert(5, "id-1-0".to_owned());
+    };
+    let takes = |pods: &mut [Pod]| {
+        pods[2].taken.insert(5, "id-0-0".to_owned());
+    };
+    let gave = |pods: &mut [Pod]| {
+        pods[4].given.insert(5, "id-0-0".to_owned());
+    };
+    assert_eq!(close(&gives, 0), Some(Rule::HalfMoved));
+    assert_eq!(close(&takes, 2), Some(Rule::HalfMoved));
+    assert_eq!(close(&gave, 4), None);
+}
+
+/// Ready stays true while slots move.
+#[test]
+fn slots_of_a_job_that_runs_are_nothing_that_lacks() {
+    let mut game = game(Way::Keys);
+    game.moves = vec![step(0, 1, (0, 9))];
+    game.pass();
+    let wanted: Wanted = game.world.wanted;
+    let mut was_half_moved = false;
+    for _ in 0..40 {
+        game.world.work(0);
+        was_half_moved |= !game.world.pods[0].given.is_empty();
+        assert_eq!(why_not_whole(wanted, &game.world.observe()), None);
+    }
+    assert!(was_half_moved);
+    game.world.pods[0].moving = None;
+    game.world.pods[0].given.clear();
+    game.world.pods[0].given.insert(3_000, "id-1-0".to_owned());
+    let lacks = why_not_whole(wanted, &game.world.observe());
+    assert!(
+        lacks
+            .unwrap()
+            .contains("slot 3000 of pod-0-0 is half moved")
+    );
+}
