@@ -237,7 +237,8 @@ pub(super) fn forget(survey: &Survey<'_>, plan: &mut Plan) {
             if comes.is_empty() {
                 continue;
             }
-            let slots = comes.without(&survey.owned()).without(&given);
+            let slots = comes.without(&survey.slots_of_others(one));
+            let slots = slots.without(&one.server.slots()).without(&given);
             if !slots.is_empty() {
                 given = given.with(&slots);
                 let reason = "it was about to take these slots, and their owner is gone for good";
@@ -249,7 +250,12 @@ pub(super) fn forget(survey: &Survey<'_>, plan: &mut Plan) {
 
 /// Gives slots that nobody has, not even one that is lost, to the shards that had them when the cluster formed.
 pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
-    let missing = SlotSet::all().without(&survey.owned());
+    let given = plan.steps.iter().map(|step| match &step.command {
+        Command::AddSlots { slots } => slots.ranges(),
+        _ => &[],
+    });
+    let given = SlotSet::of(given.flatten().copied());
+    let missing = SlotSet::all().without(&survey.owned()).without(&given);
     if missing.is_empty() || !survey.all_heard || !survey.lost.is_empty() {
         return;
     }

@@ -13,7 +13,6 @@ pub struct Running {
     pub slots: Vec<u16>,
     pub peer: String,
     pub takes: bool,
-    pub way: Way,
     pub stage: Stage,
     pub stops: bool,
 }
@@ -68,7 +67,6 @@ impl World {
             slots: whole,
             peer: peer.clone(),
             takes,
-            way,
             stage: match way {
                 Way::Keys => Stage::Begin,
                 Way::Import | Way::Export => Stage::Whole(4),

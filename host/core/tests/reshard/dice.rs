@@ -25,10 +25,4 @@ impl Dice {
     pub fn in_a_hundred(&mut self, times: usize) -> bool {
         self.below(100) < times
     }
-
-    /// One of them.
-    pub fn one_of<T: Clone>(&mut self, all: &[T]) -> Option<T> {
-        let at = self.below(all.len());
-        all.get(at).cloned()
-    }
 }
