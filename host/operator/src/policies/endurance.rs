@@ -98,8 +98,8 @@ async fn in_its_own_process() {
     let asked = |journal: &Journal| journal.lines(None).lines().count();
     all().await;
     assert_eq!(asked(&common.journal), OBJECTS);
-    // And the built-in.
-    assert_eq!(common.registry.loaded(), MODULES + 1);
+    // And the built-in of each decision.
+    assert_eq!(common.registry.loaded(), MODULES + 2);
     all().await;
     assert_eq!(asked(&common.journal), OBJECTS, "nothing changed");
     maps.lock()
