@@ -151,7 +151,7 @@ impl World {
                         return Some(MovingState::Failed);
                     }
                     self.pods[at].keys.remove(&slot);
-                    self.pods[there].takes(&SlotSet::of([(slot, slot)]));
+                    self.takes_and_tells(there, &SlotSet::of([(slot, slot)]), at);
                     job.stage = Stage::Owned;
                 }
             }
@@ -206,16 +206,24 @@ impl World {
                 self.pods[to].keys.insert(*slot, keys);
             }
         }
-        self.pods[to].takes(&slots);
+        self.takes_and_tells(to, &slots, from);
         self.gives_up(from, &id, &slots);
         self.replicate();
         Some(MovingState::Done)
     }
 
+    /// Who has taken slots tells all at once, but for one: its link is slow.
+    fn takes_and_tells(&mut self, at: usize, slots: &SlotSet, slow: usize) {
+        self.pods[at].takes(slots);
+        for other in (0..self.pods.len()).filter(|other| *other != slow) {
+            self.gossip(at, other);
+        }
+    }
+
     fn gives_up(&mut self, at: usize, to: &str, slots: &SlotSet) {
         let pod = &mut self.pods[at];
         let own = pod.own_mut();
-        own.slots = own.slots.without(slots);
+        own.loses(slots);
         if let Some(view) = pod.knows.get_mut(to) {
             view.slots = view.slots.with(slots);
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::dice::Dice;
 use crate::play::{Faults, Game};
-use crate::world::World;
+use crate::world::{Version, World};
 
 /// What a history begins with.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ struct Begin {
     join: u32,
     leave: u32,
     replicas: u32,
-    tells_replicas: bool,
+    version: Version,
     way: Way,
 }
 
@@ -33,18 +33,28 @@ fn begin() -> impl Strategy<Value = Begin> {
         0_u32..3,
         0_u32..3,
         0_u32..2,
-        any::<bool>(),
+        0_u32..3,
         way,
     )
         .prop_map(
-            |(seed, stay, join, leave, replicas, tells_replicas, way)| Begin {
+            |(seed, stay, join, leave, replicas, version, way)| Begin {
                 seed,
                 stay,
                 // A cluster grows or shrinks.
                 join: if leave > 0 { 0 } else { join },
                 leave,
                 replicas,
-                tells_replicas,
+                // Of Redis before 7.2, of later ones, or of Valkey.
+                version: match way {
+                    Way::Keys => Version {
+                        hears_of_losses: version > 0,
+                        tells_replicas: version > 1,
+                    },
+                    Way::Import | Way::Export => Version {
+                        hears_of_losses: true,
+                        tells_replicas: way == Way::Export,
+                    },
+                },
                 way,
             },
         )
@@ -104,7 +114,7 @@ fn game(begin: &Begin) -> Game {
     let mut dice = Dice::new(begin.seed);
     let table = table(begin, &mut dice);
     let moves = moves(begin, &table, &mut dice);
-    let world = World::new(&table, begin.replicas, begin.tells_replicas);
+    let world = World::new(&table, begin.replicas, begin.version);
     let mut game = Game::new(world, begin.way, begin.seed.wrapping_add(1));
     for slot in (0..200_u16).step_by(5) {
         game.world.write(slot, 0);

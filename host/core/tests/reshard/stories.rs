@@ -8,10 +8,10 @@ use hera_core::rebalance::SlotMove;
 use hera_core::shard::Target;
 
 use crate::play::{Game, slots_of, words};
-use crate::world::{Pod, World};
+use crate::world::{Pod, Version, World};
 
 fn game(way: Way) -> Game {
-    let world = World::new(&SlotSet::even(3), 1, false);
+    let world = World::new(&SlotSet::even(3), 1, Version::default());
     let mut game = Game::new(world, way, 7);
     for slot in (0..200_u16).step_by(5) {
         game.world.write(slot, 1);
@@ -64,7 +64,7 @@ fn what_is_given_whole_has_no_more_keys_than_the_stall_allows() {
 
 #[test]
 fn pairs_of_servers_move_beside_each_other_and_no_server_twice() {
-    let world = World::new(&SlotSet::even(4), 1, false);
+    let world = World::new(&SlotSet::even(4), 1, Version::default());
     let mut game = Game::new(world, Way::Keys, 7);
     game.moves = vec![
         step(0, 1, (0, 9)),

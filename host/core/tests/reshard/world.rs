@@ -16,6 +16,15 @@ pub struct View {
     pub epoch: u64,
     pub slots: SlotSet,
     pub replica_of: Option<String>,
+    /// Of its slots those that it no longer says it has: whoever says so next has them, by whatever word.
+    pub unclaimed: SlotSet,
+}
+
+impl View {
+    pub fn loses(&mut self, slots: &SlotSet) {
+        self.slots = self.slots.without(slots);
+        self.unclaimed = self.unclaimed.without(slots);
+    }
 }
 
 /// A pod with its server.
@@ -80,17 +89,17 @@ impl Pod {
     pub fn takes(&mut self, slots: &SlotSet) {
         let (id, epoch) = (self.id.clone(), self.next_epoch());
         for (other, view) in &mut self.knows {
-            view.slots = match *other == id {
-                true => view.slots.with(slots),
-                false => view.slots.without(slots),
-            };
+            match *other == id {
+                true => view.slots = view.slots.with(slots),
+                false => view.loses(slots),
+            }
         }
         self.own_mut().epoch = epoch;
         self.taken.retain(|slot, _| !slots.contains(*slot));
     }
 
     /// Hears what another says of itself. A server that loses a slot deletes the keys.
-    fn hears(&mut self, id: &str, said: &View, clears: bool) {
+    fn hears(&mut self, id: &str, said: &View, version: Version) {
         if !self.knows.contains_key(id) {
             return;
         }
@@ -102,14 +111,14 @@ impl Pod {
         let mut won = said.slots.clone();
         for (other, view) in &self.knows {
             if other != id && view.epoch >= said.epoch {
-                won = won.without(&view.slots);
+                won = won.without(&view.slots.without(&view.unclaimed));
             }
         }
         let coming = SlotSet::of(self.taken.keys().map(|slot| (*slot, *slot)));
         let won = won.without(&coming);
         let lost = own.slots.shared(&won);
         for (_, view) in self.knows.iter_mut().filter(|(other, _)| *other != id) {
-            view.slots = view.slots.without(&won);
+            view.loses(&won);
         }
         let known = self.knows.get_mut(id).unwrap();
         known.slots = match said.replica_of {
@@ -117,13 +126,25 @@ impl Pod {
             None => known.slots.with(&won),
         };
         (known.epoch, known.replica_of) = (said.epoch, said.replica_of.clone());
+        if version.hears_of_losses {
+            known.unclaimed = known.slots.without(&said.slots);
+        }
         if own.replica_of.is_none() {
             self.keys.retain(|slot, _| !lost.contains(*slot));
         }
-        if clears {
+        if version.tells_replicas {
             self.given.retain(|slot, _| !lost.contains(*slot));
         }
     }
+}
+
+/// What servers of a version do, and earlier ones do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Version {
+    /// One that no longer says it has a slot is not taken for its owner against who says so (from Redis 7.2 on).
+    pub hears_of_losses: bool,
+    /// Servers tell their replicas of marks, and clear those that say nothing any more (from Valkey 8.0 on).
+    pub tells_replicas: bool,
 }
 
 /// A cluster.
@@ -132,8 +153,7 @@ pub struct World {
     pub pods: Vec<Pod>,
     pub wanted: Wanted,
     pub now: u64,
-    /// Servers tell their replicas of marks, and clear those that say nothing any more.
-    pub tells_replicas: bool,
+    pub version: Version,
     /// What was acknowledged last, by slot and key.
     pub acknowledged: BTreeMap<(u16, u8), u64>,
     pub writes: u64,
@@ -141,7 +161,7 @@ pub struct World {
 
 impl World {
     /// Whole, of these shards.
-    pub fn new(shards: &[SlotSet], replicas: u32, tells_replicas: bool) -> Self {
+    pub fn new(shards: &[SlotSet], replicas: u32, version: Version) -> Self {
         let mut pods = Vec::new();
         for (shard, slots) in (0_u32..).zip(shards) {
             for ordinal in 0..=replicas {
@@ -169,7 +189,7 @@ impl World {
                 replicas,
             },
             now: 100_000,
-            tells_replicas,
+            version,
             acknowledged: BTreeMap::new(),
             writes: 0,
         }
@@ -207,9 +227,16 @@ impl World {
             let (id, said) = (self.pods[from].id.clone(), self.pods[from].own().clone());
             let knows_it = self.pods[from].knows.contains_key(&self.pods[to].id);
             if knows_it {
-                let clears = self.tells_replicas;
-                self.pods[to].hears(&id, &said, clears);
+                let version = self.version;
+                self.pods[to].hears(&id, &said, version);
             }
+        }
+    }
+
+    /// A server tells all that it knows what it is, and hears what they are.
+    pub fn tells_all(&mut self, at: usize) {
+        for other in 0..self.pods.len() {
+            self.gossip(at, other);
         }
     }
 
@@ -225,7 +252,7 @@ impl World {
                 continue;
             }
             self.pods[at].keys = self.pods[primary].keys.clone();
-            if self.tells_replicas {
+            if self.version.tells_replicas {
                 self.pods[at].given = self.pods[primary].given.clone();
                 self.pods[at].taken = self.pods[primary].taken.clone();
             }
@@ -282,6 +309,9 @@ impl World {
             pod.held = pod.is_primary();
             pod.alive = !pod.held;
         }
+        // Its link is up once all is there, and by then it has heard what is.
+        self.tells_all(at);
+        self.replicate();
     }
 
     pub fn observe(&self) -> Observation {
@@ -368,6 +398,7 @@ impl World {
         if *command == Command::Start {
             let pod = &mut self.pods[at];
             (pod.alive, pod.held) = (pod.alive || pod.held, false);
+            self.replicate();
             return;
         }
         if !self.pods[at].alive {
@@ -401,15 +432,12 @@ impl World {
             }
             Command::AddSlots { slots } => {
                 let pod = &mut self.pods[at];
-                let taken = pod
-                    .knows
-                    .values()
-                    .any(|view| !view.slots.shared(slots).is_empty());
-                if !taken {
-                    let own = pod.own_mut();
-                    own.slots = own.slots.with(slots);
-                    pod.taken.retain(|slot, _| !slots.contains(*slot));
+                for view in pod.knows.values_mut() {
+                    view.loses(slots);
                 }
+                let own = pod.own_mut();
+                own.slots = own.slots.with(slots);
+                pod.taken.retain(|slot, _| !slots.contains(*slot));
             }
             Command::Rejoin => self.rejoin(at),
             other => self.about_slots(at, other),
