@@ -19,6 +19,7 @@ pub fn decide(wanted: Wanted, seen: &Observation) -> Plan {
         return plan;
     }
     failover::plan(&survey, &mut plan);
+    failover::inherit(&survey, &mut plan);
     let held = join::take_back(&survey, &mut plan);
     join::introduce(&survey, &held, &mut plan);
     join::follow(&survey, &mut plan);

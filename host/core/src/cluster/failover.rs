@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::observation::{Node, NodeId, Server};
+use super::observation::{Entry, Node, NodeId, Server};
 use super::open::Direction;
 use super::plan::{Command, Failover, Plan};
 use super::served::is_forgotten;
@@ -64,13 +64,10 @@ pub(super) fn plan(survey: &Survey<'_>, plan: &mut Plan) {
             continue;
         };
         let name = best.node.name();
-        let others = survey.heard.iter().map(|one| one.server);
-        if let Some(owner) = later_owner(best.server, id, others) {
+        if let Some(owner) = later_owner(best.server, id, survey.nodes) {
+            let owner = owner.name();
             plan.wait(format!(
-                "{name} takes over once it knows that {} has slots that its primary had",
-                survey
-                    .by_id(&owner.id)
-                    .map_or("another", |one| one.node.name())
+                "{name} takes over once it knows that {owner} has slots that its primary had"
             ));
             continue;
         }
@@ -163,19 +160,71 @@ fn without_slots<'a>(survey: &Survey<'a>) -> BTreeSet<&'a NodeId> {
 
 /// Who has slots, by a later word, that a replica takes for those of its primary: they moved, and it has not heard
 /// of it. If it took over it would take them back, and their owner would delete the keys. Votes are refused for
-/// that reason; who takes over by itself is asked by nobody.
+/// that reason; who takes over by itself is asked by nobody. For one that is not heard, others speak: it may be
+/// there again with the only copy.
 pub(super) fn later_owner<'a>(
     replica: &Server,
     primary: &str,
-    mut others: impl Iterator<Item = &'a Server>,
-) -> Option<&'a Server> {
+    nodes: &'a [Node],
+) -> Option<&'a Node> {
     let known = replica.entry(primary)?;
-    let has_later = |other: &&Server| {
-        let own = other.own().filter(|own| own.replica_of.is_none());
-        let later = own.filter(|own| own.config_epoch > known.config_epoch);
-        later.is_some_and(|own| !own.slots.shared(&known.slots).is_empty()) && !other.is_alone()
+    let is_later = |entry: &Entry| {
+        let leads = entry.replica_of.is_none() && entry.config_epoch > known.config_epoch;
+        leads && !entry.slots.shared(&known.slots).is_empty()
     };
-    others.find(has_later)
+    let servers = || nodes.iter().filter_map(|node| node.server.as_ref());
+    let is_told = |id: &str| {
+        let mut entries = servers().filter_map(|server| server.entry(id));
+        entries.any(is_later)
+    };
+    let has_later = |node: &&Node| match &node.server {
+        Some(server) => !server.is_alone() && server.own().is_some_and(is_later),
+        None => {
+            let id = node.last_id.as_deref().filter(|id| *id != primary);
+            !node.is_lost && id.is_some_and(is_told)
+        }
+    };
+    nodes.iter().find(has_later)
+}
+
+/// Gives who leads a shard by now what the dead primary before it had, and it had not heard of: slots that were taken a
+/// moment before. It has their keys, and they are nowhere else.
+pub(super) fn inherit(survey: &Survey<'_>, plan: &mut Plan) {
+    for id in survey.lost.keys() {
+        if let Some((heir, slots)) = inheritance(survey, id) {
+            let reason = "the primary from which it took over had these slots as well";
+            plan.push(&heir.node.pod, Command::AddSlots { slots }, reason);
+        }
+    }
+}
+
+/// What a primary that is known to be dead had, as others tell, and who leads its shard lacks.
+pub(super) fn inheritance<'a>(survey: &Survey<'a>, id: &str) -> Option<(Heard<'a>, SlotSet)> {
+    let shard = survey.unheard(id).filter(|node| node.is_dead())?.shard;
+    let mut leading = survey.in_shard(shard).filter(|one| {
+        let has_any = one.server.keys > 0 || !one.server.slots().is_empty();
+        one.is_primary() && has_any && !one.server.is_alone()
+    });
+    let heir = leading.next()?;
+    if leading.next().is_some() {
+        return None;
+    }
+    let (mut had, mut epoch, mut others) = (SlotSet::default(), 0, SlotSet::default());
+    let entries = survey.heard.iter().flat_map(|one| &one.server.known);
+    for entry in entries.filter(|entry| entry.replica_of.is_none()) {
+        if entry.id == *id {
+            had = had.with(&entry.slots);
+            epoch = epoch.max(entry.config_epoch);
+        } else if !entry.slots.is_empty() && survey.by_id(&entry.id).is_none() {
+            others = others.with(&entry.slots);
+        }
+    }
+    let took_over = heir
+        .server
+        .own()
+        .is_some_and(|own| own.config_epoch > epoch);
+    let slots = had.without(&survey.owned()).without(&others);
+    (took_over && !slots.is_empty()).then_some((heir, slots))
 }
 
 /// For how many milliseconds a pod is known to have no server that runs.
@@ -280,24 +329,41 @@ pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
 }
 
 /// Gives the owner of slots that nobody had an epoch of its own, and who leads a shard without slots: who joins
-/// has 0 as well (decision 020).
+/// has 0 as well (decision 020). And a later one to who is not believed.
 pub(super) fn bump(survey: &Survey<'_>, plan: &mut Plan) {
     for shard in 0..survey.wanted.shards {
         let Some(one) = survey.leader_of(shard) else {
             continue;
         };
-        if one.server.own().is_none_or(|own| own.config_epoch > 0) {
-            continue;
-        }
         let slots = one.server.slots();
         let others = survey.heard.iter().map(|one| one.server);
         let may_have_one = match slots.is_empty() {
             true => super::join::is_met(one.server, others),
             false => survey.slots_of_others(&one).shared(&slots).is_empty(),
         };
-        if may_have_one {
-            let reason = "it leads its shard, and has no epoch of its own yet";
-            plan.push(&one.node.pod, Command::BumpEpoch, reason);
-        }
+        let has_none = one.server.own().is_some_and(|own| own.config_epoch == 0);
+        let reason = match () {
+            () if !may_have_one => continue,
+            () if has_none => "it leads its shard, and has no epoch of its own yet",
+            () if is_mistaken(survey, &one) => "others take its slots for those of who gave them",
+            () => continue,
+        };
+        plan.push(&one.node.pod, Command::BumpEpoch, reason);
     }
+}
+
+/// True if somebody takes slots of this owner for those of another that has as late a word. Redis before 7.2 does not
+/// hear that one no longer claims a slot: only a later word of its owner tells it.
+fn is_mistaken(survey: &Survey<'_>, owner: &Heard<'_>) -> bool {
+    let moves = survey.heard.iter().any(|one| one.server.is_in_a_job());
+    if moves || !survey.all_heard || !survey.lost.is_empty() {
+        return false;
+    }
+    let (id, slots) = (&owner.server.id, owner.server.slots());
+    let epoch = owner.server.own().map_or(0, |own| own.config_epoch);
+    let mut entries = survey.heard.iter().flat_map(|one| &one.server.known);
+    entries.any(|entry| {
+        let is_rival = entry.id != *id && entry.config_epoch >= epoch;
+        is_rival && !entry.slots.shared(&slots).is_empty()
+    })
 }

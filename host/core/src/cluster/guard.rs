@@ -169,7 +169,7 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             let agreed = *how == Failover::Agreed;
             let unproven = !agreed && primary.is_some_and(|primary| may_run(seen, primary));
             let fine = primary.is_some() && agreed == is_heard && !unproven;
-            let takes_back = |server: &Server| later_owner(server, named, servers()).is_some();
+            let takes_back = |server: &Server| later_owner(server, named, &seen.nodes).is_some();
             match fine {
                 false => Some(Rule::DeadPrimary),
                 // Who agrees knows what it has.

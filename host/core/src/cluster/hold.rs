@@ -27,6 +27,12 @@ pub(super) fn plan(survey: &Survey<'_>, formed: bool, plan: &mut Plan) {
                     "{name} has the address that {other} follows, which may be the last copy of its shard"
                 ));
             }
+            _ if let Some(other) = heir(survey, node) => {
+                let name = node.name();
+                plan.wait(format!(
+                    "{name} starts once {other}, which took over from it, has all its slots"
+                ));
+            }
             true => start("its volume has the data of its shard", plan),
             false if leads.is_some() => start("another leads its shard", plan),
             false if survey.served => start("others serve all slots", plan),
@@ -71,6 +77,14 @@ fn mistaken<'a>(survey: &Survey<'a>, node: &Node) -> Option<&'a str> {
         connects_to(one.server, node) && of.is_some_and(|of| !has_data(of))
     });
     found.map(|one| one.node.name())
+}
+
+/// Who took over from the server that it was, and is about to get slots that this one had. Started before, it would
+/// have those, beside the other.
+fn heir<'a>(survey: &Survey<'a>, node: &Node) -> Option<&'a str> {
+    let id = node.last_id.as_deref()?;
+    let (heir, _) = super::failover::inheritance(survey, id)?;
+    Some(heir.node.name())
 }
 
 /// True if the server connects to the address of a pod as a replica.

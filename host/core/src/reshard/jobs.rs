@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::half::Half;
 use super::pending::Pair;
-use super::{Job, Resharding};
+use super::{Job, Resharding, is_too_large};
 use crate::cluster::{Command, Heard, LargeKey, Moving, MovingState, SlotSet, Step, Survey, Way};
 
 /// Slots that one job moves key by key: each is written to disk at both ends, some hundred in a second.
@@ -50,12 +50,13 @@ pub(super) fn failed(survey: &Survey<'_>) -> Option<String> {
     Some(format!("{}: {words}", one.node.name()))
 }
 
-/// Keys that are too large to move, of slots that are where they were.
-pub(super) fn too_large(survey: &Survey<'_>) -> Vec<LargeKey> {
+/// Keys that are too large to move within this time, of slots that are where they were.
+pub(super) fn too_large(survey: &Survey<'_>, max_stall_ms: u64) -> Vec<LargeKey> {
     let mut keys: Vec<LargeKey> = Vec::new();
     for (one, job) in told(survey).filter(|(_, job)| !job.too_large.is_empty()) {
         let slots = one.server.slots();
         let there = job.too_large.iter().filter(|key| slots.contains(key.slot));
+        let there = there.filter(|key| is_too_large(key, max_stall_ms));
         keys.extend(there.cloned());
     }
     keys.sort_by(|one, other| (one.slot, &one.key).cmp(&(other.slot, &other.key)));
@@ -212,6 +213,18 @@ fn ready<'a>(
     if !is_known {
         let from = from.node.name();
         return Err(format!("{name} takes slots once {from} knows it as it is"));
+    }
+    // A later word of its own would be for what it gave away as well (Redis before 7.2).
+    let (id, has) = (&to.server.id, to.server.slots());
+    let is_late = |one: &&Heard<'_>| {
+        let entry = one.server.entry(id);
+        entry.is_some_and(|entry| !entry.slots.without(&has).is_empty())
+    };
+    if let Some(late) = survey.heard.iter().find(is_late) {
+        let late = late.node.name();
+        return Err(format!(
+            "{name} takes slots once {late} has heard which it gave away"
+        ));
     }
     let in_sync = survey.in_shard(pair.target).filter(|one| {
         let of = one.server.replica_of();

@@ -13,7 +13,7 @@ mod way;
 use crate::cluster::{LargeKey, Observation, SlotSet, Step, Survey, Wanted, Way};
 use crate::rebalance::SlotMove;
 
-pub use way::{shards_there, way};
+pub use way::{bytes_in, is_too_large, shards_there, way};
 
 /// What is to be moved, and how.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct Job<'a> {
     /// those to one that leaves, are left out.
     pub moves: &'a [SlotMove],
     /// Slots that stay, as they were told to have too large a key since the plan began. A server tells those of its
-    /// last job only: see [`Resharding::too_large`].
+    /// last job only: see [`Resharding::too_large`]. Those that may be sent by now are left out: [`is_too_large`].
     pub stays: &'a SlotSet,
     /// How slots move: see [`way`].
     pub way: Way,
@@ -72,7 +72,7 @@ impl Resharding {
 /// replicas are in sync; one that is half moved goes on to whoever has its keys. No server is part of two moves.
 pub fn next(job: &Job<'_>) -> Resharding {
     let survey = Survey::of(job.wanted, job.seen);
-    let too_large = jobs::too_large(&survey);
+    let too_large = jobs::too_large(&survey, job.max_stall_ms);
     let told = SlotSet::of(too_large.iter().map(|key| (key.slot, key.slot)));
     let stays = job.stays.with(&told);
     let mut next = Resharding {

@@ -125,6 +125,7 @@ impl World {
                 let moving = self.pods[at].moving.as_mut().unwrap();
                 moving.too_large.push(LargeKey {
                     slot,
+                    bytes: u64::MAX,
                     ..LargeKey::default()
                 });
             }

@@ -36,28 +36,26 @@ fn begin() -> impl Strategy<Value = Begin> {
         0_u32..3,
         way,
     )
-        .prop_map(
-            |(seed, stay, join, leave, replicas, version, way)| Begin {
-                seed,
-                stay,
-                // A cluster grows or shrinks.
-                join: if leave > 0 { 0 } else { join },
-                leave,
-                replicas,
-                // Of Redis before 7.2, of later ones, or of Valkey.
-                version: match way {
-                    Way::Keys => Version {
-                        hears_of_losses: version > 0,
-                        tells_replicas: version > 1,
-                    },
-                    Way::Import | Way::Export => Version {
-                        hears_of_losses: true,
-                        tells_replicas: way == Way::Export,
-                    },
+        .prop_map(|(seed, stay, join, leave, replicas, version, way)| Begin {
+            seed,
+            stay,
+            // A cluster grows or shrinks.
+            join: if leave > 0 { 0 } else { join },
+            leave,
+            replicas,
+            // Of Redis before 7.2, of later ones, or of Valkey.
+            version: match way {
+                Way::Keys => Version {
+                    hears_of_losses: version > 0,
+                    tells_replicas: version > 1,
                 },
-                way,
+                Way::Import | Way::Export => Version {
+                    hears_of_losses: true,
+                    tells_replicas: way == Way::Export,
+                },
             },
-        )
+            way,
+        })
 }
 
 /// Who leaves has few slots, the others share the rest in pieces.

@@ -166,6 +166,7 @@ fn slots_with_keys_that_are_too_large_are_told_and_stay() {
         state: MovingState::Done,
         too_large: vec![LargeKey {
             slot: 5,
+            bytes: 5_000_000,
             ..LargeKey::default()
         }],
         ..Moving::default()
