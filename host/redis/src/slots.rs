@@ -86,6 +86,21 @@ impl Server {
         self.ask("CLUSTER GETKEYSINSLOT", &command).await
     }
 
+    /// The slot of each of these keys, whether or not they are there.
+    ///
+    /// # Errors
+    /// As told by [`Error`].
+    pub async fn slots_of(&self, keys: &[Vec<u8>]) -> Result<Vec<u16>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = redis::pipe();
+        for key in keys {
+            pipeline.cmd("CLUSTER").arg("KEYSLOT").arg(key.as_slice());
+        }
+        self.ask_all("CLUSTER KEYSLOT", &pipeline).await
+    }
+
     /// How many keys there are of a slot. Later versions tell none of a slot that is another's.
     ///
     /// # Errors

@@ -115,7 +115,7 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
         }
         TakeSlot::Drop(keys) => {
             may_own(&own, asked).map_err(Refused::wrong)?;
-            drop_cut_off(&server, keys).await?;
+            drop_cut_off(&server, asked.slot, keys).await?;
         }
         TakeSlot::Own => {
             may_own(&own, asked).map_err(Refused::wrong)?;
@@ -129,8 +129,15 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
 }
 
 /// Removes those of these keys that are as they were sent, or of which nobody knows how.
-async fn drop_cut_off(server: &Server, keys: &[CutOff]) -> Result<(), hera_redis::Error> {
+///
+/// # Errors
+/// A key is of another slot, which may be the server's own; or the server could not be asked.
+async fn drop_cut_off(server: &Server, slot: u16, keys: &[CutOff]) -> Result<(), Refused> {
     let names: Vec<Vec<u8>> = keys.iter().map(|cut_off| cut_off.key.clone()).collect();
+    let slots = server.slots_of(&names).await?;
+    if slots.iter().any(|other| *other != slot) {
+        return Err(Refused::wrong(format!("a key is not of slot {slot}")));
+    }
     let payloads = server.dumps(&names, true).await?;
     let known = keys.iter().zip(payloads);
     let stale = known.filter_map(|(cut_off, payload)| {
@@ -138,7 +145,8 @@ async fn drop_cut_off(server: &Server, keys: &[CutOff]) -> Result<(), hera_redis
         let is_that = cut_off.digest.as_ref().is_none_or(|sent| *sent == digest);
         is_that.then(|| cut_off.key.clone())
     });
-    server.remove_imported(&stale.collect::<Vec<_>>()).await
+    let stale: Vec<Vec<u8>> = stale.collect();
+    Ok(server.remove_imported(&stale).await?)
 }
 
 /// The server takes keys of the slot from this source.
