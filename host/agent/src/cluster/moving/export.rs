@@ -9,7 +9,7 @@ use hera_redis::{Credentials, JobState, Server, SlotJob};
 use tracing::warn;
 
 use super::job::{Broke, Job};
-use super::{Give, password, primary};
+use super::{Give, connect, password, primary};
 use crate::agent::Agent;
 
 /// Between two looks at the server's job, and at first.
@@ -25,6 +25,8 @@ const LONGEST: Duration = Duration::from_secs(15 * 60);
 const SETTLES: Duration = Duration::from_millis(500);
 /// Between two attempts to put the login back.
 const AGAIN: Duration = Duration::from_millis(200);
+/// A server that nobody can connect to for so long does not run.
+const GONE: Duration = Duration::from_secs(30);
 
 /// Gives those of the slots that the server has.
 ///
@@ -67,16 +69,28 @@ async fn start(
         Ok(()) => begins(server, slots, target).await,
         Err(error) => Err(error.into()),
     };
-    let login = Credentials::new(replication_user(shard), password.as_str());
-    // As long as this server runs: the next one reads it from its file.
-    while let Err(error) = server.log_in_to_primary_with(&login).await {
-        warn!(%error, "the server's login at its primary is to be put back");
-        if error.is_broken() {
-            break;
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
+    put_back(agent, server, shard).await;
     started
+}
+
+/// The server follows with its own login again: as the other user it could not. The next server reads it from its
+/// file; that a connection breaks does not say that this one has ended.
+async fn put_back(agent: &Agent, server: &Server, shard: u32) {
+    let login = Credentials::new(replication_user(shard), password(agent));
+    let mut own = server.clone();
+    let mut unreached: Option<Instant> = None;
+    while let Err(error) = own.log_in_to_primary_with(&login).await {
+        warn!(%error, "the server's login at its primary is to be put back");
+        tokio::time::sleep(AGAIN).await;
+        if !error.is_broken() {
+            continue;
+        }
+        match connect(agent).await {
+            Ok(next) => (own, unreached) = (next, None),
+            Err(_) if unreached.get_or_insert_with(Instant::now).elapsed() > GONE => return,
+            Err(_) => {}
+        }
+    }
 }
 
 async fn begins(server: &Server, slots: &SlotSet, target: &str) -> Result<String, Broke> {
@@ -117,11 +131,13 @@ async fn follow(server: &Server, job: &Job, id: &str) -> Result<(), Broke> {
             JobState::Failed | JobState::Canceled => return Err(Broke::failed(words)),
             JobState::Begins | JobState::Runs | JobState::HandsOver => {}
         }
-        if begun.elapsed() > LONGEST {
+        // Once the other may own them the server sets an end to it itself, and takes no write before that.
+        let may_cancel = state != JobState::HandsOver;
+        if may_cancel && begun.elapsed() > LONGEST {
             give_up(server).await?;
             return Err(Broke::failed("it took too long"));
         }
-        if asked.is_some_and(|at| at.elapsed() > STOP) {
+        if may_cancel && asked.is_some_and(|at| at.elapsed() > STOP) {
             give_up(server).await?;
             return Err(Broke::Stopped);
         }

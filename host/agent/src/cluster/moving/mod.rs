@@ -89,16 +89,20 @@ pub fn begin(agent: &Arc<Agent>, cluster: &Cluster, command: &Command) -> Result
 async fn run(agent: &Agent, job: &Job, ordered: &Ordered) -> Result<(), Broke> {
     agent.look.notify_one();
     // Of its own: a command that takes long holds up no other of the agent's. It ends with the server.
-    let timeouts = Timeouts {
-        connect: CONNECTS,
-        response: ANSWERS,
-    };
-    let server = agent.connect(timeouts).await?;
+    let server = connect(agent).await?;
     match ordered {
         Ordered::Keys(give) => keys::give(agent, &server, job, give).await,
         Ordered::Export(give) => export::give(agent, &server, job, give).await,
         Ordered::Import { slots, source } => import::take(&server, job, slots, source).await,
     }
+}
+
+async fn connect(agent: &Agent) -> Result<Server, hera_redis::Error> {
+    let timeouts = Timeouts {
+        connect: CONNECTS,
+        response: ANSWERS,
+    };
+    agent.connect(timeouts).await
 }
 
 impl Ordered {
