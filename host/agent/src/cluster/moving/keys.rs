@@ -86,15 +86,16 @@ struct Source<'a> {
 impl Source<'_> {
     async fn give(&mut self, slot: u16) -> Result<(), Broke> {
         let own = primary(self.server).await?;
+        let open = open::of(&own, slot);
         if !own.slots().contains(slot) {
-            // The other owned it before this server was told.
-            if open::of(&own, slot).is_some() {
+            // The other owned it before this server was told. One that comes here is no affair of this job.
+            if open.is_some_and(|(moves, _)| moves == Direction::Out) {
                 self.server.set_slot(slot, SlotOf::Stable).await?;
             }
             self.job.doubts_are(slot, Doubts::new());
             return Ok(());
         }
-        match open::of(&own, slot) {
+        match open {
             None => {
                 let limit = large::bytes_in(self.order.max_stall);
                 let large = large::of_slot(self.server, slot, limit).await?;
@@ -111,7 +112,18 @@ impl Source<'_> {
             }
         }
         // The other first: whoever is sent there is served.
-        if !self.ask(&own, slot, TakeSlot::Import).await?.owned {
+        let before = self.ask(&own, slot, TakeSlot::Import).await?;
+        if before.owned && open.is_none() {
+            let target = &self.order.target;
+            let words =
+                format!("{target} has slot {slot} as well: one of the two is told in a moment");
+            return Err(Broke::Failed(words));
+        }
+        if open.is_none() && !before.imports {
+            // It was whole since: what was cut off then is over, and a key of that name is another's.
+            self.job.doubts_are(slot, Doubts::new());
+        }
+        if !before.owned {
             let to = SlotOf::Migrating(&self.order.target);
             self.server.set_slot(slot, to).await?;
             self.send(slot).await?;
