@@ -341,8 +341,9 @@ mod tests {
             ..Server::default()
         };
         assert!(server.has_keys_without_slots());
+        // A mark alone says nothing: earlier Redis marks so what it reads at its start of slots that are another's.
         server.known[0].open_slots = vec!["[7-<-b]".to_owned()];
-        assert!(!server.has_keys_without_slots());
+        assert!(server.has_keys_without_slots());
         server.known[0].open_slots.clear();
         server.moving = Some(Moving {
             takes: true,
