@@ -294,6 +294,10 @@ impl Source<'_> {
             if self.is_others(&own, slot) {
                 return Ok(());
             }
+            if !own.serves {
+                // The others may have voted for a replica.
+                return Err(Broke::failed("the server takes the cluster for failed"));
+            }
             let gives = Some((Direction::Out, self.order.target.as_str()));
             if !own.slots().contains(slot) || open::of(&own, slot) != gives {
                 let words = format!("somebody else changed slot {slot}");

@@ -183,10 +183,14 @@ fn may_own(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     }
 }
 
-/// The server is a primary, and the source one that it hears.
+/// The server is a primary, and the source one that it hears. Both may be on the side of a partition where nobody
+/// hears whom the others have voted for: there the cluster counts as failed before that.
 fn leads(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     if own.replica_of().is_some() {
         return Err("the server that gets the slot is no primary".to_owned());
+    }
+    if !own.serves {
+        return Err("the server that gets the slot takes the cluster for failed".to_owned());
     }
     let source = own.entry(&asked.source);
     let source = source.ok_or_else(|| format!("{} is not known here", asked.source))?;
@@ -216,6 +220,7 @@ mod tests {
         target.open_slots = open.iter().map(|text| (*text).to_owned()).collect();
         Seen {
             id: "target".to_owned(),
+            serves: true,
             known: vec![
                 target,
                 entry("source", None),
@@ -260,6 +265,16 @@ mod tests {
         let mut demoted = view(&["[93-<-source]"]);
         demoted.known[1].replica_of = Some("replica".to_owned());
         assert!(may_own(&demoted, &own).is_err());
+    }
+
+    #[test]
+    fn who_does_not_hear_the_majority_takes_no_slot() {
+        let mut cut_off = view(&["[93-<-source]"]);
+        cut_off.serves = false;
+        assert!(may_own(&cut_off, &asked(TakeSlot::Own)).is_err());
+        let mut cut_off = view(&[]);
+        cut_off.serves = false;
+        assert!(may_import(&cut_off, &asked(TakeSlot::Import)).is_err());
     }
 
     #[test]
