@@ -23,8 +23,8 @@ enum Asked {
 }
 
 impl Pass<'_> {
-    /// Asks the policy if something is new since it was asked last: shards, the policy itself, its settings, keys
-    /// that are too large to be moved; or if its answer held until now, or somebody wants it. What traffic drives
+    /// Asks the policy if something is new since it was asked last: shards, the policy itself, its settings, those of
+    /// the spec, keys that are too large to be moved; or if its answer held until now, or somebody wants it. What traffic drives
     /// is no reason.
     pub(super) async fn ask(&self, look: &Look<'_>, course: &mut Course) -> Result<(), PassError> {
         let subject = look.subject();
@@ -80,6 +80,11 @@ impl Pass<'_> {
             .answer
             .as_ref()
             .and_then(|answer| Plan::made(&input, answer, self.site.keep));
+        if plan.is_some() {
+            // It counts once it stands in the status: one that was not written down is asked for anew.
+            let known = &look.site.shared.clusters.rebalances;
+            known.asks(&look.site.key(), String::new(), None);
+        }
         course.plan = plan;
         if made.answer.is_none() {
             course.waits = waits("no policy says which slots are to move".to_owned());
@@ -119,7 +124,8 @@ impl Pass<'_> {
         }
         let shards = input.shards.iter().map(|shard| (shard.id, shard.state));
         let shards: Vec<_> = shards.collect();
-        let about = (site.keep, shards, &input.stays, prepared.standing());
+        let spec = (look.spec.cooldown, look.spec.max_stall);
+        let about = (site.keep, shards, &input.stays, prepared.standing(), spec);
         let text = serde_json::to_vec(&about).unwrap_or_default();
         let about = short_hex(&text);
         let known = &shared.clusters.rebalances;
