@@ -82,17 +82,16 @@ impl Look<'_> {
         })
     }
 
-    /// Takes away requests that are done.
-    pub(super) async fn clear(&self, course: &Course, done: &Done) {
+    /// Takes away requests that are done, once the status has what came of them: a write that fails loses none.
+    pub(super) async fn clear(&self, course: &Course) {
         let (client, object) = (&self.site.shared.client, self.site.object);
-        let begun = course.plan.as_ref();
-        let begun = begun.filter(|plan| plan.begun.is_some() || done.begins);
-        let is_begun = |asked: &str| begun.is_some_and(|plan| plan.digest == asked);
+        let mut plans = course.plan.iter().chain(&course.ended);
+        let is_begun = |asked: &str| plans.any(|plan| plan.begun.is_some() && plan.digest == asked);
         done_request::clear(client, object, ANNOTATION_REBALANCE_APPROVE, is_begun).await;
         let asked = course.made.is_some();
         done_request::clear(client, object, ANNOTATION_REBALANCE_NOW, |_| asked).await;
         // Without a plan there is none to drop.
-        let dropped = course.cancelled.is_some() || course.plan.is_none();
+        let dropped = course.cancelled.is_none() && course.plan.is_none();
         let is_cancel = |asked: &str| asked == REBALANCE_CANCEL && dropped;
         done_request::clear(client, object, ANNOTATION_REBALANCE, is_cancel).await;
     }

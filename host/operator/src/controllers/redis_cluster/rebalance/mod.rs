@@ -118,7 +118,7 @@ impl Pass<'_> {
         };
         let course = Box::pin(self.course(&look)).await?;
         let done = Box::pin(look.carry_out(&course, self.v.paused)).await?;
-        Box::pin(look.clear(&course, &done)).await;
+        Box::pin(look.clear(&course)).await;
         Ok(Some(Box::pin(look.tell(course, done)).await))
     }
 
