@@ -4,8 +4,9 @@ use hera_api::RebalanceMode;
 use hera_api::meta::{
     ANNOTATION_REBALANCE, ANNOTATION_REBALANCE_APPROVE, ANNOTATION_REBALANCE_NOW, REBALANCE_CANCEL,
 };
-use hera_core::cluster::{self, Command, Step};
+use hera_core::cluster::{self, Command, MovingState, Step};
 use hera_core::reshard::{self, Job, Resharding};
+use hera_core::shard::Target;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
@@ -47,15 +48,14 @@ impl Look<'_> {
                 Command::GiveSlots { .. } | Command::TakeSlots { .. }
             )
         };
-        let known = &site.shared.clusters.rebalances;
+        let (key, known) = (site.key(), &site.shared.clusters.rebalances);
         let mut held_back = false;
-        if steps.iter().any(begins) {
-            let failed = next.failed.is_some();
-            held_back = !known.orders(&site.key(), failed, self.seen.now_ms);
-        }
-        if held_back {
-            steps.retain(|step| !begins(step));
-        }
+        steps.retain(|step| {
+            let failed = self.has_failed(&step.pod);
+            let may = !begins(step) || known.orders(&key, &step.pod, failed, self.seen.now_ms);
+            held_back |= !may;
+            may
+        });
         let steps = site.guarded(
             cluster::Plan {
                 steps,
@@ -80,6 +80,14 @@ impl Look<'_> {
             ordered,
             took_away,
         })
+    }
+
+    /// True if the last job of this pod failed.
+    fn has_failed(&self, pod: &Target) -> bool {
+        let mut nodes = self.seen.nodes.iter();
+        let node = nodes.find(|node| node.pod == *pod);
+        let job = node.and_then(|node| node.server.as_ref()?.moving.as_ref());
+        job.is_some_and(|job| job.state == MovingState::Failed)
     }
 
     /// Takes away requests that are done, once the status has what came of them: a write that fails loses none.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_core::cluster::{LargeKey, NodeId, Observation, Server, SlotSet};
+use hera_core::shard::Target;
 
 use crate::object::ObjectKey;
 
@@ -24,8 +25,8 @@ struct Known {
     again_unix_ms: Option<u64>,
     /// Keys that are too large to be sent, by slot.
     large: BTreeMap<u16, Large>,
-    /// When servers were last told to move slots, in milliseconds since the machine started.
-    ordered_ms: Option<u64>,
+    /// When pods were told of late to move slots, by uid, in milliseconds since the machine started.
+    ordered_ms: HashMap<String, u64>,
 }
 
 struct Large {
@@ -58,13 +59,14 @@ impl Rebalances {
         self.with(cluster, |known| known.again_unix_ms)
     }
 
-    /// Servers are told to move slots, unless that failed a moment ago. True if they may be.
-    pub fn orders(&self, cluster: &ObjectKey, failed: bool, now_ms: u64) -> bool {
+    /// A pod is told to move slots, unless it was a moment ago and that `failed`. True if it may be.
+    pub fn orders(&self, cluster: &ObjectKey, pod: &Target, failed: bool, now_ms: u64) -> bool {
         self.with(cluster, |known| {
-            let last = known.ordered_ms.filter(|_| failed);
-            let may = last.is_none_or(|at| now_ms.saturating_sub(at) >= AGAIN_AFTER);
+            let is_recent = |at: &u64| now_ms.saturating_sub(*at) < AGAIN_AFTER;
+            known.ordered_ms.retain(|_, at| is_recent(at));
+            let may = !failed || !known.ordered_ms.contains_key(&pod.uid);
             if may {
-                known.ordered_ms = Some(now_ms);
+                known.ordered_ms.insert(pod.uid.clone(), now_ms);
             }
             may
         })
@@ -169,11 +171,17 @@ mod tests {
     #[test]
     fn what_failed_is_not_ordered_again_at_once() {
         let known = Rebalances::default();
-        assert!(known.orders(&key(), true, 10), "of before this process");
-        assert!(!known.orders(&key(), true, 11));
-        assert!(known.orders(&key(), false, 12));
-        assert!(!known.orders(&key(), true, 11 + AGAIN_AFTER));
-        assert!(known.orders(&key(), true, 12 + AGAIN_AFTER));
+        let [one, other] = ["a", "b"].map(|uid| Target {
+            uid: uid.to_owned(),
+            ..Target::default()
+        });
+        let orders = |pod, failed, now_ms| known.orders(&key(), pod, failed, now_ms);
+        assert!(orders(&one, true, 10), "of before this process");
+        assert!(!orders(&one, true, 11));
+        assert!(orders(&other, true, 11), "it holds up nobody else");
+        assert!(orders(&one, false, 12));
+        assert!(!orders(&one, true, 11 + AGAIN_AFTER));
+        assert!(orders(&one, true, 12 + AGAIN_AFTER));
     }
 
     #[test]
