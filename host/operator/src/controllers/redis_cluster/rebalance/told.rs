@@ -7,6 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::plan::Plan;
 use super::{Course, Done, Look, Rebalanced};
+use crate::controllers::pods::observe::millis;
+use crate::controllers::pods::status::shorten;
 use crate::metrics::SlotFigures;
 
 /// In so many parts of a plan progress is told in a status.
@@ -23,6 +25,9 @@ impl Look<'_> {
         self.tell_of(&course, &done, &status).await;
         let again_unix_ms = shared.clusters.rebalances.again_unix_ms(&key);
         let again_unix_ms = again_unix_ms.filter(|_| course.plan.is_none());
+        // Where it is time and nobody asks, what holds that up is news when it ends.
+        let is_due = |at: &u64| course.made.is_some() || *at > millis(self.now);
+        let again_unix_ms = again_unix_ms.filter(is_due);
         let left = course.plan.as_ref().map(|plan| self.left(plan));
         let view = RebalanceView {
             slots: u32::try_from(status.slots).unwrap_or(0),
@@ -71,6 +76,8 @@ impl Look<'_> {
             Some(plan) => self.of_plan(plan, done),
             None => self.without_plan(course, done),
         };
+        // An order that is told in words may have many slots.
+        let waiting_for = waiting_for.map(|words| shorten(&words));
         let since = last.since.clone().filter(|_| last.phase == phase);
         let status = RebalanceStatus {
             phase,
