@@ -22,6 +22,10 @@ impl Site<'_> {
         let mut took_away = false;
         while there > self.keep && drained.contains(&(there - 1)) {
             let shard = there - 1;
+            there = shard;
+            if self.is_gone(shard) {
+                continue;
+            }
             if self.shared.leadership.term() != Some(self.term) {
                 return Err(PassError::LeadershipLost);
             }
@@ -45,9 +49,17 @@ impl Site<'_> {
             events
                 .publish_deed(&about, Severity::Normal, SHARD_REMOVED, &note)
                 .await;
-            there = shard;
             took_away = true;
         }
         Ok(took_away)
+    }
+
+    /// True if nothing is left to delete of a shard, as its StatefulSet is gone or on its way out: a finalizer may
+    /// keep it for long.
+    fn is_gone(&self, shard: u32) -> bool {
+        let set = usize::try_from(shard)
+            .ok()
+            .and_then(|at| self.live.sets.get(at)?.stateful_set.as_ref());
+        set.is_none_or(|set| set.metadata.deletion_timestamp.is_some())
     }
 }
