@@ -20,7 +20,7 @@ use kube::ResourceExt as _;
 use tracing::warn;
 
 use super::heal::{Healed, Next};
-use super::rebalance::Rebalanced;
+use super::rebalance::{Rebalanced, changing_since};
 use super::roll::{Roll, Shards, primary};
 use super::site::Site;
 use super::spread::Spread;
@@ -291,7 +291,10 @@ impl<'a> Pass<'a> {
                 digest: approval.digest.clone(),
                 since_ms: millis(approval.since.0),
             }),
-            changing_since_ms: changing.next().map(|c| millis(c.last_transition_time.0)),
+            changing_since_ms: changing.next().and_then(|c| {
+                let slots = status.and_then(|status| status.rebalance.as_ref());
+                changing_since(millis(c.last_transition_time.0), slots)
+            }),
             now_ms: millis(now),
         }
     }

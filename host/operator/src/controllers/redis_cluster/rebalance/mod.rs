@@ -29,7 +29,7 @@ pub use known::Rebalances;
 use plan::{Plan, owners};
 use question::Subject;
 use requests::Requests;
-pub use told::progress;
+pub use told::{changing_since, progress};
 
 /// How it stands with slots that move.
 pub struct Rebalanced {

@@ -218,6 +218,16 @@ pub fn progress(status: &RebalanceStatus) -> Option<(&'static str, String)> {
     })
 }
 
+/// Since when pods may have been on their way, where `Progressing` is true since then: because of slots that moved
+/// before, or of a plan that waits for days to be approved, no roll is late.
+pub fn changing_since(since_ms: u64, slots: Option<&RebalanceStatus>) -> Option<u64> {
+    let Some(slots) = slots else {
+        return Some(since_ms);
+    };
+    let of_slots = slots.since.as_ref().map_or(0, |since| millis(since.0));
+    (slots.phase != RebalancePhase::Planned).then_some(since_ms.max(of_slots))
+}
+
 /// What is left, in parts of the whole: 0 only once nothing is.
 fn coarse(left: usize, slots: usize) -> usize {
     let part = (slots / PARTS).max(1);
@@ -234,6 +244,8 @@ fn count(count: usize) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
     use super::*;
 
     #[test]
@@ -246,6 +258,20 @@ mod tests {
         let told: std::collections::BTreeSet<usize> =
             (0..=4_096).map(|left| coarse(left, 4_096)).collect();
         assert!(told.len() <= PARTS + 2, "{told:?}");
+    }
+
+    #[test]
+    fn no_roll_is_late_because_slots_moved_before_it_began() {
+        use RebalancePhase::{Planned, Settled, Waiting};
+        let of = |phase, second| RebalanceStatus {
+            phase,
+            since: Some(Time(Timestamp::from_second(second).unwrap())),
+            ..RebalanceStatus::default()
+        };
+        assert_eq!(changing_since(5_000, None), Some(5_000));
+        assert_eq!(changing_since(5_000, Some(&of(Settled, 1))), Some(5_000));
+        assert_eq!(changing_since(5_000, Some(&of(Waiting, 9))), Some(9_000));
+        assert_eq!(changing_since(5_000, Some(&of(Planned, 1))), None);
     }
 
     fn status(phase: RebalancePhase) -> RebalanceStatus {
