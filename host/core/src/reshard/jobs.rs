@@ -69,7 +69,6 @@ pub(super) fn stop(
     survey: &Survey<'_>,
     pairs: &[Pair],
     half: &Half<'_>,
-    stays: &SlotSet,
     next: &mut Resharding,
 ) {
     for (one, moving) in running_jobs(survey) {
@@ -82,7 +81,10 @@ pub(super) fn stop(
         let Some(giver) = survey.primary_of(source) else {
             continue;
         };
-        let left = moving.slots.shared(&giver.server.slots()).without(stays);
+        let left = moving
+            .slots
+            .shared(&giver.server.slots())
+            .without(job.stays);
         let mut planned = pairs.iter().filter(|_| job.goes_on);
         let planned = planned.find(|pair| (pair.source, pair.target) == (source, target));
         let unwanted = match planned {

@@ -13,7 +13,7 @@ mod way;
 use crate::cluster::{LargeKey, Observation, SlotSet, Step, Survey, Wanted, Way};
 use crate::rebalance::SlotMove;
 
-pub use way::{bytes_in, is_too_large, shards_there, way};
+pub use way::{shards_there, way};
 
 /// What is to be moved, and how.
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ pub struct Job<'a> {
     /// The accepted plan. Of moves that name a slot twice the first counts; those of shards that are not there, and
     /// those to one that leaves, are left out.
     pub moves: &'a [SlotMove],
-    /// Slots that stay, as they were told to have too large a key since the plan began. A server tells those of its
-    /// last job only: see [`Resharding::too_large`]. Those that may be sent by now are left out: [`is_too_large`].
+    /// Slots that stay, as they were told to have too large a key. A server tells those of its last job, and goes on
+    /// telling them until the next one: see [`Resharding::too_large`]. Whoever orders says when it is tried again.
     pub stays: &'a SlotSet,
     /// How slots move: see [`way`].
     pub way: Way,
@@ -52,7 +52,7 @@ pub struct Resharding {
     pub running: u32,
     /// Why the last job of a server failed, for people: who orders again waits for a while first.
     pub failed: Option<String>,
-    /// Keys that are too large, as servers tell them now: their slots stay.
+    /// Keys that are too large, as servers tell them now: their slots are to stay.
     pub too_large: Vec<LargeKey>,
     /// Shards that may go, the last one first, and in this order: no slot, no key and no job is theirs.
     pub drained: Vec<u32>,
@@ -72,21 +72,18 @@ impl Resharding {
 /// replicas are in sync; one that is half moved goes on to whoever has its keys. No server is part of two moves.
 pub fn next(job: &Job<'_>) -> Resharding {
     let survey = Survey::of(job.wanted, job.seen);
-    let too_large = jobs::too_large(&survey, job.max_stall_ms);
-    let told = SlotSet::of(too_large.iter().map(|key| (key.slot, key.slot)));
-    let stays = job.stays.with(&told);
     let mut next = Resharding {
-        too_large,
+        too_large: jobs::too_large(&survey),
         running: jobs::running(&survey),
         failed: jobs::failed(&survey),
         ..Resharding::default()
     };
     let table = pending::Table::of(&survey);
-    let pairs = pending::pairs(job, &table, &stays);
+    let pairs = pending::pairs(job, &table);
     let left = pairs.iter().map(|pair| pair.slots.len()).sum::<usize>();
     next.left = u32::try_from(left).unwrap_or(u32::MAX);
     let half = half::find(&survey, &pairs, &mut next);
-    jobs::stop(job, &survey, &pairs, &half, &stays, &mut next);
+    jobs::stop(job, &survey, &pairs, &half, &mut next);
     let mut busy = jobs::busy(&survey);
     half::carry_on(job, half, &mut busy, &mut next);
     if job.goes_on {

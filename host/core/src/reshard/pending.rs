@@ -50,7 +50,7 @@ pub(super) struct Pair {
 }
 
 /// What is left, in the order of the plan.
-pub(super) fn pairs(job: &Job<'_>, table: &Table, stays: &SlotSet) -> Vec<Pair> {
+pub(super) fn pairs(job: &Job<'_>, table: &Table) -> Vec<Pair> {
     let (mut named, mut pairs) = (SlotSet::default(), Vec::<Pair>::new());
     for step in job.moves {
         let is_there = step.source < job.wanted.shards && step.target < job.wanted.shards;
@@ -59,7 +59,9 @@ pub(super) fn pairs(job: &Job<'_>, table: &Table, stays: &SlotSet) -> Vec<Pair> 
         }
         let slots = SlotSet::of(step.slots.iter().copied()).without(&named);
         named = named.with(&slots);
-        let left = slots.without(&table.away_from(step.source)).without(stays);
+        let left = slots
+            .without(&table.away_from(step.source))
+            .without(job.stays);
         if left.is_empty() {
             continue;
         }

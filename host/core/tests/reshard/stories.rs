@@ -171,13 +171,21 @@ fn slots_with_keys_that_are_too_large_are_told_and_stay() {
         }],
         ..Moving::default()
     });
+    game.stays = SlotSet::of([(5, 5)]);
     let next = game.next(&game.world.observe(), true);
     assert_eq!((next.left, next.too_large.len()), (1, 1));
     assert_eq!(orders(&game), ["pod-0-0: give 6 to id-1-0"]);
     // The next job tells of its own slots alone.
-    game.world.pods[0].moving = None;
-    game.stays = SlotSet::of([(5, 5)]);
+    game.world.pods[0]
+        .moving
+        .as_mut()
+        .unwrap()
+        .too_large
+        .clear();
     assert_eq!(orders(&game), ["pod-0-0: give 6 to id-1-0"]);
+    // Somebody dealt with the key, or allows more.
+    game.stays = SlotSet::default();
+    assert_eq!(orders(&game), ["pod-0-0: give 5-6 to id-1-0"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::plan::Plan;
-use super::{Course, Look};
+use super::{Course, Look, max_stall_ms};
 use crate::controllers::outcome::PassError;
 use crate::controllers::pods::done_request;
 
@@ -37,7 +37,7 @@ impl Look<'_> {
             moves: plan.map_or(&[][..], |plan| plan.moves.as_slice()),
             stays: &stays,
             way: reshard::way(servers),
-            max_stall_ms: u64::try_from(self.spec.max_stall.as_millis()).unwrap_or(u64::MAX),
+            max_stall_ms: max_stall_ms(&self.spec),
             goes_on: !stops,
         });
         let mut steps = next.steps.clone();
@@ -66,6 +66,13 @@ impl Look<'_> {
             },
             self.seen,
         );
+        for step in &steps.steps {
+            if let Command::GiveSlots { slots, .. } | Command::TakeSlots { slots, .. } =
+                &step.command
+            {
+                known.sends(&key, slots, self.seen.now_ms);
+            }
+        }
         let ordered = held_back || !steps.steps.is_empty();
         let begins = steps.steps.iter().any(begins);
         site.carry_out(&steps).await?;

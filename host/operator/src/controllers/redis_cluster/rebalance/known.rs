@@ -1,6 +1,6 @@
 //! What this process remembers of slots that move. Nothing in it needs to survive a restart.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_core::cluster::{LargeKey, NodeId, Observation, Server, SlotSet};
@@ -12,6 +12,10 @@ use crate::object::ObjectKey;
 const AGAIN_AFTER: u64 = 5_000;
 /// A key that was too large to be sent is looked at again after this, in milliseconds.
 const LARGE_FOR: u64 = 3_600_000;
+/// Meanwhile it is told for so long, in milliseconds.
+const TOLD_FOR: u64 = 60_000;
+/// A server that was told to send its slot says within this that it still is, in milliseconds.
+const SAID_WITHIN: u64 = 5_000;
 
 /// Memory of all clusters.
 #[derive(Default)]
@@ -29,12 +33,56 @@ struct Known {
     ordered_ms: HashMap<String, u64>,
 }
 
+/// Times are in milliseconds since the machine started.
 struct Large {
     key: LargeKey,
     /// The server that has it.
     owner: NodeId,
-    /// When that was told, in milliseconds since the machine started.
+    /// For how long a step might hold up clients, in milliseconds.
+    max_stall_ms: u64,
+    /// When that was told.
     since_ms: u64,
+    /// Since when its slot may be sent once more: its server says what it said until then.
+    free_ms: Option<u64>,
+    /// When its server was told to, since then.
+    ordered_ms: Option<u64>,
+}
+
+impl Large {
+    /// A look at `now_ms` at a key that its server tells of, or not. False once nothing is left to be known.
+    fn look(&mut self, is_told: bool, again: &Again, now_ms: u64) -> bool {
+        let passed = |since: u64| now_ms.saturating_sub(since);
+        let Some(free_ms) = self.free_ms else {
+            let allows_more = again.max_stall_ms > self.max_stall_ms;
+            self.max_stall_ms = again.max_stall_ms;
+            if allows_more || again.anew || passed(self.since_ms) >= LARGE_FOR {
+                (self.free_ms, self.ordered_ms) = (Some(now_ms), None);
+            }
+            return true;
+        };
+        if is_told && self.ordered_ms.is_some_and(|at| passed(at) >= SAID_WITHIN) {
+            (self.since_ms, self.free_ms) = (now_ms, None);
+        }
+        is_told || passed(free_ms) < TOLD_FOR
+    }
+}
+
+/// What decides whether a key that was too large is looked at again.
+#[derive(Clone, Copy, Debug)]
+pub struct Again {
+    /// For how long a step may hold up clients, in milliseconds.
+    pub max_stall_ms: u64,
+    /// Somebody wants it.
+    pub anew: bool,
+}
+
+/// Keys that are too large to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct LargeKeys {
+    /// By slot.
+    pub keys: BTreeMap<u16, LargeKey>,
+    /// Their slots, but for those that may be sent once more.
+    pub stays: SlotSet,
 }
 
 impl Rebalances {
@@ -73,34 +121,62 @@ impl Rebalances {
     }
 
     /// Servers tell of keys that are too large to be sent: all that is known of those by slot, for as long as
-    /// their slots stay where they are.
-    pub fn large(&self, cluster: &ObjectKey, seen: &Observation) -> BTreeMap<u16, LargeKey> {
+    /// their slots stay where they are. A slot is tried once more after a while, when clients may be held up for
+    /// longer, and when somebody asks.
+    pub fn large(&self, cluster: &ObjectKey, seen: &Observation, again: &Again) -> LargeKeys {
         let owners = seen.nodes.iter().filter_map(|node| node.server.as_ref());
         let owners: BTreeMap<&NodeId, (SlotSet, &Server)> = owners
             .filter(|server| server.replica_of().is_none())
             .map(|server| (&server.id, (server.slots(), server)))
             .collect();
         self.with(cluster, |known| {
+            let mut said = BTreeSet::new();
             for (slots, server) in owners.values() {
                 let told = server.moving.iter().flat_map(|moving| &moving.too_large);
                 for key in told.filter(|key| slots.contains(key.slot)) {
+                    said.insert(key.slot);
                     let found = known.large.entry(key.slot);
                     found.or_insert_with(|| Large {
                         key: key.clone(),
                         owner: server.id.clone(),
+                        max_stall_ms: again.max_stall_ms,
                         since_ms: seen.now_ms,
+                        free_ms: None,
+                        ordered_ms: None,
                     });
                 }
             }
             known.large.retain(|slot, large| {
                 let own = owners.get(&large.owner);
                 let is_there = own.is_some_and(|(slots, _)| slots.contains(*slot));
-                is_there && seen.now_ms.saturating_sub(large.since_ms) < LARGE_FOR
+                is_there && large.look(said.contains(slot), again, seen.now_ms)
             });
-            let all = known.large.iter();
-            all.map(|(slot, large)| (*slot, large.key.clone()))
-                .collect()
+            let is_told = |large: &Large| {
+                let free = large.free_ms;
+                free.is_none_or(|at| seen.now_ms.saturating_sub(at) < TOLD_FOR)
+            };
+            let told = known.large.iter().filter(|(_, large)| is_told(large));
+            let stay = known
+                .large
+                .iter()
+                .filter(|(_, large)| large.free_ms.is_none());
+            LargeKeys {
+                keys: told
+                    .map(|(slot, large)| (*slot, large.key.clone()))
+                    .collect(),
+                stays: SlotSet::of(stay.map(|(slot, _)| (*slot, *slot))),
+            }
         })
+    }
+
+    /// Servers are told to send these slots.
+    pub fn sends(&self, cluster: &ObjectKey, slots: &SlotSet, now_ms: u64) {
+        self.with(cluster, |known| {
+            let large = known.large.iter_mut();
+            for (_, large) in large.filter(|(slot, _)| slots.contains(**slot)) {
+                large.ordered_ms.get_or_insert(now_ms);
+            }
+        });
     }
 
     /// The cluster is gone.
@@ -184,18 +260,64 @@ mod tests {
         assert!(orders(&one, true, 12 + AGAIN_AFTER));
     }
 
+    const AGAIN: Again = Again {
+        max_stall_ms: 100,
+        anew: false,
+    };
+
+    fn stays(known: &Rebalances, seen: &Observation, again: &Again) -> (usize, usize) {
+        let large = known.large(&key(), seen, again);
+        (large.keys.len(), large.stays.len())
+    }
+
     #[test]
-    fn a_large_key_is_known_beyond_the_job_that_found_it_and_not_for_ever() {
+    fn a_large_key_is_known_beyond_the_job_that_found_it() {
         let known = Rebalances::default();
-        assert_eq!(known.large(&key(), &seen((0, 9), Some(7), 1)).len(), 1);
-        assert_eq!(known.large(&key(), &seen((0, 9), None, 2)).len(), 1);
-        assert_eq!(
-            known.large(&key(), &seen((8, 9), None, 3)).len(),
-            0,
-            "it moved"
-        );
-        known.large(&key(), &seen((0, 9), Some(7), 4));
+        let all = (0, 9);
+        assert_eq!(stays(&known, &seen(all, Some(7), 1), &AGAIN), (1, 1));
+        assert_eq!(stays(&known, &seen(all, None, 2), &AGAIN), (1, 1));
+        let moved = seen((8, 9), None, 3);
+        assert_eq!(stays(&known, &moved, &AGAIN), (0, 0));
+    }
+
+    #[test]
+    fn a_slot_that_stays_is_tried_again_whatever_its_server_still_says() {
+        let (all, known) = ((0, 9), Rebalances::default());
+        let at = |now_ms| seen(all, Some(7), now_ms);
+        stays(&known, &at(4), &AGAIN);
         let later = 4 + LARGE_FOR;
-        assert_eq!(known.large(&key(), &seen((0, 9), None, later)).len(), 0);
+        assert_eq!(stays(&known, &at(later - 1), &AGAIN), (1, 1));
+        assert_eq!(stays(&known, &at(later), &AGAIN), (1, 0));
+        // Nobody tells its server to send it: what that says is of before.
+        let later = later + TOLD_FOR;
+        assert_eq!(stays(&known, &at(later), &AGAIN), (0, 0));
+        known.sends(&key(), &SlotSet::of([all]), later);
+        assert_eq!(stays(&known, &at(later + 1), &AGAIN), (0, 0));
+        let said = later + SAID_WITHIN;
+        assert_eq!(stays(&known, &at(said), &AGAIN), (1, 1), "it still is");
+    }
+
+    #[test]
+    fn a_slot_that_stays_is_tried_again_when_more_is_allowed_or_somebody_asks() {
+        let (all, known) = ((0, 9), Rebalances::default());
+        let at = |now_ms| seen(all, Some(7), now_ms);
+        stays(&known, &at(1), &AGAIN);
+        let more = Again {
+            max_stall_ms: 5_000,
+            ..AGAIN
+        };
+        assert_eq!(stays(&known, &at(2), &more), (1, 0));
+        assert_eq!(stays(&known, &at(3), &more), (1, 0));
+        let known = Rebalances::default();
+        stays(&known, &at(1), &AGAIN);
+        let anew = Again {
+            anew: true,
+            ..AGAIN
+        };
+        assert_eq!(stays(&known, &at(2), &anew), (1, 0));
+        assert_eq!(stays(&known, &seen(all, None, 3), &AGAIN), (1, 0));
+        let end = 2 + TOLD_FOR;
+        assert_eq!(stays(&known, &seen(all, None, end), &AGAIN), (0, 0));
+        assert_eq!(stays(&known, &at(end + 1), &AGAIN), (1, 1), "it is new");
     }
 }

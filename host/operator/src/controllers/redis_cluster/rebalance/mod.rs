@@ -11,11 +11,9 @@ mod remove;
 mod requests;
 mod told;
 
-use std::collections::BTreeMap;
-
 use hera_api::validate::Rebalance;
 use hera_api::{RebalanceMode, RebalanceStatus};
-use hera_core::cluster::{LargeKey, Observation, Server, SlotSet};
+use hera_core::cluster::{Observation, Server, SlotSet};
 use hera_core::rebalance::{RebalanceAnswer, Table};
 use k8s_openapi::jiff::Timestamp;
 
@@ -26,6 +24,7 @@ use crate::policies::Made;
 
 use act::Done;
 pub use known::Rebalances;
+use known::{Again, LargeKeys};
 use plan::{Plan, owners};
 use question::Subject;
 use requests::Requests;
@@ -58,8 +57,8 @@ struct Look<'a> {
     requests: Requests<'a>,
     /// As the status has it.
     last: RebalanceStatus,
-    /// Keys that are too large to be sent, by slot.
-    large: BTreeMap<u16, LargeKey>,
+    /// Keys that are too large to be sent.
+    large: LargeKeys,
     /// Why nothing moves now, whatever is planned, for people.
     held_up: Option<String>,
     /// What the cluster lacks to serve, for people.
@@ -102,16 +101,21 @@ impl Pass<'_> {
         }
         let known = site.object.status.as_ref();
         let key = site.key();
+        let requests = Requests::of(site.object);
+        let again = Again {
+            max_stall_ms: max_stall_ms(&spec),
+            anew: requests.now.is_some(),
+        };
         let look = Look {
             site,
             spec,
             seen,
             owners: owners(seen),
-            requests: Requests::of(site.object),
+            requests,
             last: known
                 .and_then(|status| status.rebalance.clone())
                 .unwrap_or_default(),
-            large: site.shared.clusters.rebalances.large(&key, seen),
+            large: site.shared.clusters.rebalances.large(&key, seen, &again),
             held_up: self.held_up(rolls),
             lacks: site.lacks(seen),
             now,
@@ -173,9 +177,14 @@ impl Pass<'_> {
     }
 }
 
+/// For how long a step may hold up clients.
+fn max_stall_ms(spec: &Rebalance) -> u64 {
+    u64::try_from(spec.max_stall.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Look<'_> {
     fn stays(&self) -> SlotSet {
-        SlotSet::of(self.large.keys().map(|slot| (*slot, *slot)))
+        self.large.stays.clone()
     }
 
     /// True while slots move.

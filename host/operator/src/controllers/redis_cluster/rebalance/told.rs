@@ -34,14 +34,14 @@ impl Look<'_> {
             left: left.map_or(0, narrow),
             running: done.next.running,
             waiting_for: status.waiting_for.clone(),
-            too_large: self.large.values().cloned().collect(),
+            too_large: self.large.keys.values().cloned().collect(),
             again_unix_ms,
         };
         shared.last_seen.clusters.note_rebalance(&key, view);
         let figures = SlotFigures {
             plan: course.plan.as_ref().map(|plan| plan.digest.clone()),
             left: left.unwrap_or(0),
-            too_large: self.large.len(),
+            too_large: self.large.keys.len(),
         };
         shared.metrics.objects.note_slots(&key, figures);
         let waits = course.plan.as_ref().filter(|plan| plan.begun.is_none());
@@ -164,16 +164,17 @@ impl Look<'_> {
         if let (true, Some(words)) = (course.no_room, &course.waits) {
             return Some((degraded::MEMORY_TOO_SMALL, words.clone()));
         }
-        if self.large.is_empty() {
+        let large = &self.large.keys;
+        if large.is_empty() {
             return None;
         }
-        let named = self.large.values().take(NAMED);
+        let named = large.values().take(NAMED);
         let named = named.map(|key| {
             let mib = key.bytes >> 20;
             format!("{:?} in slot {} ({mib} MiB)", key.key, key.slot)
         });
         let named: Vec<String> = named.collect();
-        let more = match self.large.len().saturating_sub(NAMED) {
+        let more = match large.len().saturating_sub(NAMED) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
