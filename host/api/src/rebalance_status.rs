@@ -56,7 +56,7 @@ pub struct RebalanceStatus {
 
     /// What moved of late, the latest first: a slot stays for spec.rebalance.cooldown after it moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 512))]
     pub history: Vec<MovedStatus>,
 }
 

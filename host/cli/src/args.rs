@@ -272,8 +272,8 @@ pub enum RebalanceCommand {
         #[arg(value_name = "NAME")]
         target: Target,
     },
-    /// Drop the plan: slots that moved stay where they are, the others as well. While a shard is to go, another
-    /// plan follows: set masters back first.
+    /// Drop the plan: slots that moved stay where they are, the others as well. No other plan follows before
+    /// something changes, or somebody asks for one (now).
     Cancel {
         /// The RedisCluster.
         #[arg(value_name = "NAME")]

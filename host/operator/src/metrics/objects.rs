@@ -59,7 +59,7 @@ pub struct Objects {
 pub struct SlotFigures {
     /// Stands for the plan by which they move, if there is one.
     pub plan: Option<String>,
-    /// Those that have not moved yet.
+    /// Those that have not moved yet; of a plan that has just ended, those that never will.
     pub left: usize,
     /// Keys that are too large to be moved.
     pub too_large: usize,
@@ -102,9 +102,9 @@ impl Objects {
     pub fn note_slots(&self, object: &ObjectKey, now: SlotFigures) {
         let mut slots = self.slots();
         let (before, moved) = slots.entry(object.clone()).or_default();
-        // Of a plan that ended all that was left has moved, or does not any more.
-        let same = before.plan.is_some() && before.plan == now.plan;
-        *moved += match same || now.plan.is_none() {
+        // When a plan has ended, what is left of it is told once more.
+        let same = before.plan == now.plan || now.plan.is_none();
+        *moved += match before.plan.is_some() && same {
             true => before.left.saturating_sub(now.left),
             false => 0,
         };

@@ -148,10 +148,14 @@ fn slots_that_moved_are_counted_over_plans() {
         at(Some("b"), 5),
         at(Some("b"), 5),
         at(None, 0),
+        at(Some("c"), 9),
+        // It is dropped.
+        at(None, 7),
+        at(None, 0),
     ] {
         objects.note_slots(&key, figures);
     }
-    assert_eq!(objects.noted(&key).slots.unwrap().1, 15);
+    assert_eq!(objects.noted(&key).slots.unwrap().1, 17);
 }
 
 #[test]

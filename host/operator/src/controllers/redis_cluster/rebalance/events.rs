@@ -1,6 +1,7 @@
 //! What people are told when it happens.
 
 use hera_api::RebalanceStatus;
+use hera_core::cluster::SlotSet;
 use hera_kube::Severity;
 use kube::Resource as _;
 
@@ -24,9 +25,18 @@ impl Look<'_> {
         if let Some(plan) = ended {
             let slots = plan.slots();
             let left = plan.left(&self.owners, &self.stays()).len();
-            match left {
-                0 => {
+            let stay = plan.left(&self.owners, &SlotSet::default()).len();
+            match (left, stay) {
+                (0, 0) => {
                     let note = format!("{slots} slots moved, as plan {} said", plan.digest);
+                    self.event(REBALANCE_DONE, &note).await;
+                }
+                (0, stay) => {
+                    let note = format!(
+                        "{} of {slots} slots moved by plan {}, and {stay} stay for keys that are too large",
+                        slots.saturating_sub(stay),
+                        plan.digest
+                    );
                     self.event(REBALANCE_DONE, &note).await;
                 }
                 _ => {

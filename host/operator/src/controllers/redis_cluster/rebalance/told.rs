@@ -38,9 +38,10 @@ impl Look<'_> {
             again_unix_ms,
         };
         shared.last_seen.clusters.note_rebalance(&key, view);
+        let dropped = course.ended.as_ref().map(|plan| self.left(plan));
         let figures = SlotFigures {
             plan: course.plan.as_ref().map(|plan| plan.digest.clone()),
-            left: left.unwrap_or(0),
+            left: left.or(dropped).unwrap_or(0),
             too_large: self.large.keys.len(),
         };
         shared.metrics.objects.note_slots(&key, figures);
