@@ -13,7 +13,7 @@ mod way;
 use crate::cluster::{LargeKey, Observation, SlotSet, Step, Survey, Wanted, Way};
 use crate::rebalance::SlotMove;
 
-pub use way::{shards_there, way};
+pub use way::{bytes_in, is_too_large, shards_there, way};
 
 /// What is to be moved, and how.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl Resharding {
 pub fn next(job: &Job<'_>) -> Resharding {
     let survey = Survey::of(job.wanted, job.seen);
     let mut next = Resharding {
-        too_large: jobs::too_large(&survey),
+        too_large: jobs::too_large(&survey, job.max_stall_ms),
         running: jobs::running(&survey),
         failed: jobs::failed(&survey),
         ..Resharding::default()
