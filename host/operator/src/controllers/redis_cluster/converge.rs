@@ -352,9 +352,10 @@ impl<'a> Pass<'a> {
         let complete = children.complete;
         let sizes = shards.sizes();
         let sets = (0_u32..).zip(shards.rolled()).zip(goals).zip(sizes);
-        // One that is to leave, and is gone, is not made anew.
+        // One that is to leave, and is gone or on its way out, is not made anew.
         let sets = sets.filter(|(((shard, rolled), _), _)| {
-            *shard < site.keep || rolled.live.stateful_set.is_some()
+            let set = rolled.live.stateful_set.as_ref();
+            *shard < site.keep || set.is_some_and(|set| set.metadata.deletion_timestamp.is_none())
         });
         let sets = sets.map(|(((shard, rolled), goal), replicas)| {
             let set = rolled.live;

@@ -51,6 +51,7 @@ impl Pass<'_> {
         }
         // What is half moved would be planned twice.
         if look.moves() {
+            course.waits = waits("slots move now".to_owned());
             return Ok(());
         }
         let input = match subject.input() {
