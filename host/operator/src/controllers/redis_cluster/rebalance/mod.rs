@@ -14,7 +14,7 @@ mod told;
 use hera_api::validate::Rebalance;
 use hera_api::{RebalanceMode, RebalanceStatus};
 use hera_core::cluster::{Observation, Server, SlotSet};
-use hera_core::rebalance::{RebalanceAnswer, Table};
+use hera_core::rebalance::{GuardRule, RebalanceAnswer, Table, guard};
 use k8s_openapi::jiff::Timestamp;
 
 use super::converge::Pass;
@@ -156,7 +156,11 @@ impl Pass<'_> {
             if look.requests.cancels {
                 course.cancelled = Some(plan.digest.clone());
                 course.ended = course.plan.take();
-            } else if !fits || is_asked_anew || (left.is_empty() && !look.moves()) {
+            } else if !fits
+                || is_asked_anew
+                || (!begun && look.is_outdated(plan))
+                || (left.is_empty() && !look.moves())
+            {
                 course.ended = course.plan.take();
             }
             // Whoever reads the status sees that it ended; the next pass asks what is next.
@@ -204,6 +208,21 @@ impl Look<'_> {
         let is_same = last.masters == i32::try_from(self.site.keep).ok();
         let digest = last.digest.as_deref();
         digest.filter(|_| is_same && last.moves.is_empty())
+    }
+
+    /// True if a plan that may begin finds no room any more: it may have been made days ago.
+    fn is_outdated(&self, plan: &Plan) -> bool {
+        if !self.is_approved(plan) {
+            return false;
+        }
+        let Ok(input) = self.subject().input() else {
+            return false;
+        };
+        let answer = RebalanceAnswer {
+            moves: plan.moves.clone(),
+            reason: plan.reason.clone(),
+        };
+        guard(&input, &answer).is_err_and(|broken| broken.rule == GuardRule::TargetOverfull)
     }
 
     fn subject(&self) -> Subject<'_> {
