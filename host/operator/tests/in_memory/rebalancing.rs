@@ -283,7 +283,6 @@ async fn a_plan_that_is_dropped_does_not_come_back_before_somebody_asks() {
     shop.settles().await;
 }
 
-/// P37.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_plan_is_refused_by_rule_and_a_leaving_shard_is_drained_all_the_same() {
     let target = std::env::current_exe().unwrap();
@@ -350,7 +349,6 @@ async fn what_finds_no_room_elsewhere_stays_with_the_figures() {
     assert_eq!(degraded["reason"], "AsExpected", "{degraded}");
 }
 
-/// P33.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_operator_goes_on_with_the_plan_that_stands() {
     let mut three = spec(3);

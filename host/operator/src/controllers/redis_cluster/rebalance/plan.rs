@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(plan.left(&silent, &SlotSet::default()).len(), 20);
     }
 
-    /// P33: what servers say counts, not what was ordered.
+    /// What servers say counts, not what was ordered.
     #[test]
     fn what_its_source_no_longer_has_or_its_target_has_is_done() {
         let plan = plan(&[(0, 1, (80, 99))]).unwrap();
