@@ -193,6 +193,8 @@ reasons! {
         KEYS_TOO_LARGE = "KeysTooLarge",
         /// True: shards are to leave whose data finds no room in the others; nothing moves.
         MEMORY_TOO_SMALL = "MemoryTooSmall",
+        /// True: slots are ordered to move again and again, and that fails; the message says why.
+        SLOT_MOVES_FAIL = "SlotMovesFail",
         /// True: the primary could not hand over, so what needed it waits.
         HANDOVER_FAILED = "HandoverFailed",
         /// True: the primary is not available.

@@ -461,7 +461,11 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     if let Some((reason, words)) = found.rebalanced.and_then(|done| done.attention.as_ref()) {
         return (true, reason, words.clone());
     }
-    let of_slots = [degraded::MEMORY_TOO_SMALL, degraded::KEYS_TOO_LARGE];
+    let of_slots = [
+        degraded::MEMORY_TOO_SMALL,
+        degraded::SLOT_MOVES_FAIL,
+        degraded::KEYS_TOO_LARGE,
+    ];
     if found.rebalanced.is_none()
         && let Some(said) = found.said_before(degraded::TYPE, &of_slots)
     {

@@ -51,7 +51,7 @@ impl Look<'_> {
         let (key, known) = (site.key(), &site.shared.clusters.rebalances);
         let mut held_back = false;
         steps.retain(|step| {
-            let failed = self.has_failed(&step.pod);
+            let failed = self.why_failed(&step.pod);
             let may = !begins(step) || known.orders(&key, &step.pod, failed, self.seen.now_ms);
             held_back |= !may;
             may
@@ -89,12 +89,13 @@ impl Look<'_> {
         })
     }
 
-    /// True if the last job of this pod failed.
-    fn has_failed(&self, pod: &Target) -> bool {
+    /// Why the last job of this pod failed, if it did.
+    fn why_failed(&self, pod: &Target) -> Option<&str> {
         let mut nodes = self.seen.nodes.iter();
-        let node = nodes.find(|node| node.pod == *pod);
-        let job = node.and_then(|node| node.server.as_ref()?.moving.as_ref());
-        job.is_some_and(|job| job.state == MovingState::Failed)
+        let node = nodes.find(|node| node.pod == *pod)?;
+        let job = node.server.as_ref()?.moving.as_ref();
+        let failed = job.filter(|job| job.state == MovingState::Failed)?;
+        Some(failed.words.as_str())
     }
 
     /// Takes away requests that are done, once the status has what came of them: a write that fails loses none.

@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hera_core::cluster::{LargeKey, NodeId, Observation, Server, SlotSet};
+use hera_core::cluster::{LargeKey, MovingState, NodeId, Observation, Server, SlotSet};
 use hera_core::shard::Target;
 
 use crate::object::ObjectKey;
 
 /// What failed is ordered again after this, in milliseconds.
 const AGAIN_AFTER: u64 = 5_000;
+/// What failed so often in a row needs somebody.
+const MOST_FAILURES: u32 = 3;
 /// A key that was too large to be sent is looked at again after this, in milliseconds.
 const LARGE_FOR: u64 = 3_600_000;
-/// Meanwhile it is told for so long, in milliseconds.
+/// What is tried again is told for so long, in milliseconds.
 const TOLD_FOR: u64 = 60_000;
 /// A server that was told to send its slot says within this that it still is, in milliseconds.
 const SAID_WITHIN: u64 = 5_000;
@@ -29,8 +31,18 @@ struct Known {
     again_unix_ms: Option<u64>,
     /// Keys that are too large to be sent, by slot.
     large: BTreeMap<u16, Large>,
-    /// When pods were told of late to move slots, by uid, in milliseconds since the machine started.
-    ordered_ms: HashMap<String, u64>,
+    /// What pods were told to move slots, by uid.
+    orders: BTreeMap<String, Ordered>,
+}
+
+/// That a pod was told to move slots.
+struct Ordered {
+    /// When, in milliseconds since the machine started.
+    at_ms: u64,
+    /// How often in a row it was told because that failed before.
+    failures: u32,
+    /// Why it did.
+    words: String,
 }
 
 /// Times are in milliseconds since the machine started.
@@ -107,16 +119,61 @@ impl Rebalances {
         self.with(cluster, |known| known.again_unix_ms)
     }
 
-    /// A pod is told to move slots, unless it was a moment ago and that `failed`. True if it may be.
-    pub fn orders(&self, cluster: &ObjectKey, pod: &Target, failed: bool, now_ms: u64) -> bool {
+    /// A pod is told to move slots, unless it was a moment ago and that `failed`, for this reason. True if it may be.
+    pub fn orders(
+        &self,
+        cluster: &ObjectKey,
+        pod: &Target,
+        failed: Option<&str>,
+        now_ms: u64,
+    ) -> bool {
         self.with(cluster, |known| {
-            let is_recent = |at: &u64| now_ms.saturating_sub(*at) < AGAIN_AFTER;
-            known.ordered_ms.retain(|_, at| is_recent(at));
-            let may = !failed || !known.ordered_ms.contains_key(&pod.uid);
-            if may {
-                known.ordered_ms.insert(pod.uid.clone(), now_ms);
-            }
-            may
+            let before = known.orders.get(&pod.uid);
+            let failures = match (failed, before) {
+                (None, _) => 0,
+                (Some(_), Some(last)) if now_ms.saturating_sub(last.at_ms) < AGAIN_AFTER => {
+                    return false;
+                }
+                (Some(_), last) => last.map_or(1, |last| last.failures.saturating_add(1)),
+            };
+            // The words of the first time stay, once they are told.
+            let told = before.filter(|last| failures > 0 && last.failures >= MOST_FAILURES);
+            let words = told.map_or(failed.unwrap_or_default(), |last| &last.words);
+            let order = Ordered {
+                at_ms: now_ms,
+                failures,
+                words: words.to_owned(),
+            };
+            known.orders.insert(pod.uid.clone(), order);
+            true
+        })
+    }
+
+    /// Why slots do not move, if orders to a server failed so often: its name, and its own words.
+    pub fn failing(&self, cluster: &ObjectKey, seen: &Observation) -> Option<String> {
+        self.with(cluster, |known| {
+            let nodes = seen.nodes.iter().map(|node| {
+                let job = node.server.as_ref().and_then(|one| one.moving.as_ref());
+                (
+                    node.pod.uid.as_str(),
+                    (node.name(), job.map(|job| job.state)),
+                )
+            });
+            let nodes: BTreeMap<_, _> = nodes.collect();
+            // What succeeded, or has no server any more, fails no longer.
+            known.orders.retain(|uid, order| {
+                let state = nodes.get(uid.as_str()).and_then(|(_, state)| *state);
+                let fails = matches!(state, Some(MovingState::Failed | MovingState::Running));
+                fails || (order.failures == 0 && nodes.contains_key(uid.as_str()))
+            });
+            known.orders.iter().find_map(|(uid, order)| {
+                let (name, state) = nodes.get(uid.as_str())?;
+                // Nor what nobody wants any more.
+                let is_recent = seen.now_ms.saturating_sub(order.at_ms) < TOLD_FOR;
+                let is_wanted = *state == Some(MovingState::Running) || is_recent;
+                let fails = order.failures >= MOST_FAILURES && is_wanted;
+                fails.then(|| format!("{name}: {}", order.words))
+            })
         })
     }
 
@@ -247,17 +304,50 @@ mod tests {
     #[test]
     fn what_failed_is_not_ordered_again_at_once() {
         let known = Rebalances::default();
-        let [one, other] = ["a", "b"].map(|uid| Target {
-            uid: uid.to_owned(),
-            ..Target::default()
-        });
+        let [one, other] = ["a", "b"].map(target);
         let orders = |pod, failed, now_ms| known.orders(&key(), pod, failed, now_ms);
-        assert!(orders(&one, true, 10), "of before this process");
-        assert!(!orders(&one, true, 11));
-        assert!(orders(&other, true, 11), "it holds up nobody else");
-        assert!(orders(&one, false, 12));
-        assert!(!orders(&one, true, 11 + AGAIN_AFTER));
-        assert!(orders(&one, true, 12 + AGAIN_AFTER));
+        let why = Some("NOAUTH");
+        assert!(orders(&one, why, 10), "of before this process");
+        assert!(!orders(&one, why, 11));
+        assert!(orders(&other, why, 11), "it holds up nobody else");
+        assert!(orders(&one, None, 12));
+        assert!(!orders(&one, why, 11 + AGAIN_AFTER));
+        assert!(orders(&one, why, 12 + AGAIN_AFTER));
+    }
+
+    fn target(uid: &str) -> Target {
+        Target {
+            name: format!("pod-{uid}"),
+            uid: uid.to_owned(),
+        }
+    }
+
+    /// P32.
+    #[test]
+    fn what_fails_again_and_again_is_told_until_it_does_not() {
+        let known = Rebalances::default();
+        let mut seen = seen((0, 9), None, 1);
+        seen.nodes[0].pod = target("a");
+        let is = |seen: &mut Observation, state| {
+            let server = seen.nodes[0].server.as_mut().unwrap();
+            server.moving.as_mut().unwrap().state = state;
+        };
+        is(&mut seen, MovingState::Failed);
+        for at in 1..=3 {
+            assert_eq!(known.failing(&key(), &seen), None);
+            let now_ms = at * AGAIN_AFTER;
+            assert!(known.orders(&key(), &target("a"), Some("NOAUTH"), now_ms));
+        }
+        let told = Some("pod-a: NOAUTH".to_owned());
+        assert_eq!(known.failing(&key(), &seen), told);
+        seen.now_ms = 3 * AGAIN_AFTER + TOLD_FOR;
+        assert_eq!(known.failing(&key(), &seen), None, "nobody tries again");
+        is(&mut seen, MovingState::Running);
+        assert_eq!(known.failing(&key(), &seen), told);
+        is(&mut seen, MovingState::Done);
+        assert_eq!(known.failing(&key(), &seen), None);
+        is(&mut seen, MovingState::Failed);
+        assert_eq!(known.failing(&key(), &seen), None);
     }
 
     const AGAIN: Again = Again {

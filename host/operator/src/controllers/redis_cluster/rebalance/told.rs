@@ -165,6 +165,11 @@ impl Look<'_> {
         if let (true, Some(words)) = (course.no_room, &course.waits) {
             return Some((degraded::MEMORY_TOO_SMALL, words.clone()));
         }
+        let known = &self.site.shared.clusters.rebalances;
+        if let Some(words) = known.failing(&self.site.key(), self.seen) {
+            let words = format!("slots do not move, though that is tried again and again: {words}");
+            return Some((degraded::SLOT_MOVES_FAIL, words));
+        }
         let large = &self.large.keys;
         if large.is_empty() {
             return None;
