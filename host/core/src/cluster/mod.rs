@@ -28,7 +28,7 @@ pub use guard::{Rule, guard};
 pub use observation::{
     Entry, Held, LargeKey, Moving, MovingState, Node, NodeId, Observation, Server, Wanted,
 };
-pub use open::{Direction, Open};
+pub use open::{Direction, Open, slots_move};
 pub use plan::{Command, Failover, Plan, Step, Way};
 pub use pods::{PodStep, next_pod_step, set_size};
 pub use serving::{is_empty_shard, leader, why_not_served};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::{Entry, MovingState, Server};
+use super::observation::{Entry, MovingState, Observation, Server};
 
 /// Where a slot moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,19 @@ impl Server {
         let job = self.moving.as_ref();
         job.is_some_and(|job| job.state == MovingState::Running)
     }
+}
+
+/// True while slots move between servers that are heard: a job runs, or one is half moved. On Redis, and on Valkey
+/// before 9, replicas do not know of a slot that is half moved: one that took over would answer for keys that it
+/// does not have (redis-facts §1.3).
+pub fn slots_move(seen: &Observation) -> bool {
+    let servers = || seen.nodes.iter().filter_map(|node| node.server.as_ref());
+    let is_half_moved = |server: &Server| {
+        let mut opened = server.opened();
+        opened.any(|open| servers().any(|other| other.id == open.peer))
+    };
+    let leads = |server: &&Server| server.replica_of().is_none();
+    servers().any(Server::is_in_a_job) || servers().filter(leads).any(is_half_moved)
 }
 
 /// True if a server takes or gives slots: by its own word, or by that of who takes or gives the others.

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use hera_core::cluster::{
-    Command, Failover, Observation, PodStep, Server, is_empty_shard, leader, next_pod_step,
-    set_size,
+    Command, Failover, Observation, PodStep, is_empty_shard, leader, next_pod_step, set_size,
+    slots_move,
 };
 use hera_core::shard::{Asked, Member, PodsWanted, Shard, Stall, Target};
 use hera_kube::Severity;
@@ -114,11 +114,7 @@ impl Shards<'_> {
     /// # Errors
     /// When it cannot be taken.
     pub async fn roll(&self, promote: Option<&str>) -> Result<Roll, PassError> {
-        let moves = self
-            .seen
-            .nodes
-            .iter()
-            .any(|node| node.server.as_ref().is_some_and(Server::is_in_a_job));
+        let moves = slots_move(self.seen);
         let unserved = self.all().find(|(shard, of)| {
             // One that has no slot yet, or none any more, holds up nobody.
             of.primary.is_none() && !is_empty_shard(self.seen, *shard)

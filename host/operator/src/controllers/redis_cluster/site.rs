@@ -97,6 +97,19 @@ impl Site<'_> {
         shards.flat_map(|(shard, members)| members.iter().map(move |member| (shard, member)))
     }
 
+    /// True if servers of different versions run: a roll is under way, or stands still.
+    pub fn has_several_versions(&self) -> bool {
+        let agents = self
+            .members()
+            .filter_map(|(_, member)| member.agent.status());
+        let mut versions: Vec<_> = agents
+            .filter_map(|agent| agent.version.as_deref())
+            .collect();
+        versions.sort_unstable();
+        versions.dedup();
+        versions.len() > 1
+    }
+
     /// Sees to it that this leader speaks to the agents under a term that they take: written down on the
     /// StatefulSet of the first shard.
     pub async fn settle_terms(&self) {

@@ -131,6 +131,9 @@ impl Pass<'_> {
         let words = match (self.v.paused, rolls) {
             (true, _) => "spec.paused is set: changes wait",
             (false, true) => "pods are replaced first",
+            (false, false) if self.site.has_several_versions() => {
+                "servers have different versions, and an older one cannot read what a newer one sends"
+            }
             (false, false) => return None,
         };
         Some(words.to_owned())
