@@ -6,7 +6,7 @@ use hera_core::cluster::{
     Command, Observation, Plan, SlotSet, Wanted, decide, guard, why_not_whole,
 };
 use hera_core::rebalance::SlotMove;
-use hera_core::reshard::{self, Job, Resharding};
+use hera_core::reshard::{self, Going, Job, Resharding};
 
 use crate::case::Case;
 use crate::fleet::{Fleet, table};
@@ -127,7 +127,10 @@ impl Driver {
             stays: &self.stays,
             way: self.fleet.case.way,
             max_stall_ms: self.status.max_stall_ms,
-            goes_on: self.status.goes_on,
+            going: match self.status.goes_on {
+                true => Going::On,
+                false => Going::Stops,
+            },
         });
         let large = resharding.too_large.iter();
         let large = SlotSet::of(large.map(|key| (key.slot, key.slot)));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::half::Half;
 use super::pending::Pair;
-use super::{Job, Resharding, is_too_large};
+use super::{Going, Job, Resharding, is_too_large};
 use crate::cluster::{Command, Heard, LargeKey, Moving, MovingState, SlotSet, Step, Survey, Way};
 
 /// Slots that one job moves key by key: each is written to disk at both ends, some hundred in a second.
@@ -85,7 +85,7 @@ pub(super) fn stop(
             .slots
             .shared(&giver.server.slots())
             .without(job.stays);
-        let mut planned = pairs.iter().filter(|_| job.goes_on);
+        let mut planned = pairs.iter().filter(|_| job.going != Going::Stops);
         let planned = planned.find(|pair| (pair.source, pair.target) == (source, target));
         let unwanted = match planned {
             Some(pair) => left.without(&pair.slots),

@@ -15,6 +15,17 @@ use crate::rebalance::SlotMove;
 
 pub use way::{bytes_in, is_too_large, shards_there, way};
 
+/// Whether a plan is carried out. Slots that are half moved are finished in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    /// It is.
+    On,
+    /// No job begins; those that run come to their end.
+    Out,
+    /// No job begins, and those that run are told to end.
+    Stops,
+}
+
 /// What is to be moved, and how.
 #[derive(Clone, Debug)]
 pub struct Job<'a> {
@@ -34,9 +45,8 @@ pub struct Job<'a> {
     pub way: Way,
     /// For how long a step may hold up clients, in milliseconds.
     pub max_stall_ms: u64,
-    /// False while the plan waits, is paused, or was given up: nothing of it begins, and what runs is told to stop.
-    /// Slots that are half moved are finished all the same, as clients are told to try again until they are.
-    pub goes_on: bool,
+    /// Whether it is carried out now.
+    pub going: Going,
 }
 
 /// What comes next.
@@ -86,7 +96,7 @@ pub fn next(job: &Job<'_>) -> Resharding {
     jobs::stop(job, &survey, &pairs, &half, &mut next);
     let mut busy = jobs::busy(&survey);
     half::carry_on(job, half, &mut busy, &mut next);
-    if job.goes_on {
+    if job.going == Going::On {
         jobs::begin(job, &survey, &pairs, &mut busy, &mut next);
     }
     let mut words = None;

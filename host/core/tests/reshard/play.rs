@@ -6,7 +6,7 @@ use hera_core::cluster::{
     Command, Observation, Plan, SlotSet, Step, Way, decide, guard, why_not_whole,
 };
 use hera_core::rebalance::SlotMove;
-use hera_core::reshard::{Job, Resharding, next};
+use hera_core::reshard::{Going, Job, Resharding, next};
 
 use crate::dice::Dice;
 use crate::world::World;
@@ -64,7 +64,7 @@ impl Game {
             stays: &self.stays,
             way: self.way,
             max_stall_ms: 100,
-            goes_on,
+            going: if goes_on { Going::On } else { Going::Stops },
         })
     }
 

@@ -5,7 +5,7 @@ use hera_api::meta::{
     ANNOTATION_REBALANCE, ANNOTATION_REBALANCE_APPROVE, ANNOTATION_REBALANCE_NOW, REBALANCE_CANCEL,
 };
 use hera_core::cluster::{self, Command, MovingState, Step};
-use hera_core::reshard::{self, Job, Resharding};
+use hera_core::reshard::{self, Going, Job, Resharding};
 use hera_core::shard::Target;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -21,8 +21,13 @@ impl Look<'_> {
         let site = self.site;
         let plan = course.plan.as_ref().filter(|plan| self.is_approved(plan));
         let disabled = self.spec.mode == RebalanceMode::Disabled && course.plan.is_some();
-        let stops =
-            self.held_up.is_some() || self.requests.paused || self.requests.cancels || disabled;
+        let stops = self.requests.paused || self.requests.cancels || disabled || paused;
+        let going = match (stops, &self.held_up) {
+            (true, _) => Going::Stops,
+            // A job is short: a roll waits for those that run.
+            (false, Some(_)) => Going::Out,
+            (false, None) => Going::On,
+        };
         let stays = self.stays();
         let servers = site.members().filter(|(_, member)| member.pod.is_some());
         let servers = servers.map(|(_, member)| {
@@ -38,7 +43,7 @@ impl Look<'_> {
             stays: &stays,
             way: reshard::way(servers),
             max_stall_ms: max_stall_ms(&self.spec),
-            goes_on: !stops,
+            going,
         });
         let mut steps = next.steps.clone();
         let begins = |step: &Step| {
@@ -81,7 +86,7 @@ impl Look<'_> {
             false => site.take_away(&next.drained).await?,
         };
         Ok(Done {
-            begins: begins && plan.is_some_and(|plan| plan.begun.is_none()) && !stops,
+            begins: begins && plan.is_some_and(|plan| plan.begun.is_none()) && going == Going::On,
             waiting_for: steps.waiting_for,
             next,
             ordered,
