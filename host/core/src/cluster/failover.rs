@@ -190,7 +190,8 @@ pub(super) fn later_owner<'a>(
 /// Gives who leads a shard by now what the dead primary before it had, and it had not heard of: slots that were taken a
 /// moment before. It has their keys, and they are nowhere else.
 pub(super) fn inherit(survey: &Survey<'_>, plan: &mut Plan) {
-    for id in survey.lost.keys() {
+    let silent = survey.nodes.iter().filter(|node| node.server.is_none());
+    for id in silent.filter_map(|node| node.last_id.as_deref()) {
         if let Some((heir, slots)) = inheritance(survey, id) {
             let reason = "the primary from which it took over had these slots as well";
             plan.push(&heir.node.pod, Command::AddSlots { slots }, reason);
@@ -209,16 +210,22 @@ pub(super) fn inheritance<'a>(survey: &Survey<'a>, id: &str) -> Option<(Heard<'a
     if leading.next().is_some() {
         return None;
     }
-    let (mut had, mut epoch, mut others) = (SlotSet::default(), 0, SlotSet::default());
-    let entries = survey.heard.iter().flat_map(|one| &one.server.known);
-    for entry in entries.filter(|entry| entry.replica_of.is_none()) {
-        if entry.id == *id {
-            had = had.with(&entry.slots);
-            epoch = epoch.max(entry.config_epoch);
-        } else if !entry.slots.is_empty() && survey.by_id(&entry.id).is_none() {
-            others = others.with(&entry.slots);
-        }
+    let known = || {
+        let entries = survey.heard.iter().flat_map(|one| &one.server.known);
+        entries.filter(|entry| entry.replica_of.is_none() && !entry.slots.is_empty())
+    };
+    let (mut had, mut epoch) = (SlotSet::default(), 0);
+    for entry in known().filter(|entry| entry.id == *id) {
+        had = had.with(&entry.slots);
+        epoch = epoch.max(entry.config_epoch);
     }
+    // Of others that are not heard: who may run, and who has as late a word.
+    let is_rival = |entry: &&Entry| {
+        let is_silent = entry.id != *id && survey.by_id(&entry.id).is_none();
+        is_silent && (entry.config_epoch >= epoch || !is_proven(survey, &entry.id))
+    };
+    let others = known().filter(is_rival);
+    let others = others.fold(SlotSet::default(), |all, entry| all.with(&entry.slots));
     let took_over = heir
         .server
         .own()

@@ -38,7 +38,8 @@ pub enum Rule {
     NobodyFollowsNothing,
     /// Nobody takes over slots that another has by a later word: its keys would be deleted.
     TakesNothingBack,
-    /// Slots move between primaries of two shards that are heard, to the address that the pod has.
+    /// Slots move between primaries of two shards that are heard, to the address that the pod has; or of one shard in
+    /// which two have slots, to the one with the later word.
     KnownPeer,
     /// Nobody gives slots that it does not have, or that another says it has.
     GivesItsOwn,

@@ -64,6 +64,13 @@ pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
         if !has_slots && (primary.server.keys > 0 || !is_blank(shard, survey.nodes)) {
             continue;
         }
+        if has_slots && gives_way(survey, &primary) {
+            let name = primary.node.name();
+            plan.wait(format!(
+                "{name} is about to hear that others have its slots"
+            ));
+            continue;
+        }
         for one in survey.in_shard(shard) {
             if one.server.id == primary.server.id || follows(&one, &primary) {
                 continue;
@@ -94,6 +101,17 @@ pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
             plan.push(&one.node.pod, Command::Replicate { primary }, reason);
         }
     }
+}
+
+/// True if others have all its slots by a later word: it is back, and has an old copy of what moved.
+fn gives_way(survey: &Survey<'_>, one: &Heard<'_>) -> bool {
+    let later = survey
+        .primaries()
+        .filter(|other| epoch_of(other) > epoch_of(one));
+    let later = later.fold(SlotSet::default(), |all, other| {
+        all.with(&other.server.slots())
+    });
+    one.server.slots().without(&later).is_empty()
 }
 
 fn follows(one: &Heard<'_>, primary: &Heard<'_>) -> bool {

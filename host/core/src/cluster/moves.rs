@@ -55,7 +55,11 @@ fn moves(from: &Node, to: &Node, slots: &SlotSet, seen: &Observation) -> Option<
     let (Some(source), Some(target)) = (&from.server, &to.server) else {
         return Some(Rule::KnownPeer);
     };
-    if from.shard == to.shard || !leads(source) || !leads(target) {
+    // One took over, and the other is back with slots that this one had not heard of.
+    let epoch = |server: &Server| server.own().map_or(0, |own| own.config_epoch);
+    let joins = || !target.slots().is_empty() && epoch(target) > epoch(source);
+    let fits = from.shard != to.shard || joins();
+    if !fits || !leads(source) || !leads(target) {
         return Some(Rule::KnownPeer);
     }
     let servers = || seen.nodes.iter().filter_map(|node| node.server.as_ref());

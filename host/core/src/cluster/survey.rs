@@ -159,11 +159,19 @@ impl<'a> Survey<'a> {
         pods.find(|node| node.server.is_none() && node.held.is_none_or(|held| held.has_data))
     }
 
-    /// The primary of a shard, if exactly one of its pods is heard as one.
+    /// The primary of a shard, if one of its pods is heard as one. Of several the one with the latest word, if no two
+    /// have the same slot: one took over, and the other is back with what that one had not heard of.
     pub fn primary_of(&self, shard: u32) -> Option<Heard<'a>> {
-        let mut primaries = self.primaries().filter(|one| one.node.shard == shard);
-        let first = primaries.next()?;
-        primaries.next().is_none().then_some(first)
+        let primaries = || self.primaries().filter(|one| one.node.shard == shard);
+        let mut all = SlotSet::default();
+        for one in primaries() {
+            let slots = one.server.slots();
+            if !all.shared(&slots).is_empty() {
+                return None;
+            }
+            all = all.with(&slots);
+        }
+        primaries().max_by_key(|one| one.server.own().map(|own| own.config_epoch))
     }
 
     /// Who leads a shard: its primary; or, of one that has no slot while others serve all of them, who replicates

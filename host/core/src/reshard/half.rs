@@ -56,10 +56,42 @@ pub(super) fn find<'a>(survey: &Survey<'a>, pairs: &[Pair], next: &mut Reshardin
         }
     }
     let mut half = Half::default();
-    for (slot, marks) in marks {
-        about(survey, pairs, slot, &marks, &mut half, next);
+    for (slot, marks) in &marks {
+        about(survey, pairs, *slot, marks, &mut half, next);
     }
+    join(survey, &marks, &mut half);
     half
+}
+
+/// Two primaries of one shard have slots: one took over, and the other is back with what that one had not heard of. It
+/// gives them to who leads, before it can follow; those that were on their way to another shard go there.
+fn join<'a>(survey: &Survey<'a>, marks: &BTreeMap<u16, Marks<'a>>, half: &mut Half<'a>) {
+    for from in survey.primaries() {
+        let shard = from.node.shard;
+        let Some(to) = survey.primary_of(shard).filter(|_| joins(survey, &from)) else {
+            continue;
+        };
+        let is_elsewhere = |marks: &Marks<'_>| {
+            let mut given = marks.given.iter();
+            let mut taken = marks.taken.iter();
+            given.any(|(_, id)| survey.shard_of(id) != Some(shard))
+                || taken.any(|one| one.node.shard != shard)
+        };
+        let elsewhere = marks.iter().filter(|(_, marks)| is_elsewhere(marks));
+        let elsewhere = SlotSet::of(elsewhere.map(|(slot, _)| (*slot, *slot)));
+        let slots = from.server.slots().without(&elsewhere);
+        let slots = slots.without(&survey.slots_of_others(&from));
+        let slots = slots.first(jobs::KEYS_SLOTS);
+        if !slots.is_empty() {
+            half.goes.insert((shard, shard), Goes { from, to, slots });
+        }
+    }
+}
+
+/// True if this owner is to follow another of its shard.
+fn joins(survey: &Survey<'_>, owner: &Heard<'_>) -> bool {
+    let leader = survey.primary_of(owner.node.shard);
+    leader.is_some_and(|leader| leader.server.id != owner.server.id)
 }
 
 /// What follows from the marks of one slot.
@@ -110,6 +142,12 @@ fn about<'a>(
     takers.sort_by_key(|one| (Some(one.server.id.as_str()) != gives_to, one.node.shard));
     let to = match (takers.first(), gives_to) {
         (Some(one), _) => Ok(taker(survey, one)),
+        // Within the shard: it goes on with the others.
+        (None, Some(id))
+            if joins(survey, &owner) && survey.shard_of(id) == Some(owner.node.shard) =>
+        {
+            return;
+        }
         (None, Some(id)) => heir(survey, pairs, slot, owner, id),
         (None, None) => return,
     };

@@ -8,7 +8,7 @@ use super::{Going, Job, Resharding, is_too_large};
 use crate::cluster::{Command, Heard, LargeKey, Moving, MovingState, SlotSet, Step, Survey, Way};
 
 /// Slots that one job moves key by key: each is written to disk at both ends, some hundred in a second.
-const KEYS_SLOTS: usize = 64;
+pub(super) const KEYS_SLOTS: usize = 64;
 /// Slots that one job moves whole.
 const WHOLE_SLOTS: usize = 512;
 /// A source that deletes what it gave in one go takes a millisecond for so many keys (redis-facts §1.4).
@@ -73,7 +73,10 @@ pub(super) fn stop(
 ) {
     for (one, moving) in running_jobs(survey) {
         let (own, peer) = (one.node.shard, survey.shard_of(&moving.peer));
-        let Some(peer) = peer else { continue };
+        // Within a shard no plan moves any.
+        let Some(peer) = peer.filter(|peer| *peer != own) else {
+            continue;
+        };
         let (source, target) = match moving.takes {
             true => (peer, own),
             false => (own, peer),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hera_core::cluster::{
-    Command, Entry, Held, Moving, Node, Observation, Server, SlotSet, Wanted,
+    Command, Entry, Failover, Held, Moving, Node, Observation, Server, SlotSet, Wanted,
 };
 use hera_core::shard::Target;
 
@@ -33,6 +33,8 @@ pub struct Pod {
     pub shard: u32,
     pub ordinal: u32,
     pub id: String,
+    /// The highest epoch that it has heard of, of whomever.
+    pub current_epoch: u64,
     pub alive: bool,
     pub dead_since: u64,
     /// It came back and waits with its start.
@@ -82,19 +84,25 @@ impl Pod {
     }
 
     pub fn next_epoch(&self) -> u64 {
-        self.knows.values().map(|view| view.epoch).max().unwrap() + 1
+        let known = self.knows.values().map(|view| view.epoch);
+        known.fold(self.current_epoch, u64::max) + 1
+    }
+
+    fn takes_an_epoch(&mut self) {
+        self.current_epoch = self.next_epoch();
+        self.own_mut().epoch = self.current_epoch;
     }
 
     /// Has slots by a later word than anybody.
     pub fn takes(&mut self, slots: &SlotSet) {
-        let (id, epoch) = (self.id.clone(), self.next_epoch());
+        let id = self.id.clone();
+        self.takes_an_epoch();
         for (other, view) in &mut self.knows {
             match *other == id {
                 true => view.slots = view.slots.with(slots),
                 false => view.loses(slots),
             }
         }
-        self.own_mut().epoch = epoch;
         self.taken.retain(|slot, _| !slots.contains(*slot));
     }
 
@@ -106,7 +114,7 @@ impl Pod {
         let own = self.own().clone();
         let both = own.replica_of.is_none() && said.replica_of.is_none();
         if both && own.epoch == said.epoch && *self.id < *id {
-            self.own_mut().epoch = self.next_epoch();
+            self.takes_an_epoch();
         }
         let mut won = said.slots.clone();
         for (other, view) in &self.knows {
@@ -223,12 +231,16 @@ impl World {
         if one == other || !self.pods[one].alive || !self.pods[other].alive {
             return;
         }
-        for (from, to) in [(one, other), (other, one)] {
+        // Who takes a later epoch, as the two had the same, tells it.
+        for (from, to) in [(one, other), (other, one), (one, other)] {
             let (id, said) = (self.pods[from].id.clone(), self.pods[from].own().clone());
+            let epoch = self.pods[from].current_epoch.max(said.epoch);
             let knows_it = self.pods[from].knows.contains_key(&self.pods[to].id);
             if knows_it {
                 let version = self.version;
-                self.pods[to].hears(&id, &said, version);
+                let to = &mut self.pods[to];
+                to.current_epoch = to.current_epoch.max(epoch);
+                to.hears(&id, &said, version);
             }
         }
     }
@@ -416,12 +428,18 @@ impl World {
                 }
                 self.gossip(at, met);
             }
-            Command::BumpEpoch => {
-                let pod = &mut self.pods[at];
-                pod.own_mut().epoch = pod.next_epoch();
-            }
+            Command::BumpEpoch => self.pods[at].takes_an_epoch(),
             Command::Replicate { primary } => self.replicate_other(at, primary),
-            Command::Failover { primary, .. } => self.take_over(at, primary),
+            Command::Failover { primary, how } => {
+                // Nobody votes for an epoch that is not later than all that it has heard of.
+                if *how == Failover::Force {
+                    let voters = self.pods.iter().filter(|pod| pod.leads());
+                    let last = voters.map(|pod| pod.next_epoch() - 1).max();
+                    let pod = &mut self.pods[at];
+                    pod.current_epoch = pod.current_epoch.max(last.unwrap_or(0));
+                }
+                self.take_over(at, primary);
+            }
             Command::Forget { id } => {
                 let pod = &mut self.pods[at];
                 if *id != pod.id && pod.own().replica_of.as_ref() != Some(id) {
@@ -482,7 +500,8 @@ impl World {
             ..View::default()
         };
         pod.knows = BTreeMap::from([(id.clone(), view)]);
-        (pod.id, pod.job, pod.moving) = (id, None, None);
+        (pod.id, pod.current_epoch) = (id, 0);
+        (pod.job, pod.moving) = (None, None);
         pod.given.clear();
         pod.taken.clear();
     }
