@@ -2,7 +2,7 @@
 
 use hera_core::cluster::{self, Command, Entry, Failover, SlotSet};
 
-use crate::{Error, Server, ServerInfo};
+use crate::{Error, Server, ServerInfo, SlotOf};
 
 /// Reads a line of `CLUSTER NODES`: whom it is about, and whether that is the server that was asked.
 fn entry(line: &str) -> Option<(Entry, bool)> {
@@ -98,8 +98,8 @@ impl Server {
     /// runs is started. How slots move is the agent's affair: nothing is told here of those commands.
     ///
     /// # Errors
-    /// The server will not: it knows others and takes no epoch, somebody has one of the slots, it has keys of
-    /// its own or does not know whom to replicate, or its primary is not there to agree.
+    /// The server will not: it knows others and takes no epoch, it has keys of its own or does not know whom to
+    /// replicate, or its primary is not there to agree.
     pub async fn cluster_command(&self, command: &Command) -> Result<(), Error> {
         match command {
             Command::Start
@@ -112,16 +112,7 @@ impl Server {
                 self.told(&["SET-CONFIG-EPOCH", &epoch.to_string()]).await
             }
             Command::BumpEpoch => self.told(&["BUMPEPOCH"]).await,
-            Command::AddSlots { slots } => {
-                // Ranges in one command came with 7.0.
-                let ranges = slots.ranges().iter();
-                let all = ranges.flat_map(|(first, last)| *first..=*last);
-                let mut command = words(&["ADDSLOTS"]);
-                for slot in all {
-                    command.arg(slot);
-                }
-                self.ask("CLUSTER ADDSLOTS", &command).await
-            }
+            Command::AddSlots { slots } => self.add_slots(slots).await,
             Command::Meet { ip, port } => self.told(&["MEET", ip, &port.to_string()]).await,
             Command::Replicate { primary } => self.told(&["REPLICATE", primary]).await,
             Command::Failover { how, .. } => match how {
@@ -131,6 +122,26 @@ impl Server {
             },
             Command::Forget { id } => self.told(&["FORGET", id]).await,
         }
+    }
+
+    /// Of slots that it takes for another's it is told one by one that they are its own.
+    async fn add_slots(&self, slots: &SlotSet) -> Result<(), Error> {
+        // Ranges in one command came with 7.0.
+        let ranges = slots.ranges().iter();
+        let all = || ranges.clone().flat_map(|(first, last)| *first..=*last);
+        let mut command = words(&["ADDSLOTS"]);
+        for slot in all() {
+            command.arg(slot);
+        }
+        match self.ask("CLUSTER ADDSLOTS", &command).await {
+            Err(Error::Refused { message, .. }) if message.contains("already busy") => {}
+            answer => return answer,
+        }
+        let own: String = self.ask("CLUSTER MYID", &words(&["MYID"])).await?;
+        for slot in all() {
+            self.set_slot(slot, SlotOf::Node(&own)).await?;
+        }
+        Ok(())
     }
 
     async fn told(&self, command: &[&str]) -> Result<(), Error> {

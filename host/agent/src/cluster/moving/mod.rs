@@ -153,16 +153,18 @@ fn ordered(command: &Command) -> Result<Ordered, Refused> {
     }
 }
 
-/// What the server says now, if it is a primary.
+/// What the server says now, if it is a primary that serves. One that has just started has not heard yet who took over
+/// from it.
 ///
 /// # Errors
-/// It is none any more, or does not answer.
+/// It is none any more, does not serve, or does not answer.
 async fn primary(server: &Server) -> Result<Seen, Broke> {
     let own = seen(server)
         .await
         .map_err(|refused| Broke::failed(refused.words()))?;
     match own.replica_of() {
-        None => Ok(own),
+        None if own.serves => Ok(own),
+        None => Err(Broke::failed("the server does not serve")),
         Some(_) => Err(Broke::failed("the server is no primary any more")),
     }
 }

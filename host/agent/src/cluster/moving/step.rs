@@ -183,14 +183,16 @@ fn may_own(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     }
 }
 
-/// The server is a primary, and the source one that it hears. Both may be on the side of a partition where nobody
-/// hears whom the others have voted for: there the cluster counts as failed before that.
+/// The server is a primary that serves, and the source one that it hears. Both may be on the side of a partition where
+/// nobody hears whom the others have voted for: there the cluster counts as failed before that. One that has just
+/// started has not heard yet who took over from it: with a slot it would get a later epoch than that one, and all
+/// slots back.
 fn leads(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     if own.replica_of().is_some() {
         return Err("the server that gets the slot is no primary".to_owned());
     }
     if !own.serves {
-        return Err("the server that gets the slot takes the cluster for failed".to_owned());
+        return Err("the server that gets the slot does not serve".to_owned());
     }
     let source = own.entry(&asked.source);
     let source = source.ok_or_else(|| format!("{} is not known here", asked.source))?;
