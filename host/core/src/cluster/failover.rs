@@ -161,7 +161,8 @@ fn without_slots<'a>(survey: &Survey<'a>) -> BTreeSet<&'a NodeId> {
 /// Who has slots, by a later word, that a replica takes for those of its primary: they moved, and it has not heard
 /// of it. If it took over it would take them back, and their owner would delete the keys. Votes are refused for
 /// that reason; who takes over by itself is asked by nobody. For one that is not heard, others speak: it may be
-/// there again with the only copy.
+/// there again with the only copy. Slots that their owner gives to this very primary are none of these: whoever knows
+/// that they arrived has their keys.
 pub(super) fn later_owner<'a>(
     replica: &Server,
     primary: &str,
@@ -170,7 +171,10 @@ pub(super) fn later_owner<'a>(
     let known = replica.entry(primary)?;
     let is_later = |entry: &Entry| {
         let leads = entry.replica_of.is_none() && entry.config_epoch > known.config_epoch;
-        leads && !entry.slots.shared(&known.slots).is_empty()
+        let given = entry.opened().filter(|open| open.peer == primary);
+        let given = given.filter(|open| open.moves == Direction::Out);
+        let given = SlotSet::of(given.map(|open| (open.slot, open.slot)));
+        leads && !entry.slots.shared(&known.slots).without(&given).is_empty()
     };
     let servers = || nodes.iter().filter_map(|node| node.server.as_ref());
     let is_told = |id: &str| {
@@ -219,11 +223,8 @@ pub(super) fn inheritance<'a>(survey: &Survey<'a>, id: &str) -> Option<(Heard<'a
         had = had.with(&entry.slots);
         epoch = epoch.max(entry.config_epoch);
     }
-    // Of others that are not heard: who may run, and who has as late a word.
-    let is_rival = |entry: &&Entry| {
-        let is_silent = entry.id != *id && survey.by_id(&entry.id).is_none();
-        is_silent && (entry.config_epoch >= epoch || !is_proven(survey, &entry.id))
-    };
+    // Another that is not heard may have them, whatever its epoch: that of who gave them may be later (Redis before 7.2).
+    let is_rival = |entry: &&Entry| entry.id != *id && survey.by_id(&entry.id).is_none();
     let others = known().filter(is_rival);
     let others = others.fold(SlotSet::default(), |all, entry| all.with(&entry.slots));
     let took_over = heir

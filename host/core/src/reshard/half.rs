@@ -68,7 +68,8 @@ pub(super) fn find<'a>(survey: &Survey<'a>, pairs: &[Pair], next: &mut Reshardin
 fn join<'a>(survey: &Survey<'a>, marks: &BTreeMap<u16, Marks<'a>>, half: &mut Half<'a>) {
     for from in survey.primaries() {
         let shard = from.node.shard;
-        let Some(to) = survey.primary_of(shard).filter(|_| joins(survey, &from)) else {
+        let to = survey.primary_of(shard).filter(|_| joins(survey, &from));
+        let Some(to) = to.filter(|to| from.server.serves && to.server.serves) else {
             continue;
         };
         let is_elsewhere = |marks: &Marks<'_>| {
@@ -156,6 +157,10 @@ fn about<'a>(
         leader.is_some_and(|leader| leader.server.id == one.server.id)
     };
     match to {
+        Ok(to) if !(owner.server.serves && to.server.serves) => next.wait(|| {
+            let (owner, to) = (owner.node.name(), to.node.name());
+            format!("slot {slot} is half moved, and goes on from {owner} to {to} once both serve")
+        }),
         Ok(to) if leads(&to) => {
             let pair = (owner.node.shard, to.node.shard);
             let goes = half.goes.entry(pair).or_insert_with(|| Goes {

@@ -101,8 +101,8 @@ impl World {
 
     /// What it came to, if it has ended.
     fn step(&mut self, at: usize, job: &mut Running) -> Option<MovingState> {
-        let there = self.at(&job.peer).filter(|at| self.pods[*at].leads());
-        let Some(there) = there.filter(|_| self.pods[at].is_primary()) else {
+        let there = self.at(&job.peer).filter(|at| self.pods[*at].serves());
+        let Some(there) = there.filter(|_| self.pods[at].serves()) else {
             return Some(MovingState::Failed);
         };
         if let Stage::Whole(left) = job.stage {

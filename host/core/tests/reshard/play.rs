@@ -177,6 +177,7 @@ impl Game {
     /// What happens between two passes.
     pub fn meanwhile(&mut self) {
         self.world.now += 200;
+        self.world.start();
         for step in std::mem::take(&mut self.late) {
             match self.dice.in_a_hundred(30) {
                 true => self.obey(&step),
@@ -248,7 +249,7 @@ impl Game {
     }
 
     /// Plays until all is as it should be, the first passes with faults.
-    pub fn to_the_end(&mut self, with_faults: usize, most: usize) {
+    pub fn until_the_end(&mut self, with_faults: usize, most: usize) {
         for pass in 0..most {
             if pass == with_faults {
                 self.faults = Faults::default();

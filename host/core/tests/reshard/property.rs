@@ -138,15 +138,22 @@ fn any_moves() -> impl Strategy<Value = Vec<SlotMove>> {
     vec(step, 0..8)
 }
 
+/// As many as `PROPTEST_CASES` says.
+fn cases() -> u32 {
+    let text = std::env::var("PROPTEST_CASES").ok();
+    let cases = text.and_then(|text| text.parse().ok());
+    cases.unwrap_or(150)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// P11, P34, P35.
     #[test]
     fn a_plan_is_made_whole_and_nothing_is_lost(begin in begin()) {
         let mut game = game(&begin);
         let moves = game.moves.clone();
-        game.to_the_end(0, 1_500);
+        game.until_the_end(0, 1_500);
         game.check();
         game.moves = moves;
         game.check_moved();
@@ -161,7 +168,7 @@ proptest! {
             orders: true,
             pauses: true,
         };
-        game.to_the_end(150, 2_500);
+        game.until_the_end(150, 2_500);
         game.check();
     }
 
@@ -174,7 +181,7 @@ proptest! {
             game.meanwhile();
         }
         game.moves.clear();
-        game.to_the_end(0, 1_000);
+        game.until_the_end(0, 1_000);
         game.check();
     }
 
@@ -185,7 +192,7 @@ proptest! {
     ) {
         let mut game = game(&Begin { leave: 0, ..begin });
         game.moves = moves;
-        game.to_the_end(0, 1_500);
+        game.until_the_end(0, 1_500);
         game.check();
     }
 

@@ -1,10 +1,13 @@
 //! Single situations, each with what is ordered in it.
 
+use std::collections::BTreeMap;
+
 use hera_core::cluster::{
     Command, Failover, LargeKey, Moving, MovingState, Plan, Rule, SlotSet, Step, Wanted, Way,
     decide, guard, why_not_whole,
 };
 use hera_core::rebalance::SlotMove;
+use hera_core::reshard::{Job, bytes_in, next};
 use hera_core::shard::Target;
 
 use crate::play::{Game, slots_of, words};
@@ -188,6 +191,40 @@ fn slots_with_keys_that_are_too_large_are_told_and_stay() {
     assert_eq!(orders(&game), ["pod-0-0: give 5-6 to id-1-0"]);
 }
 
+/// Its server tells it until the next job; what may be sent by now is sent.
+#[test]
+fn a_key_that_was_too_large_is_tried_again_once_a_step_may_take_longer() {
+    let mut game = game(Way::Keys);
+    game.moves = vec![step(0, 1, (5, 5))];
+    game.world.pods[0].moving = Some(Moving {
+        state: MovingState::Done,
+        too_large: vec![LargeKey {
+            slot: 5,
+            bytes: bytes_in(100) + 1,
+            ..LargeKey::default()
+        }],
+        ..Moving::default()
+    });
+    let seen = game.world.observe();
+    let with = |max_stall_ms| {
+        let job = Job {
+            seen: &seen,
+            wanted: game.world.wanted,
+            keep: game.keep,
+            moves: &game.moves,
+            stays: &game.stays,
+            way: game.way,
+            max_stall_ms,
+            goes_on: true,
+        };
+        let next = next(&job);
+        (next.left, next.too_large.len(), words(&next.steps))
+    };
+    assert_eq!(with(100), (0, 1, Vec::new()));
+    let gives = vec!["pod-0-0: give 5 to id-1-0".to_owned()];
+    assert_eq!(with(101), (1, 0, gives));
+}
+
 #[test]
 fn a_job_that_failed_is_told() {
     let mut game = game(Way::Keys);
@@ -249,7 +286,7 @@ fn the_replica_of_a_new_shard_takes_over_with_what_its_primary_took() {
     let plan = decide(game.world.wanted, &game.world.observe());
     assert_eq!(words(&plan.steps), ["pod-3-1: take over (Takeover)"]);
     game.world.come_back(6);
-    game.to_the_end(0, 600);
+    game.until_the_end(0, 600);
     game.check();
     game.check_moved();
 }
@@ -300,7 +337,7 @@ fn a_shard_that_comes_back_on_old_volumes_joins_with_nothing() {
             pod.own_mut().epoch += 10;
         }
         game.moves = vec![step(0, 3, (0, 50))];
-        game.to_the_end(0, 600);
+        game.until_the_end(0, 600);
         game.check();
         game.check_moved();
         let mut keys = game.world.pods.iter().filter_map(|pod| pod.keys.get(&150));
@@ -370,12 +407,222 @@ fn who_takes_over_takes_no_slot_back_that_moved() {
     assert_eq!(words(&plan.steps), ["pod-0-1: take over (Force)"]);
 }
 
+/// Slots of pod-0-0 are at pod-1-0 with their keys, which nobody else has heard.
+fn arrive(game: &mut Game, slots: &SlotSet) {
+    let world = &mut game.world;
+    let all = std::mem::take(&mut world.pods[0].keys);
+    let (arrive, stay) = all.into_iter().partition(|(slot, _)| slots.contains(*slot));
+    world.pods[0].keys = stay;
+    world.pods[2].keys.extend::<BTreeMap<_, _>>(arrive);
+    world.pods[2].takes(slots);
+    world.replicate();
+}
+
+/// Nor of one that is dead as well: it comes back with the only copy.
+#[test]
+fn who_takes_over_takes_no_slot_back_of_one_that_is_dead_too() {
+    let mut game = game(Way::Keys);
+    arrive(&mut game, &SlotSet::of([(0, 99)]));
+    game.world.gossip(2, 4);
+    game.world.kill(0);
+    game.world.kill(2);
+    game.world.kill(3);
+    let seen = game.world.observe();
+    let plan = decide(game.world.wanted, &seen);
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    let waits = plan.waiting_for.unwrap();
+    assert!(
+        waits.contains("once it knows that pod-1-0 has slots"),
+        "{waits}"
+    );
+    for at in [0, 2, 3] {
+        game.world.come_back(at);
+    }
+    game.until_the_end(0, 200);
+    game.check();
+    let mut pods = game.world.pods.iter().filter(|pod| pod.shard == 1);
+    assert!(pods.any(|pod| pod.own().slots.contains(99)));
+}
+
+/// It died before its replica heard of what it took last, and has the only servers with those keys.
+#[test]
+fn who_takes_over_gets_what_its_primary_took_last_before_that_one_is_back() {
+    let mut game = game(Way::Keys);
+    let slots = SlotSet::of([(0, 9)]);
+    arrive(&mut game, &slots);
+    for other in [0, 1, 4, 5] {
+        game.world.gossip(2, other);
+    }
+    game.world.kill(2);
+    let decided = |game: &mut Game| {
+        let seen = game.world.observe();
+        let plan = decide(game.world.wanted, &seen);
+        guard(&plan, &seen).unwrap();
+        for step in &plan.steps {
+            game.obey(step);
+        }
+        words(&plan.steps)
+    };
+    assert_eq!(decided(&mut game), ["pod-1-1: take over (Force)"]);
+    game.world.come_back(2);
+    let seen = game.world.observe();
+    let plan = decide(game.world.wanted, &seen);
+    assert_eq!(words(&plan.steps), ["pod-1-1: slots 0-9"]);
+    let waits = plan.waiting_for.unwrap();
+    assert!(waits.contains("pod-1-0 starts once pod-1-1"), "{waits}");
+    decided(&mut game);
+    assert_eq!(decided(&mut game), ["pod-1-0: start"]);
+    game.until_the_end(0, 200);
+    game.check();
+}
+
+/// Its word is later than that of who takes them; but it gave them, and has no key of them.
+#[test]
+fn who_takes_over_has_the_slots_that_their_owner_gives_to_its_primary() {
+    let mut game = game(Way::Keys);
+    let slots = SlotSet::of([(5, 5)]);
+    arrive(&mut game, &slots);
+    game.world.gossip(2, 3);
+    let giver = &mut game.world.pods[0];
+    giver.own_mut().epoch += 10;
+    giver.given.insert(5, "id-1-0".to_owned());
+    game.world.kill(2);
+    let seen = game.world.observe();
+    let plan = decide(game.world.wanted, &seen);
+    assert_eq!(words(&plan.steps), ["pod-1-1: take over (Force)"]);
+    guard(&plan, &seen).unwrap();
+    // Without the mark it is not known whether they are on their way back.
+    game.world.pods[0].given.clear();
+    let plan = decide(game.world.wanted, &game.world.observe());
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+}
+
+/// Two that are not heard may have them: nobody gets them.
+#[test]
+fn who_takes_over_gets_nothing_that_another_may_have() {
+    let mut game = game(Way::Keys);
+    arrive(&mut game, &SlotSet::of([(5, 5)]));
+    game.world.gossip(2, 4);
+    // One that has heard nothing of it, but of the later word.
+    game.world.pods[0].own_mut().slots = SlotSet::of([(0, 4), (6, 5_460)]);
+    game.world.pods[0].own_mut().epoch += 10;
+    game.world.gossip(0, 1);
+    game.world.gossip(0, 5);
+    assert!(game.world.pods[5].knows["id-0-0"].slots.contains(5));
+    game.world.kill(0);
+    let take_over = Command::Failover {
+        how: Failover::Force,
+        primary: "id-0-0".to_owned(),
+    };
+    let replica = &mut game.world.pods[1];
+    replica.knows.get_mut("id-0-0").unwrap().slots = SlotSet::of([(0, 4), (6, 5_460)]);
+    game.world.obey(1, &take_over);
+    let adds = |game: &Game| {
+        let plan = decide(game.world.wanted, &game.world.observe());
+        words(&plan.steps).iter().any(|step| step.contains("slots"))
+    };
+    game.world.kill(2);
+    assert!(!adds(&game));
+}
+
+/// Nobody but itself knew of it.
+#[test]
+fn a_primary_that_is_back_gives_what_it_has_to_who_took_over() {
+    let mut game = game(Way::Keys);
+    let slots = SlotSet::of([(0, 9)]);
+    arrive(&mut game, &slots);
+    let own = game.world.pods[0].own_mut();
+    own.slots = own.slots.without(&slots);
+    game.world.kill(2);
+    let take_over = Command::Failover {
+        how: Failover::Takeover,
+        primary: "id-1-0".to_owned(),
+    };
+    game.world.obey(3, &take_over);
+    game.world.pods[3].own_mut().epoch += 10;
+    for other in [0, 1, 4, 5] {
+        game.world.gossip(3, other);
+    }
+    game.world.come_back(2);
+    game.world.obey(2, &Command::Start);
+    game.world.gossip(2, 3);
+    assert!(orders(&game).is_empty(), "it has just started");
+    game.world.now += 2_000;
+    game.world.start();
+    game.world.write(5, 2);
+    assert_eq!(orders(&game), ["pod-1-0: give 0-9 to id-1-1"]);
+    game.until_the_end(0, 300);
+    game.check();
+    let first = &game.world.pods[2];
+    assert_eq!(first.own().replica_of.as_deref(), Some("id-1-1"));
+}
+
+/// Its slots are all another's by now: its copy is of before.
+#[test]
+fn nobody_follows_one_that_is_about_to_lose_its_slots() {
+    let mut game = game(Way::Keys);
+    let all = game.world.pods[0].own().slots.clone();
+    game.world.pods[2].takes(&all);
+    let replica = &mut game.world.pods[1];
+    replica.own_mut().replica_of = None;
+    let plan = decide(game.world.wanted, &game.world.observe());
+    let follows = |plan: &Plan| words(&plan.steps).iter().any(|step| step.contains("repl"));
+    assert!(!follows(&plan), "{plan:#?}");
+    assert!(plan.waiting_for.unwrap().contains("about to hear"));
+}
+
+/// Redis before 7.2 does not hear that one no longer claims a slot, and takes its later words for this one as well.
+#[test]
+fn an_owner_that_is_not_believed_takes_a_later_epoch() {
+    let not_believed = || {
+        let mut game = game(Way::Keys);
+        game.world.pods[2].takes(&SlotSet::of([(200, 299)]));
+        for other in [0, 1, 3] {
+            game.world.gossip(2, other);
+        }
+        game.world.pods[0].own_mut().epoch += 10;
+        for other in [4, 5] {
+            game.world.gossip(0, other);
+            game.world.gossip(2, other);
+        }
+        game
+    };
+    let mut game = not_believed();
+    assert!(game.world.pods[4].knows["id-0-0"].slots.contains(200));
+    let plan = decide(game.world.wanted, &game.world.observe());
+    assert_eq!(words(&plan.steps), ["pod-1-0: a later epoch"]);
+    guard(&plan, &game.world.observe()).unwrap();
+    game.until_the_end(0, 200);
+    game.check();
+    // Not while slots move: each that arrives brings a later one.
+    let mut game = not_believed();
+    game.world.pods[4].moving = Some(Moving::default());
+    let plan = decide(game.world.wanted, &game.world.observe());
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+}
+
+/// A later word of its own would be for those as well.
+#[test]
+fn who_gave_slots_away_takes_none_before_all_have_heard_of_it() {
+    let mut game = game(Way::Keys);
+    game.moves = vec![step(2, 0, (11_000, 11_009))];
+    game.world.pods[2].takes(&SlotSet::of([(200, 299)]));
+    game.world.gossip(2, 0);
+    let waits = game.next(&game.world.observe(), true).waiting_for.unwrap();
+    assert!(orders(&game).is_empty());
+    assert!(waits.contains("has heard which it gave away"), "{waits}");
+    for other in [1, 3, 4, 5] {
+        game.world.gossip(2, other);
+    }
+    assert_eq!(orders(&game), ["pod-2-0: give 11000-11009 to id-0-0"]);
+}
+
 #[test]
 fn a_shard_goes_once_nothing_is_left_of_it() {
     let mut game = game(Way::Keys);
     game.world.add_shard();
     game.keep = 4;
-    game.to_the_end(0, 200);
+    game.until_the_end(0, 200);
     game.keep = 3;
     let drained = |game: &Game| game.next(&game.world.observe(), true).drained;
     assert_eq!(drained(&game), [3]);
@@ -397,7 +644,7 @@ fn of_two_shards_that_leave_the_last_goes_first() {
     game.world.add_shard();
     game.world.add_shard();
     game.keep = 5;
-    game.to_the_end(0, 400);
+    game.until_the_end(0, 400);
     game.keep = 3;
     let seen = game.world.observe();
     assert_eq!(game.next(&seen, true).drained, [4, 3]);

@@ -10,6 +10,9 @@ use hera_core::shard::Target;
 
 use crate::agents::Running;
 
+/// A primary that starts serves after this, in milliseconds (redis-facts §1.1).
+const STARTS: u64 = 2_000;
+
 /// What a server knows of one, itself included.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
@@ -39,6 +42,8 @@ pub struct Pod {
     pub dead_since: u64,
     /// It came back and waits with its start.
     pub held: bool,
+    /// It has started, and neither serves nor takes slots until then: by then it has heard from all.
+    pub starts_until: Option<u64>,
     pub knows: BTreeMap<String, View>,
     /// Versions by key, by slot.
     pub keys: BTreeMap<u16, BTreeMap<u8, u64>>,
@@ -77,6 +82,10 @@ impl Pod {
 
     pub fn leads(&self) -> bool {
         self.alive && self.is_primary()
+    }
+
+    pub fn serves(&self) -> bool {
+        self.leads() && self.starts_until.is_none()
     }
 
     pub fn count(&self) -> u64 {
@@ -252,6 +261,17 @@ impl World {
         }
     }
 
+    /// Who started a while ago has heard from all.
+    pub fn start(&mut self) {
+        for at in 0..self.pods.len() {
+            let until = self.pods[at].starts_until;
+            if until.is_some_and(|until| until <= self.now) {
+                self.tells_all(at);
+                self.pods[at].starts_until = None;
+            }
+        }
+    }
+
     /// Replicas take over what their primaries have.
     pub fn replicate(&mut self) {
         for at in 0..self.pods.len() {
@@ -276,7 +296,7 @@ impl World {
         let owners = 0..self.pods.len();
         let owners = owners.filter(|at| {
             let pod = &self.pods[*at];
-            pod.leads() && pod.own().slots.contains(slot)
+            pod.serves() && pod.own().slots.contains(slot)
         });
         let Some(owner) = owners.max_by_key(|at| self.pods[*at].own().epoch) else {
             return;
@@ -289,7 +309,7 @@ impl World {
             Some(id) if !has => {
                 let there = self.at(&id).filter(|at| {
                     let pod = &self.pods[*at];
-                    pod.leads() && pod.taken.contains_key(&slot)
+                    pod.serves() && pod.taken.contains_key(&slot)
                 });
                 let Some(there) = there else { return };
                 there
@@ -311,6 +331,7 @@ impl World {
     pub fn kill(&mut self, at: usize) {
         let pod = &mut self.pods[at];
         (pod.alive, pod.held, pod.dead_since) = (false, false, self.now);
+        pod.starts_until = None;
         (pod.job, pod.moving) = (None, None);
     }
 
@@ -370,7 +391,7 @@ impl World {
             offset: 1,
             link_up,
             link_down_ms: down,
-            serves: true,
+            serves: pod.starts_until.is_none(),
             current_epoch: pod.next_epoch() - 1,
             known: known.collect(),
             moving: pod.moving.clone(),
@@ -408,8 +429,12 @@ impl World {
     /// A server carries out an order, or refuses.
     pub fn obey(&mut self, at: usize, command: &Command) {
         if *command == Command::Start {
+            let now = self.now;
             let pod = &mut self.pods[at];
-            (pod.alive, pod.held) = (pod.alive || pod.held, false);
+            if pod.held {
+                (pod.alive, pod.held) = (true, false);
+                pod.starts_until = Some(now + STARTS);
+            }
             self.replicate();
             return;
         }
