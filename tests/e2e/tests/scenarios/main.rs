@@ -111,7 +111,7 @@ const LANDING: &[&str] = &[
     "a_newer_operator_restarts_no_data_pod",
     "the_sample_of_a_cluster_forms_heals_and_keeps_every_key",
     "a_cluster_is_rolled_to_another_version",
-    "a_cluster_is_scaled_up_and_down_and_keeps_every_key",
+    "a_scale_up_that_is_taken_back_in_the_middle_keeps_every_key",
 ];
 
 /// What a machine shows in a bounded time that is too slow for all: facts that do not depend on how
