@@ -160,9 +160,7 @@ impl<'a> Found<'a> {
 
     /// What a condition said last, for one of these reasons.
     fn said_before(&self, type_: &str, reasons: &[&'static str]) -> Option<Said> {
-        if self.validated.is_none() {
-            return None;
-        }
+        self.validated?;
         let status = self.object.status.as_ref()?;
         let last = status.conditions.iter().find(|c| c.type_ == type_)?;
         let reason = reasons.iter().find(|reason| **reason == last.reason)?;

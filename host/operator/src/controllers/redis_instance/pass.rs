@@ -59,7 +59,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         namespace: &namespace,
         uid: &uid,
     };
-    let live = observe::read(&shared.client, &owner, volumes).await?;
+    let live = Box::pin(observe::read(&shared.client, &owner, volumes)).await?;
     let pods = Pods {
         shared,
         owner,
