@@ -7,7 +7,7 @@ use hera_core::cluster::{
     decide, guard, why_not_whole,
 };
 use hera_core::rebalance::SlotMove;
-use hera_core::reshard::{Job, bytes_in, next};
+use hera_core::reshard::{Going, Job, bytes_in, next};
 use hera_core::shard::Target;
 
 use crate::play::{Game, slots_of, words};
@@ -215,14 +215,11 @@ fn a_key_that_was_too_large_is_tried_again_once_a_step_may_take_longer() {
             stays: &game.stays,
             way: game.way,
             max_stall_ms,
-            goes_on: true,
+            going: Going::On,
         };
-        let next = next(&job);
-        (next.left, next.too_large.len(), words(&next.steps))
+        next(&job).too_large.len()
     };
-    assert_eq!(with(100), (0, 1, Vec::new()));
-    let gives = vec!["pod-0-0: give 5 to id-1-0".to_owned()];
-    assert_eq!(with(101), (1, 0, gives));
+    assert_eq!((with(100), with(101)), (1, 0));
 }
 
 #[test]
