@@ -510,6 +510,8 @@ impl World {
         if let Some(old) = pod.knows.get_mut(primary) {
             old.replica_of = Some(pod.id.clone());
         }
+        // Two of one epoch have settled that by the time one of them is gone: the other would keep it.
+        self.tells_all(at);
     }
 
     /// It starts again without what it knew, and takes itself for the owner of what it has.
