@@ -122,7 +122,7 @@ pub fn size(bytes: u64) -> String {
 pub fn lasting(seconds: u64) -> String {
     match seconds {
         ..120 => format!("{seconds} s"),
-        ..7_200 => format!("{} min", seconds / 60),
+        120..7_200 => format!("{} min", seconds / 60),
         _ => format!("{} h", seconds / 3_600),
     }
 }

@@ -191,9 +191,9 @@ fn slots_with_keys_that_are_too_large_are_told_and_stay() {
     assert_eq!(orders(&game), ["pod-0-0: give 5-6 to id-1-0"]);
 }
 
-/// Its server tells it until the next job; what may be sent by now is sent.
+/// Its server tells it until the next job, whatever may be sent by now.
 #[test]
-fn a_key_that_was_too_large_is_tried_again_once_a_step_may_take_longer() {
+fn a_key_that_was_too_large_is_told_no_more_once_a_step_may_take_longer() {
     let mut game = game(Way::Keys);
     game.moves = vec![step(0, 1, (5, 5))];
     game.world.pods[0].moving = Some(Moving {
