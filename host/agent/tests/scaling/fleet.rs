@@ -27,12 +27,13 @@ use crate::pod::{Pod, free_port, set};
 use crate::sender::connect;
 
 /// What makes a cluster form at once, and leaves healing to who drives it.
-const QUICK: [(&str, &str); 5] = [
+const QUICK: [(&str, &str); 6] = [
     ("appendonly", "yes"),
     ("save", "\"\""),
     ("repl-diskless-sync-delay", "0"),
     ("cluster-node-timeout", "5000"),
     ("cluster-allow-replica-migration", "no"),
+    ("cluster-require-full-coverage", "no"),
 ];
 /// An agent answers by then, or not in this pass.
 const ANSWERS: Duration = Duration::from_secs(2);
