@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, ServerErrorKind};
 use tokio::task::JoinHandle;
 
-use crate::Login;
+use crate::{Login, wait_for};
 
 /// Between two writes: enough for hundreds a second, and cheap on a small machine.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -16,6 +16,8 @@ const PAUSE: Duration = Duration::from_millis(3);
 const RECONNECT: Duration = Duration::from_millis(5);
 const CONNECT_LIMIT: Duration = Duration::from_millis(300);
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
+/// For five hundred keys, on a machine that is busy.
+const READ_BACK: Duration = Duration::from_secs(10);
 
 /// Writes all along and remembers what was acknowledged.
 pub struct Writer {
@@ -158,17 +160,18 @@ impl Writer {
         self.stop.store(true, Ordering::Relaxed);
         (&mut self.task).await.context("the writer")?;
         let (name, log) = (self.name.clone(), self.lock().clone());
-        let mut connection = login.connect().await.context("reading back")?;
         let mut lost = Vec::new();
         for part in log.chunks(500) {
             let mut command = redis::cmd("MGET");
             for written in part {
                 command.arg(key(&name, written.number));
             }
-            let values: Vec<Option<String>> = command
-                .query_async(&mut connection)
-                .await
-                .context("reading back")?;
+            // A connection that breaks or is slow says nothing of what was written.
+            let values: Vec<Option<String>> = wait_for("reading back", READ_BACK, async || {
+                let mut connection = login.connect().await?;
+                Ok(command.query_async(&mut connection).await?)
+            })
+            .await?;
             ensure!(
                 values.len() == part.len(),
                 "MGET answers {} values",
