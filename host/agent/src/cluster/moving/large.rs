@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use hera_core::cluster::LargeKey;
+use hera_core::reshard;
 use hera_redis::{Error, Server};
 
 use super::job::cut;
 
-/// Bytes in memory that are surely sent in a millisecond: 45 to 65 MB a second were measured on one slow core.
-const RATE: u64 = 40_000;
 /// Keys of a slot that are looked at before it moves: the server tells them in one answer. What is behind them is
 /// looked at when its turn comes.
 const LOOKED_AT: usize = 10_000;
@@ -20,13 +19,12 @@ const NAME: usize = 64;
 
 /// What is sent in this time.
 pub fn bytes_in(time: Duration) -> u64 {
-    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    millis.saturating_mul(RATE).max(RATE)
+    reshard::bytes_in(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How long so many bytes take.
 pub fn time_of(bytes: u64) -> Duration {
-    Duration::from_millis(bytes / RATE)
+    Duration::from_millis(bytes / reshard::bytes_in(1))
 }
 
 /// The keys of a slot that are larger than `limit`, and would be sent all the same.
