@@ -47,10 +47,14 @@ pub fn bytes_in(ms: u64) -> u64 {
     ms.max(1).saturating_mul(BYTES_A_MILLISECOND)
 }
 
+/// No step takes longer knowingly, whatever is allowed: a third of the node timeout of 5 seconds, after which the others
+/// would vote for another.
+const LONGEST_STALL_MS: u64 = 1_666;
+
 /// True if a key that was told as too large is so for steps of this length, in milliseconds: more may be allowed than
 /// when it was told.
 pub fn is_too_large(key: &LargeKey, max_stall_ms: u64) -> bool {
-    key.bytes > bytes_in(max_stall_ms)
+    key.bytes > bytes_in(max_stall_ms.min(LONGEST_STALL_MS))
 }
 
 /// How many shards are there: those that the spec wants, and those of which a StatefulSet is left.
@@ -86,6 +90,18 @@ mod tests {
         assert_eq!(of(&[("redis", "unstable")]), Way::Keys);
         let one_is_silent = [(Some("redis"), Some("8.6.3")), (Some("redis"), None)];
         assert_eq!(way(one_is_silent.into_iter()), Way::Keys);
+    }
+
+    #[test]
+    fn what_is_too_large_follows_what_is_allowed_up_to_the_node_timeout() {
+        let key = |bytes| LargeKey {
+            bytes,
+            ..LargeKey::default()
+        };
+        assert!(is_too_large(&key(4_000_001), 100));
+        assert!(!is_too_large(&key(4_000_000), 100) && !is_too_large(&key(4_000_001), 101));
+        assert!(is_too_large(&key(100_000_000), 5_000));
+        assert!(!is_too_large(&key(40_000), 0));
     }
 
     #[test]

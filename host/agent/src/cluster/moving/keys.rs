@@ -97,7 +97,7 @@ impl Source<'_> {
         }
         match open {
             None => {
-                let limit = large::bytes_in(self.order.max_stall);
+                let limit = large::bytes_in(self.order.max_stall.min(self.longest));
                 let large = large::of_slot(self.server, slot, limit).await?;
                 // One that began under another server here is finished: clients do not find what moved.
                 if !large.is_empty() && !self.ask(&own, slot, TakeSlot::Look).await?.imports {
