@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::observation::{Entry, Node, NodeId, Server};
 use super::open::Direction;
 use super::plan::{Command, Failover, Plan};
-use super::served::is_forgotten;
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
+use super::without_slots::is_forgotten;
 
 /// A vote that was asked for comes within this, or not at all for four node timeouts (redis-facts §0.2);
 /// in milliseconds.

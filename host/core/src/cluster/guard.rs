@@ -7,8 +7,8 @@ use super::moves;
 use super::observation::{Node, Observation, Server};
 use super::open::is_moving;
 use super::plan::{Command, Failover, Plan, Step};
-use super::served::{is_blank, is_forgotten, is_served_without};
 use super::slots::SlotSet;
+use super::without_slots::{is_blank, is_forgotten, is_served_without};
 use crate::shard::{BrokenRule, Target};
 
 /// What no plan may do.

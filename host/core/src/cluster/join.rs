@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::observation::{Entry, Node, Server};
 use super::open::is_moving;
 use super::plan::{Command, Plan};
-use super::served::{is_blank, is_forgotten, is_served_without};
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
+use super::without_slots::{is_blank, is_forgotten, is_served_without};
 
 /// Has servers get to know each other, and the addresses that they have now. Only our own pods are
 /// introduced: an address that another cluster's pod has by now would merge the two (redis-facts §0.9).

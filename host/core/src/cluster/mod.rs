@@ -15,13 +15,13 @@ mod observation;
 mod open;
 mod plan;
 mod pods;
-mod served;
 mod serving;
 mod slots;
 mod spread;
 mod survey;
 mod view;
 mod whole;
+mod without_slots;
 
 pub use decide::decide;
 pub use guard::{Rule, guard};

@@ -69,11 +69,7 @@ fn moves(from: &Node, to: &Node, slots: &SlotSet, seen: &Observation) -> Option<
         return Some(Rule::GivesItsOwn);
     }
     let is_in_a_job = |server: &Server| {
-        let names = |other: &Server| {
-            let job = other.moving.as_ref().filter(|_| other.is_in_a_job());
-            job.is_some_and(|job| job.peer == server.id)
-        };
-        server.is_in_a_job() || servers().any(names)
+        server.is_in_a_job() || servers().any(|other| other.is_in_a_job_with(&server.id))
     };
     if is_in_a_job(source) || is_in_a_job(target) {
         return Some(Rule::OneMove);

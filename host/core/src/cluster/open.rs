@@ -56,6 +56,20 @@ impl Server {
         let job = self.moving.as_ref();
         job.is_some_and(|job| job.state == MovingState::Running)
     }
+
+    /// The same, of one by which they move between it and the server of this id.
+    pub(super) fn is_in_a_job_with(&self, id: &str) -> bool {
+        let job = self.moving.as_ref().filter(|_| self.is_in_a_job());
+        job.is_some_and(|job| job.peer == id)
+    }
+}
+
+impl Observation {
+    /// True if a job by which slots move runs at a server.
+    pub fn has_jobs(&self) -> bool {
+        let mut servers = self.nodes.iter().filter_map(|node| node.server.as_ref());
+        servers.any(Server::is_in_a_job)
+    }
 }
 
 /// True while slots move between servers that are heard: a job runs, or one is half moved. On Redis, and on Valkey
@@ -68,15 +82,13 @@ pub fn slots_move(seen: &Observation) -> bool {
         opened.any(|open| servers().any(|other| other.id == open.peer))
     };
     let leads = |server: &&Server| server.replica_of().is_none();
-    servers().any(Server::is_in_a_job) || servers().filter(leads).any(is_half_moved)
+    seen.has_jobs() || servers().filter(leads).any(is_half_moved)
 }
 
 /// True if a server takes or gives slots: by its own word, or by that of who takes or gives the others.
 pub(super) fn is_moving<'a>(server: &Server, mut others: impl Iterator<Item = &'a Server>) -> bool {
     let names = |other: &Server| {
-        let job = other.moving.as_ref().filter(|_| other.is_in_a_job());
-        job.is_some_and(|job| job.peer == server.id)
-            || other.opened().any(|open| open.peer == server.id)
+        other.is_in_a_job_with(&server.id) || other.opened().any(|open| open.peer == server.id)
     };
     server.is_in_a_job() || server.opened().next().is_some() || others.any(names)
 }

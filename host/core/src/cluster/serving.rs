@@ -3,6 +3,7 @@
 use super::observation::{Node, Observation, Wanted};
 use super::slots::{SLOTS, SlotSet};
 use super::survey::{Heard, Survey};
+use super::whole::lacks_its_place;
 
 /// What keeps a slot from being served, or from being served by as many as are wanted, for people. That servers do
 /// not agree yet on who has which slot is nothing, nor that one is half moved, nor a shard that has none: unlike
@@ -30,22 +31,7 @@ fn lacks(survey: &Survey<'_>, one: &Heard<'_>) -> Option<String> {
     {
         return None;
     }
-    let name = one.node.name();
-    if !one.server.serves {
-        return Some(format!(
-            "{name} does not serve: it takes the cluster for failed"
-        ));
-    }
-    let Some(primary) = survey.primary_of(shard) else {
-        return Some(format!("shard {shard} has no primary"));
-    };
-    if primary.server.id == one.server.id {
-        return None;
-    }
-    if one.server.replica_of() != Some(primary.server.id.as_str()) {
-        return Some(format!("{name} does not follow {}", primary.node.name()));
-    }
-    (!one.server.link_up).then(|| format!("{name} has no link to {}", primary.node.name()))
+    lacks_its_place(one, survey.primary_of(shard))
 }
 
 /// The pod that leads a shard, if exactly one does: the one with slots; where none has any, the one that

@@ -46,6 +46,26 @@ impl Moving {
     }
 }
 
+/// What a server lacks to serve its shard, which that primary leads.
+pub(super) fn lacks_its_place(one: &Heard<'_>, primary: Option<Heard<'_>>) -> Option<String> {
+    let name = one.node.name();
+    if !one.server.serves {
+        return Some(format!(
+            "{name} does not serve: it takes the cluster for failed"
+        ));
+    }
+    let Some(primary) = primary else {
+        return Some(format!("shard {} has no primary", one.node.shard));
+    };
+    if primary.server.id == one.server.id {
+        return None;
+    }
+    if one.server.replica_of() != Some(primary.server.id.as_str()) {
+        return Some(format!("{name} does not follow {}", primary.node.name()));
+    }
+    (!one.server.link_up).then(|| format!("{name} has no link to {}", primary.node.name()))
+}
+
 fn lacks(survey: &Survey<'_>, one: &Heard<'_>, moving: &Moving) -> Option<String> {
     let name = one.node.name();
     // No two of those that one server knows have the same slot.
@@ -58,20 +78,9 @@ fn lacks(survey: &Survey<'_>, one: &Heard<'_>, moving: &Moving) -> Option<String
     if let Some(open) = opened.find(|open| !moving.now.contains(open.slot)) {
         return Some(format!("slot {} of {name} is half moved", open.slot));
     }
-    if !one.server.serves {
-        return Some(format!(
-            "{name} does not serve: it takes the cluster for failed"
-        ));
-    }
-    let Some(primary) = survey.leader_of(one.node.shard) else {
-        return Some(format!("shard {} has no primary", one.node.shard));
-    };
-    let is_primary = primary.server.id == one.server.id;
-    if !is_primary && one.server.replica_of() != Some(primary.server.id.as_str()) {
-        return Some(format!("{name} does not follow {}", primary.node.name()));
-    }
-    if !is_primary && !one.server.link_up {
-        return Some(format!("{name} has no link to {}", primary.node.name()));
+    let place = lacks_its_place(one, survey.leader_of(one.node.shard));
+    if place.is_some() {
+        return place;
     }
     let known = one.server.by_id();
     for other in &survey.heard {

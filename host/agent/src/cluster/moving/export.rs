@@ -9,7 +9,7 @@ use hera_redis::{Credentials, JobState, Server, SlotJob};
 use tracing::warn;
 
 use super::job::{Broke, Job};
-use super::{Give, connect, password, primary};
+use super::{Give, connect, password, primary, with_id};
 use crate::agent::Agent;
 
 /// Between two looks at the server's job, and at first.
@@ -119,13 +119,7 @@ async fn follow(server: &Server, job: &Job, id: &str) -> Result<(), Broke> {
     let begun = Instant::now();
     let mut asked: Option<Instant> = None;
     loop {
-        let jobs = server.export_jobs().await?;
-        let known = jobs.into_iter().find(|known| known.id == id);
-        let Some(SlotJob { state, words, .. }) = known else {
-            return Err(Broke::failed(
-                "the server knows nothing of the job any more",
-            ));
-        };
+        let SlotJob { state, words, .. } = with_id(server.export_jobs().await?, id)?;
         match state {
             JobState::Done => return Ok(()),
             JobState::Failed | JobState::Canceled => return Err(Broke::failed(words)),

@@ -8,7 +8,7 @@ use hera_redis::{JobState, Server, SlotJob};
 use tracing::warn;
 
 use super::job::{Broke, Job};
-use super::primary;
+use super::{primary, with_id};
 
 /// Between two looks at the server's job.
 const LOOK: Duration = Duration::from_millis(100);
@@ -53,13 +53,7 @@ async fn follow(server: &Server, job: &Job, id: &str) -> Result<(), Broke> {
     let begun = Instant::now();
     let mut failing: Option<Instant> = None;
     while begun.elapsed() < LONGEST {
-        let jobs = server.import_jobs().await?;
-        let known = jobs.into_iter().find(|known| known.id == id);
-        let Some(SlotJob { state, words, .. }) = known else {
-            return Err(Broke::failed(
-                "the server knows nothing of the job any more",
-            ));
-        };
+        let SlotJob { state, words, .. } = with_id(server.import_jobs().await?, id)?;
         match state {
             JobState::Done => return Ok(()),
             JobState::Canceled => return Err(Broke::failed(format!("it was canceled: {words}"))),

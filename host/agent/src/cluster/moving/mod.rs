@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hera_core::cluster::{Command, Moving, MovingState, NodeId, Server as Seen, SlotSet, Way};
-use hera_redis::{Server, Timeouts};
+use hera_redis::{Server, SlotJob, Timeouts};
 use tracing::{info, warn};
 
 use self::job::{Broke, Job};
@@ -167,6 +167,15 @@ async fn primary(server: &Server) -> Result<Seen, Broke> {
         None => Err(Broke::failed("the server does not serve")),
         Some(_) => Err(Broke::failed("the server is no primary any more")),
     }
+}
+
+/// The server's own job of this id, among those that it tells of.
+///
+/// # Errors
+/// It tells of none.
+fn with_id(jobs: Vec<SlotJob>, id: &str) -> Result<SlotJob, Broke> {
+    let known = jobs.into_iter().find(|known| known.id == id);
+    known.ok_or_else(|| Broke::failed("the server knows nothing of the job any more"))
 }
 
 /// The mounted password with which servers of a cluster log in at one another.

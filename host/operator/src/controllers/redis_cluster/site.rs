@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hera_api::{RebalancePhase, RedisCluster};
 use hera_core::agent::{ClusterState, REDIS_PORT};
 use hera_core::cluster::{
-    Node, NodeId, Observation, Server, Wanted, is_empty_shard, why_not_served, why_not_whole,
+    Node, NodeId, Observation, Wanted, is_empty_shard, why_not_served, why_not_whole,
 };
 use hera_core::shard::Member;
 use hera_render::Owner;
@@ -148,10 +148,9 @@ impl Site<'_> {
     pub fn is_reshaped(&self, seen: &Observation) -> bool {
         let status = self.object.status.as_ref();
         let known = status.and_then(|status| status.rebalance.as_ref());
-        let mut servers = seen.nodes.iter().filter_map(|node| node.server.as_ref());
         known.is_some_and(|known| known.phase != RebalancePhase::Settled)
             || self.keep != self.wanted.shards
-            || servers.any(Server::is_in_a_job)
+            || seen.has_jobs()
             || (0..self.keep).any(|shard| is_empty_shard(seen, shard))
     }
 

@@ -50,7 +50,7 @@ impl Pass<'_> {
             return Ok(());
         }
         // What is half moved would be planned twice.
-        if look.moves() {
+        if look.seen.has_jobs() {
             course.waits = waits("slots move now".to_owned());
             return Ok(());
         }

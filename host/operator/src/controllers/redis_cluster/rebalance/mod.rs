@@ -13,7 +13,7 @@ mod told;
 
 use hera_api::validate::Rebalance;
 use hera_api::{RebalanceMode, RebalanceStatus};
-use hera_core::cluster::{Observation, Server, SlotSet};
+use hera_core::cluster::{Observation, SlotSet};
 use hera_core::rebalance::{GuardRule, RebalanceAnswer, Table, guard};
 use k8s_openapi::jiff::Timestamp;
 
@@ -162,7 +162,7 @@ impl Pass<'_> {
             } else if !fits
                 || is_asked_anew
                 || (!begun && look.is_outdated(plan))
-                || (left.is_empty() && !look.moves())
+                || (left.is_empty() && !look.seen.has_jobs())
             {
                 course.ended = course.plan.take();
             }
@@ -192,16 +192,6 @@ fn max_stall_ms(spec: &Rebalance) -> u64 {
 impl Look<'_> {
     fn stays(&self) -> SlotSet {
         self.large.stays.clone()
-    }
-
-    /// True while slots move.
-    fn moves(&self) -> bool {
-        let mut servers = self
-            .seen
-            .nodes
-            .iter()
-            .filter_map(|node| node.server.as_ref());
-        servers.any(Server::is_in_a_job)
     }
 
     /// Digest of the plan that somebody dropped. While the spec wants as many shards none comes in its place before

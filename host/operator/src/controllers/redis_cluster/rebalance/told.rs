@@ -55,7 +55,7 @@ impl Look<'_> {
             refused: self
                 .requests
                 .refused(waits.map(|plan| plan.digest.as_str())),
-            moves: self.moves() || done.ordered,
+            moves: self.seen.has_jobs() || done.ordered,
             again: done.took_away || course.ended.is_some(),
             due_ms: again_unix_ms,
             status: (!is_default).then_some(status),
