@@ -35,6 +35,6 @@ pub use scripts::ScriptEnd;
 pub use server::{Probe, Server};
 pub use session::Session;
 pub use slot_jobs::{JobState, SlotJob};
-pub use slots::{Migrated, Migration, Sent, SlotOf};
+pub use slots::{KeysOfSlot, Migrated, Migration, Sent, SlotOf};
 
 pub use redis::{Cmd, ServerError, Value, cmd as command};

@@ -9,6 +9,9 @@ use crate::{Credentials, Error, Server};
 
 const SETSLOT: &str = "CLUSTER SETSLOT";
 
+/// A slot, and keys of it.
+pub type KeysOfSlot = (u16, Vec<Vec<u8>>);
+
 /// What a server is told of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotOf<'a> {
@@ -104,7 +107,7 @@ impl Server {
         &self,
         slots: &SlotSet,
         most: usize,
-    ) -> Result<Vec<(u16, Vec<Vec<u8>>)>, Error> {
+    ) -> Result<Vec<KeysOfSlot>, Error> {
         let mut pipeline = redis::pipe();
         for slot in slots.iter() {
             let command = pipeline.cmd("CLUSTER").arg("GETKEYSINSLOT");

@@ -1,7 +1,7 @@
 //! Keys of slots, and what each takes in memory.
 
 use hera_core::cluster::{LargeKey, SlotSet};
-use hera_redis::{Error, Server};
+use hera_redis::{Error, KeysOfSlot, Server};
 
 use super::large;
 
@@ -58,7 +58,7 @@ pub async fn list(
 }
 
 /// How many of the first have no more keys than `enough` together, at least one.
-fn fitting(listed: &[(u16, Vec<Vec<u8>>)], enough: usize) -> usize {
+fn fitting(listed: &[KeysOfSlot], enough: usize) -> usize {
     let mut sum: usize = 0;
     let fits = listed.iter().take_while(|(_, keys)| {
         sum = sum.saturating_add(keys.len());
@@ -67,9 +67,9 @@ fn fitting(listed: &[(u16, Vec<Vec<u8>>)], enough: usize) -> usize {
     fits.count().max(1)
 }
 
-fn with_sizes(listed: Vec<(u16, Vec<Vec<u8>>)>, sizes: Vec<Option<u64>>) -> Vec<Listed> {
+fn with_sizes(listed: Vec<KeysOfSlot>, sizes: Vec<Option<u64>>) -> Vec<Listed> {
     let mut sizes = sizes.into_iter();
-    let with = |(slot, keys): (u16, Vec<Vec<u8>>)| Listed {
+    let with = |(slot, keys): KeysOfSlot| Listed {
         slot,
         sizes: sizes.by_ref().take(keys.len()).collect(),
         keys,
