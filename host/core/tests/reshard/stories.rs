@@ -563,6 +563,10 @@ fn a_primary_that_is_back_gives_what_it_has_to_who_took_over() {
     game.world.start();
     game.world.write(5, 2);
     assert_eq!(orders(&game), ["pod-1-0: give 0-9 to id-1-1"]);
+    // Of ten thousand keys in each slot those of two are what a job moves.
+    let mut seen = game.world.observe();
+    seen.nodes[2].server.as_mut().unwrap().keys = 100_000;
+    assert_eq!(slots_of(&game.next(&seen, true).steps[0].command).len(), 2);
     game.until_the_end(0, 300);
     game.check();
     let first = &game.world.pods[2];
