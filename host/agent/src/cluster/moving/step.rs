@@ -21,6 +21,8 @@ use crate::control::peers::{self, Known};
 const LIMIT: Duration = Duration::from_secs(5);
 /// How long it counts what the server said of itself and of who leads.
 const FRESH: Duration = Duration::from_millis(100);
+/// For longer no further slot of a step is begun with: meanwhile the operator does not hear of this pod.
+const HOLDS: Duration = Duration::from_secs(2);
 
 /// The agent of the server that gets slots.
 pub struct Other {
@@ -91,8 +93,9 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
     // No order about the role comes in between.
     let work = agent.work.lock().await;
     let server = running(&work)?;
+    let begun = Instant::now();
     // Asked right before: see `may_own`.
-    let mut looked = Instant::now();
+    let mut looked = begun;
     let mut own = seen(&server).await?;
     if own.id != asked.target {
         return Err(Refused::wrong("another server is meant"));
@@ -125,6 +128,7 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
             }
             let from = SlotOf::Importing(&asked.source);
             for part in tell::parts(agent, &new) {
+                is_in_time(begun)?;
                 server.set_slots(&part, from).await?;
             }
         }
@@ -134,6 +138,7 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
         }
         TakeSlot::Own => {
             for part in tell::parts(agent, &left) {
+                is_in_time(begun)?;
                 if looked.elapsed() > FRESH {
                     looked = Instant::now();
                     own = seen(&server).await?;
@@ -146,6 +151,19 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
         }
     }
     Ok(answer)
+}
+
+/// A step that lasts is broken off: what is left of it is asked for again.
+///
+/// # Errors
+/// It has lasted for too long.
+fn is_in_time(begun: Instant) -> Result<(), Refused> {
+    match begun.elapsed() < HOLDS {
+        true => Ok(()),
+        false => Err(Refused::later(
+            "the server that gets the slots takes them too slowly",
+        )),
+    }
 }
 
 /// Removes those of these keys that are as they were sent, or of which nobody knows how, of slots that are left to
