@@ -35,8 +35,8 @@ enum Part {
     More,
     /// There was none any more of those that were listed.
     Nothing,
-    /// One has grown, and is not sent.
-    Large,
+    /// One cannot be sent, for this reason.
+    Stays(String),
     /// It is not known which came, for this reason.
     Unsure(String),
 }
@@ -86,11 +86,8 @@ impl Source<'_> {
                     }
                     Part::More => failures = 0,
                     Part::Nothing => {}
-                    Part::Large => {
-                        lot.leaves(
-                            slot,
-                            format!("slot {slot} has a key that is too large by now"),
-                        );
+                    Part::Stays(words) => {
+                        lot.leaves(slot, words);
                         left = left.without(&SlotSet::of([(slot, slot)]));
                     }
                     Part::Unsure(words) if failures >= TRIES => return Err(Broke::Failed(words)),
@@ -112,9 +109,10 @@ impl Source<'_> {
             }
             // They have expired, or are gone: the server notices in a moment.
             if stuck.get_or_insert(begun).elapsed() > LONGEST_EXPIRY {
-                return Err(Broke::Failed(format!(
-                    "keys of slots {left} cannot be sent"
-                )));
+                for slot in left.iter() {
+                    lot.leaves(slot, format!("keys of slot {slot} cannot be sent"));
+                }
+                return Ok(());
             }
             tokio::time::sleep(EXPIRES).await;
         }
@@ -130,15 +128,22 @@ impl Source<'_> {
         let count = self.pace.fitting(&listed.sizes).min(there);
         listed.truncate(count);
         let grown = listed.larger(large::bytes_in(self.longest));
+        let Listed { slot, keys, sizes } = listed;
         if !grown.is_empty() {
             self.job.leaves(grown);
-            return Ok(Part::Large);
+            let words = format!("slot {slot} has a key that is too large by now");
+            return Ok(Part::Stays(words));
         }
-        let Listed { slot, keys, sizes } = listed;
         let begun = Instant::now();
-        let sent = self.send_once(&keys, &sizes).await?;
-        self.pace.took(count, begun.elapsed());
+        // Also where it breaks off some may be sent.
         self.behind.get_or_insert(begun);
+        let sent = match self.send_once(&keys, &sizes).await {
+            Err(error @ Error::Refused { .. }) => {
+                return Ok(Part::Stays(format!("keys of slot {slot}: {error}")));
+            }
+            sent => sent?,
+        };
+        self.pace.took(count, begun.elapsed());
         match &sent.outcome {
             Migrated::All | Migrated::Exists => {
                 self.job.moved(u64::try_from(count).unwrap_or(0));
