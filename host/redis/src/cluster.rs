@@ -77,6 +77,7 @@ impl Server {
             max_bytes: Some(info.max_memory).filter(|max| *max > 0),
             // A mean is for who looks more than once.
             ops_per_second: None,
+            heaviest: Vec::new(),
             known,
             // Of that the agent knows.
             moving: None,

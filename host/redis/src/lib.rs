@@ -20,6 +20,7 @@ mod scripts;
 mod server;
 mod session;
 mod slot_jobs;
+mod slot_stats;
 mod slots;
 
 pub use acl::{ListedUser, Patterns, parse_acl_line, patterns};
@@ -35,6 +36,7 @@ pub use scripts::ScriptEnd;
 pub use server::{Probe, Server};
 pub use session::Session;
 pub use slot_jobs::{JobState, SlotJob};
+pub use slot_stats::{SLOT_STATS, SlotStat, SlotStats};
 pub use slots::{KeysOfSlot, Migrated, Migration, Sent, SlotOf};
 
 pub use redis::{Cmd, ServerError, Value, cmd as command};

@@ -148,8 +148,8 @@ impl Server {
     }
 }
 
-/// Names and values of an entry, as text.
-fn fields(entry: &Value) -> Vec<(String, String)> {
+/// Names and values of an entry, as text: in turns, or as a map.
+pub(crate) fn fields(entry: &Value) -> Vec<(String, String)> {
     match entry {
         Value::Array(words) => words
             .chunks_exact(2)

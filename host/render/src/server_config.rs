@@ -137,8 +137,23 @@ fn decided(v: &Validated) -> BTreeMap<String, String> {
         // By their own vote the servers elect none whose link was down for more than 15 s: the primary's volume
         // has what that one lacks (redis-facts §1.6).
         set("cluster-replica-validity-factor", "1");
+        if let Some(counts) = slot_stats(v) {
+            set("cluster-slot-stats-enabled", counts);
+        }
     }
     all
+}
+
+/// What servers count of each slot for a policy that says which of them move: time, which has a price, and only where
+/// somebody may go by it. From 8.6 on Redis is told what to count; bytes it counts only if it did since its start.
+fn slot_stats(v: &Validated) -> Option<&'static str> {
+    v.rebalance_policy.as_ref()?;
+    match (v.engine, v.version.branch()) {
+        (Engine::Redis, branch) if branch >= (8, 6) => Some("cpu"),
+        (Engine::Redis, branch) if branch >= (8, 2) => Some("yes"),
+        (Engine::Valkey, branch) if branch >= (8, 0) => Some("yes"),
+        _ => None,
+    }
 }
 
 /// A tenth of what the container may use, between 64 and 512 MiB; but no more than an eighth of it,

@@ -15,7 +15,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PodTemplateSpec};
 use serde_json::{Value, json};
 
-use crate::support::{REPLICAS, context, sample, validated};
+use crate::support::{CLUSTER, REPLICAS, context, sample, validated, validated_cluster};
 
 fn claim(size: &str) -> PersistentVolumeClaim {
     serde_json::from_value(json!({
@@ -509,6 +509,33 @@ fn a_server_gets_only_directives_that_its_version_knows() {
             .iter()
             .all(|directive| of("7.0").contains_key(*directive))
     );
+}
+
+/// It costs each command a little, and who goes by slots alone needs none of it.
+#[test]
+fn servers_count_what_slots_have_to_do_where_a_policy_may_go_by_it_and_they_know_how() {
+    let of = |engine: &str, version: &str, policy: &str| {
+        let spec = format!("engine: {engine}\n  {policy}\n  masters: 3");
+        let manifest = CLUSTER.replace("7.2", version).replace("masters: 3", &spec);
+        let all = server_config::directives(&validated_cluster(&manifest));
+        all.get("cluster-slot-stats-enabled").cloned()
+    };
+    let policy = "policies: {rebalance: {configMapRef: {name: slots}}}";
+    for (engine, version, counts) in [
+        ("redis", "8.0", None),
+        ("redis", "8.2", Some("yes")),
+        ("redis", "8.4", Some("yes")),
+        ("redis", "8.6", Some("cpu")),
+        ("redis", "8.10", Some("cpu")),
+        ("valkey", "7.2", None),
+        ("valkey", "8.0", Some("yes")),
+        ("valkey", "9.1", Some("yes")),
+    ] {
+        let told = of(engine, version, policy);
+        assert_eq!(told.as_deref(), counts, "{engine} {version}");
+        let none = of(engine, version, "policies: {}");
+        assert_eq!(none, None, "{engine} {version}");
+    }
 }
 
 #[test]

@@ -6,4 +6,5 @@ pub mod leave;
 pub mod moving;
 pub mod orders;
 mod rate;
+pub mod slot_loads;
 pub mod state;

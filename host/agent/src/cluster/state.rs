@@ -6,12 +6,13 @@ use std::time::Duration;
 use hera_core::agent::{ClusterNews, ClusterState};
 use hera_core::cluster::{Held, Moving, NodeId, Server};
 use hera_core::digest::sha256_hex;
-use hera_redis::Probe;
+use hera_redis::{Probe, SlotStats};
 use rustls::ClientConfig;
 use tokio::sync::watch;
 
 use super::moving::job::Jobs;
 use super::rate::Rate;
+use super::slot_loads::SlotLoads;
 use crate::agent::Agent;
 use crate::fence::clock;
 
@@ -49,6 +50,10 @@ struct Known {
     astray: Option<Astray>,
     /// How many commands the server carries out.
     rate: Rate,
+    /// It is a primary that has slots.
+    leads: bool,
+    /// Its slots that have most to do.
+    loads: SlotLoads,
 }
 
 #[derive(Clone, Copy)]
@@ -71,6 +76,8 @@ impl Default for Cluster {
                 operator: clock::now(),
                 astray: None,
                 rate: Rate::default(),
+                leads: false,
+                loads: SlotLoads::default(),
             }),
             held: watch::channel(None).0,
             moves: Arc::default(),
@@ -93,6 +100,8 @@ impl Cluster {
         known.asked = None;
         known.astray = None;
         known.rate = Rate::default();
+        known.leads = false;
+        known.loads = SlotLoads::default();
     }
 
     /// The id that the next server has; none if it takes a new one.
@@ -144,6 +153,17 @@ impl Cluster {
         }
     }
 
+    /// True if it is time to look at what the server counts of its slots.
+    pub fn is_to_look_at_slots(&self) -> bool {
+        let known = self.lock();
+        known.leads && known.loads.is_due(clock::now())
+    }
+
+    /// The server counted this of its slots; none if it does not.
+    pub fn looks_at_slots(&self, told: Option<&SlotStats>) {
+        self.lock().loads.sees(told, clock::now());
+    }
+
     /// The server tells this.
     fn sees(&self, server: &Server) {
         let mut known = self.lock();
@@ -156,6 +176,10 @@ impl Cluster {
             keys: server.keys,
         });
         known.id = Some(server.id.clone());
+        known.leads = server.replica_of().is_none() && !server.slots().is_empty();
+        if !known.leads {
+            known.loads = SlotLoads::default();
+        }
         known.replica_of = server.replica_of().map(str::to_owned);
         let of = known.replica_of.clone();
         known.asked = known.asked.take().filter(|(id, _)| Some(id) == of.as_ref());
@@ -175,6 +199,7 @@ impl Cluster {
             id: known.id.clone(),
             server: server.map(|server| Server {
                 ops_per_second: known.rate.per_second(),
+                heaviest: known.loads.heaviest(),
                 ..server
             }),
             held: *self.held.borrow(),
@@ -214,6 +239,7 @@ fn digest(server: &Server) -> String {
         link_down_ms: None,
         used_bytes: None,
         ops_per_second: None,
+        heaviest: Vec::new(),
         known,
         moving,
         ..server.clone()
@@ -250,7 +276,7 @@ pub async fn now(agent: &Agent, cluster: &Cluster) -> ClusterState {
 
 #[cfg(test)]
 mod tests {
-    use hera_core::cluster::{Entry, MovingState};
+    use hera_core::cluster::{Entry, HeavySlot, MovingState};
 
     use super::*;
 
@@ -271,6 +297,11 @@ mod tests {
             offset: 70,
             used_bytes: Some(1 << 20),
             ops_per_second: Some(8),
+            heaviest: vec![HeavySlot {
+                slot: 7,
+                load_ppm: 900_000,
+                used_bytes: None,
+            }],
             known: vec![entry("b"), entry("a")],
             ..Server::default()
         };

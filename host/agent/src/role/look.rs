@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::agent::Agent;
 use crate::apply::push_acl;
-use crate::cluster::state;
+use crate::cluster::{slot_loads, state};
 use crate::role::settle::{self, Seen};
 use crate::role::stale_clients::StaleClients;
 use crate::server::connections;
@@ -195,6 +195,10 @@ async fn look(agent: &Agent, watch: &mut Watch) {
                 {
                     warn!(%error, "clients that look for the primary stay connected");
                 }
+            }
+            // Last: nothing waits for it.
+            if let Some(cluster) = &agent.cluster {
+                slot_loads::attend(agent, cluster, &server).await;
             }
         }
         Ok(Probe::Info(_) | Probe::Refused(Answer::Loading)) => {

@@ -26,7 +26,8 @@ mod without_slots;
 pub use decide::decide;
 pub use guard::{Rule, guard};
 pub use observation::{
-    Entry, Held, LargeKey, Moving, MovingState, Node, NodeId, Observation, Server, Wanted,
+    Entry, HeavySlot, Held, LargeKey, MOST_HEAVY, Moving, MovingState, Node, NodeId, Observation,
+    Server, Wanted,
 };
 pub use open::{Direction, Open, slots_move};
 pub use plan::{Command, Failover, Plan, Step, Way};

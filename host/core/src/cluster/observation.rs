@@ -108,6 +108,10 @@ pub struct Server {
     /// Commands a second, a mean over minutes; none before anything is known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ops_per_second: Option<u64>,
+    /// Its slots that have most to do, the heaviest first, at most [`MOST_HEAVY`]; none of a replica, of a server that
+    /// keeps no statistics of slots, and of an agent that does not tell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub heaviest: Vec<HeavySlot>,
     /// Whom it knows, itself included.
     #[serde(deserialize_with = "bounded")]
     pub known: Vec<Entry>,
@@ -115,6 +119,22 @@ pub struct Server {
     /// since the agent's start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moving: Option<Moving>,
+}
+
+/// Heavy slots that a server tells at most.
+pub const MOST_HEAVY: usize = 16;
+
+/// A slot that has much to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeavySlot {
+    /// Which.
+    pub slot: u16,
+    /// Its share of the time that the commands of its server take, in millionths; a mean over minutes.
+    pub load_ppm: u32,
+    /// What its keys take, in bytes; none where the server does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_bytes: Option<u64>,
 }
 
 /// A job by which slots move between this server and another.

@@ -101,6 +101,27 @@ impl Shard {
         largest
     }
 
+    /// Commands a second that these of its slots have together, as far as it can be told: what the server says of a
+    /// slot, and of the others the mean. None if it is not known how many the shard has.
+    pub fn ops_of(&self, slots: &SlotSet) -> Option<u64> {
+        let told = |within: &SlotSet| {
+            let listed = self
+                .heaviest
+                .iter()
+                .filter(|load| within.contains(load.slot));
+            listed.fold((0_u64, 0_u64), |(ppm, count), load| {
+                (ppm.saturating_add(u64::from(load.load_ppm)), count + 1)
+            })
+        };
+        let ((all_ppm, all), (ppm, some)) = (told(&self.slots), told(slots));
+        let others = u128::from(count(&self.slots).saturating_sub(all).max(1));
+        let asked = u128::from(count(slots).saturating_sub(some));
+        let rest = u128::from(MILLION.saturating_sub(all_ppm));
+        let parts = u128::from(ppm) * others + rest * asked;
+        let ops = u128::from(self.ops_per_second?) * parts / (others * u128::from(MILLION));
+        u64::try_from(ops).ok()
+    }
+
     /// What it may still take until it is this full; nothing if it is not known what it uses.
     pub fn room(&self, limits: &Limits) -> u64 {
         let Some(max) = self.max_bytes else {
@@ -110,6 +131,9 @@ impl Shard {
         self.used_bytes.map_or(0, |used| most.saturating_sub(used))
     }
 }
+
+/// The load of a shard, in its millionths.
+const MILLION: u64 = 1_000_000;
 
 fn count(slots: &SlotSet) -> u64 {
     u64::try_from(slots.len()).unwrap_or(u64::MAX)

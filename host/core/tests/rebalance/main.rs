@@ -8,4 +8,5 @@
 
 mod fixtures;
 mod guard;
+mod loads;
 mod property;

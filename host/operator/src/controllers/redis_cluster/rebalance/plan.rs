@@ -158,10 +158,7 @@ fn set(step: &SlotMove) -> SlotSet {
 fn ops(input: &RebalanceInput, step: &SlotMove) -> Option<i64> {
     let mut shards = input.shards.iter();
     let source = shards.find(|shard| shard.id == step.source)?;
-    let (all, some) = (source.slots.len(), set(step).len());
-    let (all, some) = (u64::try_from(all).ok()?, u64::try_from(some).ok()?);
-    let share = source.ops_per_second?.saturating_mul(some) / all.max(1);
-    i64::try_from(share).ok()
+    i64::try_from(source.ops_of(&set(step))?).ok()
 }
 
 fn number(shard: u32) -> i32 {
