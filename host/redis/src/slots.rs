@@ -409,6 +409,31 @@ mod tests {
     }
 
     #[test]
+    fn p37_keys_are_never_sent_without_a_login() {
+        let login = Credentials::new("hera-migration", "secret");
+        for (count, replace) in [(1, false), (1, true), (200, false), (200, true)] {
+            let how = Migration {
+                host: "10.0.0.7",
+                port: 6379,
+                login: &login,
+                step: Duration::from_secs(1),
+                replace,
+            };
+            let keys = vec![b"AUTH2".to_vec(); count];
+            let command = migrate(&keys, &how);
+            let words = command.args_iter().map(|arg| match arg {
+                redis::Arg::Simple(text) => String::from_utf8_lossy(text).into_owned(),
+                _ => String::new(),
+            });
+            let words: Vec<String> = words.collect();
+            let first = words.iter().position(|word| word == "AUTH2").unwrap();
+            let login = ["AUTH2", "hera-migration", "secret", "KEYS"];
+            assert_eq!(words[first..first + 4], login);
+            assert_eq!(words.len(), first + 4 + count, "all that follows is keys");
+        }
+    }
+
+    #[test]
     fn an_other_that_does_not_answer_may_have_the_keys() {
         let refused = |code: &str, message: &str| Error::Refused {
             command: "MIGRATE".to_owned(),

@@ -46,6 +46,9 @@ fn with_rights(password_sha256: Vec<String>, streams: bool) -> AclUser {
 
 #[cfg(test)]
 mod tests {
+    use hera_core::cluster::Way;
+    use hera_core::reshard::way;
+
     use super::*;
 
     #[test]
@@ -59,6 +62,52 @@ mod tests {
             }
             assert_eq!(has("+@write"), streams);
             assert_eq!(has("-flushall"), streams);
+        }
+    }
+
+    /// Of each version on which slots move in a way, keys come with what that way needs.
+    #[test]
+    fn p33_the_user_has_the_rights_for_the_way_in_which_slots_move() {
+        let versions = [
+            ("redis", "6.2.16"),
+            ("redis", "7.2.6"),
+            ("redis", "8.4.1"),
+            ("redis", "8.6.3"),
+            ("valkey", "7.2.7"),
+            ("valkey", "8.1.1"),
+            ("valkey", "9.0.0"),
+            ("valkey", "9.1.2"),
+            ("valkey", "10.0.0"),
+        ];
+        for (engine, version) in versions {
+            let own = (Some(engine), Some(version));
+            let user = with_rights(Vec::new(), gives_streams(own.0, own.1));
+            let has = |rule: &str| user.rules.iter().any(|known| known == rule);
+            let needs: &[&str] = match way([own].into_iter()) {
+                // One is half moved by hand, or while the way was another: it goes on key by key.
+                Way::Keys | Way::Import => &["~*", "+select", "+restore-asking"],
+                Way::Export => &[
+                    "~*",
+                    "+select",
+                    "+restore-asking",
+                    "+cluster|syncslots",
+                    "+@write",
+                ],
+            };
+            for right in needs {
+                assert!(has(right), "{engine} {version}: {right}");
+            }
+        }
+    }
+
+    /// A login that the other does not know would be refused key by key (P37).
+    #[test]
+    fn p37_the_user_has_the_password_that_every_server_of_the_cluster_knows() {
+        let replicas = vec!["ab".to_owned(), "cd".to_owned()];
+        for streams in [false, true] {
+            let user = with_rights(replicas.clone(), streams);
+            assert_eq!(user.password_sha256, replicas);
+            assert_eq!(user.name, MIGRATION_USER);
         }
     }
 

@@ -249,6 +249,30 @@ fn a_job_that_failed_is_told() {
     assert_eq!(next.failed.as_deref(), Some("pod-0-0: NOAUTH"));
 }
 
+/// A right that a server lacks (P33), or a login that another does not take (P37), is told in its own words; what is
+/// between others goes on, and the same is ordered again.
+#[test]
+fn p33_p37_a_job_that_is_let_in_nowhere_is_told_and_holds_up_no_other() {
+    for words in ["NOPERM no permission to run restore-asking", "NOAUTH"] {
+        let world = World::new(&SlotSet::even(4), 1, Version::default());
+        let mut game = Game::new(world, Way::Keys, 7);
+        game.moves = vec![step(0, 1, (0, 9)), step(2, 3, (9_000, 9_009))];
+        game.world.pods[0].moving = Some(Moving {
+            state: MovingState::Failed,
+            words: words.to_owned(),
+            ..Moving::default()
+        });
+        let next = game.next(&game.world.observe(), true);
+        assert_eq!(next.failed, Some(format!("pod-0-0: {words}")));
+        assert_eq!((next.left, next.running), (20, 0));
+        let both = [
+            "pod-0-0: give 0-9 to id-1-0",
+            "pod-2-0: give 9000-9009 to id-3-0",
+        ];
+        assert_eq!(orders(&game), both);
+    }
+}
+
 /// Its pods join, and the plan is about to give it slots.
 fn with_a_new_shard() -> Game {
     let mut game = game(Way::Keys);

@@ -14,6 +14,7 @@ mod configuration;
 mod leaving;
 mod limits;
 mod presets;
+mod slots;
 mod state;
 mod users;
 

@@ -45,8 +45,8 @@ impl Pass<'_> {
         if look.requests.paused {
             return Ok(());
         }
-        if let Some(words) = look.held_up.as_ref().or(look.lacks.as_ref()) {
-            course.waits = waits(words.clone());
+        if let Some(words) = look.waits_for() {
+            course.waits = waits(words.to_owned());
             return Ok(());
         }
         // What is half moved would be planned twice.

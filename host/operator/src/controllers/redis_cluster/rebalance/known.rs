@@ -16,6 +16,8 @@ const MOST_FAILURES: u32 = 3;
 const LARGE_FOR: u64 = 3_600_000;
 /// What is tried again is told for so long, in milliseconds.
 const TOLD_FOR: u64 = 60_000;
+/// A shard that lacks a replica for so long, in milliseconds, is not waited for by the others.
+const UNWELL_AFTER: u64 = 60_000;
 /// A server that was told to send its slot says within this that it still is, in milliseconds.
 const SAID_WITHIN: u64 = 5_000;
 
@@ -33,6 +35,8 @@ struct Known {
     large: BTreeMap<u16, Large>,
     /// What pods were told to move slots, by uid.
     orders: BTreeMap<String, Ordered>,
+    /// Since when shards lack a replica, in milliseconds since the machine started.
+    lacking: BTreeMap<u32, u64>,
 }
 
 /// That a pod was told to move slots.
@@ -117,6 +121,25 @@ impl Rebalances {
     /// When it is.
     pub fn again_unix_ms(&self, cluster: &ObjectKey) -> Option<u64> {
         self.with(cluster, |known| known.again_unix_ms)
+    }
+
+    /// Those of the shards that lack a replica now which have lacked one for so long that the others wait for them no
+    /// more.
+    pub fn unwell(
+        &self,
+        cluster: &ObjectKey,
+        lacking: &BTreeSet<u32>,
+        now_ms: u64,
+    ) -> BTreeSet<u32> {
+        self.with(cluster, |known| {
+            known.lacking.retain(|shard, _| lacking.contains(shard));
+            for shard in lacking {
+                known.lacking.entry(*shard).or_insert(now_ms);
+            }
+            let is_long = |since: u64| now_ms.saturating_sub(since) >= UNWELL_AFTER;
+            let long = known.lacking.iter().filter(|(_, since)| is_long(**since));
+            long.map(|(shard, _)| *shard).collect()
+        })
     }
 
     /// A pod is told to move slots, unless it was a moment ago and that `failed`, for this reason. True if it may be.
@@ -302,6 +325,21 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_that_is_missed_for_a_moment_is_waited_for() {
+        let known = Rebalances::default();
+        let unwell = |lacking: &[u32], now_ms| {
+            let lacking = lacking.iter().copied().collect();
+            let unwell = known.unwell(&key(), &lacking, now_ms);
+            unwell.into_iter().collect::<Vec<u32>>()
+        };
+        assert!(unwell(&[1, 2], 5).is_empty());
+        assert!(unwell(&[1], UNWELL_AFTER).is_empty());
+        assert_eq!(unwell(&[1, 2], 5 + UNWELL_AFTER), [1], "2 was well again");
+        assert!(unwell(&[], 6 + UNWELL_AFTER).is_empty());
+        assert!(unwell(&[1], 7 + UNWELL_AFTER).is_empty());
+    }
+
+    #[test]
     fn what_failed_is_not_ordered_again_at_once() {
         let known = Rebalances::default();
         let [one, other] = ["a", "b"].map(target);
@@ -322,7 +360,7 @@ mod tests {
         }
     }
 
-    /// P32.
+    /// P32, P33, P37: whatever a server is refused, nobody waits for it in silence.
     #[test]
     fn what_fails_again_and_again_is_told_until_it_does_not() {
         let known = Rebalances::default();

@@ -11,9 +11,11 @@ mod remove;
 mod requests;
 mod told;
 
+use std::collections::BTreeSet;
+
 use hera_api::validate::Rebalance;
 use hera_api::{RebalanceMode, RebalanceStatus};
-use hera_core::cluster::{Observation, SlotSet};
+use hera_core::cluster::{Observation, SlotSet, is_empty_shard};
 use hera_core::rebalance::{GuardRule, RebalanceAnswer, Table, guard};
 use k8s_openapi::jiff::Timestamp;
 
@@ -26,7 +28,7 @@ use act::Done;
 pub use known::Rebalances;
 use known::{Again, LargeKeys};
 use plan::{Plan, owners};
-use question::Subject;
+use question::{Subject, lacks_replica, without_replicas};
 use requests::Requests;
 pub use told::{changing_since, progress};
 
@@ -63,6 +65,8 @@ struct Look<'a> {
     held_up: Option<String>,
     /// What the cluster lacks to serve, for people.
     lacks: Option<String>,
+    /// Shards that lack a replica, and for which the others wait no longer.
+    unwell: BTreeSet<u32>,
     now: Timestamp,
 }
 
@@ -118,6 +122,7 @@ impl Pass<'_> {
             large: site.shared.clusters.rebalances.large(&key, seen, &again),
             held_up: self.held_up(rolls),
             lacks: site.lacks(seen),
+            unwell: unwell(site, seen),
             now,
         };
         let course = Box::pin(self.course(&look)).await?;
@@ -189,7 +194,29 @@ fn max_stall_ms(spec: &Rebalance) -> u64 {
     u64::try_from(spec.max_stall.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Shards for whose replicas the others wait no longer. One that has no slot is waited for: nothing moves to it before
+/// its replicas are there.
+fn unwell(site: &Site<'_>, seen: &Observation) -> BTreeSet<u32> {
+    let lacks = |shard: &u32| {
+        !is_empty_shard(seen, *shard) && lacks_replica(seen, site.wanted, *shard).is_some()
+    };
+    let lacking = (0..site.wanted.shards).filter(lacks).collect();
+    let known = &site.shared.clusters.rebalances;
+    known.unwell(&site.key(), &lacking, seen.now_ms)
+}
+
 impl Look<'_> {
+    /// What keeps a policy from being asked, for people. Replicas that shards lack for long do not.
+    fn waits_for(&self) -> Option<&str> {
+        let lacks_more = || {
+            let without = without_replicas(self.seen, &self.unwell);
+            self.site.lacks(&without).is_some()
+        };
+        let lacks = self.lacks.as_deref();
+        let lacks = lacks.filter(|_| self.unwell.is_empty() || lacks_more());
+        self.held_up.as_deref().or(lacks)
+    }
+
     fn stays(&self) -> SlotSet {
         self.large.stays.clone()
     }
@@ -223,6 +250,7 @@ impl Look<'_> {
             seen: self.seen,
             there: self.site.wanted,
             keep: self.site.keep,
+            unwell: &self.unwell,
             stays: self.stays(),
             history: &self.last.history,
             cooldown_seconds: self.spec.cooldown.as_secs(),
