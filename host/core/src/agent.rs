@@ -715,6 +715,21 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_tells_of_no_heavy_slot_has_none_and_a_later_one_may_say_more() {
+        let heaviest = |fields: &str| {
+            let text = format!(r#"{{"server": {{"id": "a", "known": []{fields}}}}}"#);
+            let state: ClusterState = serde_json::from_str(&text).unwrap();
+            state.server.unwrap().heaviest
+        };
+        assert!(heaviest("").is_empty());
+        let told = heaviest(r#", "heaviest": [{"slot": 7, "loadPpm": 9, "keys": 1}]"#);
+        assert_eq!(
+            (told[0].slot, told[0].load_ppm, told[0].used_bytes),
+            (7, 9, None)
+        );
+    }
+
+    #[test]
     fn orders_of_an_operator_that_named_no_epoch_are_understood() {
         let read = |text: &str| serde_json::from_str::<Order>(text).unwrap();
         assert_eq!(

@@ -36,7 +36,7 @@ pub use scripts::ScriptEnd;
 pub use server::{Probe, Server};
 pub use session::Session;
 pub use slot_jobs::{JobState, SlotJob};
-pub use slot_stats::{SLOT_STATS, SlotStat, SlotStats};
+pub use slot_stats::{SlotStat, SlotStats};
 pub use slots::{KeysOfSlot, Migrated, Migration, Sent, SlotOf};
 
 pub use redis::{Cmd, ServerError, Value, cmd as command};

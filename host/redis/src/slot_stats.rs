@@ -5,9 +5,6 @@ use redis::Value;
 use crate::slot_jobs::fields;
 use crate::{Error, Server};
 
-/// The directive that tells a server to count. Servers that do not know it do not know the command either.
-pub const SLOT_STATS: &str = "cluster-slot-stats-enabled";
-
 /// A slot, as its server counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotStat {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hera_api::Engine;
 use hera_api::validate::{Validated, parse_memory_size};
 use hera_core::agent::ServerConfig;
+use hera_core::cluster::SLOT_STATS;
 
 use crate::Context;
 
@@ -138,7 +139,7 @@ fn decided(v: &Validated) -> BTreeMap<String, String> {
         // has what that one lacks (redis-facts §1.6).
         set("cluster-replica-validity-factor", "1");
         if let Some(counts) = slot_stats(v) {
-            set("cluster-slot-stats-enabled", counts);
+            set(SLOT_STATS, counts);
         }
     }
     all

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hera_api::meta::{ANNOTATION_ADOPT, ANNOTATION_TEMPORARY, MANAGED_BY};
+use hera_core::cluster::SLOT_STATS;
 use hera_render::versions::Catalog;
 use hera_render::{
     AddressFamily, AppCredentials, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner,
@@ -518,7 +519,7 @@ fn servers_count_what_slots_have_to_do_where_a_policy_may_go_by_it_and_they_know
         let spec = format!("engine: {engine}\n  {policy}\n  masters: 3");
         let manifest = CLUSTER.replace("7.2", version).replace("masters: 3", &spec);
         let all = server_config::directives(&validated_cluster(&manifest));
-        all.get("cluster-slot-stats-enabled").cloned()
+        all.get(SLOT_STATS).cloned()
     };
     let policy = "policies: {rebalance: {configMapRef: {name: slots}}}";
     for (engine, version, counts) in [
@@ -533,6 +534,9 @@ fn servers_count_what_slots_have_to_do_where_a_policy_may_go_by_it_and_they_know
     ] {
         let told = of(engine, version, policy);
         assert_eq!(told.as_deref(), counts, "{engine} {version}");
+        // Without a reference the operator's default decides, which may go by it.
+        let default = of(engine, version, "policies: {rebalance: {}}");
+        assert_eq!(default.as_deref(), counts, "{engine} {version}");
         let none = of(engine, version, "policies: {}");
         assert_eq!(none, None, "{engine} {version}");
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hera_core::cluster::{HeavySlot, MOST_HEAVY};
-use hera_redis::{SLOT_STATS, Server, SlotStats};
+use hera_core::cluster::{HeavySlot, MOST_HEAVY, SLOT_STATS};
+use hera_redis::{Server, SlotStats};
 
 use super::rate::Rate;
 use super::state::Cluster;

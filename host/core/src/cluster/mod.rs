@@ -27,7 +27,7 @@ pub use decide::decide;
 pub use guard::{Rule, guard};
 pub use observation::{
     Entry, HeavySlot, Held, LargeKey, MOST_HEAVY, Moving, MovingState, Node, NodeId, Observation,
-    Server, Wanted,
+    SLOT_STATS, Server, Wanted,
 };
 pub use open::{Direction, Open, slots_move};
 pub use plan::{Command, Failover, Plan, Step, Way};

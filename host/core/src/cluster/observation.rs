@@ -121,6 +121,9 @@ pub struct Server {
     pub moving: Option<Moving>,
 }
 
+/// The directive that tells a server to count what its slots have to do. One that does not know it does not know how to
+/// tell either.
+pub const SLOT_STATS: &str = "cluster-slot-stats-enabled";
 /// Heavy slots that a server tells at most.
 pub const MOST_HEAVY: usize = 16;
 

@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use hera_redis::{ConfigSet, Error, SLOT_STATS};
+use hera_core::cluster::SLOT_STATS;
+use hera_redis::{ConfigSet, Error};
 
 use crate::process::{Program, say, until};
 
