@@ -26,6 +26,11 @@ reasons! {
         SERVING = "Serving",
         /// False: its objects are being made.
         CREATING = "Creating",
+        /// False: the data of a backup is being put on its volume.
+        RECOVERING_DATA = "RecoveringData",
+        /// False: it cannot begin with the backup that it is to begin with; the message says why, and its first word is
+        /// one of those in docs/backup.md.
+        RECOVERY_REFUSED = "RecoveryRefused",
         /// False: the servers of a cluster do not agree on who serves which slots, or a replica is not in
         /// sync; the message says what is missing. Slots whose primary is there are served.
         NOT_WHOLE = "NotWhole",
@@ -242,6 +247,50 @@ reasons! {
         INTERNAL = "Internal",
         /// False: after three faults in a row it is set aside for a while.
         SET_ASIDE = "SetAside",
+    }
+    /// Is a RedisBackup whole in the store?
+    completed "Completed" {
+        /// True: the store holds the whole of it.
+        STORED = "Stored",
+        /// False: it has not begun; the message says what is waited for.
+        PENDING = "Pending",
+        /// False: a copy is read and stored.
+        RUNNING = "Running",
+        /// False: there is no such object, or its spec names no store.
+        NO_TARGET = "NoTarget",
+        /// False: the store does not exist, or a Secret that it names, or a key of it.
+        NO_STORE = "NoStore",
+        /// False: the version of the server is too old for it.
+        VERSION_UNSUPPORTED = "VersionUnsupported",
+        /// False: the store does not answer, or has no such bucket.
+        STORE_UNREACHABLE = "StoreUnreachable",
+        /// False: the store does not accept the key.
+        CREDENTIALS_REFUSED = "CredentialsRefused",
+        /// False: another object has this path in the store, or there is another backup of this name.
+        PATH_OWNED = "PathOwned",
+        /// False: no copy can be read now.
+        NO_COPY_FITS = "NoCopyFits",
+        /// False: the container has too little memory left for a snapshot.
+        NO_HEADROOM = "NoHeadroom",
+        /// False: reading was let go, as it took too long or the server was needed otherwise.
+        SNAPSHOT_TOO_SLOW = "SnapshotTooSlow",
+        /// False: the pod that was read went away.
+        LOST_ITS_POD = "LostItsPod",
+        /// False: the server refuses to be read.
+        SERVER_REFUSED = "ServerRefused",
+        /// False: somebody ended it.
+        CANCELLED = "Cancelled",
+    }
+    /// Could agents use a RedisBackupStore when they last tried?
+    available "Available" {
+        /// True: it took what was stored.
+        REACHED = "Reached",
+        /// False: it does not answer, or has no such bucket.
+        STORE_UNREACHABLE = "StoreUnreachable",
+        /// False: it does not accept the key.
+        CREDENTIALS_REFUSED = "CredentialsRefused",
+        /// False: a Secret that the store names is missing, or a key of it.
+        SECRET_MISSING = "SecretMissing",
     }
 }
 

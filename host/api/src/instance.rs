@@ -2,7 +2,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
-use crate::spec::{CommonSpec, Durability, Failover};
+use crate::spec::{BackupSpec, Bootstrap, CommonSpec, Durability, Failover};
 use crate::status::RedisInstanceStatus;
 use crate::validate::messages;
 
@@ -73,6 +73,14 @@ pub struct RedisInstanceSpec {
     /// What a write must have reached.
     #[serde(default, skip_serializing_if = "Durability::is_default")]
     pub durability: Durability,
+
+    /// Where backups go. If absent, none can be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupSpec>,
+
+    /// What a new object begins with: nothing if absent. It cannot change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
 }
 
 fn one() -> i32 {

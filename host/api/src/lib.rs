@@ -4,6 +4,8 @@
 //! checked by [`validate`], which turns a raw spec into a [`validate::Validated`] one; nothing
 //! after that looks at the raw spec again.
 
+mod backup;
+mod backup_store;
 mod cluster;
 pub mod conditions;
 pub mod duration;
@@ -21,6 +23,14 @@ mod spec;
 mod status;
 pub mod validate;
 
+pub use backup::{
+    BackupPhase, BackupShard, BackupTarget, RedisBackup, RedisBackupSpec, RedisBackupStatus,
+    TargetKind,
+};
+pub use backup_store::{
+    Addressing, RedisBackupStore, RedisBackupStoreSpec, RedisBackupStoreStatus, S3Store,
+    StoreSecretKey,
+};
 pub use cluster::{RedisCluster, RedisClusterSpec};
 pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
@@ -29,13 +39,15 @@ pub use rebalance_status::{MoveStatus, MovedStatus, RebalancePhase, RebalanceSta
 pub use received::{HasCommonSpec, Received};
 pub use secret::{secret_password, secret_text};
 pub use spec::{
-    Aof, Auth, CommonSpec, ConfigMapKeyRef, Durability, Excess, Failover, Fsync, MAX_SETTINGS,
-    MAX_SETTINGS_DEPTH, Metrics, Monitoring, NetworkPolicy, OnFailure, Persistence, PodMetadata,
-    PodMonitor, PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, RebalanceMode,
-    RebalanceSpec, ReclaimPolicy, Resources, Rights, SecretKeyRef, SecretRef, Settings,
-    ShadowSource, Surge, UpdateMode, UpdateStrategy, UserSpec,
+    Aof, Auth, BackupRef, BackupSource, BackupSpec, Bootstrap, CommonSpec, ConfigMapKeyRef,
+    Durability, Excess, Failover, Fsync, MAX_SETTINGS, MAX_SETTINGS_DEPTH, Metrics, Monitoring,
+    NetworkPolicy, OnFailure, Persistence, PodMetadata, PodMonitor, PodTemplate, PodTemplateSpec,
+    Policies, PolicySource, Preset, Rdb, RebalanceMode, RebalanceSpec, ReclaimPolicy, Recovery,
+    Resources, Rights, SecretKeyRef, SecretRef, Settings, ShadowSource, StoreRef, Surge,
+    UpdateMode, UpdateStrategy, UserSpec,
 };
 pub use status::{
     Approval, Binding, CopyStatus, Endpoints, Phase, PolicyOrigin, PolicyOriginKind, PolicyStatus,
-    RedisClusterStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict, ShardStatus,
+    RecoveryStatus, RedisClusterStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict,
+    ShardStatus,
 };

@@ -77,6 +77,29 @@ pub struct RedisInstanceStatus {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["decision".into()]))]
     pub policies: Vec<PolicyStatus>,
+
+    /// The backup from which the object began, once it has; absent of one that began empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryStatus>,
+}
+
+/// From which backup an object began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryStatus {
+    /// The store.
+    #[schemars(length(max = 253))]
+    pub store: String,
+
+    /// Folder of the snapshot in the store.
+    #[schemars(length(max = 1024))]
+    pub base: String,
+
+    /// The instant that it began with.
+    pub reached: Time,
+
+    /// When the data was there.
+    pub completed_at: Time,
 }
 
 /// What the operator found of a cluster. Nothing that traffic drives is in it.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::backup::RecoveryNews;
 use crate::cluster::{Command, Held, NodeId, Server, SlotSet};
 
 /// The name in the operator's certificate; the certificates of agents have others.
@@ -58,6 +59,11 @@ pub const PATH_CONFIRM: &str = "/v1/confirm";
 /// `POST` of a [`Question`] by the agent of another data pod: answers a [`Vouch`]. All other paths
 /// are the operator's.
 pub const PATH_VOUCH: &str = "/v1/vouch";
+/// `GET`: a [`BackupState`](crate::backup::BackupState). Agents before 0.1.0 do not tell it.
+pub const PATH_BACKUP: &str = "/v1/backup";
+/// `POST` of a [`Request`] with a [`BackupOrder`](crate::backup::BackupOrder): answers the
+/// [`BackupState`](crate::backup::BackupState) after it. What is ordered goes on by itself.
+pub const PATH_BACKUP_ORDERS: &str = "/v1/backup/orders";
 /// Seconds between the empty lines of an idle event stream.
 pub const HEARTBEAT_SECONDS: u64 = 10;
 
@@ -619,6 +625,9 @@ pub struct AgentStatus {
     /// A script or function keeps its server from answering anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
+    /// The volume is filled from a backup before the server's first start; none of an object that is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryNews>,
 }
 
 /// A script or function that has been running for longer than the server waits with other answers

@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod agent;
+pub mod backup;
 pub mod cluster;
 pub mod digest;
 pub mod fence;

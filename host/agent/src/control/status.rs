@@ -45,6 +45,7 @@ impl Board {
             forked_at: None,
             connections: None,
             script: None,
+            recovery: None,
             cluster: None,
         };
         Self {

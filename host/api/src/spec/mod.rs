@@ -1,6 +1,7 @@
 //! Blocks of a spec that both kinds share.
 
 mod access;
+mod backup;
 mod common;
 mod monitoring;
 mod network;
@@ -13,6 +14,7 @@ mod resources;
 mod settings;
 
 pub use access::{Auth, Preset, Rights, SecretKeyRef, SecretRef, UserSpec};
+pub use backup::{BackupRef, BackupSource, BackupSpec, Bootstrap, Recovery, StoreRef};
 pub use common::CommonSpec;
 pub use monitoring::{Metrics, Monitoring, PodMonitor};
 pub use network::NetworkPolicy;

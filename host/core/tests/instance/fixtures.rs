@@ -142,6 +142,7 @@ pub fn agent() -> Agent {
         forked_at: None,
         connections: None,
         script: None,
+        recovery: None,
         cluster: None,
         protocol: PROTOCOL,
         agent_version: "0.1.0".into(),

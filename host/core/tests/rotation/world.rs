@@ -87,6 +87,7 @@ fn status(acl: AclState) -> AgentStatus {
         forked_at: None,
         connections: None,
         script: None,
+        recovery: None,
         cluster: None,
     }
 }

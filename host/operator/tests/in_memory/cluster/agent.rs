@@ -137,6 +137,7 @@ fn begins(uid: &str, memory: Memory) -> AgentStatus {
         forked_at: None,
         connections: None,
         script: None,
+        recovery: None,
         cluster: None,
     }
 }

@@ -1,0 +1,249 @@
+//! What agents are ordered about backups, and what they tell of them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{BackupManifest, BaseManifest, OwnerFile, StoreAccess};
+
+/// An order about backups. Carrying one out twice is harmless.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "order"
+)]
+pub enum BackupOrder {
+    /// Read the whole dataset of the server and store it. One run at a time: another id while one runs is refused. A run
+    /// of this id that is known already, running or over, goes on or stays as it is.
+    Snapshot {
+        /// Uid of the `RedisBackup` and a count of attempts: names the run.
+        run: String,
+        /// The shard: `0` of an object that has none.
+        shard: String,
+        /// Whose path it is.
+        owner: OwnerFile,
+        /// Where to.
+        store: StoreAccess,
+    },
+    /// Write a backup whose bases are stored. The run with it becomes [`RunState::Committed`].
+    Commit {
+        /// As in [`Self::Snapshot`].
+        run: String,
+        /// What is written.
+        manifest: Box<BackupManifest>,
+        /// Where to.
+        store: StoreAccess,
+    },
+    /// End a run that is not over: nothing of it is a backup.
+    Cancel {
+        /// The run.
+        run: String,
+    },
+    /// Fill the empty volume from a backup before the server's first start. Refused of an agent that does not wait for
+    /// it.
+    Recover {
+        /// From where.
+        from: RecoverFrom,
+        /// The store.
+        store: StoreAccess,
+    },
+    /// Start the server without data from a backup: the object's data is elsewhere already. Refused of an agent that
+    /// does not wait for a recovery.
+    StartWithout,
+}
+
+/// Which data a recovery takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoverFrom {
+    /// Path of the [`BackupManifest`] in the store.
+    pub backup: String,
+    /// The shard whose base is taken.
+    pub shard: String,
+}
+
+/// Nothing secret.
+impl fmt::Debug for BackupOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Snapshot { run, shard, .. } => write!(f, "Snapshot({run}, shard {shard})"),
+            Self::Commit { run, manifest, .. } => write!(f, "Commit({run}, {})", manifest.id),
+            Self::Cancel { run } => write!(f, "Cancel({run})"),
+            Self::Recover { from, .. } => write!(f, "Recover({})", from.backup),
+            Self::StartWithout => f.write_str("StartWithout"),
+        }
+    }
+}
+
+/// What an agent tells of backups when it is asked. It lives as long as the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BackupState {
+    /// The last runs, the latest last; at most four.
+    pub runs: Vec<Run>,
+    /// How far the recovery is.
+    pub recovery: RecoveryState,
+}
+
+/// A run of [`BackupOrder::Snapshot`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Its name.
+    pub run: String,
+    /// How far it is.
+    pub state: RunState,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "state"
+)]
+pub enum RunState {
+    /// The dataset is read and stored.
+    Running {
+        /// Bytes that the server has sent.
+        read_bytes: u64,
+        /// Bytes that the store has.
+        stored_bytes: u64,
+    },
+    /// The base is stored.
+    Stored {
+        /// It.
+        base: Box<BaseManifest>,
+    },
+    /// The backup is written.
+    Committed,
+    /// It is over, and nothing came of it.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Why nothing came of a run or a recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// In one word.
+    pub reason: FailureReason,
+    /// In a sentence for people that says what they can do.
+    pub message: String,
+}
+
+/// Why nothing came of a run or a recovery, in one word. Each is a reason of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureReason {
+    /// The store does not answer, has no such bucket, or answers with an error.
+    StoreUnreachable,
+    /// The store does not accept the key, or does not let it do this.
+    CredentialsRefused,
+    /// Another object has this path in the store, or a file of this name has another content.
+    PathOwned,
+    /// No copy can be read now.
+    NoCopyFits,
+    /// The container has too little memory left for what a snapshot takes.
+    NoHeadroom,
+    /// It was let go, as it took too long, or as the server was needed otherwise.
+    SnapshotTooSlow,
+    /// The pod or its agent went away.
+    LostItsPod,
+    /// The server refuses, or what it sends is no snapshot.
+    ServerRefused,
+    /// Somebody ended it.
+    Cancelled,
+    /// There is no such backup in the store.
+    NoSuchBackup,
+    /// What is stored is not what was stored: the message names the file.
+    Corrupt,
+    /// The volume, or the memory, is too small for the data.
+    TooSmall,
+    /// The volume has data already, and keeps it.
+    DataPresent,
+    /// The server cannot read what another engine or a later version wrote.
+    VersionIncompatible,
+}
+
+impl FailureReason {
+    /// As reason of a condition.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StoreUnreachable => "StoreUnreachable",
+            Self::CredentialsRefused => "CredentialsRefused",
+            Self::PathOwned => "PathOwned",
+            Self::NoCopyFits => "NoCopyFits",
+            Self::NoHeadroom => "NoHeadroom",
+            Self::SnapshotTooSlow => "SnapshotTooSlow",
+            Self::LostItsPod => "LostItsPod",
+            Self::ServerRefused => "ServerRefused",
+            Self::Cancelled => "Cancelled",
+            Self::NoSuchBackup => "NoSuchBackup",
+            Self::Corrupt => "Corrupt",
+            Self::TooSmall => "TooSmall",
+            Self::DataPresent => "DataPresent",
+            Self::VersionIncompatible => "VersionIncompatible",
+        }
+    }
+}
+
+/// How far a recovery is, when an agent is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "state"
+)]
+pub enum RecoveryState {
+    /// There is none.
+    #[default]
+    None,
+    /// The server is held down until somebody says what is recovered.
+    Waiting,
+    /// Data comes from the store.
+    Running {
+        /// Bytes of it that are here.
+        read_bytes: u64,
+        /// Of so many.
+        stored_bytes: u64,
+    },
+    /// The volume was filled; the server starts from it, or has.
+    Done {
+        /// The base.
+        base: Box<BaseManifest>,
+    },
+    /// It cannot be; the server is held down. Another order tries again.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// How far a recovery is, without what changes all the time: part of an agent's status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "state"
+)]
+pub enum RecoveryNews {
+    /// The server is held down until somebody says what is recovered.
+    Waiting,
+    /// Data comes from the store.
+    Running,
+    /// The volume was filled.
+    Done {
+        /// When the data is from, in milliseconds since 1970.
+        taken_unix_ms: u64,
+        /// [`BaseManifest::path`].
+        base: String,
+    },
+    /// It cannot be; the server is held down.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
