@@ -3,6 +3,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
+use crate::validate::messages;
 
 /// Where backups of objects of this namespace are kept.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -44,25 +45,29 @@ pub struct RedisBackupStoreSpec {
 /// A bucket of S3, or of what speaks like it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(schema::BUCKET_IS_A_HOST).message(messages::BUCKET_IS_A_HOST))]
 pub struct S3Store {
     /// Name of the bucket. It is not made.
     #[schemars(length(min = 3, max = 63))]
+    #[x_kube(validation = Rule::new(schema::BUCKET).message(messages::BUCKET))]
     pub bucket: String,
 
     /// Folder in the bucket. Who may name the store reads every backup below it: one for each tenant.
     #[serde(default)]
     #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new(schema::PREFIX).message(messages::PREFIX))]
     pub prefix: String,
 
     /// Region of the bucket.
     #[serde(default = "default_region")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = schema::REGION))]
     pub region: String,
 
     /// Where the bucket is, such as https://minio.storage.svc:9000; of Amazon if absent. Over http:// what is stored
     /// travels in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new(schema::ENDPOINT).message(messages::ENDPOINT))]
     pub endpoint: Option<String>,
 
     /// The bucket is part of the path, and not of the host's name.

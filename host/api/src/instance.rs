@@ -47,6 +47,7 @@ use crate::validate::messages;
             self.durability.minReplicasToWrite < self.replicas")
         .message(messages::MIN_REPLICAS_TO_WRITE),
     validation = Rule::new("!has(self.policies) || !has(self.policies.rebalance)").message(messages::REBALANCE_OF_INSTANCE),
+    validation = Rule::new(schema::BOOTSTRAP_STAYS).message(messages::BOOTSTRAP_STAYS),
     validation = Rule::new("self.engine == oldSelf.engine || oldSelf.engine != 'redis' || !oldSelf.persistence.enabled || !has(oldSelf.version) || \
             !oldSelf.version.matches('^(7[.]([4-9]|[1-9][0-9])|[89]|[1-9][0-9])')")
         .message("engine cannot change from redis to valkey here: Valkey cannot read the files of Redis 7.4 and newer; \
@@ -78,7 +79,8 @@ pub struct RedisInstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupSpec>,
 
-    /// What a new object begins with: nothing if absent. It cannot change.
+    /// What a new object begins with: nothing if absent. It cannot be set, changed or taken out once the object is
+    /// there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
 }

@@ -31,6 +31,25 @@ const RULE: &str = r"^[+-](@[a-z]+|[a-z0-9._-]+(\|[a-z0-9._-]+)?)$";
 /// No control characters.
 pub(crate) const PRINTABLE: &str = r"^[^\x00-\x1f\x7f]*$";
 
+/// What the region of a bucket looks like.
+pub(crate) const REGION: &str = r"^[A-Za-z0-9_-]+$";
+/// What `s3.bucket` may be.
+pub(crate) const BUCKET: &str =
+    "self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$') && !self.contains('..')";
+/// What `s3.prefix` may be: no folder begins with a dot, so none is `..`.
+pub(crate) const PREFIX: &str =
+    "self == '' || self.matches('^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$')";
+/// What `s3.endpoint` may be: no user, no password, no question mark.
+pub(crate) const ENDPOINT: &str = "self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?\
+    (/[A-Za-z0-9._~-]+)*$')";
+/// A certificate for `*.host` is good for one name before it.
+pub(crate) const BUCKET_IS_A_HOST: &str =
+    "self.addressing != 'VirtualHost' || !self.bucket.contains('.')";
+/// There is something to begin with.
+pub(crate) const BEGINS_WITH_SOMETHING: &str = "has(self.recovery)";
+/// What an object begins with is neither set, changed nor taken out once it is there.
+pub(crate) const BOOTSTRAP_STAYS: &str = "has(self.bootstrap) ? has(oldSelf.bootstrap) && self.bootstrap == oldSelf.bootstrap : !has(oldSelf.bootstrap)";
+
 /// Something says what to run.
 pub(crate) const VERSION_OR_IMAGE: &str = "has(self.version) || has(self.image)";
 /// No further user has the application user's name.
@@ -287,19 +306,25 @@ mod tests {
 
     #[test]
     fn nothing_in_a_spec_is_without_a_bound_but_the_settings_of_policies() {
-        for crd in [crate::RedisInstance::crd(), crate::RedisCluster::crd()] {
+        let settings = [
+            "spec.policies.acl.settings",
+            "spec.policies.acl.shadow.settings",
+            "spec.policies.rebalance.settings",
+            "spec.policies.rebalance.shadow.settings",
+        ];
+        let none: &[&str] = &[];
+        for (crd, expected) in [
+            (crate::RedisInstance::crd(), &settings[..]),
+            (crate::RedisCluster::crd(), &settings[..]),
+            (crate::RedisBackup::crd(), none),
+            (crate::RedisBackupStore::crd(), none),
+        ] {
             let crd = serde_json::to_value(crd).unwrap();
             let spec =
                 &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
             let mut found = Vec::new();
             unbounded(spec, "spec", &mut found);
-            let settings = [
-                "spec.policies.acl.settings",
-                "spec.policies.acl.shadow.settings",
-                "spec.policies.rebalance.settings",
-                "spec.policies.rebalance.shadow.settings",
-            ];
-            assert_eq!(found, settings);
+            assert_eq!(found, expected, "{}", crd["metadata"]["name"]);
         }
     }
 }

@@ -3,6 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
+use crate::validate::messages;
 
 /// Where backups of an object go, and which of its copies they are read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -41,6 +42,7 @@ pub enum BackupSource {
 /// What an object begins with. It cannot change, and says nothing once the object has begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(schema::BEGINS_WITH_SOMETHING).message(messages::BEGINS_WITH_SOMETHING))]
 pub struct Bootstrap {
     /// The data of a backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]

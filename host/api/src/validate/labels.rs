@@ -29,19 +29,22 @@ pub(super) fn check_values(field: &str, map: &BTreeMap<String, String>, problems
 
 fn is_qualified_name(key: &str) -> bool {
     match key.split_once('/') {
-        Some((prefix, name)) => {
-            let part = |label: &str| {
-                !label.is_empty()
-                    && label
-                        .bytes()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-                    && !label.starts_with('-')
-                    && !label.ends_with('-')
-            };
-            prefix.len() <= 253 && prefix.split('.').all(part) && is_label_name(name)
-        }
+        Some((prefix, name)) => is_dns_name(prefix) && is_label_name(name),
         None => is_label_name(key),
     }
+}
+
+/// The name of an object of Kubernetes, or of a domain.
+pub(super) fn is_dns_name(name: &str) -> bool {
+    let part = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(part)
 }
 
 fn is_label_name(name: &str) -> bool {

@@ -36,6 +36,24 @@ pub(crate) const MONITORED_HAS_METRICS: &str = "a PodMonitor needs pods that ser
      Enabled, or take monitoring.podMonitor out";
 pub(crate) const MIN_REPLICAS_TO_WRITE: &str = "durability.minReplicasToWrite must be less than replicas, which count the primary \
      as well: raise replicas, or lower it";
+pub(crate) const BUCKET: &str = "use 3 to 63 lower-case letters, digits, dashes and dots, beginning and ending with a letter or digit, and \
+     no two dots in a row, as S3 asks for";
+pub(crate) const PREFIX: &str = "write a folder such as \"redis/shop\", without a slash at its ends: letters, digits, '-', '_' and '.', and no \
+     part that begins with '.' or '-'";
+pub(crate) const REGION: &str =
+    "use letters, digits, '-' and '_', such as \"eu-central-1\"; any if the store has none";
+pub(crate) const ENDPOINT: &str = "write https://host or https://host:port, with a path if the store has one, and without a slash at its end; no \
+     user and password: name them in accessKeyIdRef and secretAccessKeyRef";
+pub(crate) const BUCKET_IS_A_HOST: &str = "a bucket with a dot in its name fits no certificate for its host: leave addressing at Path, or use a bucket \
+     without dots";
+pub(crate) const REFERENCE: &str = "write the name of an object of this namespace: lower-case letters, digits, '-' and '.', beginning and ending \
+     with a letter or digit";
+pub(crate) const SECRET_KEY: &str =
+    "write a key of the Secret: letters, digits, '-', '_' and '.', at most 253 of them";
+pub(crate) const BEGINS_WITH_SOMETHING: &str =
+    "say what the object begins with: set bootstrap.recovery, or take bootstrap out";
+pub(crate) const BOOTSTRAP_STAYS: &str = "bootstrap cannot be set, changed or taken out once the object is there: to begin with the data of a backup, \
+     create another object";
 pub(crate) const ROTATE_AFTER: &str =
     "write a duration from 1h to 8760h, such as \"720h\"; without it the password stays";
 pub(crate) const OVERLAP: &str = "write a duration from 0s to 168h, such as \"1h\" or \"24h\"";

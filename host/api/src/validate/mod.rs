@@ -3,6 +3,7 @@
 //! The API server has refused most of what is wrong here, but not all (a quantity's value, a size
 //! of memory), and not on every version of Kubernetes: so every rule is checked again.
 
+mod backup;
 mod config;
 pub mod directives;
 mod error;
@@ -19,11 +20,12 @@ use std::collections::BTreeMap;
 
 use crate::names::{NameError, ObjectName};
 use crate::spec::{
-    CommonSpec, Metrics, NetworkPolicy, OnFailure, PodTemplate, PolicySource, Resources, Surge,
-    UpdateMode,
+    BackupSpec, CommonSpec, Metrics, NetworkPolicy, OnFailure, PodTemplate, PolicySource, Recovery,
+    Resources, Surge, UpdateMode,
 };
 use crate::{Engine, Kind, RedisClusterSpec, RedisInstanceSpec, ServerVersion};
 
+pub use backup::validate_store;
 pub use error::{Invalid, InvalidSpec};
 pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
 pub use monitoring::PodMonitor;
@@ -94,6 +96,10 @@ pub struct Validated {
     pub metrics: Metrics,
     /// The PodMonitor that leads to these, if one is wanted.
     pub pod_monitor: Option<PodMonitor>,
+    /// Where backups go, and which copy they are read from; none can be made without.
+    pub backup: Option<BackupSpec>,
+    /// The backup whose data the object begins with; of one that began, what it was to be.
+    pub recovery: Option<Recovery>,
     /// Changes of the spec wait.
     pub paused: bool,
 }
@@ -109,8 +115,14 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
     if spec.common.policies.rebalance.is_some() {
         problems.add("spec.policies.rebalance", messages::REBALANCE_OF_INSTANCE);
     }
+    let (backup, recovery) = backup::of_instance(spec, &mut problems);
     let name = ObjectName::new(Kind::RedisInstance, name);
-    resolve(name, &spec.common, None, replication, problems)
+    let validated = resolve(name, &spec.common, None, replication, problems)?;
+    Ok(Validated {
+        backup,
+        recovery,
+        ..validated
+    })
 }
 
 /// Checks the spec of a cluster and resolves it.
@@ -193,6 +205,8 @@ fn resolve(
         network_policy: spec.network_policy,
         metrics: spec.monitoring.metrics,
         pod_monitor,
+        backup: None,
+        recovery: None,
         paused: spec.paused,
     });
     problems.finish(value)
