@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use hera_api::{RedisCluster, RedisInstance};
+use hera_api::{RedisBackup, RedisBackupStore, RedisCluster, RedisInstance};
 use kube::CustomResourceExt as _;
 use serde_json::Value;
 
@@ -40,6 +40,14 @@ fn generated() -> Result<Vec<(&'static str, String)>> {
         (
             "cache.hera.io_redisclusters.yaml",
             serde_json::to_value(RedisCluster::crd())?,
+        ),
+        (
+            "cache.hera.io_redisbackups.yaml",
+            serde_json::to_value(RedisBackup::crd())?,
+        ),
+        (
+            "cache.hera.io_redisbackupstores.yaml",
+            serde_json::to_value(RedisBackupStore::crd())?,
         ),
     ];
     crds.into_iter()

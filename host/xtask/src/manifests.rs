@@ -92,6 +92,9 @@ fn check_images(value: &Value, file: &str) -> Result<()> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use hera_api::validate::{validate, validate_cluster, validate_store};
+    use hera_api::{RedisBackupSpec, RedisBackupStoreSpec, RedisClusterSpec, RedisInstanceSpec};
+
     use super::*;
 
     /// Of each resource (`apps/statefulsets`) what may be done with it; behind a verb, with which one alone.
@@ -141,6 +144,7 @@ mod tests {
         let mut everywhere = operators("deploy/manager", "ClusterRole");
         for of_no_namespace in [
             "/nodes",
+            "/namespaces",
             "storage.k8s.io/storageclasses",
             "apiextensions.k8s.io/customresourcedefinitions",
         ] {
@@ -163,6 +167,130 @@ mod tests {
         for (resource, verbs) in &always {
             assert!(verbs.is_subset(&roles[resource]), "{resource}");
         }
+    }
+
+    /// Plural names of the kinds that there are, with those of their definitions.
+    fn kinds() -> Vec<(String, String)> {
+        let definitions = objects(&crate::root().unwrap().join("deploy/crd")).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        definitions
+            .into_iter()
+            .map(|(_, object)| {
+                let plural = text(&object["spec"]["names"]["plural"]);
+                (plural, text(&object["metadata"]["name"]))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_operator_may_see_every_kind_and_its_definition() {
+        let rights = operators("deploy/manager", "ClusterRole");
+        let of_definitions = &rights["apiextensions.k8s.io/customresourcedefinitions"];
+        for (plural, definition) in kinds() {
+            for verb in ["get", "list", "watch"] {
+                let objects = &rights[&format!("cache.hera.io/{plural}")];
+                assert!(objects.contains(verb), "{verb} {plural}");
+            }
+            let status = &rights[&format!("cache.hera.io/{plural}/status")];
+            assert!(status.contains("patch"), "{plural}");
+            let get = of_definitions.iter().find(|verb| verb.starts_with("get "));
+            let mut names = get.unwrap().split(' ');
+            assert!(names.any(|name| name == definition), "{definition}");
+        }
+    }
+
+    #[test]
+    fn people_who_view_or_edit_do_so_with_every_kind() {
+        for (role, verbs) in [
+            ("hera-view", &["get", "list", "watch"][..]),
+            ("hera-edit", &["create", "update", "patch", "delete"][..]),
+        ] {
+            let role = object("deploy/manager", "ClusterRole", role);
+            let rules = role["rules"].as_array().unwrap();
+            for (plural, _) in kinds() {
+                let resource = format!("cache.hera.io/{plural}");
+                let mut may = rules
+                    .iter()
+                    .filter(|rule| resources(rule).contains(&resource));
+                let has_all = |rule: &Value| {
+                    let granted = texts(&rule["verbs"]);
+                    verbs.iter().all(|verb| granted.contains(verb))
+                };
+                assert!(may.any(has_all), "{resource}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_quota_bounds_how_many_objects_there_are_of_every_kind() {
+        let quota = object("deploy/samples", "ResourceQuota", "hera-objects");
+        let hard = quota["spec"]["hard"].as_object().unwrap();
+        for (_, definition) in kinds() {
+            assert!(
+                hard.contains_key(&format!("count/{definition}")),
+                "{definition}"
+            );
+        }
+    }
+
+    /// Specs of the samples of a kind, by name.
+    fn samples(kind: &str) -> BTreeMap<String, Value> {
+        let all = objects(&crate::root().unwrap().join("deploy/samples")).unwrap();
+        let all = all.into_iter().map(|(_, object)| object);
+        all.filter(|object| object["kind"] == kind)
+            .map(|object| {
+                let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+                (name, object["spec"].clone())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_the_samples_ask_for_can_be() {
+        let instances = samples("RedisInstance");
+        let stores = samples("RedisBackupStore");
+        let backups = samples("RedisBackup");
+        for (name, spec) in &instances {
+            let spec: RedisInstanceSpec = serde_json::from_value(spec.clone()).unwrap();
+            validate(name, &spec).unwrap();
+            if let Some(backup) = &spec.backup {
+                assert!(stores.contains_key(&backup.store_ref.name), "{name}");
+            }
+            let bootstrap = spec.bootstrap.as_ref();
+            if let Some(recovery) = bootstrap.and_then(|start| start.recovery.as_ref()) {
+                assert!(backups.contains_key(&recovery.backup_ref.name), "{name}");
+            }
+        }
+        for (name, spec) in samples("RedisCluster") {
+            let spec: RedisClusterSpec = serde_json::from_value(spec).unwrap();
+            validate_cluster(&name, &spec).unwrap();
+        }
+        for spec in stores.into_values() {
+            let spec: RedisBackupStoreSpec = serde_json::from_value(spec).unwrap();
+            validate_store(&spec).unwrap();
+        }
+        for (name, spec) in backups {
+            let spec: RedisBackupSpec = serde_json::from_value(spec).unwrap();
+            let target = &instances[&spec.target.name];
+            assert!(target.get("backup").is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn kustomize_applies_every_definition_and_all_of_the_manager() {
+        let root = crate::root().unwrap();
+        let text = fs::read_to_string(root.join("deploy/kustomization.yaml")).unwrap();
+        let kustomization: Value = serde_saphyr::from_str(&text).unwrap();
+        let listed: BTreeSet<&str> = texts(&kustomization["resources"]).into_iter().collect();
+        let mut there = BTreeSet::new();
+        for folder in ["crd", "manager"] {
+            for file in fs::read_dir(root.join("deploy").join(folder)).unwrap() {
+                let name = file.unwrap().file_name().into_string().unwrap();
+                there.insert(format!("{folder}/{name}"));
+            }
+        }
+        let there: BTreeSet<&str> = there.iter().map(String::as_str).collect();
+        assert_eq!(listed, there);
     }
 
     #[test]
