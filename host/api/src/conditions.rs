@@ -278,6 +278,8 @@ reasons! {
         LOST_ITS_POD = "LostItsPod",
         /// False: the server refuses to be read.
         SERVER_REFUSED = "ServerRefused",
+        /// False: a file of the object in the store is not what was stored.
+        CORRUPT = "Corrupt",
         /// False: somebody ended it.
         CANCELLED = "Cancelled",
     }

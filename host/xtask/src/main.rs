@@ -1,5 +1,7 @@
 //! Generates what is checked in, checks that it is up to date, and builds what cargo cannot.
 
+#[cfg(test)]
+mod backup_words;
 mod c_policy;
 mod categories;
 mod crds;

@@ -1,0 +1,86 @@
+//! The words in which agents say why nothing came of a backup or a recovery are those of the docs.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use hera_api::conditions;
+use hera_core::backup::FailureReason;
+
+/// All of them; [`met`] does not compile without a new one.
+const ALL: [FailureReason; 14] = [
+    FailureReason::StoreUnreachable,
+    FailureReason::CredentialsRefused,
+    FailureReason::PathOwned,
+    FailureReason::NoCopyFits,
+    FailureReason::NoHeadroom,
+    FailureReason::SnapshotTooSlow,
+    FailureReason::LostItsPod,
+    FailureReason::ServerRefused,
+    FailureReason::Cancelled,
+    FailureReason::NoSuchBackup,
+    FailureReason::Corrupt,
+    FailureReason::TooSmall,
+    FailureReason::DataPresent,
+    FailureReason::VersionIncompatible,
+];
+/// What else a recovery is refused for: the operator does not get as far as an agent.
+const BY_THE_OPERATOR: &str = "NoStore";
+
+/// Where a reason may be met.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Met {
+    Backup,
+    Recovery,
+    Both,
+}
+
+fn met(reason: FailureReason) -> Met {
+    match reason {
+        FailureReason::StoreUnreachable
+        | FailureReason::CredentialsRefused
+        | FailureReason::Corrupt => Met::Both,
+        FailureReason::PathOwned
+        | FailureReason::NoCopyFits
+        | FailureReason::NoHeadroom
+        | FailureReason::SnapshotTooSlow
+        | FailureReason::LostItsPod
+        | FailureReason::ServerRefused
+        | FailureReason::Cancelled => Met::Backup,
+        FailureReason::NoSuchBackup
+        | FailureReason::TooSmall
+        | FailureReason::DataPresent
+        | FailureReason::VersionIncompatible => Met::Recovery,
+    }
+}
+
+fn words(but: Met) -> BTreeSet<&'static str> {
+    let others = ALL.into_iter().filter(|reason| met(*reason) != but);
+    others.map(FailureReason::as_str).collect()
+}
+
+/// The first words of the rows of docs/backup.md that begin with one.
+fn documented(page: &str) -> BTreeSet<&str> {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.filter_map(|row| row.split_once("` | "));
+    // The table of refusals has three columns, that of copies two.
+    let refusals = cells.filter(|(_, rest)| rest.contains(" | "));
+    refusals.map(|(word, _)| word).collect()
+}
+
+#[test]
+fn a_backup_of_which_nothing_came_says_why_in_a_word_of_its_condition() {
+    let completed = conditions::completed::TYPE;
+    let of_condition = conditions::ALL.iter().find(|(kind, _)| *kind == completed);
+    let (_, reasons) = of_condition.unwrap();
+    for word in words(Met::Recovery) {
+        assert!(reasons.contains(&word), "{word}");
+    }
+}
+
+#[test]
+fn each_word_for_a_refused_recovery_has_a_row_in_the_docs_and_each_row_a_word() {
+    let page = fs::read_to_string(crate::root().unwrap().join("docs/backup.md")).unwrap();
+    let mut expected = words(Met::Backup);
+    expected.insert(BY_THE_OPERATOR);
+    assert_eq!(documented(&page), expected);
+}
