@@ -48,6 +48,7 @@ check: prepare ## Format, lints, docs, unit, golden and property tests
 	$(TARGET)/debug/hera-xtask crds --check
 	$(TARGET)/debug/hera-xtask manifests
 	$(TARGET)/debug/hera-xtask wit
+	$(TIMED) 'store of tests' $(TESTBED) versitygw
 	$(TIMED) 'compiling tests' cargo test --workspace --no-run
 	$(TIMED) tests tests/programs
 	$(TIMED) 'examples in docs' cargo test --workspace --doc

@@ -1,7 +1,8 @@
 //! A real Kubernetes cluster of several nodes on one Linux machine.
 //!
 //! The binary brings it up and takes it down; this library is for tests: [`Testbed`] finds a
-//! running cluster and breaks parts of it, [`servers`] gives server binaries for loopback.
+//! running cluster and breaks parts of it, [`servers`] gives server binaries for loopback, [`gateway`] a store for
+//! backups.
 
 mod audit;
 mod cache;
@@ -10,6 +11,7 @@ mod clean;
 mod cluster;
 mod control;
 mod faults;
+pub mod gateway;
 pub mod images;
 mod install;
 mod layout;
@@ -32,5 +34,5 @@ pub use cluster::resolve;
 pub use faults::{Fault, PodProcess, Testbed};
 pub use layout::Layout;
 pub use nix::sys::signal::Signal;
-pub use programs::prometheus;
+pub use programs::{prometheus, versitygw};
 pub use up::{Options, status, up};

@@ -59,6 +59,8 @@ enum Command {
     Servers,
     /// Print the folder with `prometheus` and `promtool` as the last line; builds them if they are missing.
     Prometheus,
+    /// Print the program of a store that speaks S3 as the last line; builds it if it is missing.
+    Versitygw,
     /// Serve volume claims; `up` starts this.
     #[command(hide = true)]
     Provisioner,
@@ -128,6 +130,11 @@ fn run(command: Command) -> Result<()> {
         Command::Prometheus => {
             let folder = hera_testbed::prometheus(&layout)?;
             println!("{}", folder.display());
+            Ok(())
+        }
+        Command::Versitygw => {
+            let program = hera_testbed::versitygw(&layout)?;
+            println!("{}", program.display());
             Ok(())
         }
         Command::Provisioner => Ok(()),

@@ -1,4 +1,4 @@
-//! The Go programs: Kubernetes in one binary, CoreDNS, and Prometheus.
+//! The Go programs: Kubernetes in one binary, CoreDNS, Prometheus, and a store that speaks S3.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ const PROMETHEUS: [&str; 2] = [
     "github.com/prometheus/prometheus/cmd/prometheus",
     "github.com/prometheus/prometheus/cmd/promtool",
 ];
+/// The store; it keeps files in a folder.
+const VERSITYGW: &str = "github.com/versity/versitygw/cmd/versitygw";
 
 /// The Kubernetes programs; 4 to 12 minutes when Go's cache is empty too.
 pub fn kube(layout: &Layout) -> Result<PathBuf> {
@@ -51,6 +53,18 @@ pub fn prometheus(layout: &Layout) -> Result<PathBuf> {
     })
 }
 
+/// The program of a store that speaks S3, built if it is missing; a minute or two when Go's cache is empty too.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn versitygw(layout: &Layout) -> Result<PathBuf> {
+    let name = "versitygw";
+    let key = key(layout, name, &["go.mod", "go.sum"], VERSITYGW)?;
+    cache::get(layout, name, &key, |out| {
+        build(layout, name, &["-ldflags", "-s -w", VERSITYGW], out)
+    })
+}
+
 fn own(layout: &Layout, name: &str, ldflags: &str) -> Result<PathBuf> {
     cache::get(layout, name, &key(layout, name, OWN, ldflags)?, |out| {
         build(layout, name, &["-ldflags", ldflags, "."], out)
@@ -70,8 +84,9 @@ fn key(layout: &Layout, name: &str, files: &[&str], flags: &str) -> Result<Strin
 /// Builds a program, or a folder of them, in the module of this name.
 fn build(layout: &Layout, name: &str, words: &[&str], out: &Path) -> Result<()> {
     println!("          building {name}: minutes, once per machine");
-    output(&mut command(&["go", "version"])?)
-        .context("Go is needed to build Kubernetes and Prometheus; install it")?;
+    output(&mut command(&["go", "version"])?).context(
+        "Go is needed to build Kubernetes, Prometheus and the store of tests; install it",
+    )?;
     let mut build = command(&["go", "build", "-trimpath"])?;
     build
         .arg("-o")

@@ -1,0 +1,11 @@
+//! Files in an object store. A file is made once and never changed; every request ends within [`LIMIT`]; every failure
+//! says in words what people can do.
+
+mod connect;
+mod error;
+mod store;
+mod upload;
+
+pub use error::{LIMIT, StoreError};
+pub use store::{Created, Entry, MOST_ENTRIES, MOST_WHOLE, Store};
+pub use upload::Upload;
