@@ -14,6 +14,7 @@ use crate::apply::altered_users::Looked;
 use crate::apply::append::Saving;
 use crate::apply::config_state::Held;
 use crate::apply::push_acl::Applied;
+use crate::backup::runs::Runs;
 use crate::cluster::state::Cluster;
 use crate::control::status::Board;
 use crate::fence::clock;
@@ -70,6 +71,8 @@ pub struct Agent {
     pub alone: Notify,
     /// What is known of the server as one of a cluster, if it is.
     pub cluster: Option<Cluster>,
+    /// The last snapshots for backups.
+    pub backups: Arc<Runs>,
     /// When the pod was asked to end.
     pub asked: OnceLock<Instant>,
     /// True once the server is to stop for good.

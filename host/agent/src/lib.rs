@@ -10,6 +10,7 @@ pub mod settings;
 
 mod agent;
 mod apply;
+mod backup;
 mod cluster;
 mod control;
 mod fence;

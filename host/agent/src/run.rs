@@ -52,6 +52,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     if let Err(error) = prctl::set_dumpable(false) {
         warn!(%error, "the server's user can read the agent's memory");
     }
+    // What speaks to backup stores; a program that installed one before has its own.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     durable::folder(&settings.own())?;
@@ -95,6 +97,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         retry: Notify::new(),
         alone: Notify::new(),
         cluster: settings.shard.map(|_| Default::default()),
+        backups: Default::default(),
         asked: OnceLock::new(),
         stopping: watch::channel(false).0,
         password: password(),

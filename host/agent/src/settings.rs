@@ -21,6 +21,9 @@ pub struct Settings {
     /// Uid of this pod.
     #[arg(long, env = "POD_UID")]
     pub pod_uid: String,
+    /// Name of this pod, for people.
+    #[arg(long, env = "POD_NAME", default_value = "")]
+    pub pod_name: String,
     /// The only data pod of its object: it promotes itself.
     #[arg(long, env = "HERA_LONE", default_value_t = false, action = clap::ArgAction::Set)]
     pub lone: bool,
@@ -66,6 +69,9 @@ pub struct Settings {
     /// A folder for trials.
     #[arg(long, default_value = "/tmp")]
     pub scratch: PathBuf,
+    /// Where the kernel tells what memory the container takes, and may take.
+    #[arg(long, default_value = "/sys/fs/cgroup")]
+    pub cgroup: PathBuf,
     /// The mounted configuration.
     #[arg(long, default_value = "/etc/hera/config/server.json")]
     pub config: PathBuf,

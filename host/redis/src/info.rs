@@ -69,6 +69,9 @@ pub struct Replication {
     pub offset: u64,
     /// Replicas connected.
     pub connected_replicas: u64,
+    /// Those of them that wait for the whole dataset, or take it in. A link that announced no port is none: by such
+    /// somebody draws a copy of the data.
+    pub syncing_replicas: u64,
 }
 
 /// The append-only file.
@@ -76,8 +79,10 @@ pub struct Replication {
 pub struct Append {
     /// On, or being turned on.
     pub enabled: bool,
-    /// Being rewritten.
+    /// Being rewritten, or to be as soon as no other child of the server runs.
     pub rewriting: bool,
+    /// The latter.
+    pub rewrite_waits: bool,
     /// The last rewrite worked.
     pub last_rewrite_ok: bool,
     /// The last write to it worked.
@@ -197,6 +202,19 @@ impl<'a> Fields<'a> {
         names.filter(|name| name.starts_with("errorstat_")).count()
     }
 
+    /// `slave0:ip=10.0.0.7,port=6379,state=online,offset=14,lag=0`.
+    fn syncing_replicas(&self) -> u64 {
+        let is_replica = |name: &str| {
+            let number = name.strip_prefix("slave");
+            number.is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        let has = |text: &str, pair: &str| text.split(',').any(|one| one == pair);
+        let replicas = self.0.iter().filter(|(name, _)| is_replica(name));
+        let syncing =
+            replicas.filter(|(_, text)| !has(text, "state=online") && !has(text, "port=0"));
+        u64::try_from(syncing.count()).unwrap_or(u64::MAX)
+    }
+
     /// Databases without keys are not told: `db0:keys=3,expires=0`.
     fn keys(&self) -> u64 {
         let number = |name: &str| name.strip_prefix("db")?.parse::<u32>().ok();
@@ -240,6 +258,7 @@ impl ServerInfo {
                 enabled: fields.flag("aof_enabled"),
                 rewriting: fields.flag("aof_rewrite_in_progress")
                     || fields.flag("aof_rewrite_scheduled"),
+                rewrite_waits: fields.flag("aof_rewrite_scheduled"),
                 last_rewrite_ok: fields.is("aof_last_bgrewrite_status", "ok"),
                 last_write_ok: fields.is("aof_last_write_status", "ok"),
                 // Told only while it is on.
@@ -319,6 +338,7 @@ fn read_replication(fields: &Fields<'_>) -> Result<Replication, InfoError> {
             .map(|next| next.saturating_sub(1)),
         offset,
         connected_replicas: fields.number("connected_slaves")?,
+        syncing_replicas: fields.syncing_replicas(),
     })
 }
 
@@ -432,6 +452,32 @@ mod tests {
         let syncing = HELD.replace("slave_repl_offset:9", "slave_repl_offset:-1");
         let info = ServerInfo::parse(&text("redis_version:7.0.15", &syncing)).unwrap();
         assert_eq!(info.replication.offset, 0);
+    }
+
+    #[test]
+    fn replicas_that_are_not_online_take_in_the_dataset_and_a_link_without_a_port_is_none() {
+        let syncing = |lines: &str| {
+            let primary = format!("{PRIMARY}\r\n{lines}");
+            let info = ServerInfo::parse(&text("redis_version:7.0.15", &primary)).unwrap();
+            info.replication.syncing_replicas
+        };
+        let online = "slave0:ip=10.0.0.7,port=6379,state=online,offset=14,lag=0";
+        let draws = "slave1:ip=,port=0,state=wait_bgsave,offset=0,lag=0";
+        let waits = "slave2:ip=fd00::7,port=6379,state=wait_bgsave,offset=0,lag=0,type=replica";
+        assert_eq!(syncing(""), 0);
+        assert_eq!(syncing(&format!("{online}\r\n{draws}")), 0);
+        assert_eq!(syncing(&format!("{online}\r\n{waits}\r\n{draws}")), 1);
+    }
+
+    #[test]
+    fn a_rewrite_that_waits_is_told_from_one_that_is_under_way() {
+        let append = |scheduled: &str| {
+            let text = text("redis_version:7.0.15", PRIMARY);
+            let text = text.replace("scheduled:0", &format!("scheduled:{scheduled}"));
+            let append = ServerInfo::parse(&text).unwrap().append;
+            (append.rewriting, append.rewrite_waits)
+        };
+        assert_eq!((append("0"), append("1")), ((false, false), (true, true)));
     }
 
     #[test]

@@ -10,11 +10,12 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router, middleware};
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
-    AgentStatus, ClusterState, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_CLUSTER,
-    PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS,
-    PATH_POSITION, PATH_SLOT, PATH_STATUS, PATH_TAKE_OVER, PATH_VOUCH, Position, Question, Request,
-    ServerConfig, ServerState, SlotStep, TakeOver, Vouch,
+    AgentStatus, ClusterState, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_BACKUP,
+    PATH_BACKUP_ORDERS, PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS,
+    PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_SLOT, PATH_STATUS, PATH_TAKE_OVER,
+    PATH_VOUCH, Position, Question, Request, ServerConfig, ServerState, SlotStep, TakeOver, Vouch,
 };
+use hera_core::backup::{BackupOrder, BackupState};
 use hera_core::fence::vouches;
 use hera_core::term;
 use hera_redis::Probe;
@@ -22,6 +23,7 @@ use serde::Serialize;
 
 use crate::agent::Agent;
 use crate::apply::{push_acl, push_config};
+use crate::backup;
 use crate::cluster;
 use crate::control::answer::Refused;
 use crate::control::caller::Caller;
@@ -50,6 +52,8 @@ pub fn routes(agent: Arc<Agent>) -> Router {
         .route(PATH_COMMANDS, get(commands))
         .route(PATH_FENCE, get(fence))
         .route(PATH_CLUSTER, get(cluster))
+        .route(PATH_BACKUP, get(backups))
+        .route(PATH_BACKUP_ORDERS, post(order_backup))
         .route(PATH_CONFIRM, post(confirm))
         .route_layer(middleware::from_fn(caller::operator_only))
         .route(PATH_VOUCH, post(vouch))
@@ -153,6 +157,23 @@ async fn commands(State(agent): State<Arc<Agent>>) -> Answer<Categories> {
 async fn cluster(State(agent): State<Arc<Agent>>) -> Answer<ClusterState> {
     let cluster = cluster::orders::of(&agent)?;
     Ok(Json(cluster::state::told(&agent, cluster).await))
+}
+
+async fn backups(State(agent): State<Arc<Agent>>) -> Json<BackupState> {
+    Json(backup::orders::state(&agent))
+}
+
+async fn order_backup(
+    State(agent): State<Arc<Agent>>,
+    Json(request): Json<Request<BackupOrder>>,
+) -> Response {
+    to_its_end(async move {
+        let _work = agent.work.lock().await;
+        check_term(&agent, request.term)?;
+        backup::orders::carry_out(&agent, request.body)?;
+        Ok(Json(backup::orders::state(&agent)))
+    })
+    .await
 }
 
 async fn take_over(

@@ -1,0 +1,165 @@
+//! Files of a store that are written once.
+
+use hera_core::backup::{
+    BackupManifest, BaseManifest, FORMAT, Failure, FailureReason, OwnerFile, Paths,
+};
+use hera_store::{Created, Store};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::failed;
+
+/// Notes whose path it is, or finds that it is this object's.
+///
+/// # Errors
+/// It is another's, or the store does not answer.
+pub async fn claim(store: &Store, owner: &OwnerFile) -> Result<(), Failure> {
+    let path = paths(owner).owner();
+    let there = write_once(store, &path, owner).await?;
+    let Some(other) = there.filter(|there| !is_same(there, owner)) else {
+        return Ok(());
+    };
+    let words = format!(
+        "{path} says that this path is of {} {}/{}, uid {}, of another Kubernetes cluster: give the store a prefix of its own",
+        other.kind, other.namespace, other.name, other.uid
+    );
+    Err(failed(FailureReason::PathOwned, words))
+}
+
+/// Where files of an object lie.
+pub fn paths(owner: &OwnerFile) -> Paths {
+    Paths::new(&owner.namespace, &owner.name, &owner.uid)
+}
+
+/// A cluster whose name cannot be read may be this one.
+fn is_same(there: &OwnerFile, owner: &OwnerFile) -> bool {
+    let is_unknown = there.cluster.is_empty() || owner.cluster.is_empty();
+    there.v <= FORMAT && there.uid == owner.uid && (is_unknown || there.cluster == owner.cluster)
+}
+
+/// Writes that a base is whole.
+///
+/// # Errors
+/// Another is there, or the store does not answer.
+pub async fn write_base(store: &Store, base: &BaseManifest) -> Result<(), Failure> {
+    let path = Paths::base_manifest(&base.path);
+    match write_once(store, &path, base).await? {
+        Some(there) if there != *base => Err(owned(&path)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the backup of a run, if its bases are there.
+///
+/// # Errors
+/// They are not, another backup of that name is there, or the store does not answer.
+pub async fn write_backup(
+    store: &Store,
+    run: &str,
+    backup: &BackupManifest,
+) -> Result<(), Failure> {
+    for shard in &backup.shards {
+        let base = Paths::base_manifest(&shard.base);
+        if store.size(&base).await?.is_none() {
+            let words = format!("{base} is not in the store any more");
+            return Err(failed(FailureReason::Corrupt, words));
+        }
+    }
+    let path = paths(&backup.owner).backup(&backup.id);
+    match write_once(store, &path, backup).await? {
+        Some(there) if there != *backup && !is_earlier_attempt(&there, run) => Err(owned(&path)),
+        _ => Ok(()),
+    }
+}
+
+/// True for what an earlier attempt at the same `RedisBackup` wrote, and nobody heard of it: then that is the backup.
+fn is_earlier_attempt(there: &BackupManifest, run: &str) -> bool {
+    let (backup, _) = run.rsplit_once('-').unwrap_or((run, ""));
+    let folder = format!("{backup}-");
+    let is_of_it = |base: &str| {
+        let last = base.rsplit_once('/').map_or(base, |(_, last)| last);
+        last.starts_with(&folder)
+    };
+    !there.shards.is_empty() && there.shards.iter().all(|shard| is_of_it(&shard.base))
+}
+
+fn owned(path: &str) -> Failure {
+    let words =
+        format!("{path} is there already and is not of this backup: make it under another name");
+    failed(FailureReason::PathOwned, words)
+}
+
+/// Writes a file, or answers what is there.
+async fn write_once<T: Serialize + DeserializeOwned>(
+    store: &Store,
+    path: &str,
+    file: &T,
+) -> Result<Option<T>, Failure> {
+    let odd = |error: &serde_json::Error| {
+        let words = format!("{path} is there already and is not understood: {error}");
+        failed(FailureReason::PathOwned, words)
+    };
+    let content = serde_json::to_vec(file).map_err(|error| odd(&error))?;
+    if store.create(path, content).await? == Created::New {
+        return Ok(None);
+    }
+    let Some(there) = store.get(path).await? else {
+        let words = format!("{path} cannot be written, and is not there: somebody removes it");
+        return Err(failed(FailureReason::StoreUnreachable, words));
+    };
+    let there = serde_json::from_slice(&there).map_err(|error| odd(&error))?;
+    Ok(Some(there))
+}
+
+#[cfg(test)]
+mod tests {
+    use hera_core::backup::ShardInBackup;
+
+    use super::*;
+
+    fn owner(cluster: &str, uid: &str) -> OwnerFile {
+        OwnerFile {
+            v: FORMAT,
+            cluster: cluster.to_owned(),
+            kind: "RedisInstance".to_owned(),
+            namespace: "shop".to_owned(),
+            name: "cache".to_owned(),
+            uid: uid.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_wrote_is_the_backup_and_what_another_wrote_is_not() {
+        let there = |run: &str| BackupManifest {
+            v: FORMAT,
+            id: "nightly".to_owned(),
+            owner: owner("k-1", "u-1"),
+            spec: serde_json::Value::Null,
+            instant_unix_ms: 1,
+            shards: vec![ShardInBackup {
+                shard: "0".to_owned(),
+                base: Paths::new("shop", "cache", "u-1").base("0", run, 7),
+            }],
+        };
+        assert!(is_earlier_attempt(&there("b-1-1"), "b-1-2"));
+        for other in ["b-2-1", "b-11-1", "x-b-1-1"] {
+            assert!(!is_earlier_attempt(&there(other), "b-1-2"), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_an_objects_in_one_cluster_as_far_as_that_is_known() {
+        let own = owner("k-1", "u-1");
+        for same in [owner("k-1", "u-1"), owner("", "u-1")] {
+            assert!(is_same(&same, &own) && is_same(&own, &same));
+        }
+        for other in [owner("k-2", "u-1"), owner("k-1", "u-2"), owner("", "u-2")] {
+            assert!(!is_same(&other, &own) && !is_same(&own, &other));
+        }
+        let later = OwnerFile {
+            v: FORMAT + 1,
+            ..own.clone()
+        };
+        assert!(!is_same(&later, &own));
+    }
+}

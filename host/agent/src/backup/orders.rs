@@ -1,0 +1,161 @@
+//! Orders about backups. The caller has checked the term. What is ordered goes on by itself.
+
+use std::sync::Arc;
+
+use hera_core::backup::{BackupManifest, BackupOrder, BackupState, Failure, StoreAccess};
+use hera_store::Store;
+use tracing::{info, warn};
+
+use super::runs::{Beginning, Committing};
+use super::snapshot::{self, Wanted};
+use super::{files, recovery};
+use crate::agent::Agent;
+use crate::control::answer::Refused;
+
+/// What is told when somebody asks.
+pub fn state(agent: &Agent) -> BackupState {
+    BackupState {
+        runs: agent.backups.told(),
+        recovery: recovery::state(agent),
+    }
+}
+
+/// Carries out an order.
+///
+/// # Errors
+/// Why it was not.
+pub fn carry_out(agent: &Arc<Agent>, order: BackupOrder) -> Result<(), Refused> {
+    info!(?order, "ordered");
+    match order {
+        BackupOrder::Snapshot {
+            run,
+            shard,
+            owner,
+            store,
+        } => {
+            let wanted = Wanted {
+                run,
+                shard,
+                owner,
+                store,
+            };
+            begin(agent, wanted)
+        }
+        BackupOrder::Commit {
+            run,
+            manifest,
+            store,
+        } => commit(agent, run, manifest, store),
+        BackupOrder::Cancel { run } => {
+            agent.backups.cancel(&run);
+            Ok(())
+        }
+        BackupOrder::Recover { from, store } => recovery::order(agent, &from, &store),
+        BackupOrder::StartWithout => recovery::start_without(agent),
+    }
+}
+
+fn begin(agent: &Arc<Agent>, wanted: Wanted) -> Result<(), Refused> {
+    let owner = &wanted.owner;
+    for name in [
+        &wanted.run,
+        &wanted.shard,
+        &owner.namespace,
+        &owner.name,
+        &owner.uid,
+    ] {
+        may_be_in_a_path(name)?;
+    }
+    if agent.asked.get().is_some() {
+        return Err(Refused::wrong("the pod ends"));
+    }
+    let begun = match agent.backups.begin(&wanted.run) {
+        Beginning::New(begun) => begun,
+        Beginning::Known => return Ok(()),
+        Beginning::Busy => {
+            let words = "another snapshot of this server is being stored";
+            return Err(Refused::later(words));
+        }
+    };
+    let agent = agent.clone();
+    tokio::spawn(async move {
+        let taken = Box::pin(snapshot::take(&agent, begun.job(), &wanted)).await;
+        let run = &wanted.run;
+        match &taken {
+            Ok(base) => info!(run, path = %base.path, bytes = base.stored_bytes, "stored"),
+            Err(failure) => not_stored(run, failure),
+        }
+        begun.ends(taken);
+    });
+    Ok(())
+}
+
+fn commit(
+    agent: &Arc<Agent>,
+    run: String,
+    manifest: Box<BackupManifest>,
+    store: StoreAccess,
+) -> Result<(), Refused> {
+    let owner = &manifest.owner;
+    for name in [
+        &run,
+        &manifest.id,
+        &owner.namespace,
+        &owner.name,
+        &owner.uid,
+    ] {
+        may_be_in_a_path(name)?;
+    }
+    match agent.backups.begin_commit(&run) {
+        Committing::New => {}
+        Committing::Known => return Ok(()),
+        Committing::NoBase => {
+            let words = format!("run {run} has stored nothing, so there is no backup to write");
+            return Err(Refused::wrong(words));
+        }
+    }
+    let agent = agent.clone();
+    tokio::spawn(async move {
+        let written = Box::pin(write(&run, &manifest, &store)).await;
+        match &written {
+            Ok(()) => info!(run, backup = %manifest.id, "the backup is written"),
+            Err(failure) => not_stored(&run, failure),
+        }
+        agent.backups.end_commit(&run, written);
+    });
+    Ok(())
+}
+
+async fn write(run: &str, manifest: &BackupManifest, store: &StoreAccess) -> Result<(), Failure> {
+    let store = Store::open(store)?;
+    files::write_backup(&store, run, manifest).await
+}
+
+fn not_stored(run: &str, failure: &Failure) {
+    let reason = failure.reason.as_str();
+    warn!(run, reason, why = %failure.message, "there is no backup");
+}
+
+/// Names of Kubernetes and uids are.
+fn may_be_in_a_path(name: &str) -> Result<(), Refused> {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    match !name.is_empty() && name.chars().all(is_usual) && !name.starts_with('.') {
+        true => Ok(()),
+        false => Err(Refused::wrong(format!("{name:?} is no name"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_path_is_no_path() {
+        for name in ["0", "cache-0", "6f1c.shop", "3f0a-1"] {
+            assert!(may_be_in_a_path(name).is_ok(), "{name}");
+        }
+        for path in ["", ".", "..", "a/b", "../a", "a b", "ä"] {
+            assert!(may_be_in_a_path(path).is_err(), "{path}");
+        }
+    }
+}
