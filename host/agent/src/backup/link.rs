@@ -287,15 +287,15 @@ mod tests {
     }
 
     async fn tells(mut far: DuplexStream, words: String, data: Vec<u8>, step: usize) {
-        far.write_all(words.as_bytes()).await.unwrap();
+        // A link that has heard enough is closed.
+        let _ = far.write_all(words.as_bytes()).await;
         for piece in data.chunks(step) {
-            far.write_all(piece).await.unwrap();
+            let _ = far.write_all(piece).await;
             tokio::task::yield_now().await;
         }
-        // What the link said is read: else its end would be an error.
-        far.shutdown().await.unwrap();
+        let _ = far.shutdown().await;
         let mut said = Vec::new();
-        far.read_to_end(&mut said).await.unwrap();
+        let _ = far.read_to_end(&mut said).await;
     }
 
     fn joined(parts: &[&[u8]]) -> Vec<u8> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use hera_testbed::servers;
+
 /// An engine and a version.
 #[derive(Clone, Copy, Debug)]
 pub struct Engine {
@@ -12,7 +14,16 @@ pub struct Engine {
 impl Engine {
     /// Path of its server program.
     pub fn program(self) -> PathBuf {
-        hera_testbed::servers::path(self.name, self.version).unwrap()
+        servers::path(self.name, self.version).unwrap()
+    }
+
+    /// False, and said, of one of [`servers::MOVING`] that cannot be had.
+    pub fn can_be_had(self) -> bool {
+        let found = servers::path(self.name, self.version);
+        if let Err(error) = &found {
+            println!("NOT SHOWN: {} {}: {error:#}", self.name, self.version);
+        }
+        found.is_ok()
     }
 }
 
@@ -31,6 +42,14 @@ pub const REDIS_8_0: Engine = Engine {
 pub const VALKEY_8_1: Engine = Engine {
     name: "valkey",
     version: "8.1",
+};
+pub const REDIS_8_6: Engine = Engine {
+    name: "redis",
+    version: "8.6",
+};
+pub const VALKEY_9_1: Engine = Engine {
+    name: "valkey",
+    version: "9.1",
 };
 
 /// A test of each fact on one server.

@@ -1,8 +1,8 @@
 //! Mutual TLS: who may speak to an agent.
 
 use hera_core::agent::{
-    Order, PATH_ACL, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_MEMBERS, PATH_ORDERS,
-    PATH_POSITION, PATH_STATUS, PATH_VOUCH, Question, Request, Vouch,
+    Order, PATH_ACL, PATH_BACKUP, PATH_BACKUP_ORDERS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS,
+    PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_STATUS, PATH_VOUCH, Question, Request, Vouch,
 };
 use reqwest::StatusCode;
 
@@ -83,6 +83,8 @@ async fn a_peer_may_ask_whether_it_serves_and_nothing_else(engine: Engine) {
             client.get(pod.url(PATH_POSITION)),
             client.get(pod.url(PATH_STATUS)),
             client.get(pod.url(PATH_EVENTS)),
+            client.get(pod.url(PATH_BACKUP)),
+            client.post(pod.url(PATH_BACKUP_ORDERS)),
         ]
     };
     for request in requests(&as_peer) {

@@ -18,6 +18,7 @@ mod news;
 mod pod;
 mod wait;
 
+mod backup;
 mod cluster;
 mod config;
 mod control;
