@@ -112,11 +112,16 @@ impl Runs {
         Committing::New
     }
 
-    /// The backup of a run is written, or is not: then its base still is.
+    /// The backup of a run is written, or is not. A store that does not answer now may do so a moment later.
     pub fn end_commit(&self, run: &str, ended: Result<(), Failure>) {
-        self.set(run, |_| match ended {
-            Ok(()) => Stage::Committed,
-            Err(failure) => Stage::Failed(failure),
+        self.set(run, |stage| match (ended, stage) {
+            (Ok(()), _) => Stage::Committed,
+            (Err(failure), Stage::Commits(Some(base)))
+                if failure.reason == FailureReason::StoreUnreachable =>
+            {
+                Stage::Stored(base)
+            }
+            (Err(failure), _) => Stage::Failed(failure),
         });
     }
 
@@ -328,6 +333,25 @@ mod tests {
         assert_eq!(runs.begin_commit("c-1"), Committing::New);
         runs.end_commit("c-1", Ok(()));
         assert_eq!(state(&runs, "c-1"), Some(RunState::Committed));
+    }
+
+    #[test]
+    fn a_backup_that_a_store_did_not_take_is_written_later_unless_it_never_will() {
+        let runs = Arc::new(Runs::default());
+        let ends = |run: &str, reason| {
+            assert_eq!(runs.begin_commit(run), Committing::New);
+            runs.end_commit(run, Err(failed(reason, "words")));
+            state(&runs, run).unwrap()
+        };
+        begun(&runs, "a-1").ends(Ok(base()));
+        let later = ends("a-1", FailureReason::StoreUnreachable);
+        assert_eq!(later, RunState::Stored { base: base() });
+        for reason in [FailureReason::StoreUnreachable, FailureReason::PathOwned] {
+            let never = ends(&format!("of another agent {reason:?}"), reason);
+            assert!(matches!(never, RunState::Failed { .. }));
+        }
+        let never = ends("a-1", FailureReason::PathOwned);
+        assert!(matches!(never, RunState::Failed { .. }));
     }
 
     #[test]
