@@ -14,6 +14,7 @@ use crate::apply::altered_users::Looked;
 use crate::apply::append::Saving;
 use crate::apply::config_state::Held;
 use crate::apply::push_acl::Applied;
+use crate::backup::recovery::Recovery;
 use crate::backup::runs::Runs;
 use crate::cluster::state::Cluster;
 use crate::control::status::Board;
@@ -56,6 +57,8 @@ pub struct Agent {
     pub gauge: Arc<Gauge>,
     /// What the data volume takes.
     pub room: std::sync::Mutex<Room>,
+    /// Whether the volume is filled from a backup first.
+    pub recovery: Recovery,
     /// What is known. Held for short calls of the server only: neither a promotion nor a revoked
     /// right waits behind what takes as long as it likes.
     pub work: Mutex<Work>,

@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::agent::{Agent, Work};
 use crate::apply::push_config;
+use crate::backup::recovery::Recovery;
 use crate::cluster;
 use crate::control::status::Board;
 use crate::control::{api, caller, metrics, orders, peers, probes, tls};
@@ -48,6 +49,7 @@ pub fn install(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// When the agent cannot start.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     // The server runs as the same user, and the agent's password is in this memory.
     if let Err(error) = prctl::set_dumpable(false) {
         warn!(%error, "the server's user can read the agent's memory");
@@ -76,6 +78,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     }
     let acl = files::best_acl(&settings).map(|set| set.at_shard(settings.shard));
     leftover::end(&settings).await;
+    // Told before anybody can ask.
+    let recovery = Recovery::find(&settings, &state_file);
+    board.change(|status| status.recovery = recovery.news());
     let down = orders::down_since_before(state.fenced);
     let fence = Arc::new(Fence::new(state.members.unwrap_or_default(), down)?);
     fence.start()?;
@@ -90,6 +95,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         reaper: Reaper::start()?,
         gauge: Default::default(),
         room: Default::default(),
+        recovery,
         work: Mutex::new(Work::new(held, acl)),
         configuring: Mutex::default(),
         settle: Notify::new(),

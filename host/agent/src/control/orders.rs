@@ -33,6 +33,10 @@ pub fn down_since_before(fenced: bool) -> Option<String> {
 pub async fn carry_out(agent: &Arc<Agent>, work: &mut Work, order: Order) -> Result<(), Refused> {
     info!(?order, "ordered");
     match order {
+        Order::Promote { .. } | Order::Follow { .. } if agent.recovery.holds() => {
+            let words = "the volume is filled from a backup before the server has a role";
+            Err(Refused::later(words))
+        }
         Order::Promote { epoch, token } => promote(agent, work, epoch, token).await,
         Order::Follow {
             epoch,

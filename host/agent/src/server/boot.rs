@@ -57,10 +57,10 @@ impl DataFiles {
 pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     let settings = &agent.settings;
     leftover::remove_unfinished(&settings.data);
-    if settings.volatile {
+    let remembered = agent.state_file.get();
+    if settings.volatile && !remembered.unread {
         leftover::remove_received(&settings.data);
     }
-    let remembered = agent.state_file.get();
     let wanted = work.held.wants_append() == Some(true);
     let source = source(&settings.data, remembered.source, wanted);
     if source == Source::Aof {

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use crate::agent::Agent;
 use crate::apply::push_config;
+use crate::backup::recovery;
 use crate::cluster::{self, hold};
 use crate::fence::clock;
 use crate::role::look;
@@ -34,6 +35,10 @@ enum After {
 
 /// Runs servers, one after another, until the pod ends.
 pub async fn run(agent: Arc<Agent>) {
+    recovery::hold::wait(&agent).await;
+    if agent.is_stopping() {
+        return;
+    }
     let mut failures: u32 = 0;
     loop {
         if agent.fence.is_down() {

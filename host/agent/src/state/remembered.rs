@@ -119,6 +119,8 @@ pub struct State {
     pub dump: Option<Dump>,
     /// The next server of a cluster knows nothing of it.
     pub rejoins: bool,
+    /// The snapshot came from a backup, and no server has read it yet.
+    pub unread: bool,
     /// What a later version wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -258,6 +260,12 @@ impl State {
         self.following = None;
         self.fenced = false;
         self.deposed = false;
+    }
+
+    /// The next server reads a snapshot that came from a backup.
+    pub fn is_recovered(&mut self) {
+        self.source = Some(Source::Rdb);
+        self.unread = true;
     }
 
     /// A server of `object` starts. An offset that no clean stop followed says nothing.

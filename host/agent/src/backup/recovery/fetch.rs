@@ -1,0 +1,325 @@
+//! Data comes from a store.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use hera_core::backup::{
+    BackupManifest, BaseManifest, FORMAT, Failure, FailureReason, Paths, RecoverFrom, StoreAccess,
+};
+use hera_store::{Store, StoreError};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::unpack::{Unpacked, Unusable, unpack};
+use super::{failure, files, has_read};
+use crate::agent::Agent;
+use crate::state::remembered::State;
+
+/// Bytes that are asked for at once. Three such parts are in memory: one comes, one waits, one is unpacked.
+const PART: u64 = 8 << 20;
+/// After each of these a part that the store did not give is asked for again. The store asks a few times itself.
+const PAUSES: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+
+/// Fills the volume. It begins anew each time.
+///
+/// # Errors
+/// The volume is as before.
+pub async fn fill(
+    agent: &Agent,
+    from: &RecoverFrom,
+    access: &StoreAccess,
+) -> Result<BaseManifest, Failure> {
+    let settings = &agent.settings;
+    files::discard(settings);
+    if let Some(file) = files::data(&settings.data) {
+        return Err(files::present(&file));
+    }
+    let store = Store::open(access).map_err(of_store)?;
+    let base = find(&store, from).await?;
+    files::has_room(&settings.data, base.raw_bytes)?;
+    info!(base = %base.path, bytes = base.stored_bytes, "data comes from the store");
+    let filled = content(agent, &store, &base).await.and_then(|()| {
+        let remember = || agent.note(State::is_recovered);
+        files::put_in_place(settings, &base, remember)
+    });
+    if filled.is_err() {
+        files::discard(settings);
+    }
+    filled.map(|()| base)
+}
+
+/// Reads which base the backup has of this shard, and what that is.
+async fn find(store: &Store, from: &RecoverFrom) -> Result<BaseManifest, Failure> {
+    let Some(backup) = read::<BackupManifest>(store, &from.backup).await? else {
+        let words = format!("there is no {} in the store", from.backup);
+        return Err(failure(FailureReason::NoSuchBackup, words));
+    };
+    let mut shards = backup.shards.into_iter();
+    let Some(shard) = shards.find(|shard| shard.shard == from.shard) else {
+        let words = format!("{} has no shard {}", from.backup, from.shard);
+        return Err(failure(FailureReason::NoSuchBackup, words));
+    };
+    let path = Paths::base_manifest(&shard.base);
+    let Some(base) = read::<BaseManifest>(store, &path).await? else {
+        let words = format!("{path} is missing, and {} needs it", from.backup);
+        return Err(failure(FailureReason::Corrupt, words));
+    };
+    let named = (&shard.base, &from.shard, &backup.owner.uid);
+    if (&base.path, &base.shard, &base.uid) != named {
+        let words = format!("{path} is of another base than {} says", from.backup);
+        return Err(failure(FailureReason::Corrupt, words));
+    }
+    Ok(base)
+}
+
+/// What every file of a store has.
+#[derive(Deserialize)]
+struct Versioned {
+    v: u32,
+}
+
+async fn read<T: DeserializeOwned>(store: &Store, path: &str) -> Result<Option<T>, Failure> {
+    let text = store.get(path).await.map_err(of_store)?;
+    text.map(|text| parse(path, &text)).transpose()
+}
+
+fn parse<T: DeserializeOwned>(path: &str, text: &[u8]) -> Result<T, Failure> {
+    let unreadable = |error: serde_json::Error| {
+        let words = format!("{path} cannot be read: {error}");
+        failure(FailureReason::Corrupt, words)
+    };
+    let Versioned { v } = serde_json::from_slice(text).map_err(unreadable)?;
+    if v > FORMAT {
+        let words = format!(
+            "{path} is of format {v}, and this release of the operator knows those up to {FORMAT}: upgrade it"
+        );
+        return Err(failure(FailureReason::VersionIncompatible, words));
+    }
+    serde_json::from_slice(text).map_err(unreadable)
+}
+
+/// Brings the data of the base to the volume.
+async fn content(agent: &Agent, store: &Store, base: &BaseManifest) -> Result<(), Failure> {
+    let path = Paths::data(&base.path);
+    let stored = store.size(&path).await.map_err(of_store)?;
+    if stored != Some(base.stored_bytes) {
+        let is = stored.map_or("is missing".to_owned(), |bytes| {
+            format!("has {bytes} bytes")
+        });
+        let words = format!("{path} {is}, and was stored with {}", base.stored_bytes);
+        return Err(failure(FailureReason::Corrupt, words));
+    }
+    let (parts, received) = mpsc::channel(1);
+    let incoming = files::incoming(&agent.settings);
+    let raw_bytes = base.raw_bytes;
+    let unpacking = tokio::task::spawn_blocking(move || unpack(received, &incoming, raw_bytes));
+    let came = download(agent, store, &path, base.stored_bytes, parts).await;
+    // It ends in any case before its file is removed.
+    let unpacked = unpacking.await;
+    came?;
+    let unpacked = unpacked.map_err(|error| {
+        let words = format!("{path} cannot be unpacked: {error}");
+        failure(FailureReason::Corrupt, words)
+    })?;
+    match unpacked {
+        Ok(unpacked) => check(&path, base, &unpacked),
+        Err(Unusable::Corrupt(words)) => Err(corrupt(&path, &words)),
+        Err(Unusable::Volume(error)) => Err(files::of_volume(&error)),
+    }
+}
+
+/// Reads what is stored, part after part, until who unpacks it takes no more.
+async fn download(
+    agent: &Agent,
+    store: &Store,
+    path: &str,
+    stored_bytes: u64,
+    parts: mpsc::Sender<Vec<u8>>,
+) -> Result<(), Failure> {
+    let mut at = 0;
+    while at < stored_bytes {
+        let end = at.saturating_add(PART).min(stored_bytes);
+        let part = part(store, path, at..end).await?;
+        if parts.send(part).await.is_err() {
+            return Ok(());
+        }
+        at = end;
+        has_read(agent, at, stored_bytes);
+    }
+    Ok(())
+}
+
+/// One part. A store that goes away for a moment does not make all begin anew.
+async fn part(store: &Store, path: &str, range: Range<u64>) -> Result<Vec<u8>, Failure> {
+    for pause in PAUSES {
+        match store.get_range(path, range.clone()).await {
+            Err(error) if error.reason == FailureReason::StoreUnreachable => {
+                warn!(%error, at = range.start, "a part does not come and is asked for again");
+                tokio::time::sleep(pause).await;
+            }
+            answer => return whole(path, &range, answer),
+        }
+    }
+    whole(path, &range, store.get_range(path, range.clone()).await)
+}
+
+fn whole(
+    path: &str,
+    range: &Range<u64>,
+    answer: Result<Vec<u8>, StoreError>,
+) -> Result<Vec<u8>, Failure> {
+    let part = answer.map_err(of_store)?;
+    match u64::try_from(part.len()) {
+        Ok(length) if length == range.end.saturating_sub(range.start) => Ok(part),
+        _ => Err(corrupt(path, "it is shorter than what was stored")),
+    }
+}
+
+/// Compares what came with what was stored.
+fn check(path: &str, base: &BaseManifest, unpacked: &Unpacked) -> Result<(), Failure> {
+    if unpacked.sha256 != base.sha256 {
+        let words = format!(
+            "its SHA-256 is {}, and was {}",
+            unpacked.sha256, base.sha256
+        );
+        return Err(corrupt(path, &words));
+    }
+    if unpacked.raw_bytes != base.raw_bytes {
+        let words = format!(
+            "it unpacks to {} bytes, and had {}",
+            unpacked.raw_bytes, base.raw_bytes
+        );
+        return Err(corrupt(path, &words));
+    }
+    if unpacked.magic != base.magic {
+        let words = format!(
+            "it begins with {}, and did with {}",
+            unpacked.magic, base.magic
+        );
+        return Err(corrupt(path, &words));
+    }
+    if u64::from_str_radix(&base.crc64, 16) != Ok(unpacked.sum.crc64) {
+        let words = format!(
+            "it ends with the checksum {:x}, and did with {}",
+            unpacked.sum.crc64, base.crc64
+        );
+        return Err(corrupt(path, &words));
+    }
+    Ok(())
+}
+
+fn corrupt(path: &str, words: &str) -> Failure {
+    let words = format!("{path} is damaged: {words}; take another backup");
+    failure(FailureReason::Corrupt, words)
+}
+
+fn of_store(error: StoreError) -> Failure {
+    failure(error.reason, error.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::checksum::Sum;
+
+    fn base() -> BaseManifest {
+        BaseManifest {
+            v: FORMAT,
+            uid: "u".to_owned(),
+            shard: "0".to_owned(),
+            engine: "redis".to_owned(),
+            version: "7.0.15".to_owned(),
+            magic: "REDIS0010".to_owned(),
+            replication_id: "r".to_owned(),
+            offset: 7,
+            stream_db: 0,
+            taken_unix_ms: 9,
+            pod: "p-0".to_owned(),
+            role: "primary".to_owned(),
+            raw_bytes: 50,
+            stored_bytes: 40,
+            sha256: "aa".to_owned(),
+            crc64: "0a".to_owned(),
+            used_memory: 1,
+            path: "shop.cache/u/base/0/r-7".to_owned(),
+        }
+    }
+
+    fn unpacked() -> Unpacked {
+        Unpacked {
+            sha256: "aa".to_owned(),
+            raw_bytes: 50,
+            magic: "REDIS0010".to_owned(),
+            sum: Sum {
+                crc64: 10,
+                computed: true,
+            },
+        }
+    }
+
+    #[test]
+    fn whatever_differs_from_what_was_stored_is_named() {
+        assert_eq!(check("b/data", &base(), &unpacked()), Ok(()));
+        let named = |came: Unpacked, word: &str| {
+            let failure = check("b/data", &base(), &came).unwrap_err();
+            assert_eq!(failure.reason, FailureReason::Corrupt);
+            let words = &failure.message;
+            assert!(words.contains("b/data") && words.contains(word), "{words}");
+        };
+        let other = |change: fn(&mut Unpacked)| {
+            let mut came = unpacked();
+            change(&mut came);
+            came
+        };
+        named(other(|came| came.sha256 = "bb".to_owned()), "SHA-256 is bb");
+        named(other(|came| came.raw_bytes = 51), "51 bytes");
+        named(
+            other(|came| came.magic = "VALKEY080".to_owned()),
+            "VALKEY080",
+        );
+        named(other(|came| came.sum.crc64 = 11), "checksum b");
+    }
+
+    #[test]
+    fn a_snapshot_whose_server_computed_no_checksum_is_whole_without_one() {
+        let mut came = unpacked();
+        came.sum = Sum {
+            crc64: 0,
+            computed: false,
+        };
+        for none in ["0", "0000000000000000"] {
+            let base = BaseManifest {
+                crc64: none.to_owned(),
+                ..base()
+            };
+            assert_eq!(check("b/data", &base, &came), Ok(()));
+        }
+        assert!(check("b/data", &base(), &came).is_err());
+    }
+
+    #[test]
+    fn a_file_of_a_later_release_is_not_guessed_at_and_a_damaged_one_is_named() {
+        let later = parse::<BaseManifest>("b/base.json", br#"{"v": 2}"#).unwrap_err();
+        assert_eq!(later.reason, FailureReason::VersionIncompatible);
+        assert!(later.message.contains("b/base.json"), "{later:?}");
+        for text in ["", "{}", r#"{"v": 1}"#] {
+            let damaged = parse::<BaseManifest>("b/base.json", text.as_bytes()).unwrap_err();
+            assert_eq!(damaged.reason, FailureReason::Corrupt, "{text:?}");
+        }
+        let text = serde_json::to_vec(&base()).unwrap();
+        assert_eq!(parse("b/base.json", &text), Ok(base()));
+    }
+
+    #[test]
+    fn a_part_that_is_too_short_is_no_part() {
+        assert_eq!(whole("b/data", &(3..5), Ok(vec![1, 2])), Ok(vec![1, 2]));
+        let short = whole("b/data", &(3..5), Ok(vec![1])).unwrap_err();
+        assert_eq!(short.reason, FailureReason::Corrupt);
+    }
+}

@@ -1,0 +1,206 @@
+//! What a recovery leaves on the volume.
+//!
+//! The note is the commit: with it, and not before it, what came is the server's data, also where the agent ended
+//! before that took its place.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use hera_core::backup::{BaseManifest, Failure, FailureReason};
+use nix::sys::statvfs::statvfs;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::failure;
+use crate::settings::Settings;
+use crate::state::durable::{self, FileError};
+use crate::volume::dump::NOT_READ;
+
+const MIB: u64 = 1 << 20;
+const DUMP: &str = "dump.rdb";
+
+/// The recovery of this volume is over.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Note {
+    /// Uid of the object for which it was made.
+    uid: String,
+    /// What the volume was filled with; none if the server was to start without.
+    pub base: Option<Box<BaseManifest>>,
+}
+
+fn note_path(settings: &Settings) -> PathBuf {
+    settings.own().join("recovered.json")
+}
+
+/// Where data comes to, before it is whole.
+pub fn incoming(settings: &Settings) -> PathBuf {
+    settings.own().join("incoming.rdb")
+}
+
+/// The note on this volume, if it was made for this object.
+pub fn noted(settings: &Settings) -> Option<Note> {
+    let note: Option<Note> = durable::read_json(&note_path(settings));
+    note.filter(|note| note.uid == settings.object_uid)
+}
+
+/// Notes durably that the recovery is over.
+///
+/// # Errors
+/// It is not noted.
+pub fn note(settings: &Settings, base: Option<&BaseManifest>) -> Result<(), FileError> {
+    let note = Note {
+        uid: settings.object_uid.clone(),
+        base: base.cloned().map(Box::new),
+    };
+    durable::write_json(&note_path(settings), &note)
+}
+
+/// Data of a server on the volume: the first file of it that is found.
+pub fn data(data: &Path) -> Option<PathBuf> {
+    let files = [DUMP, NOT_READ, "appendonly.aof"].map(|name| data.join(name));
+    let log = data.join("appendonlydir").read_dir();
+    let log = log.into_iter().flatten().flatten().map(|file| file.path());
+    let found = files.into_iter().filter(|file| file.exists());
+    found.chain(log).next()
+}
+
+/// The volume has data, and keeps it.
+pub fn present(file: &Path) -> Failure {
+    let words = format!(
+        "the volume has data already ({}) and keeps it: recover into an object of another name, or remove that \
+         data",
+        file.display()
+    );
+    failure(FailureReason::DataPresent, words)
+}
+
+/// Checks the room for data of a server.
+///
+/// # Errors
+/// [`FailureReason::TooSmall`] if the volume has no room for so many bytes, and a tenth more.
+pub fn has_room(data: &Path, bytes: u64) -> Result<(), Failure> {
+    let volume = statvfs(data).map_err(|error| of_volume(&io::Error::from(error)))?;
+    let free = volume.blocks_available() * volume.fragment_size();
+    let needed = bytes.saturating_add(bytes / 10);
+    if needed <= free {
+        return Ok(());
+    }
+    let words = format!(
+        "the volume has {} MiB free, and the data takes {} MiB: make it larger",
+        free / MIB,
+        needed.div_ceil(MIB)
+    );
+    Err(failure(FailureReason::TooSmall, words))
+}
+
+/// The volume does not take what is written.
+pub fn of_volume(error: &io::Error) -> Failure {
+    let words = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make it larger",
+        _ => "see what is wrong with it",
+    };
+    let words = format!("the volume does not take the data: {error}; {words}");
+    failure(FailureReason::TooSmall, words)
+}
+
+fn unwritten(error: FileError) -> Failure {
+    failure(FailureReason::TooSmall, error.to_string())
+}
+
+/// Makes what came the data of the server. `remember` notes, durably, that a snapshot is to be read.
+///
+/// # Errors
+/// Once it is noted, what was not done is done by [`take_up`], or undone by [`discard`].
+pub fn put_in_place(
+    settings: &Settings,
+    base: &BaseManifest,
+    remember: impl FnOnce() -> Result<(), FileError>,
+) -> Result<(), Failure> {
+    note(settings, Some(base)).map_err(unwritten)?;
+    move_in(settings, remember)
+}
+
+/// What came and was noted takes its place, if an agent ended before it did.
+///
+/// # Errors
+/// It does not.
+pub fn take_up(
+    settings: &Settings,
+    remember: impl FnOnce() -> Result<(), FileError>,
+) -> Result<(), Failure> {
+    match incoming(settings).exists() {
+        true => move_in(settings, remember),
+        false => Ok(()),
+    }
+}
+
+fn move_in(
+    settings: &Settings,
+    remember: impl FnOnce() -> Result<(), FileError>,
+) -> Result<(), Failure> {
+    remember().map_err(unwritten)?;
+    let moved = fs::rename(incoming(settings), settings.data.join(DUMP))
+        .and_then(|()| sync(&settings.data))
+        .and_then(|()| sync(&settings.own()));
+    moved.map_err(|error| of_volume(&error))
+}
+
+/// Removes what came and what was noted of it: the volume is as before.
+pub fn discard(settings: &Settings) {
+    // The note first: without the file it would tell of data that is not there.
+    let removed = remove(&note_path(settings))
+        .and_then(|()| sync(&settings.own()))
+        .and_then(|()| remove(&incoming(settings)));
+    if let Err(error) = removed {
+        warn!(%error, "what is left of a recovery stays");
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_server_are_data_and_what_the_agent_keeps_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for own in [".hera", "lost+found", "appendonlydir"] {
+            fs::create_dir(at(own)).unwrap();
+        }
+        fs::write(at(".hera/state"), "{}").unwrap();
+        fs::write(at("nodes.conf"), "vars").unwrap();
+        assert_eq!(data(folder.path()), None);
+        for name in [
+            "appendonlydir/appendonly.aof.1.base.rdb",
+            "appendonly.aof",
+            "dump.rdb.not-read",
+            "dump.rdb",
+        ] {
+            fs::write(at(name), "x").unwrap();
+            assert_eq!(data(folder.path()), Some(at(name)));
+            fs::remove_file(at(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_volume_without_room_is_too_small() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(has_room(folder.path(), 0), Ok(()));
+        let refused = has_room(folder.path(), u64::MAX).unwrap_err();
+        assert_eq!(refused.reason, FailureReason::TooSmall);
+        assert!(refused.message.contains("make it larger"), "{refused:?}");
+    }
+}

@@ -1,0 +1,191 @@
+//! The volume is filled from a backup before the server's first start.
+
+pub mod hold;
+
+mod fetch;
+mod files;
+mod unpack;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hera_core::backup::{
+    BaseManifest, Failure, FailureReason, RecoverFrom, RecoveryNews, RecoveryState, StoreAccess,
+};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::agent::Agent;
+use crate::control::answer::Refused;
+
+/// What was ordered. The key of the store is in memory only.
+#[derive(Clone)]
+struct Ordered {
+    from: RecoverFrom,
+    store: StoreAccess,
+}
+
+/// How far the recovery of this volume is.
+pub struct Recovery {
+    state: watch::Sender<RecoveryState>,
+    /// What is carried out while it runs. Who changes the state by an order, or at its end, holds it.
+    ordered: Mutex<Option<Ordered>>,
+}
+
+impl Recovery {
+    fn new(state: RecoveryState) -> Self {
+        Self {
+            state: watch::channel(state).0,
+            ordered: Mutex::default(),
+        }
+    }
+
+    /// How far it is.
+    pub fn state(&self) -> RecoveryState {
+        self.state.borrow().clone()
+    }
+
+    /// What of it is part of the agent's status.
+    pub fn news(&self) -> Option<RecoveryNews> {
+        news(&self.state.borrow())
+    }
+
+    /// The server may not start yet.
+    pub fn holds(&self) -> bool {
+        holds(&self.state.borrow())
+    }
+
+    fn ordered(&self) -> MutexGuard<'_, Option<Ordered>> {
+        self.ordered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How far the recovery is.
+pub fn state(agent: &Agent) -> RecoveryState {
+    agent.recovery.state()
+}
+
+/// Fills the volume from this base, and starts the server then. It goes on by itself.
+///
+/// # Errors
+/// This agent waits for no recovery, or another one runs.
+pub fn order(agent: &Agent, from: &RecoverFrom, store: &StoreAccess) -> Result<(), Refused> {
+    let mut ordered = agent.recovery.ordered();
+    match agent.recovery.state() {
+        RecoveryState::Waiting | RecoveryState::Failed { .. } => {}
+        RecoveryState::Running { .. } => {
+            return match &*ordered {
+                Some(known) if known.from == *from => Ok(()),
+                _ => Err(Refused::wrong("data comes from another backup now")),
+            };
+        }
+        RecoveryState::None | RecoveryState::Done { .. } => return Err(waits_for_none()),
+    }
+    info!(backup = %from.backup, store = %store.name, "the volume is filled from a backup");
+    *ordered = Some(Ordered {
+        from: from.clone(),
+        store: store.clone(),
+    });
+    let begun = RecoveryState::Running {
+        read_bytes: 0,
+        stored_bytes: 0,
+    };
+    tell(agent, begun);
+    Ok(())
+}
+
+/// Starts the server with what is on the volume.
+///
+/// # Errors
+/// This agent waits for no recovery, or one runs.
+pub fn start_without(agent: &Agent) -> Result<(), Refused> {
+    let _ordered = agent.recovery.ordered();
+    match agent.recovery.state() {
+        RecoveryState::Waiting | RecoveryState::Failed { .. } => {}
+        RecoveryState::Running { .. } => {
+            return Err(Refused::wrong("data comes from a backup now"));
+        }
+        RecoveryState::None | RecoveryState::Done { .. } => return Err(waits_for_none()),
+    }
+    info!("the server starts without data from a backup");
+    files::discard(&agent.settings);
+    if let Err(error) = files::note(&agent.settings, None) {
+        warn!(%error, "that cannot be noted: the next agent may wait again");
+    }
+    tell(agent, RecoveryState::None);
+    Ok(())
+}
+
+fn waits_for_none() -> Refused {
+    Refused::wrong("this agent waits for no recovery")
+}
+
+/// Ends what was ordered.
+fn end(agent: &Agent, filled: Result<BaseManifest, Failure>) {
+    let mut ordered = agent.recovery.ordered();
+    *ordered = None;
+    let state = match filled {
+        Ok(base) => {
+            info!(base = %base.path, "the volume has the data of the backup");
+            RecoveryState::Done {
+                base: Box::new(base),
+            }
+        }
+        Err(failure) => {
+            error!(
+                reason = failure.reason.as_str(),
+                message = %failure.message,
+                "the volume was not filled"
+            );
+            RecoveryState::Failed { failure }
+        }
+    };
+    tell(agent, state);
+}
+
+/// So much of what comes is here.
+fn has_read(agent: &Agent, read_bytes: u64, stored_bytes: u64) {
+    tell(
+        agent,
+        RecoveryState::Running {
+            read_bytes,
+            stored_bytes,
+        },
+    );
+}
+
+fn tell(agent: &Agent, state: RecoveryState) {
+    let news = news(&state);
+    agent.recovery.state.send_replace(state);
+    agent.board.change(|status| status.recovery = news);
+}
+
+fn holds(state: &RecoveryState) -> bool {
+    match state {
+        RecoveryState::Waiting | RecoveryState::Running { .. } | RecoveryState::Failed { .. } => {
+            true
+        }
+        RecoveryState::None | RecoveryState::Done { .. } => false,
+    }
+}
+
+fn news(state: &RecoveryState) -> Option<RecoveryNews> {
+    match state {
+        RecoveryState::None => None,
+        RecoveryState::Waiting => Some(RecoveryNews::Waiting),
+        RecoveryState::Running { .. } => Some(RecoveryNews::Running),
+        RecoveryState::Done { base } => Some(RecoveryNews::Done {
+            taken_unix_ms: base.taken_unix_ms,
+            base: base.path.clone(),
+        }),
+        RecoveryState::Failed { failure } => Some(RecoveryNews::Failed {
+            failure: failure.clone(),
+        }),
+    }
+}
+
+fn failure(reason: FailureReason, message: impl Into<String>) -> Failure {
+    Failure {
+        reason,
+        message: message.into(),
+    }
+}
