@@ -36,6 +36,7 @@ mod knocking;
 mod metrics;
 mod probes;
 mod promises;
+mod recovery;
 mod restarts;
 mod scripts;
 mod space;
