@@ -49,7 +49,6 @@ pub fn install(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// When the agent cannot start.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     // The server runs as the same user, and the agent's password is in this memory.
     if let Err(error) = prctl::set_dumpable(false) {
         warn!(%error, "the server's user can read the agent's memory");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use hera_core::backup::{
 };
 use hera_core::digest::sha256_hex;
 use hera_store::{Created, Store};
-use hera_testbed::gateway::{ACCESS_KEY, Gateway, SECRET_KEY};
+use hera_testbed::gateway::{ACCESS_KEY, Gateway, REGION, SECRET_KEY};
 use rand::distr::{Alphanumeric, SampleString as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,7 +30,7 @@ on_both!(
     an_empty_volume_is_filled_before_its_server_starts_and_once,
     data_that_is_there_is_kept_and_its_server_starts_when_somebody_says_so,
     a_flipped_byte_is_named_and_nothing_of_it_is_left,
-    an_agent_that_is_killed_in_the_middle_begins_anew,
+    an_agent_that_is_killed_begins_anew_and_a_connection_that_is_cut_is_made_again,
     an_object_whose_data_is_elsewhere_starts_without,
     a_server_that_saves_nothing_reads_a_backup_once,
 );
@@ -162,7 +163,7 @@ fn access(endpoint: &str) -> StoreAccess {
         s3: S3Access {
             bucket: BUCKET.to_owned(),
             prefix: "redis".to_owned(),
-            region: "us-east-1".to_owned(),
+            region: REGION.to_owned(),
             endpoint: Some(endpoint.to_owned()),
             force_path_style: true,
             ca: None,
@@ -377,7 +378,9 @@ async fn what_cannot_be_had_is_said_and_a_later_order_heals_it(engine: Engine) {
     assert_has(&pod, &["a"]).await;
 }
 
-async fn an_agent_that_is_killed_in_the_middle_begins_anew(engine: Engine) {
+async fn an_agent_that_is_killed_begins_anew_and_a_connection_that_is_cut_is_made_again(
+    engine: Engine,
+) {
     // More than one part, however well it is packed.
     let value = || Alphanumeric.sample_string(&mut rand::rng(), 1 << 20);
     let values: Vec<String> = (0..16).map(|_| value()).collect();
@@ -390,12 +393,13 @@ async fn an_agent_that_is_killed_in_the_middle_begins_anew(engine: Engine) {
     .await;
     let stored = Stored::with(engine, &raw, |_| {}).await;
     assert!(stored.base.stored_bytes > PART + (2 << 20));
-    let narrow = narrow(&stored.gateway.endpoint(), PART + (1 << 20)).await;
+    let store = stored.gateway.address();
+    let silent = narrow(store, PART + (1 << 20), Then::Silent).await;
 
     let mut pod = due(engine, &DURABLE);
     pod.start().await;
     until_waiting(&pod).await;
-    recover(&pod, access(&narrow)).await.unwrap();
+    recover(&pod, access(&silent)).await.unwrap();
     until("a part of the data is there", async || {
         match recovery(&pod).await {
             RecoveryState::Running { read_bytes, .. } if read_bytes >= PART => Ok(()),
@@ -407,7 +411,7 @@ async fn an_agent_that_is_killed_in_the_middle_begins_anew(engine: Engine) {
     assert_eq!(status.recovery, Some(RecoveryNews::Running));
     assert_eq!(status.server, ServerState::Fenced);
     // The same order changes nothing; another one waits for its end.
-    recover(&pod, access(&narrow)).await.unwrap();
+    recover(&pod, access(&silent)).await.unwrap();
     let other = recover_from(&pod, "other.json", stored.access()).await;
     assert!(other.is_err() && order(&pod, BackupOrder::StartWithout).await.is_err());
     assert_eq!(traces(&pod), [pod.path("data/.hera/incoming.rdb")]);
@@ -416,7 +420,8 @@ async fn an_agent_that_is_killed_in_the_middle_begins_anew(engine: Engine) {
     pod.start().await;
     until_waiting(&pod).await;
     assert_eq!(traces(&pod), Vec::<PathBuf>::new());
-    recover(&pod, stored.access()).await.unwrap();
+    let cuts = narrow(store, PART + (1 << 20), Then::Cut).await;
+    recover(&pod, access(&cuts)).await.unwrap();
     until_done(&pod, &stored.base).await;
     serves(&pod).await;
     let server = pod.app().await;
@@ -464,22 +469,30 @@ async fn a_server_that_saves_nothing_reads_a_backup_once(engine: Engine) {
     assert!(!pod.path("data/dump.rdb").exists());
 }
 
-/// Between an agent and a store: passes so many bytes of answers, and none after them. Answers its own address.
-async fn narrow(endpoint: &str, bytes: u64) -> String {
-    let to = endpoint.strip_prefix("http://").unwrap().to_owned();
+/// What follows once so many bytes have passed.
+#[derive(Clone, Copy)]
+enum Then {
+    /// No more, on no connection.
+    Silent,
+    /// One connection ends; others pass all.
+    Cut,
+}
+
+/// Between an agent and a store: passes so many bytes of answers. Answers its own address.
+async fn narrow(to: SocketAddr, bytes: u64, then: Then) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = format!("http://{}", listener.local_addr().unwrap());
     let left = Arc::new(Mutex::new(usize::try_from(bytes).unwrap()));
     tokio::spawn(async move {
         while let Ok((agent, _)) = listener.accept().await {
-            let store = TcpStream::connect(&to).await.unwrap();
-            tokio::spawn(pass(agent, store, left.clone()));
+            let store = TcpStream::connect(to).await.unwrap();
+            tokio::spawn(pass(agent, store, left.clone(), then));
         }
     });
     own
 }
 
-async fn pass(agent: TcpStream, store: TcpStream, left: Arc<Mutex<usize>>) {
+async fn pass(agent: TcpStream, store: TcpStream, left: Arc<Mutex<usize>>, then: Then) {
     let (mut asked, mut answered) = agent.into_split();
     let (mut answers, mut asks) = store.into_split();
     let asking = async { tokio::io::copy(&mut asked, &mut asks).await.map(drop) };
@@ -487,15 +500,20 @@ async fn pass(agent: TcpStream, store: TcpStream, left: Arc<Mutex<usize>>) {
         let mut bytes = vec![0; 1 << 16];
         loop {
             let read = answers.read(&mut bytes).await?;
-            let mut left = left.lock().await;
             if read == 0 {
                 return Ok::<(), io::Error>(());
             }
-            if *left < read {
-                // As long as the agent listens.
-                std::future::pending::<()>().await;
+            let mut left = left.lock().await;
+            match (*left < read, then) {
+                (false, _) => *left -= read,
+                // Whoever else answers waits behind this.
+                (true, Then::Silent) => std::future::pending().await,
+                (true, Then::Cut) => {
+                    *left = usize::MAX;
+                    return Err(io::Error::other("cut"));
+                }
             }
-            *left -= read;
+            drop(left);
             answered.write_all(&bytes[..read]).await?;
         }
     };

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::unpack::{Unpacked, Unusable, unpack};
-use super::{failure, files, has_read};
+use super::{files, has_read};
 use crate::agent::Agent;
+use crate::backup::failed;
 use crate::state::remembered::State;
 
 /// Bytes that are asked for at once. Three such parts are in memory: one comes, one waits, one is unpacked.
@@ -58,22 +59,22 @@ pub async fn fill(
 async fn find(store: &Store, from: &RecoverFrom) -> Result<BaseManifest, Failure> {
     let Some(backup) = read::<BackupManifest>(store, &from.backup).await? else {
         let words = format!("there is no {} in the store", from.backup);
-        return Err(failure(FailureReason::NoSuchBackup, words));
+        return Err(failed(FailureReason::NoSuchBackup, words));
     };
     let mut shards = backup.shards.into_iter();
     let Some(shard) = shards.find(|shard| shard.shard == from.shard) else {
         let words = format!("{} has no shard {}", from.backup, from.shard);
-        return Err(failure(FailureReason::NoSuchBackup, words));
+        return Err(failed(FailureReason::NoSuchBackup, words));
     };
     let path = Paths::base_manifest(&shard.base);
     let Some(base) = read::<BaseManifest>(store, &path).await? else {
         let words = format!("{path} is missing, and {} needs it", from.backup);
-        return Err(failure(FailureReason::Corrupt, words));
+        return Err(failed(FailureReason::Corrupt, words));
     };
     let named = (&shard.base, &from.shard, &backup.owner.uid);
     if (&base.path, &base.shard, &base.uid) != named {
         let words = format!("{path} is of another base than {} says", from.backup);
-        return Err(failure(FailureReason::Corrupt, words));
+        return Err(failed(FailureReason::Corrupt, words));
     }
     Ok(base)
 }
@@ -92,14 +93,14 @@ async fn read<T: DeserializeOwned>(store: &Store, path: &str) -> Result<Option<T
 fn parse<T: DeserializeOwned>(path: &str, text: &[u8]) -> Result<T, Failure> {
     let unreadable = |error: serde_json::Error| {
         let words = format!("{path} cannot be read: {error}");
-        failure(FailureReason::Corrupt, words)
+        failed(FailureReason::Corrupt, words)
     };
-    let Versioned { v } = serde_json::from_slice(text).map_err(unreadable)?;
+    let Versioned { v } = serde_json::from_slice::<Versioned>(text).map_err(unreadable)?;
     if v > FORMAT {
         let words = format!(
             "{path} is of format {v}, and this release of the operator knows those up to {FORMAT}: upgrade it"
         );
-        return Err(failure(FailureReason::VersionIncompatible, words));
+        return Err(failed(FailureReason::VersionIncompatible, words));
     }
     serde_json::from_slice(text).map_err(unreadable)
 }
@@ -113,7 +114,7 @@ async fn content(agent: &Agent, store: &Store, base: &BaseManifest) -> Result<()
             format!("has {bytes} bytes")
         });
         let words = format!("{path} {is}, and was stored with {}", base.stored_bytes);
-        return Err(failure(FailureReason::Corrupt, words));
+        return Err(failed(FailureReason::Corrupt, words));
     }
     let (parts, received) = mpsc::channel(1);
     let incoming = files::incoming(&agent.settings);
@@ -125,7 +126,7 @@ async fn content(agent: &Agent, store: &Store, base: &BaseManifest) -> Result<()
     came?;
     let unpacked = unpacked.map_err(|error| {
         let words = format!("{path} cannot be unpacked: {error}");
-        failure(FailureReason::Corrupt, words)
+        failed(FailureReason::Corrupt, words)
     })?;
     match unpacked {
         Ok(unpacked) => check(&path, base, &unpacked),
@@ -204,7 +205,7 @@ fn check(path: &str, base: &BaseManifest, unpacked: &Unpacked) -> Result<(), Fai
 
 fn corrupt(path: &str, words: &str) -> Failure {
     let words = format!("{path} is damaged: {words}; take another backup");
-    failure(FailureReason::Corrupt, words)
+    failed(FailureReason::Corrupt, words)
 }
 
 #[cfg(test)]

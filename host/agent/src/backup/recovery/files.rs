@@ -12,7 +12,7 @@ use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::failure;
+use crate::backup::failed;
 use crate::settings::Settings;
 use crate::state::durable::{self, FileError};
 use crate::volume::dump::NOT_READ;
@@ -73,7 +73,7 @@ pub fn present(file: &Path) -> Failure {
          data",
         file.display()
     );
-    failure(FailureReason::DataPresent, words)
+    failed(FailureReason::DataPresent, words)
 }
 
 /// Checks the room for data of a server.
@@ -92,7 +92,7 @@ pub fn has_room(data: &Path, bytes: u64) -> Result<(), Failure> {
         free / MIB,
         needed.div_ceil(MIB)
     );
-    Err(failure(FailureReason::TooSmall, words))
+    Err(failed(FailureReason::TooSmall, words))
 }
 
 /// The volume does not take what is written.
@@ -102,11 +102,11 @@ pub fn of_volume(error: &io::Error) -> Failure {
         _ => "see what is wrong with it",
     };
     let words = format!("the volume does not take the data: {error}; {words}");
-    failure(FailureReason::TooSmall, words)
+    failed(FailureReason::TooSmall, words)
 }
 
 fn unwritten(error: FileError) -> Failure {
-    failure(FailureReason::TooSmall, error.to_string())
+    failed(FailureReason::TooSmall, error.to_string())
 }
 
 /// Makes what came the data of the server. `remember` notes, durably, that a snapshot is to be read.

@@ -128,7 +128,7 @@ fn why(state: &RecoveryState) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::recovery::failure;
+    use crate::backup::failed;
     use clap::Parser;
     use hera_core::backup::{BaseManifest, FailureReason};
     use std::path::Path;
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn only_a_server_that_may_start_waits_for_nothing() {
-        let failure = failure(FailureReason::DataPresent, "the volume has /data/dump.rdb");
+        let failure = failed(FailureReason::DataPresent, "the volume has /data/dump.rdb");
         let failed = RecoveryState::Failed { failure };
         assert!(
             why(&failed)

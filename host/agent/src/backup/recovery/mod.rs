@@ -9,7 +9,7 @@ mod unpack;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hera_core::backup::{
-    BaseManifest, Failure, FailureReason, RecoverFrom, RecoveryNews, RecoveryState, StoreAccess,
+    BaseManifest, Failure, RecoverFrom, RecoveryNews, RecoveryState, StoreAccess,
 };
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -180,12 +180,5 @@ fn news(state: &RecoveryState) -> Option<RecoveryNews> {
         RecoveryState::Failed { failure } => Some(RecoveryNews::Failed {
             failure: failure.clone(),
         }),
-    }
-}
-
-fn failure(reason: FailureReason, message: impl Into<String>) -> Failure {
-    Failure {
-        reason,
-        message: message.into(),
     }
 }
