@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use hera_core::agent::REDIS_PORT;
 
+use crate::backup::About;
 use crate::named::Target;
 use crate::reach::Whom;
 
@@ -93,6 +94,13 @@ pub enum Command {
     /// Slots that move between the shards of a cluster: what moves, and who says so.
     #[command(subcommand)]
     Rebalance(RebalanceCommand),
+    /// Backups of an instance in a store: make one, list them, see how they are.
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// A new instance that begins with the data of a backup: prints its manifest, with the spec of the instance
+    /// that the backup is of. That one stays as it is. Users have the passwords of the same Secrets; the
+    /// application's user gets a Secret of its own (NEW-app) unless auth.passwordSecretRef names one.
+    Recover(Recover),
     #[command(flatten)]
     Request(Request),
     /// A completion script: put it where your shell looks for them.
@@ -301,6 +309,53 @@ impl RebalanceCommand {
     }
 }
 
+/// What to do with backups.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Make a backup: a RedisBackup, which the operator carries out.
+    Now {
+        /// The RedisInstance.
+        #[arg(value_name = "NAME")]
+        target: Target,
+        /// Name of the backup; made of the instance's name and the time otherwise.
+        #[arg(long, value_name = "BACKUP")]
+        name: Option<String>,
+        /// Wait until the store holds the whole of it, or nothing comes of it: the exit code is 1 then.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// The backups of the namespace, or of one instance, the latest first. They outlive the instance.
+    Ls {
+        /// The RedisInstance, whether it is still there or not.
+        #[arg(value_name = "NAME")]
+        target: Option<Target>,
+    },
+    /// Of an instance: its store, and how its last backups are; of a backup: all that is known. The exit code is
+    /// 1 if the last one did not come to a good end, or the store cannot be used.
+    Status {
+        /// The RedisInstance or the RedisBackup; ri/NAME or rdb/NAME where both have the name.
+        #[arg(value_name = "NAME")]
+        about: About,
+    },
+}
+
+/// A new instance from a backup.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Recover {
+    /// The RedisInstance that the backup is of, whether it is still there or not.
+    #[arg(value_name = "NAME")]
+    pub target: Target,
+    /// The RedisBackup.
+    #[arg(long, value_name = "BACKUP")]
+    pub from: String,
+    /// Name of the new RedisInstance.
+    #[arg(long = "as", value_name = "NEW")]
+    pub new: String,
+    /// Create it, instead of printing its manifest.
+    #[arg(long)]
+    pub apply: bool,
+}
+
 /// A module, and what it decides.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Module {
@@ -462,6 +517,35 @@ mod tests {
         }
         assert!(parse("rebalance approve shop aa --yes").is_err());
         assert!(parse("rebalance").is_err());
+    }
+
+    #[test]
+    fn a_recovery_names_the_backup_and_the_new_instance() {
+        let Command::Recover(asked) = parse("recover cart --from b1 --as cart-2").unwrap() else {
+            panic!("no recovery");
+        };
+        assert_eq!((&*asked.from, &*asked.new), ("b1", "cart-2"));
+        assert!(!asked.apply);
+        assert!(parse("recover cart --from b1").is_err());
+        assert!(parse("recover cart --as cart-2").is_err());
+    }
+
+    #[test]
+    fn backups_are_made_of_one_instance_and_listed_of_all() {
+        for line in [
+            "now cart",
+            "now cart --name b1 --wait",
+            "ls",
+            "ls cart",
+            "status cart",
+            "status rdb/b1",
+        ] {
+            let parsed = parse(&format!("backup {line}"));
+            assert!(matches!(parsed, Ok(Command::Backup(_))), "{line}");
+        }
+        for line in ["now", "status", "status pod/cart", "now cart b1"] {
+            assert!(parse(&format!("backup {line}")).is_err(), "{line}");
+        }
     }
 
     #[test]

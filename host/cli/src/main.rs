@@ -1,6 +1,7 @@
 //! `kubectl hera`: what people do with instances, clusters and policies beyond `kubectl`.
 
 mod args;
+mod backup;
 mod cluster;
 mod completion;
 mod named;
@@ -77,6 +78,8 @@ fn run(args: Args, output: Output) -> anyhow::Result<Verdict> {
             Command::Cli(cli) => redis_cli::run(&cli, &args.cluster, output).await,
             Command::PortForward(asked) => port_forward::run(&asked, &args.cluster, output).await,
             Command::Rebalance(command) => rebalance::run(&command, &args.cluster, output).await,
+            Command::Backup(command) => backup::run(&command, &args.cluster, output).await,
+            Command::Recover(asked) => backup::recover::run(&asked, &args.cluster, output).await,
             Command::Request(request) => requests::run(&request, &args.cluster, output).await,
             Command::Completion { shell } => completion::run(shell),
         }

@@ -68,6 +68,11 @@ impl Target {
         &self.name
     }
 
+    /// False if another kind was named.
+    pub fn may_be(&self, kind: Kind) -> bool {
+        self.kind.is_none_or(|asked| asked == kind)
+    }
+
     /// The object.
     ///
     /// # Errors
@@ -88,7 +93,7 @@ impl Target {
         client: &Client,
         namespace: &str,
     ) -> kube::Result<Option<K>> {
-        match self.kind.is_none_or(|asked| asked == kind) {
+        match self.may_be(kind) {
             true => {
                 let objects: Api<Received<K>> = Api::namespaced(client.clone(), namespace);
                 let found = objects.get_opt(&self.name).await?;
@@ -127,27 +132,24 @@ impl Target {
     }
 }
 
-/// The kind of this word: its name, plural or short name, with or without the group, as kubectl takes it.
+/// The kind of this word.
 fn kind_called(word: &str) -> Option<Kind> {
-    let word = word.to_ascii_lowercase();
-    let (word, group) = word.split_once('.').unwrap_or((&word, GROUP));
-    let is = |kind: &str, plural: &str, short: &[&str]| {
-        word == kind.to_ascii_lowercase() || word == plural || short.contains(&word)
-    };
-    let kind = if is_of::<RedisInstance>(is) {
-        Kind::RedisInstance
-    } else if is_of::<RedisCluster>(is) {
-        Kind::RedisCluster
+    if is_called::<RedisInstance>(word) {
+        Some(Kind::RedisInstance)
+    } else if is_called::<RedisCluster>(word) {
+        Some(Kind::RedisCluster)
     } else {
-        return None;
-    };
-    (group == GROUP).then_some(kind)
+        None
+    }
 }
 
-fn is_of<K: Resource<DynamicType = ()> + CustomResourceExt>(
-    is: impl Fn(&str, &str, &[&str]) -> bool,
-) -> bool {
-    is(&K::kind(&()), &K::plural(&()), K::shortnames())
+/// True if a kind is called so: its name, plural or short name, with or without the group, as kubectl takes it.
+pub fn is_called<K: Resource<DynamicType = ()> + CustomResourceExt>(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    let (word, group) = word.split_once('.').unwrap_or((&word, GROUP));
+    let is_short = K::shortnames().iter().any(|short| *short == word);
+    let is_named = word == K::kind(&()).to_ascii_lowercase() || word == &*K::plural(&());
+    group == GROUP && (is_short || is_named)
 }
 
 /// Why there is no object that is meant.
