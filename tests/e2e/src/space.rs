@@ -319,7 +319,7 @@ impl<'b> Space<'b> {
     pub async fn diagnose(&self) -> String {
         let ns = self.namespace.as_str();
         let mut text = String::new();
-        let looks: [&[&str]; 4] = [
+        let looks: [&[&str]; 5] = [
             &[
                 "-n",
                 ns,
@@ -327,6 +327,14 @@ impl<'b> Space<'b> {
                 "ri,rdc",
                 "-o",
                 "custom-columns=NAME:.metadata.name,GEN:.metadata.generation,STATUS:.status",
+            ],
+            &[
+                "-n",
+                ns,
+                "get",
+                "rdb,rdbs",
+                "-o",
+                "custom-columns=NAME:.metadata.name,STATUS:.status",
             ],
             &[
                 "-n",

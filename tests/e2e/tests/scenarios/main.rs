@@ -1,5 +1,5 @@
 //! Scenarios on the testbed, as a user meets them. Each says which row of "What it must show"
-//! (issues 3 to 5) it shows; those that disturb the operator run after all others, one at a time.
+//! (issues 3 to 5, 22) it shows; those that disturb the operator run after all others, one at a time.
 
 #![expect(
     clippy::indexing_slicing,
@@ -20,6 +20,7 @@ macro_rules! scenarios {
 }
 
 mod author;
+mod backups;
 mod bad_input;
 mod bad_policies;
 mod changes;
@@ -45,6 +46,7 @@ mod operator;
 mod outages;
 mod passwords;
 mod policies;
+mod recoveries;
 mod refusals;
 mod replicas;
 mod rollback;
@@ -112,6 +114,7 @@ const LANDING: &[&str] = &[
     "the_sample_of_a_cluster_forms_heals_and_keeps_every_key",
     "a_cluster_is_rolled_to_another_version",
     "a_scale_up_that_is_taken_back_in_the_middle_keeps_every_key",
+    "an_instance_under_load_that_is_flushed_begins_anew_from_its_backup",
 ];
 
 /// What a machine shows in a bounded time that is too slow for all: facts that do not depend on how
@@ -148,6 +151,8 @@ fn main() -> ExitCode {
         lifecycle::ALL,
         policies::ALL,
         oncall::ALL,
+        backups::ALL,
+        recoveries::ALL,
         shadows::ALL,
         sources::ALL,
         bad_input::ALL,
@@ -160,6 +165,7 @@ fn main() -> ExitCode {
         steady::ALL,
         operator::ALL,
         install::ALL,
+        recoveries::ALONE,
         shadows::ALONE,
         sources::ALONE,
         author::ALL,
