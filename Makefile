@@ -88,6 +88,7 @@ promtool: prepare ## Hold the alerts of deploy/monitoring against their unit tes
 
 .PHONY: test-e2e
 test-e2e: testbed-up image policies ## The scenarios of a landing on the testbed; all with HERA_E2E_ALL=1
+	$(TIMED) 'store of tests' $(TESTBED) versitygw
 	$(TIMED) scenarios cargo test --workspace --test scenarios
 
 .PHONY: report

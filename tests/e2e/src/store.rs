@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hera_testbed::gateway::{ACCESS_KEY, Gateway, SECRET_KEY};
+use hera_testbed::gateway::{ACCESS_KEY, Gateway, SECRET_KEY, free_address};
 use hera_testbed::names::HOST_IP;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener as Listener, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -51,8 +51,7 @@ impl Store {
         let root = folder.path().join("root");
         let mut tried = 0;
         let gateway = loop {
-            let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-            match started(address, root.clone()).await {
+            match started(free_address()?, root.clone()).await {
                 Ok(gateway) => break gateway,
                 Err(error) if tried == STARTS => return Err(error),
                 Err(_) => tried += 1,
@@ -192,7 +191,7 @@ struct Relay {
 
 impl Relay {
     async fn start(to: SocketAddr) -> Result<Self> {
-        let listener = Listener::bind((HOST_IP, 0));
+        let listener = TcpListener::bind((HOST_IP, 0));
         let listener = listener
             .await
             .with_context(|| format!("no testbed has the address {HOST_IP}"))?;
@@ -225,7 +224,7 @@ struct Way {
 }
 
 /// Its connections end with it.
-async fn accept(listener: Listener, to: SocketAddr, way: Way) {
+async fn accept(listener: TcpListener, to: SocketAddr, way: Way) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         let way = way.clone();

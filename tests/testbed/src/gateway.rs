@@ -74,13 +74,7 @@ impl Gateway {
         fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
         let log = root.with_extension("log");
         let out = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
-        let program = command(&[&program])?
-            .arg("--port")
-            .arg(address.to_string())
-            .args(["--region", REGION, "--health", HEALTH, "--quiet", "posix"])
-            .arg(root)
-            .env("ROOT_ACCESS_KEY", ACCESS_KEY)
-            .env("ROOT_SECRET_KEY", SECRET_KEY)
+        let program = command(&words(&program, address, root))?
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()
@@ -166,7 +160,27 @@ fn program() -> Result<PathBuf> {
     programs::versitygw(&layout)
 }
 
-fn is_healthy(address: SocketAddr) -> Result<bool> {
+/// The words that start one: `env` becomes the program.
+pub(crate) fn words(program: &Path, address: SocketAddr, root: &Path) -> Vec<String> {
+    let keys = [
+        format!("ROOT_ACCESS_KEY={ACCESS_KEY}"),
+        format!("ROOT_SECRET_KEY={SECRET_KEY}"),
+    ];
+    let (program, root) = (program.display(), root.display());
+    let mut words = vec!["env".to_owned()];
+    words.extend(keys);
+    words.extend([
+        program.to_string(),
+        "--port".to_owned(),
+        address.to_string(),
+    ]);
+    words.extend(["--region", REGION, "--health", HEALTH, "--quiet", "posix"].map(str::to_owned));
+    words.push(root.to_string());
+    words
+}
+
+/// Whether one answers there.
+pub(crate) fn is_healthy(address: SocketAddr) -> Result<bool> {
     let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
     stream.set_read_timeout(Some(ANSWER))?;
     let asked = format!("GET {HEALTH} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -176,8 +190,12 @@ fn is_healthy(address: SocketAddr) -> Result<bool> {
     Ok(&status == b"HTTP/1.1 200")
 }
 
-/// Below the range from which the system gives ports to clients, and above those that tests of servers take.
-fn free_address() -> Result<SocketAddr> {
+/// A port of loopback that nothing uses: below the range from which the system gives ports to clients, and above those
+/// that tests of servers take.
+///
+/// # Errors
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 100)? * 25;
     for _ in 0..2500 {

@@ -26,6 +26,7 @@ pub mod provisioner;
 mod run;
 pub mod servers;
 mod spawn;
+mod store;
 mod up;
 
 pub use audit::Request;
@@ -35,4 +36,5 @@ pub use faults::{Fault, PodProcess, Testbed};
 pub use layout::Layout;
 pub use nix::sys::signal::Signal;
 pub use programs::{prometheus, versitygw};
+pub use store::store;
 pub use up::{Options, status, up};

@@ -61,6 +61,13 @@ enum Command {
     Prometheus,
     /// Print the program of a store that speaks S3 as the last line; builds it if it is missing.
     Versitygw,
+    /// Start a store for backups that pods reach, unless it runs; print a RedisBackupStore `testbed` and its Secret, for
+    /// `kubectl apply`, as the last line.
+    Store {
+        /// The bucket, which is made.
+        #[arg(default_value = "backups")]
+        bucket: String,
+    },
     /// Serve volume claims; `up` starts this.
     #[command(hide = true)]
     Provisioner,
@@ -135,6 +142,11 @@ fn run(command: Command) -> Result<()> {
         Command::Versitygw => {
             let program = hera_testbed::versitygw(&layout)?;
             println!("{}", program.display());
+            Ok(())
+        }
+        Command::Store { bucket } => {
+            let manifest = hera_testbed::store(&layout, &bucket)?;
+            println!("{manifest}");
             Ok(())
         }
         Command::Provisioner => Ok(()),

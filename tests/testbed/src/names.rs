@@ -21,6 +21,8 @@ pub const API_SERVICE_IP: &str = "10.96.0.1";
 pub const DNS_IP: &str = "10.96.0.10";
 /// The API server's port on the host.
 pub const API_PORT: u16 = 6443;
+/// The port on the host of the store for backups.
+pub const STORE_PORT: u16 = 7070;
 /// etcd's port on loopback; not etcd's own, so that an etcd of the machine's is not in the way.
 pub const ETCD_PORT: u16 = 12379;
 /// The provisioner's name in StorageClasses.

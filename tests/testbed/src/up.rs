@@ -14,7 +14,7 @@ use crate::names::{DATA, NODES};
 use crate::owner::{self, Owner};
 use crate::run::{command, output, step};
 use crate::spawn::Program;
-use crate::{clean, cluster, control, install, network, node, pki, programs};
+use crate::{clean, cluster, control, install, network, node, pki, programs, store};
 
 /// How to bring the testbed up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,6 +130,10 @@ impl<'a> Up<'a> {
             self.ensure(&control::proxy(&self.kube))?;
             let provisioner = own_copy()?;
             self.ensure(&control::provisioner(&provisioner)?)?;
+            // Somebody asked for it since, and it died.
+            if self.owner.programs.contains_key(store::PROGRAM) {
+                self.ensure(&store::program(self.layout)?)?;
+            }
             Ok(())
         })
     }
