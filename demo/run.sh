@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a Redis whose users' rights a sandboxed policy decides, and back to your prompt.
+# From nothing to a Redis whose users' rights a sandboxed policy decides, and to another that begins with its backup.
 # Uses the cluster of KUBECONFIG if you set it, else the testbed on this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,11 +33,12 @@ await() {
   return 1
 }
 
-# Runs one redis-cli command in a pod of its own and prints what it answered.
+# Runs one redis-cli command in a pod of its own and prints what it answered. `secret` names the login.
 redis() {
   local name="client-$RANDOM" words
   words=$(printf '"%s", ' "$@")
-  sed -e "s|NAME|$name|" -e "s|IMAGE|$image|" -e "s|COMMAND|${words%, }|" demo/client.yaml \
+  sed -e "s|NAME|$name|" -e "s|IMAGE|$image|" -e "s|COMMAND|${words%, }|" \
+    -e "s|SECRET|${secret:-my-redis-app}|" demo/client.yaml \
     | kubectl -n "$namespace" apply -f - >/dev/null
   for _ in $(seq 1 150); do
     case $(kubectl -n "$namespace" get pod "$name" -o 'jsonpath={.status.phase}') in
@@ -68,7 +69,7 @@ make --no-print-directory policies
 policy="$target/wasm32-unknown-unknown/policy/hera_policy_acl_no_delete.wasm"
 say "$(stat -c %s "$policy") bytes, sha256:$(sha256sum "$policy" | cut -d' ' -f1)"
 
-step "Custom resource definition and operator"
+step "Custom resource definitions and operator"
 show kubectl apply -f deploy/crd/
 show kubectl apply -f deploy/manager/
 if [ -n "${overlay:-}" ]; then
@@ -79,7 +80,10 @@ kubectl -n hera-system rollout status deployment hera-operator --timeout=180s >/
 
 step "A Redis: the sample, as it is"
 kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
-kubectl -n "$namespace" delete redisinstance/my-redis rediscluster/my-redis-cluster --ignore-not-found >/dev/null
+kubectl -n "$namespace" delete redisinstance/my-redis redisinstance/my-redis-restored rediscluster/my-redis-cluster \
+  redisbackup/before-flush --ignore-not-found >/dev/null
+# What an earlier demo restored: a new instance begins with a backup only where there is no data.
+kubectl -n "$namespace" delete pvc data-my-redis-restored-0 --ignore-not-found >/dev/null
 kubectl -n "$namespace" delete configmap no-delete --ignore-not-found >/dev/null
 show kubectl -n "$namespace" apply -f deploy/samples/cache_v1alpha1_redisinstance.yaml
 await ri/my-redis '{.status.conditions[?(@.type=="Ready")].status}' True 180
@@ -122,6 +126,24 @@ say "$leads serves the slots of shard 0 now"
 await rdc/my-redis-cluster '{.status.conditions[?(@.type=="Ready")].status}' True 60
 
 if [ -n "${overlay:-}" ]; then
+  step "A backup, somebody flushes everything, and another Redis begins with the backup"
+  "$target/debug/hera-testbed" store demo | tail -n 1 | kubectl -n "$namespace" apply -f - >/dev/null
+  say "a store that speaks S3 runs on this machine until 'make testbed-down'"
+  # The preset lets the application flush.
+  kubectl -n "$namespace" patch redisinstance my-redis --type=merge -p \
+    '{"spec":{"auth":{"preset":"Owner"},"backup":{"storeRef":{"name":"testbed"}}}}' >/dev/null
+  await ri/my-redis '{.status.observedGeneration}' \
+    "$(kubectl -n "$namespace" get redisinstance my-redis -o 'jsonpath={.metadata.generation}')" 30
+  show kubectl hera --namespace "$namespace" backup now my-redis --name before-flush --wait
+  redis FLUSHALL
+  redis GET greeting
+  show kubectl hera --namespace "$namespace" recover my-redis --from before-flush --as my-redis-restored --apply
+  await ri/my-redis-restored '{.status.conditions[?(@.type=="Ready")].status}' True 180
+  found=$(secret=my-redis-restored-app redis GET greeting)
+  printf '%s\n' "$found"
+  [[ $found == *"hello from Hera"* ]] || { echo "error: the key is not in my-redis-restored" >&2; exit 1; }
+  say "my-redis-restored has it again; my-redis is as it was left"
+
   step "The whole at a glance"
   show kubectl hera --namespace "$namespace" status ri/my-redis
   show kubectl hera --namespace "$namespace" status rdc/my-redis-cluster
@@ -141,6 +163,8 @@ cat <<END
     See who decides, and what was decided:
       kubectl hera policy list -A
       kubectl hera -n $namespace policy log my-redis
+    See backups (docs/backup.md):
+      kubectl hera -n $namespace backup status my-redis
     Write a policy of your own: docs/policies.md, or at once:
       kubectl hera policy new acl team-acl
     Take it down: make testbed-down
