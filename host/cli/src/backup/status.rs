@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{About, is_over, latest_first, phase, text};
 use crate::Verdict;
-use crate::named::{NotFound, Object, Target};
+use crate::named::{NotFound, Object};
 use crate::output::Output;
 
 /// Backups that are shown of an instance.
