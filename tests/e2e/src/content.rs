@@ -20,7 +20,7 @@ impl Content {
     /// As the server or the network has it.
     pub async fn write(login: &Login) -> Result<Self> {
         let value = |_| {
-            let mut value = vec![0; SIZE];
+            let mut value = vec![0u8; SIZE];
             rand::fill(value.as_mut_slice());
             value
         };
