@@ -3,6 +3,7 @@
 mod format;
 mod order;
 mod path;
+pub mod recovery;
 mod store;
 
 pub use format::{BackupManifest, BaseManifest, FORMAT, OwnerFile, ShardInBackup};

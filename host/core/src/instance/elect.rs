@@ -156,7 +156,8 @@ fn is_lone(wanted: &Wanted, seen: &Observation) -> bool {
 /// What a copy is worth is known once its server runs; held, it serves nothing.
 fn start_fenced(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     for member in &seen.members {
-        if is_down(member) && !asked_down(wanted, member) && !member.is_leaving() {
+        let waits = member.is_leaving() || member.is_held_for_recovery();
+        if is_down(member) && !asked_down(wanted, member) && !waits {
             let words = "there is no primary, and its copy may be the best";
             plan.push(Step::Start(member.target()), words);
         }
@@ -228,6 +229,7 @@ fn copies<'a>(wanted: &Wanted, seen: &'a Observation) -> Vec<Copy<'a>> {
         member.is_running()
             && !member.is_leaving()
             && !asked_down(wanted, member)
+            && seen.is_filled(member)
             // As a primary that goes by a list that is not written down it could not be waited out.
             && lists::is_known(seen, member)
     });
@@ -548,7 +550,10 @@ fn promote(wanted: &Wanted, seen: &Observation, chosen: &Member, plan: &mut Plan
         plan.push(step, format!("{ip} is the primary"));
     }
     let others = seen.members.iter().filter(|member| {
-        member.ordinal != chosen.ordinal && member.is_running() && !member.is_leaving()
+        member.ordinal != chosen.ordinal
+            && member.is_running()
+            && !member.is_leaving()
+            && !member.is_held_for_recovery()
     });
     let fork = chosen.position.as_ref().map(|position| Mark {
         replication_id: position.replication_id.clone(),

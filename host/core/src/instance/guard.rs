@@ -20,6 +20,8 @@ pub enum Rule {
     LeadsToPrimary,
     /// No pod goes whose volume would go with it.
     KeepsVolumes,
+    /// Nobody is promoted, follows or is started whose volume is to be filled from a backup first.
+    DataFirst,
     /// The primary's pod is not deleted while another data pod could lead instead of it.
     KeepsPrimary,
 }
@@ -74,7 +76,14 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
     if begins(step).is_some_and(|epoch| epoch <= last_epoch(seen)) {
         return Some(Rule::OneEpoch);
     }
+    let is_held = |pod: &Target| member(seen, pod).is_some_and(Member::is_held_for_recovery);
     match step {
+        Step::Start(pod) | Step::Follow { pod, .. } if is_held(pod) => Some(Rule::DataFirst),
+        Step::Promote { pod, .. }
+            if !is_primary(pod) && member(seen, pod).is_some_and(|m| !seen.is_filled(m)) =>
+        {
+            Some(Rule::DataFirst)
+        }
         Step::Promote { pod, .. } => {
             (primary.is_some() && !is_primary(pod)).then_some(Rule::OnePrimary)
         }

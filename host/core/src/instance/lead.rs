@@ -33,7 +33,8 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
         let Some(status) = member.agent.status() else {
             continue;
         };
-        if member.ordinal == primary.ordinal || asked_down(member) {
+        let stays_down = asked_down(member) || member.is_held_for_recovery();
+        if member.ordinal == primary.ordinal || stays_down {
             continue;
         }
         if matches!(status.server, ServerState::Fenced) || needs_word(status.role, member, primary)

@@ -64,6 +64,9 @@ pub struct Observation {
     pub lost_since_ms: Option<u64>,
     /// A primary of this instance was promoted before, by what is written down anywhere.
     pub served: bool,
+    /// The object is to begin with a backup, and has not.
+    #[serde(default)]
+    pub recovery_due: bool,
     /// What the operator remembers; nothing of it outlives the operator.
     pub remembered: Remembered,
 }
@@ -107,6 +110,14 @@ impl Observation {
     /// The member that serves as the primary; see [`primary`].
     pub fn primary(&self) -> Option<&Member> {
         primary(&self.members)
+    }
+
+    /// True unless the volume of a member is to be filled from a backup first.
+    pub(super) fn is_filled(&self, member: &Member) -> bool {
+        match member.recovery() {
+            Some(news) => !news.holds(),
+            None => !self.recovery_due,
+        }
     }
 
     /// Its pods, as they come, go and are replaced.

@@ -101,7 +101,8 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
         let answers = matches!(status.server, ServerState::Running { .. });
         let acl = seen.acl.revision;
         // Confirmed, a pod that takes itself for alone promotes itself.
-        let waits = status.members.pods.len() <= 1 && record::holds_back(wanted, seen);
+        let waits = !seen.is_filled(member)
+            || (status.members.pods.len() <= 1 && record::holds_back(wanted, seen));
         if answers && !waits && acl != 0 && (status.acl.revision != acl || !status.acl.confirmed) {
             let reason = format!("revision {acl} is wanted");
             plan.push(Step::PushAcl(member.target()), reason);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::claim::ClaimView;
 use super::pod::{NodeState, PodView};
 use crate::agent::{AgentStatus, Position, REDIS_PORT, Role, Script, ServerState, Space};
+use crate::backup::RecoveryNews;
 
 /// A data pod and what belongs to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +96,16 @@ impl Member {
     pub fn is_on_dead_node(&self) -> bool {
         let dead = |pod: &PodView| pod.node_state == NodeState::OutOfService;
         self.agent.status().is_none() && self.pod.as_ref().is_some_and(dead)
+    }
+
+    /// True while its server is held down for data from a backup, whatever becomes of that.
+    pub fn is_held_for_recovery(&self) -> bool {
+        self.recovery().is_some_and(RecoveryNews::holds)
+    }
+
+    /// How far its agent is with data from a backup.
+    pub fn recovery(&self) -> Option<&RecoveryNews> {
+        self.agent.status()?.recovery.as_ref()
     }
 
     /// True if its server runs and has its data in memory.

@@ -13,6 +13,7 @@ mod lineage;
 mod lists;
 mod nodes;
 mod properties;
+mod recovery;
 mod rollback;
 mod scripts;
 mod space;

@@ -232,7 +232,7 @@ fn looks_so(member: &mut Member, look: Look, primary: u32) {
 }
 
 /// One to five pods in any state, and a spec that wants as many, more or fewer of them.
-fn any_group() -> impl Strategy<Value = Group> {
+pub fn any_group() -> impl Strategy<Value = Group> {
     let looks = prop::collection::vec(any_look(), 1..=5);
     let spec = (prop::option::of(1_u32..6), 0_u32..5, any::<[bool; 5]>());
     let permit = prop::option::of(prop::sample::select(vec![
