@@ -16,6 +16,8 @@ pub struct Context {
     pub replicas: u32,
     /// What somebody who asks for a restart says; another text than before asks again.
     pub restart: Option<String>,
+    /// The object is to begin with a backup, and has not: agents hold their servers down until the data is there.
+    pub recovery_due: bool,
     /// The image of the server, resolved.
     pub image: String,
     /// The image that brings the agent.

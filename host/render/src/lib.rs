@@ -25,7 +25,7 @@ pub use claims::{
     ClaimFate, ClaimSize, build_claim, build_claim_patch, claim_record, claim_size, goes_with,
     is_lent, is_never_bound, is_temporary,
 };
-pub use config_map::{CONFIG_KEY, build_config_map};
+pub use config_map::{CONFIG_KEY, RECOVERY_KEY, build_config_map};
 pub use context::{Context, LiveStatefulSet};
 pub use disruption_budget::build_disruption_budget;
 pub use endpoint_slice::{AddressFamily, PodEndpoint, build_endpoint_slice, build_replicas_slice};

@@ -6,11 +6,12 @@ use hera_api::meta::{ANNOTATION_ADOPT, ANNOTATION_TEMPORARY, MANAGED_BY};
 use hera_core::cluster::SLOT_STATS;
 use hera_render::versions::Catalog;
 use hera_render::{
-    AddressFamily, AppCredentials, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner,
-    PodEndpoint, build_app_secret, build_claim, build_claim_patch, build_client_service,
-    build_disruption_budget, build_endpoint_slice, build_replicas_service, build_replicas_slice,
-    build_stateful_set, claim_size, goes_with, is_lent, is_never_bound, is_temporary, pod_revision,
-    pod_selector, selector_labels, server_config, template_revision,
+    AddressFamily, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet,
+    Owner, PodEndpoint, RECOVERY_KEY, build_app_secret, build_claim, build_claim_patch,
+    build_client_service, build_config_map, build_disruption_budget, build_endpoint_slice,
+    build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, goes_with,
+    is_lent, is_never_bound, is_temporary, pod_revision, pod_selector, selector_labels,
+    server_config, template_revision,
 };
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, PodTemplateSpec};
@@ -394,6 +395,22 @@ fn p26_pods_keep_apart_unless_the_spec_says_how_they_are_to_lie() {
         keys(spread(include_str!("specs/everything.yaml"))),
         ["topology.kubernetes.io/zone"]
     );
+}
+
+#[test]
+fn agents_are_told_to_wait_for_a_backup_while_it_is_due_and_no_pod_differs_by_it() {
+    let v = validated(&sample());
+    let usual = context(&v);
+    let due = Context {
+        recovery_due: true,
+        ..context(&v)
+    };
+    let told = |ctx: &Context| build_config_map(&v, ctx).unwrap().data.unwrap();
+    assert_eq!(told(&usual).keys().collect::<Vec<_>>(), [CONFIG_KEY]);
+    let data = told(&due);
+    assert_eq!(data[RECOVERY_KEY], r#"{"uid":"object-uid"}"#);
+    assert_eq!(data[CONFIG_KEY], told(&usual)[CONFIG_KEY]);
+    assert_eq!(build_stateful_set(&v, &due), build_stateful_set(&v, &usual));
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub fn context(v: &Validated) -> Context {
             .clone()
             .unwrap_or_else(|| format!("registry.example/{}:{}", v.engine, v.version)),
         shard: None,
+        recovery_due: false,
         restart: None,
         rollback: None,
         agent_image: "registry.example/hera-operator:0.1.0".into(),

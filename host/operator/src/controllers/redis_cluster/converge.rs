@@ -66,6 +66,7 @@ impl<'a> Pass<'a> {
             uid: site.owner.uid.to_owned(),
             generation: site.object.metadata.generation.unwrap_or_default(),
             shard: None,
+            recovery_due: false,
             image: image.image.clone(),
             agent_image: site.shared.agent_image.clone(),
             rollback: None,
