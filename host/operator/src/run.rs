@@ -135,6 +135,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         backoff: Backoff::default(),
         handovers: Backoff::default(),
         epochs: Backoff::default(),
+        recoveries: Default::default(),
         turns: Arc::default(),
         deletions: redis_instance::Deletions::default(),
     });

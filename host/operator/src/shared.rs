@@ -13,7 +13,7 @@ use crate::backoff::Backoff;
 use crate::controllers::pods::command_tables::CommandTables;
 use crate::controllers::pods::zones::Zones;
 use crate::controllers::redis_cluster::Clusters;
-use crate::controllers::redis_instance::Deletions;
+use crate::controllers::redis_instance::{Deletions, Recoveries};
 use crate::controllers::turns::Turns;
 use crate::last_seen::LastSeen;
 use crate::leaders::Leaders;
@@ -72,6 +72,8 @@ pub struct Shared {
     pub handovers: Backoff,
     /// New epochs of a primary that is there.
     pub epochs: Backoff,
+    /// Attempts to fetch the data with which instances begin.
+    pub recoveries: Recoveries,
     /// Instances that are gone.
     pub deletions: Deletions,
 }
@@ -85,6 +87,7 @@ impl Shared {
         self.last_seen.forget(instance);
         self.clusters.forget(instance);
         self.metrics.objects.forget(instance);
+        self.recoveries.forget(instance);
         for attempts in [&self.backoff, &self.handovers, &self.epochs] {
             attempts.reset(instance);
         }

@@ -75,10 +75,12 @@ pub fn next(due: bool, ordinal: u32, news: Option<&RecoveryNews>) -> Next {
     }
 }
 
-/// Milliseconds after which what failed so is tried again.
-pub fn again_after_ms(reason: FailureReason) -> u64 {
+/// Milliseconds after which what failed so is tried again; none if it never is: data that an agent found is nothing to
+/// ask it about twice.
+pub fn again_after_ms(reason: FailureReason) -> Option<u64> {
     match reason {
-        FailureReason::Corrupt => LATER,
+        FailureReason::DataPresent => None,
+        FailureReason::Corrupt => Some(LATER),
         FailureReason::StoreUnreachable
         | FailureReason::CredentialsRefused
         | FailureReason::PathOwned
@@ -90,8 +92,7 @@ pub fn again_after_ms(reason: FailureReason) -> u64 {
         | FailureReason::Cancelled
         | FailureReason::NoSuchBackup
         | FailureReason::TooSmall
-        | FailureReason::DataPresent
-        | FailureReason::VersionIncompatible => SOON,
+        | FailureReason::VersionIncompatible => Some(SOON),
     }
 }
 
@@ -268,9 +269,11 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_a_download_is_tried_again_later_than_what_does_not() {
-        assert_eq!(again_after_ms(FailureReason::StoreUnreachable), 15_000);
-        assert_eq!(again_after_ms(FailureReason::Corrupt), 900_000);
+    fn what_costs_a_download_is_tried_again_later_and_what_would_cost_data_never() {
+        let again = again_after_ms;
+        assert_eq!(again(FailureReason::StoreUnreachable), Some(15_000));
+        assert_eq!(again(FailureReason::Corrupt), Some(900_000));
+        assert_eq!(again(FailureReason::DataPresent), None);
     }
 
     #[test]

@@ -104,6 +104,7 @@ fn is_trouble(condition: &Condition) -> bool {
             reason::WAITING_FOR_USERS,
             reason::AGENT_UNREACHABLE,
             reason::PAUSED,
+            reason::RECOVERING_DATA,
         ]
         .contains(&condition.reason.as_str())
 }

@@ -110,6 +110,8 @@ impl Pass<'_> {
         let objects = &shared.metrics.objects;
         objects.note_roll(&key, plan.stalled.is_some(), went_back);
         let carried_out = act::carry_out(&plan, &material).await;
+        let recovery = self.look_at_recovery(&seen, &material, &held.config);
+        let recovery = Box::pin(recovery).await;
         let taken = site.refusals.taken();
         let refused = refused.or(taken.map(|words| (ready::NAME_TAKEN, words)));
         let leads = |asked: &str| seen.primary().is_some_and(|p| p.name() == asked);
@@ -143,12 +145,21 @@ impl Pass<'_> {
             passwords: Some(&held.news),
             memory: Some(held.memory),
             refusals: site.refusals.all(),
+            recovering: recovery.said,
+            recovered: recovery.over,
         };
         write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
         if !found.refusals.is_empty() {
             return Err(PassError::Refused(found.refusals));
         }
         carried_out?;
+        if let Some(error) = recovery.failed {
+            return Err(error);
+        }
+        if found.recovered.is_some() {
+            // The other pods come now.
+            return Ok(Outcome::Again);
+        }
         let undecided = held.decision.is_none() && site.primary().is_some() && !v.paused;
         // No watch tells that somebody else's object is gone.
         let taken = matches!(found.refused, Some((ready::NAME_TAKEN, _)));
@@ -189,7 +200,8 @@ impl Pass<'_> {
             sets: vec![&site.live.set],
             members: site.members.iter().collect(),
             asked: site.running(),
-            serves: seen.primary().is_some(),
+            // Data is read once, with what there is by then.
+            serves: seen.primary().is_some() || site.recovery_due,
             lived: status.is_some_and(|status| status.version.is_some()),
             policy: policies.find(|policy| policy.decision == Acl::NAME),
             request: annotations.get(ANNOTATION_ASK_POLICIES).map(String::as_str),

@@ -11,6 +11,7 @@ mod intents;
 mod lying;
 mod observe;
 mod pass;
+mod recovery;
 mod revocations;
 mod site;
 mod status;
@@ -26,6 +27,7 @@ use crate::object::ObjectKey;
 use crate::shared::Shared;
 
 pub use deletion::Deletions;
+pub use recovery::Attempts as Recoveries;
 
 impl Controlled for RedisInstance {
     const KIND: Kind = Kind::RedisInstance;

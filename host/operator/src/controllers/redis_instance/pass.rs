@@ -4,7 +4,7 @@ use hera_api::conditions::ready;
 use hera_api::meta::ANNOTATION_RESTART;
 use hera_api::names::ObjectName;
 use hera_api::validate::validate;
-use hera_api::{Engine, Kind, RedisInstance, RedisInstanceStatus, ServerVersion};
+use hera_api::{Engine, Kind, RedisInstance, RedisInstanceStatus, ServerVersion, Surge};
 use hera_core::instance::{Observation, set_size};
 use hera_core::shard::{Member, Shard, shown_role};
 use hera_render::{Context, Owner, raw_requests};
@@ -16,7 +16,7 @@ use super::converge::{Pass, leaderless, wanted_of};
 use super::heal::HealError;
 use super::intents::Notes;
 use super::site::{self, Site};
-use super::{deletion, observe, status};
+use super::{deletion, observe, recovery, status};
 use crate::agents::FIRST_ROUND;
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
@@ -76,7 +76,9 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         return Ok(Outcome::Standby);
     };
     certificate::note(shared, &ObjectKey::of_owner(&owner), &live.common);
-    let mut members = site::members(&pods, wanted);
+    let recovery_due = recovery::is_due(object, shared, &live);
+    let wanted = if recovery_due { 1 } else { wanted };
+    let mut members = site::members(&pods, wanted, recovery_due);
     nodes::look(&shared.client, &mut members).await;
     let mut site = Site {
         object,
@@ -85,6 +87,7 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
         live: &live,
         members,
         term,
+        recovery_due,
         handover_failed: false,
         notes: Notes::default(),
         refusals: Refusals::default(),
@@ -99,8 +102,10 @@ pub async fn run(object: &RedisInstance, shared: &Shared) -> Result<Outcome, Pas
     let has_pods = site.members.iter().any(|member| member.pod.is_some());
     let nobody_leads = has_pods && site.primary().is_none() && site.members.len() > 1;
     let done = Box::pin(look_after(&mut site, &authority)).await;
+    let fetch = shared.recoveries.left(&instance);
+    let again = held.into_iter().flatten().chain(fetch);
     match done {
-        Ok(outcome) => Ok(match held.into_iter().flatten().min() {
+        Ok(outcome) => Ok(match again.min() {
             Some(left) => outcome.within(left),
             None => outcome,
         }),
@@ -155,13 +160,18 @@ async fn carry_on(
         live,
         ..
     } = *site;
-    let validated = match validate(&object.name_any(), &object.spec) {
+    let mut validated = match validate(&object.name_any(), &object.spec) {
         Ok(validated) => validated,
         Err(invalid) => {
             let words = invalid.to_string();
             return refuse(site, authority, ready::SPEC_INVALID, words).await;
         }
     };
+    if site.recovery_due {
+        // The others come, as in any scale-up, once the first has the data and leads.
+        validated.replicas = 1;
+        validated.surge = Surge::Never;
+    }
     let resolved = image::resolve(
         &shared.client,
         &shared.namespace,
@@ -183,6 +193,7 @@ async fn carry_on(
         rollback: None,
         live: children::live_stateful_set(&live.set),
         shard: None,
+        recovery_due: site.recovery_due,
         restart: object.annotations().get(ANNOTATION_RESTART).cloned(),
         replicas: validated.replicas,
     };

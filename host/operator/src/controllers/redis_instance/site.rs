@@ -28,6 +28,8 @@ pub struct Site<'a> {
     pub live: &'a Live,
     pub members: Vec<Member>,
     pub term: u64,
+    /// It is to begin with a backup, and has not.
+    pub recovery_due: bool,
     /// The primary was to hand over in this pass, and could not.
     pub handover_failed: bool,
     /// What it wrote down itself.
@@ -37,10 +39,14 @@ pub struct Site<'a> {
 }
 
 /// The data pods: as many as the spec wants, and those that are there beyond, if only with the claim
-/// of a temporary pod; and where nobody leads, those whose claims have later data than all of them.
-pub fn members(pods: &Pods<'_>, wanted: u32) -> Vec<Member> {
+/// of a temporary pod; and where nobody leads, those whose claims have later data than all of them. While data of
+/// a backup is to come, none comes for what stands on claims.
+pub fn members(pods: &Pods<'_>, wanted: u32, recovery_due: bool) -> Vec<Member> {
     let uids = uids([pods.live]);
     let known: Vec<&str> = uids.iter().map(String::as_str).collect();
+    if recovery_due {
+        return pods.members(wanted, &[], &known);
+    }
     let claims = || pods.live.claims.iter();
     let temporary = claims().filter(|(_, claim)| is_temporary(claim));
     let temporary: Vec<u32> = temporary.map(|(ordinal, _)| *ordinal).collect();
@@ -145,6 +151,7 @@ impl Site<'_> {
             config: RevisionView { revision: config },
             acl: RevisionView { revision: acl },
             now_ms: millis(Timestamp::now()),
+            recovery_due: self.recovery_due,
             ..self.told()
         };
         for claim in seen.members.iter_mut().filter_map(|m| m.claim.as_mut()) {

@@ -10,7 +10,10 @@ use hera_api::conditions::{condition, degraded, progressing, ready};
 use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::ObjectName;
 use hera_api::validate::{Memory, Validated};
-use hera_api::{Approval, CopyStatus, Endpoints, Kind, Phase, RedisInstance, RedisInstanceStatus};
+use hera_api::{
+    Approval, CopyStatus, Endpoints, Kind, Phase, RecoveryStatus, RedisInstance,
+    RedisInstanceStatus,
+};
 use hera_core::acl::AclAnswer;
 use hera_core::agent::{AgentStatus, REDIS_PORT};
 use hera_core::instance::{Choice, Plan, Verdict};
@@ -67,6 +70,10 @@ pub struct Found<'a> {
     pub memory: Option<Memory>,
     /// Objects that the API server refuses.
     pub refusals: Vec<Refusal>,
+    /// Data of a backup is to come: a reason of `Ready`, and words.
+    pub recovering: Option<(&'static str, String)>,
+    /// It has come.
+    pub recovered: Option<RecoveryStatus>,
 }
 
 impl<'a> Found<'a> {
@@ -93,7 +100,15 @@ impl<'a> Found<'a> {
             passwords: None,
             memory: None,
             refusals: Vec::new(),
+            recovering: None,
+            recovered: None,
         }
+    }
+
+    /// The data of a backup cannot come before somebody mends something.
+    fn is_recovery_refused(&self) -> bool {
+        let said = self.recovering.as_ref();
+        said.is_some_and(|(reason, _)| *reason == ready::RECOVERY_REFUSED)
     }
 
     /// The server took the application user.
@@ -158,6 +173,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
             .and_then(|agent| agent.version.clone())
             .or_else(|| last.version.clone()),
         policies: policy_status::policies(&decided, &last.policies, now),
+        recovery: found.recovered.clone().or_else(|| last.recovery.clone()),
     }
 }
 
@@ -250,7 +266,7 @@ fn phase(
         (true, _) if is_progressing => Phase::Updating,
         (true, _) => Phase::Ready,
         (false, true) => Phase::Unavailable,
-        (false, false) if found.refused.is_some() => Phase::Blocked,
+        (false, false) if found.refused.is_some() || found.is_recovery_refused() => Phase::Blocked,
         (false, false) => Phase::Creating,
     }
 }

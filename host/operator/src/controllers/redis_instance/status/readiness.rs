@@ -24,6 +24,9 @@ pub fn of(found: &Found<'_>, last: &RedisInstanceStatus) -> (bool, &'static str,
             "there are no pods, and the data stays: kubectl hera resume brings them back",
         );
     }
+    if let Some((reason, words)) = &found.recovering {
+        return no(*reason, words);
+    }
     match &verdict.cause {
         Cause::NoPod if found.validated.is_none() || is_taken(found) => {
             let refused = found.refused.clone();
