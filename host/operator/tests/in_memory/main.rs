@@ -20,6 +20,7 @@ mod network;
 mod passwords;
 mod paused;
 mod rebalancing;
+mod recovery;
 mod refusals;
 mod rest;
 mod rights;

@@ -16,9 +16,9 @@ use futures::stream;
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
     AclState, AgentStatus, CONTROL_PORT, ClusterState, ConfigState, FenceState, HEARTBEAT_SECONDS,
-    Link, Members, Memory, News, Order, PATH_ACL, PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG,
-    PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PROTOCOL,
-    Position, Request, Role, ServerConfig, ServerState, Volume,
+    Link, Members, Memory, News, Order, PATH_ACL, PATH_BACKUP_ORDERS, PATH_CLUSTER, PATH_COMMANDS,
+    PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION,
+    PROTOCOL, Position, Request, Role, ServerConfig, ServerState, Volume,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::manner::{Away, Manner, behave};
+use super::recovering::{self, Recovery};
 use super::ring::Seat;
 
 const COMMANDS: &str = include_str!("../../../../core/testdata/categories-redis-7.0.json");
@@ -37,6 +38,7 @@ pub type Told = Arc<watch::Sender<AgentStatus>>;
 pub struct Agent {
     pub told: Told,
     pub away: Away,
+    pub recovery: Recovery,
     serving: JoinHandle<()>,
 }
 
@@ -46,12 +48,14 @@ impl Agent {
         ip: IpAddr,
         uid: &str,
         memory: Memory,
-        certificate: &[u8],
-        key: &[u8],
+        (certificate, key): (&[u8], &[u8]),
         manner: Manner,
         seat: Option<Seat>,
+        recovery: Recovery,
     ) -> Self {
-        let told = Arc::new(watch::channel(begins(uid, memory)).0);
+        let mut status = begins(uid, memory);
+        recovery.begins(&mut status);
+        let told = Arc::new(watch::channel(status).0);
         if let Some(seat) = &seat {
             seat.take(told.clone());
         }
@@ -67,8 +71,10 @@ impl Agent {
             .route(PATH_FENCE, get(fence))
             .route(PATH_CONFIRM, post(confirm))
             .route(PATH_CLUSTER, get(cluster))
+            .route(PATH_BACKUP_ORDERS, post(recovering::obey))
             .with_state(told.clone())
             .layer(Extension(seat))
+            .layer(Extension(recovery.clone()))
             .layer(from_fn_with_state(
                 (manner, told.clone(), away.clone()),
                 behave,
@@ -82,6 +88,7 @@ impl Agent {
         Self {
             told,
             away,
+            recovery,
             serving,
         }
     }
@@ -180,6 +187,11 @@ async fn acl(State(told): State<Told>, Json(pushed): Json<Request<AclSet>>) -> J
         status.term = pushed.term;
         status.acl.revision = pushed.body.revision;
         status.acl.confirmed = true;
+        // One that is filled and alone does so once it has users.
+        let is_filled = status.recovery.is_some() && !recovering::holds(status);
+        if is_filled && status.members.pods.len() == 1 && status.role != Role::Primary {
+            leads(status, 1);
+        }
     });
     Json(told.borrow().acl.clone())
 }
@@ -193,7 +205,7 @@ async fn members(
         status.term = pushed.term;
         let alone = pushed.body.pods.len() == 1;
         status.members = pushed.body;
-        if alone && status.role != Role::Primary {
+        if alone && status.role != Role::Primary && !recovering::holds(status) {
             let epoch = status.memory.epoch.max(1);
             leads(status, epoch);
         }
@@ -255,7 +267,7 @@ async fn order(
     Json(told.borrow().clone())
 }
 
-fn running(uid: &str) -> ServerState {
+pub fn running(uid: &str) -> ServerState {
     ServerState::Running {
         pid: 7,
         run_id: format!("run-of-{uid}"),

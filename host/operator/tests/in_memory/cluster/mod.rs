@@ -4,6 +4,7 @@
 
 mod agent;
 mod manner;
+mod recovering;
 mod ring;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use super::api_server::Store;
 use agent::Agent;
 pub use manner::Manner;
+pub use recovering::{BASE, Recoveries};
 pub use ring::Ring;
 use ring::Seat;
 
@@ -25,6 +27,7 @@ use ring::Seat;
 pub struct Cluster {
     pods: Pods,
     rings: Rings,
+    recoveries: Recoveries,
     running: JoinHandle<()>,
 }
 
@@ -49,10 +52,13 @@ impl Cluster {
     /// The same, with agents that behave in the manner of their namespace.
     pub fn start_with(store: Arc<Store>, net: u8, manner: fn(&str) -> Manner) -> Self {
         let (pods, rings) = (Pods::default(), Rings::default());
-        let running = tokio::spawn(run(store, pods.clone(), rings.clone(), net, manner));
+        let recoveries = Recoveries::default();
+        let world = (pods.clone(), rings.clone(), recoveries.clone());
+        let running = tokio::spawn(run(store, world, net, manner));
         Self {
             pods,
             rings,
+            recoveries,
             running,
         }
     }
@@ -62,6 +68,11 @@ impl Cluster {
         let mut rings = self.rings.lock().unwrap();
         let key = (namespace.to_owned(), name.to_owned());
         rings.entry(key).or_default().clone()
+    }
+
+    /// What agents do about data of backups.
+    pub fn recoveries(&self) -> &Recoveries {
+        &self.recoveries
     }
 
     /// What the agent of a pod tells.
@@ -76,6 +87,13 @@ impl Cluster {
         let pods = self.pods.lock().unwrap();
         let pod = &pods[&(namespace.to_owned(), name.to_owned())];
         pod.agent.told.send_modify(change);
+    }
+
+    /// The data that the agent of a pod fetches is there.
+    pub fn fills(&self, namespace: &str, name: &str) {
+        let pods = self.pods.lock().unwrap();
+        let agent = &pods[&(namespace.to_owned(), name.to_owned())].agent;
+        agent.told.send_modify(|status| agent.recovery.fill(status));
     }
 }
 
@@ -96,7 +114,12 @@ impl Drop for Cluster {
     }
 }
 
-async fn run(store: Arc<Store>, pods: Pods, rings: Rings, net: u8, manner: fn(&str) -> Manner) {
+async fn run(
+    store: Arc<Store>,
+    (pods, rings, recoveries): (Pods, Rings, Recoveries),
+    net: u8,
+    manner: fn(&str) -> Manner,
+) {
     let mut changes = store.subscribe();
     let mut addresses = (1..u16::MAX).map(move |number| {
         let [high, low] = number.to_be_bytes();
@@ -150,8 +173,9 @@ async fn run(store: Arc<Store>, pods: Pods, rings: Rings, net: u8, manner: fn(&s
                 let is_late = containers.any(|container| container["image"] == ring::IMAGE);
                 let seat = place(&rings, &key)
                     .map(|(ring, shard)| Seat::new(ring, &uid, shard, ip, is_late));
-                let (chain, own) = (&secret.0, &secret.1);
-                let agent = Agent::start(ip, &uid, memory, chain, own, manner(&key.0), seat);
+                let recovery = recoveries.of(&store, &set, &key);
+                let tls = (secret.0.as_slice(), secret.1.as_slice());
+                let agent = Agent::start(ip, &uid, memory, tls, manner(&key.0), seat, recovery);
                 pods.insert(key, Pod { uid, agent });
             }
         }

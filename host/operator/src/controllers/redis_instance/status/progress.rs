@@ -51,6 +51,10 @@ pub fn of(found: &Found<'_>, is_ready: bool) -> (bool, &'static str, String) {
         let words = "the condition Degraded says why";
         return (false, progressing::BLOCKED, words.to_owned());
     }
+    if found.recovered.is_some() && found.object.spec.replicas > 1 {
+        let words = "the data of the backup is there, and the other pods come".to_owned();
+        return (true, progressing::SCALING, words);
+    }
     if found.is_recovery_refused() {
         let words = "the condition Ready says why".to_owned();
         return (false, progressing::BLOCKED, words);
