@@ -51,7 +51,7 @@ fn new(pods: u32) -> Group {
 /// The agent of a pod holds its server down.
 fn hold(group: &mut Group, ordinal: usize, news: RecoveryNews) {
     let status = status(&mut group.seen.members[ordinal]);
-    status.server = ServerState::Starting;
+    status.server = ServerState::Fenced;
     (status.role, status.link) = (Role::Unknown, None::<Link>);
     status.recovery = Some(news);
 }
@@ -116,7 +116,6 @@ fn one_that_waits_beside_a_primary_is_not_told_to_follow_before_it_starts() {
     for news in holding() {
         let mut group = group(3);
         hold(&mut group, 2, news);
-        status(&mut group.seen.members[2]).server = ServerState::Fenced;
         assert!(!is_ordered_a_role(&plan(&group), "uid-2"));
     }
 }

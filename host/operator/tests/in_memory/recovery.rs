@@ -270,7 +270,7 @@ async fn a_volume_with_data_is_refused_and_its_agent_is_never_asked() {
     tokio::time::sleep(Duration::from_secs(17)).await;
     assert!(cluster.recoveries().orders(SHOP, FIRST).is_empty());
     let told = cluster.told(SHOP, FIRST).unwrap();
-    assert_eq!(told.server, ServerState::Starting);
+    assert_eq!(told.server, ServerState::Fenced);
     assert!(cluster.told(SHOP, "cache-1").is_none());
     assert!(instance(&operator, "cache")["status"]["recovery"].is_null());
 }
@@ -355,7 +355,7 @@ async fn once_it_is_over_whoever_waits_starts_without() {
     ready(&operator, 3).await;
     // Its kubelet had an old copy of the ConfigMap.
     cluster.tell(SHOP, "cache-2", |told| {
-        told.server = ServerState::Starting;
+        told.server = ServerState::Fenced;
         (told.role, told.link) = (Role::Unknown, None);
         told.recovery = Some(RecoveryNews::Waiting);
     });

@@ -157,7 +157,7 @@ pub async fn obey(
 }
 
 fn hold(status: &mut AgentStatus, news: RecoveryNews) {
-    status.server = ServerState::Starting;
+    status.server = ServerState::Fenced;
     status.role = Role::Unknown;
     status.version = None;
     status.recovery = Some(news);
