@@ -3,7 +3,7 @@
 mod attempts;
 mod stored;
 
-use hera_api::conditions::ready;
+use hera_api::conditions::{completed, ready};
 use hera_api::validate::parse_memory_size;
 use hera_api::{RecoveryStatus, RedisInstance};
 use hera_core::agent::ServerConfig;
@@ -177,18 +177,20 @@ impl Pass<'_> {
             Ok(source) => source,
             Err(failure) => return Ok(Some(refused(&failure))),
         };
-        let store = access::of(&shared.client, site.owner.namespace, &source.store).await;
-        let store = match store {
-            Ok(store) => store,
-            Err(no) => {
-                let words = format!("{}: {}", no.reason, no.words);
-                return Ok(Some((ready::RECOVERY_REFUSED, words)));
-            }
-        };
         let said = match failed {
             // It is told on until it is known to be over.
             Some(failure) => refused(failure),
             None => fetching(name, &source),
+        };
+        let store = access::of(&shared.client, site.owner.namespace, &source.store).await;
+        let store = match store {
+            Ok(store) => store,
+            // The API server does not say.
+            Err(no) if no.reason == completed::PENDING => return Ok(Some(said)),
+            Err(no) => {
+                let words = format!("{}: {}", no.reason, no.words);
+                return Ok(Some((ready::RECOVERY_REFUSED, words)));
+            }
         };
         let status = first.agent.status();
         // The server reads the data with what it may use by then.
