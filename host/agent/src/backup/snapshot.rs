@@ -49,7 +49,8 @@ pub async fn take(agent: &Agent, job: &Job, wanted: &Wanted) -> Result<Box<BaseM
     let role = headroom::may_start(&info, memory)?;
 
     let version = (info.engine == Engine::Valkey).then_some(info.version.as_str());
-    let linking = Link::open(&agent.settings.socket(), &agent.password, version);
+    let socket = agent.settings.socket();
+    let linking = Link::open(&socket, &agent.password, version);
     let (link, place) = linking.await.map_err(|error| of_link(&error))?;
     let taken_unix_ms = clock::unix_ms();
     let paths = files::paths(&wanted.owner);
