@@ -1,15 +1,19 @@
 //! Backups: what lies in a store, what agents are ordered, which copy is read, and what may be restored where.
 
+mod choose;
 mod format;
 mod order;
 mod path;
 pub mod recovery;
+mod steps;
 mod store;
 
+pub use choose::{NoCopy, Source, Wish, choose};
 pub use format::{BackupManifest, BaseManifest, FORMAT, OwnerFile, ShardInBackup};
 pub use order::{
     BackupOrder, BackupState, Failure, FailureReason, RecoverFrom, RecoveryNews, RecoveryState,
     Run, RunState,
 };
 pub use path::Paths;
+pub use steps::{Heard, Look, Next, Tries, look};
 pub use store::{S3Access, StoreAccess};

@@ -5,10 +5,11 @@ use std::time::Duration;
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
     AclState, AgentStatus, CONTROL_PORT, ClusterState, ConfigState, Confirmation, FenceState,
-    HEARTBEAT_SECONDS, Members, Order, PATH_ACL, PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG,
-    PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, Position,
-    Refusal, Request, ServerConfig,
+    HEARTBEAT_SECONDS, Members, Order, PATH_ACL, PATH_BACKUP, PATH_BACKUP_ORDERS, PATH_CLUSTER,
+    PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS,
+    PATH_POSITION, Position, Refusal, Request, ServerConfig,
 };
+use hera_core::backup::{BackupOrder, BackupState};
 use hera_core::term::is_term;
 use hera_http::answer::{self, AnswerError};
 use reqwest::redirect::Policy;
@@ -251,6 +252,27 @@ impl AgentClient {
     /// When the agent does not answer, or is too old to tell.
     pub async fn fence(&self) -> Result<FenceState, AgentError> {
         self.send(Method::GET, PATH_FENCE, CONNECT_LIMIT, None::<&()>)
+            .await
+    }
+
+    /// How far its backups are, and its recovery.
+    ///
+    /// # Errors
+    /// When the agent does not answer, or is too old to tell.
+    pub async fn backup(&self) -> Result<BackupState, AgentError> {
+        self.send(Method::GET, PATH_BACKUP, CONNECT_LIMIT, None::<&()>)
+            .await
+    }
+
+    /// Gives an order about backups, which goes on by itself; how far they are after it.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub async fn order_backup(
+        &self,
+        request: &Request<BackupOrder>,
+    ) -> Result<BackupState, AgentError> {
+        self.send_in_term(Method::POST, PATH_BACKUP_ORDERS, ORDER_LIMIT, request)
             .await
     }
 
