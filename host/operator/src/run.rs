@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
-use hera_api::{Kind, RedisCluster, RedisInstance};
+use hera_api::{Kind, RedisBackup, RedisBackupStore, RedisCluster, RedisInstance};
 use hera_kube::lease::{Elector, LeaseName};
 use hera_kube::{Applier, Events, StatusWriter};
 use hera_render::ControlSources;
@@ -22,7 +23,7 @@ use crate::args::Args;
 use crate::authority::AuthorityCell;
 use crate::backoff::Backoff;
 use crate::controllers::pods::zones::Zones;
-use crate::controllers::{driver, redis_cluster, redis_instance};
+use crate::controllers::{backups, driver, redis_cluster, redis_instance};
 use crate::inspect::Inspected;
 use crate::last_seen::LastSeen;
 use crate::leaders::Leaders;
@@ -168,12 +169,24 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
         driver::run::<RedisCluster>(shared.clone(), namespaces, clusters, &stop)
     };
-    stream::select(
+    // Nor does anybody wait for those of backups.
+    let definitions = [RedisBackup::crd(), RedisBackupStore::crd()];
+    let backups = async {
+        let current = definitions.each_ref();
+        let current = current.map(|wanted| crd::wait_until_current(&client, wanted));
+        tokio::select! {
+            _ = join_all(current) => {}
+            () = stopped(stop.clone()) => {}
+        }
+        backups::run(shared.clone(), namespaces, &stop)
+    };
+    let objects = stream::select(
         driver::run::<RedisInstance>(shared.clone(), namespaces, instances, &stop),
         stream::once(known).flatten(),
-    )
-    .for_each(|()| std::future::ready(()))
-    .await;
+    );
+    stream::select(objects, stream::once(backups).flatten())
+        .for_each(|()| std::future::ready(()))
+        .await;
 
     sweeping.abort();
     asking.abort();

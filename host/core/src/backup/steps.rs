@@ -67,7 +67,7 @@ pub fn look<'a>(heard: Heard<'a>, uid: &str, paths: &Paths, shard: &str) -> Look
             return lost(FailureReason::LostItsPod, words);
         }
         Heard::Unknown => {
-            let words = "the agent of the pod that was read was started again";
+            let words = "the agent of the pod that was read knows nothing of it, as one that was started again";
             return lost(FailureReason::LostItsPod, words);
         }
         Heard::Told {
@@ -140,12 +140,11 @@ pub struct Tries {
 
 impl Tries {
     /// Those of a backup of which only that is written down: how many attempts came to nothing, and whether the store
-    /// foiled the last one.
+    /// foiled the last one. So many cannot be those of copies: it would have been given up.
     pub fn recalled(attempts: u32, by_store: bool) -> Self {
-        let (copies, store) = if by_store {
-            (0, attempts)
-        } else {
-            (attempts, 0)
+        let (copies, store) = match by_store || attempts >= COPIES {
+            true => (0, attempts),
+            false => (attempts, 0),
         };
         Self {
             copies,
@@ -154,7 +153,7 @@ impl Tries {
         }
     }
 
-    /// An attempt begins: all that it needs is there. What a store that fails again and again is patient about goes on.
+    /// An attempt begins: all that it needs is there. The hour of a store that fails again and again runs on.
     pub fn begins(&mut self) {
         if self.store == 0 {
             self.held_up_since_ms = None;
@@ -405,7 +404,7 @@ mod tests {
             events in vec((event(), 0..60_000_u64), 2_000),
         ) {
             let mut tries = Tries::recalled(recalled.0, recalled.1);
-            let before = if recalled.1 { 0 } else { recalled.0 };
+            let before = if recalled.1 || recalled.0 >= COPIES { 0 } else { recalled.0 };
             let (mut now, mut copies, mut since) = (0_u64, before, None);
             for (event, took) in events {
                 now += took;

@@ -1,5 +1,6 @@
 //! One folder per kind of object, and what runs them all.
 
+pub mod backups;
 pub mod driver;
 pub mod outcome;
 pub mod pods;

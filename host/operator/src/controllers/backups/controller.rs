@@ -1,0 +1,139 @@
+//! What wakes a backup, and when its next pass comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, Stream, StreamExt as _};
+use hera_api::RedisBackup;
+use hera_kube::Severity;
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Controller, Error as ControllerError};
+use kube::runtime::{PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher};
+use kube::{Resource as _, ResourceExt as _};
+use tokio::sync::watch;
+use tracing::{Instrument as _, debug, info_span, warn};
+
+use super::memory::{Key, Memory};
+use super::pass;
+use crate::controllers::driver::PAGE;
+use crate::controllers::outcome::PassError;
+use crate::shared::Shared;
+use crate::watches;
+
+/// A pass that takes longer is cut, and the next one begins anew.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Between two passes that fail.
+const FAILED: Duration = Duration::from_secs(5);
+
+/// One that cannot be read does not stop the others.
+type Guarded = DeserializeGuard<RedisBackup>;
+
+/// Runs a controller for each of the namespaces, or one for all, until `stop` is true; an item for each pass.
+pub fn run(
+    shared: Arc<Shared>,
+    namespaces: &[String],
+    stop: &watch::Receiver<bool>,
+) -> impl Stream<Item = ()> + use<> {
+    let memory = Arc::<Memory>::default();
+    let passes: Vec<_> = watches::scopes(namespaces)
+        .into_iter()
+        .map(|scope| {
+            let api: Api<Guarded> = match scope {
+                Some(namespace) => Api::namespaced(shared.client.clone(), &namespace),
+                None => Api::all(shared.client.clone()),
+            };
+            one(api, shared.clone(), memory.clone(), stop.clone()).boxed()
+        })
+        .collect();
+    stream::select_all(passes)
+}
+
+fn one(
+    api: Api<Guarded>,
+    shared: Arc<Shared>,
+    memory: Arc<Memory>,
+    mut stop: watch::Receiver<bool>,
+) -> impl Stream<Item = ()> + Send {
+    let (reader, writer) = reflector::store();
+    let pages = watcher::Config::default().page_size(PAGE);
+    let listed = watcher(api, pages).default_backoff().reflect(writer);
+    // What is written into a status wakes nobody.
+    let objects = watches::whole_lists(listed)
+        .applied_objects()
+        .predicate_filter(predicates::generation, PredicateConfig::default());
+    let elections = stream::unfold(shared.leadership.clone(), |mut leadership| async move {
+        leadership.changed().await;
+        Some(((), leadership))
+    });
+    let controller = Controller::for_stream(objects, reader);
+    let known = controller.store();
+    let (left, forgotten) = (shared.clone(), memory.clone());
+    controller
+        .reconcile_all_on(elections)
+        .graceful_shutdown_on(async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        })
+        .run(
+            move |backup: Arc<Guarded>, shared: Arc<Shared>| {
+                let (known, memory) = (known.clone(), memory.clone());
+                async move {
+                    let namespace = backup.namespace().unwrap_or_default();
+                    // Nothing bounds how many wait: nobody is refused.
+                    let _turn = memory.places.turn(&namespace).await.ok();
+                    let all = known.state();
+                    let pass = Box::pin(reconcile(&backup, &shared, &memory, &all));
+                    let done = tokio::time::timeout(LIMIT, pass).await;
+                    let done = done.unwrap_or(Err(PassError::Hung));
+                    done.map(|next| next.map_or_else(Action::await_change, Action::requeue))
+                }
+            },
+            on_error,
+            shared,
+        )
+        .map(move |result| match result {
+            Ok(_) => {}
+            Err(ControllerError::ObjectNotFound(gone)) => {
+                let key = Key {
+                    namespace: gone.namespace.unwrap_or_default(),
+                    name: gone.name,
+                };
+                let (shared, reading) = (left.clone(), forgotten.forget(&key));
+                tokio::spawn(async move { pass::end(&shared, &key, reading).await });
+            }
+            Err(error) => debug!(%error, "controller"),
+        })
+}
+
+async fn reconcile(
+    backup: &Guarded,
+    shared: &Shared,
+    memory: &Memory,
+    all: &[Arc<Guarded>],
+) -> Result<pass::Again, PassError> {
+    let (name, namespace) = (backup.name_any(), backup.namespace().unwrap_or_default());
+    let span = info_span!("reconcile", kind = "redisbackup", %namespace, %name);
+    let work = async {
+        match &backup.0 {
+            Ok(read) => pass::run(shared, memory, read, all).await,
+            Err(invalid) => {
+                if shared.leadership.term().is_some() {
+                    let note = format!("the object cannot be read: {}", invalid.error);
+                    let about = backup.object_ref(&());
+                    shared
+                        .events
+                        .publish_state(&about, Severity::Warning, "SpecInvalid", &note)
+                        .await;
+                }
+                Ok(None)
+            }
+        }
+    };
+    work.instrument(span).await
+}
+
+fn on_error(backup: Arc<Guarded>, error: &PassError, _: Arc<Shared>) -> Action {
+    let (name, namespace) = (backup.name_any(), backup.namespace().unwrap_or_default());
+    warn!(namespace, name, %error, next = ?FAILED, "pass of a backup failed");
+    Action::requeue(FAILED)
+}

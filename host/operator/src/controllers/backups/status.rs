@@ -1,0 +1,258 @@
+//! What a RedisBackup and its store say of themselves: written only where it says something new.
+
+use hera_api::conditions::{available, completed, condition};
+use hera_api::{
+    BackupPhase, BackupShard, RedisBackup, RedisBackupStatus, RedisBackupStore,
+    RedisBackupStoreStatus,
+};
+use hera_core::backup::{BaseManifest, FailureReason};
+use hera_kube::{STATUS_MANAGER, Severity, merge_conditions};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tracing::warn;
+
+use crate::controllers::pods::status::{engine, shorten};
+use crate::shared::Shared;
+
+/// The kind of all stores that there are.
+const BACKEND: &str = "s3";
+
+/// What the condition Completed says: reason and words.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub reason: &'static str,
+    pub words: String,
+}
+
+impl Said {
+    /// This.
+    pub fn new(reason: &'static str, words: impl Into<String>) -> Self {
+        Self {
+            reason,
+            words: words.into(),
+        }
+    }
+}
+
+/// A status with another phase and another word.
+pub fn with(backup: &RedisBackup, phase: BackupPhase, said: &Said) -> RedisBackupStatus {
+    let mut status = backup.status.clone().unwrap_or_default();
+    let now = condition(
+        completed::TYPE,
+        phase == BackupPhase::Completed,
+        said.reason,
+        shorten(&said.words),
+        backup.metadata.generation,
+        Timestamp::now(),
+    );
+    status.conditions = merge_conditions(&status.conditions, vec![now]);
+    status.phase = Some(phase);
+    status
+}
+
+/// Adds what is known of the data once a base of it is stored.
+pub fn note_base(status: &mut RedisBackupStatus, base: &BaseManifest) {
+    let number = |number: u64| i64::try_from(number).ok();
+    let known = status.shards.first().cloned().unwrap_or_default();
+    status.shards = vec![BackupShard {
+        shard: base.shard.clone(),
+        role: Some(base.role.clone()),
+        replication_id: Some(base.replication_id.clone()),
+        offset: number(base.offset),
+        raw_bytes: number(base.raw_bytes),
+        stored_bytes: number(base.stored_bytes),
+        used_memory: number(base.used_memory),
+        ..known
+    }];
+    let taken = number(base.taken_unix_ms).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    status.instant = taken.map(Time);
+    status.stored_size = Some(size(base.stored_bytes));
+    status.engine = engine(&base.engine);
+    status.version = Some(base.version.clone());
+}
+
+/// Bytes, for people.
+fn size(bytes: u64) -> String {
+    let mut units = ["Ki", "Mi", "Gi", "Ti"].into_iter();
+    let (mut number, mut unit) = (bytes, "");
+    while number >= 1024
+        && let Some(next) = units.next()
+    {
+        number = number.div_ceil(1024);
+        unit = next;
+    }
+    format!("{number}{unit}")
+}
+
+/// Writes a status, unless the backup has it, and tells people what is new in it; the backup as it is then.
+///
+/// # Errors
+/// What the API server answers.
+pub async fn write(
+    shared: &Shared,
+    backup: &RedisBackup,
+    wanted: &RedisBackupStatus,
+) -> kube::Result<RedisBackup> {
+    if backup.status.as_ref() == Some(wanted) {
+        return Ok(backup.clone());
+    }
+    let written = apply(&shared.client, backup, wanted).await?;
+    let before = of(backup.status.iter().flat_map(|status| &status.conditions));
+    let now = of(&wanted.conditions);
+    let is_same = |now: &&Condition| {
+        before.is_some_and(|b| b.reason == now.reason && b.message == now.message)
+    };
+    if let Some(now) = now.filter(|now| !is_same(now))
+        && let Some(severity) = severity(&now.reason)
+    {
+        let about = backup.object_ref(&());
+        shared
+            .events
+            .publish_state(&about, severity, &now.reason, &now.message)
+            .await;
+    }
+    Ok(written)
+}
+
+fn of<'a>(conditions: impl IntoIterator<Item = &'a Condition>) -> Option<&'a Condition> {
+    let mut conditions = conditions.into_iter();
+    conditions.find(|condition| condition.type_ == completed::TYPE)
+}
+
+/// None for what people would call noise.
+fn severity(reason: &str) -> Option<Severity> {
+    match reason {
+        completed::PENDING => None,
+        completed::RUNNING | completed::STORED => Some(Severity::Normal),
+        _ => Some(Severity::Warning),
+    }
+}
+
+/// The reason that stands in the status of a backup.
+fn reason(backup: &RedisBackup) -> Option<&str> {
+    let conditions = backup.status.iter().flat_map(|status| &status.conditions);
+    of(conditions).map(|condition| condition.reason.as_str())
+}
+
+/// True if the store foiled the last attempt, as its status says.
+pub fn is_foiled_by_store(backup: &RedisBackup) -> bool {
+    matches!(
+        reason(backup),
+        Some(completed::STORE_UNREACHABLE | completed::CREDENTIALS_REFUSED)
+    )
+}
+
+/// Why nothing came of a run, as a reason of the condition.
+pub fn reason_of(reason: FailureReason) -> &'static str {
+    match reason {
+        FailureReason::StoreUnreachable => completed::STORE_UNREACHABLE,
+        FailureReason::CredentialsRefused => completed::CREDENTIALS_REFUSED,
+        // A file is there that is not what was stored.
+        FailureReason::PathOwned | FailureReason::Corrupt => completed::PATH_OWNED,
+        FailureReason::NoCopyFits => completed::NO_COPY_FITS,
+        FailureReason::NoHeadroom => completed::NO_HEADROOM,
+        FailureReason::SnapshotTooSlow => completed::SNAPSHOT_TOO_SLOW,
+        FailureReason::LostItsPod => completed::LOST_ITS_POD,
+        FailureReason::Cancelled => completed::CANCELLED,
+        // The others are about recoveries.
+        FailureReason::ServerRefused
+        | FailureReason::NoSuchBackup
+        | FailureReason::TooSmall
+        | FailureReason::DataPresent
+        | FailureReason::VersionIncompatible => completed::SERVER_REFUSED,
+    }
+}
+
+/// What a store's condition says of what agents could do with it.
+pub fn available_of(reason: FailureReason) -> Option<&'static str> {
+    match reason {
+        FailureReason::StoreUnreachable => Some(available::STORE_UNREACHABLE),
+        FailureReason::CredentialsRefused => Some(available::CREDENTIALS_REFUSED),
+        _ => None,
+    }
+}
+
+/// Notes in a store's status whether it could be used, if that is news. No backup fails because it cannot be noted.
+pub async fn tell_store(
+    client: &Client,
+    namespace: &str,
+    store: &str,
+    reason: &'static str,
+    words: &str,
+) {
+    if let Err(error) = note_available(client, namespace, store, reason, words).await {
+        warn!(namespace, store, %error, "whether the store can be used is not noted");
+    }
+}
+
+async fn note_available(
+    client: &Client,
+    namespace: &str,
+    store: &str,
+    reason: &'static str,
+    words: &str,
+) -> kube::Result<()> {
+    let stores: Api<RedisBackupStore> = Api::namespaced(client.clone(), namespace);
+    let Some(store) = stores.get_opt(store).await? else {
+        return Ok(());
+    };
+    let last = store.status.clone().unwrap_or_default();
+    // Other words of other agents about the same are no news.
+    let is_known = |known: &Condition| known.type_ == available::TYPE && known.reason == reason;
+    if last.conditions.iter().any(is_known) {
+        return Ok(());
+    }
+    let now = condition(
+        available::TYPE,
+        reason == available::REACHED,
+        reason,
+        shorten(words),
+        store.metadata.generation,
+        Timestamp::now(),
+    );
+    let wanted = RedisBackupStoreStatus {
+        backend: Some(BACKEND.to_owned()),
+        conditions: merge_conditions(&last.conditions, vec![now]),
+    };
+    apply(client, &store, &wanted).await.map(drop)
+}
+
+/// Applies the whole status of this very object.
+async fn apply<K, S>(client: &Client, object: &K, status: &S) -> kube::Result<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+    S: Serialize,
+{
+    let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": name, "namespace": namespace, "uid": object.uid()},
+        "status": status,
+    });
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let params = PatchParams::apply(STATUS_MANAGER).force();
+    api.patch_status(&name, &params, &Patch::Apply(&patch))
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_rounded_up_to_a_number_that_people_read() {
+        let sizes = [0, 1_023, 1_024, 1_025, 12 << 20, 5 << 40];
+        let sizes = sizes.map(size);
+        assert_eq!(sizes, ["0", "1023", "1Ki", "2Ki", "12Mi", "5Ti"]);
+    }
+}
