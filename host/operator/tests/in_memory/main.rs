@@ -10,6 +10,7 @@
 mod api_server;
 mod cluster;
 
+mod backups;
 mod clusters;
 mod deletion;
 mod foreign;

@@ -115,7 +115,7 @@ async fn reconcile(
     let span = info_span!("reconcile", kind = "redisbackup", %namespace, %name);
     let work = async {
         match &backup.0 {
-            Ok(read) => pass::run(shared, memory, read, all).await,
+            Ok(read) => Box::pin(pass::run(shared, memory, read, all)).await,
             Err(invalid) => {
                 if shared.leadership.term().is_some() {
                     let note = format!("the object cannot be read: {}", invalid.error);

@@ -134,18 +134,26 @@ impl Memory {
     ) -> Option<String> {
         let key = Key::of(backup);
         let object = (key.namespace.clone(), backup.spec.target.name.clone());
+        let others = all.iter().filter_map(|other| other.0.as_ref().ok());
+        let others: Vec<&RedisBackup> = others
+            .filter(|other| {
+                other.metadata.namespace == backup.metadata.namespace
+                    && other.spec.target == backup.spec.target
+                    && other.metadata.deletion_timestamp.is_none()
+                    && !is_over(other)
+            })
+            .collect();
         let mut inner = self.lock();
         if let Some(holder) = inner.turns.get(&object) {
-            return (*holder != key).then(|| holder.name.clone());
+            if *holder == key {
+                return None;
+            }
+            if others.iter().any(|other| Key::of(other) == *holder) {
+                return Some(holder.name.clone());
+            }
         }
-        let others = all.iter().filter_map(|other| other.0.as_ref().ok());
-        let others = others.filter(|other| {
-            other.metadata.namespace == backup.metadata.namespace
-                && other.spec.target == backup.spec.target
-                && other.metadata.deletion_timestamp.is_none()
-                && !is_over(other)
-        });
-        let first = others.chain([backup]).min_by_key(|backup| place(backup));
+        let first = others.into_iter().chain([backup]);
+        let first = first.min_by_key(|backup| place(backup));
         let first = first.map_or_else(|| key.clone(), Key::of);
         if first != key {
             // A cache may be late: it takes its turn by itself, or is over.
@@ -242,6 +250,19 @@ mod tests {
         let known = all(&[&first, &older]);
         assert_eq!(memory.comes_first(&older, &known).as_deref(), Some("b"));
         assert_eq!(memory.comes_first(&first, &known), None);
+    }
+
+    #[test]
+    fn one_that_is_deleted_holds_up_no_other() {
+        let memory = Memory::default();
+        let (gone, next) = (
+            backup("a", "cache", 1, "Pending"),
+            backup("b", "cache", 2, "Pending"),
+        );
+        assert_eq!(memory.comes_first(&gone, &all(&[&gone, &next])), None);
+        assert_eq!(memory.comes_first(&next, &all(&[&next])), None);
+        let known = all(&[&gone, &next]);
+        assert_eq!(memory.comes_first(&gone, &known).as_deref(), Some("b"));
     }
 
     #[test]

@@ -105,10 +105,8 @@ pub async fn write(
     let written = apply(&shared.client, backup, wanted).await?;
     let before = of(backup.status.iter().flat_map(|status| &status.conditions));
     let now = of(&wanted.conditions);
-    let is_same = |now: &&Condition| {
-        before.is_some_and(|b| b.reason == now.reason && b.message == now.message)
-    };
-    if let Some(now) = now.filter(|now| !is_same(now))
+    let known = before.map(|before| (&before.reason, &before.message));
+    if let Some(now) = now.filter(|now| known != Some((&now.reason, &now.message)))
         && let Some(severity) = severity(&now.reason)
     {
         let about = backup.object_ref(&());
@@ -248,6 +246,32 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_an_agent_says_is_a_reason_of_the_condition() {
+        let known = hera_api::conditions::ALL.iter();
+        let reasons: Vec<&str> = known
+            .filter(|(type_, _)| *type_ == completed::TYPE)
+            .flat_map(|(_, reasons)| reasons.iter().copied())
+            .collect();
+        for reason in [
+            FailureReason::StoreUnreachable,
+            FailureReason::CredentialsRefused,
+            FailureReason::PathOwned,
+            FailureReason::NoCopyFits,
+            FailureReason::NoHeadroom,
+            FailureReason::SnapshotTooSlow,
+            FailureReason::LostItsPod,
+            FailureReason::ServerRefused,
+            FailureReason::Cancelled,
+        ] {
+            assert_eq!(reason_of(reason), reason.as_str());
+            assert!(reasons.contains(&reason.as_str()), "{reason:?}");
+        }
+        for other in [FailureReason::Corrupt, FailureReason::TooSmall] {
+            assert!(reasons.contains(&reason_of(other)), "{other:?}");
+        }
+    }
 
     #[test]
     fn sizes_are_rounded_up_to_a_number_that_people_read() {

@@ -11,7 +11,6 @@ use kube::{Api, Client, ResourceExt as _};
 
 use crate::controllers::pods::members::{Pods, uids};
 use crate::controllers::pods::observe::read_sets;
-use crate::object::ObjectKey;
 use crate::shared::Shared;
 
 /// The first version whose servers can be read: earlier ones do not close the link after the snapshot.
@@ -63,11 +62,6 @@ impl Target {
     /// Its uid.
     pub fn uid(&self) -> &str {
         &self.uid
-    }
-
-    /// Its key.
-    pub fn key(&self) -> ObjectKey {
-        ObjectKey::instance(&self.namespace, self.name.as_str())
     }
 
     /// The data pods that there are.

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use hera_api::{RedisCluster, RedisInstance};
+use hera_api::{RedisBackup, RedisBackupStore, RedisCluster, RedisInstance};
 use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,7 +29,12 @@ pub struct Operator {
 impl Operator {
     pub async fn start() -> Self {
         let server = ApiServer::start().await;
-        for crd in [RedisInstance::crd(), RedisCluster::crd()] {
+        for crd in [
+            RedisInstance::crd(),
+            RedisCluster::crd(),
+            RedisBackup::crd(),
+            RedisBackupStore::crd(),
+        ] {
             let crd = serde_json::to_value(crd).unwrap();
             server.store.put("customresourcedefinitions", crd);
         }

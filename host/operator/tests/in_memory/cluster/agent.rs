@@ -16,15 +16,17 @@ use futures::stream;
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
     AclState, AgentStatus, CONTROL_PORT, ClusterState, ConfigState, FenceState, HEARTBEAT_SECONDS,
-    Link, Members, Memory, News, Order, PATH_ACL, PATH_BACKUP_ORDERS, PATH_CLUSTER, PATH_COMMANDS,
-    PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION,
-    PROTOCOL, Position, Request, Role, ServerConfig, ServerState, Volume,
+    Link, Members, Memory, News, Order, PATH_ACL, PATH_BACKUP, PATH_BACKUP_ORDERS, PATH_CLUSTER,
+    PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS,
+    PATH_POSITION, PROTOCOL, Position, Request, Role, ServerConfig, ServerState, Volume,
 };
+use hera_core::backup::{BackupOrder, BackupState};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::backup::{self, Backups};
 use super::manner::{Away, Manner, behave};
 use super::recovering::{self, Recovery};
 use super::ring::Seat;
@@ -39,6 +41,7 @@ pub struct Agent {
     pub told: Told,
     pub away: Away,
     pub recovery: Recovery,
+    pub backups: Backups,
     serving: JoinHandle<()>,
 }
 
@@ -59,7 +62,7 @@ impl Agent {
         if let Some(seat) = &seat {
             seat.take(told.clone());
         }
-        let away = Away::default();
+        let (away, backups) = (Away::default(), Backups::default());
         let app = Router::new()
             .route(PATH_EVENTS, get(events))
             .route(PATH_CONFIG, put(config))
@@ -71,10 +74,12 @@ impl Agent {
             .route(PATH_FENCE, get(fence))
             .route(PATH_CONFIRM, post(confirm))
             .route(PATH_CLUSTER, get(cluster))
-            .route(PATH_BACKUP_ORDERS, post(recovering::obey))
+            .route(PATH_BACKUP, get(backup::state))
+            .route(PATH_BACKUP_ORDERS, post(order_backup))
             .with_state(told.clone())
             .layer(Extension(seat))
             .layer(Extension(recovery.clone()))
+            .layer(Extension(backups.clone()))
             .layer(from_fn_with_state(
                 (manner, told.clone(), away.clone()),
                 behave,
@@ -89,8 +94,24 @@ impl Agent {
             told,
             away,
             recovery,
+            backups,
             serving,
         }
+    }
+}
+
+/// An order about backups, or about the data with which the pod begins.
+async fn order_backup(
+    told: State<Told>,
+    recovery: Extension<Recovery>,
+    backups: Extension<Backups>,
+    given: Json<Request<BackupOrder>>,
+) -> Result<Json<BackupState>, (StatusCode, Json<Refusal>)> {
+    match given.body {
+        BackupOrder::Recover { .. } | BackupOrder::StartWithout => {
+            recovering::obey(told, recovery, given).await
+        }
+        _ => backup::order(backups, given).await,
     }
 }
 

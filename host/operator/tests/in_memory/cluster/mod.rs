@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 mod agent;
+mod backup;
 mod manner;
 mod recovering;
 mod ring;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::api_server::Store;
 use agent::Agent;
+pub use backup::{Backups, Does};
 pub use manner::Manner;
 pub use recovering::{BASE, Recoveries};
 pub use ring::Ring;
@@ -80,6 +82,13 @@ impl Cluster {
         let pods = self.pods.lock().unwrap();
         let pod = pods.get(&(namespace.to_owned(), name.to_owned()))?;
         Some(pod.agent.told.borrow().clone())
+    }
+
+    /// What the agent of a pod does about backups.
+    pub fn backups(&self, namespace: &str, name: &str) -> Backups {
+        let pods = self.pods.lock().unwrap();
+        let pod = &pods[&(namespace.to_owned(), name.to_owned())];
+        pod.agent.backups.clone()
     }
 
     /// Has the agent of a pod tell something else.

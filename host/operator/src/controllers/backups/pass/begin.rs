@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use hera_api::conditions::completed;
 use hera_api::{BackupPhase, BackupShard};
-use hera_core::backup::{
-    BackupOrder, Failure, FailureReason, Run, RunState, StoreAccess, Wish, choose,
-};
+use hera_core::backup::{BackupOrder, Failure, FailureReason, RunState, StoreAccess, Wish, choose};
 use hera_core::shard::Member;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -165,15 +163,14 @@ impl Pass<'_> {
     ) -> Result<(), AgentError> {
         let known = agent.backup().await?;
         let run = self.run();
-        let is_under_way = |other: &&Run| {
-            let (running, stored) = (
-                matches!(other.state, RunState::Running { .. }),
-                matches!(other.state, RunState::Stored { .. }),
-            );
-            other.run != run && (running || stored)
-        };
-        for other in known.runs.iter().filter(is_under_way).take(RUNS_KNOWN) {
-            let run = other.run.clone();
+        let others: Vec<String> = known
+            .runs
+            .into_iter()
+            .filter(|other| other.run != run && is_under_way(&other.state))
+            .map(|other| other.run)
+            .take(RUNS_KNOWN)
+            .collect();
+        for run in others {
             let cancel = self.request(BackupOrder::Cancel { run });
             agent.order_backup(&cancel).await?;
         }
@@ -183,4 +180,9 @@ impl Pass<'_> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Something may still come of it.
+fn is_under_way(state: &RunState) -> bool {
+    matches!(state, RunState::Running { .. } | RunState::Stored { .. })
 }
