@@ -13,12 +13,10 @@ const AFTER_STORE_MS: u64 = 5_000;
 const AFTER_STORE_AT_MOST_MS: u64 = 60_000;
 /// Between two looks at what an attempt needs and is not there.
 const HELD_UP_MS: u64 = 5_000;
-/// A store, an object, a copy that is not there is waited for.
+/// A store, an object, a copy that is not there is waited for so long; and a base that is stored, for its backup.
 const PATIENCE_MS: u64 = 3_600_000;
 /// An agent that says nothing for longer has lost its run.
 const SILENCE_MS: u64 = 30_000;
-/// A base that is stored becomes a backup within this, or never.
-const COMMIT_MS: u64 = 600_000;
 
 /// What was heard of a run.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +79,7 @@ pub fn look<'a>(heard: Heard<'a>, uid: &str, paths: &Paths, shard: &str) -> Look
             let words = "what the agent tells of the snapshot that it stored cannot be";
             lost(FailureReason::ServerRefused, words)
         }
-        RunState::Stored { .. } if stored_for_ms >= COMMIT_MS => {
+        RunState::Stored { .. } if stored_for_ms >= PATIENCE_MS => {
             let words = "the snapshot is stored, and the file that makes a backup of it could not be written";
             lost(FailureReason::StoreUnreachable, words)
         }
@@ -290,7 +288,7 @@ mod tests {
     #[test]
     fn a_base_that_does_not_become_a_backup_is_given_up() {
         let base = stored(&base());
-        let lost = seen(&base, COMMIT_MS);
+        let lost = seen(&base, PATIENCE_MS);
         assert_eq!(lost_by(&lost), Some(FailureReason::StoreUnreachable));
     }
 

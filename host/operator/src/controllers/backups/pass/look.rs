@@ -99,18 +99,24 @@ impl Pass<'_> {
         uid: &str,
         base: &BaseManifest,
     ) -> Result<Again, PassError> {
-        let mut wanted = self.backup.status.clone().unwrap_or_default();
-        status::note_base(&mut wanted, base);
-        self.write(&wanted).await?;
         let store = self.store().unwrap_or_default().to_owned();
-        let store = match self.access(&store).await {
-            Ok(store) => store,
-            Err(said) => {
-                let said = Said::new(completed::RUNNING, said.words);
-                let wanted = status::with(&self.backup, BackupPhase::Running, &said);
-                self.write(&wanted).await?;
-                return Ok(Some(RUNS));
-            }
+        let access = self.access(&store).await;
+        let pod = self.shard().map_or("", |shard| shard.pod.as_str());
+        let waits_for = match &access {
+            Ok(_) => "the backup is being written",
+            Err(missing) => missing.words.as_str(),
+        };
+        let words = format!(
+            "attempt {}: the snapshot of pod {pod} is stored, and {waits_for}",
+            self.attempts()
+        );
+        let said = Said::new(completed::RUNNING, words);
+        let mut wanted = status::with(&self.backup, BackupPhase::Running, &said);
+        status::note_base(&mut wanted, base);
+        // Before the backup is there: whoever leads by then knows what is in it.
+        self.write(&wanted).await?;
+        let Ok(store) = access else {
+            return Ok(Some(RUNS));
         };
         let manifest = match self.kept.manifest.clone() {
             Some(manifest) => manifest,
