@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post, put};
@@ -18,7 +19,7 @@ use hera_core::agent::{
     AclState, AgentStatus, CONTROL_PORT, ClusterState, ConfigState, FenceState, HEARTBEAT_SECONDS,
     Link, Members, Memory, News, Order, PATH_ACL, PATH_BACKUP, PATH_BACKUP_ORDERS, PATH_CLUSTER,
     PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS,
-    PATH_POSITION, PROTOCOL, Position, Request, Role, ServerConfig, ServerState, Volume,
+    PATH_POSITION, PROTOCOL, Position, Refusal, Request, Role, ServerConfig, ServerState, Volume,
 };
 use hera_core::backup::{BackupOrder, BackupState};
 use rustls::pki_types::pem::PemObject as _;
