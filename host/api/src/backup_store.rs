@@ -6,6 +6,7 @@ use crate::schema;
 use crate::validate::messages;
 
 /// Where backups of objects of this namespace are kept.
+#[allow(clippy::duplicated_attributes, reason = "columns have a type each")]
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "cache.hera.io",

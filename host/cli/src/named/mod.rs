@@ -147,7 +147,7 @@ fn kind_called(word: &str) -> Option<Kind> {
 pub fn is_called<K: Resource<DynamicType = ()> + CustomResourceExt>(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     let (word, group) = word.split_once('.').unwrap_or((&word, GROUP));
-    let is_short = K::shortnames().iter().any(|short| *short == word);
+    let is_short = K::shortnames().contains(&word);
     let is_named = word == K::kind(&()).to_ascii_lowercase() || word == &*K::plural(&());
     group == GROUP && (is_short || is_named)
 }

@@ -28,7 +28,7 @@ mod tests {
     #[test]
     fn a_server_that_waits_for_its_replicas_is_told_of_one_slot_at_a_time() {
         let slots = SlotSet::of([(1, 2), (9, 9)]);
-        assert_eq!(split(Some("redis"), &slots), [slots.clone()]);
+        assert_eq!(split(Some("redis"), &slots), std::slice::from_ref(&slots));
         for engine in [Some("valkey"), None] {
             let parts = split(engine, &slots);
             assert_eq!(parts.len(), 3);

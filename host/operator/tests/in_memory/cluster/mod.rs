@@ -1,6 +1,6 @@
 //! What a cluster makes of StatefulSets: claims, pods that are ready at once, and in each an agent that
 //! follows a script.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test uses its part")]
 
 mod agent;
 mod backup;

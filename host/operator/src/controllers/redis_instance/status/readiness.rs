@@ -25,7 +25,7 @@ pub fn of(found: &Found<'_>, last: &RedisInstanceStatus) -> (bool, &'static str,
         );
     }
     if let Some((reason, words)) = &found.recovering {
-        return no(*reason, words);
+        return no(reason, words);
     }
     match &verdict.cause {
         Cause::NoPod if found.validated.is_none() || is_taken(found) => {
