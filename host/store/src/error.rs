@@ -11,13 +11,14 @@ use crate::connect;
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// How much of a store's own words is shown.
 const SHOWN: usize = 300;
-/// Codes of S3 for who may not.
-const REFUSED: [&str; 5] = [
+/// Codes of S3 for who may not; the last is versitygw's for a key that it does not know.
+const REFUSED: [&str; 6] = [
     "AccessDenied",
     "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidToken",
     "SignatureDoesNotMatch",
+    "XAdminUserNotFound",
 ];
 /// Codes of S3 for a bucket that lives elsewhere.
 const ELSEWHERE: [&str; 3] = [
