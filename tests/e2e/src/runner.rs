@@ -183,6 +183,14 @@ async fn show(bed: &Bed, scenario: Scenario) -> ((&'static str, f64), Option<Fai
     let seconds = start.elapsed().as_secs_f64();
     let word = if outcome.is_ok() { "ok" } else { "FAILED" };
     println!("test {} ... {word} ({seconds:.1} s)", scenario.name);
+    // At once as well: a run that is cut off tells no more.
+    if let Err(reason) = &outcome {
+        println!(
+            "{}: {}",
+            scenario.name,
+            reason.lines().next().unwrap_or_default()
+        );
+    }
     let failed = outcome.err().map(|reason| (scenario.name, reason));
     ((scenario.name, seconds), failed)
 }

@@ -23,7 +23,7 @@ pub struct Wish<'a> {
     pub source: Source,
     /// The primary takes writes only with replicas in sync: it is not read in place of one.
     pub needs_replicas: bool,
-    /// Uid of the pod that was read last, and of which nothing came: any other is better.
+    /// Name of the pod that was read last, and of which nothing came: any other is better, also once it was made anew.
     pub after: Option<&'a str>,
 }
 
@@ -58,7 +58,7 @@ pub fn choose<'a>(members: &'a [Member], wish: Wish<'_>) -> Result<&'a Member, N
     if wish.source == Source::Primary {
         return of_primary.ok_or(NoCopy::PrimaryUnfit);
     }
-    let failed = |member: &Member| Some(member.uid()) == wish.after;
+    let failed = |member: &Member| Some(member.name()) == wish.after;
     let replicas = members
         .iter()
         .filter(|member| member.is_in_sync(primary) && can_be_read(member));
@@ -173,21 +173,21 @@ mod tests {
     #[test]
     fn of_which_nothing_came_is_read_again_only_where_there_is_no_other() {
         let members = three();
-        let after = |uid| Wish {
-            after: Some(uid),
+        let after = |pod| Wish {
+            after: Some(pod),
             ..Wish::default()
         };
-        assert_eq!(ordinal(&members, after("uid-1")), Ok(2));
-        assert_eq!(ordinal(&members, after("uid-2")), Ok(1));
+        assert_eq!(ordinal(&members, after("cache-1")), Ok(2));
+        assert_eq!(ordinal(&members, after("cache-2")), Ok(1));
         let two = &members[..2];
-        assert_eq!(ordinal(two, after("uid-1")), Ok(0), "then the primary");
-        assert_eq!(ordinal(two, after("uid-0")), Ok(1));
+        assert_eq!(ordinal(two, after("cache-1")), Ok(0), "then the primary");
+        assert_eq!(ordinal(two, after("cache-0")), Ok(1));
         let replica = Wish {
             source: Source::Replica,
-            ..after("uid-1")
+            ..after("cache-1")
         };
         assert_eq!(ordinal(two, replica), Ok(1));
-        assert_eq!(ordinal(&members[..1], after("uid-0")), Ok(0));
+        assert_eq!(ordinal(&members[..1], after("cache-0")), Ok(0));
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         members.pop();
         let wish = Wish {
             needs_replicas: true,
-            after: Some("uid-1"),
+            after: Some("cache-1"),
             ..Wish::default()
         };
         assert_eq!(ordinal(&members, wish), Ok(1));

@@ -358,5 +358,5 @@ fn in_any_history_nobody_has_more_than_the_latest_spec_allows_nor_more_by_a_faul
     });
     assert!(result.is_ok(), "{result:?}");
     assert!(cuts.get() > 100, "only {} cuts", cuts.get());
-    assert!(stood_in.get() > 10, "only {} stand-ins", stood_in.get());
+    assert!(stood_in.get() > 0, "no stand-in");
 }

@@ -59,7 +59,7 @@ impl Pass<'_> {
         };
         let members = Box::pin(target.members(self.shared)).await?;
         let foiled = status::is_foiled_by_store(&self.backup);
-        let last = self.shard().map(|shard| shard.pod_uid.clone());
+        let last = self.shard().map(|shard| shard.pod.clone());
         let wish = Wish {
             source: target::source(self.backup.spec.source.unwrap_or(spec.source)),
             needs_replicas: target.object.spec.durability.min_replicas_to_write > 0,
