@@ -173,7 +173,7 @@ async fn a_cluster_is_rolled_to_another_version(space: &Space<'_>) -> Result<()>
 }
 
 /// Somebody has a replica of a shard lead. It is done once: whoever leads later is nobody to come back from.
-async fn promote_once(cluster: &Cluster<'_>, shard: usize) -> Result<()> {
+pub async fn promote_once(cluster: &Cluster<'_>, shard: usize) -> Result<()> {
     let replicas = cluster.shard(shard).await?.replicas;
     let replica = replicas.first().context("no replica in sync")?;
     cluster.annotate(ANNOTATION_PROMOTE, Some(replica)).await?;

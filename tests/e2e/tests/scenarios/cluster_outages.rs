@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
-use hera_tests_e2e::{Scenario, Space, millis};
+use anyhow::{Result, bail, ensure};
+use hera_tests_e2e::{Cluster, Scenario, Space, millis};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
 
 use crate::cluster::{
-    a_killed_primary_is_followed, kill_server, nothing_lost, small, wait_for_more, writing,
+    a_killed_primary_is_followed, kill_server, nothing_lost, promote_once, small, wait_for_more,
+    writing,
 };
 use crate::outages::node;
 
@@ -47,10 +49,12 @@ async fn a_drained_node_hands_its_primaries_over(space: &Space<'_>) -> Result<()
 async fn a_primary_of_a_shard_on_a_partitioned_node_is_followed(space: &Space<'_>) -> Result<()> {
     let cluster = small(space, json!({})).await?;
     let lanes = writing(&cluster).await?;
-    let primary = cluster.primary(1).await?;
+    let (shard, primary) = in_the_minority(&cluster).await?;
     let since = Instant::now();
     let cut = space.bed().testbed.partition_node(&node(&primary)?)?;
-    cluster.wait_other_primary(1, &primary.name_any()).await?;
+    cluster
+        .wait_other_primary(shard, &primary.name_any())
+        .await?;
     wait_for_more(&lanes).await?;
     cut.end()?;
     cluster.wait_settled().await?;
@@ -60,6 +64,27 @@ async fn a_primary_of_a_shard_on_a_partitioned_node_is_followed(space: &Space<'_
     );
     nothing_lost("node partitioned", lanes).await?;
     cluster.check().await
+}
+
+/// A primary, with its shard, that is on a node of its own: with most of them on one node nobody may vote, as those
+/// who are cut off go on. A cluster leads them apart after five minutes only.
+async fn in_the_minority(cluster: &Cluster<'_>) -> Result<(usize, Pod)> {
+    for is_last in [false, true] {
+        let mut primaries = Vec::new();
+        for shard in 0..3 {
+            let primary = cluster.primary(shard).await?;
+            primaries.push((shard, node(&primary)?, primary));
+        }
+        let on = |place: &str| primaries.iter().filter(|(_, at, _)| at == place).count();
+        let alone = primaries.iter().find(|(_, at, _)| on(at) == 1);
+        if let Some((shard, _, primary)) = alone {
+            return Ok((*shard, primary.clone()));
+        }
+        if !is_last {
+            promote_once(cluster, 0).await?;
+        }
+    }
+    bail!("all primaries are on one node")
 }
 
 /// Row: a pod frozen: it neither serves nor dies.
