@@ -64,7 +64,7 @@ pub struct S3Store {
     #[schemars(length(min = 1, max = 64), regex(pattern = schema::REGION))]
     pub region: String,
 
-    /// Where the bucket is, such as https://minio.storage.svc:9000; of Amazon if absent. Over http:// what is stored
+    /// Where the bucket is, such as `https://minio.storage.svc:9000`; of Amazon if absent. Over http:// what is stored
     /// travels in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

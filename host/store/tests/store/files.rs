@@ -118,7 +118,10 @@ async fn a_file_of_parts_is_there_once_it_is_finished_and_its_ranges_are_right()
         read.extend(store.get_range("base/data", range).await.unwrap());
     }
     assert!(read == content, "the content is another one");
-    assert_eq!(store.get_range("base/data", 5..5).await.unwrap(), Vec::<u8>::new());
+    assert_eq!(
+        store.get_range("base/data", 5..5).await.unwrap(),
+        Vec::<u8>::new()
+    );
 }
 
 #[tokio::test]
