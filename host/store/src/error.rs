@@ -196,7 +196,7 @@ fn advice(told: &Told) -> (FailureReason, &'static str) {
     if is(&REFUSED) || matches!(told.status, Some(401 | 403)) {
         return (
             CredentialsRefused,
-            "Check the access key in its Secret, and that it may list the bucket and get, put and delete what is in it.",
+            "Check the access key in its Secret, and that it may list the bucket, and get and put what is in it.",
         );
     }
     let words = match told.status {

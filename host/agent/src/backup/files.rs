@@ -1,7 +1,7 @@
 //! Files of a store that are written once.
 
 use hera_core::backup::{
-    BackupManifest, BaseManifest, FORMAT, Failure, FailureReason, OwnerFile, Paths,
+    BackupManifest, BaseManifest, FORMAT, Failure, FailureReason, OwnerFile, Paths, ShardInBackup,
 };
 use hera_store::{Created, Store};
 use serde::Serialize;
@@ -49,7 +49,8 @@ pub async fn write_base(store: &Store, base: &BaseManifest) -> Result<(), Failur
     }
 }
 
-/// Writes the backup of a run, if its bases are there.
+/// Writes the backup of a run, if its bases are there. What it holds, where an earlier attempt at the same
+/// `RedisBackup` had written it and nobody heard of that: that is the backup then.
 ///
 /// # Errors
 /// They are not, another backup of that name is there, or the store does not answer.
@@ -57,7 +58,7 @@ pub async fn write_backup(
     store: &Store,
     run: &str,
     backup: &BackupManifest,
-) -> Result<(), Failure> {
+) -> Result<Option<Box<BaseManifest>>, Failure> {
     for shard in &backup.shards {
         let base = Paths::base_manifest(&shard.base);
         if store.size(&base).await?.is_none() {
@@ -66,13 +67,29 @@ pub async fn write_backup(
         }
     }
     let path = paths(&backup.owner).backup(&backup.id);
-    match write_once(store, &path, backup).await? {
-        Some(there) if there != *backup && !is_earlier_attempt(&there, run) => Err(owned(&path)),
-        _ => Ok(()),
+    let there = write_once(store, &path, backup).await?;
+    let Some(there) = there.filter(|there| there != backup) else {
+        return Ok(None);
+    };
+    match there.shards.first() {
+        Some(shard) if is_earlier_attempt(&there, run) => {
+            base_of(store, shard).await.map(Box::new).map(Some)
+        }
+        _ => Err(owned(&path)),
     }
 }
 
-/// True for what an earlier attempt at the same `RedisBackup` wrote, and nobody heard of it: then that is the backup.
+/// The base that a shard of a backup has.
+async fn base_of(store: &Store, shard: &ShardInBackup) -> Result<BaseManifest, Failure> {
+    let path = Paths::base_manifest(&shard.base);
+    let corrupt = |words: String| failed(FailureReason::Corrupt, words);
+    let text = store.get(&path).await?;
+    let text = text.ok_or_else(|| corrupt(format!("{path} is not in the store any more")))?;
+    let read = serde_json::from_slice(&text);
+    read.map_err(|error| corrupt(format!("{path} cannot be read: {error}")))
+}
+
+/// True for what an earlier attempt at the same `RedisBackup` wrote.
 fn is_earlier_attempt(there: &BackupManifest, run: &str) -> bool {
     let (backup, _) = run.rsplit_once('-').unwrap_or((run, ""));
     let folder = format!("{backup}-");
@@ -113,8 +130,6 @@ async fn write_once<T: Serialize + DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
-    use hera_core::backup::ShardInBackup;
-
     use super::*;
 
     fn owner(cluster: &str, uid: &str) -> OwnerFile {

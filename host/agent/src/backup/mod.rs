@@ -14,10 +14,16 @@ mod snapshot;
 
 use hera_core::backup::{Failure, FailureReason};
 
+/// As much of words is told: what a store has in its files may be in them.
+const WORDS: usize = 1_000;
+
 /// Why nothing comes of it.
 fn failed(reason: FailureReason, message: impl Into<String>) -> Failure {
+    let message: String = message.into();
+    let told = message.chars().take(WORDS);
+    let told = told.map(|c| if c.is_control() { ' ' } else { c });
     Failure {
         reason,
-        message: message.into(),
+        message: told.collect(),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use hera_core::backup::{BackupManifest, BackupOrder, BackupState, Failure, StoreAccess};
+use hera_core::backup::{
+    BackupManifest, BackupOrder, BackupState, BaseManifest, Failure, StoreAccess,
+};
 use hera_store::Store;
 use tracing::{info, warn};
 
@@ -118,7 +120,7 @@ fn commit(
     tokio::spawn(async move {
         let written = Box::pin(write(&run, &manifest, &store)).await;
         match &written {
-            Ok(()) => info!(run, backup = %manifest.id, "the backup is written"),
+            Ok(_) => info!(run, backup = %manifest.id, "the backup is written"),
             Err(failure) => not_stored(&run, failure),
         }
         agent.backups.end_commit(&run, written);
@@ -126,7 +128,11 @@ fn commit(
     Ok(())
 }
 
-async fn write(run: &str, manifest: &BackupManifest, store: &StoreAccess) -> Result<(), Failure> {
+async fn write(
+    run: &str,
+    manifest: &BackupManifest,
+    store: &StoreAccess,
+) -> Result<Option<Box<BaseManifest>>, Failure> {
     let store = Store::open(store)?;
     files::write_backup(&store, run, manifest).await
 }

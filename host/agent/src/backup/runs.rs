@@ -27,7 +27,8 @@ enum Stage {
     Stored(Box<BaseManifest>),
     /// Its backup is being written. Another agent may have stored its base.
     Commits(Option<Box<BaseManifest>>),
-    Committed,
+    /// It is written; and what it holds, where that is not what this run stored.
+    Committed(Option<Box<BaseManifest>>),
     Failed(Failure),
 }
 
@@ -105,7 +106,7 @@ impl Runs {
         };
         let base = match &known.stage {
             Stage::Stored(base) => Some(base.clone()),
-            Stage::Commits(_) | Stage::Committed => return Committing::Known,
+            Stage::Commits(_) | Stage::Committed(_) => return Committing::Known,
             Stage::Reads(_) | Stage::Failed(_) => return Committing::NoBase,
         };
         known.stage = Stage::Commits(base);
@@ -113,12 +114,10 @@ impl Runs {
     }
 
     /// The backup of a run is written, or is not. A store that does not answer now may do so a moment later.
-    pub fn end_commit(&self, run: &str, ended: Result<(), Failure>) {
+    pub fn end_commit(&self, run: &str, ended: Result<Option<Box<BaseManifest>>, Failure>) {
         self.set(run, |stage| match (ended, stage) {
-            (Ok(()), _) => Stage::Committed,
-            (Err(failure), Stage::Commits(Some(base)))
-                if failure.reason == FailureReason::StoreUnreachable =>
-            {
+            (Ok(earlier), _) => Stage::Committed(earlier),
+            (Err(failure), Stage::Commits(Some(base))) if failure.reason.is_of_store() => {
                 Stage::Stored(base)
             }
             (Err(failure), _) => Stage::Failed(failure),
@@ -180,7 +179,9 @@ impl Stage {
             Self::Stored(base) | Self::Commits(Some(base)) => {
                 RunState::Stored { base: base.clone() }
             }
-            Self::Committed => RunState::Committed,
+            Self::Committed(earlier) => RunState::Committed {
+                base: earlier.clone(),
+            },
             Self::Failed(failure) => RunState::Failed {
                 failure: failure.clone(),
             },
@@ -325,14 +326,24 @@ mod tests {
         assert_eq!(runs.begin_commit("a-1"), Committing::New);
         assert_eq!(state(&runs, "a-1"), Some(RunState::Stored { base: base() }));
         assert_eq!(runs.begin_commit("a-1"), Committing::Known);
-        runs.end_commit("a-1", Ok(()));
-        assert_eq!(state(&runs, "a-1"), Some(RunState::Committed));
+        runs.end_commit("a-1", Ok(None));
+        assert_eq!(
+            state(&runs, "a-1"),
+            Some(RunState::Committed { base: None })
+        );
         runs.cancel("a-1");
-        assert_eq!(state(&runs, "a-1"), Some(RunState::Committed), "too late");
+        assert_eq!(
+            state(&runs, "a-1"),
+            Some(RunState::Committed { base: None }),
+            "too late"
+        );
         // The agent that stored it is another by now.
         assert_eq!(runs.begin_commit("c-1"), Committing::New);
-        runs.end_commit("c-1", Ok(()));
-        assert_eq!(state(&runs, "c-1"), Some(RunState::Committed));
+        runs.end_commit("c-1", Ok(None));
+        assert_eq!(
+            state(&runs, "c-1"),
+            Some(RunState::Committed { base: None })
+        );
     }
 
     #[test]

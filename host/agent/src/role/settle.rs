@@ -93,7 +93,6 @@ pub async fn attend(
     if watch.ready.is_none() {
         push_config::note_proven(agent, &mut work);
         agent.settle.notify_one();
-        note_read(agent);
     }
     // Also after a broken connection.
     work.server = Some(server.clone());
@@ -132,15 +131,6 @@ pub async fn attend(
     });
     do_what_is_due(agent, watch, &mut work, server, info, &seen).await;
     Some(seen)
-}
-
-/// The server has read what came from a backup. Where nothing is saved, the next one is not to read it as well.
-fn note_read(agent: &Agent) {
-    if agent.state_file.get().unread
-        && let Err(error) = agent.note(|state| state.unread = false)
-    {
-        error!(%error, "that the snapshot was read cannot be noted");
-    }
 }
 
 /// How far a server is that leads.

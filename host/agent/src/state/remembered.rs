@@ -215,6 +215,7 @@ impl State {
     /// volume has that data too.
     pub fn in_sync(&mut self, saved: bool) {
         let Some(whom) = &self.following else { return };
+        self.unread = false;
         if !saved {
             let before = self.on_volume();
             self.on_disk.get_or_insert(before);
@@ -244,6 +245,7 @@ impl State {
     /// The server is the primary of an epoch from now on. Before its append-only file is whole the volume
     /// has no more than the epoch before.
     pub fn begins(&mut self, epoch: u64, uid: &str) {
+        self.unread = false;
         if self.log_due {
             let before = self.on_volume();
             self.on_disk.get_or_insert(before);

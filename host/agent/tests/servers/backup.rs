@@ -390,18 +390,44 @@ async fn what_a_server_has_is_stored_whole_and_is_a_backup_once_that_is_written(
         manifest: Box::new(backup.clone()),
         store: stored.access(),
     };
-    let is_written = |state: &RunState| (*state == RunState::Committed).then_some(());
+    let is_written = |state: &RunState| matches!(state, RunState::Committed { .. }).then_some(());
     for _ in 0..2 {
         order(&pod, commit("b-1-1")).await.unwrap();
         until_state(&pod, "b-1-1", is_written).await;
     }
     order(&pod, commit("b-1-2")).await.unwrap();
     until_state(&pod, "b-1-2", is_written).await;
-    let written = stored.read(&paths().backup("nightly")).await;
-    assert_eq!(
-        serde_json::from_slice::<BackupManifest>(&written).unwrap(),
-        backup
-    );
+    let written = async || {
+        let written = stored.read(&paths().backup("nightly")).await;
+        serde_json::from_slice::<BackupManifest>(&written).unwrap()
+    };
+    assert_eq!(written().await, backup);
+
+    // What an earlier attempt wrote is the backup, whatever a later one has stored; and who asks is told what it holds.
+    order(&pod, snapshot("b-1-3", stored.access()))
+        .await
+        .unwrap();
+    let later = until_stored(&pod, "b-1-3").await;
+    assert_ne!(later.path, base.path);
+    let mut another = backup.clone();
+    another.instant_unix_ms = later.taken_unix_ms;
+    another.shards[0].base.clone_from(&later.path);
+    let manifest = Box::new(another);
+    let run = "b-1-3".to_owned();
+    let store = stored.access();
+    let commit = BackupOrder::Commit {
+        run,
+        manifest,
+        store,
+    };
+    order(&pod, commit).await.unwrap();
+    let held = until_state(&pod, "b-1-3", |state| match state {
+        RunState::Committed { base } => Some(base.clone()),
+        _ => None,
+    })
+    .await;
+    assert_eq!(held.as_deref(), Some(&base));
+    assert_eq!(written().await, backup);
 }
 
 async fn a_replica_that_is_read_stays_in_sync_and_so_does_its_primary(engine: Engine) {
@@ -610,7 +636,7 @@ async fn what_a_store_refuses_is_told_in_words_without_the_key(engine: Engine) {
     order(&pod, commit("b-1-4", backup("nightly", &base)))
         .await
         .unwrap();
-    let is_written = |state: &RunState| (*state == RunState::Committed).then_some(());
+    let is_written = |state: &RunState| matches!(state, RunState::Committed { .. }).then_some(());
     until_state(&pod, "b-1-4", is_written).await;
     let other = BackupManifest {
         instant_unix_ms: 1,

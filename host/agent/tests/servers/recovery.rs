@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use crate::client::{Answer, Client as _, answer, app, send};
 use crate::crash::DURABLE;
 use crate::engine::Engine;
-use crate::pod::{OWNER, Pod, free_port, is_running};
+use crate::pod::{OWNER, Pod, free_port, is_running, server_pid};
 use crate::wait::until;
 
 on_both!(
@@ -455,6 +455,13 @@ async fn a_server_that_saves_nothing_reads_a_backup_once(engine: Engine) {
     until_waiting(&pod).await;
     recover(&pod, stored.access()).await.unwrap();
     until_done(&pod, &stored.base).await;
+    // One that ends before it led has shown the data to nobody.
+    pod.until("the server answers", is_running).await;
+    let held = pod.kill_server().await;
+    pod.until("another server answers", |status| {
+        is_running(status) && server_pid(status).is_some_and(|now| now != held)
+    })
+    .await;
     serves(&pod).await;
     assert_has(&pod, &["a"]).await;
     pod.app().await.set("b", "1").await.unwrap();

@@ -117,7 +117,12 @@ pub enum RunState {
         base: Box<BaseManifest>,
     },
     /// The backup is written.
-    Committed,
+    Committed {
+        /// What it holds, where that is not what this run stored: an earlier attempt had written it, and nobody had heard
+        /// of it.
+        #[serde(default)]
+        base: Option<Box<BaseManifest>>,
+    },
     /// It is over, and nothing came of it.
     Failed {
         /// Why.

@@ -15,6 +15,8 @@ const AFTER_STORE_AT_MOST_MS: u64 = 60_000;
 const HELD_UP_MS: u64 = 5_000;
 /// A store, an object, a copy that is not there is waited for so long; and a base that is stored, for its backup.
 const PATIENCE_MS: u64 = 3_600_000;
+/// A run that gets no further for longer is over: agents let go much sooner by themselves.
+const STUCK_MS: u64 = 600_000;
 /// An agent that says nothing for longer has lost its run.
 const SILENCE_MS: u64 = 30_000;
 
@@ -31,8 +33,8 @@ pub enum Heard<'a> {
     Told {
         /// It.
         state: &'a RunState,
-        /// For so many milliseconds it has said that the base is stored.
-        stored_for_ms: u64,
+        /// For so many milliseconds it has said the same.
+        same_for_ms: u64,
     },
 }
 
@@ -43,8 +45,8 @@ pub enum Look<'a> {
     GoesOn,
     /// The base is stored: the backup is to be written.
     Commit(&'a BaseManifest),
-    /// The backup is written.
-    Done,
+    /// The backup is written; and what it holds, where that is not what was stored last.
+    Done(Option<&'a BaseManifest>),
     /// Nothing came of it.
     Lost(Failure),
 }
@@ -57,7 +59,7 @@ pub fn look<'a>(heard: Heard<'a>, uid: &str, paths: &Paths, shard: &str) -> Look
             message: words.to_owned(),
         })
     };
-    let (state, stored_for_ms) = match heard {
+    let (state, same_for_ms) = match heard {
         Heard::Gone => return lost(FailureReason::LostItsPod, "the pod that was read is gone"),
         Heard::Silent(ms) if ms < SILENCE_MS => return Look::GoesOn,
         Heard::Silent(_) => {
@@ -68,23 +70,27 @@ pub fn look<'a>(heard: Heard<'a>, uid: &str, paths: &Paths, shard: &str) -> Look
             let words = "the agent of the pod that was read knows nothing of it, as one that was started again";
             return lost(FailureReason::LostItsPod, words);
         }
-        Heard::Told {
-            state,
-            stored_for_ms,
-        } => (state, stored_for_ms),
+        Heard::Told { state, same_for_ms } => (state, same_for_ms),
     };
     match state {
-        RunState::Running { .. } => Look::GoesOn,
-        RunState::Stored { base } if !is_of(base, uid, paths, shard) => {
+        RunState::Running { .. } if same_for_ms < STUCK_MS => Look::GoesOn,
+        RunState::Running { .. } => {
+            let words =
+                "its agent says that it runs, and has read and stored nothing for ten minutes";
+            lost(FailureReason::SnapshotTooSlow, words)
+        }
+        RunState::Stored { base } | RunState::Committed { base: Some(base) }
+            if !is_of(base, uid, paths, shard) =>
+        {
             let words = "what the agent tells of the snapshot that it stored cannot be";
             lost(FailureReason::ServerRefused, words)
         }
-        RunState::Stored { .. } if stored_for_ms >= PATIENCE_MS => {
+        RunState::Stored { .. } if same_for_ms >= PATIENCE_MS => {
             let words = "the snapshot is stored, and the file that makes a backup of it could not be written";
             lost(FailureReason::StoreUnreachable, words)
         }
         RunState::Stored { base } => Look::Commit(base),
-        RunState::Committed => Look::Done,
+        RunState::Committed { base } => Look::Done(base.as_deref()),
         RunState::Failed { failure } => Look::Lost(failure.clone()),
     }
 }
@@ -111,6 +117,7 @@ fn is_of(base: &BaseManifest, uid: &str, paths: &Paths, shard: &str) -> bool {
         })
         && ["redis", "valkey"].contains(&base.engine.as_str())
         && ["primary", "replica"].contains(&base.role.as_str())
+        && short(&base.pod, 63)
         && short(&base.version, 32)
         && short(&base.replication_id, 64)
         && numbers.iter().all(|number| i64::try_from(*number).is_ok())
@@ -249,11 +256,8 @@ mod tests {
         }
     }
 
-    fn seen<'a>(state: &'a RunState, stored_for_ms: u64) -> Look<'a> {
-        let heard = Heard::Told {
-            state,
-            stored_for_ms,
-        };
+    fn seen(state: &RunState, same_for_ms: u64) -> Look<'_> {
+        let heard = Heard::Told { state, same_for_ms };
         look(heard, "uid-1", &paths(), "0")
     }
 
@@ -272,7 +276,33 @@ mod tests {
         };
         assert_eq!(seen(&running, 0), Look::GoesOn);
         assert_eq!(seen(&stored(&base()), 0), Look::Commit(&base()));
-        assert_eq!(seen(&RunState::Committed, 0), Look::Done);
+        let written = RunState::Committed { base: None };
+        assert_eq!(seen(&written, 0), Look::Done(None));
+    }
+
+    #[test]
+    fn a_run_that_gets_no_further_is_lost() {
+        let running = RunState::Running {
+            read_bytes: 1,
+            stored_bytes: 0,
+        };
+        assert_eq!(seen(&running, STUCK_MS - 1), Look::GoesOn);
+        let lost = seen(&running, STUCK_MS);
+        assert_eq!(lost_by(&lost), Some(FailureReason::SnapshotTooSlow));
+    }
+
+    #[test]
+    fn a_backup_of_an_earlier_attempt_is_told_with_what_it_holds() {
+        let earlier = RunState::Committed {
+            base: Some(Box::new(base())),
+        };
+        assert_eq!(seen(&earlier, 0), Look::Done(Some(&base())));
+        let mut others = base();
+        others.uid = "uid-2".to_owned();
+        let lie = RunState::Committed {
+            base: Some(Box::new(others)),
+        };
+        assert_eq!(lost_by(&seen(&lie, 0)), Some(FailureReason::ServerRefused));
     }
 
     #[test]
@@ -295,7 +325,7 @@ mod tests {
     #[test]
     fn what_an_agent_says_of_files_of_another_object_is_not_taken() {
         let other = Paths::new("bank", "vault", "uid-2");
-        let changes: [fn(&mut BaseManifest); 8] = [
+        let changes: [fn(&mut BaseManifest); 9] = [
             |base| base.uid = "uid-2".to_owned(),
             |base| base.shard = "1".to_owned(),
             |base| base.path = "shop.cache/uid-1/base/0/../../../bank.vault".to_owned(),
@@ -303,6 +333,7 @@ mod tests {
             |base| base.role = "owner".to_owned(),
             |base| base.engine = "else".to_owned(),
             |base| base.version = "7".repeat(33),
+            |base| base.pod = "p".repeat(64),
             |base| base.raw_bytes = u64::MAX,
         ];
         let mut anothers = base();

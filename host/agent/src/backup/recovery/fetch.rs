@@ -72,7 +72,8 @@ async fn find(store: &Store, from: &RecoverFrom) -> Result<BaseManifest, Failure
         return Err(failed(FailureReason::Corrupt, words));
     };
     let named = (&shard.base, &from.shard, &backup.owner.uid);
-    if (&base.path, &base.shard, &base.uid) != named {
+    // The operator's status has room for no longer path.
+    if (&base.path, &base.shard, &base.uid) != named || base.path.len() > 1024 {
         let words = format!("{path} is of another base than {} says", from.backup);
         return Err(failed(FailureReason::Corrupt, words));
     }

@@ -57,13 +57,22 @@ pub fn note(settings: &Settings, base: Option<&BaseManifest>) -> Result<(), File
     durable::write_json(&note_path(settings), &note)
 }
 
-/// Data of a server on the volume: the first file of it that is found.
+/// Data of a server on the volume: the first file of it that is found. What cannot be looked at may be data.
 pub fn data(data: &Path) -> Option<PathBuf> {
     let files = [DUMP, NOT_READ, "appendonly.aof"].map(|name| data.join(name));
-    let log = data.join("appendonlydir").read_dir();
-    let log = log.into_iter().flatten().flatten().map(|file| file.path());
-    let found = files.into_iter().filter(|file| file.exists());
-    found.chain(log).next()
+    let mut files = files.into_iter();
+    files
+        .find(|file| file.try_exists().unwrap_or(true))
+        .or_else(|| {
+            let log = data.join("appendonlydir");
+            match log.read_dir() {
+                Ok(mut files) => files
+                    .next()
+                    .map(|file| file.map_or(log, |file| file.path())),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(_) => Some(log),
+            }
+        })
 }
 
 /// The volume has data, and keeps it.
@@ -140,6 +149,10 @@ fn move_in(
     settings: &Settings,
     remember: impl FnOnce() -> Result<(), FileError>,
 ) -> Result<(), Failure> {
+    // Somebody may have put data there meanwhile.
+    if let Some(file) = data(&settings.data) {
+        return Err(present(&file));
+    }
     remember().map_err(unwritten)?;
     let moved = fs::rename(incoming(settings), settings.data.join(DUMP))
         .and_then(|()| sync(&settings.data))

@@ -1,6 +1,7 @@
 //! How a store is reached: what its object says, and what the Secrets hold that it names.
 
 use hera_api::conditions::{available, completed};
+use hera_api::validate::validate_store;
 use hera_api::{Addressing, RedisBackupStore, S3Store, StoreSecretKey, secret_password};
 use hera_core::backup::{S3Access, StoreAccess};
 use k8s_openapi::api::core::v1::Secret;
@@ -41,6 +42,13 @@ pub async fn of(client: &Client, namespace: &str, store: &str) -> Result<StoreAc
             words: format!("there is no {what} in this namespace: create it"),
         });
     };
+    // For API servers that do not enforce the schema's rules.
+    if let Err(invalid) = validate_store(&found.spec) {
+        return Err(NoAccess {
+            reason: completed::NO_STORE,
+            words: format!("{what} cannot be used: {invalid}"),
+        });
+    }
     let secrets = Secrets {
         api: Api::namespaced(client.clone(), namespace),
         store,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hera_api::{BackupPhase, RedisBackup};
-use hera_core::backup::{BackupManifest, Tries};
+use hera_core::backup::{BackupManifest, RunState, Tries};
 use hera_policy::{FairQueue, Places};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::DeserializeGuard;
@@ -59,8 +59,8 @@ pub struct Kept {
     pub reading: Option<Reading>,
     /// Since when the agent has not answered.
     pub silent_since_ms: Option<u64>,
-    /// Since when the agent has said that the base is stored.
-    pub stored_since_ms: Option<u64>,
+    /// What the agent last said of the run, and since when.
+    pub told: Option<(RunState, u64)>,
     /// What is to be written of that base: the same, however often it is ordered.
     pub manifest: Option<Box<BackupManifest>>,
 }

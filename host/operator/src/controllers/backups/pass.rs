@@ -52,8 +52,10 @@ pub async fn run(
         memory.forget(&key);
         return Ok(None);
     };
+    // The same words whoever it is: else each that ends would have all that wait written anew.
     let queued = memory.comes_first(cached, all).map(|first| {
-        let words = format!("RedisBackup {first} of the same object comes first");
+        debug!(backup = %key.name, first, "it waits for its turn");
+        let words = "another RedisBackup of the same object comes first";
         status::with(
             cached,
             BackupPhase::Pending,
@@ -253,7 +255,8 @@ impl Pass<'_> {
         let next = self.kept.tries.lost(reason, self.now_ms);
         let done = match next {
             Next::After(wait) => {
-                let wanted = status::with(&self.backup, BackupPhase::Pending, &said);
+                let mut wanted = status::with(&self.backup, BackupPhase::Pending, &said);
+                status::forget_base(&mut wanted);
                 self.kept.due_ms = self.now_ms.saturating_add(wait);
                 self.write(&wanted).await?;
                 Some(Duration::from_millis(wait))
@@ -273,6 +276,9 @@ impl Pass<'_> {
     /// Nothing is done about it any more.
     async fn over(&mut self, phase: BackupPhase, said: Said) -> Result<Again, PassError> {
         let mut wanted = status::with(&self.backup, phase, &said);
+        if phase == BackupPhase::Failed {
+            status::forget_base(&mut wanted);
+        }
         wanted.completed_at = Some(Time(Timestamp::now()));
         self.write(&wanted).await?;
         Ok(None)

@@ -77,6 +77,30 @@ pub fn note_base(status: &mut RedisBackupStatus, base: &BaseManifest) {
     status.version = Some(base.version.clone());
 }
 
+/// Takes away what was noted of a base: of one that became no backup nothing is left.
+pub fn forget_base(status: &mut RedisBackupStatus) {
+    status.instant = None;
+    status.stored_size = None;
+    status.engine = None;
+    status.version = None;
+    for shard in &mut status.shards {
+        *shard = BackupShard {
+            shard: std::mem::take(&mut shard.shard),
+            pod: std::mem::take(&mut shard.pod),
+            pod_uid: std::mem::take(&mut shard.pod_uid),
+            ..BackupShard::default()
+        };
+    }
+}
+
+/// True if it is this base of which the status tells.
+pub fn is_noted(backup: &RedisBackup, base: &BaseManifest) -> bool {
+    let status = backup.status.clone().unwrap_or_default();
+    let mut told = status.clone();
+    note_base(&mut told, base);
+    told == status
+}
+
 /// Bytes, for people.
 fn size(bytes: u64) -> String {
     let mut units = ["Ki", "Mi", "Gi", "Ti"].into_iter();

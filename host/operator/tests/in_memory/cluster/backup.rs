@@ -115,13 +115,16 @@ pub async fn order(
         BackupOrder::Commit { run, .. } => {
             let runs = script.state.runs.iter_mut();
             for known in runs.filter(|known| known.run == run) {
-                known.state = RunState::Committed;
+                known.state = RunState::Committed { base: None };
             }
         }
         BackupOrder::Cancel { run } => {
             let runs = script.state.runs.iter_mut();
             for known in runs.filter(|known| known.run == run) {
-                if !matches!(known.state, RunState::Committed | RunState::Failed { .. }) {
+                if !matches!(
+                    known.state,
+                    RunState::Committed { .. } | RunState::Failed { .. }
+                ) {
                     known.state = failed(FailureReason::Cancelled);
                 }
             }

@@ -130,11 +130,7 @@ impl Pass<'_> {
         if wanted.started_at.is_none() {
             wanted.started_at = Some(Time(Timestamp::now()));
         }
-        // Of an attempt before this nothing is left.
-        wanted.instant = None;
-        wanted.stored_size = None;
-        wanted.engine = None;
-        wanted.version = None;
+        status::forget_base(&mut wanted);
         wanted.shards = vec![BackupShard {
             shard: SHARD.to_owned(),
             pod: pod.to_owned(),
@@ -148,7 +144,7 @@ impl Pass<'_> {
                 run: format!("{}-{attempt}", self.kept.uid),
             }),
             silent_since_ms: None,
-            stored_since_ms: None,
+            told: None,
             manifest: None,
             ..self.kept.clone()
         };

@@ -58,8 +58,18 @@ impl Pass<'_> {
                 let base = base.clone();
                 self.commit(agent, &uid, &base).await
             }
-            (Look::Done, _) if self.is_stored() => self.complete(&uid).await,
-            (Look::Done, _) => {
+            (Look::Done(Some(earlier)), _) => {
+                let earlier = earlier.clone();
+                let mut noted = self.backup.status.clone().unwrap_or_default();
+                status::note_base(&mut noted, &earlier);
+                if let Some(shard) = noted.shards.first_mut() {
+                    shard.pod.clone_from(&earlier.pod);
+                }
+                self.backup.status = Some(noted);
+                self.complete(&uid).await
+            }
+            (Look::Done(None), _) if self.is_stored() => self.complete(&uid).await,
+            (Look::Done(None), _) => {
                 let failure = Failure {
                     reason: FailureReason::ServerRefused,
                     message: "its agent says that the backup is written, of no snapshot".to_owned(),
@@ -82,13 +92,13 @@ impl Pass<'_> {
         let Some(found) = state.runs.iter().rfind(|found| found.run == run) else {
             return Heard::Unknown;
         };
-        let since = match &found.state {
-            RunState::Stored { .. } => *self.kept.stored_since_ms.get_or_insert(self.now_ms),
-            _ => self.now_ms,
-        };
+        let known = self.kept.told.take();
+        let known = known.filter(|(said, _)| *said == found.state);
+        let (said, since) = known.unwrap_or_else(|| (found.state.clone(), self.now_ms));
+        self.kept.told = Some((said, since));
         Heard::Told {
             state: &found.state,
-            stored_for_ms: self.now_ms.saturating_sub(since),
+            same_for_ms: self.now_ms.saturating_sub(since),
         }
     }
 
@@ -99,6 +109,13 @@ impl Pass<'_> {
         uid: &str,
         base: &BaseManifest,
     ) -> Result<Again, PassError> {
+        if self.is_stored() && !status::is_noted(&self.backup, base) {
+            let failure = Failure {
+                reason: FailureReason::ServerRefused,
+                message: "its agent tells of another snapshot than before".to_owned(),
+            };
+            return self.lost(failure).await;
+        }
         let store = self.store().unwrap_or_default().to_owned();
         let access = self.access(&store).await;
         let pod = self.shard().map_or("", |shard| shard.pod.as_str());

@@ -186,9 +186,12 @@ impl Pass<'_> {
         let store = match store {
             Ok(store) => store,
             // The API server does not say.
-            Err(no) if no.reason == completed::PENDING => return Ok(Some(said)),
+            Err(no) if no.reason == completed::PENDING => {
+                return Ok(Some((ready::RECOVERING_DATA, no.words)));
+            }
+            // Of a Secret that is missing as well, as docs/backup.md has it.
             Err(no) => {
-                let words = format!("{}: {}", no.reason, no.words);
+                let words = format!("{}: {}", completed::NO_STORE, no.words);
                 return Ok(Some((ready::RECOVERY_REFUSED, words)));
             }
         };
@@ -266,7 +269,8 @@ async fn over(
     Ok(Some(RecoveryStatus {
         // Somebody may have deleted the RedisBackup meanwhile.
         store: store.unwrap_or_default(),
-        base: base.clone(),
+        // The field has room for no more, whatever an agent tells.
+        base: base.chars().take(1024).collect(),
         reached: Time(Timestamp::from_millisecond(taken).unwrap_or_default()),
         completed_at: Time(Timestamp::now()),
     }))
