@@ -128,8 +128,10 @@ impl Server {
     /// Of slots that it takes for another's it is told one by one that they are its own.
     async fn add_slots(&self, slots: &SlotSet) -> Result<(), Error> {
         // Ranges in one command came with 7.0.
+        let ranges = slots.ranges().iter();
+        let all = || ranges.clone().flat_map(|(first, last)| *first..=*last);
         let mut command = words(&["ADDSLOTS"]);
-        for slot in slots.iter() {
+        for slot in all() {
             command.arg(slot);
         }
         match self.ask("CLUSTER ADDSLOTS", &command).await {
@@ -137,7 +139,7 @@ impl Server {
             answer => return answer,
         }
         let own: String = self.ask("CLUSTER MYID", &words(&["MYID"])).await?;
-        for slot in slots.iter() {
+        for slot in all() {
             self.set_slot(slot, SlotOf::Node(&own)).await?;
         }
         Ok(())

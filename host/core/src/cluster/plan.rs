@@ -106,8 +106,8 @@ pub enum Command {
         /// Who has them.
         source: NodeId,
     },
-    /// End the job that runs at this server, if any: what moved stays where it is, slots that are half moved
-    /// are finished first.
+    /// End the job that runs at this server, if any: what moved stays where it is, a slot that is half moved is
+    /// finished first.
     StopMoving,
     /// Close slots that are half moved, and have no key at another server.
     CloseSlots {

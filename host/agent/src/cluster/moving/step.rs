@@ -1,16 +1,15 @@
-//! What two agents say to each other of slots that move key by key: the one that gives asks, the other has its
+//! What two agents say to each other of a slot that moves key by key: the one that gives asks, the other has its
 //! server take the step.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hera_core::agent::{CutOff, PATH_SLOT, Peer, SlotAnswer, SlotStep, TakeSlot};
-use hera_core::cluster::{Direction, NodeId, Server as Seen, SlotSet};
+use hera_core::cluster::{Direction, NodeId, Server as Seen};
 use hera_core::digest::sha256_hex;
 use hera_redis::{Server, SlotOf};
 
 use super::open::{self, may_replace};
-use super::tell;
 use crate::agent::Agent;
 use crate::cluster::orders::{of, seen};
 use crate::control::answer::Refused;
@@ -19,10 +18,6 @@ use crate::control::peers::{self, Known};
 
 /// How long the other may take: its server may wait for its replicas.
 const LIMIT: Duration = Duration::from_secs(5);
-/// How long it counts what the server said of itself and of who leads.
-const FRESH: Duration = Duration::from_millis(100);
-/// For longer no further slot of a step is begun with: meanwhile the operator does not hear of this pod.
-const HOLDS: Duration = Duration::from_secs(2);
 
 /// The agent of the server that gets slots.
 pub struct Other {
@@ -60,11 +55,11 @@ impl Other {
         &self,
         agent: &Agent,
         own: &Seen,
-        slots: SlotSet,
+        slot: u16,
         step: TakeSlot,
     ) -> Result<SlotAnswer, String> {
         let asked = SlotStep {
-            slots,
+            slot,
             source: own.id.clone(),
             target: self.target.clone(),
             replicas: replicas(own),
@@ -87,101 +82,62 @@ fn replicas(own: &Seen) -> Vec<NodeId> {
 /// Has this pod's server take the step that another agent asks for.
 ///
 /// # Errors
-/// Why it does not. It may have taken it for some of the slots.
+/// Why it does not.
 pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused> {
     of(agent)?;
     // No order about the role comes in between.
     let work = agent.work.lock().await;
     let server = running(&work)?;
-    let begun = Instant::now();
     // Asked right before: see `may_own`.
-    let mut looked = begun;
-    let mut own = seen(&server).await?;
+    let own = seen(&server).await?;
     if own.id != asked.target {
         return Err(Refused::wrong("another server is meant"));
     }
-    let coming = own.opened().filter(|open| open.moves == Direction::In);
-    let coming: SlotSet = coming.map(|open| open.slot).collect();
+    let open = open::of(&own, asked.slot);
     let mut answer = SlotAnswer {
-        owned: asked.slots.shared(&own.slots()),
-        imports: asked.slots.shared(&coming),
+        owned: own.slots().contains(asked.slot),
+        imports: open.is_some_and(|(moves, _)| moves == Direction::In),
     };
-    let left = asked.slots.without(&answer.owned);
-    if left.is_empty() {
+    if answer.owned {
         return Ok(answer);
     }
     match &asked.step {
         TakeSlot::Look => {}
+        TakeSlot::Import if open == Some((Direction::In, asked.source.as_str())) => {}
         TakeSlot::Import => {
-            let from_source = Some((Direction::In, asked.source.as_str()));
-            let new = left
-                .iter()
-                .filter(|slot| open::of(&own, *slot) != from_source);
-            let new: SlotSet = new.collect();
-            if new.is_empty() {
-                return Ok(answer);
-            }
-            may_import(&own, asked, &new).map_err(Refused::wrong)?;
+            may_import(&own, asked).map_err(Refused::wrong)?;
             // One that has begun is finished.
             if agent.asked.get().is_some() {
-                return Err(Refused::wrong("the pod of who gets the slots ends"));
+                return Err(Refused::wrong("the pod of who gets the slot ends"));
             }
             let from = SlotOf::Importing(&asked.source);
-            for part in tell::parts(agent, &new) {
-                is_in_time(begun)?;
-                server.set_slots(&part, from).await?;
-            }
+            server.set_slot(asked.slot, from).await?;
         }
         TakeSlot::Drop(keys) => {
-            may_own(&own, asked, &left).map_err(Refused::wrong)?;
-            drop_cut_off(&server, asked, &left, keys).await?;
+            may_own(&own, asked).map_err(Refused::wrong)?;
+            drop_cut_off(&server, asked.slot, keys).await?;
         }
         TakeSlot::Own => {
-            for part in tell::parts(agent, &left) {
-                is_in_time(begun)?;
-                if looked.elapsed() > FRESH {
-                    looked = Instant::now();
-                    own = seen(&server).await?;
-                }
-                may_own(&own, asked, &part).map_err(Refused::wrong)?;
-                server.set_slots(&part, SlotOf::Node(&asked.target)).await?;
-                answer.owned = answer.owned.with(&part);
-            }
+            may_own(&own, asked).map_err(Refused::wrong)?;
+            let node = SlotOf::Node(&own.id);
+            server.set_slot(asked.slot, node).await?;
+            answer.owned = true;
             agent.look.notify_one();
         }
     }
     Ok(answer)
 }
 
-/// A step that lasts is broken off: what is left of it is asked for again.
+/// Removes those of these keys that are as they were sent, or of which nobody knows how.
 ///
 /// # Errors
-/// It has lasted for too long.
-fn is_in_time(begun: Instant) -> Result<(), Refused> {
-    match begun.elapsed() < HOLDS {
-        true => Ok(()),
-        false => Err(Refused::later(
-            "the server that gets the slots takes them too slowly",
-        )),
-    }
-}
-
-/// Removes those of these keys that are as they were sent, or of which nobody knows how, of slots that are left to
-/// move.
-///
-/// # Errors
-/// A key is of a slot that was not asked about, which may be the server's own; or the server could not be asked.
-async fn drop_cut_off(
-    server: &Server,
-    asked: &SlotStep,
-    left: &SlotSet,
-    keys: &[CutOff],
-) -> Result<(), Refused> {
+/// A key is of another slot, which may be the server's own; or the server could not be asked.
+async fn drop_cut_off(server: &Server, slot: u16, keys: &[CutOff]) -> Result<(), Refused> {
     let names: Vec<Vec<u8>> = keys.iter().map(|cut_off| cut_off.key.clone()).collect();
     let slots = server.slots_of(&names).await?;
-    let known = keys.iter().zip(&slots);
-    let keys = of_slots_left(known, &asked.slots, left).map_err(Refused::wrong)?;
-    let names: Vec<Vec<u8>> = keys.iter().map(|cut_off| cut_off.key.clone()).collect();
+    if slots.iter().any(|other| *other != slot) {
+        return Err(Refused::wrong(format!("a key is not of slot {slot}")));
+    }
     let payloads = server.dumps(&names, true).await?;
     let known = keys.iter().zip(payloads);
     let stale = known.filter_map(|(cut_off, payload)| {
@@ -193,52 +149,29 @@ async fn drop_cut_off(
     Ok(server.remove_imported(&stale).await?)
 }
 
-/// Those of the keys, with their slots, that are of slots left to move. What is in a slot that the server owns by now
-/// is what counts.
-fn of_slots_left<'a>(
-    keys: impl Iterator<Item = (&'a CutOff, &'a u16)>,
-    asked: &SlotSet,
-    left: &SlotSet,
-) -> Result<Vec<&'a CutOff>, String> {
-    let mut those = Vec::new();
-    for (key, slot) in keys {
-        if !asked.contains(*slot) {
-            return Err(format!("a key is of slot {slot}, which is not asked about"));
-        }
-        if left.contains(*slot) {
-            those.push(key);
-        }
-    }
-    Ok(those)
-}
-
-/// The server takes keys of these slots from this source.
-fn may_import(own: &Seen, asked: &SlotStep, slots: &SlotSet) -> Result<(), String> {
+/// The server takes keys of the slot from this source.
+fn may_import(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     leads(own, asked)?;
-    for slot in slots.iter() {
-        match open::of(own, slot) {
-            None => {}
-            Some((Direction::In, before)) if may_replace(own, before, &asked.source) => {}
-            Some((_, other)) => {
-                return Err(format!("slot {slot} moves between this server and {other}"));
-            }
-        }
+    match open::of(own, asked.slot) {
+        None => Ok(()),
+        Some((Direction::In, before)) if may_replace(own, before, &asked.source) => Ok(()),
+        Some((_, other)) => Err(format!(
+            "slot {} moves between this server and {other}",
+            asked.slot
+        )),
     }
-    Ok(())
 }
 
-/// The slots are this server's: the source, which has no key of them, said so a moment ago. Where a replica has taken
-/// over from the source since, clients may have written there, and those writes would go. As long as a slot is imported
+/// The slot is this server's: the source, which has no key of it, said so a moment ago. Where a replica has taken over
+/// from the source since, clients may have written there, and those writes would go. As long as the slot is imported
 /// this server does not hear who owns it; who leads it does hear, before clients do.
-fn may_own(own: &Seen, asked: &SlotStep, slots: &SlotSet) -> Result<(), String> {
+fn may_own(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     leads(own, asked)?;
-    let source = &asked.source;
-    let from_source = Some((Direction::In, source.as_str()));
-    if let Some(slot) = slots
-        .iter()
-        .find(|slot| open::of(own, *slot) != from_source)
-    {
-        return Err(format!("slot {slot} does not come from {source}"));
+    if open::of(own, asked.slot) != Some((Direction::In, asked.source.as_str())) {
+        return Err(format!(
+            "slot {} does not come from {}",
+            asked.slot, asked.source
+        ));
     }
     let leads = |id: &NodeId| {
         own.entry(id)
@@ -246,7 +179,7 @@ fn may_own(own: &Seen, asked: &SlotStep, slots: &SlotSet) -> Result<(), String> 
     };
     match asked.replicas.iter().find(|id| leads(id)) {
         None => Ok(()),
-        Some(id) => Err(format!("{id} leads in place of {source}")),
+        Some(id) => Err(format!("{id} leads in place of {}", asked.source)),
     }
 }
 
@@ -275,9 +208,7 @@ mod tests {
 
     use super::*;
 
-    fn slot() -> SlotSet {
-        SlotSet::of([(93, 93)])
-    }
+    const SLOT: u16 = 93;
 
     /// The target, the source, and a replica of the source.
     fn view(open: &[&str]) -> Seen {
@@ -303,7 +234,7 @@ mod tests {
 
     fn asked(step: TakeSlot) -> SlotStep {
         SlotStep {
-            slots: slot(),
+            slot: SLOT,
             source: "source".to_owned(),
             target: "target".to_owned(),
             replicas: vec!["replica".to_owned()],
@@ -314,11 +245,11 @@ mod tests {
     #[test]
     fn a_slot_is_owned_only_by_who_imports_it_from_that_source() {
         let own = asked(TakeSlot::Own);
-        assert_eq!(may_own(&view(&["[93-<-source]"]), &own, &slot()), Ok(()));
+        assert_eq!(may_own(&view(&["[93-<-source]"]), &own), Ok(()));
         for open in ["[93-<-other]", "[94-<-source]", "[93->-source]"] {
-            assert!(may_own(&view(&[open]), &own, &slot()).is_err(), "{open}");
+            assert!(may_own(&view(&[open]), &own).is_err(), "{open}");
         }
-        assert!(may_own(&view(&[]), &own, &slot()).is_err());
+        assert!(may_own(&view(&[]), &own).is_err());
     }
 
     #[test]
@@ -326,86 +257,49 @@ mod tests {
         let own = asked(TakeSlot::Own);
         let mut led = view(&["[93-<-source]"]);
         led.known[2].replica_of = None;
-        assert!(may_own(&led, &own, &slot()).is_err());
+        assert!(may_own(&led, &own).is_err());
         let mut failed = view(&["[93-<-source]"]);
         failed.known[1].failed = true;
-        assert!(may_own(&failed, &own, &slot()).is_err());
+        assert!(may_own(&failed, &own).is_err());
         let mut away = view(&["[93-<-source]"]);
         away.known[1].connected = false;
-        assert!(may_own(&away, &own, &slot()).is_err());
+        assert!(may_own(&away, &own).is_err());
         let mut demoted = view(&["[93-<-source]"]);
         demoted.known[1].replica_of = Some("replica".to_owned());
-        assert!(may_own(&demoted, &own, &slot()).is_err());
+        assert!(may_own(&demoted, &own).is_err());
     }
 
     #[test]
     fn who_does_not_hear_the_majority_takes_no_slot() {
         let mut cut_off = view(&["[93-<-source]"]);
         cut_off.serves = false;
-        assert!(may_own(&cut_off, &asked(TakeSlot::Own), &slot()).is_err());
+        assert!(may_own(&cut_off, &asked(TakeSlot::Own)).is_err());
         let mut cut_off = view(&[]);
         cut_off.serves = false;
-        assert!(may_import(&cut_off, &asked(TakeSlot::Import), &slot()).is_err());
+        assert!(may_import(&cut_off, &asked(TakeSlot::Import)).is_err());
     }
 
     #[test]
     fn a_replica_takes_no_slot() {
         let mut replica = view(&[]);
         replica.known[0].replica_of = Some("source".to_owned());
-        assert!(may_import(&replica, &asked(TakeSlot::Import), &slot()).is_err());
+        assert!(may_import(&replica, &asked(TakeSlot::Import)).is_err());
     }
 
     #[test]
     fn a_slot_that_comes_from_one_who_leads_is_not_taken_from_another() {
         let import = asked(TakeSlot::Import);
-        assert_eq!(may_import(&view(&[]), &import, &slot()), Ok(()));
-        assert_eq!(
-            may_import(&view(&["[93-<-source]"]), &import, &slot()),
-            Ok(())
-        );
+        assert_eq!(may_import(&view(&[]), &import), Ok(()));
+        assert_eq!(may_import(&view(&["[93-<-source]"]), &import), Ok(()));
         // Who led before, and was forgotten since.
-        assert_eq!(
-            may_import(&view(&["[93-<-before]"]), &import, &slot()),
-            Ok(())
-        );
+        assert_eq!(may_import(&view(&["[93-<-before]"]), &import), Ok(()));
         let mut both = view(&["[93-<-other]"]);
         both.known.push(Entry {
             id: "other".to_owned(),
             ..Entry::default()
         });
-        assert!(may_import(&both, &import, &slot()).is_err());
-        assert!(may_import(&view(&["[93->-source]"]), &import, &slot()).is_err());
-    }
-
-    #[test]
-    fn of_slots_that_move_together_each_is_held_against_the_rules() {
-        let both = SlotSet::of([(93, 94)]);
-        let own = asked(TakeSlot::Own);
-        let marked = view(&["[93-<-source]", "[94-<-source]"]);
-        assert_eq!(may_own(&marked, &own, &both), Ok(()));
-        for open in ["[94-<-other]", "[94->-source]", "[95-<-source]"] {
-            assert!(may_own(&view(&["[93-<-source]", open]), &own, &both).is_err());
-        }
-        let import = asked(TakeSlot::Import);
-        let one = view(&["[94->-source]"]);
-        assert_eq!(may_import(&one, &import, &slot()), Ok(()));
-        assert!(may_import(&one, &import, &both).is_err());
-    }
-
-    #[test]
-    fn keys_are_dropped_of_slots_that_were_asked_about_and_are_not_owned_yet() {
-        let keys = ["a", "b"].map(|name| CutOff {
-            key: name.as_bytes().to_vec(),
-            digest: None,
-        });
-        let (asked, left) = (SlotSet::of([(5, 6)]), SlotSet::of([(5, 5)]));
-        let dropped = |slots: [u16; 2]| {
-            let known = keys.iter().zip(&slots);
-            of_slots_left(known, &asked, &left).map(|keys| keys.len())
-        };
-        assert_eq!(dropped([5, 5]), Ok(2));
-        assert_eq!(dropped([5, 6]), Ok(1));
-        assert!(dropped([5, 7]).is_err());
+        assert!(may_import(&both, &import).is_err());
+        assert!(may_import(&view(&["[93->-source]"]), &import).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use hera_api::BackupPhase;
 use hera_api::conditions::{available, completed};
 use hera_core::backup::{
     BackupManifest, BackupOrder, BackupState, BaseManifest, FORMAT, Failure, FailureReason, Heard,
-    Look, RunState, ShardInBackup, look,
+    Look, ShardInBackup, look,
 };
 use kube::ResourceExt as _;
 use tracing::debug;
