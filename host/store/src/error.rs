@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(
             error.message,
             "Store nightly (bucket backups of https://minio:9000): cannot write x: InvalidAccessKeyId: No such key: …. \
-             Check the access key in its Secret, and that it may list the bucket and get, put and delete what is in it."
+             Check the access key in its Secret, and that it may list the bucket, and get and put what is in it."
         );
         let echo = said("an error of a library that knows s3cr3t");
         assert!(!echo.message.contains("s3cr3t"), "{}", echo.message);
