@@ -127,6 +127,8 @@ await rdc/my-redis-cluster '{.status.conditions[?(@.type=="Ready")].status}' Tru
 
 if [ -n "${overlay:-}" ]; then
   step "A backup, somebody flushes everything, and another Redis begins with the backup"
+  # The first time that takes minutes, and says so.
+  "$target/debug/hera-testbed" versitygw | sed '$d'
   "$target/debug/hera-testbed" store demo | tail -n 1 | kubectl -n "$namespace" apply -f - >/dev/null
   say "a store that speaks S3 runs on this machine until 'make testbed-down'"
   # The preset lets the application flush.

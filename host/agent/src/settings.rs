@@ -154,3 +154,17 @@ impl Settings {
         Duration::from_secs(self.confirm_seconds)
     }
 }
+
+#[cfg(test)]
+impl Settings {
+    /// Those of a pod of the object `o`.
+    pub fn of_a_pod() -> Self {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            settings: Settings,
+        }
+        let own = ["--object-uid", "o", "--pod-uid", "p", "--server-name", "n"];
+        <Line as clap::Parser>::parse_from(["x"].iter().chain(&own)).settings
+    }
+}

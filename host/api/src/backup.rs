@@ -185,3 +185,19 @@ pub struct BackupShard {
     #[schemars(range(min = 0))]
     pub used_memory: Option<i64>,
 }
+
+impl RedisBackup {
+    /// How far it is: it waits before anything is said.
+    pub fn phase(&self) -> BackupPhase {
+        let status = self.status.as_ref();
+        status.and_then(|status| status.phase).unwrap_or_default()
+    }
+
+    /// True once nothing is done about it any more.
+    pub fn is_over(&self) -> bool {
+        match self.phase() {
+            BackupPhase::Completed | BackupPhase::Failed => true,
+            BackupPhase::Pending | BackupPhase::Running => false,
+        }
+    }
+}

@@ -120,7 +120,7 @@ pub struct RedisBackupStoreStatus {
     #[schemars(length(max = 32))]
     pub backend: Option<String>,
 
-    /// Available: as the agents that use it last saw it; absent before any has.
+    /// Available: as the last backup that used it found it; absent before any has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -283,7 +283,7 @@ reasons! {
         /// False: somebody ended it.
         CANCELLED = "Cancelled",
     }
-    /// Could agents use a RedisBackupStore when they last tried?
+    /// Could a backup use a RedisBackupStore when one last tried?
     available "Available" {
         /// True: it took what was stored.
         REACHED = "Reached",

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::args::{Color, Format};
 
+/// Characters of a message in a table.
+const CELL: usize = 80;
+
 /// Where answers go.
 #[derive(Clone, Copy, Debug)]
 pub struct Output(Format);
@@ -124,6 +127,14 @@ pub fn lasting(seconds: u64) -> String {
         ..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),
         _ => format!("{} h", seconds / 3_600),
+    }
+}
+
+/// A message for a cell: a longer one is cut, as the whole of it stands with its object.
+pub fn cut(message: &str) -> String {
+    match message.char_indices().nth(CELL) {
+        Some((end, _)) => message.split_at(end).0.to_owned() + "…",
+        None => message.to_owned(),
     }
 }
 

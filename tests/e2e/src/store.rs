@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hera_testbed::gateway::{ACCESS_KEY, Gateway, SECRET_KEY, free_address};
+use hera_testbed::gateway::{ACCESS_KEY, Gateway, SECRET_KEY};
 use hera_testbed::names::HOST_IP;
 use serde_json::json;
 use tempfile::TempDir;
@@ -25,8 +25,6 @@ const BUCKET: &str = "backups";
 const PREFIX: &str = "redis";
 /// What the store keeps of uploads that are not finished.
 const UNFINISHED: &str = ".sgwtmp";
-/// Another program may take a port between the look and the start.
-const STARTS: usize = 5;
 /// Until something is on the way that is held up.
 const HELD: Duration = Duration::from_secs(60);
 const CHUNK: usize = 16 << 10;
@@ -49,14 +47,7 @@ impl Store {
     pub async fn start() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("root");
-        let mut tried = 0;
-        let gateway = loop {
-            match started(free_address()?, root.clone()).await {
-                Ok(gateway) => break gateway,
-                Err(error) if tried == STARTS => return Err(error),
-                Err(_) => tried += 1,
-            }
-        };
+        let gateway = tokio::task::spawn_blocking(move || Gateway::start_in(&root)).await??;
         gateway.make_bucket(BUCKET)?;
         let address = gateway.address();
         Ok(Self {

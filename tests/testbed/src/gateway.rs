@@ -48,16 +48,22 @@ impl Gateway {
     /// When it cannot be built or does not answer.
     pub fn start() -> Result<Self> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
-        let root = folder.path().join("root");
+        let mut started = Self::start_in(&folder.path().join("root"))?;
+        started.own = Some(folder);
+        Ok(started)
+    }
+
+    /// The same, with its buckets in a folder, which is made if it is missing and stays.
+    ///
+    /// # Errors
+    /// When it cannot be built or does not answer.
+    pub fn start_in(root: &Path) -> Result<Self> {
         // What cannot be built is not tried again.
         program()?;
         let mut failed = anyhow!("no port is free");
         for _ in 0..STARTS {
-            match Self::start_at(free_address()?, &root) {
-                Ok(mut started) => {
-                    started.own = Some(folder);
-                    return Ok(started);
-                }
+            match Self::start_at(free_address()?, root) {
+                Ok(started) => return Ok(started),
                 Err(error) => failed = error,
             }
         }
@@ -195,7 +201,7 @@ pub(crate) fn is_healthy(address: SocketAddr) -> Result<bool> {
 ///
 /// # Errors
 /// When there is none.
-pub fn free_address() -> Result<SocketAddr> {
+fn free_address() -> Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 100)? * 25;
     for _ in 0..2500 {

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::layout::Layout;
 use crate::names::RUN;
 use crate::process::Process;
 use crate::run::wait;
+use crate::spawn::Program;
 
 const LOCK: &str = "/run/hera-testbed.lock";
 
@@ -57,6 +59,18 @@ impl Owner {
         self.programs
             .get(program)
             .is_some_and(|process| process.alive())
+    }
+
+    /// Starts a program unless it runs. Tells when, if it did.
+    pub fn ensure(&mut self, layout: &Layout, program: &Program) -> Result<Option<SystemTime>> {
+        if self.runs(&program.name) {
+            return Ok(None);
+        }
+        let start = SystemTime::now();
+        let process = program.spawn(layout)?;
+        self.programs.insert(program.name.clone(), process);
+        self.save()?;
+        Ok(Some(start))
     }
 
     /// Whether the cluster as such lives: its store and its API server run.

@@ -33,6 +33,20 @@ pub fn path(engine: &str, version: &str) -> Result<PathBuf> {
     in_layout(&layout, engine, version)
 }
 
+/// The same; none, and said, of one of [`MOVING`] that cannot be had.
+///
+/// # Errors
+/// When another cannot be had.
+pub fn if_any(engine: &str, version: &str) -> Result<Option<PathBuf>> {
+    match path(engine, version) {
+        Err(error) if MOVING.contains(&(engine, version)) => {
+            println!("NOT SHOWN: {engine} {version} cannot be had: {error:#}");
+            Ok(None)
+        }
+        found => found.map(Some),
+    }
+}
+
 /// The text of a replica's `nodes.conf` as that of a server which takes itself for a primary without slots.
 pub fn without_primary(nodes_conf: &str) -> String {
     let lines = nodes_conf.lines().map(|line| {

@@ -36,11 +36,7 @@ pub fn store(layout: &Layout, bucket: &str) -> Result<String> {
         ours.context("no testbed of this clone is running; bring it up with `make testbed-up`")?;
     let folder = root().join(bucket);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    if !owner.runs(PROGRAM) {
-        let process = program.spawn(layout)?;
-        owner.programs.insert(PROGRAM.to_owned(), process);
-        owner.save()?;
-    }
+    owner.ensure(layout, &program)?;
     let address = address()?;
     wait("an answer of the store", START, || {
         Ok(!owner.runs(PROGRAM) || gateway::is_healthy(address)?)

@@ -101,14 +101,7 @@ impl<'a> Up<'a> {
 
     /// Starts a program unless it runs. Tells when, if it did.
     fn ensure(&mut self, program: &Program) -> Result<Option<SystemTime>> {
-        if self.owner.runs(&program.name) {
-            return Ok(None);
-        }
-        let start = SystemTime::now();
-        let process = program.spawn(self.layout)?;
-        self.owner.programs.insert(program.name.clone(), process);
-        self.owner.save()?;
-        Ok(Some(start))
+        self.owner.ensure(self.layout, program)
     }
 
     fn control_plane(&mut self) -> Result<()> {

@@ -1,6 +1,6 @@
 module hera.io/testbed/versitygw
 
-go 1.26.7
+go 1.25.0
 
 tool github.com/versity/versitygw/cmd/versitygw
 

@@ -177,23 +177,11 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        settings: Settings,
-    }
-
-    fn settings() -> Settings {
-        let own = ["--object-uid", "o", "--pod-uid", "p", "--server-name", "n"];
-        Line::parse_from(["x"].iter().chain(&own)).settings
-    }
 
     #[test]
     fn the_boot_guard_is_the_last_word() {
         let directives = BTreeMap::from([("maxmemory".to_owned(), "100".to_owned())]);
-        let settings = settings();
+        let settings = Settings::of_a_pod();
         let start = Start {
             settings: &settings,
             directives: &directives,
@@ -215,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_server_of_a_cluster_is_nobodys_replica_and_tells_where_it_is_now() {
-        let mut settings = settings();
+        let mut settings = Settings::of_a_pod();
         settings.shard = Some(2);
         settings.ip = "10.0.0.7".to_owned();
         let start = Start {

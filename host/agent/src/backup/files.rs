@@ -1,11 +1,11 @@
-//! Files of a store that are written once.
+//! Files of a store that say what the others are: each is written once.
 
 use hera_core::backup::{
     BackupManifest, BaseManifest, FORMAT, Failure, FailureReason, OwnerFile, Paths, ShardInBackup,
 };
 use hera_store::{Created, Store};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::failed;
 
@@ -62,8 +62,7 @@ pub async fn write_backup(
     for shard in &backup.shards {
         let base = Paths::base_manifest(&shard.base);
         if store.size(&base).await?.is_none() {
-            let words = format!("{base} is not in the store any more");
-            return Err(failed(FailureReason::Corrupt, words));
+            return Err(gone(&base));
         }
     }
     let path = paths(&backup.owner).backup(&backup.id);
@@ -82,11 +81,13 @@ pub async fn write_backup(
 /// The base that a shard of a backup has.
 async fn base_of(store: &Store, shard: &ShardInBackup) -> Result<BaseManifest, Failure> {
     let path = Paths::base_manifest(&shard.base);
-    let corrupt = |words: String| failed(FailureReason::Corrupt, words);
-    let text = store.get(&path).await?;
-    let text = text.ok_or_else(|| corrupt(format!("{path} is not in the store any more")))?;
-    let read = serde_json::from_slice(&text);
-    read.map_err(|error| corrupt(format!("{path} cannot be read: {error}")))
+    let base = read(store, &path).await?;
+    base.ok_or_else(|| gone(&path))
+}
+
+fn gone(path: &str) -> Failure {
+    let words = format!("{path} is not in the store any more");
+    failed(FailureReason::Corrupt, words)
 }
 
 /// True for what an earlier attempt at the same `RedisBackup` wrote.
@@ -126,6 +127,36 @@ async fn write_once<T: Serialize + DeserializeOwned>(
     };
     let there = serde_json::from_slice(&there).map_err(|error| odd(&error))?;
     Ok(Some(there))
+}
+
+/// What every file of a store has.
+#[derive(Deserialize)]
+struct Versioned {
+    v: u32,
+}
+
+/// Reads a file that says what others are; none if there is none.
+///
+/// # Errors
+/// It is damaged, of a later release, or the store does not answer.
+pub async fn read<T: DeserializeOwned>(store: &Store, path: &str) -> Result<Option<T>, Failure> {
+    let text = store.get(path).await?;
+    text.map(|text| parse(path, &text)).transpose()
+}
+
+fn parse<T: DeserializeOwned>(path: &str, text: &[u8]) -> Result<T, Failure> {
+    let unreadable = |error: serde_json::Error| {
+        let words = format!("{path} cannot be read: {error}");
+        failed(FailureReason::Corrupt, words)
+    };
+    let Versioned { v } = serde_json::from_slice::<Versioned>(text).map_err(unreadable)?;
+    if v > FORMAT {
+        let words = format!(
+            "{path} is of format {v}, and this release of the operator knows those up to {FORMAT}: upgrade it"
+        );
+        return Err(failed(FailureReason::VersionIncompatible, words));
+    }
+    serde_json::from_slice(text).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -176,5 +207,25 @@ mod tests {
             ..own.clone()
         };
         assert!(!is_same(&later, &own));
+    }
+
+    #[test]
+    fn a_file_of_a_later_release_is_not_guessed_at_and_a_damaged_one_is_named() {
+        let later = parse::<BaseManifest>("b/base.json", br#"{"v": 2}"#).unwrap_err();
+        assert_eq!(later.reason, FailureReason::VersionIncompatible);
+        assert!(later.message.contains("b/base.json"), "{later:?}");
+        for text in ["", "{}", r#"{"v": 1}"#] {
+            let damaged = parse::<BaseManifest>("b/base.json", text.as_bytes()).unwrap_err();
+            assert_eq!(damaged.reason, FailureReason::Corrupt, "{text:?}");
+        }
+        let base = serde_json::json!({
+            "v": 1, "uid": "u", "shard": "0", "engine": "redis", "version": "7.0.15", "magic": "REDIS0010",
+            "replicationId": "r", "offset": 7, "streamDb": 0, "takenUnixMs": 9, "pod": "p-0", "role": "primary",
+            "rawBytes": 50, "storedBytes": 40, "sha256": "aa", "crc64": "0a", "usedMemory": 1,
+            "path": "shop.cache/u/base/0/r-7",
+        });
+        let base: BaseManifest = serde_json::from_value(base).unwrap();
+        let text = serde_json::to_vec(&base).unwrap();
+        assert_eq!(parse("b/base.json", &text), Ok(base));
     }
 }

@@ -7,7 +7,8 @@ pub const BYTES: usize = 4096;
 /// Begins a field that a snapshot tells of itself.
 const AUX: u8 = 0xFA;
 const ENGINES: [&[u8]; 2] = [b"REDIS", b"VALKEY"];
-const MAGIC: usize = 9;
+/// Bytes by which a snapshot names its format, such as `REDIS0011`.
+pub const MAGIC: usize = 9;
 
 /// What a snapshot tells of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,8 +22,5 @@ fn failed(reason: FailureReason, message: impl Into<String>) -> Failure {
     let message: String = message.into();
     let told = message.chars().take(WORDS);
     let told = told.map(|c| if c.is_control() { ' ' } else { c });
-    Failure {
-        reason,
-        message: told.collect(),
-    }
+    Failure::new(reason, told.collect::<String>())
 }

@@ -94,7 +94,7 @@ impl Packer {
             head,
             raw_bytes: self.raw_bytes,
             stored_bytes: parts.bytes,
-            sha256: hex(&parts.sha256.finalize()),
+            sha256: format!("{:x}", parts.sha256.finalize()),
             crc64: match sum.computed {
                 true => format!("{:016x}", sum.crc64),
                 false => "0".to_owned(),
@@ -154,10 +154,6 @@ impl Write for Parts {
 
 fn count(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

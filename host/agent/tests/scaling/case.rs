@@ -43,14 +43,10 @@ impl Case {
     /// had.
     pub fn can_be_shown(self) -> bool {
         let (name, version) = (self.engine.name, self.engine.version);
-        let has = match servers::path(name, version) {
-            Ok(program) => version_of(&program).unwrap_or_else(|| panic!("{program:?} has none")),
-            Err(error) if servers::MOVING.contains(&(name, version)) => {
-                println!("NOT SHOWN: {name} {version} cannot be had: {error:#}");
-                return false;
-            }
-            Err(error) => panic!("{error:#}"),
+        let Some(program) = servers::if_any(name, version).unwrap() else {
+            return false;
         };
+        let has = version_of(&program).unwrap_or_else(|| panic!("{program:?} has none"));
         let (major, minor) = has;
         if format!("{major}.{minor}") != version {
             println!("MOVED: {name} is {major}.{minor}, not {version}");

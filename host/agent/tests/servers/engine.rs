@@ -19,11 +19,7 @@ impl Engine {
 
     /// False, and said, of one of [`servers::MOVING`] that cannot be had.
     pub fn can_be_had(self) -> bool {
-        let found = servers::path(self.name, self.version);
-        if let Err(error) = &found {
-            println!("NOT SHOWN: {} {}: {error:#}", self.name, self.version);
-        }
-        found.is_ok()
+        servers::if_any(self.name, self.version).unwrap().is_some()
     }
 }
 

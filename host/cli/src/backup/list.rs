@@ -5,13 +5,10 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 
-use super::{latest_first, phase, why};
+use super::{latest_first, no_cluster, why};
 use crate::Verdict;
 use crate::named::Target;
-use crate::output::{Output, faint, table};
-
-/// Longer messages are cut: the whole one stands in the status of the backup.
-const MESSAGE: usize = 80;
+use crate::output::{Output, cut, faint, table};
 
 /// A backup in one line.
 #[derive(Debug, Serialize)]
@@ -46,7 +43,7 @@ pub async fn run(
     output: Output,
 ) -> anyhow::Result<Verdict> {
     if let Some(target) = target.filter(|target| !target.may_be(Kind::RedisInstance)) {
-        anyhow::bail!("{target} is a RedisCluster, of which no backups can be made yet");
+        return Err(no_cluster(target));
     }
     let backups: Api<RedisBackup> = Api::namespaced(client.clone(), namespace);
     let all = backups.list(&ListParams::default()).await?.items;
@@ -67,7 +64,7 @@ pub fn row(backup: &RedisBackup) -> Row {
     Row {
         name: backup.name_any(),
         target: backup.spec.target.name.clone(),
-        phase: format!("{:?}", phase(backup)),
+        phase: format!("{:?}", backup.phase()),
         instant: instant.map(|instant| instant.0.to_string()),
         size: status.and_then(|status| status.stored_size.clone()),
         store: status.and_then(|status| status.store.clone()),
@@ -91,11 +88,4 @@ pub fn lines(rows: &[Row]) -> String {
         ]
     };
     table(&head, &rows.iter().map(cells).collect::<Vec<_>>())
-}
-
-fn cut(message: &str) -> String {
-    match message.char_indices().nth(MESSAGE) {
-        Some((end, _)) => message.split_at(end).0.to_owned() + "…",
-        None => message.to_owned(),
-    }
 }

@@ -9,8 +9,11 @@ mod text;
 
 pub use about::About;
 
+use std::fmt::Display;
+
+use anyhow::anyhow;
+use hera_api::RedisBackup;
 use hera_api::conditions::completed;
-use hera_api::{BackupPhase, RedisBackup};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 
@@ -45,18 +48,9 @@ pub async fn run(
     }
 }
 
-/// How far a backup is.
-fn phase(backup: &RedisBackup) -> BackupPhase {
-    let status = backup.status.as_ref();
-    status.and_then(|status| status.phase).unwrap_or_default()
-}
-
-/// Nothing changes any more.
-fn is_over(backup: &RedisBackup) -> bool {
-    match phase(backup) {
-        BackupPhase::Completed | BackupPhase::Failed => true,
-        BackupPhase::Pending | BackupPhase::Running => false,
-    }
+/// Backups are asked for of what has none.
+fn no_cluster(named: impl Display) -> anyhow::Error {
+    anyhow!("{named} is a RedisCluster, of which no backups can be made yet")
 }
 
 /// What is said of how far it is.

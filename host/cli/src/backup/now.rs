@@ -10,7 +10,7 @@ use kube::api::{Api, PostParams};
 use kube::runtime::watcher::watch_object;
 use kube::{Client, ResourceExt as _};
 
-use super::{is_over, phase, text};
+use super::{no_cluster, text};
 use crate::Verdict;
 use crate::named::{Object, Target};
 use crate::output::{Output, good};
@@ -35,7 +35,7 @@ pub async fn run(
     let target = asked.target;
     let object = target.find(client, namespace).await?;
     let Object::Instance(instance) = &object else {
-        bail!("{target} is a RedisCluster, of which no backups can be made yet");
+        return Err(no_cluster(target));
     };
     let wanted = wanted(target, instance, asked.name, Timestamp::now())?;
     let backups: Api<RedisBackup> = Api::namespaced(client.clone(), namespace);
@@ -57,7 +57,7 @@ pub async fn run(
     }
     let ended = ended(backups, &name).await?;
     output.print(&ended, text::backup)?;
-    Ok(Verdict::from(phase(&ended) == BackupPhase::Completed))
+    Ok(Verdict::from(ended.phase() == BackupPhase::Completed))
 }
 
 /// The object that is made.
@@ -97,7 +97,7 @@ async fn ended(backups: Api<RedisBackup>, name: &str) -> anyhow::Result<RedisBac
         format!("the backup goes on; kubectl hera backup status rdb/{name} shows how")
     })? {
         let backup = backup.with_context(|| format!("RedisBackup {name} was deleted meanwhile"))?;
-        if is_over(&backup) {
+        if backup.is_over() {
             return Ok(backup);
         }
         let progress = text::progress(&backup);

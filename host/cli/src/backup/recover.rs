@@ -8,7 +8,7 @@ use kube::api::{Api, DynamicObject, PostParams};
 use kube::{Client, CustomResourceExt as _};
 use serde_json::{Map, Value, json};
 
-use super::{phase, why};
+use super::why;
 use crate::args::{Cluster, Recover};
 use crate::output::{Output, faint, good};
 use crate::{Verdict, cluster};
@@ -95,7 +95,7 @@ fn fits(asked: &Recover, backup: &RedisBackup) -> anyhow::Result<()> {
     if of != target.name() || !target.may_be(Kind::RedisInstance) {
         bail!("RedisBackup {from} is of RedisInstance {of}, and not of {target}");
     }
-    match phase(backup) {
+    match backup.phase() {
         BackupPhase::Completed => Ok(()),
         BackupPhase::Pending | BackupPhase::Running => bail!(
             "RedisBackup {from} is not whole yet: kubectl hera backup status rdb/{from} shows how it goes"

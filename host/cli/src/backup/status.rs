@@ -8,7 +8,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 
-use super::{About, is_over, latest_first, phase, text};
+use super::{About, latest_first, no_cluster, text};
 use crate::Verdict;
 use crate::named::{NotFound, Object};
 use crate::output::Output;
@@ -71,7 +71,7 @@ pub async fn run(
     match (backup, instance) {
         (Some(backup), None) => {
             output.print(&backup, text::backup)?;
-            Ok(Verdict::from(phase(&backup) == BackupPhase::Completed))
+            Ok(Verdict::from(backup.phase() == BackupPhase::Completed))
         }
         (None, Some(object)) => {
             let seen = of_instance(&object, client, &backups).await?;
@@ -104,10 +104,7 @@ async fn of_instance(
     backups: &Api<RedisBackup>,
 ) -> anyhow::Result<OfInstance> {
     let Object::Instance(instance) = object else {
-        bail!(
-            "{} is a RedisCluster, of which no backups can be made yet",
-            object.name()
-        );
+        return Err(no_cluster(object.name()));
     };
     let named = instance.spec.backup.as_ref();
     let store = match named.map(|backup| &backup.store_ref.name) {
@@ -125,7 +122,7 @@ fn seen(instance: &RedisInstance, store: Option<StoreSeen>, all: Vec<RedisBackup
     let name = instance.name_any();
     let mut backups = latest_first(all, Some(&name));
     let mut whole = backups.iter();
-    let last_completed = whole.find(|backup| phase(backup) == BackupPhase::Completed);
+    let last_completed = whole.find(|backup| backup.phase() == BackupPhase::Completed);
     let last_completed = last_completed.cloned();
     backups.truncate(SHOWN);
     OfInstance {
@@ -155,8 +152,8 @@ fn is_good(seen: &OfInstance) -> bool {
         let known = store.available.as_ref();
         store.at.is_some() && known.is_none_or(|condition| condition.status != "False")
     };
-    let last = seen.backups.iter().find(|backup| is_over(backup));
-    let is_whole = |backup: &RedisBackup| phase(backup) == BackupPhase::Completed;
+    let last = seen.backups.iter().find(|backup| backup.is_over());
+    let is_whole = |backup: &RedisBackup| backup.phase() == BackupPhase::Completed;
     store.is_some_and(is_usable) && last.is_none_or(is_whole)
 }
 

@@ -79,7 +79,7 @@ fn all_that_is_known_of_a_backup_is_shown() {
 #[test]
 fn a_backup_that_nobody_has_looked_at_yet_is_pending() {
     let new = backup("b1", 3, Value::Null);
-    assert!(!is_over(&new));
+    assert!(!new.is_over());
     let text = plain(&text::backup(&new));
     assert_eq!(
         text,

@@ -6,14 +6,14 @@ use kube::ResourceExt as _;
 
 use super::list::{self, row};
 use super::status::{OfInstance, StoreSeen};
-use super::{phase, why};
+use super::why;
 use crate::output::{bad, faint, good, odd, size, strong};
 
 /// All that is known of a backup.
 pub fn backup(backup: &RedisBackup) -> String {
     let (name, namespace) = (backup.name_any(), backup.namespace().unwrap_or_default());
     let head = strong(&format!("RedisBackup {namespace}/{name}"));
-    let phase = phase(backup);
+    let phase = backup.phase();
     let of = &backup.spec.target.name;
     let mut text = format!("{head}  {}  of RedisInstance {of}\n", painted(phase));
     let why = why(backup);
@@ -38,7 +38,7 @@ fn line(what: &str, value: &str) -> String {
 
 /// What is said while somebody waits.
 pub fn progress(backup: &RedisBackup) -> String {
-    let phase = painted(phase(backup));
+    let phase = painted(backup.phase());
     match why(backup).as_str() {
         "" => phase,
         why => format!("{phase}  {why}"),

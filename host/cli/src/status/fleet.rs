@@ -5,11 +5,8 @@ use serde::Serialize;
 
 use crate::args::Cluster;
 use crate::named::{CommonStatus, Object, all};
-use crate::output::{Output, faint, table};
+use crate::output::{Output, cut, faint, table};
 use crate::{Verdict, cluster};
-
-/// Longer messages are cut: the whole one stands in the object's own tree.
-const MESSAGE: usize = 80;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -91,13 +88,6 @@ fn describe(rows: &[Row]) -> String {
         ]
     };
     table(&head, &rows.iter().map(cells).collect::<Vec<_>>())
-}
-
-fn cut(message: &str) -> String {
-    match message.char_indices().nth(MESSAGE) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub struct BaseManifest {
     pub replication_id: String,
     /// How much of that history is in it.
     pub offset: u64,
-    /// The database that the stream of that history has selected at this offset.
+    /// The database that the stream of that history has selected at this offset: who goes on from there must know it.
     pub stream_db: u32,
     /// When it was taken, in milliseconds since 1970, by the agent's clock.
     pub taken_unix_ms: u64,

@@ -140,6 +140,16 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// Why, in one word and in a sentence for people.
+    pub fn new(reason: FailureReason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
 /// Why nothing came of a run or a recovery, in one word. Each is a reason of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureReason {

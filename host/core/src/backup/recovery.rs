@@ -157,10 +157,7 @@ fn mib(bytes: u64) -> u64 {
 }
 
 fn too_small(message: String) -> Failure {
-    Failure {
-        reason: FailureReason::TooSmall,
-        message,
-    }
+    Failure::new(FailureReason::TooSmall, message)
 }
 
 #[cfg(test)]

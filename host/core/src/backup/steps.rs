@@ -53,12 +53,7 @@ pub enum Look<'a> {
 
 /// Looks at a run that reads `shard` of the object with this uid and these paths.
 pub fn look<'a>(heard: Heard<'a>, uid: &str, paths: &Paths, shard: &str) -> Look<'a> {
-    let lost = |reason, words: &str| {
-        Look::Lost(Failure {
-            reason,
-            message: words.to_owned(),
-        })
-    };
+    let lost = |reason, words: &str| Look::Lost(Failure::new(reason, words));
     let (state, same_for_ms) = match heard {
         Heard::Gone => return lost(FailureReason::LostItsPod, "the pod that was read is gone"),
         Heard::Silent(ms) if ms < SILENCE_MS => return Look::GoesOn,

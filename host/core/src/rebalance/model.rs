@@ -11,7 +11,7 @@ pub enum ShardState {
     Joining,
     /// It is to go once it has no slot left.
     Leaving,
-    /// Its primary cannot give or take anything now.
+    /// It has lacked a replica in sync for a minute: it gives and takes nothing.
     Unhealthy,
 }
 
@@ -28,7 +28,7 @@ impl ShardState {
 pub struct SlotLoad {
     /// The slot.
     pub slot: u16,
-    /// Its share of the commands of its shard, in millionths.
+    /// Its share of the time that the commands of its shard take, in millionths.
     pub load_ppm: u32,
     /// What its keys take; none where the server does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ use futures::stream::{self, Stream, StreamExt as _};
 use hera_api::{HasCommonSpec, Kind, Received};
 use hera_kube::{Severity, StatusWriter};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::Api;
 use kube::core::object::HasStatus;
 use kube::runtime::controller::{Action, Controller, Error as ControllerError};
@@ -202,11 +203,7 @@ fn one<K: Controlled>(
     });
     let children = together(children).map(note);
     let (leading, elected) = (shared.clone(), wakes.clone());
-    let elections = stream::unfold(shared.leadership.clone(), |mut leadership| async move {
-        leadership.changed().await;
-        Some(((), leadership))
-    })
-    .inspect(move |()| {
+    let elections = elections(&shared).inspect(move |()| {
         leading
             .metrics
             .leader
@@ -310,19 +307,31 @@ async fn reconcile<K: Controlled>(
                 newer.as_ref().unwrap_or(cached).pass(shared).await
             }
             Err(invalid) => {
-                if shared.leadership.term().is_some() {
-                    let note = format!("the object cannot be read: {}", invalid.error);
-                    let about = object.object_ref(&());
-                    shared
-                        .events
-                        .publish_state(&about, Severity::Warning, "SpecInvalid", &note)
-                        .await;
-                }
+                tell_unreadable(shared, &object.object_ref(&()), &invalid.error).await;
                 Ok(Outcome::Standby)
             }
         }
     };
     work.instrument(span).await
+}
+
+/// An item whenever another replica leads, or none.
+pub fn elections(shared: &Shared) -> impl Stream<Item = ()> + use<> {
+    stream::unfold(shared.leadership.clone(), |mut leadership| async move {
+        leadership.changed().await;
+        Some(((), leadership))
+    })
+}
+
+/// Who leads tells of an object that cannot be decoded: nothing else can be done about it.
+pub async fn tell_unreadable(shared: &Shared, about: &ObjectReference, error: &str) {
+    if shared.leadership.term().is_some() {
+        let note = format!("the object cannot be read: {error}");
+        shared
+            .events
+            .publish_state(about, Severity::Warning, "SpecInvalid", &note)
+            .await;
+    }
 }
 
 /// Counts a pass that has ended, or was cut.

@@ -131,7 +131,7 @@ pub async fn ensure_restores(space: &Space<'_>, from: &str, content: &Content) -
     content.ensure_at(&restored.app().await?).await
 }
 
-/// The story of slice 1: everything that was acknowledged before the backup began is in the new instance, which has
+/// The whole story: everything that was acknowledged before the backup began is in the new instance, which has
 /// its users; the old one goes on as it was.
 async fn an_instance_under_load_that_is_flushed_begins_anew_from_its_backup(
     space: &Space<'_>,
@@ -243,7 +243,7 @@ async fn an_instance_under_load_that_is_flushed_begins_anew_from_its_backup(
     Ok(())
 }
 
-/// Row (§9): store down. The server never waits, the reason is told, and nobody has to ask again.
+/// Row: store down. The server never waits, the reason is told, and nobody has to ask again.
 async fn a_backup_whose_store_goes_down_is_whole_once_it_is_back(space: &Space<'_>) -> Result<()> {
     let mut store = store(space).await?;
     let instance = space.ready("cache", json!({"backup": to_store()})).await?;
@@ -272,7 +272,7 @@ async fn a_backup_whose_store_goes_down_is_whole_once_it_is_back(space: &Space<'
     ensure_restores(space, "first", &content).await
 }
 
-/// Row (§9): credentials refused: told at once, and a changed Secret heals.
+/// Row: credentials refused: told at once, and a changed Secret heals.
 async fn a_wrong_key_is_told_and_a_mended_secret_heals(space: &Space<'_>) -> Result<()> {
     let _store = store(space).await?;
     put_key(space, STORE, "no-such-secret").await?;
@@ -298,7 +298,7 @@ async fn a_wrong_key_is_told_and_a_mended_secret_heals(space: &Space<'_>) -> Res
     Ok(())
 }
 
-/// Row (§9): agent or pod dies in a backup: another copy is read, and there is one base.
+/// Row: agent or pod dies in a backup: another copy is read, and there is one base.
 async fn a_pod_that_goes_while_it_is_read_is_followed_by_another_copy(
     space: &Space<'_>,
 ) -> Result<()> {
@@ -333,7 +333,7 @@ async fn a_pod_that_goes_while_it_is_read_is_followed_by_another_copy(
     ensure_restores(space, "first", &content).await
 }
 
-/// Row (§3): neither the RedisBackup's end nor the instance's takes anything from the store.
+/// Row: neither the RedisBackup's end nor the instance's takes anything from the store.
 async fn a_backup_that_is_deleted_deletes_no_data(space: &Space<'_>) -> Result<()> {
     let store = store(space).await?;
     let spec = json!({"backup": to_store(), "persistence": {"reclaimPolicy": "Delete"}});

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use hera_tests_e2e::{Cluster, Scenario, Space, millis};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -69,22 +69,24 @@ async fn a_primary_of_a_shard_on_a_partitioned_node_is_followed(space: &Space<'_
 /// A primary, with its shard, that is on a node of its own: with most of them on one node nobody may vote, as those
 /// who are cut off go on. A cluster leads them apart after five minutes only.
 async fn in_the_minority(cluster: &Cluster<'_>) -> Result<(usize, Pod)> {
-    for is_last in [false, true] {
-        let mut primaries = Vec::new();
-        for shard in 0..3 {
-            let primary = cluster.primary(shard).await?;
-            primaries.push((shard, node(&primary)?, primary));
-        }
-        let on = |place: &str| primaries.iter().filter(|(_, at, _)| at == place).count();
-        let alone = primaries.iter().find(|(_, at, _)| on(at) == 1);
-        if let Some((shard, _, primary)) = alone {
-            return Ok((*shard, primary.clone()));
-        }
-        if !is_last {
-            promote_once(cluster, 0).await?;
-        }
+    if let Some(found) = alone(cluster).await? {
+        return Ok(found);
     }
-    bail!("all primaries are on one node")
+    promote_once(cluster, 0).await?;
+    let found = alone(cluster).await?;
+    found.context("all primaries are on one node")
+}
+
+/// The first primary that shares its node with none.
+async fn alone(cluster: &Cluster<'_>) -> Result<Option<(usize, Pod)>> {
+    let mut primaries = Vec::new();
+    for shard in 0..3 {
+        let primary = cluster.primary(shard).await?;
+        primaries.push((shard, node(&primary)?, primary));
+    }
+    let on = |place: &str| primaries.iter().filter(|(_, at, _)| at == place).count();
+    let alone = primaries.iter().find(|(_, at, _)| on(at) == 1);
+    Ok(alone.map(|(shard, _, primary)| (*shard, primary.clone())))
 }
 
 /// Row: a pod frozen: it neither serves nor dies.

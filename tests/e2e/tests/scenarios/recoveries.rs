@@ -54,7 +54,7 @@ fn no_server(instance: &Instance<'_>, pod: &Pod) -> Result<()> {
     Ok(())
 }
 
-/// Row (§3): `DataPresent`: an instance that takes its predecessor's volume over keeps what is on it.
+/// Row: `DataPresent`: an instance that takes its predecessor's volume over keeps what is on it.
 async fn a_recovery_leaves_data_that_is_there_alone(space: &Space<'_>) -> Result<()> {
     let _store = store(space).await?;
     let spec = json!({"backup": to_store(), "persistence": {"reclaimPolicy": "Retain"}});
@@ -85,7 +85,7 @@ async fn a_recovery_leaves_data_that_is_there_alone(space: &Space<'_>) -> Result
     ensure_has(&kept, "later").await
 }
 
-/// Row (§9): two objects, one path: the same name twice, and each has its own backups.
+/// Row: two objects, one path: the same name twice, and each has its own backups.
 async fn an_instance_made_anew_does_not_meet_the_backups_of_the_one_before(
     space: &Space<'_>,
 ) -> Result<()> {
@@ -123,7 +123,7 @@ async fn an_instance_made_anew_does_not_meet_the_backups_of_the_one_before(
     tokio::try_join!(begun("first"), begun("second")).map(drop)
 }
 
-/// Row (§9): wrong version: the server that cannot read it never runs, and no volume is written.
+/// Row: wrong version: the server that cannot read it never runs, and no volume is written.
 async fn a_server_that_is_too_old_for_a_backup_is_not_started(space: &Space<'_>) -> Result<()> {
     let _store = store(space).await?;
     let spec = json!({"version": "8.0", "backup": to_store()});
@@ -176,7 +176,7 @@ async fn next_leader(space: &Space<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Row (§9): operator restarts: runs go on without it, and the next one knows them from the agents.
+/// Row: operator restarts: runs go on without it, and the next one knows them from the agents.
 async fn an_operator_that_dies_in_a_backup_and_in_a_recovery_is_followed_by_one_that_ends_them(
     space: &Space<'_>,
 ) -> Result<()> {

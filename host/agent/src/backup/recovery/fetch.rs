@@ -4,11 +4,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use hera_core::backup::{
-    BackupManifest, BaseManifest, FORMAT, Failure, FailureReason, Paths, RecoverFrom, StoreAccess,
+    BackupManifest, BaseManifest, Failure, FailureReason, Paths, RecoverFrom, StoreAccess,
 };
 use hera_store::Store;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -16,6 +14,7 @@ use super::unpack::{Unpacked, Unusable, unpack};
 use super::{files, has_read};
 use crate::agent::Agent;
 use crate::backup::failed;
+use crate::backup::files::read;
 use crate::state::remembered::State;
 
 /// Bytes that are asked for at once. Three such parts are in memory: one comes, one waits, one is unpacked.
@@ -78,32 +77,6 @@ async fn find(store: &Store, from: &RecoverFrom) -> Result<BaseManifest, Failure
         return Err(failed(FailureReason::Corrupt, words));
     }
     Ok(base)
-}
-
-/// What every file of a store has.
-#[derive(Deserialize)]
-struct Versioned {
-    v: u32,
-}
-
-async fn read<T: DeserializeOwned>(store: &Store, path: &str) -> Result<Option<T>, Failure> {
-    let text = store.get(path).await?;
-    text.map(|text| parse(path, &text)).transpose()
-}
-
-fn parse<T: DeserializeOwned>(path: &str, text: &[u8]) -> Result<T, Failure> {
-    let unreadable = |error: serde_json::Error| {
-        let words = format!("{path} cannot be read: {error}");
-        failed(FailureReason::Corrupt, words)
-    };
-    let Versioned { v } = serde_json::from_slice::<Versioned>(text).map_err(unreadable)?;
-    if v > FORMAT {
-        let words = format!(
-            "{path} is of format {v}, and this release of the operator knows those up to {FORMAT}: upgrade it"
-        );
-        return Err(failed(FailureReason::VersionIncompatible, words));
-    }
-    serde_json::from_slice(text).map_err(unreadable)
 }
 
 /// Brings the data of the base to the volume.
@@ -211,6 +184,8 @@ fn corrupt(path: &str, words: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use hera_core::backup::FORMAT;
+
     use super::*;
     use crate::backup::checksum::Sum;
 
@@ -287,18 +262,5 @@ mod tests {
             assert_eq!(check("b/data", &base, &came), Ok(()));
         }
         assert!(check("b/data", &base(), &came).is_err());
-    }
-
-    #[test]
-    fn a_file_of_a_later_release_is_not_guessed_at_and_a_damaged_one_is_named() {
-        let later = parse::<BaseManifest>("b/base.json", br#"{"v": 2}"#).unwrap_err();
-        assert_eq!(later.reason, FailureReason::VersionIncompatible);
-        assert!(later.message.contains("b/base.json"), "{later:?}");
-        for text in ["", "{}", r#"{"v": 1}"#] {
-            let damaged = parse::<BaseManifest>("b/base.json", text.as_bytes()).unwrap_err();
-            assert_eq!(damaged.reason, FailureReason::Corrupt, "{text:?}");
-        }
-        let text = serde_json::to_vec(&base()).unwrap();
-        assert_eq!(parse("b/base.json", &text), Ok(base()));
     }
 }

@@ -129,15 +129,8 @@ fn why(state: &RecoveryState) -> Option<String> {
 mod tests {
     use super::*;
     use crate::backup::failed;
-    use clap::Parser;
     use hera_core::backup::{BaseManifest, FailureReason};
     use std::path::Path;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        settings: Settings,
-    }
 
     /// A pod of the object `o`.
     struct Volume {
@@ -147,8 +140,7 @@ mod tests {
 
     impl Volume {
         fn in_folder(folder: &Path) -> Self {
-            let own = ["--object-uid", "o", "--pod-uid", "p", "--server-name", "n"];
-            let mut settings = Line::parse_from(["x"].iter().chain(&own)).settings;
+            let mut settings = Settings::of_a_pod();
             settings.data = folder.to_owned();
             settings.config = folder.join("server.json");
             fs::create_dir(settings.own()).unwrap();

@@ -51,7 +51,7 @@ impl Recovery {
 
     /// The server may not start yet.
     pub fn holds(&self) -> bool {
-        holds(&self.state.borrow())
+        self.news().is_some_and(|news| news.holds())
     }
 
     fn ordered(&self) -> MutexGuard<'_, Option<Ordered>> {
@@ -157,15 +157,6 @@ fn tell(agent: &Agent, state: RecoveryState) {
     let news = news(&state);
     agent.recovery.state.send_replace(state);
     agent.board.change(|status| status.recovery = news);
-}
-
-fn holds(state: &RecoveryState) -> bool {
-    match state {
-        RecoveryState::Waiting | RecoveryState::Running { .. } | RecoveryState::Failed { .. } => {
-            true
-        }
-        RecoveryState::None | RecoveryState::Done { .. } => false,
-    }
 }
 
 fn news(state: &RecoveryState) -> Option<RecoveryNews> {

@@ -9,9 +9,7 @@ use tokio::sync::mpsc;
 use zstd::stream::write::Decoder;
 
 use crate::backup::checksum::{Crc64, Sum};
-
-/// Bytes by which a snapshot names its format, such as `REDIS0011`.
-const MAGIC: usize = 9;
+use crate::backup::head::MAGIC;
 
 /// What a whole file is.
 #[derive(Debug, PartialEq, Eq)]

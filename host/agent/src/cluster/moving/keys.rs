@@ -11,7 +11,7 @@
 //! - The other owns the slot, and this server does not know: it hears of it from the others, or with the next order.
 //!
 //! Where this server dies in the middle, the keys that it sent but its replica still has come back with the replica as
-//! they were. So after each lot a replica is waited for: what was sent meanwhile is all that this can touch.
+//! they were. So after each batch of keys a replica is waited for: what was sent meanwhile is all that this can touch.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

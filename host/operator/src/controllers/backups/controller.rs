@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
 use hera_api::RedisBackup;
-use hera_kube::Severity;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller, Error as ControllerError};
@@ -16,7 +15,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::memory::{Key, Memory};
 use super::pass;
-use crate::controllers::driver::PAGE;
+use crate::controllers::driver::{self, PAGE};
 use crate::controllers::outcome::PassError;
 use crate::shared::Shared;
 use crate::watches;
@@ -62,10 +61,7 @@ fn one(
     let objects = watches::whole_lists(listed)
         .applied_objects()
         .predicate_filter(predicates::generation, PredicateConfig::default());
-    let elections = stream::unfold(shared.leadership.clone(), |mut leadership| async move {
-        leadership.changed().await;
-        Some(((), leadership))
-    });
+    let elections = driver::elections(&shared);
     let controller = Controller::for_stream(objects, reader);
     let known = controller.store();
     let (left, forgotten) = (shared.clone(), memory.clone());
@@ -117,14 +113,7 @@ async fn reconcile(
         match &backup.0 {
             Ok(read) => Box::pin(pass::run(shared, memory, read, all)).await,
             Err(invalid) => {
-                if shared.leadership.term().is_some() {
-                    let note = format!("the object cannot be read: {}", invalid.error);
-                    let about = backup.object_ref(&());
-                    shared
-                        .events
-                        .publish_state(&about, Severity::Warning, "SpecInvalid", &note)
-                        .await;
-                }
+                driver::tell_unreadable(shared, &backup.object_ref(&()), &invalid.error).await;
                 Ok(None)
             }
         }

@@ -140,7 +140,7 @@ impl Memory {
                 other.metadata.namespace == backup.metadata.namespace
                     && other.spec.target == backup.spec.target
                     && other.metadata.deletion_timestamp.is_none()
-                    && !is_over(other)
+                    && !other.is_over()
             })
             .collect();
         let mut inner = self.lock();
@@ -168,19 +168,11 @@ impl Memory {
     }
 }
 
-/// True once nothing is done about it any more.
-pub fn is_over(backup: &RedisBackup) -> bool {
-    let phase = backup.status.as_ref().and_then(|status| status.phase);
-    matches!(phase, Some(BackupPhase::Completed | BackupPhase::Failed))
-}
-
 /// One that runs comes first, then the oldest.
 fn place(backup: &RedisBackup) -> (bool, Option<i64>, String) {
-    let status = backup.status.as_ref();
-    let runs = status.is_some_and(|status| status.phase == Some(BackupPhase::Running));
     let made = backup.metadata.creation_timestamp.as_ref();
     (
-        !runs,
+        backup.phase() != BackupPhase::Running,
         made.map(|made| made.0.as_second()),
         backup.name_any(),
     )

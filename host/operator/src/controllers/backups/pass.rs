@@ -19,7 +19,7 @@ use kube::{Api, ResourceExt as _};
 use tracing::debug;
 
 use super::access;
-use super::memory::{Kept, Key, Memory, Reading, is_over};
+use super::memory::{Kept, Key, Memory, Reading};
 use super::status::{self, Said};
 use crate::controllers::outcome::PassError;
 use crate::leaders::boot_millis;
@@ -47,7 +47,7 @@ pub async fn run(
     all: &[Arc<DeserializeGuard<RedisBackup>>],
 ) -> Result<Again, PassError> {
     let key = Key::of(cached);
-    let Some(term) = shared.leadership.term().filter(|_| !is_over(cached)) else {
+    let Some(term) = shared.leadership.term().filter(|_| !cached.is_over()) else {
         // Another replica looks after its run now, or nobody needs to.
         memory.forget(&key);
         return Ok(None);
@@ -70,7 +70,7 @@ pub async fn run(
     let found = found.filter(|found| {
         found.uid() == cached.uid()
             && found.metadata.deletion_timestamp.is_none()
-            && !is_over(found)
+            && !found.is_over()
     });
     let Some(backup) = found else {
         // One that is over has nothing that could be ended.
@@ -100,15 +100,15 @@ pub async fn run(
         now_ms,
     };
     let before = pass.kept.tries;
-    let done = match pass.phase() {
-        Some(BackupPhase::Running) => Box::pin(pass.look()).await,
+    let done = match pass.backup.phase() {
+        BackupPhase::Running => Box::pin(pass.look()).await,
         _ => Box::pin(pass.begin()).await,
     };
     if done.is_err() {
         // What is not written down is found once more.
         pass.kept.tries = before;
     }
-    match is_over(&pass.backup) {
+    match pass.backup.is_over() {
         true => drop(memory.forget(&key)),
         false => memory.keep(&key, pass.kept),
     }
@@ -119,7 +119,7 @@ pub async fn run(
 fn recalled(backup: &RedisBackup) -> Tries {
     let status = backup.status.as_ref();
     let begun = status.map_or(0, |status| u32::try_from(status.attempts).unwrap_or(0));
-    let runs = status.is_some_and(|status| status.phase == Some(BackupPhase::Running));
+    let runs = backup.phase() == BackupPhase::Running;
     Tries::recalled(
         begun.saturating_sub(u32::from(runs)),
         status::is_foiled_by_store(backup),
@@ -159,10 +159,6 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn phase(&self) -> Option<BackupPhase> {
-        self.backup.status.as_ref().and_then(|status| status.phase)
-    }
-
     fn attempts(&self) -> i32 {
         self.backup
             .status

@@ -103,10 +103,7 @@ impl Pass<'_> {
         match self.order_snapshot(&agent, order).await {
             Ok(()) => Ok(Some(RUNS)),
             Err(error) => {
-                let failure = Failure {
-                    reason: FailureReason::NoCopyFits,
-                    message: error.to_string(),
-                };
+                let failure = Failure::new(FailureReason::NoCopyFits, error.to_string());
                 self.lost(failure).await
             }
         }

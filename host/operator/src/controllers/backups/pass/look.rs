@@ -22,11 +22,10 @@ impl Pass<'_> {
         let (Some(shard), Some(uid)) =
             (self.shard().cloned(), self.target_uid().map(str::to_owned))
         else {
-            let failure = Failure {
-                reason: FailureReason::LostItsPod,
-                message: "the status does not say which pod is read".to_owned(),
-            };
-            return self.lost(failure).await;
+            let words = "the status does not say which pod is read";
+            return self
+                .lost(Failure::new(FailureReason::LostItsPod, words))
+                .await;
         };
         let run = self.run();
         self.kept.reading = Some(Reading {
@@ -70,11 +69,9 @@ impl Pass<'_> {
             }
             (Look::Done(None), _) if self.is_stored() => self.complete(&uid).await,
             (Look::Done(None), _) => {
-                let failure = Failure {
-                    reason: FailureReason::ServerRefused,
-                    message: "its agent says that the backup is written, of no snapshot".to_owned(),
-                };
-                self.lost(failure).await
+                let words = "its agent says that the backup is written, of no snapshot";
+                self.lost(Failure::new(FailureReason::ServerRefused, words))
+                    .await
             }
             (Look::Lost(failure), _) => self.lost(failure).await,
             (Look::GoesOn | Look::Commit(_), _) => Ok(Some(RUNS)),
@@ -110,11 +107,10 @@ impl Pass<'_> {
         base: &BaseManifest,
     ) -> Result<Again, PassError> {
         if self.is_stored() && !status::is_noted(&self.backup, base) {
-            let failure = Failure {
-                reason: FailureReason::ServerRefused,
-                message: "its agent tells of another snapshot than before".to_owned(),
-            };
-            return self.lost(failure).await;
+            let words = "its agent tells of another snapshot than before";
+            return self
+                .lost(Failure::new(FailureReason::ServerRefused, words))
+                .await;
         }
         let store = self.store().unwrap_or_default().to_owned();
         let access = self.access(&store).await;

@@ -99,9 +99,11 @@ impl Pass<'_> {
                 looked.failed = Some(error);
             }
         }
-        let Some(name) = named(site.object).filter(|_| !is_over(site.object)) else {
+        let recovery = self.v.recovery.as_ref();
+        let Some(recovery) = recovery.filter(|_| !is_over(site.object)) else {
             return looked;
         };
+        let name = recovery.backup_ref.name.as_str();
         match Box::pin(over(site, seen, name)).await {
             Ok(Some(status)) => {
                 site.shared.recoveries.forget(&site.instance());
@@ -289,13 +291,13 @@ fn others_with_data(site: &Site<'_>) -> Option<Failure> {
         has.then_some(view.name)
     });
     let names: Vec<String> = may_have_data.collect();
-    (!names.is_empty()).then(|| Failure {
-        reason: FailureReason::DataPresent,
-        message: format!(
+    (!names.is_empty()).then(|| {
+        let words = format!(
             "the claims {} may have data of an object that had this name, and would lose it: delete them, or recover \
              under another name",
             names.join(", ")
-        ),
+        );
+        Failure::new(FailureReason::DataPresent, words)
     })
 }
 

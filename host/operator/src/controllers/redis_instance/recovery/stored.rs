@@ -49,7 +49,7 @@ pub fn source(
 ) -> Result<Source, Failure> {
     let missing = |words: &str| {
         let message = format!("{words}; bootstrap.recovery names it, and it is looked at again");
-        Err(failure(FailureReason::NoSuchBackup, message))
+        Err(Failure::new(FailureReason::NoSuchBackup, message))
     };
     let Some(backup) = backup else {
         return missing(&format!("there is no RedisBackup {name}"));
@@ -93,7 +93,7 @@ fn check_version(
     wrote: Option<(Engine, ServerVersion)>,
     reader: &Reader,
 ) -> Result<(), Failure> {
-    let refuse = |message| Err(failure(FailureReason::VersionIncompatible, message));
+    let refuse = |message| Err(Failure::new(FailureReason::VersionIncompatible, message));
     let Some((engine, version)) = wrote else {
         return refuse(format!(
             "the status of the RedisBackup {name} does not say which server wrote its data"
@@ -106,10 +106,6 @@ fn check_version(
         "{} {} cannot read what {engine} {version} wrote: set engine and version to {engine} {version} or newer",
         reader.engine, reader.version
     ))
-}
-
-fn failure(reason: FailureReason, message: String) -> Failure {
-    Failure { reason, message }
 }
 
 #[cfg(test)]
