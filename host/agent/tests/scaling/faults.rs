@@ -21,6 +21,7 @@ facts!(
     KEYS,
     a_source_that_is_killed_loses_no_key,
     what_a_hand_left_half_moved_is_ended,
+    a_slot_that_its_taker_knows_no_owner_of_moves,
 );
 facts!(later: keys_redis_7_2_later, KEYS,
     a_target_that_is_killed_loses_no_key,
@@ -37,6 +38,7 @@ facts!(later: import_redis_8_6, IMPORT,
     another_operator_ends_the_move,
     a_move_that_is_called_off_leaves_nothing_open,
     what_a_hand_left_half_moved_is_ended,
+    a_slot_that_its_taker_knows_no_owner_of_moves,
     a_shard_that_comes_back_on_its_volume_joins_as_another,
 );
 facts!(later: export_valkey_9_1, EXPORT,
@@ -46,6 +48,7 @@ facts!(later: export_valkey_9_1, EXPORT,
     another_operator_ends_the_move,
     a_move_that_is_called_off_leaves_nothing_open,
     what_a_hand_left_half_moved_is_ended,
+    a_slot_that_its_taker_knows_no_owner_of_moves,
     a_shard_that_comes_back_on_its_volume_joins_as_another,
 );
 
@@ -276,6 +279,25 @@ async fn what_a_hand_left_half_moved_is_ended(case: Case) {
     assert_shard_has(driver, 1, &SlotSet::of([(*half, *half), (*all, *all)])).await;
 }
 
+/// Who takes a slot does not hear of its owner any more, and refuses its keys as long as it knows none.
+async fn a_slot_that_its_taker_knows_no_owner_of_moves(case: Case) {
+    let mut story = Story::new(case).await;
+    let seen = story.driver.fleet.observe(true).await;
+    let of_first = each(&table(&seen)[&0]);
+    let with_keys = |slot: &u16| story.data.within(&SlotSet::of([(*slot, *slot)])) > 1;
+    let mut full = of_first.into_iter().filter(with_keys);
+    let (opened, half) = (full.next().unwrap(), full.next().unwrap());
+    let hand = Hand::new(&mut story.driver).await;
+    hand.open(half, true, true).await;
+    assert!(hand.moves(half, 2).await > 0);
+    for slot in [opened, half] {
+        hand.opens_without_owner(slot).await;
+    }
+    story.half_moved = SlotSet::default();
+    let driver = story.ends().await;
+    assert_shard_has(driver, 1, &SlotSet::of([(opened, opened), (half, half)])).await;
+}
+
 /// A person at the primaries of the first two shards.
 struct Hand {
     source: Server,
@@ -313,6 +335,35 @@ impl Hand {
         if at_source {
             told(&self.source, "MIGRATING", &self.target_id).await;
         }
+    }
+
+    /// The target imports a slot of which it has not heard whose it is.
+    async fn opens_without_owner(&self, slot: u16) {
+        let mut forget = hera_redis::command("CLUSTER");
+        forget.arg("DELSLOTS").arg(slot);
+        let mut import = hera_redis::command("CLUSTER");
+        import.arg("SETSLOT").arg(slot).arg("IMPORTING");
+        import.arg(&self.source_id);
+        let mut nodes = hera_redis::command("CLUSTER");
+        nodes.arg("NODES");
+        let knows_none = |nodes: &str| {
+            let mut lines = nodes.lines();
+            let of_source = lines.find(|line| line.starts_with(&self.source_id));
+            let ranges = of_source.unwrap().split_whitespace().skip(8);
+            !ranges
+                .map(range)
+                .any(|(first, last)| (first..=last).contains(&slot))
+        };
+        // The source may tell in between.
+        for _ in 0..TRIES {
+            self.target.ask::<()>("DELSLOTS", &forget).await.unwrap();
+            self.target.ask::<()>("SETSLOT", &import).await.unwrap();
+            let told: String = self.target.ask("NODES", &nodes).await.unwrap();
+            if knows_none(&told) {
+                return;
+            }
+        }
+        panic!("the target always heard of the owner of slot {slot}");
     }
 
     /// Moves one of so many keys of a slot; tells how many.
@@ -378,4 +429,10 @@ async fn leader_of(driver: &mut Driver, shard: u32) -> String {
     let at = driver.fleet.primary(shard).await;
     let seen = driver.fleet.observe(true).await;
     seen.nodes[at].server.as_ref().unwrap().id.clone()
+}
+
+/// `93` or `93-107`, as a server tells it.
+fn range(text: &str) -> (u16, u16) {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    (first.parse().unwrap(), last.parse().unwrap())
 }

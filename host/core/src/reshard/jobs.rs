@@ -143,6 +143,14 @@ pub(super) fn begin(
             }
         };
         let slots = pair.slots.shared(&from.server.slots()).without(&opened);
+        // Once it imports a slot it does not hear any more whose that is, and refuses keys of one that is nobody's.
+        let heard = to.server.entry(&from.server.id);
+        let heard = heard.map(|entry| entry.slots.clone()).unwrap_or_default();
+        if !slots.without(&heard).is_empty() {
+            let (name, from) = (to.node.name(), from.node.name());
+            next.wait(|| format!("{name} takes slots once it has heard that {from} has them"));
+            continue;
+        }
         let slots = slots.first(most(job, from));
         if slots.is_empty() {
             continue;

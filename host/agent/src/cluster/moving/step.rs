@@ -103,16 +103,7 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
     }
     match &asked.step {
         TakeSlot::Look => {}
-        TakeSlot::Import if open == Some((Direction::In, asked.source.as_str())) => {}
-        TakeSlot::Import => {
-            may_import(&own, asked).map_err(Refused::wrong)?;
-            // One that has begun is finished.
-            if agent.asked.get().is_some() {
-                return Err(Refused::wrong("the pod of who gets the slot ends"));
-            }
-            let from = SlotOf::Importing(&asked.source);
-            server.set_slot(asked.slot, from).await?;
-        }
+        TakeSlot::Import => import(agent, &server, &own, asked).await?,
         TakeSlot::Drop(keys) => {
             may_own(&own, asked).map_err(Refused::wrong)?;
             drop_cut_off(&server, asked.slot, keys).await?;
@@ -126,6 +117,41 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
         }
     }
     Ok(answer)
+}
+
+/// Has the server take keys of the slot from the source.
+///
+/// # Errors
+/// Why it does not.
+async fn import(
+    agent: &Agent,
+    server: &Server,
+    own: &Seen,
+    asked: &SlotStep,
+) -> Result<(), Refused> {
+    let open = open::of(own, asked.slot);
+    if open != Some((Direction::In, asked.source.as_str())) {
+        may_import(own, asked).map_err(Refused::wrong)?;
+        // One that has begun is finished.
+        if agent.asked.get().is_some() {
+            return Err(Refused::wrong("the pod of who gets the slot ends"));
+        }
+        let from = SlotOf::Importing(&asked.source);
+        server.set_slot(asked.slot, from).await?;
+    }
+    // Its owner went, and was forgotten. As long as the slot is imported the server does not hear who has it since,
+    // and it refuses keys of a slot that nobody has. That it imports does not end by this.
+    if open.is_some() && !has_owner(own, asked.slot) {
+        leads(own, asked).map_err(Refused::wrong)?;
+        let node = SlotOf::Node(&asked.source);
+        server.set_slot(asked.slot, node).await?;
+    }
+    Ok(())
+}
+
+/// Somebody has the slot, by what the server has heard.
+fn has_owner(own: &Seen, slot: u16) -> bool {
+    own.known.iter().any(|entry| entry.slots.contains(slot))
 }
 
 /// Removes those of these keys that are as they were sent, or of which nobody knows how.
@@ -149,11 +175,20 @@ async fn drop_cut_off(server: &Server, slot: u16, keys: &[CutOff]) -> Result<(),
     Ok(server.remove_imported(&stale).await?)
 }
 
-/// The server takes keys of the slot from this source.
+/// The server takes keys of the slot from this source. It has heard whose the slot is: once it imports it does not hear
+/// that any more.
 fn may_import(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     leads(own, asked)?;
+    let has_it = |id: &NodeId| {
+        own.entry(id)
+            .is_some_and(|entry| entry.slots.contains(asked.slot))
+    };
     match open::of(own, asked.slot) {
-        None => Ok(()),
+        None if has_it(&asked.source) => Ok(()),
+        None => Err(format!(
+            "{} has not heard yet that slot {} is that of {}",
+            own.id, asked.slot, asked.source
+        )),
         Some((Direction::In, before)) if may_replace(own, before, &asked.source) => Ok(()),
         Some((_, other)) => Err(format!(
             "slot {} moves between this server and {other}",
@@ -204,7 +239,7 @@ fn leads(own: &Seen, asked: &SlotStep) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use hera_core::cluster::Entry;
+    use hera_core::cluster::{Entry, SlotSet};
 
     use super::*;
 
@@ -220,14 +255,12 @@ mod tests {
         };
         let mut target = entry("target", None);
         target.open_slots = open.iter().map(|text| (*text).to_owned()).collect();
+        let mut source = entry("source", None);
+        source.slots = SlotSet::of([(SLOT, SLOT)]);
         Seen {
             id: "target".to_owned(),
             serves: true,
-            known: vec![
-                target,
-                entry("source", None),
-                entry("replica", Some("source")),
-            ],
+            known: vec![target, source, entry("replica", Some("source"))],
             ..Seen::default()
         }
     }
@@ -300,6 +333,21 @@ mod tests {
         });
         assert!(may_import(&both, &import).is_err());
         assert!(may_import(&view(&["[93->-source]"]), &import).is_err());
+    }
+
+    #[test]
+    fn a_slot_whose_owner_was_not_heard_yet_is_not_imported() {
+        let import = asked(TakeSlot::Import);
+        let mut new = view(&[]);
+        new.known[1].slots = SlotSet::default();
+        assert!(!has_owner(&new, SLOT));
+        assert!(may_import(&new, &import).is_err());
+        let mut late = view(&[]);
+        late.known.swap(1, 2);
+        late.known[2].slots = SlotSet::default();
+        late.known[1].slots = SlotSet::of([(SLOT, SLOT)]);
+        assert!(has_owner(&late, SLOT));
+        assert!(may_import(&late, &import).is_err());
     }
 
     #[test]
