@@ -268,7 +268,7 @@ pub enum RebalanceCommand {
         #[arg(long, conflicts_with = "digest")]
         yes: bool,
     },
-    /// Let moves rest: no further one is begun, a slot that is half moved is finished first.
+    /// Let moves rest: no further one is begun, slots that are half moved are finished first.
     Pause {
         /// The RedisCluster.
         #[arg(value_name = "NAME")]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::RecoveryNews;
-use crate::cluster::{Command, Held, NodeId, Server};
+use crate::cluster::{Command, Held, NodeId, Server, SlotSet};
 
 /// The name in the operator's certificate; the certificates of agents have others.
 pub const OPERATOR_NAME: &str = "hera-operator";
@@ -49,7 +49,7 @@ pub const PATH_CLUSTER: &str = "/v1/cluster";
 /// `POST` of a [`TakeOver`] by the agent of a primary that is about to end, to one of a replica: answers
 /// once the server was asked to take over. Of agents in a cluster.
 pub const PATH_TAKE_OVER: &str = "/v1/take-over";
-/// `POST` of a [`SlotStep`] by the agent of a primary that gives a slot key by key, to that of who gets it: answers
+/// `POST` of a [`SlotStep`] by the agent of a primary that gives slots key by key, to that of who gets them: answers
 /// a [`SlotAnswer`] once the step is taken. Of agents in a cluster.
 pub const PATH_SLOT: &str = "/v1/slot";
 /// `GET`: a [`FenceState`].
@@ -287,15 +287,15 @@ pub struct TakeOver {
     pub primary: NodeId,
 }
 
-/// A step of a slot that moves key by key, for the server that gets it. Taking it twice is harmless.
+/// A step of slots that move key by key, for the server that gets them. Taking it twice is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SlotStep {
-    /// The slot.
-    pub slot: u16,
-    /// Who gives it.
+    /// The slots.
+    pub slots: SlotSet,
+    /// Who gives them.
     pub source: NodeId,
-    /// Who gets it: at its address may be another by now.
+    /// Who gets them: at its address may be another by now.
     pub target: NodeId,
     /// Who replicates the source. Once one of them leads, it has taken writes of which the source knows nothing.
     pub replicas: Vec<NodeId>,
@@ -303,7 +303,7 @@ pub struct SlotStep {
     pub step: TakeSlot,
 }
 
-/// What the server that gets a slot does.
+/// What the server that gets slots does with each of them that it does not own yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TakeSlot {
@@ -329,14 +329,14 @@ pub struct CutOff {
     pub digest: Option<String>,
 }
 
-/// The answer to a [`SlotStep`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The answer to a [`SlotStep`], about the slots that it names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SlotAnswer {
-    /// The server owns the slot now.
-    pub owned: bool,
-    /// It took keys of it before it was asked, from this source or another.
-    pub imports: bool,
+    /// Those that the server owns now.
+    pub owned: SlotSet,
+    /// Those of which it took keys before it was asked, from this source or another.
+    pub imports: SlotSet,
 }
 
 /// A line of the event stream.

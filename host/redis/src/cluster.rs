@@ -128,10 +128,8 @@ impl Server {
     /// Of slots that it takes for another's it is told one by one that they are its own.
     async fn add_slots(&self, slots: &SlotSet) -> Result<(), Error> {
         // Ranges in one command came with 7.0.
-        let ranges = slots.ranges().iter();
-        let all = || ranges.clone().flat_map(|(first, last)| *first..=*last);
         let mut command = words(&["ADDSLOTS"]);
-        for slot in all() {
+        for slot in slots.iter() {
             command.arg(slot);
         }
         match self.ask("CLUSTER ADDSLOTS", &command).await {
@@ -139,7 +137,7 @@ impl Server {
             answer => return answer,
         }
         let own: String = self.ask("CLUSTER MYID", &words(&["MYID"])).await?;
-        for slot in all() {
+        for slot in slots.iter() {
             self.set_slot(slot, SlotOf::Node(&own)).await?;
         }
         Ok(())

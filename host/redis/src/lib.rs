@@ -37,6 +37,6 @@ pub use server::{Probe, Server};
 pub use session::Session;
 pub use slot_jobs::{JobState, SlotJob};
 pub use slot_stats::{SlotStat, SlotStats};
-pub use slots::{Migrated, Migration, Sent, SlotOf};
+pub use slots::{KeysOfSlot, Migrated, Migration, Sent, SlotOf};
 
 pub use redis::{Cmd, ServerError, Value, cmd as command};

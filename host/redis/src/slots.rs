@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use hera_core::cluster::SlotSet;
-use redis::{Cmd, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 
 use crate::{Credentials, Error, Server};
+
+const SETSLOT: &str = "CLUSTER SETSLOT";
+
+/// A slot, and keys of it.
+pub type KeysOfSlot = (u16, Vec<Vec<u8>>);
 
 /// What a server is told of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,25 +70,51 @@ impl Server {
     /// # Errors
     /// The server will not: it has keys of a slot that is to be another's, or does not know that other.
     pub async fn set_slot(&self, slot: u16, of: SlotOf<'_>) -> Result<(), Error> {
-        let mut command = words(&["SETSLOT"]);
-        command.arg(slot);
-        match of {
-            SlotOf::Importing(id) => command.arg("IMPORTING").arg(id),
-            SlotOf::Migrating(id) => command.arg("MIGRATING").arg(id),
-            SlotOf::Node(id) => command.arg("NODE").arg(id),
-            SlotOf::Stable => command.arg("STABLE"),
-        };
-        self.ask("CLUSTER SETSLOT", &command).await
+        self.ask(SETSLOT, &set_slot(slot, of)).await
     }
 
-    /// Some keys of a slot, as many as `most`.
+    /// Tells the server the same of each of these slots, in one go: what it will not of one it does of the others. It
+    /// is on its disk once this is done.
+    ///
+    /// # Errors
+    /// The first thing that the server will not, as with one slot.
+    pub async fn set_slots(&self, slots: &SlotSet, of: SlotOf<'_>) -> Result<(), Error> {
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let mut pipeline = redis::pipe();
+        for slot in slots.iter() {
+            pipeline.add_command(set_slot(slot, of));
+        }
+        pipeline.ignore_errors();
+        let told: Vec<Value> = self.ask_all(SETSLOT, &pipeline).await?;
+        if told.len() != slots.len() {
+            return Err(Error::unexpected(SETSLOT, "an answer is missing"));
+        }
+        for told in told {
+            if let Value::ServerError(error) = told {
+                return Err(self.refused(SETSLOT, error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Some keys of each of these slots, as many as `most` of each, in the order of the slots.
     ///
     /// # Errors
     /// As told by [`Error`].
-    pub async fn keys_in_slot(&self, slot: u16, most: usize) -> Result<Vec<Vec<u8>>, Error> {
-        let mut command = words(&["GETKEYSINSLOT"]);
-        command.arg(slot).arg(most);
-        self.ask("CLUSTER GETKEYSINSLOT", &command).await
+    pub async fn keys_in_slots(
+        &self,
+        slots: &SlotSet,
+        most: usize,
+    ) -> Result<Vec<KeysOfSlot>, Error> {
+        let mut pipeline = redis::pipe();
+        for slot in slots.iter() {
+            let command = pipeline.cmd("CLUSTER").arg("GETKEYSINSLOT");
+            command.arg(slot).arg(most);
+        }
+        self.of_slots("CLUSTER GETKEYSINSLOT", slots, &pipeline)
+            .await
     }
 
     /// The slot of each of these keys, whether or not they are there.
@@ -111,21 +142,44 @@ impl Server {
         self.ask("CLUSTER COUNTKEYSINSLOT", &command).await
     }
 
+    /// The same of each of these slots, in their order.
+    ///
+    /// # Errors
+    /// As told by [`Error`].
+    pub async fn count_keys_in_slots(&self, slots: &SlotSet) -> Result<Vec<(u16, u64)>, Error> {
+        let mut pipeline = redis::pipe();
+        for slot in slots.iter() {
+            pipeline.cmd("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot);
+        }
+        self.of_slots("CLUSTER COUNTKEYSINSLOT", slots, &pipeline)
+            .await
+    }
+
     /// The same of many slots together.
     ///
     /// # Errors
     /// As told by [`Error`].
     pub async fn count_keys_in(&self, slots: &SlotSet) -> Result<u64, Error> {
-        let mut pipeline = redis::pipe();
-        let ranges = slots.ranges().iter();
-        for slot in ranges.flat_map(|(first, last)| *first..=*last) {
-            pipeline.cmd("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot);
-        }
+        let counts = self.count_keys_in_slots(slots).await?;
+        let counts = counts.into_iter().map(|(_, count)| count);
+        Ok(counts.fold(0, u64::saturating_add))
+    }
+
+    /// What is told of each of these slots, of which `pipeline` asks one by one.
+    async fn of_slots<T: FromRedisValue>(
+        &self,
+        name: &str,
+        slots: &SlotSet,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<(u16, T)>, Error> {
         if slots.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
-        let counts: Vec<u64> = self.ask_all("CLUSTER COUNTKEYSINSLOT", &pipeline).await?;
-        Ok(counts.into_iter().fold(0, u64::saturating_add))
+        let told: Vec<T> = self.ask_all(name, pipeline).await?;
+        match told.len() == slots.len() {
+            true => Ok(slots.iter().zip(told).collect()),
+            false => Err(Error::unexpected(name, "an answer is missing")),
+        }
     }
 
     /// How many keys clients see: fewer than there are while the server hides those of slots that are another's.
@@ -264,6 +318,18 @@ impl Server {
     }
 }
 
+fn set_slot(slot: u16, of: SlotOf<'_>) -> Cmd {
+    let mut command = words(&["SETSLOT"]);
+    command.arg(slot);
+    match of {
+        SlotOf::Importing(id) => command.arg("IMPORTING").arg(id),
+        SlotOf::Migrating(id) => command.arg("MIGRATING").arg(id),
+        SlotOf::Node(id) => command.arg("NODE").arg(id),
+        SlotOf::Stable => command.arg("STABLE"),
+    };
+    command
+}
+
 fn migrate(keys: &[Vec<u8>], how: &Migration<'_>) -> Cmd {
     let mut command = redis::cmd("MIGRATE");
     command.arg(how.host).arg(how.port).arg("").arg(0);
@@ -280,7 +346,7 @@ fn migrate(keys: &[Vec<u8>], how: &Migration<'_>) -> Cmd {
     command
 }
 
-fn add_exists(pipeline: &mut redis::Pipeline, keys: &[Vec<u8>]) {
+fn add_exists(pipeline: &mut Pipeline, keys: &[Vec<u8>]) {
     for key in keys {
         pipeline.cmd("EXISTS").arg(key.as_slice());
     }

@@ -45,7 +45,7 @@ pub async fn carry_out(agent: &Arc<Agent>, work: &Work, command: &Command) -> Re
         _ => {}
     }
     if *command == Command::Rejoin {
-        has_keys_without_slots(&server).await?;
+        led_before(&server).await?;
         if cluster.moves.is_running() {
             return Err(Refused::later("a job moves slots of this server"));
         }
@@ -82,12 +82,12 @@ async fn follows(server: &Server, primary: &str) -> Result<(), Refused> {
     }
 }
 
-/// The server takes itself for a primary, and has a copy of what is not its own.
+/// The server takes itself for a primary, and has a copy of what is not its own, or led before.
 ///
 /// # Errors
 /// It is not, by now, or the server does not answer.
-async fn has_keys_without_slots(server: &Server) -> Result<(), Refused> {
-    match seen(server).await?.has_keys_without_slots() {
+async fn led_before(server: &Server) -> Result<(), Refused> {
+    match seen(server).await?.led_before() {
         true => Ok(()),
         false => Err(Refused::wrong("the server is what it takes itself for")),
     }

@@ -136,7 +136,7 @@ impl Cluster {
         Duration::from_millis(clock::now().saturating_sub(self.lock().operator))
     }
 
-    /// True if the server has keys and no slots, and is not about to give them up: later servers do so in the
+    /// True if the server led before and has no slots, and is not about to give keys up: later servers do so in the
     /// background, which looks the same as keys that expire.
     pub fn is_astray(&self) -> bool {
         let now = clock::now();
@@ -170,7 +170,7 @@ impl Cluster {
         let now = clock::now();
         let before = known.astray;
         let fewer = before.is_some_and(|before| server.keys < before.keys);
-        known.astray = server.has_keys_without_slots().then(|| Astray {
+        known.astray = server.led_before().then(|| Astray {
             first: before.map_or(now, |before| before.first),
             quiet: before.filter(|_| !fewer).map_or(now, |before| before.quiet),
             keys: server.keys,

@@ -5,7 +5,7 @@ use std::process::Command;
 use hera_core::cluster::Way;
 use hera_testbed::servers;
 
-use crate::engine::{Engine, REDIS_7_2};
+use crate::engine::{Engine, REDIS_7_2, VALKEY_8_1};
 
 /// A way, and who shows it.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,12 @@ pub const KEYS: Case = Case {
     way: Way::Keys,
     engine: REDIS_7_2,
     since: (7, 2),
+};
+/// Its servers wait for their replicas at each mark of a slot.
+pub const KEYS_VALKEY: Case = Case {
+    way: Way::Keys,
+    engine: VALKEY_8_1,
+    since: (8, 0),
 };
 pub const IMPORT: Case = Case {
     way: Way::Import,

@@ -31,6 +31,12 @@ facts!(later: keys_redis_7_2_later, KEYS,
     a_key_that_is_too_large_is_named_and_stays,
     a_shard_that_comes_back_on_its_volume_joins_as_another,
 );
+facts!(later: keys_valkey_8_1, KEYS_VALKEY,
+    a_source_that_is_killed_loses_no_key,
+    a_target_that_is_killed_loses_no_key,
+    a_move_that_is_called_off_leaves_nothing_open,
+    what_a_hand_left_half_moved_is_ended,
+);
 facts!(later: import_redis_8_6, IMPORT,
     a_source_that_is_killed_loses_no_key,
     a_target_that_is_killed_loses_no_key,

@@ -345,7 +345,7 @@ async fn only_an_agent_of_the_object_asks_another_for_a_step_of_a_slot(engine: E
     let cluster = Cluster::new(engine).await;
     let pod = &cluster.group.pods[2];
     let step = SlotStep {
-        slot: 0,
+        slots: SlotSet::of([(0, 1)]),
         source: cluster.state(0).await.id.unwrap(),
         target: cluster.state(2).await.id.unwrap(),
         replicas: Vec::new(),

@@ -153,12 +153,13 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             };
             let is_led = seen.nodes.iter().any(|other| leads(&other));
             let server = node.server.as_ref();
-            let is_left = server.is_some_and(Server::has_keys_without_slots);
+            let gives_way = is_led && server.is_some_and(Server::has_keys_without_slots);
             let is_of_before = server.is_some_and(|server| {
-                is_forgotten(node.shard, &server.id, &seen.nodes)
+                server.led_before()
+                    && is_forgotten(node.shard, &server.id, &seen.nodes)
                     && is_served_without(&server.id, servers())
             });
-            (!is_left || !(is_led || is_of_before)).then_some(Rule::KeepsKeys)
+            (!gives_way && !is_of_before).then_some(Rule::KeepsKeys)
         }
         Command::Failover {
             how,

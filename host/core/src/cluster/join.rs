@@ -261,12 +261,12 @@ fn is_related(member: &Heard<'_>, one: &Heard<'_>) -> bool {
 }
 
 /// A server of a shard that left comes back on its volume, after the others forgot it: what it has is of before,
-/// as others serve all slots. True if it must not be met as it is: it has keys and no slots, and joins as another;
-/// or it would win slots.
+/// as others serve all slots. True if it must not be met as it is: it has no slots, and joins as another, as what it
+/// knows of others is of before as well; or it would win slots.
 fn is_left_over(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) -> bool {
     let (id, shard) = (one.server.id.as_str(), one.node.shard);
     let servers = survey.heard.iter().map(|other| other.server);
-    let is_old = one.server.keys > 0
+    let is_old = (one.server.keys > 0 || one.server.led_before())
         && !one.server.is_alone()
         && is_forgotten(shard, id, survey.nodes)
         && is_served_without(id, servers);
@@ -274,7 +274,7 @@ fn is_left_over(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) -> bool {
         return false;
     }
     let name = one.node.name();
-    if one.server.has_keys_without_slots() {
+    if one.server.led_before() {
         let reason = "what it has is of before its shard left, and others serve all slots";
         plan.push(&one.node.pod, Command::Rejoin, reason);
         return true;

@@ -258,6 +258,14 @@ impl Server {
         is_primary && self.slots().is_empty() && self.keys > 0 && !self.takes_slots()
     }
 
+    /// True for a primary without slots that led before: it has keys, or an epoch of its own, which a new one gets
+    /// only once others know it. Not of one that is about to get its first slots.
+    pub fn led_before(&self) -> bool {
+        let has_epoch = self.own().is_some_and(|own| own.config_epoch > 0);
+        let is_idle = self.replica_of().is_none() && self.slots().is_empty() && !self.takes_slots();
+        self.has_keys_without_slots() || (is_idle && has_epoch)
+    }
+
     fn takes_slots(&self) -> bool {
         let job = self.moving.as_ref();
         job.is_some_and(|job| job.takes && job.state == MovingState::Running)

@@ -67,7 +67,7 @@ pub enum Command {
         primary: NodeId,
     },
     /// Start again as a server that knows nothing of the cluster, with its data, which says what slots it is of:
-    /// it takes itself for a primary without slots, has keys, and takes no other order.
+    /// it takes itself for a primary without slots, and has keys, or led before.
     Rejoin,
     /// Take over from the primary.
     Failover {
@@ -106,8 +106,8 @@ pub enum Command {
         /// Who has them.
         source: NodeId,
     },
-    /// End the job that runs at this server, if any: what moved stays where it is, a slot that is half moved is
-    /// finished first.
+    /// End the job that runs at this server, if any: what moved stays where it is, slots that are half moved
+    /// are finished first.
     StopMoving,
     /// Close slots that are half moved, and have no key at another server.
     CloseSlots {

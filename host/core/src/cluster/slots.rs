@@ -79,6 +79,12 @@ impl SlotSet {
         &self.ranges
     }
 
+    /// Each of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u16> {
+        let ranges = self.ranges.iter();
+        ranges.flat_map(|(first, last)| *first..=*last)
+    }
+
     /// Those of either.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
@@ -141,6 +147,12 @@ impl SlotSet {
             ranges.push((next, SLOTS - 1));
         }
         Self { ranges }
+    }
+}
+
+impl FromIterator<u16> for SlotSet {
+    fn from_iter<T: IntoIterator<Item = u16>>(slots: T) -> Self {
+        Self::of(slots.into_iter().map(|slot| (slot, slot)))
     }
 }
 
@@ -212,6 +224,13 @@ mod tests {
             let shared = one.shared(&other);
             prop_assert_eq!(one.without(&other).with(&shared), one.clone());
             prop_assert_eq!(one.with(&other).len() + shared.len(), one.len() + other.len());
+        }
+
+        #[test]
+        fn one_by_one_they_are_the_same(set in any_set()) {
+            prop_assert_eq!(set.iter().count(), set.len());
+            prop_assert!(set.iter().all(|slot| set.contains(slot)));
+            prop_assert_eq!(set.iter().collect::<SlotSet>(), set);
         }
 
         #[test]

@@ -82,7 +82,7 @@ fn join<'a>(survey: &Survey<'a>, marks: &BTreeMap<u16, Marks<'a>>, half: &mut Ha
         let elsewhere = SlotSet::of(elsewhere.map(|(slot, _)| (*slot, *slot)));
         let slots = from.server.slots().without(&elsewhere);
         let slots = slots.without(&survey.slots_of_others(&from));
-        let slots = slots.first(jobs::KEYS_SLOTS);
+        let slots = slots.first(jobs::most_by_keys(from));
         if !slots.is_empty() {
             half.goes.insert((shard, shard), Goes { from, to, slots });
         }

@@ -7,8 +7,10 @@ use super::pending::Pair;
 use super::{Going, Job, Resharding, is_too_large};
 use crate::cluster::{Command, Heard, LargeKey, Moving, MovingState, SlotSet, Step, Survey, Way};
 
-/// Slots that one job moves key by key: each is written to disk at both ends, some hundred in a second.
-pub(super) const KEYS_SLOTS: usize = 64;
+/// Slots that one job moves key by key: with few keys some hundred in a second.
+const KEYS_SLOTS: usize = 256;
+/// Keys that one job moves one by one, some thousand in a second: a roll waits for its end.
+const KEYS_KEYS: u64 = 20_000;
 /// Slots that one job moves whole.
 const WHOLE_SLOTS: usize = 512;
 /// A source that deletes what it gave in one go takes a millisecond for so many keys (redis-facts §1.4).
@@ -179,17 +181,26 @@ pub(super) fn begin(
 /// How many slots of this server one job moves.
 fn most(job: &Job<'_>, from: Heard<'_>) -> usize {
     match job.way {
-        Way::Keys => KEYS_SLOTS,
+        Way::Keys => most_by_keys(from),
         Way::Import => WHOLE_SLOTS,
         Way::Export => {
             let keys = job.max_stall_ms.saturating_mul(KEYS_A_MILLISECOND);
-            let keys = keys.clamp(1, MOST_KEYS);
-            let slots = u64::try_from(from.server.slots().len()).unwrap_or(u64::MAX);
-            let in_one = from.server.keys.div_ceil(slots.max(1)).max(1);
-            let most = usize::try_from(keys / in_one).unwrap_or(usize::MAX);
-            most.clamp(1, WHOLE_SLOTS)
+            with_keys(from, keys.clamp(1, MOST_KEYS), WHOLE_SLOTS)
         }
     }
+}
+
+/// How many slots of this server one job moves key by key.
+pub(super) fn most_by_keys(from: Heard<'_>) -> usize {
+    with_keys(from, KEYS_KEYS, KEYS_SLOTS)
+}
+
+/// How many slots of this server have about so many keys; at least one, and `slots` at most.
+fn with_keys(from: Heard<'_>, keys: u64, slots: usize) -> usize {
+    let owned = u64::try_from(from.server.slots().len()).unwrap_or(u64::MAX);
+    let in_one = from.server.keys.div_ceil(owned.max(1)).max(1);
+    let most = usize::try_from(keys / in_one).unwrap_or(usize::MAX);
+    most.clamp(1, slots)
 }
 
 /// The two servers of a pair, if they are fit for it.

@@ -6,25 +6,30 @@ use crate::world::World;
 
 /// Slots with a key that is too large.
 pub const LARGE: [u16; 1] = [16_000];
+/// Slots that move together.
+const LOT: usize = 8;
 
 /// A job of the agent of one pod.
 #[derive(Clone, Debug)]
 pub struct Running {
+    /// What is left, without those that move now; the next is the last.
     pub slots: Vec<u16>,
+    /// Those that move now, key by key.
+    pub lot: SlotSet,
     pub peer: String,
     pub takes: bool,
     pub stage: Stage,
     pub stops: bool,
 }
 
-/// Where it is with the first of its slots.
+/// Where it is with the slots that move now.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stage {
     Begin,
     Marked,
     Sending,
-    /// A key is at both ends.
-    Sent(u8),
+    /// A key of a slot is at both ends.
+    Sent(u16, u8),
     Owned,
     /// Whole slots are on their way, for so many steps.
     Whole(u8),
@@ -57,14 +62,11 @@ impl World {
         if pod.job.is_some() || !pod.is_primary() || !pod.knows.contains_key(peer) {
             return;
         }
-        let whole = slots
-            .ranges()
-            .iter()
-            .flat_map(|(first, last)| *first..=*last);
-        let mut whole: Vec<u16> = whole.collect();
+        let mut whole: Vec<u16> = slots.iter().collect();
         whole.reverse();
         pod.job = Some(Running {
             slots: whole,
+            lot: SlotSet::default(),
             peer: peer.clone(),
             takes,
             stage: match way {
@@ -112,51 +114,54 @@ impl World {
         if begins && job.stops {
             return Some(MovingState::Stopped);
         }
-        let Some(slot) = job.slots.last().copied() else {
+        if begins && job.slots.is_empty() {
             return Some(MovingState::Done);
-        };
+        }
         let id = self.pods[at].id.clone();
         match job.stage {
-            Stage::Begin if !self.pods[at].own().slots.contains(slot) => {
-                job.slots.pop();
-            }
-            Stage::Begin if LARGE.contains(&slot) => {
-                job.slots.pop();
-                let moving = self.pods[at].moving.as_mut().unwrap();
-                moving.too_large.push(LargeKey {
-                    slot,
-                    bytes: u64::MAX,
-                    ..LargeKey::default()
-                });
-            }
             Stage::Begin => {
-                self.pods[there].taken.insert(slot, id);
-                job.stage = Stage::Marked;
+                job.lot = self.lot(at, &mut job.slots);
+                for slot in job.lot.iter() {
+                    self.pods[there].taken.insert(slot, id.clone());
+                }
+                if !job.lot.is_empty() {
+                    job.stage = Stage::Marked;
+                }
             }
             Stage::Marked => {
-                self.pods[at].given.insert(slot, job.peer.clone());
+                for slot in job.lot.iter() {
+                    self.pods[at].given.insert(slot, job.peer.clone());
+                }
                 job.stage = Stage::Sending;
             }
             Stage::Sending => {
-                let keys = self.pods[at].keys.get(&slot);
-                let key = keys.and_then(|keys| keys.first_key_value());
-                if let Some((key, version)) = key.map(|(key, version)| (*key, *version)) {
+                let first = job.lot.iter().find_map(|slot| {
+                    let keys = self.pods[at].keys.get(&slot)?;
+                    let (key, version) = keys.first_key_value()?;
+                    Some((slot, *key, *version))
+                });
+                if let Some((slot, key, version)) = first {
                     let keys = self.pods[there].keys.entry(slot).or_default();
                     keys.insert(key, version);
-                    job.stage = Stage::Sent(key);
+                    job.stage = Stage::Sent(slot, key);
                 } else {
-                    let marked = self.pods[at].given.get(&slot) == Some(&job.peer);
-                    let owns = self.pods[at].own().slots.contains(slot);
-                    let expected = self.pods[there].taken.get(&slot) == Some(&id);
-                    if !(marked && owns && expected) {
+                    let is_as_it_was = |slot: u16| {
+                        let marked = self.pods[at].given.get(&slot) == Some(&job.peer);
+                        let owns = self.pods[at].own().slots.contains(slot);
+                        let expected = self.pods[there].taken.get(&slot) == Some(&id);
+                        marked && owns && expected
+                    };
+                    if !job.lot.iter().all(is_as_it_was) {
                         return Some(MovingState::Failed);
                     }
-                    self.pods[at].keys.remove(&slot);
-                    self.takes_and_tells(there, &SlotSet::of([(slot, slot)]), at);
+                    for slot in job.lot.iter() {
+                        self.pods[at].keys.remove(&slot);
+                    }
+                    self.takes_and_tells(there, &job.lot, at);
                     job.stage = Stage::Owned;
                 }
             }
-            Stage::Sent(key) => {
+            Stage::Sent(slot, key) => {
                 // What was written meanwhile was written here, and is sent again.
                 let version = |at: usize| {
                     let keys = self.pods[at].keys.get(&slot);
@@ -170,15 +175,41 @@ impl World {
                 job.stage = Stage::Sending;
             }
             Stage::Owned => {
-                self.gives_up(at, &job.peer, &SlotSet::of([(slot, slot)]));
-                self.pods[at].given.remove(&slot);
-                job.slots.pop();
+                self.gives_up(at, &job.peer, &job.lot);
+                for slot in job.lot.iter() {
+                    self.pods[at].given.remove(&slot);
+                }
+                job.lot = SlotSet::default();
                 job.stage = Stage::Begin;
             }
             Stage::Whole(_) => {}
         }
         self.replicate();
         None
+    }
+
+    /// Takes the next that move together off the list: those that are another's by now are done, and those with a key
+    /// that is too large stay.
+    fn lot(&mut self, at: usize, slots: &mut Vec<u16>) -> SlotSet {
+        let mut lot = Vec::new();
+        while lot.len() < LOT
+            && let Some(slot) = slots.pop()
+        {
+            if !self.pods[at].own().slots.contains(slot) {
+                continue;
+            }
+            if LARGE.contains(&slot) {
+                let moving = self.pods[at].moving.as_mut().unwrap();
+                moving.too_large.push(LargeKey {
+                    slot,
+                    bytes: u64::MAX,
+                    ..LargeKey::default()
+                });
+                continue;
+            }
+            lot.push(slot);
+        }
+        lot.into_iter().collect()
     }
 
     fn whole(

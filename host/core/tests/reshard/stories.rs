@@ -48,7 +48,7 @@ fn each_way_is_ordered_where_it_is_driven() {
         game.moves = vec![step(0, 1, (0, 999))];
         orders(&game)
     };
-    assert_eq!(with(Way::Keys), ["pod-0-0: give 0-63 to id-1-0"]);
+    assert_eq!(with(Way::Keys), ["pod-0-0: give 0-255 to id-1-0"]);
     assert_eq!(with(Way::Import), ["pod-1-0: take 0-511 from id-0-0"]);
     assert_eq!(with(Way::Export), ["pod-0-0: give 0-511 to id-1-0"]);
 }
@@ -63,6 +63,21 @@ fn what_is_given_whole_has_no_more_keys_than_the_stall_allows() {
     seen.nodes[0].server.as_mut().unwrap().keys = 5_461_000;
     let next = game.next(&seen, true);
     assert_eq!(slots_of(&next.steps[0].command).len(), 20);
+}
+
+/// However many keys a slot has: a roll waits for the end of a job.
+#[test]
+fn what_is_given_key_by_key_is_not_too_many_keys() {
+    let mut game = game(Way::Keys);
+    game.moves = vec![step(0, 1, (0, 999))];
+    let mut seen = game.world.observe();
+    let mut slots = |keys: u64| {
+        seen.nodes[0].server.as_mut().unwrap().keys = keys;
+        slots_of(&game.next(&seen, true).steps[0].command).len()
+    };
+    // A thousand keys in each slot; and more than a job has.
+    assert_eq!(slots(5_461_000), 20);
+    assert_eq!(slots(546_100_000), 1);
 }
 
 #[test]
@@ -288,7 +303,7 @@ fn a_new_shard_has_its_replicas_before_it_takes_slots() {
     let (first, second) = (&game.world.pods[6], &game.world.pods[7]);
     assert!(first.own().epoch > 0, "it has an epoch of its own");
     assert_eq!(second.own().replica_of.as_deref(), Some("id-3-0"));
-    assert_eq!(orders(&game), ["pod-0-0: give 0-63 to id-3-0"]);
+    assert_eq!(orders(&game), ["pod-0-0: give 0-99 to id-3-0"]);
 }
 
 /// It had taken keys, and no slot yet: nobody votes about a primary without slots.
@@ -361,6 +376,9 @@ fn a_shard_that_comes_back_on_old_volumes_joins_with_nothing() {
         game.until_the_end(0, 600);
         game.check();
         game.check_moved();
+        let led = &game.world.pods[6];
+        let is_another = slots || led.id.ends_with("-again");
+        assert!(is_another, "what it knows is of before as well: {}", led.id);
         let mut keys = game.world.pods.iter().filter_map(|pod| pod.keys.get(&150));
         assert!(
             !keys.any(|keys| keys.contains_key(&9)),
@@ -572,6 +590,10 @@ fn a_primary_that_is_back_gives_what_it_has_to_who_took_over() {
     game.world.start();
     game.world.write(5, 2);
     assert_eq!(orders(&game), ["pod-1-0: give 0-9 to id-1-1"]);
+    // Of ten thousand keys in each slot those of two are what a job moves.
+    let mut seen = game.world.observe();
+    seen.nodes[2].server.as_mut().unwrap().keys = 100_000;
+    assert_eq!(slots_of(&game.next(&seen, true).steps[0].command).len(), 2);
     game.until_the_end(0, 300);
     game.check();
     let first = &game.world.pods[2];

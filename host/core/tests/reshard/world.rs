@@ -517,7 +517,8 @@ impl World {
     /// It starts again without what it knew, and takes itself for the owner of what it has.
     fn rejoin(&mut self, at: usize) {
         let pod = &mut self.pods[at];
-        if !pod.is_primary() || !pod.own().slots.is_empty() || pod.count() == 0 {
+        let has_led = pod.count() > 0 || pod.own().epoch > 0;
+        if !pod.is_primary() || !pod.own().slots.is_empty() || !has_led {
             return;
         }
         let id = format!("{}-again", pod.id);

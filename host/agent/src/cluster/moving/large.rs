@@ -5,15 +5,9 @@ use std::time::Duration;
 
 use hera_core::cluster::LargeKey;
 use hera_core::reshard;
-use hera_redis::{Error, Server};
 
 use super::job::cut;
 
-/// Keys of a slot that are looked at before it moves: the server tells them in one answer. What is behind them is
-/// looked at when its turn comes.
-const LOOKED_AT: usize = 10_000;
-/// Keys whose sizes are asked for at once.
-const TOGETHER: usize = 200;
 /// Bytes of a name that are told.
 const NAME: usize = 64;
 
@@ -25,20 +19,6 @@ pub fn bytes_in(time: Duration) -> u64 {
 /// How long so many bytes take.
 pub fn time_of(bytes: u64) -> Duration {
     Duration::from_millis(bytes / reshard::bytes_in(1))
-}
-
-/// The keys of a slot that are larger than `limit`, and would be sent all the same.
-///
-/// # Errors
-/// When the server could not be asked.
-pub async fn of_slot(server: &Server, slot: u16, limit: u64) -> Result<Vec<LargeKey>, Error> {
-    let mut large = Vec::new();
-    let keys = server.keys_in_slot(slot, LOOKED_AT).await?;
-    for keys in keys.chunks(TOGETHER) {
-        let sizes = server.memory_of(keys).await?;
-        large.extend(larger(slot, keys, &sizes, limit));
-    }
-    Ok(large)
 }
 
 /// Those of these keys that are larger than `limit`.

@@ -8,9 +8,11 @@ pub mod job;
 mod keys;
 mod large;
 pub mod leaving;
+mod listed;
 mod open;
 mod pace;
 pub mod step;
+mod tell;
 
 use std::net::IpAddr;
 use std::sync::Arc;

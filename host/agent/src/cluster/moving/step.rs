@@ -1,15 +1,16 @@
-//! What two agents say to each other of a slot that moves key by key: the one that gives asks, the other has its
+//! What two agents say to each other of slots that move key by key: the one that gives asks, the other has its
 //! server take the step.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hera_core::agent::{CutOff, PATH_SLOT, Peer, SlotAnswer, SlotStep, TakeSlot};
-use hera_core::cluster::{Direction, NodeId, Server as Seen};
+use hera_core::cluster::{Direction, NodeId, Server as Seen, SlotSet};
 use hera_core::digest::sha256_hex;
 use hera_redis::{Server, SlotOf};
 
 use super::open::{self, may_replace};
+use super::tell;
 use crate::agent::Agent;
 use crate::cluster::orders::{of, seen};
 use crate::control::answer::Refused;
@@ -18,6 +19,10 @@ use crate::control::peers::{self, Known};
 
 /// How long the other may take: its server may wait for its replicas.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How long it counts what the server said of itself and of who leads.
+const FRESH: Duration = Duration::from_millis(100);
+/// For longer no further slot of a step is begun with: meanwhile the operator does not hear of this pod.
+const HOLDS: Duration = Duration::from_secs(2);
 
 /// The agent of the server that gets slots.
 pub struct Other {
@@ -55,11 +60,11 @@ impl Other {
         &self,
         agent: &Agent,
         own: &Seen,
-        slot: u16,
+        slots: SlotSet,
         step: TakeSlot,
     ) -> Result<SlotAnswer, String> {
         let asked = SlotStep {
-            slot,
+            slots,
             source: own.id.clone(),
             target: self.target.clone(),
             replicas: replicas(own),
@@ -82,44 +87,54 @@ fn replicas(own: &Seen) -> Vec<NodeId> {
 /// Has this pod's server take the step that another agent asks for.
 ///
 /// # Errors
-/// Why it does not.
+/// Why it does not. It may have taken it for some of the slots.
 pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused> {
     of(agent)?;
     // No order about the role comes in between.
     let work = agent.work.lock().await;
     let server = running(&work)?;
+    let begun = Instant::now();
     // Asked right before: see `may_own`.
-    let own = seen(&server).await?;
+    let mut looked = begun;
+    let mut own = seen(&server).await?;
     if own.id != asked.target {
         return Err(Refused::wrong("another server is meant"));
     }
-    let open = open::of(&own, asked.slot);
+    let coming = own.opened().filter(|open| open.moves == Direction::In);
+    let coming: SlotSet = coming.map(|open| open.slot).collect();
     let mut answer = SlotAnswer {
-        owned: own.slots().contains(asked.slot),
-        imports: open.is_some_and(|(moves, _)| moves == Direction::In),
+        owned: asked.slots.shared(&own.slots()),
+        imports: asked.slots.shared(&coming),
     };
-    if answer.owned {
+    let left = asked.slots.without(&answer.owned);
+    if left.is_empty() {
         return Ok(answer);
     }
     match &asked.step {
         TakeSlot::Look => {}
-        TakeSlot::Import => import(agent, &server, &own, asked).await?,
+        TakeSlot::Import => import(agent, &server, &own, asked, &left, begun).await?,
         TakeSlot::Drop(keys) => {
-            may_own(&own, asked).map_err(Refused::wrong)?;
-            drop_cut_off(&server, asked.slot, keys).await?;
+            may_own(&own, asked, &left).map_err(Refused::wrong)?;
+            drop_cut_off(&server, asked, &left, keys).await?;
         }
         TakeSlot::Own => {
-            may_own(&own, asked).map_err(Refused::wrong)?;
-            let node = SlotOf::Node(&own.id);
-            server.set_slot(asked.slot, node).await?;
-            answer.owned = true;
+            for part in tell::parts(agent, &left) {
+                is_in_time(begun)?;
+                if looked.elapsed() > FRESH {
+                    looked = Instant::now();
+                    own = seen(&server).await?;
+                }
+                may_own(&own, asked, &part).map_err(Refused::wrong)?;
+                server.set_slots(&part, SlotOf::Node(&asked.target)).await?;
+                answer.owned = answer.owned.with(&part);
+            }
             agent.look.notify_one();
         }
     }
     Ok(answer)
 }
 
-/// Has the server take keys of the slot from the source.
+/// Has the server take keys of those of the slots from the source that it does not take yet.
 ///
 /// # Errors
 /// Why it does not.
@@ -128,23 +143,43 @@ async fn import(
     server: &Server,
     own: &Seen,
     asked: &SlotStep,
+    left: &SlotSet,
+    begun: Instant,
 ) -> Result<(), Refused> {
-    let open = open::of(own, asked.slot);
-    if open != Some((Direction::In, asked.source.as_str())) {
-        may_import(own, asked).map_err(Refused::wrong)?;
+    let from_source = Some((Direction::In, asked.source.as_str()));
+    let (mut new, mut orphans) = (Vec::new(), Vec::new());
+    for slot in left.iter() {
+        let open = open::of(own, slot);
+        if open != from_source {
+            new.push(slot);
+        }
+        if open.is_some() && !has_owner(own, slot) {
+            orphans.push(slot);
+        }
+    }
+    let (new, orphans): (SlotSet, SlotSet) =
+        (new.into_iter().collect(), orphans.into_iter().collect());
+    if !new.is_empty() {
+        may_import(own, asked, &new).map_err(Refused::wrong)?;
         // One that has begun is finished.
         if agent.asked.get().is_some() {
-            return Err(Refused::wrong("the pod of who gets the slot ends"));
+            return Err(Refused::wrong("the pod of who gets the slots ends"));
         }
-        let from = SlotOf::Importing(&asked.source);
-        server.set_slot(asked.slot, from).await?;
     }
-    // Its owner went, and was forgotten. As long as the slot is imported the server does not hear who has it since,
+    for part in tell::parts(agent, &new) {
+        is_in_time(begun)?;
+        let from = SlotOf::Importing(&asked.source);
+        server.set_slots(&part, from).await?;
+    }
+    // Their owner went, and was forgotten. As long as a slot is imported the server does not hear who has it since,
     // and it refuses keys of a slot that nobody has. That it imports does not end by this.
-    if open.is_some() && !has_owner(own, asked.slot) {
+    if !orphans.is_empty() {
         leads(own, asked).map_err(Refused::wrong)?;
+    }
+    for part in tell::parts(agent, &orphans) {
+        is_in_time(begun)?;
         let node = SlotOf::Node(&asked.source);
-        server.set_slot(asked.slot, node).await?;
+        server.set_slots(&part, node).await?;
     }
     Ok(())
 }
@@ -154,16 +189,35 @@ fn has_owner(own: &Seen, slot: u16) -> bool {
     own.known.iter().any(|entry| entry.slots.contains(slot))
 }
 
-/// Removes those of these keys that are as they were sent, or of which nobody knows how.
+/// A step that lasts is broken off: what is left of it is asked for again.
 ///
 /// # Errors
-/// A key is of another slot, which may be the server's own; or the server could not be asked.
-async fn drop_cut_off(server: &Server, slot: u16, keys: &[CutOff]) -> Result<(), Refused> {
+/// It has lasted for too long.
+fn is_in_time(begun: Instant) -> Result<(), Refused> {
+    match begun.elapsed() < HOLDS {
+        true => Ok(()),
+        false => Err(Refused::later(
+            "the server that gets the slots takes them too slowly",
+        )),
+    }
+}
+
+/// Removes those of these keys that are as they were sent, or of which nobody knows how, of slots that are left to
+/// move.
+///
+/// # Errors
+/// A key is of a slot that was not asked about, which may be the server's own; or the server could not be asked.
+async fn drop_cut_off(
+    server: &Server,
+    asked: &SlotStep,
+    left: &SlotSet,
+    keys: &[CutOff],
+) -> Result<(), Refused> {
     let names: Vec<Vec<u8>> = keys.iter().map(|cut_off| cut_off.key.clone()).collect();
     let slots = server.slots_of(&names).await?;
-    if slots.iter().any(|other| *other != slot) {
-        return Err(Refused::wrong(format!("a key is not of slot {slot}")));
-    }
+    let known = keys.iter().zip(&slots);
+    let keys = of_slots_left(known, &asked.slots, left).map_err(Refused::wrong)?;
+    let names: Vec<Vec<u8>> = keys.iter().map(|cut_off| cut_off.key.clone()).collect();
     let payloads = server.dumps(&names, true).await?;
     let known = keys.iter().zip(payloads);
     let stale = known.filter_map(|(cut_off, payload)| {
@@ -175,38 +229,61 @@ async fn drop_cut_off(server: &Server, slot: u16, keys: &[CutOff]) -> Result<(),
     Ok(server.remove_imported(&stale).await?)
 }
 
-/// The server takes keys of the slot from this source. It has heard whose the slot is: once it imports it does not hear
-/// that any more.
-fn may_import(own: &Seen, asked: &SlotStep) -> Result<(), String> {
-    leads(own, asked)?;
-    let has_it = |id: &NodeId| {
-        own.entry(id)
-            .is_some_and(|entry| entry.slots.contains(asked.slot))
-    };
-    match open::of(own, asked.slot) {
-        None if has_it(&asked.source) => Ok(()),
-        None => Err(format!(
-            "{} has not heard yet that slot {} is that of {}",
-            own.id, asked.slot, asked.source
-        )),
-        Some((Direction::In, before)) if may_replace(own, before, &asked.source) => Ok(()),
-        Some((_, other)) => Err(format!(
-            "slot {} moves between this server and {other}",
-            asked.slot
-        )),
+/// Those of the keys, with their slots, that are of slots left to move. What is in a slot that the server owns by now
+/// is what counts.
+fn of_slots_left<'a>(
+    keys: impl Iterator<Item = (&'a CutOff, &'a u16)>,
+    asked: &SlotSet,
+    left: &SlotSet,
+) -> Result<Vec<&'a CutOff>, String> {
+    let mut those = Vec::new();
+    for (key, slot) in keys {
+        if !asked.contains(*slot) {
+            return Err(format!("a key is of slot {slot}, which is not asked about"));
+        }
+        if left.contains(*slot) {
+            those.push(key);
+        }
     }
+    Ok(those)
 }
 
-/// The slot is this server's: the source, which has no key of it, said so a moment ago. Where a replica has taken over
-/// from the source since, clients may have written there, and those writes would go. As long as the slot is imported
-/// this server does not hear who owns it; who leads it does hear, before clients do.
-fn may_own(own: &Seen, asked: &SlotStep) -> Result<(), String> {
+/// The server takes keys of these slots from this source. It has heard whose a slot is: once it imports it does not hear
+/// that any more.
+fn may_import(own: &Seen, asked: &SlotStep, slots: &SlotSet) -> Result<(), String> {
     leads(own, asked)?;
-    if open::of(own, asked.slot) != Some((Direction::In, asked.source.as_str())) {
-        return Err(format!(
-            "slot {} does not come from {}",
-            asked.slot, asked.source
-        ));
+    let source = &asked.source;
+    let has = own.entry(source).map(|entry| &entry.slots);
+    for slot in slots.iter() {
+        match open::of(own, slot) {
+            None if has.is_some_and(|has| has.contains(slot)) => {}
+            None => {
+                let target = &own.id;
+                return Err(format!(
+                    "{target} has not heard yet that slot {slot} is that of {source}"
+                ));
+            }
+            Some((Direction::In, before)) if may_replace(own, before, source) => {}
+            Some((_, other)) => {
+                return Err(format!("slot {slot} moves between this server and {other}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The slots are this server's: the source, which has no key of them, said so a moment ago. Where a replica has taken
+/// over from the source since, clients may have written there, and those writes would go. As long as a slot is imported
+/// this server does not hear who owns it; who leads it does hear, before clients do.
+fn may_own(own: &Seen, asked: &SlotStep, slots: &SlotSet) -> Result<(), String> {
+    leads(own, asked)?;
+    let source = &asked.source;
+    let from_source = Some((Direction::In, source.as_str()));
+    if let Some(slot) = slots
+        .iter()
+        .find(|slot| open::of(own, *slot) != from_source)
+    {
+        return Err(format!("slot {slot} does not come from {source}"));
     }
     let leads = |id: &NodeId| {
         own.entry(id)
@@ -214,7 +291,7 @@ fn may_own(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     };
     match asked.replicas.iter().find(|id| leads(id)) {
         None => Ok(()),
-        Some(id) => Err(format!("{id} leads in place of {}", asked.source)),
+        Some(id) => Err(format!("{id} leads in place of {source}")),
     }
 }
 
@@ -243,7 +320,9 @@ mod tests {
 
     use super::*;
 
-    const SLOT: u16 = 93;
+    fn slot() -> SlotSet {
+        SlotSet::of([(93, 93)])
+    }
 
     /// The target, the source, and a replica of the source.
     fn view(open: &[&str]) -> Seen {
@@ -256,7 +335,7 @@ mod tests {
         let mut target = entry("target", None);
         target.open_slots = open.iter().map(|text| (*text).to_owned()).collect();
         let mut source = entry("source", None);
-        source.slots = SlotSet::of([(SLOT, SLOT)]);
+        source.slots = slot();
         Seen {
             id: "target".to_owned(),
             serves: true,
@@ -267,7 +346,7 @@ mod tests {
 
     fn asked(step: TakeSlot) -> SlotStep {
         SlotStep {
-            slot: SLOT,
+            slots: slot(),
             source: "source".to_owned(),
             target: "target".to_owned(),
             replicas: vec!["replica".to_owned()],
@@ -278,11 +357,11 @@ mod tests {
     #[test]
     fn a_slot_is_owned_only_by_who_imports_it_from_that_source() {
         let own = asked(TakeSlot::Own);
-        assert_eq!(may_own(&view(&["[93-<-source]"]), &own), Ok(()));
+        assert_eq!(may_own(&view(&["[93-<-source]"]), &own, &slot()), Ok(()));
         for open in ["[93-<-other]", "[94-<-source]", "[93->-source]"] {
-            assert!(may_own(&view(&[open]), &own).is_err(), "{open}");
+            assert!(may_own(&view(&[open]), &own, &slot()).is_err(), "{open}");
         }
-        assert!(may_own(&view(&[]), &own).is_err());
+        assert!(may_own(&view(&[]), &own, &slot()).is_err());
     }
 
     #[test]
@@ -290,49 +369,86 @@ mod tests {
         let own = asked(TakeSlot::Own);
         let mut led = view(&["[93-<-source]"]);
         led.known[2].replica_of = None;
-        assert!(may_own(&led, &own).is_err());
+        assert!(may_own(&led, &own, &slot()).is_err());
         let mut failed = view(&["[93-<-source]"]);
         failed.known[1].failed = true;
-        assert!(may_own(&failed, &own).is_err());
+        assert!(may_own(&failed, &own, &slot()).is_err());
         let mut away = view(&["[93-<-source]"]);
         away.known[1].connected = false;
-        assert!(may_own(&away, &own).is_err());
+        assert!(may_own(&away, &own, &slot()).is_err());
         let mut demoted = view(&["[93-<-source]"]);
         demoted.known[1].replica_of = Some("replica".to_owned());
-        assert!(may_own(&demoted, &own).is_err());
+        assert!(may_own(&demoted, &own, &slot()).is_err());
     }
 
     #[test]
     fn who_does_not_hear_the_majority_takes_no_slot() {
         let mut cut_off = view(&["[93-<-source]"]);
         cut_off.serves = false;
-        assert!(may_own(&cut_off, &asked(TakeSlot::Own)).is_err());
+        assert!(may_own(&cut_off, &asked(TakeSlot::Own), &slot()).is_err());
         let mut cut_off = view(&[]);
         cut_off.serves = false;
-        assert!(may_import(&cut_off, &asked(TakeSlot::Import)).is_err());
+        assert!(may_import(&cut_off, &asked(TakeSlot::Import), &slot()).is_err());
     }
 
     #[test]
     fn a_replica_takes_no_slot() {
         let mut replica = view(&[]);
         replica.known[0].replica_of = Some("source".to_owned());
-        assert!(may_import(&replica, &asked(TakeSlot::Import)).is_err());
+        assert!(may_import(&replica, &asked(TakeSlot::Import), &slot()).is_err());
     }
 
     #[test]
     fn a_slot_that_comes_from_one_who_leads_is_not_taken_from_another() {
         let import = asked(TakeSlot::Import);
-        assert_eq!(may_import(&view(&[]), &import), Ok(()));
-        assert_eq!(may_import(&view(&["[93-<-source]"]), &import), Ok(()));
+        assert_eq!(may_import(&view(&[]), &import, &slot()), Ok(()));
+        assert_eq!(
+            may_import(&view(&["[93-<-source]"]), &import, &slot()),
+            Ok(())
+        );
         // Who led before, and was forgotten since.
-        assert_eq!(may_import(&view(&["[93-<-before]"]), &import), Ok(()));
+        assert_eq!(
+            may_import(&view(&["[93-<-before]"]), &import, &slot()),
+            Ok(())
+        );
         let mut both = view(&["[93-<-other]"]);
         both.known.push(Entry {
             id: "other".to_owned(),
             ..Entry::default()
         });
-        assert!(may_import(&both, &import).is_err());
-        assert!(may_import(&view(&["[93->-source]"]), &import).is_err());
+        assert!(may_import(&both, &import, &slot()).is_err());
+        assert!(may_import(&view(&["[93->-source]"]), &import, &slot()).is_err());
+    }
+
+    #[test]
+    fn of_slots_that_move_together_each_is_held_against_the_rules() {
+        let both = SlotSet::of([(93, 94)]);
+        let own = asked(TakeSlot::Own);
+        let marked = view(&["[93-<-source]", "[94-<-source]"]);
+        assert_eq!(may_own(&marked, &own, &both), Ok(()));
+        for open in ["[94-<-other]", "[94->-source]", "[95-<-source]"] {
+            assert!(may_own(&view(&["[93-<-source]", open]), &own, &both).is_err());
+        }
+        let import = asked(TakeSlot::Import);
+        let one = view(&["[94->-source]"]);
+        assert_eq!(may_import(&one, &import, &slot()), Ok(()));
+        assert!(may_import(&one, &import, &both).is_err());
+    }
+
+    #[test]
+    fn keys_are_dropped_of_slots_that_were_asked_about_and_are_not_owned_yet() {
+        let keys = ["a", "b"].map(|name| CutOff {
+            key: name.as_bytes().to_vec(),
+            digest: None,
+        });
+        let (asked, left) = (SlotSet::of([(5, 6)]), SlotSet::of([(5, 5)]));
+        let dropped = |slots: [u16; 2]| {
+            let known = keys.iter().zip(&slots);
+            of_slots_left(known, &asked, &left).map(|keys| keys.len())
+        };
+        assert_eq!(dropped([5, 5]), Ok(2));
+        assert_eq!(dropped([5, 6]), Ok(1));
+        assert!(dropped([5, 7]).is_err());
     }
 
     #[test]
@@ -340,14 +456,17 @@ mod tests {
         let import = asked(TakeSlot::Import);
         let mut new = view(&[]);
         new.known[1].slots = SlotSet::default();
-        assert!(!has_owner(&new, SLOT));
-        assert!(may_import(&new, &import).is_err());
-        let mut late = view(&[]);
-        late.known.swap(1, 2);
-        late.known[2].slots = SlotSet::default();
-        late.known[1].slots = SlotSet::of([(SLOT, SLOT)]);
-        assert!(has_owner(&late, SLOT));
-        assert!(may_import(&late, &import).is_err());
+        assert!(!has_owner(&new, 93));
+        assert!(may_import(&new, &import, &slot()).is_err());
+        // By what was heard it is a third one's still.
+        let mut late = new.clone();
+        late.known.push(Entry {
+            id: "third".to_owned(),
+            slots: slot(),
+            ..Entry::default()
+        });
+        assert!(has_owner(&late, 93));
+        assert!(may_import(&late, &import, &slot()).is_err());
     }
 
     #[test]
