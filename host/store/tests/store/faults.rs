@@ -24,6 +24,21 @@ async fn all_fail(access: &StoreAccess) -> Vec<StoreError> {
     ]
 }
 
+/// The same, all at the same time.
+async fn all_fail_at_once(store: &Store) -> Vec<StoreError> {
+    let requests: Vec<BoxFuture<'_, Option<StoreError>>> = vec![
+        Box::pin(async { store.create("a", vec![1]).await.err() }),
+        Box::pin(async { store.get("a").await.err() }),
+        Box::pin(async { store.size("a").await.err() }),
+        Box::pin(async { store.get_range("a", 0..1).await.err() }),
+        Box::pin(async { store.upload("a").await.err() }),
+        Box::pin(async { store.list("a").await.err() }),
+        Box::pin(async { store.delete("a").await.err() }),
+    ];
+    let failed = join_all(requests).await.into_iter();
+    failed.map(Option::unwrap).collect()
+}
+
 fn access_by(proxy: &Proxy, gateway: &Gateway) -> StoreAccess {
     let mut access = gateway.access(BUCKET, PREFIX);
     access.s3.endpoint = Some(proxy.endpoint());
@@ -132,22 +147,38 @@ async fn a_store_that_never_answers_is_given_up_within_the_limit() {
     let proxy = Proxy::start(gateway.address(), vec![Way::Hole]).await;
     let store = Store::open(&access_by(&proxy, &gateway)).unwrap();
     let start = Instant::now();
-    let requests: Vec<BoxFuture<'_, Option<StoreError>>> = vec![
-        Box::pin(async { store.create("a", vec![1]).await.err() }),
-        Box::pin(async { store.get("a").await.err() }),
-        Box::pin(async { store.size("a").await.err() }),
-        Box::pin(async { store.get_range("a", 0..1).await.err() }),
-        Box::pin(async { store.upload("a").await.err() }),
-        Box::pin(async { store.list("a").await.err() }),
-        Box::pin(async { store.delete("a").await.err() }),
-    ];
-    let failed = join_all(requests).await;
+    let failed = all_fail_at_once(&store).await;
     let took = start.elapsed();
     for error in failed {
-        let error = error.unwrap();
         assert_eq!(error.reason, FailureReason::StoreUnreachable, "{error}");
     }
     assert!(took < LIMIT + Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
+async fn of_an_answer_without_end_no_more_is_read_than_an_answer_has() {
+    let gateway = gateway();
+    // What lies in the sockets is beside it.
+    let (refusal, answer) = (16 << 20, 24 << 20);
+    let proxy = Proxy::start(
+        gateway.address(),
+        vec![Way::Endless("500 Internal Server Error")],
+    )
+    .await;
+    let store = Store::open(&access_by(&proxy, &gateway)).unwrap();
+    for error in all_fail_at_once(&store).await {
+        assert_eq!(error.reason, FailureReason::StoreUnreachable, "{error}");
+        assert!(error.message.contains("tried again"), "{error}");
+        assert!(error.message.len() < 1_000, "{error}");
+    }
+    assert!(proxy.most() < refusal, "{}", proxy.most());
+
+    let proxy = Proxy::start(gateway.address(), vec![Way::Endless("200 OK")]).await;
+    let store = Store::open(&access_by(&proxy, &gateway)).unwrap();
+    let error = store.list("a").await.unwrap_err();
+    assert_eq!(error.reason, FailureReason::StoreUnreachable, "{error}");
+    assert!(error.message.contains("longer than an answer"), "{error}");
+    assert!(proxy.most() < answer, "{}", proxy.most());
 }
 
 #[tokio::test]
