@@ -1,6 +1,7 @@
 //! Data of the server in a store outside the cluster, and data from there for a new server. What opens a store comes
 //! with orders and stays in memory.
 
+mod backlog;
 pub mod checksum;
 mod files;
 mod head;

@@ -17,7 +17,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use reqwest::StatusCode;
 use tempfile::TempDir;
 
-use crate::client::{Answer, Client as _, answer, app, send};
+use crate::client::{Answer, Client as _, answer, app, login, send, user};
 use crate::engine::{Engine, REDIS_8_6, VALKEY_9_1};
 use crate::group::{Group, is_linked};
 use crate::info::{info, with_looks};
@@ -30,6 +30,7 @@ on_both!(
     one_snapshot_is_taken_at_a_time_and_the_same_run_once,
     what_is_ended_or_loses_its_agent_is_no_base,
     a_server_is_let_go_when_its_container_fills,
+    a_lone_server_gives_back_the_memory_that_it_took_to_be_read,
 );
 facts_on!(
     redis_7_2,
@@ -577,6 +578,47 @@ async fn a_server_is_let_go_when_its_container_fills(engine: Engine) {
     assert!(failure.message.contains("95 %"), "{failure:?}");
     until_idle(&pod).await;
     assert!(stored.bases().await.is_empty());
+}
+
+async fn a_lone_server_gives_back_the_memory_that_it_took_to_be_read(engine: Engine) {
+    let stored = Stored::start();
+    let pod = serving(engine, &[("repl-backlog-size", "64mb")]).await;
+    let users = [
+        app(),
+        user("looks", &["+info"]),
+        user("reads", &["+config|get"]),
+    ];
+    pod.push_users(2, &users).await.unwrap();
+    order(&pod, snapshot("b-1-1", stored.access()))
+        .await
+        .unwrap();
+    until_stored(&pod, "b-1-1").await;
+    let server = pod.app().await;
+    let value = "x".repeat(1 << 20);
+    for _ in 0..16 {
+        server.set("key", &value).await.unwrap();
+    }
+    let taken = async || {
+        let bytes = info(&pod, "memory", "used_memory").await;
+        bytes.parse::<u64>().unwrap()
+    };
+    assert!(taken().await > 16 << 20, "what was written is kept");
+    until("the backlog is given up", async || {
+        let is = info(&pod, "replication", "repl_backlog_active").await;
+        (is == "0").then_some(()).ok_or(is)
+    })
+    .await;
+    assert!(taken().await < 8 << 20, "{}", taken().await);
+    // The next replica's restart fits again.
+    let reads = login(pod.port, "reads").await.unwrap();
+    until("the directive is as before", async || {
+        let mut asked = hera_redis::command("CONFIG");
+        asked.arg(&["GET", "repl-backlog-ttl"][..]);
+        let said: BTreeMap<String, String> = reads.ask("CONFIG GET", &asked).await.unwrap();
+        let is = said["repl-backlog-ttl"].clone();
+        (is == "3600").then_some(()).ok_or(is)
+    })
+    .await;
 }
 
 async fn what_a_store_refuses_is_told_in_words_without_the_key(engine: Engine) {
