@@ -19,9 +19,18 @@ use crate::role::settle::Seen;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// A container may have so much of its memory in use, in percent, when a snapshot starts, and while it runs.
-const START_BELOW: u64 = 80;
-const LET_GO_ABOVE: u64 = 90;
+/// What a container is to have left of its memory when a snapshot starts, and while it runs.
+const AT_START: Reserve = Reserve {
+    percent: 20,
+    bytes: 64 << 20,
+};
+const MEANWHILE: Reserve = Reserve {
+    percent: 10,
+    bytes: 32 << 20,
+};
+/// What a snapshot can take at most, in what the server has: pages that change are there twice, and as much may be on
+/// its way through this agent.
+const COPIES: u64 = 2;
 /// What is read in this time at least.
 const WINDOW: Duration = Duration::from_secs(30);
 const SLOWEST: u64 = 5_000_000 * WINDOW.as_secs();
@@ -72,17 +81,40 @@ impl Memory {
         self.used.saturating_mul(100) / self.limit
     }
 
-    fn is_above(self, percent: u64) -> bool {
-        self.percent() > percent
-    }
-
-    fn no_headroom(self, percent: u64) -> Failure {
+    /// # Errors
+    /// Less than that is left, and the server has `used_memory`.
+    fn check(self, reserve: Reserve, used_memory: u64) -> Result<(), Failure> {
+        let left = self.limit.saturating_sub(self.used);
+        let needed = reserve.of(self.limit, used_memory);
+        if left >= needed {
+            return Ok(());
+        }
         let words = format!(
-            "the container takes {} % of its memory limit, and a snapshot is taken up to {percent} %: raise the limit or \
-             lower maxmemory",
-            self.percent()
+            "the container takes {} % of its memory limit and has {} MiB left, and a snapshot is to have {} MiB: raise \
+             the limit or lower maxmemory",
+            self.percent(),
+            left >> 20,
+            needed.div_ceil(1 << 20)
         );
-        failed(FailureReason::NoHeadroom, words)
+        Err(failed(FailureReason::NoHeadroom, words))
+    }
+}
+
+/// What is to be left of a container's memory.
+#[derive(Clone, Copy, Debug)]
+struct Reserve {
+    /// Of its limit.
+    percent: u64,
+    /// However small that is: a percentage of little is less than what a server that is written to takes in a moment.
+    bytes: u64,
+}
+
+impl Reserve {
+    /// In bytes. A small server needs no more than it can fill, so that a small container can be read.
+    fn of(self, limit: u64, used_memory: u64) -> u64 {
+        let most = used_memory.saturating_mul(COPIES);
+        let part = limit.saturating_mul(self.percent) / 100;
+        part.max(self.bytes.min(most))
     }
 }
 
@@ -112,10 +144,10 @@ pub fn may_start(info: &ServerInfo, memory: Option<Memory>) -> Result<Role, Fail
         let words = format!("the server cannot be read now: {words}");
         return Err(failed(FailureReason::NoCopyFits, words));
     }
-    match memory.filter(|memory| memory.is_above(START_BELOW)) {
-        Some(memory) => Err(memory.no_headroom(START_BELOW)),
-        None => Ok(seen.role),
+    if let Some(memory) = memory {
+        memory.check(AT_START, info.used_memory)?;
     }
+    Ok(seen.role)
 }
 
 /// Completes when the snapshot is to be let go. Never once the server has sent all.
@@ -175,6 +207,7 @@ impl Look {
 struct Watch {
     role: Role,
     since: Instant,
+    used_memory: u64,
     longest: Duration,
     /// How much was read when, of the last window; empty before the first byte.
     pace: VecDeque<(Instant, u64)>,
@@ -187,6 +220,7 @@ impl Watch {
         Self {
             role,
             since: now,
+            used_memory,
             longest: LONGEST.saturating_add(LONGER.saturating_mul(gib)),
             pace: VecDeque::new(),
             rewrite_waits: None,
@@ -198,8 +232,11 @@ impl Watch {
         if look.pod_ends {
             return Some(failed(FailureReason::LostItsPod, "the pod ends"));
         }
-        if let Some(memory) = look.memory.filter(|memory| memory.is_above(LET_GO_ABOVE)) {
-            return Some(memory.no_headroom(LET_GO_ABOVE));
+        let checked = look
+            .memory
+            .map(|memory| memory.check(MEANWHILE, self.used_memory));
+        if let Some(Err(failure)) = checked {
+            return Some(failure);
         }
         self.rewrite_waits = match (look.rewrite_waits, self.rewrite_waits) {
             (true, since) => since.or(Some(now)),
@@ -257,8 +294,11 @@ mod tests {
         }
     }
 
+    /// Of a large container, in percent.
     fn memory(used: u64) -> Option<Memory> {
-        Some(Memory { used, limit: 100 })
+        let limit = 100 * GIB;
+        let used = used * GIB;
+        Some(Memory { used, limit })
     }
 
     /// After how many seconds a snapshot is let go that is seen so, second by second, and why.
@@ -351,6 +391,27 @@ mod tests {
         let full = may_start(&info("role:master"), memory(81)).unwrap_err();
         assert_eq!(full.reason, FailureReason::NoHeadroom);
         assert!(full.message.contains("81 %"), "{}", full.message);
+    }
+
+    #[test]
+    fn a_small_container_keeps_what_its_server_can_fill_and_64_mib_at_most() {
+        let left = |limit: u64, used_memory: u64| {
+            let bytes = [AT_START, MEANWHILE].map(|of| of.of(limit << 20, used_memory << 20));
+            bytes.map(|bytes| bytes >> 20)
+        };
+        assert_eq!(left(128, 2), [25, 12], "nearly empty");
+        assert_eq!(left(128, 20), [40, 32]);
+        assert_eq!(left(256, 170), [64, 32]);
+        assert_eq!(left(320, 200), [64, 32]);
+        assert_eq!(left(1000, 700), [200, 100]);
+        let memory = |used: u64| Memory {
+            used: used << 20,
+            limit: 256 << 20,
+        };
+        assert_eq!(memory(192).check(AT_START, 170 << 20), Ok(()));
+        let full = memory(193).check(AT_START, 170 << 20).unwrap_err();
+        assert_eq!(full.reason, FailureReason::NoHeadroom);
+        assert!(full.message.contains("63 MiB left"), "{}", full.message);
     }
 
     #[test]

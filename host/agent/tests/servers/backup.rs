@@ -169,10 +169,14 @@ fn with_memory(pod: &mut Pod) {
     pod.more = vec!["--cgroup".to_owned(), cgroup.display().to_string()];
 }
 
-/// What the kernel tells of the pod's container, in percent of its limit.
-fn takes_memory(pod: &Pod, percent: u32) {
-    fs::write(pod.path("cgroup/memory.max"), "100").unwrap();
-    fs::write(pod.path("cgroup/memory.current"), percent.to_string()).unwrap();
+/// What the kernel tells of the pod's container, a large one, in percent of its limit.
+fn takes_memory(pod: &Pod, percent: u64) {
+    let write = |name: &str, percent: u64| {
+        let bytes = percent << 30;
+        fs::write(pod.path("cgroup").join(name), bytes.to_string()).unwrap();
+    };
+    write("memory.max", 100);
+    write("memory.current", percent);
 }
 
 async fn order(pod: &Pod, order: BackupOrder) -> Answer<BackupState> {
