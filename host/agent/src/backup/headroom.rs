@@ -31,7 +31,7 @@ const MEANWHILE: Reserve = Reserve {
 /// What a snapshot can take at most, in what the server has: pages that change are there twice, and as much may be on
 /// its way through this agent.
 const COPIES: u64 = 2;
-/// What is read in this time at least.
+/// What is read in this time at least, if it is the store that is waited for during half of it.
 const WINDOW: Duration = Duration::from_secs(30);
 const SLOWEST: u64 = 5_000_000 * WINDOW.as_secs();
 /// How long a snapshot takes at most: this, and more for each GiB of memory.
@@ -178,10 +178,18 @@ pub async fn until_it_hurts(
 struct Look {
     role: Role,
     pod_ends: bool,
-    read_bytes: u64,
+    progress: Progress,
     memory: Option<Memory>,
     replica_waits: bool,
     rewrite_waits: bool,
+}
+
+/// How far a snapshot is.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    read_bytes: u64,
+    /// How long the store was waited for.
+    for_store: Duration,
 }
 
 impl Look {
@@ -195,7 +203,10 @@ impl Look {
         Self {
             role: agent.board.status().role,
             pod_ends: agent.asked.get().is_some(),
-            read_bytes: job.read_bytes(),
+            progress: Progress {
+                read_bytes: job.read_bytes(),
+                for_store: job.waited_for_store(Instant::now()),
+            },
             memory: Memory::of(&agent.settings.cgroup),
             replica_waits: of_server(|info| info.replication.syncing_replicas > 0),
             rewrite_waits: of_server(|info| info.append.rewrite_waits),
@@ -209,8 +220,8 @@ struct Watch {
     since: Instant,
     used_memory: u64,
     longest: Duration,
-    /// How much was read when, of the last window; empty before the first byte.
-    pace: VecDeque<(Instant, u64)>,
+    /// How far it was when, of the last window; empty before the first byte.
+    pace: VecDeque<(Instant, Progress)>,
     rewrite_waits: Option<Instant>,
 }
 
@@ -228,7 +239,7 @@ impl Watch {
     }
 
     fn judge(&mut self, look: &Look, now: Instant) -> Option<Failure> {
-        let is_slow = self.is_slow(look.read_bytes, now);
+        let is_slow = self.is_slow(look.progress, now);
         if look.pod_ends {
             return Some(failed(FailureReason::LostItsPod, "the pod ends"));
         }
@@ -251,7 +262,7 @@ impl Watch {
             "a rewrite of the append-only file waited for a minute".to_owned()
         } else if is_slow {
             let seconds = WINDOW.as_secs();
-            format!("less than 5 MB a second got through to the store for {seconds} seconds")
+            format!("the store took less than 5 MB a second for {seconds} seconds")
         } else if now.duration_since(self.since) >= self.longest {
             let minutes = self.longest.as_secs() / 60;
             format!("it took longer than {minutes} minutes")
@@ -262,18 +273,23 @@ impl Watch {
         Some(failed(FailureReason::SnapshotTooSlow, words))
     }
 
-    fn is_slow(&mut self, read_bytes: u64, now: Instant) -> bool {
-        if read_bytes == 0 {
+    /// True if the store holds it up. A server that is slow is read until it takes too long.
+    fn is_slow(&mut self, progress: Progress, now: Instant) -> bool {
+        if progress.read_bytes == 0 {
             return false;
         }
-        self.pace.push_back((now, read_bytes));
+        self.pace.push_back((now, progress));
         // The latest that is a window ago, or more, stays.
         let is_past = |at: Instant| now.duration_since(at) >= WINDOW;
         while self.pace.get(1).is_some_and(|(at, _)| is_past(*at)) {
             self.pace.pop_front();
         }
         let first = self.pace.front().filter(|(at, _)| is_past(*at));
-        first.is_some_and(|(_, before)| read_bytes.saturating_sub(*before) < SLOWEST)
+        first.is_some_and(|(at, before)| {
+            let read = progress.read_bytes.saturating_sub(before.read_bytes);
+            let for_store = progress.for_store.saturating_sub(before.for_store);
+            read < SLOWEST && for_store * 2 >= now.duration_since(*at)
+        })
     }
 }
 
@@ -287,7 +303,10 @@ mod tests {
         Look {
             role: Role::Replica,
             pod_ends: false,
-            read_bytes,
+            progress: Progress {
+                read_bytes,
+                for_store: Duration::ZERO,
+            },
             memory: None,
             replica_waits: false,
             rewrite_waits: false,
@@ -318,14 +337,36 @@ mod tests {
     #[test]
     fn a_snapshot_that_does_not_get_through_is_let_go_half_a_minute_later() {
         let too_slow = FailureReason::SnapshotTooSlow;
-        assert_eq!(after(600, |second| look(second * 5 * MB)), None);
-        let slow = after(600, |second| look((second + 1) * 4 * MB));
+        let store = |second: u64, read_bytes: u64| {
+            let mut look = look(read_bytes);
+            look.progress.for_store = Duration::from_secs(second);
+            look
+        };
+        let of_store = |read: fn(u64) -> u64| after(600, move |second| store(second, read(second)));
+        assert_eq!(of_store(|second| second * 5 * MB), None);
+        let slow = of_store(|second| (second + 1) * 4 * MB);
         assert_eq!(slow, Some((30, too_slow)));
         // Nothing goes on from the hundredth second on.
-        let stuck = after(600, |second| look((second + 1).min(100) * 50 * MB));
+        let stuck = of_store(|second| (second + 1).min(100) * 50 * MB);
         assert_eq!(stuck, Some((127, too_slow)));
         // A server that writes to its disk first has sent nothing yet.
-        assert_eq!(after(600, |_| look(0)), None);
+        assert_eq!(of_store(|_| 0), None);
+    }
+
+    #[test]
+    fn a_server_that_is_slow_is_read_on_and_a_store_that_is_waited_for_half_the_time_is_not() {
+        let slow = |second: u64| look((second + 1) * MB);
+        assert_eq!(after(1000, slow), None);
+        let waits = |part: u32| {
+            let from = move |second: u64| {
+                let mut look = slow(second);
+                look.progress.for_store = Duration::from_secs(second) * part / 10;
+                look
+            };
+            after(1000, from)
+        };
+        assert_eq!(waits(4), None);
+        assert_eq!(waits(5), Some((30, FailureReason::SnapshotTooSlow)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use hera_core::backup::{BaseManifest, Failure, FailureReason, Run, RunState};
 use tokio::sync::watch;
@@ -37,8 +38,17 @@ enum Stage {
 pub struct Job {
     read: AtomicU64,
     stored: AtomicU64,
+    for_store: Mutex<Waited>,
     has_all: AtomicBool,
     cancelled: watch::Sender<bool>,
+}
+
+/// How long something was waited for.
+#[derive(Clone, Copy, Default)]
+struct Waited {
+    before: Duration,
+    /// Since when it is waited for now.
+    since: Option<Instant>,
 }
 
 /// A run that has begun. One that is dropped has failed.
@@ -235,6 +245,32 @@ impl Job {
         add_bytes(&self.stored, bytes);
     }
 
+    /// Does something that the store is waited for.
+    pub async fn waits_for_store<T>(&self, work: impl Future<Output = T>) -> T {
+        self.for_store().since = Some(Instant::now());
+        let done = work.await;
+        let mut waited = self.for_store();
+        if let Some(since) = waited.since.take() {
+            waited.before += since.elapsed();
+        }
+        done
+    }
+
+    /// How long the store was waited for, in all, until `now`.
+    pub fn waited_for_store(&self, now: Instant) -> Duration {
+        let waited = *self.for_store();
+        let meanwhile = waited
+            .since
+            .map(|since| now.saturating_duration_since(since));
+        waited.before + meanwhile.unwrap_or_default()
+    }
+
+    fn for_store(&self) -> MutexGuard<'_, Waited> {
+        self.for_store
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The server has sent all.
     pub fn note_all(&self) {
         self.has_all.store(true, Ordering::Relaxed);
@@ -380,6 +416,21 @@ mod tests {
             assert!(matches!(state(&runs, run), Some(RunState::Failed { .. })));
             assert_eq!(runs.begin_commit(run), Committing::NoBase);
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_store_is_waited_for_counts_while_it_is_and_what_comes_from_the_server_does_not()
+     {
+        let job = Job::default();
+        let start = Instant::now();
+        let later = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(job.waited_for_store(later(30)), Duration::ZERO);
+        let waits = job.waits_for_store(std::future::pending::<()>());
+        let cut = tokio::time::timeout(Duration::from_millis(1), waits).await;
+        assert!(cut.is_err());
+        assert!(job.waited_for_store(later(30)) > Duration::from_secs(29));
+        assert_eq!(job.waits_for_store(async { 7 }).await, 7);
+        assert!(job.waited_for_store(later(30)) < Duration::from_secs(1));
     }
 
     #[test]

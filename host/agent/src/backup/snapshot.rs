@@ -173,7 +173,7 @@ async fn pack(
 async fn put(upload: &mut Upload, parts: Vec<Vec<u8>>, job: &Job) -> Result<(), Failure> {
     for part in parts {
         let bytes = part.len();
-        upload.part(part).await?;
+        job.waits_for_store(upload.part(part)).await?;
         job.stores(bytes);
     }
     Ok(())
