@@ -429,6 +429,20 @@ async fn two_backups_of_one_object_are_made_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_begin_holds_up_no_other() {
+    let shop = Shop::of(133, 1).await;
+    let spec = json!({"target": {"name": "cache"}, "source": "Replica"});
+    shop.back_up("of-a-replica", spec);
+    shop.wait_reason("of-a-replica", "NoCopyFits").await;
+    shop.back_up("nightly", of_cache());
+    shop.wait_phase("nightly", "Completed").await;
+    let waits = shop.wait_reason("of-a-replica", "NoCopyFits").await;
+    assert_eq!(waits["status"]["phase"], "Pending");
+    shop.apply("cache", 2);
+    shop.wait_phase("of-a-replica", "Completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_over_causes_nothing_any_more() {
     let mut shop = Shop::of(131, 1).await;
     shop.back_up("nightly", of_cache());

@@ -53,7 +53,9 @@ pub async fn run(
         return Ok(None);
     };
     // The same words whoever it is: else each that ends would have all that wait written anew.
-    let queued = memory.comes_first(cached, all).map(|first| {
+    let now_ms = boot_millis();
+    let stands_aside = memory.stands_aside(&key);
+    let queued = memory.comes_first(cached, all, now_ms).map(|first| {
         debug!(backup = %key.name, first, "it waits for its turn");
         let words = "another RedisBackup of the same object comes first";
         status::with(
@@ -62,7 +64,8 @@ pub async fn run(
             &Said::new(completed::PENDING, words),
         )
     });
-    if queued.is_some() && cached.status == queued {
+    // What one that could not begin says is so until it is looked at again.
+    if queued.is_some() && (stands_aside || cached.status == queued) {
         return Ok(Some(QUEUED));
     }
     let backups: Api<RedisBackup> = Api::namespaced(shared.client.clone(), &key.namespace);
@@ -83,7 +86,6 @@ pub async fn run(
         return Ok(Some(QUEUED));
     }
     let uid = backup.uid().unwrap_or_default();
-    let now_ms = boot_millis();
     let kept = memory.kept(&key, &uid).unwrap_or_else(|| Kept {
         uid,
         since_ms: now_ms,
@@ -228,6 +230,7 @@ impl Pass<'_> {
                 let said = Said::new(reason, words);
                 let wanted = status::with(&self.backup, BackupPhase::Pending, &said);
                 self.write(&wanted).await?;
+                self.stands_aside(wait);
                 Ok(Some(Duration::from_millis(wait)))
             }
             Next::GiveUp => {
@@ -236,6 +239,12 @@ impl Pass<'_> {
                     .await
             }
         }
+    }
+
+    /// Others of the object need not wait for what this one waits for.
+    fn stands_aside(&self, wait_ms: u64) {
+        let until_ms = self.now_ms.saturating_add(wait_ms);
+        self.memory.stand_aside(&Key::of(&self.backup), until_ms);
     }
 
     /// Nothing came of the attempt.
@@ -255,6 +264,7 @@ impl Pass<'_> {
                 status::forget_base(&mut wanted);
                 self.kept.due_ms = self.now_ms.saturating_add(wait);
                 self.write(&wanted).await?;
+                self.stands_aside(wait);
                 Some(Duration::from_millis(wait))
             }
             Next::GiveUp => self.over(BackupPhase::Failed, said).await?,
