@@ -127,10 +127,16 @@ impl Shop {
 
     async fn wait_available(&self, reason: &str) {
         let what = format!("the store says {reason}");
-        wait_for(&what, || {
+        self.wait_store(&what, |_, said| said["reason"] == reason)
+            .await;
+    }
+
+    /// Waits until the store and its condition Available are so.
+    async fn wait_store(&self, what: &str, is: impl Fn(&Value, &Value) -> bool) {
+        wait_for(what, || {
             let store = self.operator.server.store.find(STORES, SHOP, "s3")?;
             let said = condition(&store, "Available")?;
-            (said["reason"] == reason).then_some(())
+            is(&store, &said).then_some(())
         })
         .await;
     }
@@ -345,6 +351,32 @@ async fn a_store_that_cannot_be_used_is_told_and_heals() {
         _ => None,
     });
     assert_eq!(sent.unwrap(), "another-secret");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_store_says_of_itself_is_of_its_spec_and_its_secrets_as_they_are() {
+    let shop = Shop::of(134, 1).await;
+    let store = &shop.operator.server.store;
+    store.edit("secrets", SHOP, "s3-key", |secret| {
+        secret["data"].as_object_mut().unwrap().remove("secret");
+    });
+    shop.back_up("nightly", of_cache());
+    let has = |said: &Value, words: &str| said["message"].as_str().unwrap().contains(words);
+    shop.wait_store("the key is missed", |_, said| has(said, "key secret"))
+        .await;
+    store.remove("secrets", SHOP, "s3-key");
+    shop.wait_store("the Secret is missed", |_, said| {
+        has(said, "does not exist")
+    })
+    .await;
+    store.edit(STORES, SHOP, "s3", |object| {
+        object["spec"]["s3"]["bucket"] = json!("other-backups");
+    });
+    shop.wait_store("it is of the new spec", |object, said| {
+        let generation = &object["metadata"]["generation"];
+        *generation == 2 && said["observedGeneration"] == *generation
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
