@@ -411,6 +411,26 @@ async fn an_operator_that_starts_anew_finds_the_run_where_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_starts_anew_does_not_begin_the_hour_of_patience_anew() {
+    let mut shop = Shop::of(135, 1).await;
+    for name in ["old", "new"] {
+        shop.back_up(name, json!({"target": {"name": format!("later-{name}")}}));
+        let waits = shop.wait_reason(name, "NoTarget").await;
+        assert!(waits["status"]["waitsSince"].is_string(), "{waits}");
+    }
+    let store = &shop.operator.server.store;
+    store.edit(BACKUPS, SHOP, "old", |backup| {
+        backup["status"]["waitsSince"] = json!("2026-01-01T00:00:00Z");
+    });
+    shop.operator.restart().await;
+    let failed = shop.wait_phase("old", "Failed").await;
+    assert!(message(&failed).contains("long enough"), "{failed}");
+    shop.apply("later-new", 1);
+    let done = shop.wait_phase("new", "Completed").await;
+    assert!(done["status"]["waitsSince"].is_null(), "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_lead_orders_and_writes_nothing() {
     let shop = Shop::of(129, 1).await;
     let agent = shop.agent("cache-0");

@@ -89,7 +89,7 @@ pub async fn run(
     let kept = memory.kept(&key, &uid).unwrap_or_else(|| Kept {
         uid,
         since_ms: now_ms,
-        tries: recalled(&backup),
+        tries: recalled(&backup, now_ms),
         ..Kept::default()
     });
     let mut pass = Pass {
@@ -118,13 +118,20 @@ pub async fn run(
 }
 
 /// What is written down of attempts, for who was not there.
-fn recalled(backup: &RedisBackup) -> Tries {
+fn recalled(backup: &RedisBackup, now_ms: u64) -> Tries {
     let status = backup.status.as_ref();
+    let waits_since = status.and_then(|status| status.waits_since.as_ref());
+    let waited = waits_since.map(|since| {
+        let ms = Timestamp::now().as_millisecond() - since.0.as_millisecond();
+        u64::try_from(ms).unwrap_or(0)
+    });
     let begun = status.map_or(0, |status| u32::try_from(status.attempts).unwrap_or(0));
     let runs = backup.phase() == BackupPhase::Running;
     Tries::recalled(
         begun.saturating_sub(u32::from(runs)),
         status::is_foiled_by_store(backup),
+        waited,
+        now_ms,
     )
 }
 
@@ -229,7 +236,7 @@ impl Pass<'_> {
             Next::After(wait) => {
                 let said = Said::new(reason, words);
                 let wanted = status::with(&self.backup, BackupPhase::Pending, &said);
-                self.write(&wanted).await?;
+                self.write(wanted).await?;
                 self.stands_aside(wait);
                 Ok(Some(Duration::from_millis(wait)))
             }
@@ -263,7 +270,7 @@ impl Pass<'_> {
                 let mut wanted = status::with(&self.backup, BackupPhase::Pending, &said);
                 status::forget_base(&mut wanted);
                 self.kept.due_ms = self.now_ms.saturating_add(wait);
-                self.write(&wanted).await?;
+                self.write(wanted).await?;
                 self.stands_aside(wait);
                 Some(Duration::from_millis(wait))
             }
@@ -286,15 +293,21 @@ impl Pass<'_> {
             status::forget_base(&mut wanted);
         }
         wanted.completed_at = Some(Time(Timestamp::now()));
-        self.write(&wanted).await?;
+        self.write(wanted).await?;
         Ok(None)
     }
 
-    async fn write(&mut self, wanted: &RedisBackupStatus) -> Result<(), PassError> {
+    async fn write(&mut self, mut wanted: RedisBackupStatus) -> Result<(), PassError> {
         if self.shared.leadership.term() != Some(self.term) {
             return Err(PassError::LeadershipLost);
         }
-        self.backup = status::write(self.shared, &self.backup, wanted).await?;
+        // Whoever leads next waits on.
+        let is_whole = wanted.phase == Some(BackupPhase::Completed);
+        let since = wanted.waits_since.take();
+        if self.kept.tries.is_held_up() && !is_whole {
+            wanted.waits_since = since.or_else(|| Some(Time(Timestamp::now())));
+        }
+        self.backup = status::write(self.shared, &self.backup, &wanted).await?;
         Ok(())
     }
 }
