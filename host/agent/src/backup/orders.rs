@@ -18,7 +18,6 @@ use crate::control::answer::Refused;
 pub fn state(agent: &Agent) -> BackupState {
     BackupState {
         runs: agent.backups.told(),
-        recovery: recovery::state(agent),
     }
 }
 

@@ -82,8 +82,6 @@ impl fmt::Debug for BackupOrder {
 pub struct BackupState {
     /// The last runs, the latest last; at most four.
     pub runs: Vec<Run>,
-    /// How far the recovery is.
-    pub recovery: RecoveryState,
 }
 
 /// A run of [`BackupOrder::Snapshot`].
@@ -205,39 +203,7 @@ impl FailureReason {
     }
 }
 
-/// How far a recovery is, when an agent is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    tag = "state"
-)]
-pub enum RecoveryState {
-    /// There is none.
-    #[default]
-    None,
-    /// The server is held down until somebody says what is recovered.
-    Waiting,
-    /// Data comes from the store.
-    Running {
-        /// Bytes of it that are here.
-        read_bytes: u64,
-        /// Of so many.
-        stored_bytes: u64,
-    },
-    /// The volume was filled; the server starts from it, or has.
-    Done {
-        /// The base.
-        base: Box<BaseManifest>,
-    },
-    /// It cannot be; the server is held down. Another order tries again.
-    Failed {
-        /// Why.
-        failure: Failure,
-    },
-}
-
-/// How far a recovery is, without what changes all the time: part of an agent's status.
+/// How far a recovery is: part of an agent's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     rename_all = "camelCase",
