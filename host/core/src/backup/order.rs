@@ -182,6 +182,24 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::StoreUnreachable,
+        Self::CredentialsRefused,
+        Self::PathOwned,
+        Self::NoCopyFits,
+        Self::NoHeadroom,
+        Self::SnapshotTooSlow,
+        Self::LostItsPod,
+        Self::ServerRefused,
+        Self::Cancelled,
+        Self::NoSuchBackup,
+        Self::Corrupt,
+        Self::TooSmall,
+        Self::DataPresent,
+        Self::VersionIncompatible,
+    ];
+
     /// As reason of a condition.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -227,4 +245,21 @@ pub enum RecoveryNews {
         /// Why.
         failure: Failure,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_is_called_the_same_on_the_wire_and_in_a_condition() {
+        let words = FailureReason::ALL.map(FailureReason::as_str);
+        for (reason, word) in FailureReason::ALL.into_iter().zip(words) {
+            assert_eq!(serde_json::to_value(reason).unwrap(), word);
+        }
+        let different: BTreeSet<&str> = words.into_iter().collect();
+        assert_eq!(different.len(), words.len());
+    }
 }
