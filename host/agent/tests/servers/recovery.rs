@@ -9,11 +9,11 @@ use std::sync::Arc;
 use hera_core::agent::{AgentStatus, Order, PATH_BACKUP_ORDERS, Role, ServerState};
 use hera_core::backup::{
     BackupManifest, BackupOrder, BackupState, BaseManifest, FORMAT, Failure, FailureReason,
-    OwnerFile, Paths, RecoverFrom, RecoveryNews, S3Access, ShardInBackup, StoreAccess,
+    OwnerFile, Paths, RecoverFrom, RecoveryNews, ShardInBackup, StoreAccess,
 };
 use hera_core::digest::sha256_hex;
 use hera_store::{Created, Store};
-use hera_testbed::gateway::{ACCESS_KEY, Gateway, REGION, SECRET_KEY};
+use hera_testbed::gateway::{Gateway, access_at};
 use rand::distr::{Alphanumeric, SampleString as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -157,19 +157,7 @@ fn manifest(engine: Engine, raw: &[u8], packed: &[u8], path: String) -> BaseMani
 }
 
 fn access(endpoint: &str) -> StoreAccess {
-    StoreAccess {
-        name: "s3".to_owned(),
-        s3: S3Access {
-            bucket: BUCKET.to_owned(),
-            prefix: "redis".to_owned(),
-            region: REGION.to_owned(),
-            endpoint: Some(endpoint.to_owned()),
-            force_path_style: true,
-            ca: None,
-            access_key_id: ACCESS_KEY.to_owned(),
-            secret_access_key: SECRET_KEY.to_owned(),
-        },
-    }
+    access_at(endpoint, BUCKET, "redis")
 }
 
 /// A pod of an object whose data comes from a backup, not started.
