@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hera_core::agent::Role;
 use hera_redis::Error;
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::agent::Agent;
 use crate::role::look::short;
@@ -50,7 +50,6 @@ async fn until_given_up(agent: &Agent) -> Result<(), Error> {
         while is_kept(&server.info(&["replication"]).await?) {
             tokio::time::sleep(LOOK).await;
         }
-        info!("the server has no backlog for nobody any more");
         Ok(())
     };
     tokio::time::timeout(WITHIN, gone).await.unwrap_or(Ok(()))

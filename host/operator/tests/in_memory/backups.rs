@@ -426,6 +426,7 @@ async fn an_operator_that_starts_anew_does_not_begin_the_hour_of_patience_anew()
     let failed = shop.wait_phase("old", "Failed").await;
     assert!(message(&failed).contains("long enough"), "{failed}");
     shop.apply("later-new", 1);
+    shop.serves("later-new").await;
     let done = shop.wait_phase("new", "Completed").await;
     assert!(done["status"]["waitsSince"].is_null(), "{done}");
 }
