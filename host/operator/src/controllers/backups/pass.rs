@@ -52,21 +52,15 @@ pub async fn run(
         memory.forget(&key);
         return Ok(None);
     };
-    // The same words whoever it is: else each that ends would have all that wait written anew.
     let now_ms = boot_millis();
     let stands_aside = memory.stands_aside(&key);
-    let queued = memory.comes_first(cached, all, now_ms).map(|first| {
+    let first = memory.comes_first(cached, all, now_ms);
+    if let Some(first) = &first {
         debug!(backup = %key.name, first, "it waits for its turn");
-        let words = "another RedisBackup of the same object comes first";
-        status::with(
-            cached,
-            BackupPhase::Pending,
-            &Said::new(completed::PENDING, words),
-        )
-    });
-    // What one that could not begin says is so until it is looked at again.
-    if queued.is_some() && (stands_aside || cached.status == queued) {
-        return Ok(Some(QUEUED));
+        // What one that could not begin says is so until it is looked at again.
+        if stands_aside || cached.status.as_ref() == Some(&queued(cached)) {
+            return Ok(Some(QUEUED));
+        }
     }
     let backups: Api<RedisBackup> = Api::namespaced(shared.client.clone(), &key.namespace);
     let found = backups.get_opt(&key.name).await?;
@@ -81,8 +75,11 @@ pub async fn run(
         end(shared, &key, reading).await;
         return Ok(None);
     };
-    if let Some(queued) = queued {
-        status::write(shared, &backup, &queued).await?;
+    if first.is_some() {
+        // A cache may be late: what runs by now says so.
+        if backup.phase() != BackupPhase::Running {
+            status::write(shared, &backup, &queued(&backup)).await?;
+        }
         return Ok(Some(QUEUED));
     }
     let uid = backup.uid().unwrap_or_default();
@@ -115,6 +112,14 @@ pub async fn run(
         false => memory.keep(&key, pass.kept),
     }
     done
+}
+
+/// What one says that waits for its turn. The same whoever comes first: else each that ends would have all that wait
+/// written anew.
+fn queued(backup: &RedisBackup) -> RedisBackupStatus {
+    let words = "another RedisBackup of the same object comes first";
+    let said = Said::new(completed::PENDING, words);
+    status::with(backup, BackupPhase::Pending, &said)
 }
 
 /// What is written down of attempts, for who was not there.
