@@ -588,7 +588,7 @@ fn the_backlog_of_one_pod_that_is_backed_up_is_small_until_there_are_replicas() 
             .parse::<u64>()
             .unwrap()
     };
-    assert_eq!(backlog("64Mi", 1), 4 << 20);
+    assert_eq!(backlog("256Mi", 1), 8 << 20);
     assert_eq!(backlog("512Mi", 1), 16 << 20);
     assert_eq!(backlog("64Gi", 1), 64 << 20);
     assert_eq!(backlog("512Mi", 2), 64 << 20);
