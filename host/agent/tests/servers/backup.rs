@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use hera_core::agent::{PATH_BACKUP, PATH_BACKUP_ORDERS, Role};
+use hera_core::agent::{Members, PATH_BACKUP, PATH_BACKUP_ORDERS, Peer, Role};
 use hera_core::backup::{
     BackupManifest, BackupOrder, BackupState, BaseManifest, FORMAT, Failure, FailureReason,
     OwnerFile, Paths, RunState, ShardInBackup, StoreAccess,
@@ -47,7 +48,8 @@ facts_on!(
     REDIS_7_0,
     what_a_store_refuses_is_told_in_words_without_the_key,
     a_server_that_cannot_be_read_now_is_not,
-    an_order_of_an_earlier_leader_is_refused
+    an_order_of_an_earlier_leader_is_refused,
+    a_server_of_several_pods_keeps_its_backlog_for_who_comes_back
 );
 
 #[tokio::test]
@@ -611,6 +613,27 @@ async fn a_lone_server_gives_back_the_memory_that_it_took_to_be_read(engine: Eng
         (is == "3600").then_some(()).ok_or(is)
     })
     .await;
+}
+
+async fn a_server_of_several_pods_keeps_its_backlog_for_who_comes_back(engine: Engine) {
+    let stored = Stored::start();
+    let pod = serving(engine, &[]).await;
+    with_looks(&pod).await;
+    let other = Peer {
+        pod_uid: "another".to_owned(),
+        server_name: "pod-1.agents.test".to_owned(),
+        ip: None,
+    };
+    let members = Members {
+        pods: vec![pod.peer(), other],
+        fence_after_ms: 0,
+        revision: 1,
+    };
+    pod.push_members(1, &members).await.unwrap();
+    stores(&pod, "b-1-1", &stored).await;
+    // A server alone has given it up by now.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(info(&pod, "replication", "repl_backlog_active").await, "1");
 }
 
 async fn what_a_store_refuses_is_told_in_words_without_the_key(engine: Engine) {
