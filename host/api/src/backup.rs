@@ -95,6 +95,11 @@ pub struct RedisBackupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
 
+    /// Since when something beside the copy has been in the way, such as a store that does not answer; an hour later it
+    /// is given up. None while nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_since: Option<Time>,
+
     /// When it was whole in the store, or was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,

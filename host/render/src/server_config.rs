@@ -13,6 +13,9 @@ use crate::Context;
 const BACKLOG: u64 = 64 << 20;
 /// Most that is taken for it unasked.
 const MAX_BACKLOG: u64 = 512 << 20;
+/// The same where it is for backups alone, of an object of one pod: it counts for maxmemory there.
+const LONE_BACKLOG: u64 = 4 << 20;
+const MAX_LONE_BACKLOG: u64 = 64 << 20;
 /// What a container must have the memory for.
 const TAKES_MEMORY: [&str; 2] = ["maxmemory", "repl-backlog-size"];
 /// Seconds since a replica's last word after which it does not count for `min-replicas-to-write`.
@@ -158,10 +161,12 @@ fn slot_stats(v: &Validated) -> Option<&'static str> {
 }
 
 /// A tenth of what the container may use, between 64 and 512 MiB; but no more than an eighth of it,
-/// as it is outside of maxmemory.
+/// as it is outside of maxmemory. A server that no replica follows has one only while it is read for a backup, and after.
 fn backlog(v: &Validated) -> u64 {
-    v.memory.limit.map_or(BACKLOG, |limit| {
-        (limit / 10).clamp(BACKLOG, MAX_BACKLOG).min(limit / 8)
+    let is_lone = v.replicas <= 1 && v.backup.is_some();
+    v.memory.limit.map_or(BACKLOG, |limit| match is_lone {
+        true => (limit / 32).clamp(LONE_BACKLOG, MAX_LONE_BACKLOG),
+        false => (limit / 10).clamp(BACKLOG, MAX_BACKLOG).min(limit / 8),
     })
 }
 

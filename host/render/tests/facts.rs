@@ -579,6 +579,22 @@ fn the_backlog_is_a_tenth_of_the_memory_within_bounds() {
 }
 
 #[test]
+fn the_backlog_of_one_pod_that_is_backed_up_is_small_until_there_are_replicas() {
+    let backlog = |limit: &str, replicas: u32| {
+        let spec = format!("spec:\n  replicas: {replicas}\n  backup: {{storeRef: {{name: s3}}}}\n");
+        let sample = sample().replace("memory: \"512Mi\"", &format!("memory: {limit}"));
+        let v = validated(&sample.replace("spec:\n", &spec));
+        server_config::directives(&v)["repl-backlog-size"]
+            .parse::<u64>()
+            .unwrap()
+    };
+    assert_eq!(backlog("256Mi", 1), 8 << 20);
+    assert_eq!(backlog("512Mi", 1), 16 << 20);
+    assert_eq!(backlog("64Gi", 1), 64 << 20);
+    assert_eq!(backlog("512Mi", 2), 64 << 20);
+}
+
+#[test]
 fn what_a_write_must_have_reached_is_said_even_where_it_is_nothing() {
     let of = |manifest: &str| server_config::directives(&validated(manifest));
     assert_eq!(of(REPLICAS)["min-replicas-to-write"], "0");

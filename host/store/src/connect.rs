@@ -13,6 +13,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::answers::Bounded;
+
 /// For a connection. A store that drops our packets is tried twice.
 const CONNECT: Duration = Duration::from_secs(5);
 /// For one try of a request, its body and that of its answer included.
@@ -27,7 +29,7 @@ struct Connector(reqwest::Client);
 
 impl HttpConnector for Connector {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.0.clone()))
+        Ok(HttpClient::new(Bounded(self.0.clone())))
     }
 }
 

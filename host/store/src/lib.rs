@@ -1,6 +1,7 @@
 //! Files in an object store. A file is made once and never changed; every request ends within [`LIMIT`]; every failure
 //! says in words what people can do.
 
+mod answers;
 mod connect;
 mod error;
 mod store;

@@ -6,23 +6,6 @@ use std::fs;
 use hera_api::conditions;
 use hera_core::backup::FailureReason;
 
-/// All of them; [`met`] does not compile without a new one.
-const ALL: [FailureReason; 14] = [
-    FailureReason::StoreUnreachable,
-    FailureReason::CredentialsRefused,
-    FailureReason::PathOwned,
-    FailureReason::NoCopyFits,
-    FailureReason::NoHeadroom,
-    FailureReason::SnapshotTooSlow,
-    FailureReason::LostItsPod,
-    FailureReason::ServerRefused,
-    FailureReason::Cancelled,
-    FailureReason::NoSuchBackup,
-    FailureReason::Corrupt,
-    FailureReason::TooSmall,
-    FailureReason::DataPresent,
-    FailureReason::VersionIncompatible,
-];
 /// What else a recovery is refused for: the operator does not get as far as an agent.
 const BY_THE_OPERATOR: &str = "NoStore";
 
@@ -54,7 +37,8 @@ fn met(reason: FailureReason) -> Met {
 }
 
 fn words(but: Met) -> BTreeSet<&'static str> {
-    let others = ALL.into_iter().filter(|reason| met(*reason) != but);
+    let all = FailureReason::ALL.into_iter();
+    let others = all.filter(|reason| met(*reason) != but);
     others.map(FailureReason::as_str).collect()
 }
 

@@ -124,19 +124,7 @@ impl Gateway {
 
     /// How an agent reaches a bucket.
     pub fn access(&self, bucket: &str, prefix: &str) -> StoreAccess {
-        StoreAccess {
-            name: "gateway".to_owned(),
-            s3: S3Access {
-                bucket: bucket.to_owned(),
-                prefix: prefix.to_owned(),
-                region: REGION.to_owned(),
-                endpoint: Some(self.endpoint()),
-                force_path_style: true,
-                ca: None,
-                access_key_id: ACCESS_KEY.to_owned(),
-                secret_access_key: SECRET_KEY.to_owned(),
-            },
-        }
+        access_at(&self.endpoint(), bucket, prefix)
     }
 
     /// Waits until it answers, or has ended.
@@ -150,6 +138,23 @@ impl Gateway {
             Some(status) => bail!("it ended: {status}"),
             None => Ok(()),
         }
+    }
+}
+
+/// How an agent reaches a bucket of a store at another address, such as that of a proxy.
+pub fn access_at(endpoint: &str, bucket: &str, prefix: &str) -> StoreAccess {
+    StoreAccess {
+        name: "gateway".to_owned(),
+        s3: S3Access {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+            region: REGION.to_owned(),
+            endpoint: Some(endpoint.to_owned()),
+            force_path_style: true,
+            ca: None,
+            access_key_id: ACCESS_KEY.to_owned(),
+            secret_access_key: SECRET_KEY.to_owned(),
+        },
     }
 }
 

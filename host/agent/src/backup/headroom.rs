@@ -2,9 +2,7 @@
 //! writes, memory that changes is copied, no replica gets a whole dataset, and the append-only file is not rewritten.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::future;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hera_core::agent::Role;
@@ -13,16 +11,14 @@ use hera_redis::{Probe, Server, ServerInfo};
 use tokio::time::MissedTickBehavior;
 
 use super::failed;
-use super::runs::Job;
+use super::job::Job;
+use super::memory::{AT_START, MEANWHILE, Memory};
 use crate::agent::Agent;
 use crate::role::settle::Seen;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// A container may have so much of its memory in use, in percent, when a snapshot starts, and while it runs.
-const START_BELOW: u64 = 80;
-const LET_GO_ABOVE: u64 = 90;
-/// What is read in this time at least.
+/// What is read in this time at least, if it is the store that is waited for during half of it.
 const WINDOW: Duration = Duration::from_secs(30);
 const SLOWEST: u64 = 5_000_000 * WINDOW.as_secs();
 /// How long a snapshot takes at most: this, and more for each GiB of memory.
@@ -31,60 +27,6 @@ const LONGER: Duration = Duration::from_secs(10);
 const GIB: u64 = 1 << 30;
 /// How long a rewrite of the append-only file may wait.
 const REWRITE_WAITS: Duration = Duration::from_secs(60);
-/// As good as no limit.
-const NO_LIMIT: u64 = 1 << 60;
-
-/// Memory of the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
-    used: u64,
-    limit: u64,
-}
-
-impl Memory {
-    /// What the kernel tells; none without a limit.
-    pub fn of(cgroup: &Path) -> Option<Self> {
-        let older = || {
-            let (limit, used) = ("memory.limit_in_bytes", "memory.usage_in_bytes");
-            Self::told(&cgroup.join("memory"), limit, used, "total_inactive_file")
-        };
-        Self::told(cgroup, "memory.max", "memory.current", "inactive_file").or_else(older)
-    }
-
-    /// What is taken without the files that the kernel can drop.
-    fn told(folder: &Path, limit: &str, used: &str, dropped: &str) -> Option<Self> {
-        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
-        let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
-        let limit = number(limit).filter(|limit| (1..NO_LIMIT).contains(limit))?;
-        let stat = read("memory.stat").unwrap_or_default();
-        let value = |line: &str| {
-            let text = line.strip_prefix(dropped)?.strip_prefix(' ')?;
-            text.trim().parse::<u64>().ok()
-        };
-        let dropped = stat.lines().find_map(value);
-        Some(Self {
-            used: number(used)?.saturating_sub(dropped.unwrap_or(0)),
-            limit,
-        })
-    }
-
-    fn percent(self) -> u64 {
-        self.used.saturating_mul(100) / self.limit
-    }
-
-    fn is_above(self, percent: u64) -> bool {
-        self.percent() > percent
-    }
-
-    fn no_headroom(self, percent: u64) -> Failure {
-        let words = format!(
-            "the container takes {} % of its memory limit, and a snapshot is taken up to {percent} %: raise the limit or \
-             lower maxmemory",
-            self.percent()
-        );
-        failed(FailureReason::NoHeadroom, words)
-    }
-}
 
 /// Why a server cannot be read now, if so.
 ///
@@ -112,10 +54,10 @@ pub fn may_start(info: &ServerInfo, memory: Option<Memory>) -> Result<Role, Fail
         let words = format!("the server cannot be read now: {words}");
         return Err(failed(FailureReason::NoCopyFits, words));
     }
-    match memory.filter(|memory| memory.is_above(START_BELOW)) {
-        Some(memory) => Err(memory.no_headroom(START_BELOW)),
-        None => Ok(seen.role),
+    if let Some(memory) = memory {
+        memory.check(AT_START, info.used_memory)?;
     }
+    Ok(seen.role)
 }
 
 /// Completes when the snapshot is to be let go. Never once the server has sent all.
@@ -146,10 +88,18 @@ pub async fn until_it_hurts(
 struct Look {
     role: Role,
     pod_ends: bool,
-    read_bytes: u64,
+    progress: Progress,
     memory: Option<Memory>,
     replica_waits: bool,
     rewrite_waits: bool,
+}
+
+/// How far a snapshot is.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    read_bytes: u64,
+    /// How long the store was waited for.
+    for_store: Duration,
 }
 
 impl Look {
@@ -163,7 +113,10 @@ impl Look {
         Self {
             role: agent.board.status().role,
             pod_ends: agent.asked.get().is_some(),
-            read_bytes: job.read_bytes(),
+            progress: Progress {
+                read_bytes: job.read_bytes(),
+                for_store: job.waited_for_store(Instant::now()),
+            },
             memory: Memory::of(&agent.settings.cgroup),
             replica_waits: of_server(|info| info.replication.syncing_replicas > 0),
             rewrite_waits: of_server(|info| info.append.rewrite_waits),
@@ -175,9 +128,10 @@ impl Look {
 struct Watch {
     role: Role,
     since: Instant,
+    used_memory: u64,
     longest: Duration,
-    /// How much was read when, of the last window; empty before the first byte.
-    pace: VecDeque<(Instant, u64)>,
+    /// How far it was when, of the last window; empty before the first byte.
+    pace: VecDeque<(Instant, Progress)>,
     rewrite_waits: Option<Instant>,
 }
 
@@ -187,6 +141,7 @@ impl Watch {
         Self {
             role,
             since: now,
+            used_memory,
             longest: LONGEST.saturating_add(LONGER.saturating_mul(gib)),
             pace: VecDeque::new(),
             rewrite_waits: None,
@@ -194,12 +149,15 @@ impl Watch {
     }
 
     fn judge(&mut self, look: &Look, now: Instant) -> Option<Failure> {
-        let is_slow = self.is_slow(look.read_bytes, now);
+        let is_slow = self.is_slow(look.progress, now);
         if look.pod_ends {
             return Some(failed(FailureReason::LostItsPod, "the pod ends"));
         }
-        if let Some(memory) = look.memory.filter(|memory| memory.is_above(LET_GO_ABOVE)) {
-            return Some(memory.no_headroom(LET_GO_ABOVE));
+        let checked = look
+            .memory
+            .map(|memory| memory.check(MEANWHILE, self.used_memory));
+        if let Some(Err(failure)) = checked {
+            return Some(failure);
         }
         self.rewrite_waits = match (look.rewrite_waits, self.rewrite_waits) {
             (true, since) => since.or(Some(now)),
@@ -214,7 +172,7 @@ impl Watch {
             "a rewrite of the append-only file waited for a minute".to_owned()
         } else if is_slow {
             let seconds = WINDOW.as_secs();
-            format!("less than 5 MB a second got through to the store for {seconds} seconds")
+            format!("the store took less than 5 MB a second for {seconds} seconds")
         } else if now.duration_since(self.since) >= self.longest {
             let minutes = self.longest.as_secs() / 60;
             format!("it took longer than {minutes} minutes")
@@ -225,18 +183,23 @@ impl Watch {
         Some(failed(FailureReason::SnapshotTooSlow, words))
     }
 
-    fn is_slow(&mut self, read_bytes: u64, now: Instant) -> bool {
-        if read_bytes == 0 {
+    /// True if the store holds it up. A server that is slow is read until it takes too long.
+    fn is_slow(&mut self, progress: Progress, now: Instant) -> bool {
+        if progress.read_bytes == 0 {
             return false;
         }
-        self.pace.push_back((now, read_bytes));
+        self.pace.push_back((now, progress));
         // The latest that is a window ago, or more, stays.
         let is_past = |at: Instant| now.duration_since(at) >= WINDOW;
         while self.pace.get(1).is_some_and(|(at, _)| is_past(*at)) {
             self.pace.pop_front();
         }
         let first = self.pace.front().filter(|(at, _)| is_past(*at));
-        first.is_some_and(|(_, before)| read_bytes.saturating_sub(*before) < SLOWEST)
+        first.is_some_and(|(at, before)| {
+            let read = progress.read_bytes.saturating_sub(before.read_bytes);
+            let for_store = progress.for_store.saturating_sub(before.for_store);
+            read < SLOWEST && for_store * 2 >= now.duration_since(*at)
+        })
     }
 }
 
@@ -250,15 +213,18 @@ mod tests {
         Look {
             role: Role::Replica,
             pod_ends: false,
-            read_bytes,
+            progress: Progress {
+                read_bytes,
+                for_store: Duration::ZERO,
+            },
             memory: None,
             replica_waits: false,
             rewrite_waits: false,
         }
     }
 
-    fn memory(used: u64) -> Option<Memory> {
-        Some(Memory { used, limit: 100 })
+    fn memory(percent: u64) -> Option<Memory> {
+        Some(Memory::of_a_large_container(percent))
     }
 
     /// After how many seconds a snapshot is let go that is seen so, second by second, and why.
@@ -278,14 +244,36 @@ mod tests {
     #[test]
     fn a_snapshot_that_does_not_get_through_is_let_go_half_a_minute_later() {
         let too_slow = FailureReason::SnapshotTooSlow;
-        assert_eq!(after(600, |second| look(second * 5 * MB)), None);
-        let slow = after(600, |second| look((second + 1) * 4 * MB));
+        let store = |second: u64, read_bytes: u64| {
+            let mut look = look(read_bytes);
+            look.progress.for_store = Duration::from_secs(second);
+            look
+        };
+        let of_store = |read: fn(u64) -> u64| after(600, move |second| store(second, read(second)));
+        assert_eq!(of_store(|second| second * 5 * MB), None);
+        let slow = of_store(|second| (second + 1) * 4 * MB);
         assert_eq!(slow, Some((30, too_slow)));
         // Nothing goes on from the hundredth second on.
-        let stuck = after(600, |second| look((second + 1).min(100) * 50 * MB));
+        let stuck = of_store(|second| (second + 1).min(100) * 50 * MB);
         assert_eq!(stuck, Some((127, too_slow)));
         // A server that writes to its disk first has sent nothing yet.
-        assert_eq!(after(600, |_| look(0)), None);
+        assert_eq!(of_store(|_| 0), None);
+    }
+
+    #[test]
+    fn a_server_that_is_slow_is_read_on_and_a_store_that_is_waited_for_half_the_time_is_not() {
+        let slow = |second: u64| look((second + 1) * MB);
+        assert_eq!(after(1000, slow), None);
+        let waits = |part: u32| {
+            let from = move |second: u64| {
+                let mut look = slow(second);
+                look.progress.for_store = Duration::from_secs(second) * part / 10;
+                look
+            };
+            after(1000, from)
+        };
+        assert_eq!(waits(4), None);
+        assert_eq!(waits(5), Some((30, FailureReason::SnapshotTooSlow)));
     }
 
     #[test]
@@ -351,36 +339,5 @@ mod tests {
         let full = may_start(&info("role:master"), memory(81)).unwrap_err();
         assert_eq!(full.reason, FailureReason::NoHeadroom);
         assert!(full.message.contains("81 %"), "{}", full.message);
-    }
-
-    #[test]
-    fn files_that_the_kernel_can_drop_are_no_memory_in_use() {
-        let folder = tempfile::tempdir().unwrap();
-        let cgroup = folder.path();
-        assert_eq!(Memory::of(cgroup), None);
-        let write = |name: &str, text: &str| fs::write(cgroup.join(name), text).unwrap();
-        write("memory.current", "900\n");
-        write(
-            "memory.stat",
-            "anon 500\ninactive_file 300\nactive_file 100\n",
-        );
-        write("memory.max", "max\n");
-        assert_eq!(Memory::of(cgroup), None, "there is no limit");
-        write("memory.max", "1000\n");
-        assert_eq!(Memory::of(cgroup).unwrap().percent(), 60);
-    }
-
-    #[test]
-    fn a_kernel_of_before_tells_it_elsewhere() {
-        let folder = tempfile::tempdir().unwrap();
-        let cgroup = folder.path();
-        fs::create_dir(cgroup.join("memory")).unwrap();
-        let write = |name: &str, text: &str| fs::write(cgroup.join("memory").join(name), text);
-        write("memory.usage_in_bytes", "900\n").unwrap();
-        write("memory.stat", "inactive_file 1\ntotal_inactive_file 400\n").unwrap();
-        write("memory.limit_in_bytes", "9223372036854771712\n").unwrap();
-        assert_eq!(Memory::of(cgroup), None, "there is no limit");
-        write("memory.limit_in_bytes", "1000\n").unwrap();
-        assert_eq!(Memory::of(cgroup).unwrap().percent(), 50);
     }
 }

@@ -1,11 +1,14 @@
 //! Data of the server in a store outside the cluster, and data from there for a new server. What opens a store comes
 //! with orders and stays in memory.
 
+mod backlog;
 pub mod checksum;
 mod files;
 mod head;
 mod headroom;
+mod job;
 mod link;
+mod memory;
 pub mod orders;
 mod pack;
 pub mod recovery;

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::runs::{Beginning, Committing};
 use super::snapshot::{self, Wanted};
-use super::{files, recovery};
+use super::{backlog, files, recovery};
 use crate::agent::Agent;
 use crate::control::answer::Refused;
 
@@ -18,7 +18,6 @@ use crate::control::answer::Refused;
 pub fn state(agent: &Agent) -> BackupState {
     BackupState {
         runs: agent.backups.told(),
-        recovery: recovery::state(agent),
     }
 }
 
@@ -88,6 +87,7 @@ fn begin(agent: &Arc<Agent>, wanted: Wanted) -> Result<(), Refused> {
             Err(failure) => not_stored(run, failure),
         }
         begun.ends(taken);
+        Box::pin(backlog::give_up(&agent)).await;
     });
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! The last snapshots for backups, of which one at most runs: everybody may know how far they are.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hera_core::backup::{BaseManifest, Failure, FailureReason, Run, RunState};
-use tokio::sync::watch;
 
 use super::failed;
+use super::job::{Job, cancelled};
 
 /// Runs that are remembered.
 const KEPT: usize = 4;
@@ -30,15 +29,6 @@ enum Stage {
     /// It is written; and what it holds, where that is not what this run stored.
     Committed(Option<Box<BaseManifest>>),
     Failed(Failure),
-}
-
-/// What a run does, and what ends it.
-#[derive(Default)]
-pub struct Job {
-    read: AtomicU64,
-    stored: AtomicU64,
-    has_all: AtomicBool,
-    cancelled: watch::Sender<bool>,
 }
 
 /// A run that has begun. One that is dropped has failed.
@@ -128,7 +118,7 @@ impl Runs {
     pub fn cancel(&self, run: &str) {
         self.set(run, |stage| match stage {
             Stage::Reads(job) => {
-                job.cancelled.send_replace(true);
+                job.cancel();
                 Stage::Reads(job)
             }
             Stage::Stored(_) => Stage::Failed(cancelled()),
@@ -170,7 +160,7 @@ impl Stage {
         match self {
             Self::Reads(job) => RunState::Running {
                 read_bytes: job.read_bytes(),
-                stored_bytes: job.stored.load(Ordering::Relaxed),
+                stored_bytes: job.stored_bytes(),
             },
             Self::Commits(None) => RunState::Running {
                 read_bytes: 0,
@@ -217,60 +207,6 @@ impl Drop for Begun {
             over => over,
         });
     }
-}
-
-impl Job {
-    /// The server has sent so many bytes more.
-    pub fn reads(&self, bytes: usize) {
-        add_bytes(&self.read, bytes);
-    }
-
-    /// Bytes that the server has sent.
-    pub fn read_bytes(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
-    }
-
-    /// The store takes so many bytes more.
-    pub fn stores(&self, bytes: usize) {
-        add_bytes(&self.stored, bytes);
-    }
-
-    /// The server has sent all.
-    pub fn note_all(&self) {
-        self.has_all.store(true, Ordering::Relaxed);
-    }
-
-    /// True once the server has sent all: nothing of it is in use any more.
-    pub fn has_all(&self) -> bool {
-        self.has_all.load(Ordering::Relaxed)
-    }
-
-    /// Why it goes no further, if somebody ended it.
-    ///
-    /// # Errors
-    /// Somebody did.
-    pub fn goes_on(&self) -> Result<(), Failure> {
-        match *self.cancelled.borrow() {
-            true => Err(cancelled()),
-            false => Ok(()),
-        }
-    }
-
-    /// Completes once somebody ended it.
-    pub async fn until_cancelled(&self) -> Failure {
-        let mut told = self.cancelled.subscribe();
-        // The sender lives as long as this.
-        let _ = told.wait_for(|cancelled| *cancelled).await.map(|_| ());
-        cancelled()
-    }
-}
-
-fn cancelled() -> Failure {
-    failed(FailureReason::Cancelled, "somebody ended the run")
-}
-
-fn add_bytes(to: &AtomicU64, bytes: usize) {
-    to.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
 #[cfg(test)]

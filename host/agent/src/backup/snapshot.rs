@@ -8,11 +8,11 @@ use hera_redis::{Engine, Probe, Server, ServerInfo};
 use hera_store::{Store, Upload};
 use tokio::sync::mpsc;
 
-use super::headroom::{self, Memory};
+use super::job::Job;
 use super::link::{Link, LinkError};
+use super::memory::Memory;
 use super::pack::{Packed, Packer, unpacked};
-use super::runs::Job;
-use super::{failed, files};
+use super::{failed, files, headroom};
 use crate::agent::Agent;
 use crate::fence::clock;
 use crate::role::look::short;
@@ -173,7 +173,7 @@ async fn pack(
 async fn put(upload: &mut Upload, parts: Vec<Vec<u8>>, job: &Job) -> Result<(), Failure> {
     for part in parts {
         let bytes = part.len();
-        upload.part(part).await?;
+        job.waits_for_store(upload.part(part)).await?;
         job.stores(bytes);
     }
     Ok(())

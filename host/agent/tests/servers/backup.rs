@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use hera_core::agent::{PATH_BACKUP, PATH_BACKUP_ORDERS, Role};
+use hera_core::agent::{Members, PATH_BACKUP, PATH_BACKUP_ORDERS, Peer, Role};
 use hera_core::backup::{
     BackupManifest, BackupOrder, BackupState, BaseManifest, FORMAT, Failure, FailureReason,
     OwnerFile, Paths, RunState, ShardInBackup, StoreAccess,
@@ -17,7 +18,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use reqwest::StatusCode;
 use tempfile::TempDir;
 
-use crate::client::{Answer, Client as _, answer, app, send};
+use crate::client::{Answer, Client as _, answer, app, login, send, user};
 use crate::engine::{Engine, REDIS_8_6, VALKEY_9_1};
 use crate::group::{Group, is_linked};
 use crate::info::{info, with_looks};
@@ -30,6 +31,7 @@ on_both!(
     one_snapshot_is_taken_at_a_time_and_the_same_run_once,
     what_is_ended_or_loses_its_agent_is_no_base,
     a_server_is_let_go_when_its_container_fills,
+    a_lone_server_gives_back_the_memory_that_it_took_to_be_read,
 );
 facts_on!(
     redis_7_2,
@@ -46,7 +48,8 @@ facts_on!(
     REDIS_7_0,
     what_a_store_refuses_is_told_in_words_without_the_key,
     a_server_that_cannot_be_read_now_is_not,
-    an_order_of_an_earlier_leader_is_refused
+    an_order_of_an_earlier_leader_is_refused,
+    a_server_of_several_pods_keeps_its_backlog_for_who_comes_back
 );
 
 #[tokio::test]
@@ -124,6 +127,14 @@ fn snapshot(run: &str, store: StoreAccess) -> BackupOrder {
     }
 }
 
+fn commit(run: &str, manifest: BackupManifest, stored: &Stored) -> BackupOrder {
+    BackupOrder::Commit {
+        run: run.to_owned(),
+        manifest: Box::new(manifest),
+        store: stored.access(),
+    }
+}
+
 fn backup(id: &str, base: &BaseManifest) -> BackupManifest {
     BackupManifest {
         v: FORMAT,
@@ -168,10 +179,14 @@ fn with_memory(pod: &mut Pod) {
     pod.more = vec!["--cgroup".to_owned(), cgroup.display().to_string()];
 }
 
-/// What the kernel tells of the pod's container, in percent of its limit.
-fn takes_memory(pod: &Pod, percent: u32) {
-    fs::write(pod.path("cgroup/memory.max"), "100").unwrap();
-    fs::write(pod.path("cgroup/memory.current"), percent.to_string()).unwrap();
+/// What the kernel tells of the pod's container, a large one, in percent of its limit.
+fn takes_memory(pod: &Pod, percent: u64) {
+    let write = |name: &str, percent: u64| {
+        let bytes = percent << 30;
+        fs::write(pod.path("cgroup").join(name), bytes.to_string()).unwrap();
+    };
+    write("memory.max", 100);
+    write("memory.current", percent);
 }
 
 async fn order(pod: &Pod, order: BackupOrder) -> Answer<BackupState> {
@@ -220,6 +235,25 @@ async fn until_failed(pod: &Pod, run: &str) -> Failure {
         _ => None,
     })
     .await
+}
+
+/// Has a snapshot taken, and awaits that it is stored.
+async fn stores(pod: &Pod, run: &str, stored: &Stored) -> BaseManifest {
+    order(pod, snapshot(run, stored.access())).await.unwrap();
+    until_stored(pod, run).await
+}
+
+/// Has a snapshot taken, and awaits that the server is read.
+async fn reads(pod: &Pod, run: &str, stored: &Stored) {
+    order(pod, snapshot(run, stored.access())).await.unwrap();
+    until_read(pod, run).await;
+}
+
+/// Has a backup written, and awaits that it is.
+async fn commits(pod: &Pod, run: &str, manifest: BackupManifest, stored: &Stored) {
+    order(pod, commit(run, manifest, stored)).await.unwrap();
+    let is_written = |state: &RunState| matches!(state, RunState::Committed { .. }).then_some(());
+    until_state(pod, run, is_written).await;
 }
 
 async fn fails(pod: &Pod, run: &str, store: StoreAccess) -> Failure {
@@ -385,18 +419,9 @@ async fn what_a_server_has_is_stored_whole_and_is_a_backup_once_that_is_written(
 
     // It is a backup once that is written, whoever writes it and however often.
     let backup = backup("nightly", &base);
-    let commit = |run: &str| BackupOrder::Commit {
-        run: run.to_owned(),
-        manifest: Box::new(backup.clone()),
-        store: stored.access(),
-    };
-    let is_written = |state: &RunState| matches!(state, RunState::Committed { .. }).then_some(());
-    for _ in 0..2 {
-        order(&pod, commit("b-1-1")).await.unwrap();
-        until_state(&pod, "b-1-1", is_written).await;
+    for run in ["b-1-1", "b-1-1", "b-1-2"] {
+        commits(&pod, run, backup.clone(), &stored).await;
     }
-    order(&pod, commit("b-1-2")).await.unwrap();
-    until_state(&pod, "b-1-2", is_written).await;
     let written = async || {
         let written = stored.read(&paths().backup("nightly")).await;
         serde_json::from_slice::<BackupManifest>(&written).unwrap()
@@ -404,23 +429,13 @@ async fn what_a_server_has_is_stored_whole_and_is_a_backup_once_that_is_written(
     assert_eq!(written().await, backup);
 
     // What an earlier attempt wrote is the backup, whatever a later one has stored; and who asks is told what it holds.
-    order(&pod, snapshot("b-1-3", stored.access()))
-        .await
-        .unwrap();
-    let later = until_stored(&pod, "b-1-3").await;
+    let later = stores(&pod, "b-1-3", &stored).await;
     assert_ne!(later.path, base.path);
     let mut another = backup.clone();
     another.instant_unix_ms = later.taken_unix_ms;
     another.shards[0].base.clone_from(&later.path);
-    let manifest = Box::new(another);
-    let run = "b-1-3".to_owned();
-    let store = stored.access();
-    let commit = BackupOrder::Commit {
-        run,
-        manifest,
-        store,
-    };
-    order(&pod, commit).await.unwrap();
+    let written_already = commit("b-1-3", another, &stored);
+    order(&pod, written_already).await.unwrap();
     let held = until_state(&pod, "b-1-3", |state| match state {
         RunState::Committed { base } => Some(base.clone()),
         _ => None,
@@ -457,10 +472,7 @@ async fn a_replica_that_is_read_stays_in_sync_and_so_does_its_primary(engine: En
         until_idle(pod).await;
     }
 
-    order(&group[1], snapshot("b-1-1", stored.access()))
-        .await
-        .unwrap();
-    let base = until_stored(&group[1], "b-1-1").await;
+    let base = stores(&group[1], "b-1-1", &stored).await;
     assert_eq!((base.role.as_str(), base.stream_db), ("replica", 3));
     assert_eq!(base.replication_id, place.replication_id);
     assert!(base.offset >= place.offset);
@@ -471,10 +483,7 @@ async fn a_replica_that_is_read_stays_in_sync_and_so_does_its_primary(engine: En
         "the primary saw nothing of it"
     );
 
-    order(&group[0], snapshot("b-2-1", stored.access()))
-        .await
-        .unwrap();
-    let base = until_stored(&group[0], "b-2-1").await;
+    let base = stores(&group[0], "b-2-1", &stored).await;
     assert_eq!(base.role, "primary");
     assert_eq!(base.replication_id, place.replication_id);
     assert!(is_linked(&group[1].status().await.unwrap()));
@@ -499,14 +508,11 @@ async fn one_snapshot_is_taken_at_a_time_and_the_same_run_once(engine: Engine) {
     let (status, refusal) = other.unwrap_err();
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(refusal.message.contains("another snapshot"), "{refusal:?}");
-    let early = BackupOrder::Commit {
-        run: "b-1-1".to_owned(),
-        manifest: Box::new(BackupManifest {
-            shards: Vec::new(),
-            ..backup("nightly", &no_base())
-        }),
-        store: stored.access(),
+    let empty = BackupManifest {
+        shards: Vec::new(),
+        ..backup("nightly", &no_base())
     };
+    let early = commit("b-1-1", empty, &stored);
     let (status, _) = order(&pod, early).await.unwrap_err();
     assert_eq!(
         status,
@@ -520,10 +526,7 @@ async fn one_snapshot_is_taken_at_a_time_and_the_same_run_once(engine: Engine) {
     let expected = [Paths::base_manifest(&base.path), Paths::data(&base.path)];
     assert_eq!(stored.bases().await, expected);
     until_idle(&pod).await;
-    order(&pod, snapshot("b-2-1", stored.access()))
-        .await
-        .unwrap();
-    until_stored(&pod, "b-2-1").await;
+    stores(&pod, "b-2-1", &stored).await;
     assert_eq!(stored.bases().await.len(), 4);
 }
 
@@ -539,10 +542,7 @@ fn no_base() -> BaseManifest {
 async fn what_is_ended_or_loses_its_agent_is_no_base(engine: Engine) {
     let stored = Stored::start();
     let mut pod = slow(engine).await;
-    order(&pod, snapshot("b-1-1", stored.access()))
-        .await
-        .unwrap();
-    until_read(&pod, "b-1-1").await;
+    reads(&pod, "b-1-1", &stored).await;
     let cancel = BackupOrder::Cancel {
         run: "b-1-1".to_owned(),
     };
@@ -552,10 +552,7 @@ async fn what_is_ended_or_loses_its_agent_is_no_base(engine: Engine) {
     until_idle(&pod).await;
     assert!(stored.bases().await.is_empty());
 
-    order(&pod, snapshot("b-1-2", stored.access()))
-        .await
-        .unwrap();
-    until_read(&pod, "b-1-2").await;
+    reads(&pod, "b-1-2", &stored).await;
     pod.kill_agent();
     pod.start().await;
     pod.until("the server answers", is_running).await;
@@ -567,16 +564,76 @@ async fn a_server_is_let_go_when_its_container_fills(engine: Engine) {
     let stored = Stored::start();
     let pod = slow(engine).await;
     takes_memory(&pod, 50);
-    order(&pod, snapshot("b-1-1", stored.access()))
-        .await
-        .unwrap();
-    until_read(&pod, "b-1-1").await;
+    reads(&pod, "b-1-1", &stored).await;
     takes_memory(&pod, 95);
     let failure = until_failed(&pod, "b-1-1").await;
     assert_eq!(failure.reason, FailureReason::NoHeadroom, "{failure:?}");
     assert!(failure.message.contains("95 %"), "{failure:?}");
     until_idle(&pod).await;
     assert!(stored.bases().await.is_empty());
+}
+
+async fn a_lone_server_gives_back_the_memory_that_it_took_to_be_read(engine: Engine) {
+    let stored = Stored::start();
+    let pod = serving(engine, &[("repl-backlog-size", "64mb")]).await;
+    let users = [
+        app(),
+        user("looks", &["+info"]),
+        user("reads", &["+config|get"]),
+    ];
+    pod.push_users(2, &users).await.unwrap();
+    stores(&pod, "b-1-1", &stored).await;
+    let server = pod.app().await;
+    let value = "x".repeat(1 << 20);
+    for _ in 0..16 {
+        server.set("key", &value).await.unwrap();
+    }
+    let taken = async || {
+        let bytes = info(&pod, "memory", "used_memory").await;
+        bytes.parse::<u64>().unwrap()
+    };
+    assert!(taken().await > 16 << 20, "what was written is kept");
+    until("the backlog is given up", async || {
+        let is = info(&pod, "replication", "repl_backlog_active").await;
+        (is == "0").then_some(()).ok_or(is)
+    })
+    .await;
+    until("its memory is free", async || {
+        let bytes = taken().await;
+        (bytes < 8 << 20).then_some(()).ok_or(bytes.to_string())
+    })
+    .await;
+    // The next replica's restart fits again.
+    let asks = login(pod.port, "reads").await.unwrap();
+    until("the directive is as before", async || {
+        let mut asked = hera_redis::command("CONFIG");
+        asked.arg(&["GET", "repl-backlog-ttl"][..]);
+        let said: BTreeMap<String, String> = asks.ask("CONFIG GET", &asked).await.unwrap();
+        let is = said["repl-backlog-ttl"].clone();
+        (is == "3600").then_some(()).ok_or(is)
+    })
+    .await;
+}
+
+async fn a_server_of_several_pods_keeps_its_backlog_for_who_comes_back(engine: Engine) {
+    let stored = Stored::start();
+    let pod = serving(engine, &[]).await;
+    with_looks(&pod).await;
+    let other = Peer {
+        pod_uid: "another".to_owned(),
+        server_name: "pod-1.agents.test".to_owned(),
+        ip: None,
+    };
+    let members = Members {
+        pods: vec![pod.peer(), other],
+        fence_after_ms: 0,
+        revision: 1,
+    };
+    pod.push_members(1, &members).await.unwrap();
+    stores(&pod, "b-1-1", &stored).await;
+    // A server alone has given it up by now.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(info(&pod, "replication", "repl_backlog_active").await, "1");
 }
 
 async fn what_a_store_refuses_is_told_in_words_without_the_key(engine: Engine) {
@@ -609,10 +666,7 @@ async fn what_a_store_refuses_is_told_in_words_without_the_key(engine: Engine) {
     );
 
     // The path is of an object of the same uid: its cluster was copied.
-    order(&pod, snapshot("b-1-4", stored.access()))
-        .await
-        .unwrap();
-    let base = until_stored(&pod, "b-1-4").await;
+    let base = stores(&pod, "b-1-4", &stored).await;
     let copied = BackupOrder::Snapshot {
         run: "b-2-1".to_owned(),
         shard: "0".to_owned(),
@@ -628,26 +682,16 @@ async fn what_a_store_refuses_is_told_in_words_without_the_key(engine: Engine) {
     assert!(failure.message.contains("shop/cache"), "{failure:?}");
 
     // A backup of this name is another's, and a base that is gone makes none.
-    let commit = |run: &str, manifest: BackupManifest| BackupOrder::Commit {
-        run: run.to_owned(),
-        manifest: Box::new(manifest),
-        store: stored.access(),
-    };
-    order(&pod, commit("b-1-4", backup("nightly", &base)))
-        .await
-        .unwrap();
-    let is_written = |state: &RunState| matches!(state, RunState::Committed { .. }).then_some(());
-    until_state(&pod, "b-1-4", is_written).await;
+    commits(&pod, "b-1-4", backup("nightly", &base), &stored).await;
     let other = BackupManifest {
         instant_unix_ms: 1,
         ..backup("nightly", &base)
     };
-    order(&pod, commit("b-3-1", other)).await.unwrap();
+    order(&pod, commit("b-3-1", other, &stored)).await.unwrap();
     let failure = until_failed(&pod, "b-3-1").await;
     assert_eq!(failure.reason, FailureReason::PathOwned, "{failure:?}");
-    order(&pod, commit("b-4-1", backup("other", &no_base())))
-        .await
-        .unwrap();
+    let baseless = commit("b-4-1", backup("other", &no_base()), &stored);
+    order(&pod, baseless).await.unwrap();
     let failure = until_failed(&pod, "b-4-1").await;
     assert_eq!(failure.reason, FailureReason::Corrupt, "{failure:?}");
     let kept = stored.store.size(&paths().backup("other")).await.unwrap();
@@ -674,10 +718,7 @@ async fn a_server_that_cannot_be_read_now_is_not(engine: Engine) {
     let failure = fails(&pod, "b-1-2", stored.access()).await;
     assert_eq!(failure.reason, FailureReason::NoHeadroom, "{failure:?}");
     takes_memory(&pod, 50);
-    order(&pod, snapshot("b-1-3", stored.access()))
-        .await
-        .unwrap();
-    until_stored(&pod, "b-1-3").await;
+    stores(&pod, "b-1-3", &stored).await;
 }
 
 async fn an_order_of_an_earlier_leader_is_refused(engine: Engine) {

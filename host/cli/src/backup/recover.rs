@@ -19,14 +19,6 @@ const MEBIBYTE: u64 = 1 << 20;
 /// However little the data is.
 const LEAST_MEBIBYTES: u64 = 128;
 
-/// What the new instance is made of.
-enum Source {
-    /// The spec of the instance as it is.
-    Live(Map<String, Value>),
-    /// It is gone: what the backup knows.
-    Gone(Map<String, Value>),
-}
-
 /// Prints its manifest, or creates it.
 ///
 /// # Errors
@@ -50,16 +42,14 @@ pub async fn run(asked: &Recover, wanted: &Cluster, output: Output) -> anyhow::R
         bail!(there_is(&asked.new));
     }
     let live = instances.get_opt(asked.target.name()).await?;
-    let source = source(live, &backup)?;
-    if let Source::Gone(_) = &source {
+    if live.is_none() {
         let gone = gone(asked, &backup);
         if asked.apply {
             bail!("{gone}; print the manifest, complete it, and apply that");
         }
         anstream::eprintln!("{}", faint(&gone));
     }
-    let (Source::Live(spec) | Source::Gone(spec)) = source;
-    let manifest = manifest(asked, &namespace, spec);
+    let manifest = manifest(asked, &namespace, spec(live, &backup)?);
     if !asked.apply {
         let text = serde_saphyr::to_string(&manifest)?;
         output.print(&manifest, |_| text)?;
@@ -107,12 +97,13 @@ fn fits(asked: &Recover, backup: &RedisBackup) -> anyhow::Result<()> {
     }
 }
 
-fn source(live: Option<DynamicObject>, backup: &RedisBackup) -> anyhow::Result<Source> {
+/// That of the instance as it is; of one that is gone, what the backup knows of it.
+fn spec(live: Option<DynamicObject>, backup: &RedisBackup) -> anyhow::Result<Map<String, Value>> {
     let Some(mut live) = live else {
-        return Ok(Source::Gone(known(backup)));
+        return Ok(known(backup));
     };
     match live.data.get_mut("spec").map(Value::take) {
-        Some(Value::Object(spec)) => Ok(Source::Live(spec)),
+        Some(Value::Object(spec)) => Ok(spec),
         _ => bail!("a RedisInstance without a spec"),
     }
 }
@@ -205,8 +196,7 @@ mod tests {
 
     fn made(live: Option<DynamicObject>, status: Value) -> Value {
         let backup = backup("b1", 1, status);
-        let (Source::Live(spec) | Source::Gone(spec)) = source(live, &backup).unwrap();
-        manifest(&asked("cart"), "shop", spec)
+        manifest(&asked("cart"), "shop", spec(live, &backup).unwrap())
     }
 
     #[test]

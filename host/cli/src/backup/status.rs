@@ -52,48 +52,61 @@ pub async fn run(
     output: Output,
 ) -> anyhow::Result<Verdict> {
     let backups: Api<RedisBackup> = Api::namespaced(client.clone(), namespace);
-    let (backup, instance) = match about {
+    let found = match about {
         About::Backup(name) => {
             let found = backups.get_opt(name).await?;
             let missing = || format!("there is no RedisBackup {name} in namespace {namespace}");
-            (Some(found.with_context(missing)?), None)
+            Found::Backup(Box::new(found.with_context(missing)?))
         }
-        About::Object(target) => (None, Some(target.find(client, namespace).await?)),
+        About::Object(target) => Found::Object(target.find(client, namespace).await?),
         About::Either(target) => {
-            let found = backups.get_opt(target.name()).await?;
-            match target.find(client, namespace).await {
-                Ok(object) => (found, Some(object)),
-                Err(NotFound::Nothing { .. }) => (found, None),
+            let backup = backups.get_opt(target.name()).await?;
+            let object = match target.find(client, namespace).await {
+                Ok(object) => Some(object),
+                Err(NotFound::Nothing { .. }) => None,
                 Err(error) => return Err(error.into()),
-            }
+            };
+            which(target.name(), namespace, backup, object)?
         }
     };
-    match (backup, instance) {
-        (Some(backup), None) => {
-            output.print(&backup, text::backup)?;
+    match found {
+        Found::Backup(backup) => {
+            output.print(&*backup, text::backup)?;
             Ok(Verdict::from(backup.phase() == BackupPhase::Completed))
         }
-        (None, Some(object)) => {
+        Found::Object(object) => {
             let seen = of_instance(&object, client, &backups).await?;
             output.print(&seen, text::instance)?;
             Ok(Verdict::from(is_good(&seen)))
         }
-        (found, _) => bail!(which(about, found.is_some(), namespace)),
     }
 }
 
-/// What to say where the name leads to both, or to nothing.
-fn which(about: &About, both: bool, namespace: &str) -> String {
-    let (About::Either(target) | About::Object(target)) = about else {
-        return String::new();
-    };
-    let name = target.name();
-    match both {
-        true => format!(
+/// What a name leads to.
+#[derive(Debug)]
+enum Found {
+    Backup(Box<RedisBackup>),
+    Object(Object),
+}
+
+/// The one that there is.
+///
+/// # Errors
+/// There are both, or neither.
+fn which(
+    name: &str,
+    namespace: &str,
+    backup: Option<RedisBackup>,
+    object: Option<Object>,
+) -> anyhow::Result<Found> {
+    match (backup, object) {
+        (Some(backup), None) => Ok(Found::Backup(Box::new(backup))),
+        (None, Some(object)) => Ok(Found::Object(object)),
+        (Some(_), Some(_)) => bail!(
             "namespace {namespace} has a backup and an instance called {name}: say rdb/{name} or ri/{name}"
         ),
-        false => {
-            format!("there is no RedisInstance and no RedisBackup {name} in namespace {namespace}")
+        (None, None) => {
+            bail!("there is no RedisInstance and no RedisBackup {name} in namespace {namespace}")
         }
     }
 }
@@ -163,7 +176,7 @@ mod tests {
 
     use super::super::tests::{backup, store};
     use super::*;
-    use crate::named::tests::{instance, target};
+    use crate::named::tests::instance;
 
     fn cart(store: Option<StoreSeen>, backups: Vec<RedisBackup>) -> OfInstance {
         let Object::Instance(cart) = instance(json!({})) else {
@@ -213,10 +226,14 @@ mod tests {
 
     #[test]
     fn a_name_of_both_or_of_nothing_is_said_to_be_that() {
-        let about = About::Either(target("cart"));
-        let both = which(&about, true, "shop");
+        let backup = || Some(backup("cart", 1, json!({})));
+        let cart = || Some(instance(json!({})));
+        let said = |backup, object| which("cart", "shop", backup, object);
+        let both = said(backup(), cart()).unwrap_err().to_string();
         assert!(both.ends_with("say rdb/cart or ri/cart"), "{both}");
-        let none = which(&about, false, "shop");
+        let none = said(None, None).unwrap_err().to_string();
         assert!(none.starts_with("there is no RedisInstance"), "{none}");
+        assert!(matches!(said(backup(), None), Ok(Found::Backup(_))));
+        assert!(matches!(said(None, cart()), Ok(Found::Object(_))));
     }
 }

@@ -11,8 +11,7 @@ mod store;
 pub use choose::{NoCopy, Source, Wish, choose};
 pub use format::{BackupManifest, BaseManifest, FORMAT, OwnerFile, ShardInBackup};
 pub use order::{
-    BackupOrder, BackupState, Failure, FailureReason, RecoverFrom, RecoveryNews, RecoveryState,
-    Run, RunState,
+    BackupOrder, BackupState, Failure, FailureReason, RecoverFrom, RecoveryNews, Run, RunState,
 };
 pub use path::Paths;
 pub use steps::{Heard, Look, Next, Tries, look};

@@ -82,8 +82,6 @@ impl fmt::Debug for BackupOrder {
 pub struct BackupState {
     /// The last runs, the latest last; at most four.
     pub runs: Vec<Run>,
-    /// How far the recovery is.
-    pub recovery: RecoveryState,
 }
 
 /// A run of [`BackupOrder::Snapshot`].
@@ -184,6 +182,24 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::StoreUnreachable,
+        Self::CredentialsRefused,
+        Self::PathOwned,
+        Self::NoCopyFits,
+        Self::NoHeadroom,
+        Self::SnapshotTooSlow,
+        Self::LostItsPod,
+        Self::ServerRefused,
+        Self::Cancelled,
+        Self::NoSuchBackup,
+        Self::Corrupt,
+        Self::TooSmall,
+        Self::DataPresent,
+        Self::VersionIncompatible,
+    ];
+
     /// As reason of a condition.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -205,39 +221,7 @@ impl FailureReason {
     }
 }
 
-/// How far a recovery is, when an agent is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    tag = "state"
-)]
-pub enum RecoveryState {
-    /// There is none.
-    #[default]
-    None,
-    /// The server is held down until somebody says what is recovered.
-    Waiting,
-    /// Data comes from the store.
-    Running {
-        /// Bytes of it that are here.
-        read_bytes: u64,
-        /// Of so many.
-        stored_bytes: u64,
-    },
-    /// The volume was filled; the server starts from it, or has.
-    Done {
-        /// The base.
-        base: Box<BaseManifest>,
-    },
-    /// It cannot be; the server is held down. Another order tries again.
-    Failed {
-        /// Why.
-        failure: Failure,
-    },
-}
-
-/// How far a recovery is, without what changes all the time: part of an agent's status.
+/// How far a recovery is: part of an agent's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     rename_all = "camelCase",
@@ -261,4 +245,21 @@ pub enum RecoveryNews {
         /// Why.
         failure: Failure,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_is_called_the_same_on_the_wire_and_in_a_condition() {
+        let words = FailureReason::ALL.map(FailureReason::as_str);
+        for (reason, word) in FailureReason::ALL.into_iter().zip(words) {
+            assert_eq!(serde_json::to_value(reason).unwrap(), word);
+        }
+        let different: BTreeSet<&str> = words.into_iter().collect();
+        assert_eq!(different.len(), words.len());
+    }
 }

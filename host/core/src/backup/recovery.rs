@@ -75,12 +75,11 @@ pub fn next(due: bool, ordinal: u32, news: Option<&RecoveryNews>) -> Next {
     }
 }
 
-/// Milliseconds after which what failed so is tried again; none if it never is: data that an agent found is nothing to
-/// ask it about twice.
-pub fn again_after_ms(reason: FailureReason) -> Option<u64> {
+/// Milliseconds after which what failed so is tried again. Data that an agent found may be taken away: it looks before
+/// each attempt.
+pub fn again_after_ms(reason: FailureReason) -> u64 {
     match reason {
-        FailureReason::DataPresent => None,
-        FailureReason::Corrupt => Some(LATER),
+        FailureReason::Corrupt => LATER,
         FailureReason::StoreUnreachable
         | FailureReason::CredentialsRefused
         | FailureReason::PathOwned
@@ -92,7 +91,8 @@ pub fn again_after_ms(reason: FailureReason) -> Option<u64> {
         | FailureReason::Cancelled
         | FailureReason::NoSuchBackup
         | FailureReason::TooSmall
-        | FailureReason::VersionIncompatible => Some(SOON),
+        | FailureReason::DataPresent
+        | FailureReason::VersionIncompatible => SOON,
     }
 }
 
@@ -266,11 +266,11 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_a_download_is_tried_again_later_and_what_would_cost_data_never() {
+    fn what_costs_a_download_is_tried_again_later_than_what_is_looked_at() {
         let again = again_after_ms;
-        assert_eq!(again(FailureReason::StoreUnreachable), Some(15_000));
-        assert_eq!(again(FailureReason::Corrupt), Some(900_000));
-        assert_eq!(again(FailureReason::DataPresent), None);
+        assert_eq!(again(FailureReason::StoreUnreachable), 15_000);
+        assert_eq!(again(FailureReason::DataPresent), 15_000);
+        assert_eq!(again(FailureReason::Corrupt), 900_000);
     }
 
     #[test]

@@ -136,12 +136,20 @@ pub struct Tries {
     store: u32,
     /// Since when something beside the copy has been in the way, without a break.
     held_up_since_ms: Option<u64>,
+    /// For how long it had been by then, as others wrote down.
+    held_up_before_ms: u64,
 }
 
 impl Tries {
-    /// Those of a backup of which only that is written down: how many attempts came to nothing, and whether the store
-    /// foiled the last one. So many cannot be those of copies: it would have been given up.
-    pub fn recalled(attempts: u32, by_store: bool) -> Self {
+    /// Those of a backup of which only that is written down: how many attempts came to nothing, whether the store
+    /// foiled the last one, and for how long something has been in the way, if it is. So many cannot be those of copies:
+    /// it would have been given up.
+    pub fn recalled(
+        attempts: u32,
+        by_store: bool,
+        held_up_for_ms: Option<u64>,
+        now_ms: u64,
+    ) -> Self {
         let (copies, store) = match by_store || attempts >= COPIES {
             true => (0, attempts),
             false => (attempts, 0),
@@ -149,15 +157,25 @@ impl Tries {
         Self {
             copies,
             store,
-            held_up_since_ms: None,
+            held_up_since_ms: held_up_for_ms.map(|_| now_ms),
+            held_up_before_ms: held_up_for_ms.unwrap_or(0),
         }
+    }
+
+    /// True while something beside the copy is in the way: since when is to be written down.
+    pub fn is_held_up(&self) -> bool {
+        self.held_up_since_ms.is_some()
     }
 
     /// An attempt begins: all that it needs is there. The hour of a store that fails again and again runs on.
     pub fn begins(&mut self) {
         if self.store == 0 {
-            self.held_up_since_ms = None;
+            self.goes_on();
         }
+    }
+
+    fn goes_on(&mut self) {
+        (self.held_up_since_ms, self.held_up_before_ms) = (None, 0);
     }
 
     /// An attempt cannot begin now.
@@ -182,7 +200,7 @@ impl Tries {
             };
         }
         self.store = 0;
-        self.held_up_since_ms = None;
+        self.goes_on();
         let before = usize::try_from(self.copies).unwrap_or(usize::MAX);
         self.copies = self.copies.saturating_add(1).min(COPIES);
         AFTER_COPY_MS
@@ -192,7 +210,8 @@ impl Tries {
 
     fn is_patient(&mut self, now_ms: u64) -> bool {
         let since = *self.held_up_since_ms.get_or_insert(now_ms);
-        now_ms.saturating_sub(since) < PATIENCE_MS
+        let waited = now_ms.saturating_sub(since);
+        self.held_up_before_ms.saturating_add(waited) < PATIENCE_MS
     }
 }
 
@@ -398,11 +417,28 @@ mod tests {
 
     #[test]
     fn who_was_not_there_goes_by_the_count_that_is_written_down() {
-        let mut tries = Tries::recalled(3, false);
+        let mut tries = Tries::recalled(3, false, None, 0);
         assert_eq!(tries.lost(FailureReason::LostItsPod, 0), Next::GiveUp);
-        let mut tries = Tries::recalled(30, true);
+        let mut tries = Tries::recalled(30, true, None, 0);
         let next = tries.lost(FailureReason::StoreUnreachable, 0);
         assert_eq!(next, Next::After(AFTER_STORE_AT_MOST_MS));
+    }
+
+    #[test]
+    fn an_hour_that_others_began_to_wait_goes_on_and_ends_with_what_was_in_the_way() {
+        let recalled = || Tries::recalled(0, false, Some(PATIENCE_MS - 10), 7);
+        let mut tries = recalled();
+        assert!(tries.is_held_up());
+        assert_eq!(tries.held_up(16), Next::After(HELD_UP_MS));
+        assert_eq!(tries.held_up(17), Next::GiveUp);
+        let mut tries = recalled();
+        tries.begins();
+        assert!(!tries.is_held_up());
+        assert_eq!(tries.held_up(17), Next::After(HELD_UP_MS));
+        let mut of_store = Tries::recalled(2, true, Some(PATIENCE_MS), 7);
+        of_store.begins();
+        let next = of_store.lost(FailureReason::StoreUnreachable, 7);
+        assert_eq!(next, Next::GiveUp);
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -427,7 +463,7 @@ mod tests {
             recalled in (0..8_u32, any::<bool>()),
             events in vec((event(), 0..60_000_u64), 2_000),
         ) {
-            let mut tries = Tries::recalled(recalled.0, recalled.1);
+            let mut tries = Tries::recalled(recalled.0, recalled.1, None, 0);
             let before = if recalled.1 || recalled.0 >= COPIES { 0 } else { recalled.0 };
             let (mut now, mut copies, mut since) = (0_u64, before, None);
             for (event, took) in events {

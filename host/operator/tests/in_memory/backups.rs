@@ -127,10 +127,16 @@ impl Shop {
 
     async fn wait_available(&self, reason: &str) {
         let what = format!("the store says {reason}");
-        wait_for(&what, || {
+        self.wait_store(&what, |_, said| said["reason"] == reason)
+            .await;
+    }
+
+    /// Waits until the store and its condition Available are so.
+    async fn wait_store(&self, what: &str, is: impl Fn(&Value, &Value) -> bool) {
+        wait_for(what, || {
             let store = self.operator.server.store.find(STORES, SHOP, "s3")?;
             let said = condition(&store, "Available")?;
-            (said["reason"] == reason).then_some(())
+            is(&store, &said).then_some(())
         })
         .await;
     }
@@ -348,6 +354,32 @@ async fn a_store_that_cannot_be_used_is_told_and_heals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_store_says_of_itself_is_of_its_spec_and_its_secrets_as_they_are() {
+    let shop = Shop::of(134, 1).await;
+    let store = &shop.operator.server.store;
+    store.edit("secrets", SHOP, "s3-key", |secret| {
+        secret["data"].as_object_mut().unwrap().remove("secret");
+    });
+    shop.back_up("nightly", of_cache());
+    let has = |said: &Value, words: &str| said["message"].as_str().unwrap().contains(words);
+    shop.wait_store("the key is missed", |_, said| has(said, "key secret"))
+        .await;
+    store.remove("secrets", SHOP, "s3-key");
+    shop.wait_store("the Secret is missed", |_, said| {
+        has(said, "does not exist")
+    })
+    .await;
+    store.edit(STORES, SHOP, "s3", |object| {
+        object["spec"]["s3"]["bucket"] = json!("other-backups");
+    });
+    shop.wait_store("it is of the new spec", |object, said| {
+        let generation = &object["metadata"]["generation"];
+        *generation == 2 && said["observedGeneration"] == *generation
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_path_of_another_ends_it_at_once() {
     let shop = Shop::of(127, 1).await;
     let agent = shop.agent("cache-0");
@@ -376,6 +408,27 @@ async fn an_operator_that_starts_anew_finds_the_run_where_it_is() {
     let done = shop.wait_phase("nightly", "Completed").await;
     assert_eq!(done["status"]["attempts"], 1);
     assert_eq!((snapshots(&agent), commits(&agent)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_starts_anew_does_not_begin_the_hour_of_patience_anew() {
+    let mut shop = Shop::of(135, 1).await;
+    for name in ["old", "new"] {
+        shop.back_up(name, json!({"target": {"name": format!("later-{name}")}}));
+        let waits = shop.wait_reason(name, "NoTarget").await;
+        assert!(waits["status"]["waitsSince"].is_string(), "{waits}");
+    }
+    let store = &shop.operator.server.store;
+    store.edit(BACKUPS, SHOP, "old", |backup| {
+        backup["status"]["waitsSince"] = json!("2026-01-01T00:00:00Z");
+    });
+    shop.operator.restart().await;
+    let failed = shop.wait_phase("old", "Failed").await;
+    assert!(message(&failed).contains("long enough"), "{failed}");
+    shop.apply("later-new", 1);
+    shop.serves("later-new").await;
+    let done = shop.wait_phase("new", "Completed").await;
+    assert!(done["status"]["waitsSince"].is_null(), "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -426,6 +479,20 @@ async fn two_backups_of_one_object_are_made_one_after_the_other() {
     shop.wait_phase("first", "Completed").await;
     shop.wait_phase("another", "Completed").await;
     assert_eq!((snapshots(&agent), commits(&agent)), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_begin_holds_up_no_other() {
+    let shop = Shop::of(133, 1).await;
+    let spec = json!({"target": {"name": "cache"}, "source": "Replica"});
+    shop.back_up("of-a-replica", spec);
+    shop.wait_reason("of-a-replica", "NoCopyFits").await;
+    shop.back_up("nightly", of_cache());
+    shop.wait_phase("nightly", "Completed").await;
+    let waits = shop.wait_reason("of-a-replica", "NoCopyFits").await;
+    assert_eq!(waits["status"]["phase"], "Pending");
+    shop.apply("cache", 2);
+    shop.wait_phase("of-a-replica", "Completed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

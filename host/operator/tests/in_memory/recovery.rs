@@ -260,19 +260,26 @@ async fn a_store_that_is_down_is_told_once_and_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_volume_with_data_is_refused_and_its_agent_is_never_asked() {
+async fn a_volume_with_data_is_refused_until_somebody_takes_that_away() {
     let operator = Operator::start().await;
     let cluster = start(&operator, 94);
     put_all(&operator);
-    cluster.recoveries().has_data(SHOP, FIRST);
+    cluster.recoveries().has_data(SHOP, FIRST, true);
     operator.apply("cache", spec(3));
     refused(&operator, "cache", "DataPresent: dump.rdb is there").await;
-    tokio::time::sleep(Duration::from_secs(17)).await;
-    assert!(cluster.recoveries().orders(SHOP, FIRST).is_empty());
+    wait_for("its agent is asked to look again", || {
+        (cluster.recoveries().orders(SHOP, FIRST) == [recover()]).then_some(())
+    })
+    .await;
+    refused(&operator, "cache", "DataPresent: dump.rdb is there").await;
     let told = cluster.told(SHOP, FIRST).unwrap();
     assert_eq!(told.server, ServerState::Fenced);
     assert!(cluster.told(SHOP, "cache-1").is_none());
     assert!(instance(&operator, "cache")["status"]["recovery"].is_null());
+
+    cluster.recoveries().has_data(SHOP, FIRST, false);
+    recovered(&operator).await;
+    ready(&operator, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, join_all};
-use hera_core::backup::{FailureReason, S3Access, StoreAccess};
+use hera_core::backup::{FailureReason, StoreAccess};
 use hera_store::{LIMIT, Store, StoreError};
-use hera_testbed::gateway::{ACCESS_KEY, Gateway, SECRET_KEY};
+use hera_testbed::gateway::{ACCESS_KEY, Gateway, SECRET_KEY, access_at};
 use tokio::net::TcpListener;
 
 use crate::proxy::{Proxy, Way};
@@ -24,10 +24,24 @@ async fn all_fail(access: &StoreAccess) -> Vec<StoreError> {
     ]
 }
 
-fn access_by(proxy: &Proxy, gateway: &Gateway) -> StoreAccess {
-    let mut access = gateway.access(BUCKET, PREFIX);
-    access.s3.endpoint = Some(proxy.endpoint());
-    access
+/// The same, all at the same time.
+async fn all_fail_at_once(store: &Store) -> Vec<StoreError> {
+    let requests: Vec<BoxFuture<'_, Option<StoreError>>> = vec![
+        Box::pin(async { store.create("a", vec![1]).await.err() }),
+        Box::pin(async { store.get("a").await.err() }),
+        Box::pin(async { store.size("a").await.err() }),
+        Box::pin(async { store.get_range("a", 0..1).await.err() }),
+        Box::pin(async { store.upload("a").await.err() }),
+        Box::pin(async { store.list("a").await.err() }),
+        Box::pin(async { store.delete("a").await.err() }),
+    ];
+    let failed = join_all(requests).await.into_iter();
+    failed.map(Option::unwrap).collect()
+}
+
+/// By that proxy.
+fn open_by(proxy: &Proxy) -> Store {
+    Store::open(&access_at(&proxy.endpoint(), BUCKET, PREFIX)).unwrap()
 }
 
 #[tokio::test]
@@ -58,19 +72,7 @@ async fn a_wrong_key_is_refused_at_once_and_stands_in_no_words() {
 fn a_key_with_a_line_break_is_refused_with_the_field_that_names_it() {
     let nowhere = "http://127.0.0.1:1";
     for field in ["accessKeyIdRef", "secretAccessKeyRef"] {
-        let mut access = StoreAccess {
-            name: "nightly".to_owned(),
-            s3: S3Access {
-                bucket: BUCKET.to_owned(),
-                prefix: String::new(),
-                region: "us-east-1".to_owned(),
-                endpoint: Some(nowhere.to_owned()),
-                force_path_style: true,
-                ca: None,
-                access_key_id: ACCESS_KEY.to_owned(),
-                secret_access_key: SECRET_KEY.to_owned(),
-            },
-        };
+        let mut access = access_at(nowhere, BUCKET, "");
         let key = match field {
             "accessKeyIdRef" => &mut access.s3.access_key_id,
             _ => &mut access.s3.secret_access_key,
@@ -79,7 +81,7 @@ fn a_key_with_a_line_break_is_refused_with_the_field_that_names_it() {
         let error = Store::open(&access).unwrap_err();
         assert_eq!(error.reason, FailureReason::CredentialsRefused, "{error}");
         assert!(error.message.contains(field), "{error}");
-        assert!(error.message.contains("Store nightly"), "{error}");
+        assert!(error.message.contains("Store gateway"), "{error}");
     }
 }
 
@@ -97,7 +99,7 @@ async fn a_bucket_that_is_not_there_is_named() {
 async fn what_is_no_store_is_not_taken_for_one_without_the_file() {
     let gateway = gateway();
     let proxy = Proxy::start(gateway.address(), vec![Way::Page]).await;
-    let store = Store::open(&access_by(&proxy, &gateway)).unwrap();
+    let store = open_by(&proxy);
     for error in [
         store.get("a").await.unwrap_err(),
         store.size("a").await.unwrap_err(),
@@ -110,12 +112,10 @@ async fn what_is_no_store_is_not_taken_for_one_without_the_file() {
 
 #[tokio::test]
 async fn a_dead_endpoint_is_tried_again_and_then_told() {
-    let gateway = gateway();
-    let mut access = gateway.access(BUCKET, PREFIX);
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     drop(nobody);
-    access.s3.endpoint = Some(format!("http://{address}"));
+    let access = access_at(&format!("http://{address}"), BUCKET, PREFIX);
     let store = Store::open(&access).unwrap();
     let start = Instant::now();
     let error = store.get("a").await.unwrap_err();
@@ -130,24 +130,40 @@ async fn a_dead_endpoint_is_tried_again_and_then_told() {
 async fn a_store_that_never_answers_is_given_up_within_the_limit() {
     let gateway = gateway();
     let proxy = Proxy::start(gateway.address(), vec![Way::Hole]).await;
-    let store = Store::open(&access_by(&proxy, &gateway)).unwrap();
+    let store = open_by(&proxy);
     let start = Instant::now();
-    let requests: Vec<BoxFuture<'_, Option<StoreError>>> = vec![
-        Box::pin(async { store.create("a", vec![1]).await.err() }),
-        Box::pin(async { store.get("a").await.err() }),
-        Box::pin(async { store.size("a").await.err() }),
-        Box::pin(async { store.get_range("a", 0..1).await.err() }),
-        Box::pin(async { store.upload("a").await.err() }),
-        Box::pin(async { store.list("a").await.err() }),
-        Box::pin(async { store.delete("a").await.err() }),
-    ];
-    let failed = join_all(requests).await;
+    let failed = all_fail_at_once(&store).await;
     let took = start.elapsed();
     for error in failed {
-        let error = error.unwrap();
         assert_eq!(error.reason, FailureReason::StoreUnreachable, "{error}");
     }
     assert!(took < LIMIT + Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
+async fn of_an_answer_without_end_no_more_is_read_than_an_answer_has() {
+    let gateway = gateway();
+    // What lies in the sockets is beside it.
+    let (refusal, answer) = (16 << 20, 24 << 20);
+    let proxy = Proxy::start(
+        gateway.address(),
+        vec![Way::Endless("500 Internal Server Error")],
+    )
+    .await;
+    let store = open_by(&proxy);
+    for error in all_fail_at_once(&store).await {
+        assert_eq!(error.reason, FailureReason::StoreUnreachable, "{error}");
+        assert!(error.message.contains("tried again"), "{error}");
+        assert!(error.message.len() < 1_000, "{error}");
+    }
+    assert!(proxy.most() < refusal, "{}", proxy.most());
+
+    let proxy = Proxy::start(gateway.address(), vec![Way::Endless("200 OK")]).await;
+    let store = open_by(&proxy);
+    let error = store.list("a").await.unwrap_err();
+    assert_eq!(error.reason, FailureReason::StoreUnreachable, "{error}");
+    assert!(error.message.contains("longer than an answer"), "{error}");
+    assert!(proxy.most() < answer, "{}", proxy.most());
 }
 
 #[tokio::test]
@@ -161,7 +177,7 @@ async fn an_upload_whose_connections_are_cut_is_whole_in_the_end() {
         Way::Open,
     ];
     let proxy = Proxy::start(gateway.address(), ways).await;
-    let store = Store::open(&access_by(&proxy, &gateway)).unwrap();
+    let store = open_by(&proxy);
     let content = noise(20 << 20);
     let mut upload = store.upload("data").await.unwrap();
     for part in content.chunks(8 << 20) {
@@ -189,7 +205,7 @@ async fn a_download_whose_connection_is_cut_goes_on_where_it_was() {
         Way::Open,
     ];
     let proxy = Proxy::start(gateway.address(), ways).await;
-    let store = Store::open(&access_by(&proxy, &gateway)).unwrap();
+    let store = open_by(&proxy);
     let read = store.get_range("data", 0..8 << 20).await.unwrap();
     assert!(read == content, "the content is another one");
 }

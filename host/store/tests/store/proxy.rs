@@ -1,10 +1,15 @@
 //! What lies between a pod and its store.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+
+/// As good as no end: bytes of an answer.
+const ENDLESS: usize = 64 << 20;
 
 /// What becomes of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -19,11 +24,15 @@ pub enum Way {
     Hole,
     /// A page that says that there is no such page, as one in front of another service would.
     Page,
+    /// An answer with this status that does not end.
+    Endless(&'static str),
 }
 
 /// A proxy on loopback.
 pub struct Proxy {
     pub address: SocketAddr,
+    /// Most bytes that went out in an answer without end.
+    most: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -32,14 +41,30 @@ impl Proxy {
     pub async fn start(to: SocketAddr, ways: Vec<Way>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let most = Arc::<AtomicUsize>::default();
+        let sent = Arc::clone(&most);
         let task = tokio::spawn(async move {
             for number in 0.. {
                 let (client, _) = listener.accept().await.unwrap();
                 let way = ways.get(number).or(ways.last()).copied();
-                tokio::spawn(pass(client, to, way.unwrap_or(Way::Open)));
+                tokio::spawn(pass(
+                    client,
+                    to,
+                    way.unwrap_or(Way::Open),
+                    Arc::clone(&sent),
+                ));
             }
         });
-        Self { address, task }
+        Self {
+            address,
+            most,
+            task,
+        }
+    }
+
+    /// Most bytes that a client took of an answer without end.
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
     }
 
     pub fn endpoint(&self) -> String {
@@ -53,7 +78,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(mut client: TcpStream, to: SocketAddr, way: Way) {
+async fn pass(mut client: TcpStream, to: SocketAddr, way: Way, most: Arc<AtomicUsize>) {
     let (sending, receiving) = match way {
         Way::Open => (u64::MAX, u64::MAX),
         Way::CutSending(bytes) => (bytes, u64::MAX),
@@ -67,6 +92,18 @@ async fn pass(mut client: TcpStream, to: SocketAddr, way: Way) {
             let page = "HTTP/1.1 404 Not Found\r\ncontent-length: 22\r\nconnection: close\r\n\r\n";
             let _ = client.write_all(page.as_bytes()).await;
             let _ = client.write_all(b"default backend - 404\n").await;
+            return;
+        }
+        Way::Endless(status) => {
+            let _ = client.read(&mut [0; 4096]).await;
+            let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n");
+            let _ = client.write_all(head.as_bytes()).await;
+            let piece = vec![b'x'; 64 << 10];
+            let mut sent = 0;
+            while sent < ENDLESS && client.write_all(&piece).await.is_ok() {
+                sent += piece.len();
+                most.fetch_max(sent, Ordering::Relaxed);
+            }
             return;
         }
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hera_core::backup::{FailureReason, StoreAccess};
 use hera_store::{Created, Store};
-use hera_testbed::gateway::Gateway;
+use hera_testbed::gateway::access_at;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -49,9 +49,8 @@ async fn in_front_of(to: SocketAddr) -> (SocketAddr, String) {
     (address, certificate.pem())
 }
 
-fn access(gateway: &Gateway, address: SocketAddr, ca: Option<String>) -> StoreAccess {
-    let mut access = gateway.access(BUCKET, PREFIX);
-    access.s3.endpoint = Some(format!("https://{address}"));
+fn access(address: SocketAddr, ca: Option<String>) -> StoreAccess {
+    let mut access = access_at(&format!("https://{address}"), BUCKET, PREFIX);
     access.s3.ca = ca;
     access
 }
@@ -61,12 +60,12 @@ async fn an_authority_is_trusted_once_it_is_named_and_not_before() {
     let gateway = gateway();
     let (address, certificate) = in_front_of(gateway.address()).await;
 
-    let stranger = Store::open(&access(&gateway, address, None)).unwrap();
+    let stranger = Store::open(&access(address, None)).unwrap();
     let error = stranger.create("a", vec![1]).await.unwrap_err();
     assert_eq!(error.reason, FailureReason::StoreUnreachable, "{error}");
     assert!(error.message.contains("in caRef"), "{error}");
 
-    let known = Store::open(&access(&gateway, address, Some(certificate))).unwrap();
+    let known = Store::open(&access(address, Some(certificate))).unwrap();
     assert_eq!(known.create("a", vec![1]).await.unwrap(), Created::New);
     assert_eq!(known.get("a").await.unwrap(), Some(vec![1]));
 }
@@ -77,6 +76,6 @@ async fn of_several_authorities_in_a_file_each_is_trusted() {
     let (_, other) = in_front_of(gateway.address()).await;
     let (address, certificate) = in_front_of(gateway.address()).await;
     let both = format!("{other}\n{certificate}");
-    let store = Store::open(&access(&gateway, address, Some(both))).unwrap();
+    let store = Store::open(&access(address, Some(both))).unwrap();
     assert_eq!(store.create("a", vec![1]).await.unwrap(), Created::New);
 }

@@ -10,8 +10,8 @@ use hera_store::Store;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::files;
 use super::unpack::{Unpacked, Unusable, unpack};
-use super::{files, has_read};
 use crate::agent::Agent;
 use crate::backup::failed;
 use crate::backup::files::read;
@@ -94,7 +94,7 @@ async fn content(agent: &Agent, store: &Store, base: &BaseManifest) -> Result<()
     let incoming = files::incoming(&agent.settings);
     let raw_bytes = base.raw_bytes;
     let unpacking = tokio::task::spawn_blocking(move || unpack(received, &incoming, raw_bytes));
-    let came = download(agent, store, &path, base.stored_bytes, parts).await;
+    let came = download(store, &path, base.stored_bytes, parts).await;
     // It ends in any case before its file is removed.
     let unpacked = unpacking.await;
     came?;
@@ -111,7 +111,6 @@ async fn content(agent: &Agent, store: &Store, base: &BaseManifest) -> Result<()
 
 /// Reads what is stored, part after part, until who unpacks it takes no more.
 async fn download(
-    agent: &Agent,
     store: &Store,
     path: &str,
     stored_bytes: u64,
@@ -125,7 +124,6 @@ async fn download(
             return Ok(());
         }
         at = end;
-        has_read(agent, at, stored_bytes);
     }
     Ok(())
 }

@@ -4,11 +4,11 @@ use std::fs;
 use std::io::ErrorKind;
 
 use hera_core::agent::{Role, ServerState};
-use hera_core::backup::RecoveryState;
+use hera_core::backup::RecoveryNews;
 use serde::Deserialize;
 use tracing::{info, warn};
 
-use super::{Ordered, Recovery, end, fetch, files};
+use super::{Ordered, Recovery, done, end, fetch, files};
 use crate::agent::Agent;
 use crate::settings::Settings;
 use crate::state::remembered::State;
@@ -31,29 +31,27 @@ impl Recovery {
     }
 }
 
-fn found(settings: &Settings, state_file: &StateFile) -> RecoveryState {
+fn found(settings: &Settings, state_file: &StateFile) -> Option<RecoveryNews> {
     if let Some(note) = files::noted(settings) {
-        let Some(base) = note.base else {
-            return RecoveryState::None;
-        };
+        let base = note.base?;
         let remember = || state_file.change(State::is_recovered, |_| {}).map(drop);
-        return match files::take_up(settings, remember) {
-            Ok(()) => RecoveryState::Done { base },
-            Err(failure) => RecoveryState::Failed { failure },
-        };
+        return Some(match files::take_up(settings, remember) {
+            Ok(()) => done(&base),
+            Err(failure) => RecoveryNews::Failed { failure },
+        });
     }
     if !is_due(settings) {
-        return RecoveryState::None;
+        return None;
     }
-    match files::data(&settings.data) {
-        Some(file) => RecoveryState::Failed {
+    Some(match files::data(&settings.data) {
+        Some(file) => RecoveryNews::Failed {
             failure: files::present(&file),
         },
         None => {
             files::discard(settings);
-            RecoveryState::Waiting
+            RecoveryNews::Waiting
         }
-    }
+    })
 }
 
 /// A file that says nothing of an object counts for one: whoever starts without data that was to come is empty.
@@ -84,7 +82,7 @@ pub async fn wait(agent: &Agent) {
             let ordered = agent.recovery.ordered();
             (news.borrow_and_update().clone(), ordered.clone())
         };
-        let Some(why) = why(&state) else {
+        let Some(why) = why(state.as_ref()) else {
             return;
         };
         agent.board.change(|status| {
@@ -110,14 +108,14 @@ pub async fn wait(agent: &Agent) {
 }
 
 /// Why the server does not run; none if it may.
-fn why(state: &RecoveryState) -> Option<String> {
-    match state {
-        RecoveryState::None | RecoveryState::Done { .. } => None,
-        RecoveryState::Waiting => {
+fn why(state: Option<&RecoveryNews>) -> Option<String> {
+    match state? {
+        RecoveryNews::Done { .. } => None,
+        RecoveryNews::Waiting => {
             Some("the operator says from which backup the data comes".to_owned())
         }
-        RecoveryState::Running { .. } => Some("the data comes from a backup".to_owned()),
-        RecoveryState::Failed { failure } => Some(format!(
+        RecoveryNews::Running => Some("the data comes from a backup".to_owned()),
+        RecoveryNews::Failed { failure } => Some(format!(
             "the data cannot come from a backup: {}: {}",
             failure.reason.as_str(),
             failure.message
@@ -155,7 +153,7 @@ mod tests {
             fs::write(self.settings.data.join(DUE), text).unwrap();
         }
 
-        fn found(&self) -> RecoveryState {
+        fn found(&self) -> Option<RecoveryNews> {
             found(&self.settings, &self.state_file)
         }
     }
@@ -174,12 +172,12 @@ mod tests {
     fn a_recovery_is_due_for_the_object_that_it_names_and_for_whoever_cannot_read_it() {
         let folder = tempfile::tempdir().unwrap();
         let volume = Volume::in_folder(folder.path());
-        assert_eq!(volume.found(), RecoveryState::None);
+        assert_eq!(volume.found(), None);
         volume.is_due_for(r#"{"uid": "another"}"#);
-        assert_eq!(volume.found(), RecoveryState::None);
+        assert_eq!(volume.found(), None);
         for text in [r#"{"uid": "o"}"#, "", "{"] {
             volume.is_due_for(text);
-            assert_eq!(volume.found(), RecoveryState::Waiting, "{text:?}");
+            assert_eq!(volume.found(), Some(RecoveryNews::Waiting), "{text:?}");
         }
     }
 
@@ -191,16 +189,13 @@ mod tests {
         let settings = &volume.settings;
         let (incoming, dump) = (files::incoming(settings), settings.data.join("dump.rdb"));
         fs::write(&incoming, "half").unwrap();
-        assert_eq!(volume.found(), RecoveryState::Waiting);
+        assert_eq!(volume.found(), Some(RecoveryNews::Waiting));
         assert!(!incoming.exists());
 
         fs::write(&incoming, "whole").unwrap();
         files::note(settings, Some(&base())).unwrap();
         for _ in 0..2 {
-            let done = RecoveryState::Done {
-                base: Box::new(base()),
-            };
-            assert_eq!(volume.found(), done);
+            assert_eq!(volume.found(), Some(done(&base())));
             assert_eq!(fs::read(&dump).unwrap(), b"whole");
             assert!(!incoming.exists());
         }
@@ -213,13 +208,13 @@ mod tests {
         let volume = Volume::in_folder(folder.path());
         volume.is_due_for(r#"{"uid": "o"}"#);
         fs::write(volume.settings.data.join("dump.rdb"), "somebody's").unwrap();
-        let RecoveryState::Failed { failure } = volume.found() else {
+        let Some(RecoveryNews::Failed { failure }) = volume.found() else {
             panic!("{:?}", volume.found());
         };
         assert_eq!(failure.reason, FailureReason::DataPresent);
         assert!(failure.message.contains("dump.rdb"), "{failure:?}");
         files::note(&volume.settings, None).unwrap();
-        assert_eq!(volume.found(), RecoveryState::None);
+        assert_eq!(volume.found(), None);
     }
 
     #[test]
@@ -228,22 +223,22 @@ mod tests {
         let mut volume = Volume::in_folder(folder.path());
         files::note(&volume.settings, Some(&base())).unwrap();
         volume.settings.object_uid = "p".to_owned();
-        assert_eq!(volume.found(), RecoveryState::None);
+        assert_eq!(volume.found(), None);
         volume.is_due_for(r#"{"uid": "p"}"#);
-        assert_eq!(volume.found(), RecoveryState::Waiting);
+        assert_eq!(volume.found(), Some(RecoveryNews::Waiting));
         assert!(files::noted(&volume.settings).is_none());
     }
 
     #[test]
     fn only_a_server_that_may_start_waits_for_nothing() {
         let failure = failed(FailureReason::DataPresent, "the volume has /data/dump.rdb");
-        let failed = RecoveryState::Failed { failure };
+        let failed = RecoveryNews::Failed { failure };
         assert!(
-            why(&failed)
+            why(Some(&failed))
                 .unwrap()
                 .contains("DataPresent: the volume has")
         );
-        assert!(why(&RecoveryState::Waiting).is_some());
-        assert_eq!(why(&RecoveryState::None), None);
+        assert!(why(Some(&RecoveryNews::Waiting)).is_some());
+        assert_eq!(why(None), None);
     }
 }

@@ -8,9 +8,7 @@ mod unpack;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hera_core::backup::{
-    BaseManifest, Failure, RecoverFrom, RecoveryNews, RecoveryState, StoreAccess,
-};
+use hera_core::backup::{BaseManifest, Failure, RecoverFrom, RecoveryNews, StoreAccess};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -26,27 +24,22 @@ struct Ordered {
 
 /// How far the recovery of this volume is.
 pub struct Recovery {
-    state: watch::Sender<RecoveryState>,
+    state: watch::Sender<Option<RecoveryNews>>,
     /// What is carried out while it runs. Who changes the state by an order, or at its end, holds it.
     ordered: Mutex<Option<Ordered>>,
 }
 
 impl Recovery {
-    fn new(state: RecoveryState) -> Self {
+    fn new(state: Option<RecoveryNews>) -> Self {
         Self {
             state: watch::channel(state).0,
             ordered: Mutex::default(),
         }
     }
 
-    /// How far it is.
-    pub fn state(&self) -> RecoveryState {
-        self.state.borrow().clone()
-    }
-
-    /// What of it is part of the agent's status.
+    /// How far it is, as the agent's status tells; none if there is none.
     pub fn news(&self) -> Option<RecoveryNews> {
-        news(&self.state.borrow())
+        self.state.borrow().clone()
     }
 
     /// The server may not start yet.
@@ -59,37 +52,28 @@ impl Recovery {
     }
 }
 
-/// How far the recovery is.
-pub fn state(agent: &Agent) -> RecoveryState {
-    agent.recovery.state()
-}
-
 /// Fills the volume from this base, and starts the server then. It goes on by itself.
 ///
 /// # Errors
 /// This agent waits for no recovery, or another one runs.
 pub fn order(agent: &Agent, from: &RecoverFrom, store: &StoreAccess) -> Result<(), Refused> {
     let mut ordered = agent.recovery.ordered();
-    match agent.recovery.state() {
-        RecoveryState::Waiting | RecoveryState::Failed { .. } => {}
-        RecoveryState::Running { .. } => {
+    match agent.recovery.news() {
+        Some(RecoveryNews::Waiting | RecoveryNews::Failed { .. }) => {}
+        Some(RecoveryNews::Running) => {
             return match &*ordered {
                 Some(known) if known.from == *from => Ok(()),
                 _ => Err(Refused::wrong("data comes from another backup now")),
             };
         }
-        RecoveryState::None | RecoveryState::Done { .. } => return Err(waits_for_none()),
+        None | Some(RecoveryNews::Done { .. }) => return Err(waits_for_none()),
     }
     info!(backup = %from.backup, store = %store.name, "the volume is filled from a backup");
     *ordered = Some(Ordered {
         from: from.clone(),
         store: store.clone(),
     });
-    let begun = RecoveryState::Running {
-        read_bytes: 0,
-        stored_bytes: 0,
-    };
-    tell(agent, begun);
+    tell(agent, Some(RecoveryNews::Running));
     Ok(())
 }
 
@@ -99,19 +83,19 @@ pub fn order(agent: &Agent, from: &RecoverFrom, store: &StoreAccess) -> Result<(
 /// This agent waits for no recovery, or one runs.
 pub fn start_without(agent: &Agent) -> Result<(), Refused> {
     let _ordered = agent.recovery.ordered();
-    match agent.recovery.state() {
-        RecoveryState::Waiting | RecoveryState::Failed { .. } => {}
-        RecoveryState::Running { .. } => {
+    match agent.recovery.news() {
+        Some(RecoveryNews::Waiting | RecoveryNews::Failed { .. }) => {}
+        Some(RecoveryNews::Running) => {
             return Err(Refused::wrong("data comes from a backup now"));
         }
-        RecoveryState::None | RecoveryState::Done { .. } => return Err(waits_for_none()),
+        None | Some(RecoveryNews::Done { .. }) => return Err(waits_for_none()),
     }
     info!("the server starts without data from a backup");
     files::discard(&agent.settings);
     if let Err(error) = files::note(&agent.settings, None) {
         warn!(%error, "that cannot be noted: the next agent may wait again");
     }
-    tell(agent, RecoveryState::None);
+    tell(agent, None);
     Ok(())
 }
 
@@ -126,9 +110,7 @@ fn end(agent: &Agent, filled: Result<BaseManifest, Failure>) {
     let state = match filled {
         Ok(base) => {
             info!(base = %base.path, "the volume has the data of the backup");
-            RecoveryState::Done {
-                base: Box::new(base),
-            }
+            done(&base)
         }
         Err(failure) => {
             error!(
@@ -136,40 +118,21 @@ fn end(agent: &Agent, filled: Result<BaseManifest, Failure>) {
                 message = %failure.message,
                 "the volume was not filled"
             );
-            RecoveryState::Failed { failure }
+            RecoveryNews::Failed { failure }
         }
     };
-    tell(agent, state);
+    tell(agent, Some(state));
 }
 
-/// So much of what comes is here.
-fn has_read(agent: &Agent, read_bytes: u64, stored_bytes: u64) {
-    tell(
-        agent,
-        RecoveryState::Running {
-            read_bytes,
-            stored_bytes,
-        },
-    );
+fn tell(agent: &Agent, state: Option<RecoveryNews>) {
+    agent.recovery.state.send_replace(state.clone());
+    agent.board.change(|status| status.recovery = state);
 }
 
-fn tell(agent: &Agent, state: RecoveryState) {
-    let news = news(&state);
-    agent.recovery.state.send_replace(state);
-    agent.board.change(|status| status.recovery = news);
-}
-
-fn news(state: &RecoveryState) -> Option<RecoveryNews> {
-    match state {
-        RecoveryState::None => None,
-        RecoveryState::Waiting => Some(RecoveryNews::Waiting),
-        RecoveryState::Running { .. } => Some(RecoveryNews::Running),
-        RecoveryState::Done { base } => Some(RecoveryNews::Done {
-            taken_unix_ms: base.taken_unix_ms,
-            base: base.path.clone(),
-        }),
-        RecoveryState::Failed { failure } => Some(RecoveryNews::Failed {
-            failure: failure.clone(),
-        }),
+/// The volume has the data of this base.
+fn done(base: &BaseManifest) -> RecoveryNews {
+    RecoveryNews::Done {
+        taken_unix_ms: base.taken_unix_ms,
+        base: base.path.clone(),
     }
 }

@@ -78,6 +78,8 @@ struct Inner {
     kept: HashMap<Key, Kept>,
     /// By namespace and name of the object: the backup whose turn it is.
     turns: HashMap<(String, String), Key>,
+    /// Those that could not begin, or came to nothing, and until when others of their object come first.
+    aside: HashMap<Key, u64>,
 }
 
 impl Default for Memory {
@@ -122,15 +124,29 @@ impl Memory {
     pub fn forget(&self, key: &Key) -> Option<Reading> {
         let mut inner = self.lock();
         inner.turns.retain(|_, holder| holder != key);
+        inner.aside.remove(key);
         inner.kept.remove(key)?.reading
     }
 
+    /// Lets others of its object have their turn until then, if there are any.
+    pub fn stand_aside(&self, key: &Key, until_ms: u64) {
+        let mut inner = self.lock();
+        inner.turns.retain(|_, holder| holder != key);
+        inner.aside.insert(key.clone(), until_ms);
+    }
+
+    /// True of one that let others have its turn, and has not had it since.
+    pub fn stands_aside(&self, key: &Key) -> bool {
+        self.lock().aside.contains_key(key)
+    }
+
     /// Whose turn it is among the backups of the object of this one: none if it is its own, which it keeps until it is
-    /// forgotten.
+    /// forgotten, or stands aside.
     pub fn comes_first(
         &self,
         backup: &RedisBackup,
         all: &[Arc<DeserializeGuard<RedisBackup>>],
+        now_ms: u64,
     ) -> Option<String> {
         let key = Key::of(backup);
         let object = (key.namespace.clone(), backup.spec.target.name.clone());
@@ -152,13 +168,18 @@ impl Memory {
                 return Some(holder.name.clone());
             }
         }
-        let first = others.into_iter().chain([backup]);
+        let waits = |other: &&RedisBackup| {
+            let until = inner.aside.get(&Key::of(other));
+            until.is_none_or(|until| *until <= now_ms)
+        };
+        let first = others.into_iter().filter(waits).chain([backup]);
         let first = first.min_by_key(|backup| place(backup));
         let first = first.map_or_else(|| key.clone(), Key::of);
         if first != key {
             // A cache may be late: it takes its turn by itself, or is over.
             return Some(first.name);
         }
+        inner.aside.remove(&key);
         inner.turns.insert(object, key);
         None
     }
@@ -212,12 +233,12 @@ mod tests {
         );
         let other = backup("b", "other", 3, "Pending");
         let known = all(&[&old, &new, &other]);
-        assert_eq!(memory.comes_first(&new, &known).as_deref(), Some("z"));
-        assert_eq!(memory.comes_first(&old, &known), None);
-        assert_eq!(memory.comes_first(&other, &known), None);
+        assert_eq!(memory.comes_first(&new, &known, 0).as_deref(), Some("z"));
+        assert_eq!(memory.comes_first(&old, &known, 0), None);
+        assert_eq!(memory.comes_first(&other, &known, 0), None);
         memory.forget(&Key::of(&old));
         let known = all(&[&backup("z", "cache", 1, "Completed"), &new]);
-        assert_eq!(memory.comes_first(&new, &known), None);
+        assert_eq!(memory.comes_first(&new, &known, 0), None);
     }
 
     #[test]
@@ -228,7 +249,7 @@ mod tests {
             backup("z", "cache", 2, "Running"),
         );
         let known = all(&[&old, &new]);
-        assert_eq!(memory.comes_first(&old, &known).as_deref(), Some("z"));
+        assert_eq!(memory.comes_first(&old, &known, 0).as_deref(), Some("z"));
     }
 
     #[test]
@@ -238,10 +259,42 @@ mod tests {
             backup("b", "cache", 2, "Pending"),
             backup("a", "cache", 1, "Pending"),
         );
-        assert_eq!(memory.comes_first(&first, &[]), None);
+        assert_eq!(memory.comes_first(&first, &[], 0), None);
         let known = all(&[&first, &older]);
-        assert_eq!(memory.comes_first(&older, &known).as_deref(), Some("b"));
-        assert_eq!(memory.comes_first(&first, &known), None);
+        assert_eq!(memory.comes_first(&older, &known, 0).as_deref(), Some("b"));
+        assert_eq!(memory.comes_first(&first, &known, 0), None);
+    }
+
+    #[test]
+    fn one_that_cannot_begin_lets_the_next_one_begin_and_comes_again() {
+        let memory = Memory::default();
+        let (old, new) = (
+            backup("a", "cache", 1, "Pending"),
+            backup("b", "cache", 2, "Pending"),
+        );
+        let known = all(&[&old, &new]);
+        assert_eq!(memory.comes_first(&old, &known, 0), None);
+        memory.stand_aside(&Key::of(&old), 5_000);
+        assert!(memory.stands_aside(&Key::of(&old)));
+        assert_eq!(memory.comes_first(&new, &known, 1_000), None);
+        assert_eq!(
+            memory.comes_first(&old, &known, 9_000).as_deref(),
+            Some("b")
+        );
+        assert!(memory.stands_aside(&Key::of(&old)), "it still waits");
+        memory.stand_aside(&Key::of(&new), 14_000);
+        assert_eq!(memory.comes_first(&old, &known, 9_000), None);
+        assert!(!memory.stands_aside(&Key::of(&old)));
+        // Once it may come again, the oldest is first.
+        memory.stand_aside(&Key::of(&old), 10_000);
+        memory.stand_aside(&Key::of(&new), 10_000);
+        assert_eq!(
+            memory.comes_first(&new, &known, 10_000).as_deref(),
+            Some("a")
+        );
+        // Alone, nobody comes before it.
+        memory.stand_aside(&Key::of(&old), 90_000);
+        assert_eq!(memory.comes_first(&old, &all(&[&old]), 11_000), None);
     }
 
     #[test]
@@ -251,10 +304,10 @@ mod tests {
             backup("a", "cache", 1, "Pending"),
             backup("b", "cache", 2, "Pending"),
         );
-        assert_eq!(memory.comes_first(&gone, &all(&[&gone, &next])), None);
-        assert_eq!(memory.comes_first(&next, &all(&[&next])), None);
+        assert_eq!(memory.comes_first(&gone, &all(&[&gone, &next]), 0), None);
+        assert_eq!(memory.comes_first(&next, &all(&[&next]), 0), None);
         let known = all(&[&gone, &next]);
-        assert_eq!(memory.comes_first(&gone, &known).as_deref(), Some("b"));
+        assert_eq!(memory.comes_first(&gone, &known, 0).as_deref(), Some("b"));
     }
 
     #[test]

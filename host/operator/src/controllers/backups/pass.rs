@@ -52,18 +52,15 @@ pub async fn run(
         memory.forget(&key);
         return Ok(None);
     };
-    // The same words whoever it is: else each that ends would have all that wait written anew.
-    let queued = memory.comes_first(cached, all).map(|first| {
+    let now_ms = boot_millis();
+    let stands_aside = memory.stands_aside(&key);
+    let first = memory.comes_first(cached, all, now_ms);
+    if let Some(first) = &first {
         debug!(backup = %key.name, first, "it waits for its turn");
-        let words = "another RedisBackup of the same object comes first";
-        status::with(
-            cached,
-            BackupPhase::Pending,
-            &Said::new(completed::PENDING, words),
-        )
-    });
-    if queued.is_some() && cached.status == queued {
-        return Ok(Some(QUEUED));
+        // What one that could not begin says is so until it is looked at again.
+        if stands_aside || cached.status.as_ref() == Some(&queued(cached)) {
+            return Ok(Some(QUEUED));
+        }
     }
     let backups: Api<RedisBackup> = Api::namespaced(shared.client.clone(), &key.namespace);
     let found = backups.get_opt(&key.name).await?;
@@ -78,16 +75,18 @@ pub async fn run(
         end(shared, &key, reading).await;
         return Ok(None);
     };
-    if let Some(queued) = queued {
-        status::write(shared, &backup, &queued).await?;
+    if first.is_some() {
+        // A cache may be late: what runs by now says so.
+        if backup.phase() != BackupPhase::Running {
+            status::write(shared, &backup, &queued(&backup)).await?;
+        }
         return Ok(Some(QUEUED));
     }
     let uid = backup.uid().unwrap_or_default();
-    let now_ms = boot_millis();
     let kept = memory.kept(&key, &uid).unwrap_or_else(|| Kept {
         uid,
         since_ms: now_ms,
-        tries: recalled(&backup),
+        tries: recalled(&backup, now_ms),
         ..Kept::default()
     });
     let mut pass = Pass {
@@ -115,14 +114,29 @@ pub async fn run(
     done
 }
 
+/// What one says that waits for its turn. The same whoever comes first: else each that ends would have all that wait
+/// written anew.
+fn queued(backup: &RedisBackup) -> RedisBackupStatus {
+    let words = "another RedisBackup of the same object comes first";
+    let said = Said::new(completed::PENDING, words);
+    status::with(backup, BackupPhase::Pending, &said)
+}
+
 /// What is written down of attempts, for who was not there.
-fn recalled(backup: &RedisBackup) -> Tries {
+fn recalled(backup: &RedisBackup, now_ms: u64) -> Tries {
     let status = backup.status.as_ref();
+    let waits_since = status.and_then(|status| status.waits_since.as_ref());
+    let waited = waits_since.map(|since| {
+        let ms = Timestamp::now().as_millisecond() - since.0.as_millisecond();
+        u64::try_from(ms).unwrap_or(0)
+    });
     let begun = status.map_or(0, |status| u32::try_from(status.attempts).unwrap_or(0));
     let runs = backup.phase() == BackupPhase::Running;
     Tries::recalled(
         begun.saturating_sub(u32::from(runs)),
         status::is_foiled_by_store(backup),
+        waited,
+        now_ms,
     )
 }
 
@@ -227,7 +241,8 @@ impl Pass<'_> {
             Next::After(wait) => {
                 let said = Said::new(reason, words);
                 let wanted = status::with(&self.backup, BackupPhase::Pending, &said);
-                self.write(&wanted).await?;
+                self.write(wanted).await?;
+                self.stands_aside(wait);
                 Ok(Some(Duration::from_millis(wait)))
             }
             Next::GiveUp => {
@@ -236,6 +251,12 @@ impl Pass<'_> {
                     .await
             }
         }
+    }
+
+    /// Others of the object need not wait for what this one waits for.
+    fn stands_aside(&self, wait_ms: u64) {
+        let until_ms = self.now_ms.saturating_add(wait_ms);
+        self.memory.stand_aside(&Key::of(&self.backup), until_ms);
     }
 
     /// Nothing came of the attempt.
@@ -254,7 +275,8 @@ impl Pass<'_> {
                 let mut wanted = status::with(&self.backup, BackupPhase::Pending, &said);
                 status::forget_base(&mut wanted);
                 self.kept.due_ms = self.now_ms.saturating_add(wait);
-                self.write(&wanted).await?;
+                self.write(wanted).await?;
+                self.stands_aside(wait);
                 Some(Duration::from_millis(wait))
             }
             Next::GiveUp => self.over(BackupPhase::Failed, said).await?,
@@ -276,15 +298,21 @@ impl Pass<'_> {
             status::forget_base(&mut wanted);
         }
         wanted.completed_at = Some(Time(Timestamp::now()));
-        self.write(&wanted).await?;
+        self.write(wanted).await?;
         Ok(None)
     }
 
-    async fn write(&mut self, wanted: &RedisBackupStatus) -> Result<(), PassError> {
+    async fn write(&mut self, mut wanted: RedisBackupStatus) -> Result<(), PassError> {
         if self.shared.leadership.term() != Some(self.term) {
             return Err(PassError::LeadershipLost);
         }
-        self.backup = status::write(self.shared, &self.backup, wanted).await?;
+        // Whoever leads next waits on.
+        let is_whole = wanted.phase == Some(BackupPhase::Completed);
+        let since = wanted.waits_since.take();
+        if self.kept.tries.is_held_up() && !is_whole {
+            wanted.waits_since = since.or_else(|| Some(Time(Timestamp::now())));
+        }
+        self.backup = status::write(self.shared, &self.backup, &wanted).await?;
         Ok(())
     }
 }

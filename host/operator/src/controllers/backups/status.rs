@@ -14,12 +14,14 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
-use tracing::warn;
+use serde_json::{Value, json};
+use tracing::{debug, warn};
 
 use crate::controllers::pods::status::{engine, shorten};
 use crate::shared::Shared;
 
+/// At what several passes may note at the same time.
+const ATTEMPTS: usize = 3;
 /// The kind of all stores that there are.
 const BACKEND: &str = "s3";
 
@@ -208,9 +210,21 @@ pub async fn tell_store(
     reason: &'static str,
     words: &str,
 ) {
-    if let Err(error) = note_available(client, namespace, store, reason, words).await {
-        warn!(namespace, store, %error, "whether the store can be used is not noted");
+    for _ in 0..ATTEMPTS {
+        match note_available(client, namespace, store, reason, words).await {
+            Ok(()) => return,
+            // What somebody else wrote meanwhile is looked at first.
+            Err(kube::Error::Api(status)) if status.is_conflict() => {}
+            Err(error) => {
+                warn!(namespace, store, %error, "whether the store can be used is not noted");
+                return;
+            }
+        }
     }
+    debug!(
+        namespace,
+        store, "others note whether the store can be used"
+    );
 }
 
 async fn note_available(
@@ -225,11 +239,6 @@ async fn note_available(
         return Ok(());
     };
     let last = store.status.clone().unwrap_or_default();
-    // Other words of other agents about the same are no news.
-    let is_known = |known: &Condition| known.type_ == available::TYPE && known.reason == reason;
-    if last.conditions.iter().any(is_known) {
-        return Ok(());
-    }
     let now = condition(
         available::TYPE,
         reason == available::REACHED,
@@ -242,10 +251,13 @@ async fn note_available(
         backend: Some(BACKEND.to_owned()),
         conditions: merge_conditions(&last.conditions, vec![now]),
     };
+    if store.status.as_ref() == Some(&wanted) {
+        return Ok(());
+    }
     apply(client, &store, &wanted).await.map(drop)
 }
 
-/// Applies the whole status of this very object.
+/// Applies the whole status of this very object, if nobody has written it since it was read.
 async fn apply<K, S>(client: &Client, object: &K, status: &S) -> kube::Result<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -255,16 +267,23 @@ where
     S: Serialize,
 {
     let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
-    let patch = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": name, "namespace": namespace, "uid": object.uid()},
-        "status": status,
-    });
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
     let params = PatchParams::apply(STATUS_MANAGER).force();
+    let patch = patch(object, status);
     api.patch_status(&name, &params, &Patch::Apply(&patch))
         .await
+}
+
+fn patch<K: Resource<DynamicType = ()>>(object: &K, status: &impl Serialize) -> Value {
+    json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {
+            "name": object.name_any(), "namespace": object.namespace(),
+            "uid": object.uid(), "resourceVersion": object.resource_version(),
+        },
+        "status": status,
+    })
 }
 
 #[cfg(test)]
@@ -278,22 +297,30 @@ mod tests {
             .filter(|(type_, _)| *type_ == completed::TYPE)
             .flat_map(|(_, reasons)| reasons.iter().copied())
             .collect();
-        for reason in [
-            FailureReason::StoreUnreachable,
-            FailureReason::CredentialsRefused,
-            FailureReason::PathOwned,
-            FailureReason::NoCopyFits,
-            FailureReason::NoHeadroom,
-            FailureReason::SnapshotTooSlow,
-            FailureReason::LostItsPod,
-            FailureReason::ServerRefused,
-            FailureReason::Corrupt,
-            FailureReason::Cancelled,
-        ] {
-            assert_eq!(reason_of(reason), reason.as_str());
-            assert!(reasons.contains(&reason.as_str()), "{reason:?}");
+        for reason in FailureReason::ALL {
+            let told = reason_of(reason);
+            assert!(reasons.contains(&told), "{reason:?}");
+            // The others are about recoveries.
+            assert!([reason.as_str(), completed::SERVER_REFUSED].contains(&told));
         }
-        assert!(reasons.contains(&reason_of(FailureReason::TooSmall)));
+    }
+
+    #[test]
+    fn a_status_is_written_over_what_was_read_and_over_nothing_later() {
+        let object = json!({
+            "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisBackup",
+            "metadata": {"name": "nightly", "namespace": "shop", "uid": "u-1", "resourceVersion": "7"},
+            "spec": {"target": {"name": "cache"}},
+        });
+        let backup: RedisBackup = serde_json::from_value(object).unwrap();
+        let said = Said::new(completed::STORED, "there it is");
+        let patch = patch(&backup, &with(&backup, BackupPhase::Completed, &said));
+        let metadata = &patch["metadata"];
+        assert_eq!(
+            (&metadata["uid"], &metadata["resourceVersion"]),
+            (&json!("u-1"), &json!("7"))
+        );
+        assert_eq!(patch["status"]["phase"], "Completed");
     }
 
     #[test]

@@ -60,9 +60,9 @@ impl Recoveries {
         }
     }
 
-    /// The volume of a pod has data.
-    pub fn has_data(&self, namespace: &str, pod: &str) {
-        self.with(namespace, pod, |volume| volume.has_data = true);
+    /// The volume of a pod has data, or has none any more.
+    pub fn has_data(&self, namespace: &str, pod: &str, has: bool) {
+        self.with(namespace, pod, |volume| volume.has_data = has);
     }
 
     /// From now on what the agent of a pod fetches comes to its end only with [`super::Cluster::fills`].

@@ -145,7 +145,7 @@ impl Pass<'_> {
             manifest: None,
             ..self.kept.clone()
         };
-        self.write(&wanted).await
+        self.write(wanted).await
     }
 
     /// Of the object only this backup has its turn: what else its agent reads, nobody waits for.

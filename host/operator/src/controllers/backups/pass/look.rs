@@ -127,7 +127,7 @@ impl Pass<'_> {
         let mut wanted = status::with(&self.backup, BackupPhase::Running, &said);
         status::note_base(&mut wanted, base);
         // Before the backup is there: whoever leads by then knows what is in it.
-        self.write(&wanted).await?;
+        self.write(wanted).await?;
         let Ok(store) = access else {
             return Ok(Some(RUNS));
         };

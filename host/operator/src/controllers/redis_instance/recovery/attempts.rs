@@ -23,8 +23,8 @@ struct Attempt {
     pod: String,
     /// When it began, or was first seen to have failed.
     at: Instant,
-    /// When the next one may begin; none if none ever does.
-    next: Option<Instant>,
+    /// When the next one may begin.
+    next: Instant,
     state: State,
 }
 
@@ -50,11 +50,9 @@ impl Attempts {
         match (last, failed) {
             (None, None) => true,
             (Some(last), None) => last.at.elapsed() >= HEARD,
-            (Some(last), Some(_)) if last.state == State::Failed => {
-                last.next.is_some_and(|next| next <= Instant::now())
-            }
+            (Some(last), Some(_)) if last.state == State::Failed => last.next <= Instant::now(),
             (_, Some(reason)) => {
-                let after = again_after_ms(reason).map(Duration::from_millis);
+                let after = Duration::from_millis(again_after_ms(reason));
                 map.insert(instance.clone(), Attempt::of(pod, State::Failed, after));
                 false
             }
@@ -67,7 +65,7 @@ impl Attempts {
             true => State::BegunAgain,
             false => State::Begun,
         };
-        let attempt = Attempt::of(pod, state, Some(HEARD));
+        let attempt = Attempt::of(pod, state, HEARD);
         self.lock().insert(instance.clone(), attempt);
     }
 
@@ -80,7 +78,7 @@ impl Attempts {
 
     /// Until the next one may begin.
     pub fn left(&self, instance: &ObjectKey) -> Option<Duration> {
-        let next = self.lock().get(instance)?.next?;
+        let next = self.lock().get(instance)?.next;
         let left = next.checked_duration_since(Instant::now())?;
         (!left.is_zero()).then_some(left)
     }
@@ -96,12 +94,12 @@ impl Attempts {
 }
 
 impl Attempt {
-    fn of(pod: &str, state: State, next: Option<Duration>) -> Self {
+    fn of(pod: &str, state: State, next: Duration) -> Self {
         let at = Instant::now();
         Self {
             pod: pod.to_owned(),
             at,
-            next: next.and_then(|after| at.checked_add(after)),
+            next: at + next,
             state,
         }
     }
@@ -142,13 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn where_data_was_found_none_begins_ever() {
+    fn where_data_was_found_it_is_looked_again_soon() {
         let (attempts, shop) = shop();
         let present = Some(FailureReason::DataPresent);
         for _ in 0..2 {
             assert!(!attempts.may_begin(&shop, "a", present));
         }
-        assert_eq!(attempts.left(&shop), None);
+        let left = attempts.left(&shop).unwrap();
+        assert!(left <= Duration::from_secs(15), "{left:?}");
     }
 
     #[test]
