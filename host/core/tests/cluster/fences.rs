@@ -1,11 +1,13 @@
 //! Who of a shard goes down, on request or as a script keeps it busy, and who does not.
 
 use hera_core::agent::{AgentStatus, ClusterNews, Script, ServerState};
-use hera_core::cluster::{Fences, Fencing, Observation, SlotSet, fences};
+use hera_core::cluster::{
+    Fences, Fencing, Observation, PodStep, SlotSet, fences, next_pod_step,
+};
 use hera_core::shard::{AgentView, Member};
 
 use crate::fixtures::whole;
-use crate::pods::{member, out_of_sync};
+use crate::pods::{member, out_of_sync, shard, wanted};
 
 fn told(member: &mut Member) -> &mut AgentStatus {
     match &mut member.agent {
@@ -108,6 +110,16 @@ fn a_busy_server_from_which_another_took_over_by_a_vote_is_no_primary() {
     assert_eq!(asked.steps, [(&members[0], Fencing::Down)]);
     assert_eq!(asked.refused, None);
     assert_eq!(found(&members, &[], &voted.seen), Fences::default());
+}
+
+#[test]
+fn a_busy_primary_hands_over_to_nobody_and_says_so() {
+    let (wanted, members) = (wanted(2), busy(false));
+    let asked = shard(&wanted, &members, None);
+    let PodStep::Refused(words) = next_pod_step(&asked, Some("pod-1")) else {
+        panic!("it is not refused");
+    };
+    assert!(words.contains("a script keeps"), "{words}");
 }
 
 #[test]
