@@ -1,9 +1,7 @@
 //! Who of a shard goes down, on request or as a script keeps it busy, and who does not.
 
 use hera_core::agent::{AgentStatus, ClusterNews, Script, ServerState};
-use hera_core::cluster::{
-    Fences, Fencing, Observation, PodStep, SlotSet, fences, next_pod_step,
-};
+use hera_core::cluster::{Fences, Fencing, Observation, PodStep, SlotSet, fences, next_pod_step};
 use hera_core::shard::{AgentView, Member};
 
 use crate::fixtures::whole;
