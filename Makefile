@@ -11,6 +11,7 @@ MUSL := x86_64-unknown-linux-musl
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TESTBED := $(TARGET)/debug/hera-testbed
 CARGO_DENY := 0.18.9
+CARGO_CYCLONEDX := 0.5.9
 # Notes how long what follows takes; alone it tells, and begins anew.
 TIMED := tests/timed
 C_POLICY := $(TARGET)/wasm32-unknown-unknown/policy/hera_policy_acl_least_privilege_c.wasm
@@ -61,7 +62,7 @@ test: check test-e2e ## What each landing runs: check, and a scenario for each t
 .PHONY: test-all
 test-all: export HERA_E2E_ALL = 1
 test-all: export HERA_CLUSTER_HISTORIES = 50
-test-all: deny promtool test scaling ## Everything once: check, deny, alerts, and every scenario on the testbed
+test-all: deny sbom promtool test scaling ## Everything once: check, deny, lists of parts, alerts, and every scenario on the testbed
 
 # One after the other: nothing beside them spoils the figures.
 .PHONY: scaling
@@ -78,6 +79,14 @@ deny: ## Hold what we depend on against deny.toml, and known faults where their 
 	$(TIMED) deny cargo deny check bans licenses sources
 	@if timeout 60 cargo deny fetch db; then cargo deny check --disable-fetch advisories; \
 	  else echo 'the database of known faults cannot be had: what we depend on is not held against it'; fi
+
+.PHONY: sbom
+sbom: ## What the programs of a release are made of, as CycloneDX, into target/sbom
+	@cargo cyclonedx --version 2>/dev/null | grep -qF ' $(CARGO_CYCLONEDX)' \
+	  || { echo 'cargo-cyclonedx $(CARGO_CYCLONEDX) is built, which takes minutes, once per machine'; \
+	    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	    cargo install --quiet --locked --version $(CARGO_CYCLONEDX) cargo-cyclonedx; }
+	$(TIMED) sbom tests/sbom $(TARGET)/sbom
 
 # Prometheus is built once per machine, in minutes.
 .PHONY: promtool
@@ -149,7 +158,7 @@ docker-build: prepare ## Build the release image as an OCI archive
 	  --agent $(TARGET)/$(MUSL)/release/hera-agent --tag $(IMG) --no-load --output $(TARGET)/hera-operator.tar
 
 .PHONY: docker-push
-docker-push: docker-build ## Push it: make docker-push IMG=registry/name:tag
+docker-push: docker-build sbom ## Push it: make docker-push IMG=registry/name:tag
 	buildah push "$$(buildah pull -q oci-archive:$(TARGET)/hera-operator.tar)" docker://$(IMG)
 
 .PHONY: testbed-up

@@ -175,7 +175,7 @@ pub enum Request {
         /// The RedisInstance or RedisCluster.
         #[arg(value_name = "NAME")]
         target: Target,
-        /// The pods; not the primary of an instance.
+        /// The pods; a primary only if a script keeps it busy.
         #[arg(required = true)]
         pods: Vec<String>,
     },

@@ -11,12 +11,10 @@ use serde_json::json;
 
 use crate::http::http_get;
 use crate::usage::Usage;
-use crate::{Bed, wait_for};
+use crate::{Bed, EndsWatch, wait_for};
 
 const NAMESPACE: &str = "hera-system";
 const NAME: &str = "hera-operator";
-/// Exit codes of SIGABRT and SIGSEGV.
-const CRASHES: [i32; 2] = [134, 139];
 
 /// The operator in the cluster.
 pub struct Operator<'b> {
@@ -84,36 +82,9 @@ impl<'b> Operator<'b> {
         Ok(here.collect())
     }
 
-    /// Fails if one of its containers has ended since then by an abort or a fault of its memory: nobody asks for
-    /// that, and the next leader may hide it. Nothing is said of an operator that is not installed.
-    ///
-    /// # Errors
-    /// One has.
-    pub async fn never_crashed_since(&self, since: Timestamp) -> Result<()> {
-        let Ok(pods) = self.pods().await else {
-            return Ok(());
-        };
-        for pod in pods {
-            let containers = pod
-                .status
-                .iter()
-                .flat_map(|s| &s.container_statuses)
-                .flatten();
-            let states = containers.flat_map(|container| [&container.state, &container.last_state]);
-            for ended in states
-                .flatten()
-                .filter_map(|state| state.terminated.as_ref())
-            {
-                let is_new = ended.finished_at.as_ref().is_some_and(|at| at.0 >= since);
-                let name = pod.name_any();
-                let code = ended.exit_code;
-                ensure!(
-                    !(is_new && CRASHES.contains(&code)),
-                    "{name} crashed: exit code {code}"
-                );
-            }
-        }
-        Ok(())
+    /// Looks at how its containers end from then on.
+    pub fn watch_ends(&self, since: Timestamp) -> EndsWatch {
+        EndsWatch::begin(self.pods_api(), since)
     }
 
     /// Waits until the Deployment as it stands is rolled out and available.

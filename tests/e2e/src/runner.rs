@@ -201,6 +201,7 @@ async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {
         .map_err(|error| format!("{error:#}"))?;
     // Kubernetes tells whole seconds.
     let started = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+    let ends = bed.operator().watch_ends(started);
     let running = AssertUnwindSafe((scenario.run)(&space)).catch_unwind();
     let limit = std::env::var(LIMIT_VARIABLE)
         .ok()
@@ -212,7 +213,7 @@ async fn show_in_space(bed: &Bed, scenario: Scenario) -> Result<(), String> {
         Err(_) => Err(anyhow!("it takes more than {} s", limit.as_secs())),
     };
     let outcome = match outcome {
-        Ok(()) => bed.operator().never_crashed_since(started).await,
+        Ok(()) => ends.ensure_no_crash().await,
         failed => failed,
     };
     let outcome = match outcome {

@@ -6,6 +6,7 @@
 
 mod decide;
 mod failover;
+mod fences;
 mod form;
 mod guard;
 mod hold;
@@ -24,6 +25,7 @@ mod whole;
 mod without_slots;
 
 pub use decide::decide;
+pub use fences::{Fences, Fencing, fences};
 pub use guard::{Rule, guard};
 pub use observation::{
     Entry, HeavySlot, Held, LargeKey, MOST_HEAVY, Moving, MovingState, Node, NodeId, Observation,

@@ -1,6 +1,6 @@
 //! The pods of one shard: which is replaced, who hands over before, and how many there are.
 
-use crate::shard::{Member, Move, Shard, Wait};
+use crate::shard::{Member, Move, Shard, Wait, keeps_from_handing_over};
 
 /// What is done about the pods of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,16 @@ fn switch_over<'a>(shard: &Shard<'a>, from: &'a Member, reason: String) -> PodSt
 fn promoted<'a>(shard: &Shard<'a>, promote: Option<&str>) -> Option<PodStep<'a>> {
     let name = promote?;
     let to = shard.members.iter().find(|member| member.is_called(name))?;
+    // One that a script keeps busy is not heard, so it is not known to lead.
+    let mut serving = shard
+        .members
+        .iter()
+        .filter(|member| member.agent.serves() && member.ordinal != to.ordinal);
+    if let Some(words) = serving.find_map(keeps_from_handing_over)
+        && shard.primary.is_none()
+    {
+        return Some(PodStep::Refused(words));
+    }
     let from = shard.primary.filter(|from| from.ordinal != to.ordinal)?;
     Some(match to.is_away(from) {
         true => PodStep::Refused(format!("{name} is not in sync, and is promoted once it is")),

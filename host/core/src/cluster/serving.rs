@@ -54,7 +54,8 @@ pub fn is_empty_shard(seen: &Observation, shard: u32) -> bool {
     slots.len() == usize::from(SLOTS) && !own.any(has_slots)
 }
 
-fn has_slots(node: &Node) -> bool {
+/// True if its server says that it has slots.
+pub(super) fn has_slots(node: &Node) -> bool {
     let server = node.server.as_ref();
     server.is_some_and(|server| !server.slots().is_empty())
 }

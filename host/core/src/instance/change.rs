@@ -2,8 +2,8 @@
 
 use super::candidates::{self, Candidate, candidates};
 use super::elect::{ALL_HEARD, next_epoch};
-use super::{Observation, Plan, Step, Wanted, busy, lists, record};
-use crate::shard::{Member, Move};
+use super::{Observation, Plan, Step, Wanted, lists, record};
+use crate::shard::{Member, Move, keeps_from_handing_over};
 
 /// How many pods the StatefulSet is to have: a primary beyond the wanted number stays until another
 /// has taken over, and a temporary pod while pods are replaced.
@@ -129,7 +129,7 @@ fn hand_over(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut P
             {
                 plan.refused = Some(format!("{name} is one too many, and about to go"));
             }
-            Some(_) if let Some(words) = busy::keeps_from_handing_over(primary) => {
+            Some(_) if let Some(words) = keeps_from_handing_over(primary) => {
                 plan.refused = Some(words);
             }
             Some(member) if !member.is_in_sync(primary) || !lists::is_latest(seen, member) => {
@@ -256,7 +256,7 @@ pub(super) fn begin(
     reason: &str,
     plan: &mut Plan,
 ) -> bool {
-    if let Some(words) = busy::keeps_from_handing_over(primary) {
+    if let Some(words) = keeps_from_handing_over(primary) {
         plan.waiting_for = Some(format!("{reason}; {words}"));
         return true;
     }

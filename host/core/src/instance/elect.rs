@@ -7,7 +7,7 @@ use super::given_up::given_up;
 use super::pushes;
 use super::{Observation, Permit, Plan, Step, Wanted, candidates, lists, presumed_dead, record};
 use crate::agent::{Mark, Role, ServerState};
-use crate::shard::{AgentView, Member};
+use crate::shard::{AgentView, Member, is_asked_down};
 use crate::term;
 
 /// Positions that were asked for longer ago say nothing: whoever asked was stopped meanwhile, and others
@@ -170,7 +170,7 @@ fn is_down(member: &Member) -> bool {
 }
 
 fn asked_down(wanted: &Wanted, member: &Member) -> bool {
-    wanted.fenced.iter().any(|name| name == member.name())
+    is_asked_down(&wanted.fenced, member)
 }
 
 fn wait_for_fence(

@@ -2,25 +2,13 @@
 
 use super::elect::{lineage_of, next_epoch, promotion};
 use super::given_up::given_up;
-use super::{Candidate, Observation, Plan, Step, Wanted, busy, candidates};
+use super::{Candidate, Observation, Plan, Step, Wanted, candidates};
 use crate::agent::{Role, ServerState};
-use crate::shard::Member;
+use crate::shard::{Member, is_asked_down, no_such_pod, why_busy_ends, why_not_fenced};
 
 pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: &mut Plan) {
-    let asked_down = |member: &Member| wanted.fenced.iter().any(|name| name == member.name());
-    if asked_down(primary) && busy::why_it_ends(wanted, seen, primary).is_none() {
-        let words = match (seen.members.len(), primary.script()) {
-            (1, _) => {
-                "the pod is the only one: kubectl hera hibernate stops its server and keeps the data"
-            }
-            (_, Some(_)) => {
-                "a script keeps the primary busy, and no replica is in sync: what it acknowledged would be lost"
-            }
-            (_, None) => {
-                "the pod is the primary: hand over first (kubectl hera promote), then fence it"
-            }
-        };
-        plan.refused = Some(format!("{}: {words}", primary.name()));
+    if let Some(words) = why_not_fenced(&seen.members, &wanted.fenced, primary) {
+        plan.refused = Some(words);
     }
     promote_again(seen, primary, plan);
     let Some(ip) = primary.ip() else { return };
@@ -33,7 +21,7 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
         let Some(status) = member.agent.status() else {
             continue;
         };
-        let stays_down = asked_down(member) || member.is_held_for_recovery();
+        let stays_down = is_asked_down(&wanted.fenced, member) || member.is_held_for_recovery();
         if member.ordinal == primary.ordinal || stays_down {
             continue;
         }
@@ -55,9 +43,8 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
 /// Two that serve are one too many: the one of the earlier epoch goes. A primary that hangs, or that a
 /// script keeps busy for too long, goes if another has its data.
 pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
-    let is_known = |name: &String| seen.members.iter().any(|member| member.is_called(name));
-    if let Some(name) = wanted.fenced.iter().find(|name| !is_known(name)) {
-        plan.refused = Some(format!("there is no data pod {name} to fence"));
+    if let Some(words) = no_such_pod(&seen.members, &wanted.fenced) {
+        plan.refused = Some(words);
     }
     let primary = seen.primary();
     if let Some(primary) = primary
@@ -72,7 +59,7 @@ pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) 
         return;
     }
     if let Some(primary) = primary
-        && let Some(words) = busy::why_it_ends(wanted, seen, primary)
+        && let Some(words) = why_busy_ends(&seen.members, &wanted.fenced, primary)
     {
         let step = Step::Fence {
             pod: primary.target(),
@@ -89,7 +76,7 @@ pub(super) fn plan_fences(wanted: &Wanted, seen: &Observation, plan: &mut Plan) 
             plan.push(fence(member), words);
             return;
         }
-        let asked = wanted.fenced.iter().any(|name| name == member.name());
+        let asked = is_asked_down(&wanted.fenced, member);
         let is_down = member
             .agent
             .status()

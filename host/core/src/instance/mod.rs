@@ -2,7 +2,6 @@
 //!
 //! No stored phase is read: the plan is right after a crash at any line.
 
-mod busy;
 mod candidates;
 mod change;
 mod choice;

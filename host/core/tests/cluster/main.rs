@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod fences;
 mod fixtures;
 mod pods;
 mod properties;

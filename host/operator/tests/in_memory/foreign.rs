@@ -11,19 +11,37 @@ const CLAIMS: &str = "persistentvolumeclaims";
 const ADOPT: &str = "cache.hera.io/adopt";
 
 /// As somebody makes one by hand.
+fn their_claim(name: &str, annotations: Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"namespace": SHOP, "name": name, "annotations": annotations},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "volumeName": "pv-of-theirs",
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+        "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
+    })
+}
+
 fn put_claim(operator: &Operator, name: &str, annotations: Value) -> Value {
-    operator.server.store.put(
-        CLAIMS,
-        json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "metadata": {"namespace": SHOP, "name": name, "annotations": annotations},
-            "spec": {
-                "accessModes": ["ReadWriteOnce"], "volumeName": "pv-of-theirs",
-                "resources": {"requests": {"storage": "1Gi"}},
-            },
-            "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
-        }),
-    )
+    let store = &operator.server.store;
+    store.put(CLAIMS, their_claim(name, annotations))
+}
+
+/// From now on somebody makes a claim of this name just when the operator is about to make one, or a StatefulSet: it
+/// has looked by then, and found none.
+fn make_claim_first(operator: &Operator, name: &'static str) {
+    let was_made = AtomicBool::new(false);
+    operator.server.store.refuse(move |asked, _| {
+        let of_claims = asked.plural == CLAIMS && asked.verb == "create";
+        let of_sets = asked.plural == "statefulsets" && asked.writes();
+        let is_first = (of_claims || of_sets) && !was_made.swap(true, Ordering::Relaxed);
+        is_first.then(|| {
+            Answer::After(Box::new(move |store| {
+                store.put(CLAIMS, their_claim(name, json!({})));
+            }))
+        })
+    });
 }
 
 /// A pod that has finished, with the name and the labels of the instance's, and another controller.
@@ -105,6 +123,29 @@ async fn a_claim_that_somebody_takes_before_a_new_pod_holds_back_that_pod_alone(
     operator.wait_reason("cache", "Ready", "Serving").await;
     assert_eq!(store.find(CLAIMS, SHOP, "data-cache-1"), Some(theirs));
     assert!(store.find("pods", SHOP, "cache-0").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_comes_just_before_the_first_pod_is_neither_mounted_nor_owned_nor_deleted() {
+    let operator = Operator::start().await;
+    let store = &operator.server.store;
+    let cluster = Cluster::start(store.clone(), 34);
+    make_claim_first(&operator, "data-cache-0");
+    operator.apply("cache", deletes());
+    is_told(
+        &operator,
+        "PersistentVolumeClaim data-cache-0 is there already",
+    )
+    .await;
+    let set = operator
+        .wait_object("statefulsets", "cache", |_| true)
+        .await;
+    assert_eq!(set["spec"]["replicas"], 0, "its pod would mount it");
+    assert!(cluster.told(SHOP, "cache-0").is_none());
+    let theirs = store.find(CLAIMS, SHOP, "data-cache-0").unwrap();
+    assert_eq!(theirs["spec"]["volumeName"], "pv-of-theirs", "not mounted");
+    delete(&operator).await;
+    assert_eq!(store.find(CLAIMS, SHOP, "data-cache-0"), Some(theirs));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ mod cluster;
 mod backups;
 mod clusters;
 mod deletion;
+mod fences;
 mod foreign;
 mod images;
 mod large;

@@ -179,13 +179,21 @@ pub async fn apply_set(
 ) -> Result<Children, ApplyError> {
     let Inputs { v, ctx, .. } = *inputs;
     let mut children = Children::default();
+    let is_made = complete || live.stateful_set.is_some();
+    let claims = NewClaims {
+        shared,
+        inputs,
+        live,
+        refusals,
+        are_made: is_made,
+    };
     let (budget, lacking) = tokio::join!(
         boxed(apply_budget(shared, inputs)),
-        boxed(apply_claims(shared, inputs, live, refusals, &mut children)),
+        boxed(claims.apply(&mut children)),
     );
     take_aside(refusals, budget)?;
     let lacking = lacking?;
-    if complete || live.stateful_set.is_some() {
+    if is_made {
         let ctx = Context {
             replicas: with_claims(ctx.replicas, lacking, live),
             ..ctx.clone()
@@ -249,64 +257,87 @@ async fn apply_network_policy(shared: &Shared, inputs: &Inputs<'_>) -> Result<Ap
     applied.await
 }
 
-/// The template of the StatefulSet has the size of the first day; a claim made in advance has that
-/// of today. A StatefulSet that is not there yet makes the first ones itself. Answers the first ordinal whose
-/// claim is refused, or somebody else's, so that no pod may mount it.
-async fn apply_claims(
-    shared: &Shared,
-    inputs: &Inputs<'_>,
-    live: &SetLive,
-    refusals: &Refusals,
-    children: &mut Children,
-) -> Result<Option<u32>, ApplyError> {
-    let Inputs { v, ctx, .. } = *inputs;
-    for ordinal in 0..ctx.replicas.max(v.replicas) {
-        if live.claims.contains_key(&ordinal) {
-            continue;
+/// The claims of a StatefulSet's pods.
+struct NewClaims<'a> {
+    shared: &'a Shared,
+    inputs: &'a Inputs<'a>,
+    live: &'a SetLive,
+    refusals: &'a Refusals,
+    /// Their StatefulSet is there, or about to be.
+    are_made: bool,
+}
+
+/// The claim of this ordinal is not there, and no pod may mount what has its name.
+#[derive(Clone, Copy)]
+struct Lacking {
+    ordinal: u32,
+    /// One of somebody else's has the name; else it is refused.
+    is_taken: bool,
+}
+
+impl NewClaims<'_> {
+    /// Makes those that are not there, before the StatefulSet has a pod for them: whoever has the name by then is
+    /// seen, and nobody takes it later. Also, its template has the size of the first day, and these that of
+    /// today. Answers the first that may not be mounted.
+    async fn apply(&self, children: &mut Children) -> Result<Option<Lacking>, ApplyError> {
+        let Self { inputs, live, .. } = *self;
+        let Inputs { v, ctx, .. } = *inputs;
+        for ordinal in 0..ctx.replicas.max(v.replicas) {
+            if live.claims.contains_key(&ordinal) {
+                continue;
+            }
+            let Some(claim) = build_claim(v, ctx, ordinal, live.claims.values()) else {
+                return Ok(None);
+            };
+            let made = match live.foreign_claims.get(&ordinal) {
+                Some(words) => Err(ApplyError::Taken(words.clone())),
+                None if !self.are_made => continue,
+                None => self.make(ordinal, &claim).await,
+            };
+            let is_taken = matches!(made, Err(ApplyError::Taken(_)));
+            // One that is in use is somebody's to sort out, and its pod stays.
+            let is_in_use = is_taken && live.pods.contains_key(&ordinal);
+            if !children.take(self.refusals, made)? && !is_in_use {
+                return Ok(Some(Lacking { ordinal, is_taken }));
+            }
         }
-        let Some(claim) = build_claim(v, ctx, ordinal, live.claims.values()) else {
-            return Ok(None);
-        };
-        let owner = Owner::of(v, ctx);
+        Ok(None)
+    }
+
+    async fn make(
+        &self,
+        ordinal: u32,
+        claim: &PersistentVolumeClaim,
+    ) -> Result<Applied, ApplyError> {
+        let ctx = self.inputs.ctx;
+        let owner = Owner::of(self.inputs.v, ctx);
         let place = place(&owner, ctx.shard, ordinal);
-        let made = match live.foreign_claims.get(&ordinal) {
-            Some(words) => Err(ApplyError::Taken(words.clone())),
-            None if live.stateful_set.is_none() => continue,
-            None => shared.applier.create(&ctx.namespace, &claim).await,
-        };
-        let made = made.and_then(|there| match there {
+        match self.shared.applier.create(&ctx.namespace, claim).await? {
             Some(there) if place.standing(&there.metadata) == Standing::Foreign => {
                 Err(ApplyError::Taken(place.taken(&there.metadata)))
             }
             _ => Ok(Applied::Sent),
-        });
-        // One that is in use is somebody's to sort out, and its pod stays.
-        let is_in_use =
-            live.foreign_claims.contains_key(&ordinal) && live.pods.contains_key(&ordinal);
-        if !children.take(refusals, made)? && !is_in_use {
-            return Ok(Some(ordinal));
         }
     }
-    Ok(None)
 }
 
-/// How many pods there may be, if the claim of `lacking` is refused: the StatefulSet would make one of the
-/// size of the first day once it is not any more. Or if it is somebody else's: then pods that are there stay, and
-/// one that is gone would mount it.
-fn with_claims(replicas: u32, lacking: Option<u32>, live: &SetLive) -> u32 {
-    let Some(lacking) = lacking else {
+/// How many pods there may be, if a claim may not be mounted. One that is refused: the StatefulSet would make one of
+/// the size of the first day once it is not any more. One that is somebody else's: then pods that are there stay,
+/// and one that is gone would mount it.
+fn with_claims(replicas: u32, lacking: Option<Lacking>, live: &SetLive) -> u32 {
+    let Some(Lacking { ordinal, is_taken }) = lacking else {
         return replicas;
     };
     let spec = live.stateful_set.as_ref().and_then(|set| set.spec.as_ref());
     let there = live.pods.keys().next_back().map(|last| last + 1);
-    let now = match live.foreign_claims.contains_key(&lacking) {
+    let now = match is_taken {
         true => there,
         // One that is made anew ends no pod of the one before.
         false => spec
             .and_then(|spec| u32::try_from(spec.replicas?).ok())
             .or(there),
     };
-    replicas.min(lacking.max(now.unwrap_or(0)))
+    replicas.min(ordinal.max(now.unwrap_or(0)))
 }
 
 async fn grow_claims(

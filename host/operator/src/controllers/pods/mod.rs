@@ -6,6 +6,7 @@ pub mod command_tables;
 pub mod deleted;
 pub mod done_request;
 pub mod events;
+pub mod fence_busy;
 pub mod holdings;
 pub mod image;
 pub mod labels;

@@ -88,7 +88,12 @@ impl<'a> Pass<'a> {
     /// The first step that failed.
     pub async fn go(&self, authority: &Authority, healed: Healed) -> Result<Outcome, PassError> {
         let Self { site, v, ctx, .. } = self;
-        let Healed { seen, plan, next } = healed;
+        let Healed {
+            seen,
+            plan,
+            next,
+            not_fenced,
+        } = healed;
         let changed = next != Next::Nothing;
         let key = site.key();
         let serves = site.members().any(|(_, member)| member.agent.serves());
@@ -185,6 +190,7 @@ impl<'a> Pass<'a> {
             no_pod: self.why_no_pod().await,
             policy: held.decision.as_ref().map(|decision| &decision.made),
             passwords: Some(&held.news),
+            not_fenced: not_fenced.as_deref(),
             roll: roll.as_ref(),
             rebalanced: rebalanced.as_ref(),
             ways: goals.iter().map(|goal| &goal.way).collect(),

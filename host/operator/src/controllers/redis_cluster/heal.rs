@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use hera_core::agent::{Order, Request, ServerState};
+use hera_core::agent::{AgentStatus, Order, Request, ServerState};
 use hera_core::cluster::{
-    Command, Failover, Observation, Plan, Step, decide, guard, is_empty_shard,
+    Command, Failover, Fencing, Observation, Plan, Step, decide, fences, guard, is_empty_shard,
 };
-use hera_core::shard::{Member, Target};
+use hera_core::shard::{Member, Target, no_such_pod};
 use hera_kube::Severity;
 use kube::Resource as _;
 use tracing::{error, info, warn};
@@ -18,7 +18,7 @@ use super::roll::primary;
 use super::site::Site;
 use crate::agents::AgentError;
 use crate::controllers::outcome::PassError;
-use crate::controllers::pods::events;
+use crate::controllers::pods::{events, fence_busy};
 
 /// Rounds in one pass: what follows from a step is not waited for longer.
 const ROUNDS: usize = 6;
@@ -33,6 +33,17 @@ pub struct Healed {
     pub plan: Plan,
     /// When it is looked at anew.
     pub next: Next,
+    /// Why a server is not brought down though somebody asks for it, for people.
+    pub not_fenced: Option<String>,
+}
+
+/// What was done about servers that are to be down.
+#[derive(Default)]
+struct Fenced {
+    /// An order was given.
+    ordered: bool,
+    /// See [`Healed::not_fenced`].
+    refused: Option<String>,
 }
 
 /// When healing goes on.
@@ -52,10 +63,15 @@ impl Site<'_> {
     /// # Errors
     /// When this replica does not lead any more.
     pub async fn heal(&self) -> Result<Healed, PassError> {
-        let mut changed = self.fence().await?;
+        let hung = self.end_hung().await;
+        let mut seen = self.observe().await;
+        let fenced = Box::pin(self.fence(&seen)).await;
+        if fenced.ordered {
+            seen = self.observe().await;
+        }
+        let mut changed = hung || fenced.ordered;
         let mut first: Option<Vec<Step>> = None;
         for _ in 0..ROUNDS {
-            let seen = self.observe().await;
             self.note_primaries(&seen);
             let plan = self.plan(&seen);
             if plan.steps.is_empty() {
@@ -70,54 +86,108 @@ impl Site<'_> {
                         (false, false) => Next::Nothing,
                         _ => Next::Soon,
                     },
+                    not_fenced: fenced.refused,
                 });
             }
             changed = true;
             first.get_or_insert_with(|| plan.steps.clone());
             self.carry_out(&plan).await?;
             tokio::time::sleep(BETWEEN).await;
+            seen = self.observe().await;
         }
-        let seen = self.observe().await;
         self.note_primaries(&seen);
         let plan = self.plan(&seen);
         // What was in vain so often is tried less often.
         let in_vain = first.is_some_and(|first| first == plan.steps);
         let next = if in_vain { Next::Later } else { Next::Soon };
-        Ok(Healed { seen, plan, next })
+        Ok(Healed {
+            seen,
+            plan,
+            next,
+            not_fenced: fenced.refused,
+        })
     }
 
-    /// Brings down the servers that somebody wants down, and those that hang while another could lead; and lets
-    /// those start again that nobody wants down any more. True if an order was given.
-    async fn fence(&self) -> Result<bool, PassError> {
+    /// Brings down servers that hang while another could lead: what they do not answer, their replicas have heard.
+    /// True if an order was given.
+    async fn end_hung(&self) -> bool {
         let mut ordered = false;
         for members in &self.shards {
-            for member in members {
-                let Some(status) = member.agent.status() else {
-                    continue;
-                };
-                let asked = self
-                    .requests
-                    .fenced
-                    .iter()
-                    .any(|name| name == member.name());
-                let is_down = status.server == ServerState::Fenced;
-                let is_held = status.cluster.as_ref().is_some_and(|news| news.held);
-                // What it does not answer, its replicas have heard.
-                let follows = |other: &Member| other.has_copy_of(member);
-                let hangs = status.hangs && members.iter().any(follows);
-                let order = match is_down {
-                    false if asked || hangs => Order::Fence { epoch: u64::MAX },
-                    true if !asked && !is_held => Order::Start,
-                    _ => continue,
-                };
-                info!(pod = member.name(), ?order, hangs, "ordered");
-                if let Err(error) = self.order(&member.target(), order).await {
-                    warn!(pod = member.name(), %error, "the agent does not take the order");
-                }
+            let hangs = |member: &&Member| {
+                let status = member.agent.status();
+                let hangs =
+                    |status: &AgentStatus| status.hangs && status.server != ServerState::Fenced;
+                status.is_some_and(hangs) && members.iter().any(|other| other.has_copy_of(member))
+            };
+            let hung: Vec<&Member> = members.iter().filter(hangs).collect();
+            for member in hung {
+                self.give(member, Order::Fence { epoch: u64::MAX }).await;
                 ordered = true;
             }
         }
-        Ok(ordered)
+        ordered
+    }
+
+    /// Brings down the servers that somebody wants down, and primaries that a script which has written keeps busy,
+    /// where a replica has what they acknowledged; and lets those start again that nobody wants down any more.
+    async fn fence(&self, seen: &Observation) -> Fenced {
+        let asked = &self.requests.fenced;
+        let mut done = Fenced {
+            ordered: false,
+            refused: no_such_pod(self.members().map(|(_, member)| member), asked),
+        };
+        for (shard, members) in (0_u32..).zip(&self.shards) {
+            let found = fences(members, asked, seen, shard);
+            done.refused = done.refused.or(found.refused);
+            for (member, fencing) in found.steps {
+                let order = match fencing {
+                    Fencing::Down => Order::Fence { epoch: u64::MAX },
+                    Fencing::Start => Order::Start,
+                    // What is refused is not tried again at once.
+                    Fencing::Busy(why) => {
+                        done.ordered |= self.end_busy(members, member, why).await;
+                        continue;
+                    }
+                };
+                self.give(member, order).await;
+                done.ordered = true;
+            }
+        }
+        done
+    }
+
+    /// True if the server is down.
+    async fn end_busy(&self, members: &[Member], primary: &Member, why: &str) -> bool {
+        let asked = &self.requests.fenced;
+        let order = fence_busy::order(self.shared, members, asked, primary, u64::MAX).await;
+        let order = match order {
+            Ok(Some(order)) => order,
+            Ok(None) => return false,
+            Err(error) => {
+                warn!(pod = primary.name(), %error, "a busy server is not ended");
+                return false;
+            }
+        };
+        let is_down = self.give(primary, order).await;
+        if is_down {
+            let about = self.object.object_ref(&());
+            let note = format!("the server of pod {} is down: {why}", primary.name());
+            let recorder = &self.shared.events;
+            recorder
+                .publish_deed(&about, Severity::Warning, events::FENCED, &note)
+                .await;
+        }
+        is_down
+    }
+
+    /// True if the agent took the order.
+    async fn give(&self, member: &Member, order: Order) -> bool {
+        info!(pod = member.name(), ?order, "ordered");
+        let given = self.order(&member.target(), order).await;
+        if let Err(error) = &given {
+            warn!(pod = member.name(), %error, "the agent does not take the order");
+        }
+        given.is_ok()
     }
 
     /// For figures of how long nobody led.

@@ -68,6 +68,8 @@ pub struct Found<'a> {
     pub failed: Option<&'a str>,
     /// What one node or zone would take with it, for people.
     pub spread: &'a [String],
+    /// Why a server is not brought down though somebody asks for it, for people.
+    pub not_fenced: Option<&'a str>,
     /// How far a roll is; none if that cannot be told now.
     pub roll: Option<&'a Roll>,
     /// How it stands with slots that move; none if that cannot be told now.
@@ -117,6 +119,7 @@ impl<'a> Found<'a> {
             passwords: None,
             failed: None,
             spread: &[],
+            not_fenced: None,
             roll: None,
             rebalanced: None,
             ways: Vec::new(),
@@ -451,10 +454,10 @@ fn is_degraded(found: &Found<'_>, is_ready: bool, formed: bool) -> Said {
     if let Some(words) = found.gone_back() {
         return (true, degraded::ROLLED_BACK, words);
     }
-    let refused = found.roll.and_then(|roll| roll.refused.as_ref());
-    let refused = refused.or(found.rebalanced.and_then(|done| done.refused.as_ref()));
-    if let Some(words) = refused {
-        return (true, degraded::REQUEST_REFUSED, words.clone());
+    let refused = found.roll.and_then(|roll| roll.refused.as_deref());
+    let of_slots = found.rebalanced.and_then(|done| done.refused.as_deref());
+    if let Some(words) = found.not_fenced.or(refused).or(of_slots) {
+        return (true, degraded::REQUEST_REFUSED, words.to_owned());
     }
     if let Some((reason, words)) = found.rebalanced.and_then(|done| done.attention.as_ref()) {
         return (true, reason, words.clone());

@@ -19,10 +19,10 @@ use k8s_openapi::jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::site::Site;
-use super::{fence_busy, handover, intents};
+use super::{handover, intents};
 use crate::agents::{AgentClient, AgentError};
 use crate::controllers::outcome::PassError;
-use crate::controllers::pods::{deleted, events};
+use crate::controllers::pods::{deleted, events, fence_busy};
 use crate::controllers::turns;
 use crate::leaders::boot_millis;
 use crate::users;
@@ -405,7 +405,7 @@ async fn one(
             pod,
             epoch,
             busy: true,
-        } => Box::pin(fence_busy::carry_out(material, pod, *epoch)).await,
+        } => Box::pin(end_busy(material, pod, *epoch)).await,
         Step::Fence { pod, epoch, .. } => {
             order(material, pod, Order::Fence { epoch: *epoch }).await
         }
@@ -538,6 +538,20 @@ pub async fn order(material: &Material<'_>, pod: &Target, order: Order) -> Resul
     given
         .map(drop)
         .map_err(|error| material.refused(&pod.uid, error))
+}
+
+/// Ends the server of a primary that a script keeps busy.
+async fn end_busy(material: &Material<'_>, pod: &Target, epoch: u64) -> Result<(), PassError> {
+    let site = material.site;
+    let members = &site.members;
+    let Some(primary) = members.iter().find(|member| member.uid() == pod.uid) else {
+        return Ok(());
+    };
+    let fenced = site.requests().fenced;
+    match fence_busy::order(site.shared, members, &fenced, primary, epoch).await? {
+        Some(given) => order(material, pod, given).await,
+        None => Ok(()),
+    }
 }
 
 async fn promote(

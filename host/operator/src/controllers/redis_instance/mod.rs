@@ -3,7 +3,6 @@
 mod act;
 mod converge;
 mod deletion;
-mod fence_busy;
 mod handover;
 mod heal;
 mod intents;

@@ -272,6 +272,7 @@ async fn order(
             Order::Fence { .. } | Order::FenceBusy { .. } => {
                 status.role = Role::Unknown;
                 status.link = None;
+                status.script = None;
                 status.server = ServerState::Fenced;
             }
             Order::Start => {

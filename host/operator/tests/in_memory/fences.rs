@@ -1,0 +1,138 @@
+//! RedisCluster: a primary that a script keeps busy, and servers that somebody wants down. Nothing that was
+//! acknowledged is lost by it.
+
+use super::api_server::{CLUSTERS, Operator, SHOP, condition, wait_for};
+use super::cluster::Cluster;
+use hera_core::agent::{AgentStatus, Link, REDIS_PORT, Role, Script, ServerState};
+use serde_json::{Value, json};
+
+/// A cluster that serves. Nothing says yet that the replica of its first shard is in sync.
+struct Shop {
+    operator: Operator,
+    cluster: Cluster,
+    primary: &'static str,
+    replica: &'static str,
+}
+
+impl Shop {
+    async fn start(net: u8) -> Self {
+        let operator = Operator::start().await;
+        let cluster = Cluster::start(operator.server.store.clone(), net);
+        let spec = json!({"version": "7.2", "masters": 3, "replicasPerMaster": 1});
+        operator.apply_cluster("cache", spec);
+        operator
+            .wait_reason_of_cluster("cache", "Ready", "Serving")
+            .await;
+        let pods = ["cache-shard-0-0", "cache-shard-0-1"];
+        let leads = |pod: &&str| cluster.told(SHOP, pod).unwrap().role == Role::Primary;
+        let leading: Vec<&'static str> = pods.iter().copied().filter(leads).collect();
+        let [primary] = leading.as_slice() else {
+            panic!("{leading:?} lead");
+        };
+        let primary = *primary;
+        let replica = pods.into_iter().find(|pod| *pod != primary).unwrap();
+        Self {
+            operator,
+            cluster,
+            primary,
+            replica,
+        }
+    }
+
+    fn is_in_sync(&self) {
+        let store = &self.operator.server.store;
+        let pod = store.find("pods", SHOP, self.primary).unwrap();
+        let link = Link {
+            host: pod["status"]["podIP"].as_str().unwrap().to_owned(),
+            port: REDIS_PORT,
+            up: true,
+            syncing: false,
+            quiet: false,
+        };
+        let change = |status: &mut AgentStatus| status.link = Some(link);
+        self.cluster.tell(SHOP, self.replica, change);
+    }
+
+    fn is_busy(&self, has_written: bool) {
+        let script = Script {
+            since_unix_ms: 1_000,
+            has_written,
+        };
+        let change = |status: &mut AgentStatus| status.script = Some(script);
+        self.cluster.tell(SHOP, self.primary, change);
+    }
+
+    fn fence(&self, pods: &str) {
+        let store = &self.operator.server.store;
+        store.edit(CLUSTERS, SHOP, "cache", |object| {
+            object["metadata"]["annotations"]["cache.hera.io/fence"] = json!(pods);
+        });
+    }
+
+    fn primary(&self) -> AgentStatus {
+        self.cluster.told(SHOP, self.primary).unwrap()
+    }
+
+    async fn wait_server(&self, pod: &str, is_down: bool) {
+        wait_for(&format!("the server of {pod} is down: {is_down}"), || {
+            let told = self.cluster.told(SHOP, pod)?;
+            ((told.server == ServerState::Fenced) == is_down).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until it is told that what is asked for is not done, in these words.
+    async fn wait_refused(&self, words: &str) {
+        wait_for(&format!("it is refused: {words}"), || {
+            let store = &self.operator.server.store;
+            let degraded = condition(&store.find(CLUSTERS, SHOP, "cache")?, "Degraded")?;
+            let is_refused = degraded["reason"] == "RequestRefused";
+            (is_refused && has_words(&degraded["message"], words)).then_some(())
+        })
+        .await;
+    }
+}
+
+fn has_words(text: &Value, words: &str) -> bool {
+    text.as_str().is_some_and(|text| text.contains(words))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_has_written_ends_with_its_server_once_a_replica_is_in_sync() {
+    let shop = Shop::start(35).await;
+    shop.is_busy(true);
+    // Once this is done passes have seen the script.
+    shop.fence(shop.replica);
+    shop.wait_server(shop.replica, true).await;
+    shop.fence("");
+    shop.wait_server(shop.replica, false).await;
+    assert!(shop.primary().script.is_some(), "nobody has what it has");
+    shop.is_in_sync();
+    wait_for("the script is gone", || {
+        shop.primary().script.is_none().then_some(())
+    })
+    .await;
+    wait_for("people are told", || {
+        let events = shop.operator.server.store.all("events");
+        let mut fenced = events.iter().filter(|event| event["reason"] == "Fenced");
+        fenced
+            .any(|event| has_words(&event["note"], "a script that has written"))
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_is_fenced_on_request_only_if_it_is_busy_and_a_replica_is_in_sync() {
+    let shop = Shop::start(36).await;
+    shop.fence(shop.primary);
+    shop.wait_refused("hand over first").await;
+    shop.is_busy(false);
+    shop.wait_refused("no replica is in sync").await;
+    assert_ne!(shop.primary().server, ServerState::Fenced);
+    shop.is_in_sync();
+    shop.wait_server(shop.primary, true).await;
+    shop.fence("cache-shard-0-9");
+    shop.wait_refused("no data pod cache-shard-0-9").await;
+    shop.wait_server(shop.primary, false).await;
+}
