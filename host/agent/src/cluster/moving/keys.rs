@@ -55,7 +55,6 @@ pub async fn give(agent: &Agent, server: &Server, job: &Job, order: &Give) -> Re
         order,
         other: Other::new(agent, order.ip, &order.target).map_err(Broke::Failed)?,
         host: order.ip.to_string(),
-        login: Credentials::new(MIGRATION_USER, password(agent)),
         pace: Pace::new(order.max_stall),
         longest: timeout / 3,
     };
@@ -77,7 +76,6 @@ struct Source<'a> {
     order: &'a Give,
     other: Other,
     host: String,
-    login: Credentials,
     pace: Pace,
     /// For longer this server never stands still knowingly: the others would vote for another.
     longest: Duration,
@@ -194,21 +192,29 @@ impl Source<'_> {
             .flatten()
             .fold(0, |sum: u64, size| sum.saturating_add(*size));
         let step = self.order.max_stall * 5 + large::time_of(bytes);
-        let sent = self.server.migrate(keys, &self.how(step, false)).await?;
+        let sent = self.migrate(keys, step, false).await?;
         match sent.outcome {
-            Migrated::Exists => self.server.migrate(keys, &self.how(step, true)).await,
+            Migrated::Exists => self.migrate(keys, step, true).await,
             _ => Ok(sent),
         }
     }
 
-    fn how(&self, step: Duration, replace: bool) -> Migration<'_> {
-        Migration {
+    /// Has the server send keys. It logs in with the password of now: one may be replaced while slots move.
+    async fn migrate(
+        &self,
+        keys: &[Vec<u8>],
+        step: Duration,
+        replace: bool,
+    ) -> Result<Sent, Error> {
+        let login = Credentials::new(MIGRATION_USER, password(self.agent));
+        let how = Migration {
             host: &self.host,
             port: self.order.port,
-            login: &self.login,
+            login: &login,
             step: step.min(self.longest),
             replace,
-        }
+        };
+        self.server.migrate(keys, &how).await
     }
 
     /// Those of the keys that are here still, and what was sent of them.
@@ -243,10 +249,7 @@ impl Source<'_> {
         let own = primary(self.server).await?;
         self.ask(&own, slot, TakeSlot::Import).await?;
         let keys: Vec<Vec<u8>> = doubts.keys().cloned().collect();
-        let sent = self
-            .server
-            .migrate(&keys, &self.how(self.longest, true))
-            .await?;
+        let sent = self.migrate(&keys, self.longest, true).await?;
         let is_gone = |(key, before): (&Vec<u8>, &bool)| (!before).then(|| key.clone());
         let gone = keys.iter().zip(&sent.before).filter_map(is_gone);
         let gone: BTreeSet<Vec<u8>> = gone.collect();
