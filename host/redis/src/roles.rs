@@ -41,26 +41,19 @@ impl Server {
     /// As told by [`Error`].
     pub async fn log_in_to_primary_with(&self, login: &Credentials) -> Result<(), Error> {
         // One by one: several in one command came with 7.0.
-        self.set_login("masteruser", login.username()).await?;
-        self.set_primary_password(login.password()).await
-    }
-
-    /// Sets the password alone of that login. A link that is there stays.
-    ///
-    /// # Errors
-    /// As told by [`Error`].
-    pub async fn set_primary_password(&self, password: &str) -> Result<(), Error> {
-        self.set_login("masterauth", password).await
-    }
-
-    async fn set_login(&self, name: &str, value: &str) -> Result<(), Error> {
-        match self.config_set(name, value).await? {
-            ConfigSet::Applied => Ok(()),
-            _ => Err(Error::unexpected(
-                "CONFIG SET",
-                format!("{name} is not set"),
-            )),
+        let pairs = [
+            ("masteruser", login.username()),
+            ("masterauth", login.password()),
+        ];
+        for (name, value) in pairs {
+            if self.config_set(name, value).await? != ConfigSet::Applied {
+                return Err(Error::unexpected(
+                    "CONFIG SET",
+                    format!("{name} is not set"),
+                ));
+            }
         }
+        Ok(())
     }
 
     /// Holds back all writes, expiry and eviction for `limit`, or until [`Self::end_pause`].

@@ -1,7 +1,8 @@
 //! The password with which the server logs in at others of its cluster: that of the mounted file, also once another
 //! comes there (decision 025).
 
-use hera_redis::Server;
+use hera_core::acl::replication_user;
+use hera_redis::{Credentials, Server};
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::{debug, info};
 
@@ -35,9 +36,10 @@ impl Login {
 /// Gives the running server what the file shows, if that is another than before. The link that it has stays. What fails
 /// is due again at the next look.
 pub async fn follow_file(agent: &Agent, server: &Server) {
-    let Some(cluster) = &agent.cluster else {
+    let (Some(cluster), Some(shard)) = (&agent.cluster, agent.settings.shard) else {
         return;
     };
+    // Who borrows it has it looked at again.
     let Ok(mut given) = cluster.login.0.try_lock() else {
         return;
     };
@@ -45,7 +47,8 @@ pub async fn follow_file(agent: &Agent, server: &Server) {
     if password.is_empty() || given.as_deref() == Some(password.as_str()) {
         return;
     }
-    match server.set_primary_password(&password).await {
+    let login = Credentials::new(replication_user(shard), password.as_str());
+    match server.log_in_to_primary_with(&login).await {
         Ok(()) => {
             info!("the server logs in at others with the password that is mounted");
             agent.tell_login(Some(&password), true);

@@ -64,13 +64,15 @@ async fn start(
     let (Some(shard), Some(cluster)) = (shard, &agent.cluster) else {
         return begins(server, slots, target).await;
     };
-    let _lent = cluster.login.lend(agent).await;
+    let lent = cluster.login.lend(agent).await;
     let login = Credentials::new(MIGRATION_USER, password(agent));
     let started = match server.log_in_to_primary_with(&login).await {
         Ok(()) => begins(server, slots, target).await,
         Err(error) => Err(error.into()),
     };
     put_back(agent, server, shard).await;
+    drop(lent);
+    agent.look.notify_one();
     started
 }
 
