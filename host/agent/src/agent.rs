@@ -6,7 +6,8 @@ use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hera_core::acl::{AGENT_USER, AclSet, METRICS_USER};
-use hera_core::agent::{Mark, Role};
+use hera_core::agent::{LoginState, Mark, Role};
+use hera_core::digest::sha256_hex;
 use hera_redis::{Address, Credentials, Server, Timeouts};
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -192,6 +193,15 @@ impl Agent {
         let address = Address::unix(self.settings.socket());
         let login = Credentials::new(user, password);
         Server::connect(&address, Some(&login), timeouts).await
+    }
+
+    /// Tells with which password the server logs in at its primary, and whether it has it.
+    pub fn tell_login(&self, password: Option<&str>, in_force: bool) {
+        let login = password.map(|password| LoginState {
+            password_sha256: sha256_hex(password.as_bytes()),
+            in_force,
+        });
+        self.board.change(|status| status.login = login);
     }
 
     /// Notes something durably, before it is done, and tells of it.

@@ -67,6 +67,9 @@ pub const ANNOTATION_RESTART: &str = "cache.hera.io/restart";
 /// Annotation on an object, a request: any text. The generated password of its application user is replaced
 /// once for each text; the operator takes the annotation away when it begins.
 pub const ANNOTATION_ROTATE: &str = "cache.hera.io/rotate";
+/// Annotation on an object, a request: any text. The password with which its servers log in at each other is replaced
+/// once for each text; the operator takes the annotation away when it begins.
+pub const ANNOTATION_ROTATE_REPLICATION: &str = "cache.hera.io/rotate-replication";
 /// Annotation on an object, a request: while it is `true` there are no pods; the data stays.
 pub const ANNOTATION_HIBERNATE: &str = "cache.hera.io/hibernate";
 /// Annotation on an object, a request: any text. Another text than before asks its policies once more,

@@ -199,6 +199,9 @@ pub enum Request {
         /// The RedisInstance or RedisCluster.
         #[arg(value_name = "NAME")]
         target: Target,
+        /// Replace the password with which its servers log in at each other instead; no link between them ends.
+        #[arg(long)]
+        replication: bool,
     },
     /// Take the pods away; the data stays.
     Hibernate {
@@ -238,7 +241,7 @@ impl Request {
             | Self::Fence { target, .. }
             | Self::Unfence { target, .. }
             | Self::Restart { target }
-            | Self::Rotate { target }
+            | Self::Rotate { target, .. }
             | Self::Hibernate { target }
             | Self::Resume { target }
             | Self::Approve { target, .. } => target,
@@ -517,6 +520,16 @@ mod tests {
         }
         assert!(parse("rebalance approve shop aa --yes").is_err());
         assert!(parse("rebalance").is_err());
+    }
+
+    #[test]
+    fn the_password_of_replication_is_replaced_where_somebody_says_so() {
+        let replaces = |line: &str| match parse(line).unwrap() {
+            Command::Request(Request::Rotate { replication, .. }) => replication,
+            other => panic!("{other:?}"),
+        };
+        assert!(!replaces("rotate shop"));
+        assert!(replaces("rotate rdc/shop --replication"));
     }
 
     #[test]

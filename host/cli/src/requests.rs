@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use hera_api::conditions::progressing;
 use hera_api::meta::{
     ANNOTATION_APPROVE, ANNOTATION_FENCE, ANNOTATION_HIBERNATE, ANNOTATION_PROMOTE,
-    ANNOTATION_RESTART, ANNOTATION_ROTATE, LABEL_ROLE,
+    ANNOTATION_RESTART, ANNOTATION_ROTATE, ANNOTATION_ROTATE_REPLICATION, LABEL_ROLE,
 };
 use hera_api::{CopyStatus, Kind, ShardStatus};
 use k8s_openapi::api::core::v1::Pod;
@@ -232,7 +232,15 @@ fn annotation(request: &Request, object: &Object) -> anyhow::Result<Annotation> 
                 of_its_shard(object)
             ),
         ),
-        Request::Rotate { target } => {
+        Request::Rotate {
+            replication: true, ..
+        } => {
+            let what = "another password of replication is made; the one before goes once every server accepts the \
+                        new one and logs in with it";
+            let now = k8s_openapi::jiff::Timestamp::now().to_string();
+            (ANNOTATION_ROTATE_REPLICATION, Some(now), what.to_owned())
+        }
+        Request::Rotate { target, .. } => {
             let auth = &object.common().auth;
             if let Some(own) = &auth.password_secret_ref {
                 bail!(

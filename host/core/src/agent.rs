@@ -499,6 +499,25 @@ pub struct AclState {
     pub put_right: BTreeSet<String>,
 }
 
+/// With which password a server logs in at its primary.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginState {
+    /// SHA-256 of what it is to log in with; empty while that is not known.
+    pub password_sha256: String,
+    /// The running server logs in with that one, and with no other.
+    pub in_force: bool,
+}
+
+/// Not the hash.
+impl std::fmt::Debug for LoginState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoginState")
+            .field("in_force", &self.in_force)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The server process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "state")]
@@ -600,6 +619,10 @@ pub struct AgentStatus {
     pub config: ConfigState,
     /// Users in force.
     pub acl: AclState,
+    /// With which password its server logs in at its primary. None of one that nobody told whom to follow, and of
+    /// agents before 0.1.0; those of a cluster always have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<LoginState>,
     /// Times that the server was started again since the agent started.
     pub restarts: u64,
     /// How the last server process ended, if one did since the agent started.

@@ -35,8 +35,9 @@ pub use pod::{MOUNT_ACL, MOUNT_CONFIG, MOUNT_DATA, MOUNT_LOGIN, MOUNT_RUN, MOUNT
 pub use pod_monitor::{PodMonitor, build_pod_monitor};
 pub use roll_hash::{pod_revision, roll_hash, template_revision};
 pub use secrets::{
-    ACL_KEY, AppCredentials, REPLICATION_PASSWORD_KEY, ROTATION_KEY, SystemPasswords, TlsFiles,
-    build_acl_secret, build_app_secret, build_system_secret, build_tls_secret,
+    ACL_KEY, AppCredentials, REPLICATION_PASSWORD_KEY, REPLICATION_ROTATION_KEY, ROTATION_KEY,
+    SystemPasswords, TlsFiles, build_acl_secret, build_app_secret, build_system_secret,
+    build_tls_secret,
 };
 pub use services::{build_client_service, build_headless_service, build_replicas_service};
 pub use stateful_set::build_stateful_set;

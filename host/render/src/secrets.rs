@@ -17,6 +17,8 @@ pub const REPLICATION_PASSWORD_KEY: &str = "replication-password";
 /// Key of what is written down of the rotation of the application's password, in the system Secret. No pod
 /// mounts it.
 pub const ROTATION_KEY: &str = "app-rotation";
+/// Key of what is written down of the rotation of the password of replication, in the system Secret. No pod mounts it.
+pub const REPLICATION_ROTATION_KEY: &str = "replication-rotation";
 
 /// The passwords of the operator's own users.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct SystemPasswords {
     pub replication: String,
     /// How far the rotation of the application's password is, as JSON; none before the first one.
     pub rotation: Option<String>,
+    /// How far that of the password of replication is.
+    pub replication_rotation: Option<String>,
 }
 
 impl fmt::Debug for SystemPasswords {
@@ -122,13 +126,20 @@ pub fn build_acl_secret(
 }
 
 /// The password with which servers speak to each other. The pods of a cluster mount it: there, replicas change
-/// whom they follow without the operator. Beside it, which no pod mounts, how far the rotation of the application's
-/// password is.
+/// whom they follow without the operator. Beside it, which no pod mounts, how far the rotations of it and of the
+/// application's password are.
 pub fn build_system_secret(v: &Validated, ctx: &Context, passwords: &SystemPasswords) -> Secret {
     let replication = (REPLICATION_PASSWORD_KEY, passwords.replication.clone());
-    let rotation = passwords.rotation.clone();
-    let rotation = rotation.map(|rotation| (ROTATION_KEY, rotation));
-    let data = std::iter::once(replication).chain(rotation);
+    let rotations = [
+        (ROTATION_KEY, passwords.rotation.clone()),
+        (
+            REPLICATION_ROTATION_KEY,
+            passwords.replication_rotation.clone(),
+        ),
+    ];
+    let rotations = rotations.into_iter();
+    let rotations = rotations.filter_map(|(key, rotation)| Some((key, rotation?)));
+    let data = std::iter::once(replication).chain(rotations);
     secret(&Owner::of(v, ctx), v.name.system_secret(), "Opaque", data)
 }
 
@@ -193,6 +204,7 @@ mod tests {
         let system = SystemPasswords {
             replication: "hush".into(),
             rotation: Some("hush".into()),
+            replication_rotation: Some("hush".into()),
         };
         assert!(!format!("{system:?}").contains("hush"));
     }

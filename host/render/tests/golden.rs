@@ -114,6 +114,7 @@ fn common(v: &Validated, ctx: &Context) -> Vec<Value> {
     let system = SystemPasswords {
         replication: "replication password".into(),
         rotation: None,
+        replication_rotation: None,
     };
     let mut objects = vec![
         value(&build_system_secret(v, ctx, &system)),

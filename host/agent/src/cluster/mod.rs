@@ -3,6 +3,7 @@
 
 pub mod hold;
 pub mod leave;
+pub mod login;
 pub mod moving;
 pub mod orders;
 mod rate;

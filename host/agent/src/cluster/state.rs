@@ -10,6 +10,7 @@ use hera_redis::{Probe, SlotStats};
 use rustls::ClientConfig;
 use tokio::sync::watch;
 
+use super::login::Login;
 use super::moving::job::Jobs;
 use super::rate::Rate;
 use super::slot_loads::SlotLoads;
@@ -31,6 +32,8 @@ pub struct Cluster {
     pub held: watch::Sender<Option<Held>>,
     /// The job that moves slots of the server.
     pub moves: Arc<Jobs>,
+    /// With which password the server logs in at others.
+    pub login: Login,
     /// How agents of other shards are asked, once the certificates are read.
     pub tls: OnceLock<watch::Receiver<ClientConfig>>,
 }
@@ -81,6 +84,7 @@ impl Default for Cluster {
             }),
             held: watch::channel(None).0,
             moves: Arc::default(),
+            login: Login::default(),
             tls: OnceLock::new(),
         }
     }

@@ -100,6 +100,7 @@ mod tests {
             forked_at: None,
             connections: None,
             script: None,
+            login: None,
             recovery: None,
             cluster: None,
         }

@@ -45,6 +45,8 @@ impl Board {
             forked_at: None,
             connections: None,
             script: None,
+            // A server of a cluster follows by itself, once that is known with which password.
+            login: settings.shard.map(|_| Default::default()),
             recovery: None,
             cluster: None,
         };

@@ -77,7 +77,15 @@ fn note(agent: &Agent, work: &mut Work, followed: Followed) -> Result<(), Refuse
     let known = work.followed.replace(followed);
     let password = |followed: &Followed| followed.password.clone();
     work.login_known &= known.as_ref().map(password) == work.followed.as_ref().map(password);
+    tell_login(agent, work);
     Ok(())
+}
+
+/// Tells with which password the server follows, or is to.
+pub fn tell_login(agent: &Agent, work: &Work) {
+    let followed = work.followed.as_ref();
+    let password = followed.map(|followed| followed.password.as_str());
+    agent.tell_login(password, work.login_known);
 }
 
 /// Makes a serving primary a replica, with no write between its last word to the successor and this.
@@ -124,6 +132,7 @@ async fn abdicate(
         return Err(error.into());
     }
     work.followed = None;
+    tell_login(agent, work);
     server.end_pause().await?;
     Err(refused)
 }
@@ -166,7 +175,9 @@ pub async fn lead(
         // costs most of a core.
         agent.look.notify_one();
     }
-    work.login_known = true;
+    if !std::mem::replace(&mut work.login_known, true) {
+        tell_login(agent, work);
+    }
     agent.fence.disarm();
     Ok(())
 }

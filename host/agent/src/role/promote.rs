@@ -8,6 +8,7 @@ use crate::agent::{Agent, Work};
 use crate::control::answer::Refused;
 use crate::control::orders::running;
 use crate::fence::clock;
+use crate::role::follow::tell_login;
 use crate::server::listen;
 
 /// Promotes the server as ordered.
@@ -79,6 +80,7 @@ pub async fn lead(
     let uid = &agent.settings.pod_uid;
     agent.note(|state| state.begins(epoch, uid))?;
     work.followed = None;
+    tell_login(agent, work);
     work.pauses.end();
     // Before: a server that was promoted and did not say so is fenced as well.
     agent.fence.arm(epoch, uid, since);

@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::agent::{Agent, Work};
 use crate::apply::{altered_users, conf, push_acl, push_config};
+use crate::cluster::login;
 use crate::fence::clock;
 use crate::role::look::Watch;
 use crate::role::{follow, members, promote};
@@ -106,6 +107,7 @@ pub async fn attend(
     } else {
         altered_users::look(agent, &mut work).await;
     }
+    login::follow_file(agent, server).await;
     watch.ready.get_or_insert_with(Instant::now);
     if agent.turns() != turns {
         agent.look.notify_one();

@@ -11,6 +11,7 @@ use crate::apply::append::Saving;
 use crate::apply::conf::{self, Start};
 use crate::apply::config_state::APPEND_ONLY;
 use crate::apply::metrics_user::metrics_user;
+use crate::role::follow;
 use crate::server::{leftover, listen};
 use crate::settings::Settings;
 use crate::state::durable::{self, FileError};
@@ -112,6 +113,10 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     work.acl_due = true;
     work.applied.clear();
     work.login_known = false;
+    match &agent.cluster {
+        Some(cluster) => cluster.login.starts(agent, &login),
+        None => follow::tell_login(agent, work),
+    }
     work.pauses.end();
     work.server = None;
     agent.board.change(|status| {

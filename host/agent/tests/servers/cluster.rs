@@ -48,15 +48,15 @@ const QUICK: [(&str, &str); 5] = [
 ];
 
 /// The agents of a cluster, and who drives them.
-struct Cluster {
-    group: Group,
+pub struct Cluster {
+    pub group: Group,
     formed: bool,
     begun: Instant,
 }
 
 impl Cluster {
     /// Formed and whole.
-    async fn new(engine: Engine) -> Self {
+    pub async fn new(engine: Engine) -> Self {
         let count = u8::try_from(SHARDS * (REPLICAS + 1)).unwrap();
         let mut group = Group::new(engine, count);
         let authority = Arc::new(Authority::new());
@@ -99,7 +99,8 @@ impl Cluster {
         pod.push_users(1, &[app(), replication()]).await.unwrap();
     }
 
-    async fn state(&self, at: usize) -> ClusterState {
+    /// What an agent tells when it is asked.
+    pub async fn state(&self, at: usize) -> ClusterState {
         let pod = &self.group.pods[at];
         answer(pod.http.get(pod.url(PATH_CLUSTER))).await.unwrap()
     }

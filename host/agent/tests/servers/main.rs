@@ -38,6 +38,7 @@ mod probes;
 mod promises;
 mod recovery;
 mod restarts;
+mod rotation;
 mod scripts;
 mod space;
 mod story;

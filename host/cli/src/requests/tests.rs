@@ -138,6 +138,7 @@ fn fences_add_up_and_are_lifted_one_by_one_or_together() {
 fn a_password_that_the_operator_makes_is_replaced_and_one_of_the_users_is_not() {
     let rotate = Request::Rotate {
         target: target("cart"),
+        replication: false,
     };
     for object in [instance(json!({})), cluster(json!({}))] {
         let (name, value, what) = annotation(&rotate, &object).unwrap();
@@ -153,10 +154,21 @@ fn a_password_that_the_operator_makes_is_replaced_and_one_of_the_users_is_not() 
     };
     let mine = json!({"passwordSecretRef": {"name": "mine"}});
     own.spec.common.auth = serde_json::from_value(mine).unwrap();
-    let words = annotation(&rotate, &Object::Instance(own)).unwrap_err();
+    let own = Object::Instance(own);
+    let words = annotation(&rotate, &own).unwrap_err();
     let words = words.to_string();
     assert!(
         words.contains("Secret mine") && words.contains("nextKey"),
         "{words}"
     );
+    // That of replication is the operator's, whoever keeps the application's.
+    let rotate = Request::Rotate {
+        target: target("cart"),
+        replication: true,
+    };
+    for object in [own, cluster(json!({}))] {
+        let (name, value, what) = annotation(&rotate, &object).unwrap();
+        assert_eq!(name, ANNOTATION_ROTATE_REPLICATION);
+        assert!(value.is_some() && what.contains("of replication"), "{what}");
+    }
 }

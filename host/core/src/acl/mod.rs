@@ -41,6 +41,11 @@ pub const REPLICATION_USER: &str = "hera-replication";
 pub fn replication_user(shard: u32) -> String {
     format!("{REPLICATION_USER}-{shard}")
 }
+/// True if a server calls [`REPLICATION_USER`] so, in a shard or not.
+pub fn is_replication_user(name: &str) -> bool {
+    name.strip_prefix(REPLICATION_USER)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
 /// The user as which another server of the cluster brings keys of slots that move here.
 pub const MIGRATION_USER: &str = "hera-migration";
 /// The server's built-in user.

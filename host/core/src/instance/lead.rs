@@ -25,7 +25,9 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
         if member.ordinal == primary.ordinal || stays_down {
             continue;
         }
-        if matches!(status.server, ServerState::Fenced) || needs_word(status.role, member, primary)
+        if matches!(status.server, ServerState::Fenced)
+            || needs_word(status.role, member, primary)
+            || logs_in_otherwise(seen, member)
         {
             let step = Step::Follow {
                 pod: member.target(),
@@ -38,6 +40,15 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
             plan.push(step, format!("{} is the primary", primary.name()));
         }
     }
+}
+
+/// It follows, with another password than it is to log in with once it follows anew. An agent of before does not say.
+fn logs_in_otherwise(seen: &Observation, member: &Member) -> bool {
+    let status = member.agent.status();
+    let follows = status.filter(|status| status.role == Role::Replica);
+    let login = follows.and_then(|status| status.login.as_ref());
+    let both = login.zip(seen.login.as_ref());
+    both.is_some_and(|(login, wanted)| login.password_sha256 != *wanted)
 }
 
 /// Two that serve are one too many: the one of the earlier epoch goes. A primary that hangs, or that a

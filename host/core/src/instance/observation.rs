@@ -42,6 +42,9 @@ pub struct Observation {
     pub config: RevisionView,
     /// The users that are to be in force.
     pub acl: RevisionView,
+    /// SHA-256 of the password with which replicas are to log in; none while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
     /// Who may be the primary, as it was written down before they were promoted.
     pub candidates: Vec<Candidate>,
     /// The lists of data pods that the primary may go by, as they were written down before; oldest

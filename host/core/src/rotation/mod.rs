@@ -1,11 +1,12 @@
-//! Rotation of the password that the operator makes: from what is written down and seen to what is done next
-//! (decision 025).
+//! Rotation of a password that the operator makes, the application's or that of replication: from what is written
+//! down and seen to what is done next (decision 025).
 //!
 //! # Guarantees
 //! A password that the Secret shows, or showed no longer than the overlap ago, is accepted by every server that
 //! holds the users as they are written. The next password is written down before a server gets it, and the
-//! Secret shows it only once every server has it. A pass that ends after any of its writes loses none: what
-//! is done next follows from what was written.
+//! Secret shows it only once every server has it. One that servers log in with themselves is accepted as long as
+//! any of them may still do so. A pass that ends after any of its writes loses none: what is done next follows
+//! from what was written.
 
 mod spread;
 
@@ -102,6 +103,8 @@ pub struct Seen<'a> {
     pub user: &'a str,
     /// Further users that log in with it.
     pub others: &'a [&'a str],
+    /// Servers log in with it themselves, at their primary: the one before is accepted until none of them may use it.
+    pub servers_log_in: bool,
     /// How far the users have come that are written down.
     pub spread: &'a Spread<'a>,
     /// Milliseconds since 1970.
@@ -119,6 +122,11 @@ impl Seen<'_> {
     /// True if every server lets each of them in with a password of this hash.
     fn all_accept(&self, hash: &str) -> bool {
         self.users().all(|user| self.spread.all_accept(user, hash))
+    }
+
+    /// True if a server may still log in with another than the one with this hash.
+    fn is_former_in_use(&self, shown: &str) -> bool {
+        self.servers_log_in && !self.spread.logging_in_otherwise(shown).is_empty()
     }
 
     /// True if every server does, and with no other.
@@ -177,7 +185,7 @@ pub fn step(seen: &Seen<'_>, fresh: impl FnOnce() -> String) -> Step {
     let (after, show) = before.follow(&shown, seen, fresh);
     Step {
         accept: after.accept(),
-        due_ms: after.due_ms(seen.rotate_after_ms),
+        due_ms: after.due_ms(seen),
         moved: seen.written != Some(&after) || show.is_some(),
         show: show.unwrap_or_else(|| seen.shown.to_owned()),
         rotation: Some(after),
@@ -232,7 +240,9 @@ impl Rotation {
                     None => {}
                 }
             }
-            Phase::Overlap { until_ms, .. } if *until_ms <= now_ms => {
+            Phase::Overlap { until_ms, .. }
+                if *until_ms <= now_ms && !seen.is_former_in_use(shown) =>
+            {
                 self.phase = Phase::Withdrawing;
             }
             Phase::Withdrawing if seen.all_accept_only(shown) => {
@@ -268,9 +278,11 @@ impl Rotation {
         std::iter::once(self.current.clone()).chain(other).collect()
     }
 
-    fn due_ms(&self, rotate_after_ms: Option<u64>) -> Option<u64> {
+    /// When something is due without news of a pod.
+    fn due_ms(&self, seen: &Seen<'_>) -> Option<u64> {
         match self.phase {
-            Phase::Settled => Some(self.since_ms.saturating_add(rotate_after_ms?)),
+            Phase::Settled => Some(self.since_ms.saturating_add(seen.rotate_after_ms?)),
+            Phase::Overlap { .. } if seen.is_former_in_use(&self.current) => None,
             Phase::Overlap { until_ms, .. } => Some(until_ms),
             Phase::Spreading { .. } | Phase::Withdrawing => None,
         }

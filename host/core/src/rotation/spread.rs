@@ -1,6 +1,7 @@
-//! Which servers have the users as they are written down.
+//! Which servers have the users as they are written down, and with which password they log in themselves.
 
-use crate::acl::AclSet;
+use crate::acl::{AclSet, REPLICATION_USER, is_replication_user};
+use crate::agent::{AgentStatus, Role};
 use crate::shard::Member;
 
 /// The users that are written down, and the pods that are to have them.
@@ -31,11 +32,23 @@ impl<'a> Spread<'a> {
         let has = |pod: &&Member| {
             pod.agent.status().is_some_and(|status| {
                 let acl = &status.acl;
-                acl.confirmed && Some(acl.revision) == revision && !acl.rejected.contains_key(user)
+                let refuses = acl.rejected.keys().any(|name| is_called(user, name));
+                acl.confirmed && Some(acl.revision) == revision && !refuses
             })
         };
         let pods = self.pods.iter().copied();
         pods.filter(|pod| !has(pod)).collect()
+    }
+
+    /// The pods whose server may log in at its primary with another password than the one with this hash. One that
+    /// is away may: it comes back with what it knew.
+    pub fn logging_in_otherwise(&self, hash: &str) -> Vec<&'a Member> {
+        let follows_suit = |pod: &&Member| {
+            let status = pod.agent.status();
+            status.is_some_and(|status| logs_in_with(status, hash))
+        };
+        let pods = self.pods.iter().copied();
+        pods.filter(|pod| !follows_suit(pod)).collect()
     }
 
     /// True if the user is among those that are written down.
@@ -63,5 +76,19 @@ impl<'a> Spread<'a> {
         let found = users.find(|known| known.name == user);
         let hashes = found.map(|found| found.password_sha256.as_slice());
         hashes.unwrap_or_default()
+    }
+}
+
+/// True if a server's name for a user means this one.
+fn is_called(user: &str, name: &str) -> bool {
+    user == name || (user == REPLICATION_USER && is_replication_user(name))
+}
+
+/// One that was told no password gets the one of then. An agent of before says nothing of it, though its server
+/// follows, or may by itself as one of a cluster.
+fn logs_in_with(status: &AgentStatus, hash: &str) -> bool {
+    match &status.login {
+        Some(login) => login.in_force && login.password_sha256 == hash,
+        None => status.role != Role::Replica && status.cluster.is_none(),
     }
 }

@@ -28,6 +28,7 @@ pub fn status(uid: &str) -> AgentStatus {
         forked_at: None,
         connections: None,
         script: None,
+        login: None,
         recovery: None,
         cluster: None,
     }

@@ -1,7 +1,7 @@
 //! Several pods: who leads, who follows, and what happens when they do not. Rows of the incidents
 //! are named by their ID.
 
-use hera_core::agent::{Mark, Members, Memory, Role, ServerState};
+use hera_core::agent::{LoginState, Mark, Members, Memory, Role, ServerState};
 use hera_core::instance::{Candidate, GivenUp, Leader, Permit, Step, unproven, verdict};
 use hera_core::shard::{AgentView, Cause, Member, PodView, shown_role};
 
@@ -318,6 +318,43 @@ fn p17_a_replica_of_anybody_else_is_told_whom_to_follow() {
     });
     let plan = plan(&group);
     assert_eq!(names(&plan), ["set-replicas", "follow"]);
+}
+
+/// The order to follow whom it follows gives it the password, and its link stays.
+#[test]
+fn a_replica_with_the_former_password_of_replication_is_told_once_more_and_no_other() {
+    let login = |hash: &str, in_force| {
+        Some(LoginState {
+            password_sha256: hash.to_owned(),
+            in_force,
+        })
+    };
+    let with = |told: [Option<LoginState>; 2]| {
+        let group = group(3).change(|_, seen| {
+            seen.login = Some("new".to_owned());
+            for (member, login) in seen.members[1..].iter_mut().zip(told) {
+                status(member).login = login;
+            }
+        });
+        let plan = plan(&group);
+        let told = plan.steps.iter().filter_map(|planned| match &planned.step {
+            Step::Follow { pod, .. } => Some(pod.name.clone()),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let nobody: [&str; 0] = [];
+    assert_eq!(with([login("old", true), login("new", true)]), ["shop-1"]);
+    assert_eq!(with([login("old", false), None]), ["shop-1"]);
+    // It tries by itself until the server has it; an agent of before would be told for ever.
+    assert_eq!(with([login("new", false), None]), nobody);
+    let mut unknown = group(3);
+    status(&mut unknown.seen.members[1]).login = login("old", true);
+    assert_eq!(
+        names(&plan(&unknown)),
+        nobody,
+        "nobody knows which it is to be"
+    );
 }
 
 #[test]

@@ -142,6 +142,7 @@ pub fn agent() -> Agent {
         forked_at: None,
         connections: None,
         script: None,
+        login: None,
         recovery: None,
         cluster: None,
         protocol: PROTOCOL,

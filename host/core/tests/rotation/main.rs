@@ -7,5 +7,6 @@
 )]
 
 mod properties;
+mod replication;
 mod steps;
 mod world;

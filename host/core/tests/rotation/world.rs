@@ -87,6 +87,7 @@ fn status(acl: AclState) -> AgentStatus {
         forked_at: None,
         connections: None,
         script: None,
+        login: None,
         recovery: None,
         cluster: None,
     }
@@ -153,6 +154,7 @@ impl World {
             overlap_ms: self.overlap_ms,
             user: USER,
             others: &self.others,
+            servers_log_in: false,
             spread: &spread,
             now_ms: self.now_ms,
         };

@@ -12,13 +12,12 @@ use hera_core::acl::{
     AclAnswer, AclInput, AclSet, AclUser, Answer, Categories, CommandTable, DEFAULT_USER,
     REPLICATION_USER, Standing, UserRequest, check_request, compile, decompile, in_force, withheld,
 };
-use hera_core::digest::sha256_hex;
 use hera_policy::{Acl, Context, Decision as _};
 use hera_render::user_requests;
 
 pub use passwords::{
-    Passwords, app_credentials, app_password, generate, replication_password, system_passwords,
-    written_rotation,
+    Accepted, Passwords, app_credentials, app_password, generate, replication_password,
+    system_passwords, written_rotation,
 };
 
 use crate::object::ObjectKey;
@@ -229,7 +228,7 @@ fn set(
             ..app.clone()
         });
     }
-    users.insert(0, replicas_user(&passwords.system.replication));
+    users.insert(0, replicas_user(&passwords.of_replicas));
     let revision = match known {
         // Older than what an agent holds: somebody put back an old Secret.
         Some(set) if set.users == users && set.revision >= before.at_agent => set.revision,
@@ -277,10 +276,10 @@ fn user(
 }
 
 /// The only user of the operator's own: it speaks to no server itself.
-fn replicas_user(password: &str) -> AclUser {
+fn replicas_user(password_sha256: &[String]) -> AclUser {
     AclUser {
         name: REPLICATION_USER.to_owned(),
-        password_sha256: vec![sha256_hex(password.as_bytes())],
+        password_sha256: password_sha256.to_vec(),
         rules: REPLICATION_RULES.map(str::to_owned).to_vec(),
     }
 }
@@ -288,6 +287,7 @@ fn replicas_user(password: &str) -> AclUser {
 #[cfg(test)]
 mod tests {
     use hera_core::acl::{CLEAR, Preset};
+    use hera_core::digest::sha256_hex;
 
     use super::*;
 

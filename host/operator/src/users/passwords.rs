@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hera_api::meta::KEY_PASSWORD;
 use hera_api::validate::{Auth, Validated};
 use hera_api::{SecretKeyRef, secret_password};
 use hera_core::digest::sha256_hex;
 use hera_core::rotation::Rotation;
-use hera_render::{AppCredentials, REPLICATION_PASSWORD_KEY, ROTATION_KEY, SystemPasswords};
+use hera_render::{AppCredentials, REPLICATION_PASSWORD_KEY, SystemPasswords};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::Api;
@@ -14,9 +14,19 @@ use rand::distr::{Alphanumeric, SampleString as _};
 /// Enough that guessing is out of the question: 32 letters and digits are 190 bits.
 const GENERATED_LENGTH: usize = 32;
 
-/// The passwords of an instance's users. They leave this process only as hashes, but for the
-/// application Secret that the operator itself generates, and for the next one of it, which is written down
-/// in the system Secret.
+/// SHA-256 of each password that servers are to accept for one that the operator makes; none where that is the one
+/// that its Secret shows.
+#[derive(Default)]
+pub struct Accepted {
+    /// For the application's.
+    pub app: Vec<String>,
+    /// For that of replication.
+    pub replication: Vec<String>,
+}
+
+/// The passwords of an instance's users. They leave this process only as hashes, but for the application
+/// Secret that the operator itself generates, for the one of replication, and for the next of either, which is
+/// written down in the system Secret.
 pub struct Passwords {
     /// Those of the operator's own users.
     pub system: SystemPasswords,
@@ -24,14 +34,15 @@ pub struct Passwords {
     pub missing: Vec<String>,
     /// Those of Secrets whose next password is the current one, for people.
     pub same: Vec<String>,
+    /// SHA-256 of each with which replicas may log in.
+    pub of_replicas: Vec<String>,
     by_user: BTreeMap<String, String>,
     /// SHA-256 of what users may log in with besides.
     further: BTreeMap<String, Vec<String>>,
 }
 
 impl Passwords {
-    /// Reads what the spec refers to. `rotating` is SHA-256 of each password that servers are to accept for the
-    /// generated one.
+    /// Reads what the spec refers to.
     ///
     /// # Errors
     /// Only when the API server does not answer; a missing Secret is in `missing`.
@@ -41,10 +52,12 @@ impl Passwords {
         v: &Validated,
         system: SystemPasswords,
         generated: &AppCredentials,
-        rotating: &[String],
+        accepted: &Accepted,
     ) -> kube::Result<Self> {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+        let rotating = accepted.app.as_slice();
         let mut passwords = Self {
+            of_replicas: of_replicas(&system.replication, &accepted.replication),
             system,
             missing: Vec::new(),
             same: Vec::new(),
@@ -129,7 +142,9 @@ impl Passwords {
             system: SystemPasswords {
                 replication: "replication".into(),
                 rotation: None,
+                replication_rotation: None,
             },
+            of_replicas: of_replicas("replication", &[]),
             missing: Vec::new(),
             same: Vec::new(),
             further: BTreeMap::new(),
@@ -145,13 +160,21 @@ pub fn system_passwords(live: Option<&Secret>) -> SystemPasswords {
     SystemPasswords {
         replication: replication_password(live).unwrap_or_else(generate),
         rotation: None,
+        replication_rotation: None,
     }
 }
 
-/// What is written down of the rotation of the application's password. What cannot be read counts as nothing:
-/// then the password that the Secret shows is the only one.
-pub fn written_rotation(live: Option<&Secret>) -> Option<Rotation> {
-    serde_json::from_slice(bytes(live, ROTATION_KEY)?).ok()
+/// The same in any order are the same.
+fn of_replicas(current: &str, accepted: &[String]) -> Vec<String> {
+    let current = sha256_hex(current.as_bytes());
+    let all: BTreeSet<String> = accepted.iter().cloned().chain([current]).collect();
+    all.into_iter().collect()
+}
+
+/// What is written down under a key of the rotation of a password. What cannot be read counts as nothing: then
+/// the password that is shown is the only one.
+pub fn written_rotation(live: Option<&Secret>, key: &str) -> Option<Rotation> {
+    serde_json::from_slice(bytes(live, key)?).ok()
 }
 
 /// The password of replication that is written down.
@@ -193,6 +216,7 @@ fn bytes<'a>(secret: Option<&'a Secret>, key: &str) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use hera_render::{REPLICATION_ROTATION_KEY, ROTATION_KEY};
     use k8s_openapi::ByteString;
     use serde_json::{Value, json};
 
@@ -313,13 +337,30 @@ mod tests {
     #[test]
     fn what_is_written_of_a_rotation_is_read_and_what_is_none_counts_as_nothing() {
         let text = r#"{"current":"ab","sinceMs":7,"phase":{"name":"spreading","next":"x"}}"#;
-        let written = written_rotation(Some(&secret(&[(ROTATION_KEY, text)]))).unwrap();
+        let written = |text: &str| {
+            let secret = secret(&[(ROTATION_KEY, text)]);
+            written_rotation(Some(&secret), ROTATION_KEY)
+        };
+        assert_eq!(written("x"), None);
+        let written = written(text).unwrap();
         assert_eq!(written.since_ms, 7);
         assert_eq!(serde_json::to_string(&written).unwrap(), text);
+        assert_eq!(written_rotation(None, ROTATION_KEY), None);
+        let other = secret(&[(ROTATION_KEY, text)]);
         assert_eq!(
-            written_rotation(Some(&secret(&[(ROTATION_KEY, "x")]))),
+            written_rotation(Some(&other), REPLICATION_ROTATION_KEY),
             None
         );
-        assert_eq!(written_rotation(None), None);
+    }
+
+    #[test]
+    fn replicas_may_log_in_with_all_that_are_accepted_each_of_which_counts_once() {
+        let (one, two) = (sha256_hex(b"one"), sha256_hex(b"two"));
+        let either = [one.clone(), two.clone()];
+        let other = [two.clone(), one.clone()];
+        let both = of_replicas("one", &either);
+        assert_eq!(both.len(), 2);
+        assert_eq!(both, of_replicas("two", &other), "no other users for that");
+        assert_eq!(of_replicas("one", &[]), [one]);
     }
 }

@@ -24,6 +24,7 @@ mod paused;
 mod rebalancing;
 mod recovery;
 mod refusals;
+mod replication_password;
 mod rest;
 mod rights;
 mod settling;

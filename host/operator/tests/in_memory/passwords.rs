@@ -12,7 +12,7 @@ use super::cluster::Cluster;
 
 const ROTATE: &str = "cache.hera.io/rotate";
 
-async fn three(net: u8, auth: Value) -> (Operator, Cluster) {
+pub async fn three(net: u8, auth: Value) -> (Operator, Cluster) {
     three_of(net, json!({"version": "7.2", "replicas": 3, "auth": auth})).await
 }
 
@@ -25,7 +25,7 @@ async fn three_of(net: u8, spec: Value) -> (Operator, Cluster) {
     (operator, cluster)
 }
 
-async fn settled(operator: &Operator) -> Value {
+pub async fn settled(operator: &Operator) -> Value {
     operator
         .wait_reason("cache", "Progressing", "Settled")
         .await
@@ -50,7 +50,7 @@ async fn taken_away(operator: &Operator) {
 }
 
 /// A key of a Secret; none if it is not there.
-fn secret(operator: &Operator, name: &str, key: &str) -> Option<String> {
+pub fn secret(operator: &Operator, name: &str, key: &str) -> Option<String> {
     let secret = operator.server.store.find("secrets", SHOP, name)?;
     let bytes: ByteString = serde_json::from_value(secret["data"].get(key)?.clone()).unwrap();
     Some(String::from_utf8(bytes.0).unwrap())
@@ -83,18 +83,18 @@ fn phase(operator: &Operator) -> Option<Value> {
 }
 
 /// Hashes of a user, and the revision in which they are.
-fn hashes(operator: &Operator, user: &str) -> (u64, Vec<String>) {
+pub fn hashes(operator: &Operator, user: &str) -> (u64, Vec<String>) {
     let text = secret(operator, "cache-acl", "acl.json").unwrap();
     let set: AclSet = serde_json::from_str(&text).unwrap();
     let found = set.users.iter().find(|known| known.name == user).unwrap();
     (set.revision, found.password_sha256.clone())
 }
 
-fn hash(password: &str) -> String {
+pub fn hash(password: &str) -> String {
     sha256_hex(password.as_bytes())
 }
 
-fn sorted(passwords: [&str; 2]) -> Vec<String> {
+pub fn sorted(passwords: [&str; 2]) -> Vec<String> {
     let mut all = passwords.map(hash).to_vec();
     all.sort();
     all
@@ -122,7 +122,7 @@ async fn ended(operator: &Operator, before: &str) -> String {
     .await
 }
 
-fn replica(cluster: &Cluster) -> String {
+pub fn replica(cluster: &Cluster) -> String {
     let names = (0..3).map(|ordinal| format!("cache-{ordinal}"));
     let mut replicas = names.filter(|name| !cluster.told(SHOP, name).unwrap().memory.was_primary);
     replicas.next().unwrap()

@@ -1,4 +1,5 @@
-//! A generated password is replaced while a client logs in all the time (issue 20).
+//! A generated password is replaced while a client logs in all the time, and that of replication while all stay in sync
+//! (issue 20).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,13 +11,17 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
-use crate::replicas::{address, wait_in_sync};
+use crate::replicas::{address, wait_in_sync, wait_other_primary};
 
 pub const ALL: &[Scenario] = scenarios![Few;
     a_generated_password_is_replaced_and_no_login_fails,
     a_generated_password_of_a_cluster_is_replaced_and_no_login_fails,
+    the_password_of_replication_is_replaced_and_pods_follow_with_it,
+    the_password_of_replication_of_a_cluster_is_replaced_and_pods_start_with_it,
 ];
 
+/// The kubelet brings what a pod mounts after a minute or two.
+const KUBELET: Duration = Duration::from_secs(180);
 const SOME: Duration = Duration::from_secs(60);
 /// Between two logins: fifty a second.
 const LOGIN: Duration = Duration::from_millis(20);
@@ -41,6 +46,48 @@ async fn a_generated_password_of_a_cluster_is_replaced_and_no_login_fails(
     let cluster = Cluster::ready(space, "cart", spec).await?;
     let (app, pods) = (cluster.app().await?, cluster.pods().await?);
     is_replaced_under_load(space, "cart", &app, &pods).await
+}
+
+async fn the_password_of_replication_is_replaced_and_pods_follow_with_it(
+    space: &Space<'_>,
+) -> Result<()> {
+    let instance = space.ready("cache", json!({"replicas": 3})).await?;
+    wait_in_sync(&instance, 3).await?;
+    is_replaced_among_servers(space, "cache").await?;
+    wait_in_sync(&instance, 3).await?;
+    // Each pod is another, and follows with the new one.
+    let old = instance.status().await?.primary.context("none")?;
+    space.hera(&["restart", "cache"]).await?.with_code(0)?;
+    wait_other_primary(&instance, &old).await?;
+    wait_in_sync(&instance, 3).await
+}
+
+async fn the_password_of_replication_of_a_cluster_is_replaced_and_pods_start_with_it(
+    space: &Space<'_>,
+) -> Result<()> {
+    let spec = json!({"masters": 3, "replicasPerMaster": 1});
+    let cluster = Cluster::ready(space, "cart", spec).await?;
+    is_replaced_among_servers(space, "cart").await?;
+    cluster.wait_settled().await?;
+    cluster.delete_all_pods().await?;
+    cluster.wait_settled().await
+}
+
+/// Has the password of replication replaced, and awaits that the former one is gone.
+async fn is_replaced_among_servers(space: &Space<'_>, name: &str) -> Result<()> {
+    let secret = format!("{name}-system");
+    let before = space.secret(&secret, "replication-password").await?;
+    let asked = space.hera(&["rotate", name, "--replication"]).await?;
+    asked.with_code(0)?;
+    wait_for("the former password is gone", KUBELET, async || {
+        let shown = space.secret(&secret, "replication-password").await?;
+        let written = space.secret(&secret, "replication-rotation").await?;
+        let written: serde_json::Value = serde_json::from_str(&written)?;
+        let phase = &written["phase"]["name"];
+        ensure!(shown != before && phase == "settled", "it is {phase}");
+        Ok(())
+    })
+    .await
 }
 
 /// Has the password replaced while a client logs in fifty times a second with what the Secret shows, in turn at

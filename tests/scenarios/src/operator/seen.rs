@@ -427,6 +427,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         forked_at: None,
         connections: None,
         script: None,
+        login: None,
         recovery: None,
         cluster: None,
         volume: match status.full {

@@ -59,17 +59,20 @@ async fn start(
     slots: &SlotSet,
     target: &str,
 ) -> Result<String, Broke> {
-    let password = password(agent);
-    let shard = agent.settings.shard.filter(|_| !password.is_empty());
-    let Some(shard) = shard else {
+    let shard = agent.settings.shard;
+    let shard = shard.filter(|_| !password(agent).is_empty());
+    let (Some(shard), Some(cluster)) = (shard, &agent.cluster) else {
         return begins(server, slots, target).await;
     };
-    let login = Credentials::new(MIGRATION_USER, password.as_str());
+    let lent = cluster.login.lend(agent).await;
+    let login = Credentials::new(MIGRATION_USER, password(agent));
     let started = match server.log_in_to_primary_with(&login).await {
         Ok(()) => begins(server, slots, target).await,
         Err(error) => Err(error.into()),
     };
     put_back(agent, server, shard).await;
+    drop(lent);
+    agent.look.notify_one();
     started
 }
 

@@ -10,8 +10,8 @@ use hera_core::agent::ServerConfig;
 use hera_kube::{Applied, ApplyError, Standing};
 use hera_render::{
     ACL_KEY, AppCredentials, CONFIG_KEY, ClaimFate, ClaimSize, Context, LiveStatefulSet, Owner,
-    REPLICATION_PASSWORD_KEY, ROTATION_KEY, SystemPasswords, TlsFiles, build_acl_secret,
-    build_claim, build_claim_patch, build_client_service, build_config_map,
+    REPLICATION_PASSWORD_KEY, REPLICATION_ROTATION_KEY, ROTATION_KEY, SystemPasswords, TlsFiles,
+    build_acl_secret, build_claim, build_claim_patch, build_client_service, build_config_map,
     build_disruption_budget, build_headless_service, build_network_policy, build_stateful_set,
     build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
 };
@@ -219,9 +219,13 @@ fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
 /// Nobody could log in with a password that is written down nowhere, and the next pass would make another.
 fn knows_system(live: &CommonLive, system: &SystemPasswords) -> bool {
     let live = live.system.as_ref();
-    let rotation = system.rotation.as_ref();
+    let holds = |key: &str, text: &Option<String>| {
+        let text = text.as_ref();
+        text.is_none_or(|text| secrets::holds(live, key, text))
+    };
     secrets::holds(live, REPLICATION_PASSWORD_KEY, &system.replication)
-        && rotation.is_none_or(|text| secrets::holds(live, ROTATION_KEY, text))
+        && holds(ROTATION_KEY, &system.rotation)
+        && holds(REPLICATION_ROTATION_KEY, &system.replication_rotation)
 }
 
 fn config_map(inputs: &Inputs<'_>, may_be_monitored: bool) -> Result<ConfigMap, ApplyError> {

@@ -1,28 +1,32 @@
 //! What the agents of an object's pods are to hold: users and configuration.
 
-use hera_api::PolicyStatus;
+use std::fmt::Debug;
+
 use hera_api::conditions::degraded;
-use hera_api::meta::ANNOTATION_ROTATE;
+use hera_api::meta::{ANNOTATION_ROTATE, ANNOTATION_ROTATE_REPLICATION};
 use hera_api::validate::{Memory, Validated};
+use hera_api::{HasCommonSpec, PolicyStatus};
 use hera_core::acl::AclSet;
 use hera_core::agent::{AgentStatus, ServerConfig};
-use hera_core::rotation::{self, Spread, Step};
+use hera_core::rotation::Spread;
 use hera_core::shard::Member;
 use hera_kube::{ApplyError, Severity};
 use hera_render::{AppCredentials, Context, server_config};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::Client;
 
 use super::children::{self, Children};
+use super::done_request;
 use super::events::ROTATED_BEFORE;
-use super::observe::{CommonLive, SetLive, millis};
+use super::observe::{CommonLive, SetLive};
 use super::password_news::PasswordNews;
+use super::rotations::{Replaced, Rotations};
 use super::server_facts::server_facts;
 use crate::controllers::outcome::PassError;
 use crate::object::ObjectKey;
-use crate::policies::now_unix_ms;
 use crate::shared::Shared;
-use crate::users::{self, Decision, Passwords, Subject};
+use crate::users::{self, Accepted, Decision, Passwords, Subject};
 
 /// The object whose agents are to hold something.
 pub struct Holder<'a> {
@@ -45,6 +49,8 @@ pub struct Holder<'a> {
     pub request: Option<&'a str>,
     /// A person's request for another password.
     pub rotate: Option<&'a str>,
+    /// A person's request for another password of replication.
+    pub rotate_replication: Option<&'a str>,
 }
 
 /// What they are to hold.
@@ -60,10 +66,10 @@ pub struct Holdings {
     pub memory: Memory,
     /// The users as they were left.
     pub known: Option<AclSet>,
-    /// How the generated password is replaced; none while changes wait, and where there is none.
-    pub rotation: Option<Step>,
-    /// The request for another password that was taken up last, and is written down.
-    pub rotated: Option<String>,
+    /// How the generated password is replaced.
+    pub rotation: Replaced,
+    /// How that of replication is.
+    pub replication: Replaced,
     /// Somebody asks for another password of a user whose password the operator does not make.
     pub rotation_refused: bool,
     /// What is to be said of passwords.
@@ -82,34 +88,44 @@ impl Holder<'_> {
         let known = children::known_acl(common, &ctx.uid);
         let members = self.members.iter().copied();
         let spread = Spread::of(known.as_ref(), members, v.replicas);
-        let written = users::written_rotation(common.system.as_ref());
-        let shown = app.password.as_deref();
-        let rotation = shown.and_then(|shown| self.rotation(written.as_ref(), shown, &spread));
-        let mut rotating = Vec::new();
-        if let Some(step) = &rotation {
-            app.password = Some(step.show.clone());
-            rotating.clone_from(&step.accept);
-        }
-        let to_write = match &rotation {
-            Some(step) => step.rotation.as_ref(),
-            // While changes wait it stays as it is; with a password from elsewhere there is none.
-            None => written.as_ref().filter(|_| v.auth.password.is_none()),
+        let rotations = Rotations {
+            v,
+            common,
+            spread: &spread,
         };
-        if let Some(asked) = self.rotate
-            && written
-                .as_ref()
-                .is_some_and(|written| written.has_done(asked))
-        {
-            Box::pin(self.tell_done_before(asked)).await;
+        let rotation = rotations.app(app.password.as_deref(), self.rotate);
+        let replication = rotations.replication(&system.replication, self.rotate_replication);
+        if let Some(show) = rotation.show() {
+            app.password = Some(show.to_owned());
         }
-        let text = to_write.map(serde_json::to_string).transpose();
-        system.rotation = text.map_err(ApplyError::from)?;
+        if let Some(show) = replication.show() {
+            show.clone_into(&mut system.replication);
+        }
+        for (annotation, asked, replaced) in [
+            (ANNOTATION_ROTATE, self.rotate, &rotation),
+            (
+                ANNOTATION_ROTATE_REPLICATION,
+                self.rotate_replication,
+                &replication,
+            ),
+        ] {
+            if let Some(asked) = asked.filter(|asked| replaced.has_done(asked)) {
+                Box::pin(self.tell_done_before(annotation, asked)).await;
+            }
+        }
+        system.rotation = rotation.text().map_err(ApplyError::from)?;
+        system.replication_rotation = replication.text().map_err(ApplyError::from)?;
+        let accepted = Accepted {
+            app: rotation.accept(),
+            replication: replication.accept(),
+        };
         let client = &self.shared.client;
-        let passwords = Passwords::read(client, &ctx.namespace, v, system, &app, &rotating).await?;
+        let passwords = Passwords::read(client, &ctx.namespace, v, system, &app, &accepted).await?;
         if v.auth.password.is_some() && passwords.of(&v.auth.username).is_some() {
             app.password = None;
         }
-        let news = PasswordNews::of(v, to_write, self.rotate, &passwords, &spread);
+        let rotating = (rotation.to_write(), replication.to_write());
+        let news = PasswordNews::of(v, rotating, self.rotate, &passwords, &spread);
         let first_revision = self.first_revision();
         let before = users::Before {
             set: known.as_ref(),
@@ -141,52 +157,17 @@ impl Holder<'_> {
             memory,
             known,
             rotation,
-            rotated: written.and_then(|written| written.request),
+            replication,
             rotation_refused: self.rotate.is_some() && v.auth.password.is_some(),
             news,
         })
     }
 
-    /// What is done next about the generated password, of which the Secret shows `shown`.
-    fn rotation(
-        &self,
-        written: Option<&rotation::Rotation>,
-        shown: &str,
-        spread: &Spread<'_>,
-    ) -> Option<Step> {
-        let v = self.v;
-        if v.paused || v.auth.password.is_some() {
-            return None;
-        }
-        let live = self.common.app.as_ref();
-        // One without a password gets it now, as one that is just made.
-        let live = live.filter(|secret| users::app_password(Some(secret)).is_some());
-        let made = live.map(|secret| {
-            let made = secret.creation_timestamp();
-            made.map_or(0, |made| millis(made.0))
-        });
-        let others = v.users.iter().filter(|user| v.shares_generated(user));
-        let others: Vec<&str> = others.map(|user| user.name.as_str()).collect();
-        let seen = rotation::Seen {
-            written,
-            shown,
-            made_ms: made,
-            request: self.rotate,
-            rotate_after_ms: v.auth.rotation.after_ms,
-            overlap_ms: v.auth.rotation.overlap_ms,
-            user: &v.auth.username,
-            others: &others,
-            spread,
-            now_ms: now_unix_ms(),
-        };
-        Some(rotation::step(&seen, users::generate))
-    }
-
     /// A request that was done before has no effect, and is taken away in this pass.
-    async fn tell_done_before(&self, asked: &str) {
+    async fn tell_done_before(&self, annotation: &str, asked: &str) {
         let about = self.key.object_ref(&self.ctx.uid);
         let note = format!(
-            "{ANNOTATION_ROTATE} {asked:?} was done before, so the password stays: write another text"
+            "{annotation} {asked:?} was done before, so the password stays: write another text"
         );
         let events = &self.shared.events;
         events
@@ -245,9 +226,23 @@ impl Holdings {
         }
     }
 
-    /// Something about the generated password is new, so that another look is due.
+    /// Takes away what asks for a password that is being replaced by now.
+    pub async fn clear_begun<K>(&self, client: &Client, object: &K)
+    where
+        K: HasCommonSpec<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
+    {
+        for (annotation, replaced) in [
+            (ANNOTATION_ROTATE, &self.rotation),
+            (ANNOTATION_ROTATE_REPLICATION, &self.replication),
+        ] {
+            let has_begun = |asked: &str| replaced.has_begun(asked);
+            done_request::clear(client, object, annotation, has_begun).await;
+        }
+    }
+
+    /// Something about a password that the operator makes is new, so that another look is due.
     pub fn rotation_moved(&self) -> bool {
-        self.rotation.as_ref().is_some_and(|step| step.moved)
+        self.rotation.moved() || self.replication.moved()
     }
 
     /// When something is due without news, in milliseconds since 1970: a policy is asked once more, or a
@@ -255,8 +250,8 @@ impl Holdings {
     pub fn due_ms(&self) -> Option<u64> {
         let decision = self.decision.as_ref();
         let asked = decision.and_then(|decision| decision.made.again_unix_ms);
-        let rotation = self.rotation.as_ref().and_then(|step| step.due_ms);
-        [asked, rotation].into_iter().flatten().min()
+        let rotations = [self.rotation.due_ms(), self.replication.due_ms()];
+        rotations.into_iter().chain([asked]).flatten().min()
     }
 
     /// The set has the application user.

@@ -19,6 +19,7 @@ pub mod policy_status;
 pub mod refusals;
 pub mod requests;
 pub mod rollback;
+pub mod rotations;
 mod secrets;
 pub mod server_facts;
 pub mod status;

@@ -4,6 +4,7 @@ use std::iter::once;
 
 use hera_api::conditions::progressing;
 use hera_api::validate::Validated;
+use hera_core::acl::REPLICATION_USER;
 use hera_core::rotation::{Phase, Rotation, Spread};
 use hera_core::shard::Member;
 use k8s_openapi::jiff::Timestamp;
@@ -22,12 +23,13 @@ pub struct PasswordNews {
 }
 
 impl PasswordNews {
-    /// What is to be said: of the generated password, whose rotation is this far while somebody has `asked` for
-    /// one, and of those in Secrets that somebody keeps. Of a user that is not written down nothing is said, as
-    /// nothing of it is under way, and `Degraded` says why; nothing is under way while changes wait either.
+    /// What is to be said: of the generated password and of that of replication, whose rotations are this far while
+    /// somebody has `asked` for another of the first, and of those in Secrets that somebody keeps. Of a user that is
+    /// not written down nothing is said, as nothing of it is under way, and `Degraded` says why; nothing is under way
+    /// while changes wait either.
     pub fn of(
         v: &Validated,
-        rotation: Option<&Rotation>,
+        (rotation, replication): (Option<&Rotation>, Option<&Rotation>),
         asked: Option<&str>,
         passwords: &Passwords,
         spread: &Spread<'_>,
@@ -101,11 +103,46 @@ impl PasswordNews {
             let each = not_ready.iter();
             lacking.extend(each.flat_map(|(user, _)| spread.lacking(user)));
         }
+        if let Some((words, pods)) = of_replication(replication, spread) {
+            match v.paused {
+                true => settled.push(
+                    "servers may accept two passwords of replication until changes go on"
+                        .to_owned(),
+                ),
+                false => {
+                    missing.push(words.to_owned());
+                    lacking.extend(pods);
+                }
+            }
+        }
         Self {
             under_way: (!missing.is_empty() && !v.paused).then(|| under_way(&missing, lacking)),
             settled: settled.join("; "),
             same: passwords.same.join("; "),
         }
+    }
+}
+
+/// What not every server has of a new password of replication, and which pods lack it; none where all have all.
+fn of_replication<'a>(
+    rotation: Option<&Rotation>,
+    spread: &Spread<'a>,
+) -> Option<(&'static str, Vec<&'a Member>)> {
+    let rotation = rotation.filter(|_| spread.is_written(REPLICATION_USER))?;
+    match &rotation.phase {
+        Phase::Settled => None,
+        Phase::Spreading { .. } => Some((
+            "not every server accepts the next password of replication",
+            spread.lacking(REPLICATION_USER),
+        )),
+        Phase::Overlap { .. } => Some((
+            "not every server logs in at its primary with the new password of replication",
+            spread.logging_in_otherwise(&rotation.current),
+        )),
+        Phase::Withdrawing => Some((
+            "not every server refuses the former password of replication",
+            spread.lacking(REPLICATION_USER),
+        )),
     }
 }
 

@@ -7,6 +7,7 @@ use futures::future::{join_all, try_join_all};
 use hera_api::conditions::{degraded, progressing, ready};
 use hera_api::meta::{
     ANNOTATION_ASK_POLICIES, ANNOTATION_PROMOTE, ANNOTATION_RESTART, ANNOTATION_ROTATE,
+    ANNOTATION_ROTATE_REPLICATION,
 };
 use hera_api::validate::Validated;
 use hera_api::{RebalancePhase, Surge, UpdateMode};
@@ -130,8 +131,7 @@ impl<'a> Pass<'a> {
         };
         let (client, object) = (&site.shared.client, site.object);
         done_request::clear(client, object, ANNOTATION_PROMOTE, leads).await;
-        let begun = |asked: &str| held.rotated.as_deref() == Some(asked);
-        done_request::clear(client, object, ANNOTATION_ROTATE, begun).await;
+        held.clear_begun(client, object).await;
         let promote = site.requests.promote.as_deref();
         let acts = !changed && pushed && refused.is_none();
         let (roll, failed) = match acts {
@@ -327,6 +327,9 @@ impl<'a> Pass<'a> {
             policy: policies.find(|policy| policy.decision == Acl::NAME),
             request: annotations.get(ANNOTATION_ASK_POLICIES).map(String::as_str),
             rotate: annotations.get(ANNOTATION_ROTATE).map(String::as_str),
+            rotate_replication: annotations
+                .get(ANNOTATION_ROTATE_REPLICATION)
+                .map(String::as_str),
         }
     }
 

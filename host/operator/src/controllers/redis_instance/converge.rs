@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hera_api::conditions::{degraded, ready};
-use hera_api::meta::{ANNOTATION_ASK_POLICIES, ANNOTATION_PROMOTE, ANNOTATION_ROTATE};
+use hera_api::meta::{
+    ANNOTATION_ASK_POLICIES, ANNOTATION_PROMOTE, ANNOTATION_ROTATE, ANNOTATION_ROTATE_REPLICATION,
+};
 use hera_api::validate::Validated;
 use hera_api::{Surge, UpdateMode};
+use hera_core::digest::sha256_hex;
 use hera_core::instance::{Observation, Permit, Wanted, WantedStorage, told, verdict};
 use hera_core::shard::{Member, PodsWanted, RevisionView};
 use hera_policy::{Acl, Decision as _};
@@ -26,6 +29,7 @@ use crate::controllers::pods::holdings::{Holder, Holdings};
 use crate::controllers::pods::rollback::Direction;
 use crate::controllers::pods::{certificate, done_request, observe, pod_monitor};
 use crate::object::ObjectKey;
+use crate::users;
 
 /// A pass over an instance whose spec can be carried out.
 pub struct Pass<'a> {
@@ -83,6 +87,7 @@ impl Pass<'_> {
             certificate::renew(shared, authority, owner, &live.common, refusals).await?;
         }
 
+        let login = users::replication_password(live.common.system.as_ref());
         let seen = Observation {
             config: RevisionView {
                 revision: held.config.revision,
@@ -90,6 +95,7 @@ impl Pass<'_> {
             acl: RevisionView {
                 revision: held.acl.revision,
             },
+            login: login.map(|password| sha256_hex(password.as_bytes())),
             ..seen
         };
         let wanted = wanted_of(site, v, ctx, refused.is_some());
@@ -116,8 +122,7 @@ impl Pass<'_> {
         let refused = refused.or(taken.map(|words| (ready::NAME_TAKEN, words)));
         let leads = |asked: &str| seen.primary().is_some_and(|p| p.name() == asked);
         done_request::clear(&shared.client, object, ANNOTATION_PROMOTE, leads).await;
-        let begun = |asked: &str| held.rotated.as_deref() == Some(asked);
-        done_request::clear(&shared.client, object, ANNOTATION_ROTATE, begun).await;
+        held.clear_begun(&shared.client, object).await;
         let result = verdict(&wanted, &seen, &plan);
         let handover_waits = shared.handovers.left(&site.instance()).is_some();
         let found = status::Found {
@@ -206,6 +211,9 @@ impl Pass<'_> {
             policy: policies.find(|policy| policy.decision == Acl::NAME),
             request: annotations.get(ANNOTATION_ASK_POLICIES).map(String::as_str),
             rotate: annotations.get(ANNOTATION_ROTATE).map(String::as_str),
+            rotate_replication: annotations
+                .get(ANNOTATION_ROTATE_REPLICATION)
+                .map(String::as_str),
         }
     }
 

@@ -232,6 +232,7 @@ fn status(term: u64) -> AgentStatus {
         forked_at: None,
         connections: None,
         script: None,
+        login: None,
         recovery: None,
         cluster: None,
     }

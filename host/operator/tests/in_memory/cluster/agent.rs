@@ -17,11 +17,13 @@ use futures::stream;
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
     AclState, AgentStatus, CONTROL_PORT, ClusterState, ConfigState, FenceState, HEARTBEAT_SECONDS,
-    Link, Members, Memory, News, Order, PATH_ACL, PATH_BACKUP, PATH_BACKUP_ORDERS, PATH_CLUSTER,
-    PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS,
-    PATH_POSITION, PROTOCOL, Position, Refusal, Request, Role, ServerConfig, ServerState, Volume,
+    Link, LoginState, Members, Memory, News, Order, PATH_ACL, PATH_BACKUP, PATH_BACKUP_ORDERS,
+    PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS,
+    PATH_ORDERS, PATH_POSITION, PROTOCOL, Position, Refusal, Request, Role, ServerConfig,
+    ServerState, Volume,
 };
 use hera_core::backup::{BackupOrder, BackupState};
+use hera_core::digest::sha256_hex;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
@@ -166,6 +168,7 @@ fn begins(uid: &str, memory: Memory) -> AgentStatus {
         forked_at: None,
         connections: None,
         script: None,
+        login: None,
         recovery: None,
         cluster: None,
     }
@@ -253,9 +256,10 @@ async fn order(
                 host,
                 port,
                 lineage,
-                ..
+                password,
             } => {
                 status.role = Role::Replica;
+                status.login = Some(logs_in(password.as_bytes()));
                 status.server = running(&status.pod_uid);
                 status.link = Some(Link {
                     host,
@@ -290,6 +294,14 @@ async fn order(
     Json(told.borrow().clone())
 }
 
+/// Its server has this password for its primary.
+pub fn logs_in(password: &[u8]) -> LoginState {
+    LoginState {
+        password_sha256: sha256_hex(password),
+        in_force: true,
+    }
+}
+
 pub fn running(uid: &str) -> ServerState {
     ServerState::Running {
         pid: 7,
@@ -300,6 +312,7 @@ pub fn running(uid: &str) -> ServerState {
 fn leads(status: &mut AgentStatus, epoch: u64) {
     status.role = Role::Primary;
     status.link = None;
+    status.login = None;
     status.server = running(&status.pod_uid);
     status.memory.epoch = epoch;
     status.memory.primary_uid.clone_from(&status.pod_uid);

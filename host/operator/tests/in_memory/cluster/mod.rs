@@ -27,6 +27,7 @@ use ring::Seat;
 
 /// Pods run while this lives.
 pub struct Cluster {
+    store: Arc<Store>,
     pods: Pods,
     rings: Rings,
     recoveries: Recoveries,
@@ -42,6 +43,8 @@ type Pods = Arc<Mutex<BTreeMap<(String, String), Pod>>>;
 struct Pod {
     uid: String,
     agent: Agent,
+    /// Its node does not bring what Secrets have by now.
+    is_late: bool,
 }
 
 impl Cluster {
@@ -56,8 +59,9 @@ impl Cluster {
         let (pods, rings) = (Pods::default(), Rings::default());
         let recoveries = Recoveries::default();
         let world = (pods.clone(), rings.clone(), recoveries.clone());
-        let running = tokio::spawn(run(store, world, net, manner));
+        let running = tokio::spawn(run(store.clone(), world, net, manner));
         Self {
+            store,
             pods,
             rings,
             recoveries,
@@ -96,6 +100,15 @@ impl Cluster {
         let pods = self.pods.lock().unwrap();
         let pod = &pods[&(namespace.to_owned(), name.to_owned())];
         pod.agent.told.send_modify(change);
+    }
+
+    /// Has the node of a pod bring it no more what Secrets have by now, or bring it again.
+    pub fn mounts_late(&self, namespace: &str, name: &str, is_late: bool) {
+        let mut pods = self.pods.lock().unwrap();
+        let key = (namespace.to_owned(), name.to_owned());
+        let pod = pods.get_mut(&key).unwrap();
+        pod.is_late = is_late;
+        pod.mount(&self.store, &key);
     }
 
     /// The data that the agent of a pod fetches is there.
@@ -185,7 +198,15 @@ async fn run(
                 let recovery = recoveries.of(&store, &set, &key);
                 let tls = (secret.0.as_slice(), secret.1.as_slice());
                 let agent = Agent::start(ip, &uid, memory, tls, manner(&key.0), seat, recovery);
-                pods.insert(key, Pod { uid, agent });
+                let pod = Pod {
+                    uid,
+                    agent,
+                    is_late: false,
+                };
+                pods.insert(key, pod);
+            }
+            for (key, pod) in pods.iter() {
+                pod.mount(&store, key);
             }
         }
         if changes.changed().await.is_err() {
@@ -194,11 +215,43 @@ async fn run(
     }
 }
 
-/// The servers among which that of a pod is, and its shard: `carts-shard-3-0`.
-fn place(rings: &Rings, key: &(String, String)) -> Option<(Arc<Ring>, u32)> {
-    let (set, _) = key.1.rsplit_once('-')?;
+impl Pod {
+    /// One of a RedisCluster mounts the password of replication, and its agent has the server take it.
+    fn mount(&self, store: &Store, key: &(String, String)) {
+        let Some((object, _)) = shard_of(&key.1).filter(|_| !self.is_late) else {
+            return;
+        };
+        let secret = store.find("secrets", &key.0, &format!("{object}-system"));
+        let Some(password) = secret.and_then(|secret| bytes(&secret, "replication-password"))
+        else {
+            return;
+        };
+        let login = Some(agent::logs_in(&password));
+        self.agent.told.send_if_modified(|status| {
+            let is_new = status.login != login;
+            status.login = login;
+            is_new
+        });
+    }
+}
+
+/// The object of a pod, and the number of its shard: `carts-shard-3-0`.
+fn shard_of(pod: &str) -> Option<(&str, u32)> {
+    let (set, _) = pod.rsplit_once('-')?;
     let (object, shard) = set.rsplit_once("-shard-")?;
-    let shard = shard.parse().ok()?;
+    Some((object, shard.parse().ok()?))
+}
+
+/// What a Secret has under a key.
+fn bytes(secret: &Value, key: &str) -> Option<Vec<u8>> {
+    let bytes: k8s_openapi::ByteString =
+        serde_json::from_value(secret["data"][key].clone()).ok()?;
+    Some(bytes.0)
+}
+
+/// The servers among which that of a pod is, and its shard.
+fn place(rings: &Rings, key: &(String, String)) -> Option<(Arc<Ring>, u32)> {
+    let (object, shard) = shard_of(&key.1)?;
     let mut rings = rings.lock().unwrap();
     let ring = rings.entry((key.0.clone(), object.to_owned())).or_default();
     Some((ring.clone(), shard))
@@ -213,12 +266,7 @@ fn certificate(store: &Store, set: &Value) -> Option<(Vec<u8>, Vec<u8>)> {
         .filter_map(|volume| volume["secret"]["secretName"].as_str())
         .filter_map(|name| store.find("secrets", &namespace, name));
     let secret = secrets.find(|secret| secret["data"]["tls.crt"].is_string())?;
-    let bytes = |key: &str| {
-        let bytes: k8s_openapi::ByteString =
-            serde_json::from_value(secret["data"][key].clone()).ok()?;
-        Some(bytes.0)
-    };
-    Some((bytes("tls.crt")?, bytes("tls.key")?))
+    Some((bytes(&secret, "tls.crt")?, bytes(&secret, "tls.key")?))
 }
 
 /// The claims of a pod are bound, whoever made them.

@@ -23,17 +23,16 @@ mod send;
 
 use std::time::{Duration, Instant};
 
-use hera_core::acl::MIGRATION_USER;
 use hera_core::agent::{SlotAnswer, TakeSlot};
 use hera_core::cluster::{Direction, LargeKey, Server as Seen, SlotSet};
-use hera_redis::{Credentials, Error, Server, SlotOf};
+use hera_redis::{Error, Server, SlotOf};
 use tracing::debug;
 
 use self::lot::{Found, Lot, fitting};
 use super::job::{Broke, Doubts, Job};
 use super::pace::Pace;
 use super::step::Other;
-use super::{Give, large, listed, open, password, primary, tell};
+use super::{Give, large, listed, open, primary, tell};
 use crate::agent::Agent;
 use crate::cluster::hold;
 
@@ -64,7 +63,6 @@ pub async fn give(agent: &Agent, server: &Server, job: &Job, order: &Give) -> Re
         order,
         other: Other::new(agent, order.ip, &order.target).map_err(Broke::Failed)?,
         host: order.ip.to_string(),
-        login: Credentials::new(MIGRATION_USER, password(agent)),
         pace: Pace::new(order.max_stall),
         longest: timeout / 3,
         behind: None,
@@ -88,7 +86,6 @@ struct Source<'a> {
     order: &'a Give,
     other: Other,
     host: String,
-    login: Credentials,
     pace: Pace,
     /// For longer this server never stands still knowingly: the others would vote for another.
     longest: Duration,

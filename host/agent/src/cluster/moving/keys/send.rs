@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use hera_core::acl::MIGRATION_USER;
 use hera_core::agent::{CutOff, TakeSlot};
 use hera_core::cluster::SlotSet;
 use hera_core::digest::sha256_hex;
-use hera_redis::{Error, Migrated, Migration, Sent};
+use hera_redis::{Credentials, Error, Migrated, Migration, Sent};
 use tracing::debug;
 
 use super::lot::Lot;
 use super::{AGAIN, Source, TRIES};
 use crate::cluster::moving::job::{Broke, Doubts};
 use crate::cluster::moving::listed::{self, Listed};
-use crate::cluster::moving::{large, primary};
+use crate::cluster::moving::{large, password, primary};
 
 /// A replica that is further behind is waited for no longer: it lacks more than this.
 const REPLICA: Duration = Duration::from_secs(1);
@@ -175,21 +176,29 @@ impl Source<'_> {
             .flatten()
             .fold(0, |sum: u64, size| sum.saturating_add(*size));
         let step = self.order.max_stall * 5 + large::time_of(bytes);
-        let sent = self.server.migrate(keys, &self.how(step, false)).await?;
+        let sent = self.migrate(keys, step, false).await?;
         match sent.outcome {
-            Migrated::Exists => self.server.migrate(keys, &self.how(step, true)).await,
+            Migrated::Exists => self.migrate(keys, step, true).await,
             _ => Ok(sent),
         }
     }
 
-    fn how(&self, step: Duration, replace: bool) -> Migration<'_> {
-        Migration {
+    /// Has the server send keys. It logs in with the password of now: one may be replaced while slots move.
+    async fn migrate(
+        &self,
+        keys: &[Vec<u8>],
+        step: Duration,
+        replace: bool,
+    ) -> Result<Sent, Error> {
+        let login = Credentials::new(MIGRATION_USER, password(self.agent));
+        let how = Migration {
             host: &self.host,
             port: self.order.port,
-            login: &self.login,
+            login: &login,
             step: step.min(self.longest),
             replace,
-        }
+        };
+        self.server.migrate(keys, &how).await
     }
 
     /// Those of the keys that are here still, and what was sent of them.
@@ -225,10 +234,7 @@ impl Source<'_> {
         let asked = SlotSet::of([(slot, slot)]);
         self.ask(&own, &asked, TakeSlot::Import).await?;
         let keys: Vec<Vec<u8>> = doubts.keys().cloned().collect();
-        let sent = self
-            .server
-            .migrate(&keys, &self.how(self.longest, true))
-            .await?;
+        let sent = self.migrate(&keys, self.longest, true).await?;
         let is_gone = |(key, before): (&Vec<u8>, &bool)| (!before).then(|| key.clone());
         let gone = keys.iter().zip(&sent.before).filter_map(is_gone);
         let gone: BTreeSet<Vec<u8>> = gone.collect();

@@ -131,6 +131,7 @@ mod tests {
             forked_at: None,
             connections: None,
             script: None,
+            login: None,
             recovery: None,
             cluster: None,
             link: None,

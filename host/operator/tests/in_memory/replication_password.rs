@@ -1,0 +1,203 @@
+//! The password with which servers log in at each other is replaced.
+
+use std::sync::Arc;
+
+use hera_core::agent::Role;
+use serde_json::{Value, json};
+
+use super::api_server::{CLUSTERS, Operator, SHOP, condition, wait_for};
+use super::cluster::Cluster;
+use super::passwords::{hash, hashes, replica, secret, settled, sorted, three};
+
+const INSTANCES: &str = "redisinstances";
+const ROTATE: &str = "cache.hera.io/rotate-replication";
+
+fn ask(operator: &Operator, plural: &str, token: &str) {
+    let store = &operator.server.store;
+    store.edit(plural, SHOP, "cache", |object| {
+        object["metadata"]["annotations"][ROTATE] = json!(token);
+    });
+}
+
+async fn taken_away(operator: &Operator, plural: &str) {
+    wait_for("the request is taken away", || {
+        let object = operator.server.store.find(plural, SHOP, "cache")?;
+        let asked = &object["metadata"]["annotations"][ROTATE];
+        asked.is_null().then_some(())
+    })
+    .await;
+}
+
+fn shown(operator: &Operator) -> String {
+    secret(operator, "cache-system", "replication-password").unwrap()
+}
+
+/// What is written down of the rotation.
+fn phase(operator: &Operator) -> Option<Value> {
+    let text = secret(operator, "cache-system", "replication-rotation")?;
+    let rotation: Value = serde_json::from_str(&text).unwrap();
+    Some(rotation["phase"].clone())
+}
+
+/// The hashes that servers accept.
+fn accepted(operator: &Operator) -> Vec<String> {
+    hashes(operator, "hera-replication").1
+}
+
+/// Waits until a rotation has come to its end; the password of now.
+async fn ended(operator: &Operator, before: &str) -> String {
+    wait_for("the rotation ends", || {
+        let phase = phase(operator)?;
+        let now = shown(operator);
+        (phase["name"] == "settled" && now != before).then_some(now)
+    })
+    .await
+}
+
+/// What `Progressing` says once it has this reason.
+async fn progress(operator: &Operator, plural: &str, reason: &str) -> String {
+    let what = format!("Progressing is {reason}");
+    wait_for(&what, || {
+        let object = operator.server.store.find(plural, SHOP, "cache")?;
+        let found = condition(&object, "Progressing")?;
+        let words = found["message"].as_str()?.to_owned();
+        (found["reason"] == reason).then_some(words)
+    })
+    .await
+}
+
+/// With which password the server of a pod logs in, as a hash.
+fn login(cluster: &Cluster, pod: &str) -> Option<String> {
+    let login = cluster.told(SHOP, pod).unwrap().login?;
+    Some(login.password_sha256)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_of_an_instance_is_replaced_once_for_each_request_and_no_link_ends() {
+    let (operator, cluster) = three(52, json!({})).await;
+    let (before, app) = (shown(&operator), secret(&operator, "cache-app", "password"));
+    assert_eq!(phase(&operator), None, "nothing is written before");
+    let pods = || (0..3).map(|ordinal| format!("cache-{ordinal}"));
+    let links = || {
+        let links = pods().map(|pod| cluster.told(SHOP, &pod).unwrap().link);
+        links.collect::<Vec<_>>()
+    };
+    let linked = links();
+    ask(&operator, INSTANCES, "one");
+    let now = ended(&operator, &before).await;
+    assert_eq!(accepted(&operator), [hash(&now)]);
+    for pod in pods() {
+        let follows = cluster.told(SHOP, &pod).unwrap().role == Role::Replica;
+        assert_eq!(login(&cluster, &pod), follows.then(|| hash(&now)), "{pod}");
+    }
+    assert_eq!(links(), linked);
+    assert_eq!(secret(&operator, "cache-app", "password"), app);
+    taken_away(&operator, INSTANCES).await;
+    settled(&operator).await;
+
+    ask(&operator, INSTANCES, "one");
+    taken_away(&operator, INSTANCES).await;
+    assert_eq!(shown(&operator), now, "it was done before");
+    ask(&operator, INSTANCES, "two");
+    assert_ne!(ended(&operator, &now).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_is_away_holds_the_old_one_open_also_through_a_restart_of_the_operator() {
+    let (mut operator, cluster) = three(53, json!({})).await;
+    let before = shown(&operator);
+    let away = replica(&cluster);
+    cluster.is_away(SHOP, &away, true);
+    ask(&operator, INSTANCES, "one");
+    let words = progress(&operator, INSTANCES, "RotationWaiting").await;
+    assert!(
+        words.contains("password of replication") && words.contains(&away),
+        "{words}"
+    );
+    let next = phase(&operator).unwrap()["next"].clone();
+    let next = next.as_str().unwrap().to_owned();
+    assert_eq!(shown(&operator), before);
+    assert_eq!(accepted(&operator), sorted([&before, &next]));
+
+    operator.restart().await;
+    cluster.is_away(SHOP, &away, false);
+    assert_eq!(ended(&operator, &before).await, next);
+    assert_eq!(accepted(&operator), [hash(&next)]);
+    assert_eq!(login(&cluster, &away), Some(hash(&next)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_a_cluster_that_mounts_the_old_one_keeps_it_accepted_everywhere() {
+    let mut operator = Operator::start().await;
+    let cluster = Cluster::start(Arc::clone(&operator.server.store), 54);
+    let spec = json!({"version": "7.2", "masters": 3, "replicasPerMaster": 1});
+    operator.apply_cluster("cache", spec);
+    let cluster_settled = async |operator: &Operator| {
+        let ready = operator.wait_reason_of_cluster("cache", "Ready", "Serving");
+        ready.await;
+        progress(operator, CLUSTERS, "Settled").await
+    };
+    cluster_settled(&operator).await;
+    let (before, late) = (shown(&operator), "cache-shard-1-0");
+    cluster.mounts_late(SHOP, late, true);
+    ask(&operator, CLUSTERS, "one");
+    let now = wait_for("another is shown", || {
+        let now = shown(&operator);
+        let overlaps = phase(&operator)?["name"] == "overlap";
+        (now != before && overlaps).then_some(now)
+    })
+    .await;
+    let words = progress(&operator, CLUSTERS, "PasswordSpreading").await;
+    let says = words.contains("logs in at its primary with the new password");
+    assert!(says && words.contains(late), "{words}");
+    assert_eq!(accepted(&operator), sorted([&before, &now]));
+    assert_eq!(login(&cluster, late), Some(hash(&before)));
+
+    operator.restart().await;
+    progress(&operator, CLUSTERS, "PasswordSpreading").await;
+    assert_eq!(accepted(&operator), sorted([&before, &now]));
+    cluster.mounts_late(SHOP, late, false);
+    assert_eq!(ended(&operator, &before).await, now);
+    assert_eq!(accepted(&operator), [hash(&now)]);
+    assert_eq!(login(&cluster, late), Some(hash(&now)));
+    cluster_settled(&operator).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_paused_nothing_of_it_is_replaced_and_it_is_told_that_two_may_be_accepted() {
+    let (operator, cluster) = three(55, json!({})).await;
+    let before = shown(&operator);
+    let away = replica(&cluster);
+    cluster.is_away(SHOP, &away, true);
+    ask(&operator, INSTANCES, "one");
+    progress(&operator, INSTANCES, "RotationWaiting").await;
+    let spec = |paused: bool| json!({"version": "7.2", "replicas": 3, "paused": paused});
+    operator.apply("cache", spec(true));
+    let words = progress(&operator, INSTANCES, "Paused").await;
+    assert!(words.contains("two passwords of replication"), "{words}");
+    cluster.is_away(SHOP, &away, false);
+    wait_for("it is heard again", || {
+        let told = cluster.told(SHOP, &away)?;
+        let object = operator.server.store.find(INSTANCES, SHOP, "cache")?;
+        let ready = condition(&object, "Ready")?["reason"] == "Serving";
+        (ready && told.acl.confirmed).then_some(())
+    })
+    .await;
+    assert_eq!(shown(&operator), before);
+    operator.apply("cache", spec(false));
+    assert_ne!(ended(&operator, &before).await, before);
+}
+
+/// Both are of one age: nobody has to think of either.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_old_enough_is_replaced_by_itself() {
+    let (operator, _cluster) = three(56, json!({})).await;
+    let before = shown(&operator);
+    // This API server makes everything on the first of January.
+    let spec = json!({
+        "version": "7.2", "replicas": 3, "auth": {"rotateAfter": "1h", "overlap": "0s"},
+    });
+    operator.apply("cache", spec);
+    let now = ended(&operator, &before).await;
+    assert_eq!(accepted(&operator), [hash(&now)]);
+}
