@@ -337,6 +337,11 @@ pub struct SlotAnswer {
     pub owned: SlotSet,
     /// Those of which it took keys before it was asked, from this source or another.
     pub imports: SlotSet,
+    /// Those of which it takes no keys from this source, while it does of others.
+    pub refused: SlotSet,
+    /// Why not, of the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A line of the event stream.

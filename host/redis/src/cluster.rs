@@ -104,7 +104,7 @@ impl Server {
     pub async fn cluster_command(&self, command: &Command) -> Result<(), Error> {
         match command {
             Command::Start
-            | Command::Rejoin
+            | Command::Rejoin { .. }
             | Command::GiveSlots { .. }
             | Command::TakeSlots { .. }
             | Command::StopMoving

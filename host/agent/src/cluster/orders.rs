@@ -44,8 +44,8 @@ pub async fn carry_out(agent: &Arc<Agent>, work: &Work, command: &Command) -> Re
         }
         _ => {}
     }
-    if *command == Command::Rejoin {
-        led_before(&server).await?;
+    if let Command::Rejoin { id } = command {
+        led_before(&server, id).await?;
         if cluster.moves.is_running() {
             return Err(Refused::later("a job moves slots of this server"));
         }
@@ -82,12 +82,13 @@ async fn follows(server: &Server, primary: &str) -> Result<(), Refused> {
     }
 }
 
-/// The server takes itself for a primary, and has a copy of what is not its own, or led before.
+/// This very server takes itself for a primary, and has a copy of what is not its own, or led before.
 ///
 /// # Errors
 /// It is not, by now, or the server does not answer.
-async fn led_before(server: &Server) -> Result<(), Refused> {
-    match seen(server).await?.led_before() {
+async fn led_before(server: &Server, id: &str) -> Result<(), Refused> {
+    let own = seen(server).await?;
+    match own.id == id && own.led_before() {
         true => Ok(()),
         false => Err(Refused::wrong("the server is what it takes itself for")),
     }

@@ -36,6 +36,7 @@ facts!(later: keys_valkey_8_1, KEYS_VALKEY,
     a_target_that_is_killed_loses_no_key,
     a_move_that_is_called_off_leaves_nothing_open,
     what_a_hand_left_half_moved_is_ended,
+    a_slot_that_its_taker_knows_no_owner_of_moves,
 );
 facts!(later: import_redis_8_6, IMPORT,
     a_source_that_is_killed_loses_no_key,

@@ -332,11 +332,10 @@ async fn who_takes_over_follows_the_primary_that_is_named(engine: Engine) {
 
 async fn only_a_server_with_keys_and_no_slots_joins_as_another(engine: Engine) {
     let cluster = Cluster::new(engine).await;
-    let rejoin = || Order::Cluster {
-        command: Command::Rejoin,
-    };
-    for pod in &cluster.group.pods[..2] {
-        let refused = pod.order(1, rejoin()).await.unwrap_err();
+    for (at, pod) in cluster.group.pods[..2].iter().enumerate() {
+        let id = cluster.state(at).await.id.unwrap();
+        let command = Command::Rejoin { id };
+        let refused = pod.order(1, Order::Cluster { command }).await.unwrap_err();
         assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(is_running(&pod.status().await.unwrap()));
     }

@@ -143,7 +143,7 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
                 true => (!leads).then_some(Rule::FollowsAnOwner),
             }
         }
-        Command::Rejoin => {
+        Command::Rejoin { id } => {
             let leads = |other: &&Node| {
                 let server = other.server.as_ref();
                 other.shard == node.shard
@@ -159,7 +159,8 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
                     && is_forgotten(node.shard, &server.id, &seen.nodes)
                     && is_served_without(&server.id, servers())
             });
-            (!gives_way && !is_of_before).then_some(Rule::KeepsKeys)
+            let is_it = server.is_some_and(|server| server.id == *id);
+            (!is_it || !(gives_way || is_of_before)).then_some(Rule::KeepsKeys)
         }
         Command::Failover {
             how,

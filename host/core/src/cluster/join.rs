@@ -93,7 +93,8 @@ pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
                     continue;
                 }
                 let reason = "it has keys, and takes itself for a primary without slots";
-                plan.push(&one.node.pod, Command::Rejoin, reason);
+                let id = one.server.id.clone();
+                plan.push(&one.node.pod, Command::Rejoin { id }, reason);
                 break;
             }
             let reason = format!("{} is the primary of shard {shard}", primary.node.name());
@@ -276,7 +277,8 @@ fn is_left_over(survey: &Survey<'_>, one: &Heard<'_>, plan: &mut Plan) -> bool {
     let name = one.node.name();
     if one.server.led_before() {
         let reason = "what it has is of before its shard left, and others serve all slots";
-        plan.push(&one.node.pod, Command::Rejoin, reason);
+        let id = one.server.id.clone();
+        plan.push(&one.node.pod, Command::Rejoin { id }, reason);
         return true;
     }
     let (epoch, slots) = (epoch_of(one), one.server.slots());

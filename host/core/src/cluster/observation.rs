@@ -259,7 +259,8 @@ impl Server {
     }
 
     /// True for a primary without slots that led before: it has keys, or an epoch of its own, which a new one gets
-    /// only once others know it. Not of one that is about to get its first slots.
+    /// only once others know it. A new one that is given its first slots is such as well: it must be known that nobody
+    /// knows it.
     pub fn led_before(&self) -> bool {
         let has_epoch = self.own().is_some_and(|own| own.config_epoch > 0);
         let is_idle = self.replica_of().is_none() && self.slots().is_empty() && !self.takes_slots();

@@ -68,7 +68,10 @@ pub enum Command {
     },
     /// Start again as a server that knows nothing of the cluster, with its data, which says what slots it is of:
     /// it takes itself for a primary without slots, and has keys, or led before.
-    Rejoin,
+    Rejoin {
+        /// Who it is until then: an order may come late, and it is another by then.
+        id: NodeId,
+    },
     /// Take over from the primary.
     Failover {
         /// How.
@@ -125,7 +128,7 @@ impl fmt::Display for Command {
             Self::AddSlots { slots } => write!(f, "slots {slots}"),
             Self::Meet { ip, port } => write!(f, "meet {ip}:{port}"),
             Self::Replicate { primary } => write!(f, "replicate {primary}"),
-            Self::Rejoin => f.write_str("join as another"),
+            Self::Rejoin { .. } => f.write_str("join as another"),
             Self::Failover { how, .. } => write!(f, "take over ({how:?})"),
             Self::Forget { id } => write!(f, "forget {id}"),
             Self::GiveSlots { slots, target, .. } => write!(f, "give {slots} to {target}"),

@@ -306,6 +306,40 @@ fn a_new_shard_has_its_replicas_before_it_takes_slots() {
     assert_eq!(orders(&game), ["pod-0-0: give 0-99 to id-3-0"]);
 }
 
+/// Once it imports a slot it does not hear any more whose that is, and refuses keys of one that is nobody's.
+#[test]
+fn a_new_shard_takes_slots_once_it_has_heard_whose_they_are() {
+    let mut game = with_a_new_shard();
+    let view = game.world.pods[6].knows.get_mut("id-0-0").unwrap();
+    let told = std::mem::take(&mut view.slots);
+    let plan = game.next(&game.world.observe(), true);
+    assert_eq!(words(&plan.steps), [""; 0]);
+    let waits = plan.waiting_for.unwrap();
+    assert!(waits.contains("once it has heard"), "{waits}");
+    let view = game.world.pods[6].knows.get_mut("id-0-0").unwrap();
+    view.slots = told;
+    assert_eq!(orders(&game), ["pod-0-0: give 0-99 to id-3-0"]);
+}
+
+/// A new primary has an epoch and no slots, as one that left has: only who is known to nobody joins as another.
+#[test]
+fn a_new_primary_is_not_told_to_join_as_another() {
+    let game = with_a_new_shard();
+    let seen = game.world.observe();
+    let plan = decide(game.world.wanted, &seen);
+    assert_eq!(words(&plan.steps), [""; 0]);
+    let rejoin = |id: &str| Plan {
+        steps: vec![Step {
+            pod: seen.nodes[6].pod.clone(),
+            command: Command::Rejoin { id: id.to_owned() },
+            reason: String::new(),
+        }],
+        waiting_for: None,
+    };
+    let broken = guard(&rejoin("id-3-0"), &seen).unwrap_err();
+    assert_eq!(broken.rule, Rule::KeepsKeys);
+}
+
 /// It had taken keys, and no slot yet: nobody votes about a primary without slots.
 #[test]
 fn the_replica_of_a_new_shard_takes_over_with_what_its_primary_took() {

@@ -482,7 +482,7 @@ impl World {
                 own.slots = own.slots.with(slots);
                 pod.taken.retain(|slot, _| !slots.contains(*slot));
             }
-            Command::Rejoin => self.rejoin(at),
+            Command::Rejoin { id } => self.rejoin(at, id),
             other => self.about_slots(at, other),
         }
         self.replicate();
@@ -515,8 +515,11 @@ impl World {
     }
 
     /// It starts again without what it knew, and takes itself for the owner of what it has.
-    fn rejoin(&mut self, at: usize) {
+    fn rejoin(&mut self, at: usize, id: &str) {
         let pod = &mut self.pods[at];
+        if pod.id != id {
+            return;
+        }
         let has_led = pod.count() > 0 || pod.own().epoch > 0;
         if !pod.is_primary() || !pod.own().slots.is_empty() || !has_led {
             return;

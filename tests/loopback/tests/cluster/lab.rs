@@ -164,7 +164,7 @@ impl Lab {
             node.go();
             return Ok(());
         }
-        if step.command == Command::Rejoin {
+        if matches!(step.command, Command::Rejoin { .. }) {
             println!("{step}: {}", step.reason);
             node.kill();
             node.lose("nodes.conf");

@@ -4,6 +4,7 @@
 mod close;
 mod export;
 mod import;
+mod importing;
 pub mod job;
 mod keys;
 mod large;

@@ -9,8 +9,8 @@ use hera_core::cluster::{Direction, NodeId, Server as Seen, SlotSet};
 use hera_core::digest::sha256_hex;
 use hera_redis::{Server, SlotOf};
 
-use super::open::{self, may_replace};
-use super::tell;
+use super::importing::{Importing, Refusals};
+use super::{open, tell};
 use crate::agent::Agent;
 use crate::cluster::orders::{of, seen};
 use crate::control::answer::Refused;
@@ -105,6 +105,7 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
     let mut answer = SlotAnswer {
         owned: asked.slots.shared(&own.slots()),
         imports: asked.slots.shared(&coming),
+        ..SlotAnswer::default()
     };
     let left = asked.slots.without(&answer.owned);
     if left.is_empty() {
@@ -112,7 +113,10 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
     }
     match &asked.step {
         TakeSlot::Look => {}
-        TakeSlot::Import => import(agent, &server, &own, asked, &left, begun).await?,
+        TakeSlot::Import => {
+            let refused = import(agent, &server, &own, asked, &left, begun).await?;
+            (answer.refused, answer.why) = (refused.slots, refused.why);
+        }
         TakeSlot::Drop(keys) => {
             may_own(&own, asked, &left).map_err(Refused::wrong)?;
             drop_cut_off(&server, asked, &left, keys).await?;
@@ -134,10 +138,10 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
     Ok(answer)
 }
 
-/// Has the server take keys of those of the slots from the source that it does not take yet.
+/// Has the server take keys of the slots from the source. One of which it may not holds up none of the others.
 ///
 /// # Errors
-/// Why it does not.
+/// Why it takes none.
 async fn import(
     agent: &Agent,
     server: &Server,
@@ -145,48 +149,27 @@ async fn import(
     asked: &SlotStep,
     left: &SlotSet,
     begun: Instant,
-) -> Result<(), Refused> {
-    let from_source = Some((Direction::In, asked.source.as_str()));
-    let (mut new, mut orphans) = (Vec::new(), Vec::new());
-    for slot in left.iter() {
-        let open = open::of(own, slot);
-        if open != from_source {
-            new.push(slot);
-        }
-        if open.is_some() && !has_owner(own, slot) {
-            orphans.push(slot);
-        }
-    }
-    let (new, orphans): (SlotSet, SlotSet) =
-        (new.into_iter().collect(), orphans.into_iter().collect());
-    if !new.is_empty() {
-        may_import(own, asked, &new).map_err(Refused::wrong)?;
-        // One that has begun is finished.
-        if agent.asked.get().is_some() {
-            return Err(Refused::wrong("the pod of who gets the slots ends"));
-        }
+) -> Result<Refusals, Refused> {
+    let Importing {
+        new,
+        of_nobody,
+        refused,
+    } = Importing::of(own, asked, left).map_err(Refused::wrong)?;
+    // One that has begun is finished.
+    if !new.is_empty() && agent.asked.get().is_some() {
+        return Err(Refused::wrong("the pod of who gets the slots ends"));
     }
     for part in tell::parts(agent, &new) {
         is_in_time(begun)?;
         let from = SlotOf::Importing(&asked.source);
         server.set_slots(&part, from).await?;
     }
-    // Their owner went, and was forgotten. As long as a slot is imported the server does not hear who has it since,
-    // and it refuses keys of a slot that nobody has. That it imports does not end by this.
-    if !orphans.is_empty() {
-        leads(own, asked).map_err(Refused::wrong)?;
-    }
-    for part in tell::parts(agent, &orphans) {
+    for part in tell::parts(agent, &of_nobody) {
         is_in_time(begun)?;
         let node = SlotOf::Node(&asked.source);
         server.set_slots(&part, node).await?;
     }
-    Ok(())
-}
-
-/// Somebody has the slot, by what the server has heard.
-fn has_owner(own: &Seen, slot: u16) -> bool {
-    own.known.iter().any(|entry| entry.slots.contains(slot))
+    Ok(refused)
 }
 
 /// A step that lasts is broken off: what is left of it is asked for again.
@@ -248,30 +231,6 @@ fn of_slots_left<'a>(
     Ok(those)
 }
 
-/// The server takes keys of these slots from this source. It has heard whose a slot is: once it imports it does not hear
-/// that any more.
-fn may_import(own: &Seen, asked: &SlotStep, slots: &SlotSet) -> Result<(), String> {
-    leads(own, asked)?;
-    let source = &asked.source;
-    let has = own.entry(source).map(|entry| &entry.slots);
-    for slot in slots.iter() {
-        match open::of(own, slot) {
-            None if has.is_some_and(|has| has.contains(slot)) => {}
-            None => {
-                let target = &own.id;
-                return Err(format!(
-                    "{target} has not heard yet that slot {slot} is that of {source}"
-                ));
-            }
-            Some((Direction::In, before)) if may_replace(own, before, source) => {}
-            Some((_, other)) => {
-                return Err(format!("slot {slot} moves between this server and {other}"));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The slots are this server's: the source, which has no key of them, said so a moment ago. Where a replica has taken
 /// over from the source since, clients may have written there, and those writes would go. As long as a slot is imported
 /// this server does not hear who owns it; who leads it does hear, before clients do.
@@ -299,7 +258,10 @@ fn may_own(own: &Seen, asked: &SlotStep, slots: &SlotSet) -> Result<(), String> 
 /// nobody hears whom the others have voted for: there the cluster counts as failed before that. One that has just
 /// started has not heard yet who took over from it: with a slot it would get a later epoch than that one, and all
 /// slots back.
-fn leads(own: &Seen, asked: &SlotStep) -> Result<(), String> {
+///
+/// # Errors
+/// Which of that is not so.
+pub fn leads(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     if own.replica_of().is_some() {
         return Err("the server that gets the slot is no primary".to_owned());
     }
@@ -315,17 +277,17 @@ fn leads(own: &Seen, asked: &SlotStep) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use hera_core::cluster::{Entry, SlotSet};
 
     use super::*;
 
-    fn slot() -> SlotSet {
+    pub fn slot() -> SlotSet {
         SlotSet::of([(93, 93)])
     }
 
     /// The target, the source, and a replica of the source.
-    fn view(open: &[&str]) -> Seen {
+    pub fn view(open: &[&str]) -> Seen {
         let entry = |id: &str, of: Option<&str>| Entry {
             id: id.to_owned(),
             replica_of: of.map(str::to_owned),
@@ -344,7 +306,7 @@ mod tests {
         }
     }
 
-    fn asked(step: TakeSlot) -> SlotStep {
+    pub fn asked(step: TakeSlot) -> SlotStep {
         SlotStep {
             slots: slot(),
             source: "source".to_owned(),
@@ -388,36 +350,14 @@ mod tests {
         assert!(may_own(&cut_off, &asked(TakeSlot::Own), &slot()).is_err());
         let mut cut_off = view(&[]);
         cut_off.serves = false;
-        assert!(may_import(&cut_off, &asked(TakeSlot::Import), &slot()).is_err());
+        assert!(Importing::of(&cut_off, &asked(TakeSlot::Import), &slot()).is_err());
     }
 
     #[test]
     fn a_replica_takes_no_slot() {
         let mut replica = view(&[]);
         replica.known[0].replica_of = Some("source".to_owned());
-        assert!(may_import(&replica, &asked(TakeSlot::Import), &slot()).is_err());
-    }
-
-    #[test]
-    fn a_slot_that_comes_from_one_who_leads_is_not_taken_from_another() {
-        let import = asked(TakeSlot::Import);
-        assert_eq!(may_import(&view(&[]), &import, &slot()), Ok(()));
-        assert_eq!(
-            may_import(&view(&["[93-<-source]"]), &import, &slot()),
-            Ok(())
-        );
-        // Who led before, and was forgotten since.
-        assert_eq!(
-            may_import(&view(&["[93-<-before]"]), &import, &slot()),
-            Ok(())
-        );
-        let mut both = view(&["[93-<-other]"]);
-        both.known.push(Entry {
-            id: "other".to_owned(),
-            ..Entry::default()
-        });
-        assert!(may_import(&both, &import, &slot()).is_err());
-        assert!(may_import(&view(&["[93->-source]"]), &import, &slot()).is_err());
+        assert!(Importing::of(&replica, &asked(TakeSlot::Import), &slot()).is_err());
     }
 
     #[test]
@@ -429,10 +369,6 @@ mod tests {
         for open in ["[94-<-other]", "[94->-source]", "[95-<-source]"] {
             assert!(may_own(&view(&["[93-<-source]", open]), &own, &both).is_err());
         }
-        let import = asked(TakeSlot::Import);
-        let one = view(&["[94->-source]"]);
-        assert_eq!(may_import(&one, &import, &slot()), Ok(()));
-        assert!(may_import(&one, &import, &both).is_err());
     }
 
     #[test]
@@ -449,24 +385,6 @@ mod tests {
         assert_eq!(dropped([5, 5]), Ok(2));
         assert_eq!(dropped([5, 6]), Ok(1));
         assert!(dropped([5, 7]).is_err());
-    }
-
-    #[test]
-    fn a_slot_whose_owner_was_not_heard_yet_is_not_imported() {
-        let import = asked(TakeSlot::Import);
-        let mut new = view(&[]);
-        new.known[1].slots = SlotSet::default();
-        assert!(!has_owner(&new, 93));
-        assert!(may_import(&new, &import, &slot()).is_err());
-        // By what was heard it is a third one's still.
-        let mut late = new.clone();
-        late.known.push(Entry {
-            id: "third".to_owned(),
-            slots: slot(),
-            ..Entry::default()
-        });
-        assert!(has_owner(&late, 93));
-        assert!(may_import(&late, &import, &slot()).is_err());
     }
 
     #[test]

@@ -153,7 +153,14 @@ impl Source<'_> {
         let mut lot = Lot::new(slots.clone());
         // The other first: whoever is sent there is served.
         let before = self.ask(own, slots, TakeSlot::Import).await?;
-        let whole = whole.shared(slots);
+        for slot in slots.shared(&before.refused).iter() {
+            let words = before
+                .why
+                .as_deref()
+                .unwrap_or("the other takes none of it");
+            lot.leaves(slot, words.to_owned());
+        }
+        let whole = whole.shared(lot.slots());
         for slot in whole.shared(&before.owned).iter() {
             let target = &order.target;
             lot.leaves(
