@@ -489,6 +489,31 @@ async fn two_backups_of_one_object_are_made_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_attempts_is_told_on_by_a_leader_that_was_not_there() {
+    let mut shop = Shop::of(136, 1).await;
+    let agent = shop.agent("cache-0");
+    agent.will(Does::Runs);
+    shop.back_up("first", of_cache());
+    wait_for("it is read", || (snapshots(&agent) == 1).then_some(())).await;
+    shop.back_up("another", of_cache());
+    shop.wait_reason("another", "Pending").await;
+    let store = &shop.operator.server.store;
+    store.edit(BACKUPS, SHOP, "another", |backup| {
+        backup["status"]["attempts"] = json!(9);
+        backup["status"]["conditions"][0]["reason"] = json!("CredentialsRefused");
+    });
+    shop.operator.restart().await;
+    // It looks at those that wait each two seconds.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let waits = shop.wait_reason("another", "CredentialsRefused").await;
+    assert_eq!(waits["status"]["phase"], "Pending");
+    agent.will(Does::Stores);
+    agent.store();
+    let done = shop.wait_phase("another", "Completed").await;
+    assert_eq!(done["status"]["attempts"], 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_cannot_begin_holds_up_no_other() {
     let shop = Shop::of(133, 1).await;
     let spec = json!({"target": {"name": "cache"}, "source": "Replica"});
