@@ -503,8 +503,17 @@ async fn what_came_of_attempts_is_told_on_by_a_leader_that_was_not_there() {
         backup["status"]["conditions"][0]["reason"] = json!("CredentialsRefused");
     });
     shop.operator.restart().await;
-    // It looks at those that wait each two seconds.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    let store = &shop.operator.server.store;
+    let looks = || {
+        let looks = |asked: &Request| asked.plural == BACKUPS && asked.name == "first";
+        store.count(looks)
+    };
+    // It looks at one that runs each second, and at one that waits each two.
+    let before = looks();
+    wait_for("it leads and looks", || {
+        (looks() >= before + 4).then_some(())
+    })
+    .await;
     let waits = shop.wait_reason("another", "CredentialsRefused").await;
     assert_eq!(waits["status"]["phase"], "Pending");
     agent.will(Does::Stores);
