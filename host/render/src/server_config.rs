@@ -13,7 +13,8 @@ use crate::Context;
 const BACKLOG: u64 = 64 << 20;
 /// Most that is taken for it unasked.
 const MAX_BACKLOG: u64 = 512 << 20;
-/// The same where it is for backups alone, of an object of one pod: it counts for maxmemory there.
+/// The same of an object of one pod that is backed up: it counts for maxmemory there. A temporary pod that follows has
+/// no more either.
 const LONE_BACKLOG: u64 = 4 << 20;
 const MAX_LONE_BACKLOG: u64 = 64 << 20;
 /// What a container must have the memory for.
@@ -161,7 +162,8 @@ fn slot_stats(v: &Validated) -> Option<&'static str> {
 }
 
 /// A tenth of what the container may use, between 64 and 512 MiB; but no more than an eighth of it,
-/// as it is outside of maxmemory. A server that no replica follows has one only while it is read for a backup, and after.
+/// as it is outside of maxmemory. A server that no replica follows has one only while it is read for a backup, and after;
+/// while a temporary pod stands in for it, what comes back after more writes than that takes a full copy.
 fn backlog(v: &Validated) -> u64 {
     let is_lone = v.replicas <= 1 && v.backup.is_some();
     v.memory.limit.map_or(BACKLOG, |limit| match is_lone {

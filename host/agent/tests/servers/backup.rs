@@ -49,7 +49,8 @@ facts_on!(
     what_a_store_refuses_is_told_in_words_without_the_key,
     a_server_that_cannot_be_read_now_is_not,
     an_order_of_an_earlier_leader_is_refused,
-    a_server_of_several_pods_keeps_its_backlog_for_who_comes_back
+    a_server_of_several_pods_keeps_its_backlog_for_who_comes_back,
+    a_lone_server_keeps_its_backlog_where_the_spec_says_for_how_long
 );
 
 #[tokio::test]
@@ -70,6 +71,8 @@ const AT_ONCE: [(&str, &str); 3] = [
 ];
 /// Keys of a server that takes a second or two for a snapshot of them.
 const SLOW_KEYS: usize = 2000;
+/// A server that gives its backlog up has done so by then: it does after six or seven seconds.
+const GIVEN_UP: Duration = Duration::from_secs(12);
 
 /// A store with a bucket.
 struct Stored {
@@ -631,8 +634,16 @@ async fn a_server_of_several_pods_keeps_its_backlog_for_who_comes_back(engine: E
     };
     pod.push_members(1, &members).await.unwrap();
     stores(&pod, "b-1-1", &stored).await;
-    // A server alone has given it up by now.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    tokio::time::sleep(GIVEN_UP).await;
+    assert_eq!(info(&pod, "replication", "repl_backlog_active").await, "1");
+}
+
+async fn a_lone_server_keeps_its_backlog_where_the_spec_says_for_how_long(engine: Engine) {
+    let stored = Stored::start();
+    let pod = serving(engine, &[("repl-backlog-ttl", "7200")]).await;
+    with_looks(&pod).await;
+    stores(&pod, "b-1-1", &stored).await;
+    tokio::time::sleep(GIVEN_UP).await;
     assert_eq!(info(&pod, "replication", "repl_backlog_active").await, "1");
 }
 

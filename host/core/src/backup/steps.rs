@@ -15,6 +15,13 @@ const AFTER_STORE_AT_MOST_MS: u64 = 60_000;
 const HELD_UP_MS: u64 = 5_000;
 /// A store, an object, a copy that is not there is waited for so long; and a base that is stored, for its backup.
 const PATIENCE_MS: u64 = 3_600_000;
+/// But it was looked at for at least so long by then, since nobody did: the hour also runs while another backup has its
+/// turn, or no operator is there.
+const LOOKED_MS: u64 = 60_000;
+/// After so long without a look nobody did.
+const AWAY_MS: u64 = 300_000;
+/// Of the time between two looks no more than this counts as looked at.
+const LOOK_COUNTS_MS: u64 = 10_000;
 /// A run that gets no further for longer is over: agents let go much sooner by themselves.
 const STUCK_MS: u64 = 600_000;
 /// An agent that says nothing for longer has lost its run.
@@ -138,6 +145,10 @@ pub struct Tries {
     held_up_since_ms: Option<u64>,
     /// For how long it had been by then, as others wrote down.
     held_up_before_ms: u64,
+    /// The last look.
+    looked_ms: Option<u64>,
+    /// For how long it has been looked at since nobody did.
+    looked_for_ms: u64,
 }
 
 impl Tries {
@@ -159,7 +170,21 @@ impl Tries {
             store,
             held_up_since_ms: held_up_for_ms.map(|_| now_ms),
             held_up_before_ms: held_up_for_ms.unwrap_or(0),
+            looked_ms: None,
+            looked_for_ms: 0,
         }
+    }
+
+    /// It is looked at.
+    pub fn looked_at(&mut self, now_ms: u64) {
+        let last = self.looked_ms.replace(now_ms);
+        let since = last.map(|last| now_ms.saturating_sub(last));
+        self.looked_for_ms = match since {
+            Some(since) if since <= AWAY_MS => {
+                self.looked_for_ms.saturating_add(since.min(LOOK_COUNTS_MS))
+            }
+            _ => 0,
+        };
     }
 
     /// True while something beside the copy is in the way: since when is to be written down.
@@ -180,6 +205,7 @@ impl Tries {
 
     /// An attempt cannot begin now.
     pub fn held_up(&mut self, now_ms: u64) -> Next {
+        self.looked_at(now_ms);
         match self.is_patient(now_ms) {
             true => Next::After(HELD_UP_MS),
             false => Next::GiveUp,
@@ -188,6 +214,7 @@ impl Tries {
 
     /// Nothing came of an attempt.
     pub fn lost(&mut self, reason: FailureReason, now_ms: u64) -> Next {
+        self.looked_at(now_ms);
         if is_final(reason) {
             return Next::GiveUp;
         }
@@ -212,6 +239,7 @@ impl Tries {
         let since = *self.held_up_since_ms.get_or_insert(now_ms);
         let waited = now_ms.saturating_sub(since);
         self.held_up_before_ms.saturating_add(waited) < PATIENCE_MS
+            || self.looked_for_ms < LOOKED_MS
     }
 }
 
@@ -402,10 +430,38 @@ mod tests {
     #[test]
     fn what_is_not_there_is_waited_for_an_hour_from_when_it_was_missed() {
         let mut tries = Tries::default();
-        assert_eq!(tries.held_up(7), Next::After(HELD_UP_MS));
-        assert_eq!(tries.held_up(7 + PATIENCE_MS), Next::GiveUp);
+        assert_eq!(given_up_ms(&mut tries, 7), 7 + PATIENCE_MS);
         tries.begins();
         assert_eq!(tries.held_up(8 + PATIENCE_MS), Next::After(HELD_UP_MS));
+    }
+
+    /// When it is given up that cannot begin from `now` on.
+    fn given_up_ms(tries: &mut Tries, mut now: u64) -> u64 {
+        while let Next::After(wait) = tries.held_up(now) {
+            now += wait;
+        }
+        now
+    }
+
+    #[test]
+    fn one_that_nobody_looked_at_for_an_hour_is_given_up_only_after_a_minute_of_looks() {
+        let mut tries = Tries::default();
+        assert_eq!(tries.held_up(0), Next::After(HELD_UP_MS));
+        assert_eq!(tries.held_up(HELD_UP_MS), Next::After(HELD_UP_MS));
+        // Another has had its turn meanwhile.
+        let later = 2 * PATIENCE_MS;
+        assert_eq!(given_up_ms(&mut tries, later), later + LOOKED_MS);
+    }
+
+    #[test]
+    fn an_attempt_that_takes_long_is_looked_at_meanwhile() {
+        let mut tries = Tries::default();
+        let unreachable = FailureReason::StoreUnreachable;
+        assert_eq!(tries.lost(unreachable, 0), Next::After(AFTER_STORE_MS));
+        for second in 5..PATIENCE_MS / 1_000 {
+            tries.looked_at(second * 1_000);
+        }
+        assert_eq!(tries.lost(unreachable, PATIENCE_MS), Next::GiveUp);
     }
 
     #[test]
@@ -426,19 +482,28 @@ mod tests {
 
     #[test]
     fn an_hour_that_others_began_to_wait_goes_on_and_ends_with_what_was_in_the_way() {
-        let recalled = || Tries::recalled(0, false, Some(PATIENCE_MS - 10), 7);
-        let mut tries = recalled();
+        let recalled = |waited| Tries::recalled(0, false, Some(waited), 7);
+        let left = 2 * LOOKED_MS;
+        let mut tries = recalled(PATIENCE_MS - left);
         assert!(tries.is_held_up());
-        assert_eq!(tries.held_up(16), Next::After(HELD_UP_MS));
-        assert_eq!(tries.held_up(17), Next::GiveUp);
-        let mut tries = recalled();
+        assert_eq!(given_up_ms(&mut tries, 7), 7 + left);
+        // Nobody was there when it ended.
+        let mut tries = recalled(2 * PATIENCE_MS);
+        assert_eq!(given_up_ms(&mut tries, 7), 7 + LOOKED_MS);
+        let mut tries = recalled(PATIENCE_MS);
         tries.begins();
         assert!(!tries.is_held_up());
-        assert_eq!(tries.held_up(17), Next::After(HELD_UP_MS));
+        assert_eq!(given_up_ms(&mut tries, 7), 7 + PATIENCE_MS);
         let mut of_store = Tries::recalled(2, true, Some(PATIENCE_MS), 7);
+        let (mut now, mut count) = (7, 0);
         of_store.begins();
-        let next = of_store.lost(FailureReason::StoreUnreachable, 7);
-        assert_eq!(next, Next::GiveUp);
+        while let Next::After(wait) = of_store.lost(FailureReason::StoreUnreachable, now) {
+            now += wait;
+            count += 1;
+            of_store.begins();
+        }
+        assert!((3..20).contains(&count), "{count}");
+        assert!(now < PATIENCE_MS / 4, "{now}");
     }
 
     #[derive(Clone, Copy, Debug)]

@@ -1,14 +1,14 @@
 //! What becomes of RedisBackups.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hera_core::agent::Role;
 use hera_core::backup::{BackupOrder, FailureReason};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-use super::api_server::{HOME, Operator, Request, SHOP, condition, wait_for};
+use super::api_server::{HOME, Operator, Request, SHOP, condition, wait_for, wait_within};
 use super::cluster::{Backups, Cluster, Does};
 
 const BACKUPS: &str = "redisbackups";
@@ -411,7 +411,7 @@ async fn an_operator_that_starts_anew_finds_the_run_where_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_that_starts_anew_does_not_begin_the_hour_of_patience_anew() {
+async fn an_operator_that_starts_anew_adds_a_minute_of_looks_to_the_hour_and_no_more() {
     let mut shop = Shop::of(135, 1).await;
     for name in ["old", "new"] {
         shop.back_up(name, json!({"target": {"name": format!("later-{name}")}}));
@@ -423,7 +423,14 @@ async fn an_operator_that_starts_anew_does_not_begin_the_hour_of_patience_anew()
         backup["status"]["waitsSince"] = json!("2026-01-01T00:00:00Z");
     });
     shop.operator.restart().await;
-    let failed = shop.wait_phase("old", "Failed").await;
+    let minutes = Duration::from_secs(120);
+    let begun = Instant::now();
+    let failed = wait_within(minutes, "the hour ends", || {
+        let backup = shop.backup("old")?;
+        (backup["status"]["phase"] == "Failed").then_some(backup)
+    })
+    .await;
+    assert!(begun.elapsed() > Duration::from_secs(50), "{failed}");
     assert!(message(&failed).contains("long enough"), "{failed}");
     shop.apply("later-new", 1);
     shop.serves("later-new").await;
@@ -479,6 +486,40 @@ async fn two_backups_of_one_object_are_made_one_after_the_other() {
     shop.wait_phase("first", "Completed").await;
     shop.wait_phase("another", "Completed").await;
     assert_eq!((snapshots(&agent), commits(&agent)), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_attempts_is_told_on_by_a_leader_that_was_not_there() {
+    let mut shop = Shop::of(136, 1).await;
+    let agent = shop.agent("cache-0");
+    agent.will(Does::Runs);
+    shop.back_up("first", of_cache());
+    wait_for("it is read", || (snapshots(&agent) == 1).then_some(())).await;
+    shop.back_up("another", of_cache());
+    shop.wait_reason("another", "Pending").await;
+    let store = &shop.operator.server.store;
+    store.edit(BACKUPS, SHOP, "another", |backup| {
+        backup["status"]["attempts"] = json!(9);
+        backup["status"]["conditions"][0]["reason"] = json!("CredentialsRefused");
+    });
+    shop.operator.restart().await;
+    let store = &shop.operator.server.store;
+    let looks = || {
+        let looks = |asked: &Request| asked.plural == BACKUPS && asked.name == "first";
+        store.count(looks)
+    };
+    // It looks at one that runs each second, and at one that waits each two.
+    let before = looks();
+    wait_for("it leads and looks", || {
+        (looks() >= before + 4).then_some(())
+    })
+    .await;
+    let waits = shop.wait_reason("another", "CredentialsRefused").await;
+    assert_eq!(waits["status"]["phase"], "Pending");
+    agent.will(Does::Stores);
+    agent.store();
+    let done = shop.wait_phase("another", "Completed").await;
+    assert_eq!(done["status"]["attempts"], 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,10 +8,13 @@ use hera_core::backup::{Failure, FailureReason, RecoveryNews};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-use super::api_server::{Answer, Operator, SHOP, wait_for};
+use super::api_server::{Answer, Operator, SHOP, wait_for, wait_within};
 use super::cluster::{BASE, Cluster};
 
 const FIRST: &str = "cache-0";
+/// What was refused is tried again after 15 s, or after 20 where the agent then says what it said before: that is no
+/// news, and is seen 5 s later.
+const TRIED_AGAIN: Duration = Duration::from_secs(45);
 const PATH: &str = "shop.old/uid-of-old/backups/nightly.json";
 
 fn spec(replicas: u32) -> Value {
@@ -267,7 +270,7 @@ async fn a_volume_with_data_is_refused_until_somebody_takes_that_away() {
     cluster.recoveries().has_data(SHOP, FIRST, true);
     operator.apply("cache", spec(3));
     refused(&operator, "cache", "DataPresent: dump.rdb is there").await;
-    wait_for("its agent is asked to look again", || {
+    wait_within(TRIED_AGAIN, "its agent is asked to look again", || {
         (cluster.recoveries().orders(SHOP, FIRST) == [recover()]).then_some(())
     })
     .await;
@@ -278,7 +281,11 @@ async fn a_volume_with_data_is_refused_until_somebody_takes_that_away() {
     assert!(instance(&operator, "cache")["status"]["recovery"].is_null());
 
     cluster.recoveries().has_data(SHOP, FIRST, false);
-    recovered(&operator).await;
+    wait_within(TRIED_AGAIN, "the data is fetched", || {
+        let object = instance(&operator, "cache");
+        object["status"]["recovery"].is_object().then_some(())
+    })
+    .await;
     ready(&operator, 3).await;
 }
 

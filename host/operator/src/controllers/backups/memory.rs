@@ -172,10 +172,11 @@ impl Memory {
             let until = inner.aside.get(&Key::of(other));
             until.is_none_or(|until| *until <= now_ms)
         };
-        let first = others.into_iter().filter(waits).chain([backup]);
-        let first = first.min_by_key(|backup| place(backup));
-        let first = first.map_or_else(|| key.clone(), Key::of);
-        if first != key {
+        // A cache may not know it yet; and one that is not due comes last.
+        let itself = waits(&backup).then_some(backup);
+        let first = others.into_iter().filter(waits).chain(itself);
+        let first = first.min_by_key(|backup| place(backup)).map(Key::of);
+        if let Some(first) = first.filter(|first| *first != key) {
             // A cache may be late: it takes its turn by itself, or is over.
             return Some(first.name);
         }
@@ -295,6 +296,23 @@ mod tests {
         // Alone, nobody comes before it.
         memory.stand_aside(&Key::of(&old), 90_000);
         assert_eq!(memory.comes_first(&old, &all(&[&old]), 11_000), None);
+    }
+
+    #[test]
+    fn one_that_is_looked_at_before_it_is_due_takes_nobodys_turn() {
+        let memory = Memory::default();
+        let (old, new) = (
+            backup("a", "cache", 1, "Pending"),
+            backup("b", "cache", 2, "Pending"),
+        );
+        let known = all(&[&old, &new]);
+        memory.stand_aside(&Key::of(&old), 60_000);
+        assert_eq!(
+            memory.comes_first(&old, &known, 1_000).as_deref(),
+            Some("b")
+        );
+        assert!(memory.stands_aside(&Key::of(&old)), "it still waits");
+        assert_eq!(memory.comes_first(&new, &known, 1_000), None);
     }
 
     #[test]

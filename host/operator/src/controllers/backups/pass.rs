@@ -58,7 +58,8 @@ pub async fn run(
     if let Some(first) = &first {
         debug!(backup = %key.name, first, "it waits for its turn");
         // What one that could not begin says is so until it is looked at again.
-        if stands_aside || cached.status.as_ref() == Some(&queued(cached)) {
+        let has_queued = cached.status.as_ref() == Some(&queued(cached));
+        if stands_aside || has_queued || tells_of_attempts(cached) {
             return Ok(Some(QUEUED));
         }
     }
@@ -77,7 +78,7 @@ pub async fn run(
     };
     if first.is_some() {
         // A cache may be late: what runs by now says so.
-        if backup.phase() != BackupPhase::Running {
+        if backup.phase() != BackupPhase::Running && !tells_of_attempts(&backup) {
             status::write(shared, &backup, &queued(&backup)).await?;
         }
         return Ok(Some(QUEUED));
@@ -120,6 +121,12 @@ fn queued(backup: &RedisBackup) -> RedisBackupStatus {
     let words = "another RedisBackup of the same object comes first";
     let said = Said::new(completed::PENDING, words);
     status::with(backup, BackupPhase::Pending, &said)
+}
+
+/// True of one that waits and says what came of its attempts, or what is in the way: who was not there goes by that.
+fn tells_of_attempts(backup: &RedisBackup) -> bool {
+    let tells = |status: &RedisBackupStatus| status.attempts > 0 || status.waits_since.is_some();
+    backup.phase() != BackupPhase::Running && backup.status.as_ref().is_some_and(tells)
 }
 
 /// What is written down of attempts, for who was not there.

@@ -17,8 +17,16 @@ pub use program::{CLUSTERS, HOME, Operator, SHOP};
 pub use store::{Answer, Request, Store};
 
 /// Waits until `check` answers something; what it answered last otherwise is lost, so `what` names it.
-pub async fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let limit = std::time::Duration::from_secs(20);
+pub async fn wait_for<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
+    wait_within(std::time::Duration::from_secs(20), what, check).await
+}
+
+/// The same of what takes long by itself.
+pub async fn wait_within<T>(
+    limit: std::time::Duration,
+    what: &str,
+    mut check: impl FnMut() -> Option<T>,
+) -> T {
     let found = tokio::time::timeout(limit, async {
         loop {
             if let Some(found) = check() {

@@ -28,6 +28,7 @@ impl Pass<'_> {
     pub(super) async fn begin(&mut self) -> Result<Again, PassError> {
         if self.kept.due_ms > self.now_ms {
             let left = self.kept.due_ms - self.now_ms;
+            self.stands_aside(left);
             return Ok(Some(Duration::from_millis(left)));
         }
         let (client, namespace) = (&self.shared.client, self.target.namespace.clone());

@@ -19,6 +19,7 @@ use crate::controllers::outcome::PassError;
 impl Pass<'_> {
     /// Asks the agent of the run how far it is.
     pub(super) async fn look(&mut self) -> Result<Again, PassError> {
+        self.kept.tries.looked_at(self.now_ms);
         let (Some(shard), Some(uid)) =
             (self.shard().cloned(), self.target_uid().map(str::to_owned))
         else {
