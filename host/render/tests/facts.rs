@@ -450,6 +450,12 @@ fn replicas_bear_a_silence_that_is_longer_than_a_script_may_run() {
     assert_eq!(timeout("failover: {scriptAfter: 10s}"), "60");
     assert_eq!(timeout("failover: {scriptAfter: 0s}"), "60");
     assert_eq!(timeout("config: {repl-timeout: \"20\"}"), "20");
+    let of_cluster = |manifest: &str| {
+        server_config::directives(&validated_cluster(manifest))["repl-timeout"].clone()
+    };
+    assert_eq!(of_cluster(CLUSTER), "90");
+    let set = CLUSTER.replace("spec:\n", "spec:\n  config: {repl-timeout: \"20\"}\n");
+    assert_eq!(of_cluster(&set), "20");
 }
 
 #[test]
