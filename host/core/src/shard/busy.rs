@@ -49,6 +49,9 @@ pub fn why_not_fenced(members: &[Member], fenced: &[String], primary: &Member) -
         (_, Some(_)) => {
             "a script keeps the primary busy, and no replica is in sync: what it acknowledged would be lost"
         }
+        (_, None) if !primary.is_running() => {
+            "its server does not run yet and may be the primary: it is fenced once another leads"
+        }
         (_, None) => {
             "the pod is the primary: hand over first (kubectl hera promote), then fence it"
         }
