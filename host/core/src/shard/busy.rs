@@ -59,6 +59,18 @@ pub fn why_not_fenced(members: &[Member], fenced: &[String], primary: &Member) -
     Some(format!("{}: {words}", primary.name()))
 }
 
+/// Why no pod of a cluster goes down though somebody asks for all of them, for people: a primary that serves stays up, and
+/// would serve without a copy.
+pub fn why_not_all_fenced<'a>(members: impl IntoIterator<Item = &'a Member>) -> Option<String> {
+    let mut members = members.into_iter();
+    let primary = members.find(|member| member.agent.serves())?;
+    Some(format!(
+        "*: {} serves as a primary and does not go down, so that it would serve without a copy: name the replicas that \
+         are to be down; kubectl hera hibernate stops all servers and keeps the data",
+        primary.name()
+    ))
+}
+
 /// That there is no pod of a name that somebody asks to be down, for people.
 pub fn no_such_pod<'a>(
     members: impl IntoIterator<Item = &'a Member>,

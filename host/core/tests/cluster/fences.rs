@@ -2,7 +2,7 @@
 
 use hera_core::agent::{AgentStatus, ClusterNews, Role, Script, ServerState};
 use hera_core::cluster::{Fences, Fencing, Observation, PodStep, SlotSet, fences, next_pod_step};
-use hera_core::shard::{AgentView, Member};
+use hera_core::shard::{AgentView, Member, why_not_all_fenced};
 
 use crate::fixtures::whole;
 use crate::pods::{member, out_of_sync, shard, wanted};
@@ -172,4 +172,13 @@ fn what_nobody_wants_down_any_more_starts_again() {
         ..ClusterNews::default()
     });
     assert_eq!(unseen(&held, &[]), Fences::default());
+}
+
+#[test]
+fn all_pods_go_down_only_where_none_serves_as_a_primary() {
+    let mut members = [member(0, 0, "new"), member(1, 0, "new")];
+    let words = why_not_all_fenced(&members).unwrap();
+    assert!(words.contains("pod-0 serves as a primary"), "{words}");
+    told(&mut members[0]).server = ServerState::Fenced;
+    assert_eq!(why_not_all_fenced(&members), None);
 }

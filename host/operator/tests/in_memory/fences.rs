@@ -179,3 +179,18 @@ async fn what_the_agent_of_a_busy_primary_refuses_unasked_is_tried_again() {
     shop.refuses(None);
     shop.wait_told("a script that has written").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_pod_is_fenced_by_a_request_for_all_while_a_primary_serves() {
+    let shop = Shop::start(39).await;
+    shop.fence(shop.replica);
+    shop.wait_server(shop.replica, true).await;
+    shop.fence("*");
+    shop.wait_refused("serves as a primary").await;
+    shop.wait_server(shop.replica, false).await;
+    let pods = (0..3).flat_map(|shard| (0..2).map(move |pod| format!("cache-shard-{shard}-{pod}")));
+    for pod in pods {
+        let told = shop.cluster.told(SHOP, &pod).unwrap();
+        assert_ne!(told.server, ServerState::Fenced, "{pod}");
+    }
+}

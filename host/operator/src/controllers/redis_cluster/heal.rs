@@ -154,8 +154,10 @@ impl Site<'_> {
     /// where a replica has what they acknowledged; and lets those start again that nobody wants down any more.
     async fn fence(&self, seen: &Observation) -> Fenced {
         let asked = &self.requests.fenced;
+        let refused = self.requests.not_fenced.clone();
+        let no_such_pod = || no_such_pod(self.members().map(|(_, member)| member), asked);
         let mut done = Fenced {
-            refused: no_such_pod(self.members().map(|(_, member)| member), asked),
+            refused: refused.or_else(no_such_pod),
             ..Fenced::default()
         };
         for (shard, members) in (0_u32..).zip(&self.shards) {

@@ -95,7 +95,7 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
         owner,
         live: &live,
         silent: Mutex::default(),
-        requests: Requests::of(object, shards.iter().flatten()),
+        requests: Requests::of_cluster(object, shards.iter().flatten()),
         shards,
         wanted: there,
         keep: wanted.shards,
