@@ -26,6 +26,9 @@ pub const REDIS_PORT: u16 = 6379;
 /// Port on which servers of a cluster speak to each other: theirs, and 10 000.
 pub const BUS_PORT: u16 = REDIS_PORT + 10_000;
 
+/// What an agent answers that has killed its server, while the kernel still holds that.
+pub const NOT_GONE_YET: &str = "the server was killed and is not gone yet";
+
 /// `GET`: the current [`AgentStatus`].
 pub const PATH_STATUS: &str = "/v1/status";
 /// `GET`: newline-separated [`News`]: the current status first, then one on each change, and the

@@ -161,8 +161,12 @@ impl Applier {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let name = live.name_any();
         if let Some(fields) = fields.as_object_mut() {
-            let read = json!({"uid": live.uid(), "resourceVersion": live.resource_version()});
-            fields.insert("metadata".to_owned(), read);
+            let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
+            if let Some(metadata) = metadata.as_object_mut() {
+                metadata.insert("uid".to_owned(), json!(live.uid()));
+                let version = json!(live.resource_version());
+                metadata.insert("resourceVersion".to_owned(), version);
+            }
         }
         let params = PatchParams {
             field_manager: Some(OBJECTS_MANAGER.to_owned()),

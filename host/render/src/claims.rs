@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -157,16 +157,31 @@ pub fn build_claim_patch(
         } if is_temporary(claim) => {
             Some(json!({"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid}))
         }
-        _ if volume.reclaim == ReclaimPolicy::Delete && !is_lent(claim) => {
-            let owner = metadata::owner_reference(&Owner::of(v, ctx), false);
-            Some(json!(owner))
-        }
-        _ => None,
+        _ if is_lent(claim) => None,
+        _ => owner(v, ctx).map(|owner| json!(owner)),
     };
     if let Some(owner) = owner {
         metadata.insert("ownerReferences".to_owned(), json!([owner]));
     }
     Some(patch)
+}
+
+/// The object as the owner of its claims, where their volumes are to go with it.
+fn owner(v: &Validated, ctx: &Context) -> Option<OwnerReference> {
+    let volume = v.persistence.volume.as_ref()?;
+    let goes = volume.reclaim == ReclaimPolicy::Delete;
+    goes.then(|| metadata::owner_reference(&Owner::of(v, ctx), false))
+}
+
+/// True if the object owns a claim that by this patch it is not to own any more. What an apply leaves out stays where the
+/// claim was made with it.
+pub fn is_let_go(ctx: &Context, claim: &PersistentVolumeClaim, patch: &Value) -> bool {
+    let mut owners = claim.metadata.owner_references.iter().flatten();
+    let wanted = patch.pointer("/metadata/ownerReferences");
+    let mut wanted = wanted.and_then(Value::as_array).into_iter().flatten();
+    let is_ours =
+        |owner: &Value| owner.get("uid").and_then(Value::as_str) == Some(ctx.uid.as_str());
+    owners.any(|owner| owner.uid == ctx.uid) && !wanted.any(is_ours)
 }
 
 /// What stands on a claim of which no agent was heard.
@@ -222,8 +237,8 @@ fn claim_labels(v: &Validated, ctx: &Context) -> BTreeMap<String, String> {
 /// claims have now: the template keeps the size of the first day. `others` are the claims of the
 /// other pods; the new one is no smaller than the largest, as their data must fit.
 ///
-/// Like those that the StatefulSet makes, it has no owner; [`build_claim_patch`] sees to that. Beyond
-/// the wanted number it is that of a temporary pod.
+/// It says whose it is, and has the owner that [`build_claim_patch`] would give it: nobody may come to do that later.
+/// Beyond the wanted number it is that of a temporary pod.
 pub fn build_claim<'a>(
     v: &Validated,
     ctx: &Context,
@@ -251,6 +266,7 @@ pub fn build_claim<'a>(
     let mut annotations = template.metadata.annotations;
     let all = annotations.get_or_insert_default();
     all.extend(new_record());
+    all.insert(ANNOTATION_OWNER_UID.to_owned(), ctx.uid.clone());
     if ordinal >= v.replicas {
         all.insert(ANNOTATION_TEMPORARY.to_owned(), NEEDED.to_owned());
     }
@@ -266,6 +282,7 @@ pub fn build_claim<'a>(
             namespace: Some(ctx.namespace.clone()),
             labels: Some(labels),
             annotations,
+            owner_references: owner(v, ctx).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
         spec: Some(spec),

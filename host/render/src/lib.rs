@@ -23,7 +23,7 @@ pub mod versions;
 
 pub use claims::{
     ClaimFate, ClaimSize, build_claim, build_claim_patch, claim_record, claim_size, goes_with,
-    is_lent, is_never_bound, is_temporary,
+    is_lent, is_let_go, is_never_bound, is_temporary,
 };
 pub use config_map::{CONFIG_KEY, RECOVERY_KEY, build_config_map};
 pub use context::{Context, LiveStatefulSet};

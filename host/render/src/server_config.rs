@@ -84,9 +84,7 @@ fn defaults(v: &Validated) -> BTreeMap<String, String> {
     // Replicas read a primary's memory, not its disk, and the first one does not wait for others.
     set("repl-diskless-sync", "yes".to_owned());
     set("repl-diskless-sync-delay", "0".to_owned());
-    if v.shards.is_none() {
-        set("repl-timeout", link_timeout(v).to_string());
-    }
+    set("repl-timeout", link_timeout(v).to_string());
     if since_7_0(v) {
         set("aof-timestamp-enabled", "yes".to_owned());
         // A replica whose volume is full goes on in memory, as all did before 7.0: by default it crashes.

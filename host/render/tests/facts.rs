@@ -10,7 +10,7 @@ use hera_render::{
     Owner, PodEndpoint, RECOVERY_KEY, build_app_secret, build_claim, build_claim_patch,
     build_client_service, build_config_map, build_disruption_budget, build_endpoint_slice,
     build_replicas_service, build_replicas_slice, build_stateful_set, claim_size, goes_with,
-    is_lent, is_never_bound, is_temporary, pod_revision, pod_selector, selector_labels,
+    is_lent, is_let_go, is_never_bound, is_temporary, pod_revision, pod_selector, selector_labels,
     server_config, template_revision,
 };
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -306,7 +306,31 @@ fn only_the_claim_of_a_temporary_pod_goes_with_its_pod() {
     let wanted = validated(REPLICAS);
     let stays = build_claim(&wanted, &context(&wanted), 1, []).unwrap();
     let new = stays.metadata.annotations.unwrap();
-    assert_eq!(json!(new), json!({"cache.hera.io/lineage": "new"}));
+    let said = json!({"cache.hera.io/lineage": "new", "cache.hera.io/owner-uid": "object-uid"});
+    assert_eq!(json!(new), said);
+}
+
+/// Whoever made it may be gone before it looks at it again.
+#[test]
+fn a_claim_in_advance_has_the_owner_that_it_gets_later() {
+    let goes =
+        validated(&sample().replace("enabled: true", "enabled: true\n    reclaimPolicy: Delete"));
+    let stays = validated(&sample());
+    let ctx = context(&goes);
+    for ordinal in [0, 1] {
+        let mut made = build_claim(&goes, &ctx, ordinal, []).unwrap();
+        made.metadata.uid = Some("claim-uid".into());
+        let patch = |v| build_claim_patch(v, &ctx, &made, ClaimFate::Needed).unwrap();
+        let later = patch(&goes);
+        let owners = json!(made.metadata.owner_references);
+        assert_eq!(owners, later["metadata"]["ownerReferences"]);
+        let uid = "cache.hera.io/owner-uid";
+        assert_eq!(made.metadata.annotations.as_ref().unwrap()[uid], ctx.uid);
+        assert!(!is_let_go(&ctx, &made, &later));
+        assert!(is_let_go(&ctx, &made, &patch(&stays)));
+        let kept = build_claim(&stays, &ctx, ordinal, []).unwrap();
+        assert!(!is_let_go(&ctx, &kept, &patch(&stays)));
+    }
 }
 
 #[test]
@@ -450,6 +474,12 @@ fn replicas_bear_a_silence_that_is_longer_than_a_script_may_run() {
     assert_eq!(timeout("failover: {scriptAfter: 10s}"), "60");
     assert_eq!(timeout("failover: {scriptAfter: 0s}"), "60");
     assert_eq!(timeout("config: {repl-timeout: \"20\"}"), "20");
+    let of_cluster = |manifest: &str| {
+        server_config::directives(&validated_cluster(manifest))["repl-timeout"].clone()
+    };
+    assert_eq!(of_cluster(CLUSTER), "90");
+    let set = CLUSTER.replace("spec:\n", "spec:\n  config: {repl-timeout: \"20\"}\n");
+    assert_eq!(of_cluster(&set), "20");
 }
 
 #[test]

@@ -10,10 +10,11 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router, middleware};
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
-    AgentStatus, ClusterState, Confirmation, FenceState, Members, Order, PATH_ACL, PATH_BACKUP,
-    PATH_BACKUP_ORDERS, PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS,
-    PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_SLOT, PATH_STATUS, PATH_TAKE_OVER,
-    PATH_VOUCH, Position, Question, Request, ServerConfig, ServerState, SlotStep, TakeOver, Vouch,
+    AgentStatus, ClusterState, Confirmation, FenceState, Members, NOT_GONE_YET, Order, PATH_ACL,
+    PATH_BACKUP, PATH_BACKUP_ORDERS, PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM,
+    PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_SLOT, PATH_STATUS,
+    PATH_TAKE_OVER, PATH_VOUCH, Position, Question, Request, ServerConfig, ServerState, SlotStep,
+    TakeOver, Vouch,
 };
 use hera_core::backup::{BackupOrder, BackupState};
 use hera_core::fence::vouches;
@@ -31,8 +32,8 @@ use crate::control::{caller, events, orders};
 use crate::role::members;
 use crate::role::settle::leads_to;
 
-/// A killed process is gone at once, unless the kernel holds it.
-const DOWN_LIMIT: Duration = Duration::from_secs(5);
+/// A killed process is gone at once, unless the kernel holds it. The operator waits for five seconds for an answer.
+const DOWN_LIMIT: Duration = Duration::from_secs(3);
 
 /// Uid of the pod that a peer means to ask: its address may be another pod's by now.
 pub const ASKED_POD: &str = "hera-pod";
@@ -116,7 +117,7 @@ async fn order(State(agent): State<Arc<Agent>>, Json(request): Json<Request<Orde
         let mut news = agent.board.watch();
         let down = news.wait_for(|status| status.server == ServerState::Fenced);
         if goes_down && tokio::time::timeout(DOWN_LIMIT, down).await.is_err() {
-            return Err(Refused::later("the server was killed and is not gone yet"));
+            return Err(Refused::later(NOT_GONE_YET));
         }
         Ok(Json(agent.board.status()))
     })

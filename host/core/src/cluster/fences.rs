@@ -2,7 +2,7 @@
 
 use super::observation::Observation;
 use super::serving::{has_slots, leader};
-use crate::agent::ServerState;
+use crate::agent::{Role, ServerState};
 use crate::shard::{Member, is_asked_down, why_busy_ends, why_not_fenced};
 
 /// What becomes of a server.
@@ -46,7 +46,7 @@ pub fn fences<'a>(
         let fencing = match is_down {
             true if asked || is_held => None,
             true => Some(Fencing::Start),
-            false if is_primary(member, seen, shard) => {
+            false if may_lead(member, seen, shard) => {
                 let not_fenced = why_not_fenced(members, fenced, member);
                 fences.refused = fences.refused.or(not_fenced);
                 why_busy_ends(members, fenced, member).map(Fencing::Busy)
@@ -60,12 +60,16 @@ pub fn fences<'a>(
     fences
 }
 
-/// True if its server leads the shard, as the others see it or as it does itself. Not once another has its slots by a
-/// vote: a server that a script keeps busy has not heard of that.
-fn is_primary(member: &Member, seen: &Observation, shard: u32) -> bool {
+/// True unless its server is known not to lead the shard. One that starts or loads its data says nothing of its role, and
+/// may be the primary that nobody has followed yet. Another that has the slots, by a vote too, leads: a server that a
+/// script keeps busy has not heard of that.
+fn may_lead(member: &Member, seen: &Observation, shard: u32) -> bool {
     match leader(seen, shard) {
         Some(node) if node.pod.uid == member.uid() => true,
         Some(node) if has_slots(node) => false,
-        _ => member.agent.serves(),
+        _ => {
+            let status = member.agent.status();
+            status.is_none_or(|status| status.role != Role::Replica)
+        }
     }
 }

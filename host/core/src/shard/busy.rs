@@ -49,11 +49,26 @@ pub fn why_not_fenced(members: &[Member], fenced: &[String], primary: &Member) -
         (_, Some(_)) => {
             "a script keeps the primary busy, and no replica is in sync: what it acknowledged would be lost"
         }
+        (_, None) if !primary.is_running() => {
+            "its server does not run yet and may be the primary: it is fenced once another leads"
+        }
         (_, None) => {
             "the pod is the primary: hand over first (kubectl hera promote), then fence it"
         }
     };
     Some(format!("{}: {words}", primary.name()))
+}
+
+/// Why no pod of a cluster goes down though somebody asks for all of them, for people: a primary that serves stays up, and
+/// would serve without a copy.
+pub fn why_not_all_fenced<'a>(members: impl IntoIterator<Item = &'a Member>) -> Option<String> {
+    let mut members = members.into_iter();
+    let primary = members.find(|member| member.agent.serves())?;
+    Some(format!(
+        "*: {} serves as a primary and does not go down, so that it would serve without a copy: name the replicas that \
+         are to be down; kubectl hera hibernate stops all servers and keeps the data",
+        primary.name()
+    ))
 }
 
 /// That there is no pod of a name that somebody asks to be down, for people.

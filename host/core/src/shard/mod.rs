@@ -17,7 +17,9 @@ mod wanted;
 
 pub use approval::Asked;
 pub(crate) use busy::keeps_from_handing_over;
-pub use busy::{busy_heirs, is_asked_down, no_such_pod, why_busy_ends, why_not_fenced};
+pub use busy::{
+    busy_heirs, is_asked_down, no_such_pod, why_busy_ends, why_not_all_fenced, why_not_fenced,
+};
 pub use cause::{Cause, Crowded, Lagging, ShortOfSpace, Stranded};
 pub(crate) use cause::{
     crowded, dump_not_read, is_deposed, lagging, member_cause, short_of_space, stranded, stuck,

@@ -1,8 +1,8 @@
 //! Who of a shard goes down, on request or as a script keeps it busy, and who does not.
 
-use hera_core::agent::{AgentStatus, ClusterNews, Script, ServerState};
+use hera_core::agent::{AgentStatus, ClusterNews, Role, Script, ServerState};
 use hera_core::cluster::{Fences, Fencing, Observation, PodStep, SlotSet, fences, next_pod_step};
-use hera_core::shard::{AgentView, Member};
+use hera_core::shard::{AgentView, Member, why_not_all_fenced};
 
 use crate::fixtures::whole;
 use crate::pods::{member, out_of_sync, shard, wanted};
@@ -93,8 +93,8 @@ fn who_leads_is_what_servers_say_before_its_agent_has_told() {
     assert!(asked.refused.unwrap().contains("hand over first"));
 }
 
-#[test]
-fn a_busy_server_from_which_another_took_over_by_a_vote_is_no_primary() {
+/// The server of the first pod is not heard, and that of the second has the slots.
+fn voted() -> Observation {
     let voted = whole().unheard(0).change(|seen| {
         seen.nodes[1].pod.uid = "uid-1".to_owned();
         let server = seen.nodes[1].server.as_mut().unwrap();
@@ -103,11 +103,50 @@ fn a_busy_server_from_which_another_took_over_by_a_vote_is_no_primary() {
         own.replica_of = None;
         own.slots = SlotSet::even(3).remove(0);
     });
+    voted.seen
+}
+
+#[test]
+fn a_busy_server_from_which_another_took_over_by_a_vote_is_no_primary() {
+    let voted = voted();
     let members = cut(busy(true));
-    let asked = found(&members, &["pod-0"], &voted.seen);
+    let asked = found(&members, &["pod-0"], &voted);
     assert_eq!(asked.steps, [(&members[0], Fencing::Down)]);
     assert_eq!(asked.refused, None);
-    assert_eq!(found(&members, &[], &voted.seen), Fences::default());
+    assert_eq!(found(&members, &[], &voted), Fences::default());
+}
+
+#[test]
+fn a_server_that_says_nothing_of_its_role_goes_down_only_once_another_has_the_slots() {
+    let states = [
+        (ServerState::Starting, Role::Unknown),
+        (ServerState::Loading { pid: 1 }, Role::Unknown),
+        (ServerState::Loading { pid: 1 }, Role::Primary),
+        (ServerState::BackOff { until_unix_ms: 1 }, Role::Unknown),
+    ];
+    for (server, role) in states {
+        let mut members = [member(0, 0, "new"), member(1, 0, "new")];
+        let status = told(&mut members[0]);
+        status.server = server;
+        status.role = role;
+        for seen in [Observation::default(), whole().unheard(0).seen] {
+            let asked = found(&members, &["pod-0"], &seen);
+            assert!(asked.steps.is_empty(), "{asked:?}");
+            assert!(asked.refused.unwrap().contains("may be the primary"));
+        }
+        let asked = found(&members, &["pod-0"], &voted());
+        assert_eq!(asked.steps, [(&members[0], Fencing::Down)]);
+        assert_eq!(asked.refused, None);
+    }
+}
+
+#[test]
+fn a_replica_that_loads_its_data_goes_down_on_request() {
+    let mut members = [member(0, 0, "new"), member(1, 0, "new")];
+    told(&mut members[1]).server = ServerState::Loading { pid: 1 };
+    let asked = unseen(&members, &["pod-1"]);
+    assert_eq!(asked.steps, [(&members[1], Fencing::Down)]);
+    assert_eq!(asked.refused, None);
 }
 
 #[test]
@@ -133,4 +172,13 @@ fn what_nobody_wants_down_any_more_starts_again() {
         ..ClusterNews::default()
     });
     assert_eq!(unseen(&held, &[]), Fences::default());
+}
+
+#[test]
+fn all_pods_go_down_only_where_none_serves_as_a_primary() {
+    let mut members = [member(0, 0, "new"), member(1, 0, "new")];
+    let words = why_not_all_fenced(&members).unwrap();
+    assert!(words.contains("pod-0 serves as a primary"), "{words}");
+    told(&mut members[0]).server = ServerState::Fenced;
+    assert_eq!(why_not_all_fenced(&members), None);
 }

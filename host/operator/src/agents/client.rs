@@ -5,9 +5,9 @@ use std::time::Duration;
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
     AclState, AgentStatus, CONTROL_PORT, ClusterState, ConfigState, Confirmation, FenceState,
-    HEARTBEAT_SECONDS, Members, Order, PATH_ACL, PATH_BACKUP, PATH_BACKUP_ORDERS, PATH_CLUSTER,
-    PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS,
-    PATH_POSITION, Position, Refusal, Request, ServerConfig,
+    HEARTBEAT_SECONDS, Members, NOT_GONE_YET, Order, PATH_ACL, PATH_BACKUP, PATH_BACKUP_ORDERS,
+    PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_MEMBERS,
+    PATH_ORDERS, PATH_POSITION, Position, Refusal, Request, ServerConfig,
 };
 use hera_core::backup::{BackupOrder, BackupState};
 use hera_core::term::is_term;
@@ -88,6 +88,11 @@ impl AgentError {
             self,
             Self::Refused(_) | Self::OldTerm(_) | Self::Answer(AnswerError::Strange(_))
         )
+    }
+
+    /// It has killed its server, which is not gone yet.
+    pub fn has_killed(&self) -> bool {
+        matches!(self, Self::Refused(words) if words == NOT_GONE_YET)
     }
 
     /// The cause alone, for words that say already that the agent does not answer.

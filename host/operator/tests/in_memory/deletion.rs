@@ -164,3 +164,45 @@ async fn what_was_left_while_no_operator_led_is_seen_to_by_the_next() {
         });
     gone(&operator, "data-cache-0").await;
 }
+
+/// An instance whose claim goes with it. The operator has made that, and may not write to it since.
+async fn made_and_not_written_to(operator: &Operator) {
+    operator.server.store.refuse(|asked, _| {
+        let writes = asked.verb == "patch" && asked.plural == CLAIMS;
+        writes.then(|| Answer::Refuse(403, "not now".to_owned()))
+    });
+    let spec = json!({"version": "7.2", "persistence": {"reclaimPolicy": "Delete"}});
+    operator.apply("cache", spec);
+    let made = operator.wait_object(CLAIMS, "data-cache-0", |_| true).await;
+    let uid = &made["metadata"]["ownerReferences"][0]["uid"];
+    assert!(uid.is_string(), "{made}");
+    assert_eq!(&made["metadata"]["annotations"][OWNER], uid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_goes_with_its_instance_though_nobody_came_to_write_to_it() {
+    let operator = Operator::start().await;
+    made_and_not_written_to(&operator).await;
+    let store = &operator.server.store;
+    store.edit(CLAIMS, SHOP, "data-cache-0", |claim| {
+        claim["spec"]["volumeName"] = json!("pv-0");
+        claim["status"] = json!({"phase": "Bound"});
+    });
+    store.remove("redisinstances", SHOP, "cache");
+    gone(&operator, "data-cache-0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_was_made_to_go_with_its_instance_stays_once_it_is_to_stay() {
+    let operator = Operator::start().await;
+    made_and_not_written_to(&operator).await;
+    let spec = json!({"version": "7.2", "persistence": {"reclaimPolicy": "Retain"}});
+    operator.apply("cache", spec);
+    operator.server.store.relent();
+    operator
+        .wait_object(CLAIMS, "data-cache-0", |claim| {
+            let owners = claim["metadata"]["ownerReferences"].as_array();
+            owners.is_none_or(Vec::is_empty)
+        })
+        .await;
+}

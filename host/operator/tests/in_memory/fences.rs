@@ -3,7 +3,7 @@
 
 use super::api_server::{CLUSTERS, Operator, SHOP, condition, wait_for};
 use super::cluster::Cluster;
-use hera_core::agent::{AgentStatus, Link, REDIS_PORT, Role, Script, ServerState};
+use hera_core::agent::{AgentStatus, Link, NOT_GONE_YET, REDIS_PORT, Role, Script, ServerState};
 use serde_json::{Value, json};
 
 /// A cluster that serves. Nothing says yet that the replica of its first shard is in sync.
@@ -81,6 +81,23 @@ impl Shop {
         .await;
     }
 
+    /// Waits until an Event says that a server is down, for this reason.
+    async fn wait_told(&self, words: &str) {
+        wait_for("people are told", || {
+            let events = self.operator.server.store.all("events");
+            let mut fenced = events.iter().filter(|event| event["reason"] == "Fenced");
+            fenced
+                .any(|event| has_words(&event["note"], words))
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// What the agent of the primary answers whoever would end its server.
+    fn refuses(&self, words: Option<&'static str>) {
+        self.cluster.refuses_to_end(SHOP, self.primary, words);
+    }
+
     /// Waits until it is told that what is asked for is not done, in these words.
     async fn wait_refused(&self, words: &str) {
         wait_for(&format!("it is refused: {words}"), || {
@@ -92,6 +109,9 @@ impl Shop {
         .await;
     }
 }
+
+/// What an agent answers that knows better.
+const LACKS: &str = "no replica has all that the server had when it last answered";
 
 fn has_words(text: &Value, words: &str) -> bool {
     text.as_str().is_some_and(|text| text.contains(words))
@@ -112,14 +132,7 @@ async fn a_script_that_has_written_ends_with_its_server_once_a_replica_is_in_syn
         shop.primary().script.is_none().then_some(())
     })
     .await;
-    wait_for("people are told", || {
-        let events = shop.operator.server.store.all("events");
-        let mut fenced = events.iter().filter(|event| event["reason"] == "Fenced");
-        fenced
-            .any(|event| has_words(&event["note"], "a script that has written"))
-            .then_some(())
-    })
-    .await;
+    shop.wait_told("a script that has written").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,4 +148,49 @@ async fn a_primary_is_fenced_on_request_only_if_it_is_busy_and_a_replica_is_in_s
     shop.fence("cache-shard-0-9");
     shop.wait_refused("no data pod cache-shard-0-9").await;
     shop.wait_server(shop.primary, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_agent_of_a_busy_primary_answers_who_asks_for_its_end_is_told() {
+    let shop = Shop::start(37).await;
+    shop.refuses(Some(LACKS));
+    shop.is_busy(false);
+    shop.is_in_sync();
+    shop.fence(shop.primary);
+    shop.wait_refused(LACKS).await;
+    // The same, in other words: it is looked at again.
+    shop.refuses(Some(NOT_GONE_YET));
+    shop.fence(&format!("{},", shop.primary));
+    shop.wait_told("somebody asked for it").await;
+    shop.refuses(None);
+    shop.wait_server(shop.primary, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_agent_of_a_busy_primary_refuses_unasked_is_tried_again() {
+    let shop = Shop::start(38).await;
+    shop.refuses(Some(LACKS));
+    shop.is_busy(true);
+    shop.is_in_sync();
+    wait_for("it is refused", || {
+        (shop.cluster.refused_to_end(SHOP, shop.primary) > 1).then_some(())
+    })
+    .await;
+    shop.refuses(None);
+    shop.wait_told("a script that has written").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_pod_is_fenced_by_a_request_for_all_while_a_primary_serves() {
+    let shop = Shop::start(39).await;
+    shop.fence(shop.replica);
+    shop.wait_server(shop.replica, true).await;
+    shop.fence("*");
+    shop.wait_refused("serves as a primary").await;
+    shop.wait_server(shop.replica, false).await;
+    let pods = (0..3).flat_map(|shard| (0..2).map(move |pod| format!("cache-shard-{shard}-{pod}")));
+    for pod in pods {
+        let told = shop.cluster.told(SHOP, &pod).unwrap();
+        assert_ne!(told.server, ServerState::Fenced, "{pod}");
+    }
 }

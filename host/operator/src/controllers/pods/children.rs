@@ -13,10 +13,12 @@ use hera_render::{
     REPLICATION_PASSWORD_KEY, REPLICATION_ROTATION_KEY, ROTATION_KEY, SystemPasswords, TlsFiles,
     build_acl_secret, build_claim, build_claim_patch, build_client_service, build_config_map,
     build_disruption_budget, build_headless_service, build_network_policy, build_stateful_set,
-    build_system_secret, build_tls_secret, claim_size, goes_with, pod_revision, server_config,
+    build_system_secret, build_tls_secret, claim_size, goes_with, is_let_go, pod_revision,
+    server_config,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
+use serde_json::json;
 
 use super::observe::{CommonLive, SetLive, memory_limit, place};
 use super::pod_monitor;
@@ -363,10 +365,18 @@ async fn grow_claims(
         let Some(patch) = build_claim_patch(inputs.v, inputs.ctx, claim, fate) else {
             continue;
         };
+        let (namespace, uid) = (inputs.ctx.namespace.as_str(), inputs.ctx.uid.as_str());
+        if is_let_go(inputs.ctx, claim, &patch) {
+            let owners = json!({"metadata": {"ownerReferences": null}});
+            let let_go = shared.applier.take_out(namespace, uid, claim, owners);
+            if !refusals.take(let_go.await)? {
+                continue;
+            }
+        }
         let name = claim.name_any();
         let patched = shared
             .applier
-            .patch::<PersistentVolumeClaim>(&inputs.ctx.namespace, &name, claim, patch)
+            .patch::<PersistentVolumeClaim>(namespace, &name, claim, patch)
             .await;
         match patched {
             Err(ApplyError::Refused(refusal))

@@ -3,7 +3,7 @@
 use hera_api::meta::{
     ANNOTATION_APPROVE, ANNOTATION_FENCE, ANNOTATION_HIBERNATE, ANNOTATION_PROMOTE,
 };
-use hera_core::shard::Member;
+use hera_core::shard::{Member, why_not_all_fenced};
 use kube::ResourceExt;
 
 /// What is asked for, whatever becomes of the spec.
@@ -17,7 +17,12 @@ pub struct Requests {
     pub promote: Option<String>,
     /// Pods whose servers are to be down.
     pub fenced: Vec<String>,
+    /// Why there are none of these though somebody asks for all, for people.
+    pub not_fenced: Option<String>,
 }
+
+/// Stands for the names of all pods.
+const ALL: &str = "*";
 
 impl Requests {
     /// Those on an object with these pods.
@@ -25,7 +30,7 @@ impl Requests {
         let annotation = |name: &str| object.annotations().get(name).cloned();
         let fenced = annotation(ANNOTATION_FENCE).unwrap_or_default();
         let fenced = match fenced.trim() {
-            "*" => members.map(|member| member.name().to_owned()).collect(),
+            ALL => members.map(|member| member.name().to_owned()).collect(),
             names => names
                 .split(',')
                 .map(|name| name.trim().to_owned())
@@ -37,6 +42,27 @@ impl Requests {
             hibernate: hibernates(object),
             promote: annotation(ANNOTATION_PROMOTE),
             fenced,
+            not_fenced: None,
+        }
+    }
+
+    /// The same on a cluster: all of its pods go down only where none serves as a primary.
+    pub fn of_cluster<'a>(
+        object: &impl ResourceExt,
+        members: impl Iterator<Item = &'a Member> + Clone,
+    ) -> Self {
+        let requests = Self::of(object, members.clone());
+        let fenced = object.annotations().get(ANNOTATION_FENCE);
+        if fenced.is_none_or(|fenced| fenced.trim() != ALL) {
+            return requests;
+        }
+        match why_not_all_fenced(members) {
+            None => requests,
+            not_fenced => Self {
+                fenced: Vec::new(),
+                not_fenced,
+                ..requests
+            },
         }
     }
 }

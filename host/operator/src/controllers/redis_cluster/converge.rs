@@ -94,6 +94,7 @@ impl<'a> Pass<'a> {
             plan,
             next,
             not_fenced,
+            ..
         } = healed;
         let changed = next != Next::Nothing;
         let key = site.key();

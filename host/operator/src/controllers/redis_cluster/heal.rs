@@ -9,7 +9,7 @@ use hera_core::agent::{AgentStatus, Order, Request, ServerState};
 use hera_core::cluster::{
     Command, Failover, Fencing, Observation, Plan, Step, decide, fences, guard, is_empty_shard,
 };
-use hera_core::shard::{Member, Target, no_such_pod};
+use hera_core::shard::{Member, Target, is_asked_down, no_such_pod};
 use hera_kube::Severity;
 use kube::Resource as _;
 use tracing::{error, info, warn};
@@ -35,6 +35,8 @@ pub struct Healed {
     pub next: Next,
     /// Why a server is not brought down though somebody asks for it, for people.
     pub not_fenced: Option<String>,
+    /// Why a server is not brought down that nobody asked about: a script which has written keeps it busy.
+    pub failed: Option<PassError>,
 }
 
 /// What was done about servers that are to be down.
@@ -44,6 +46,24 @@ struct Fenced {
     ordered: bool,
     /// See [`Healed::not_fenced`].
     refused: Option<String>,
+    /// See [`Healed::failed`].
+    failed: Option<PassError>,
+}
+
+impl Fenced {
+    /// A busy server is not ended: told as what is refused, where somebody asked for it.
+    fn note_failure(&mut self, asked: &[String], member: &Member, error: PassError) {
+        warn!(pod = member.name(), %error, "a busy server is not ended");
+        match is_asked_down(asked, member) {
+            true => {
+                let words = || format!("{}: {error}", member.name());
+                self.refused.get_or_insert_with(words);
+            }
+            false => {
+                self.failed.get_or_insert(error);
+            }
+        }
+    }
 }
 
 /// When healing goes on.
@@ -87,6 +107,7 @@ impl Site<'_> {
                         _ => Next::Soon,
                     },
                     not_fenced: fenced.refused,
+                    failed: fenced.failed,
                 });
             }
             changed = true;
@@ -105,6 +126,7 @@ impl Site<'_> {
             plan,
             next,
             not_fenced: fenced.refused,
+            failed: fenced.failed,
         })
     }
 
@@ -132,9 +154,11 @@ impl Site<'_> {
     /// where a replica has what they acknowledged; and lets those start again that nobody wants down any more.
     async fn fence(&self, seen: &Observation) -> Fenced {
         let asked = &self.requests.fenced;
+        let refused = self.requests.not_fenced.clone();
+        let no_such_pod = || no_such_pod(self.members().map(|(_, member)| member), asked);
         let mut done = Fenced {
-            ordered: false,
-            refused: no_such_pod(self.members().map(|(_, member)| member), asked),
+            refused: refused.or_else(no_such_pod),
+            ..Fenced::default()
         };
         for (shard, members) in (0_u32..).zip(&self.shards) {
             let found = fences(members, asked, seen, shard);
@@ -145,7 +169,10 @@ impl Site<'_> {
                     Fencing::Start => Order::Start,
                     // What is refused is not tried again at once.
                     Fencing::Busy(why) => {
-                        done.ordered |= self.end_busy(members, member, why).await;
+                        match self.end_busy(members, member, why).await {
+                            Ok(is_down) => done.ordered |= is_down,
+                            Err(error) => done.note_failure(asked, member, error),
+                        }
                         continue;
                     }
                 };
@@ -156,28 +183,33 @@ impl Site<'_> {
         done
     }
 
-    /// True if the server is down.
-    async fn end_busy(&self, members: &[Member], primary: &Member, why: &str) -> bool {
+    /// True if the server is down, or killed and about to be gone.
+    ///
+    /// # Errors
+    /// No replica tells how far it has got, or the agent refuses or does not answer.
+    async fn end_busy(
+        &self,
+        members: &[Member],
+        primary: &Member,
+        why: &str,
+    ) -> Result<bool, PassError> {
         let asked = &self.requests.fenced;
-        let order = fence_busy::order(self.shared, members, asked, primary, u64::MAX).await;
-        let order = match order {
-            Ok(Some(order)) => order,
-            Ok(None) => return false,
-            Err(error) => {
-                warn!(pod = primary.name(), %error, "a busy server is not ended");
-                return false;
-            }
+        let order = fence_busy::order(self.shared, members, asked, primary, u64::MAX).await?;
+        let Some(order) = order else {
+            return Ok(false);
         };
-        let is_down = self.give(primary, order).await;
-        if is_down {
-            let about = self.object.object_ref(&());
-            let note = format!("the server of pod {} is down: {why}", primary.name());
-            let recorder = &self.shared.events;
-            recorder
-                .publish_deed(&about, Severity::Warning, events::FENCED, &note)
-                .await;
+        info!(pod = primary.name(), ?order, "ordered");
+        match self.order(&primary.target(), order).await {
+            Err(PassError::Agent(error)) if error.has_killed() => {}
+            given => given?,
         }
-        is_down
+        let about = self.object.object_ref(&());
+        let note = format!("the server of pod {} is down: {why}", primary.name());
+        let recorder = &self.shared.events;
+        recorder
+            .publish_deed(&about, Severity::Warning, events::FENCED, &note)
+            .await;
+        Ok(true)
     }
 
     /// True if the agent took the order.

@@ -95,7 +95,7 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
         owner,
         live: &live,
         silent: Mutex::default(),
-        requests: Requests::of(object, shards.iter().flatten()),
+        requests: Requests::of_cluster(object, shards.iter().flatten()),
         shards,
         wanted: there,
         keep: wanted.shards,
@@ -104,12 +104,20 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
     };
     site.settle_terms().await;
     // Before anything that may fail or take its time.
-    let healed = site.heal().await?;
+    let mut healed = site.heal().await?;
+    let failed = healed.failed.take();
+    let failed_words = failed.as_ref().map(ToString::to_string);
     let waiting_for = healed.plan.waiting_for.as_deref();
-    shared.last_seen.clusters.note(&site, waiting_for);
+    let words = failed_words.as_deref().or(waiting_for);
+    shared.last_seen.clusters.note(&site, words);
     let done = carry_on(&site, &authority, healed).await;
     show_roles(&site).await;
-    done
+    match (done, failed) {
+        // What goes on does not wait for what one server refuses.
+        (Ok(Outcome::Again), _) => Ok(Outcome::Again),
+        (Ok(_), Some(error)) => Err(error),
+        (done, _) => done,
+    }
 }
 
 fn by_shard<'a>(

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -39,10 +39,22 @@ const COMMANDS: &str = include_str!("../../../../core/testdata/categories-redis-
 /// What the server of a pod is, as its agent tells it.
 pub type Told = Arc<watch::Sender<AgentStatus>>;
 
+/// What an agent says to whoever would end its server while that is busy, and how often it has said so; nothing, if it
+/// obeys.
+#[derive(Default)]
+pub struct Refusing {
+    pub words: Option<&'static str>,
+    pub times: usize,
+}
+
+/// Shared with the one that answers.
+pub type Refuses = Arc<Mutex<Refusing>>;
+
 /// An agent that serves until it is dropped.
 pub struct Agent {
     pub told: Told,
     pub away: Away,
+    pub refuses: Refuses,
     pub recovery: Recovery,
     pub backups: Backups,
     serving: JoinHandle<()>,
@@ -66,6 +78,7 @@ impl Agent {
             seat.take(told.clone());
         }
         let (away, backups) = (Away::default(), Backups::default());
+        let refuses = Refuses::default();
         let app = Router::new()
             .route(PATH_EVENTS, get(events))
             .route(PATH_CONFIG, put(config))
@@ -83,6 +96,7 @@ impl Agent {
             .layer(Extension(seat))
             .layer(Extension(recovery.clone()))
             .layer(Extension(backups.clone()))
+            .layer(Extension(refuses.clone()))
             .layer(from_fn_with_state(
                 (manner, told.clone(), away.clone()),
                 behave,
@@ -96,6 +110,7 @@ impl Agent {
         Self {
             told,
             away,
+            refuses,
             recovery,
             backups,
             serving,
@@ -241,8 +256,18 @@ async fn members(
 async fn order(
     State(told): State<Told>,
     Extension(seat): Extension<Option<Seat>>,
+    Extension(refuses): Extension<Refuses>,
     Json(given): Json<Request<Order>>,
-) -> Json<AgentStatus> {
+) -> Result<Json<AgentStatus>, (StatusCode, Json<Refusal>)> {
+    let refused = refuses.lock().unwrap().words;
+    if let (Some(words), Order::FenceBusy { .. }) = (refused, &given.body) {
+        refuses.lock().unwrap().times += 1;
+        let refusal = Refusal {
+            message: words.to_owned(),
+            term: None,
+        };
+        return Err((StatusCode::UNPROCESSABLE_ENTITY, Json(refusal)));
+    }
     if let (Some(seat), Order::Cluster { command }) = (&seat, &given.body) {
         seat.obey(command);
     }
@@ -291,7 +316,7 @@ async fn order(
             Order::Pause { .. } | Order::Release | Order::Cluster { .. } => {}
         }
     });
-    Json(told.borrow().clone())
+    Ok(Json(told.borrow().clone()))
 }
 
 /// Its server has this password for its primary.

@@ -128,6 +128,20 @@ impl Cluster {
         // A line of news, which the stream ends with.
         agent.told.send_modify(|_| {});
     }
+
+    /// Has the agent of a pod answer so whoever would end its server while that is busy, or obey again.
+    pub fn refuses_to_end(&self, namespace: &str, name: &str, words: Option<&'static str>) {
+        let pods = self.pods.lock().unwrap();
+        let agent = &pods[&(namespace.to_owned(), name.to_owned())].agent;
+        agent.refuses.lock().unwrap().words = words;
+    }
+
+    /// How often it has refused that.
+    pub fn refused_to_end(&self, namespace: &str, name: &str) -> usize {
+        let pods = self.pods.lock().unwrap();
+        let agent = &pods[&(namespace.to_owned(), name.to_owned())].agent;
+        agent.refuses.lock().unwrap().times
+    }
 }
 
 impl Drop for Cluster {
