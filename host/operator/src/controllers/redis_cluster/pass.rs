@@ -110,7 +110,7 @@ pub async fn run(object: &RedisCluster, shared: &Shared) -> Result<Outcome, Pass
     let waiting_for = healed.plan.waiting_for.as_deref();
     let words = failed_words.as_deref().or(waiting_for);
     shared.last_seen.clusters.note(&site, words);
-    let done = carry_on(&site, &authority, healed).await;
+    let done = Box::pin(carry_on(&site, &authority, healed)).await;
     show_roles(&site).await;
     match (done, failed) {
         // What goes on does not wait for what one server refuses.
