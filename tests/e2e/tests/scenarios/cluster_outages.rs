@@ -68,19 +68,19 @@ async fn a_primary_of_a_shard_on_a_partitioned_node_is_followed(space: &Space<'_
 
 /// A primary, with its shard, that is on a node of its own: with most of them on one node nobody may vote, as those
 /// who are cut off go on. A cluster leads them apart after five minutes only.
-async fn in_the_minority(cluster: &Cluster<'_>) -> Result<(usize, Pod)> {
-    if let Some(found) = alone(cluster).await? {
+pub async fn in_the_minority(cluster: &Cluster<'_>) -> Result<(usize, Pod)> {
+    if let Some(found) = alone(cluster, 3).await? {
         return Ok(found);
     }
     promote_once(cluster, 0).await?;
-    let found = alone(cluster).await?;
+    let found = alone(cluster, 3).await?;
     found.context("all primaries are on one node")
 }
 
-/// The first primary that shares its node with none.
-async fn alone(cluster: &Cluster<'_>) -> Result<Option<(usize, Pod)>> {
+/// The first primary of so many shards that shares its node with none.
+pub async fn alone(cluster: &Cluster<'_>, shards: usize) -> Result<Option<(usize, Pod)>> {
     let mut primaries = Vec::new();
-    for shard in 0..3 {
+    for shard in 0..shards {
         let primary = cluster.primary(shard).await?;
         primaries.push((shard, node(&primary)?, primary));
     }

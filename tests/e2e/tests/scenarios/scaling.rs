@@ -13,6 +13,7 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use crate::cluster::{kill_server, nothing_lost, small, wait_for_more, writing};
+use crate::cluster_outages::{alone, in_the_minority};
 use crate::outages::node;
 
 pub const ALL: &[Scenario] = scenarios![Alone;
@@ -185,11 +186,14 @@ async fn a_source_that_is_cut_off_in_the_middle_loses_nothing(space: &Space<'_>)
     let cluster = small(space, json!({})).await?;
     let keyspace = Keyspace::fill(&cluster, MANY_KEYS, BYTES).await?;
     let lanes = writing(&cluster).await?;
+    in_the_minority(&cluster).await?;
     cluster.scale(4).await?;
     wait_in_the_middle(&cluster).await?;
-    let primary = cluster.primary(0).await?;
+    let found = alone(&cluster, 4).await?;
+    let (shard, primary) = found.context("no primary is on a node of its own")?;
+    ensure!(shard < 3, "it is the new one that is on a node of its own");
     let cut = space.bed().testbed.partition_node(&node(&primary)?)?;
-    let followed = cluster.wait_other_primary(0, &primary.name_any()).await;
+    let followed = cluster.wait_other_primary(shard, &primary.name_any()).await;
     cut.end()?;
     followed?;
     cluster.wait_settled_within(MOVED).await?;
@@ -256,6 +260,9 @@ async fn slots_that_are_asked_for_most_move_where_a_policy_goes_by_load(
         }
     };
     ensure!(moved < hot.len(), "the load is only elsewhere now");
+    // The load goes on, and so would the policy.
+    let disabled = json!({"rebalance": {"mode": "Disabled"}});
+    cluster.patch_spec(disabled).await?;
     cluster.wait_settled_within(MOVED).await?;
     nothing_lost("hot slots moved", lanes).await?;
     cluster.check().await
