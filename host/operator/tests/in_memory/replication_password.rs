@@ -66,6 +66,18 @@ async fn progress(operator: &Operator, plural: &str, reason: &str) -> String {
     .await
 }
 
+/// That it comes to say this as well: each step has the same reason.
+async fn progress_says(operator: &Operator, plural: &str, reason: &str, says: &str) -> String {
+    let what = format!("Progressing is {reason} and says {says:?}");
+    wait_for(&what, || {
+        let object = operator.server.store.find(plural, SHOP, "cache")?;
+        let found = condition(&object, "Progressing")?;
+        let words = found["message"].as_str()?.to_owned();
+        (found["reason"] == reason && words.contains(says)).then_some(words)
+    })
+    .await
+}
+
 /// With which password the server of a pod logs in, as a hash.
 fn login(cluster: &Cluster, pod: &str) -> Option<String> {
     let login = cluster.told(SHOP, pod).unwrap().login?;
@@ -147,9 +159,9 @@ async fn one_of_a_cluster_that_mounts_the_old_one_keeps_it_accepted_everywhere()
         (now != before && overlaps).then_some(now)
     })
     .await;
-    let words = progress(&operator, CLUSTERS, "PasswordSpreading").await;
-    let says = words.contains("logs in at its primary with the new password");
-    assert!(says && words.contains(late), "{words}");
+    let says = "logs in at its primary with the new password";
+    let words = progress_says(&operator, CLUSTERS, "PasswordSpreading", says).await;
+    assert!(words.contains(late), "{words}");
     assert_eq!(accepted(&operator), sorted([&before, &now]));
     assert_eq!(login(&cluster, late), Some(hash(&before)));
 
