@@ -298,6 +298,9 @@ pub struct SlotStep {
     pub slots: SlotSet,
     /// Who gives them.
     pub source: NodeId,
+    /// The epoch of the source by its own word, which the target has to have heard.
+    #[serde(default)]
+    pub epoch: u64,
     /// Who gets them: at its address may be another by now.
     pub target: NodeId,
     /// Who replicates the source. Once one of them leads, it has taken writes of which the source knows nothing.
@@ -341,10 +344,17 @@ pub struct SlotAnswer {
     /// Those of which it took keys before it was asked, from this source or another.
     pub imports: SlotSet,
     /// Those of which it takes no keys from this source, while it does of others.
-    pub refused: SlotSet,
+    pub refused: RefusedSlots,
+}
+
+/// Slots that a server does not take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RefusedSlots {
+    /// None if it takes all.
+    pub slots: SlotSet,
     /// Why not, of the first of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub why: String,
 }
 
 /// A line of the event stream.

@@ -347,6 +347,7 @@ async fn only_an_agent_of_the_object_asks_another_for_a_step_of_a_slot(engine: E
     let step = SlotStep {
         slots: SlotSet::of([(0, 1)]),
         source: cluster.state(0).await.id.unwrap(),
+        epoch: 0,
         target: cluster.state(2).await.id.unwrap(),
         replicas: Vec::new(),
         step: TakeSlot::Import,

@@ -145,18 +145,15 @@ pub(super) fn begin(
             }
         };
         let slots = pair.slots.shared(&from.server.slots()).without(&opened);
-        // Once it imports a slot it does not hear any more whose that is, and refuses keys of one that is nobody's.
-        let heard = to.server.entry(&from.server.id);
-        let heard = heard.map(|entry| entry.slots.clone()).unwrap_or_default();
-        if !slots.without(&heard).is_empty() {
+        if slots.is_empty() {
+            continue;
+        }
+        if !has_heard(to, from, &slots) {
             let (name, from) = (to.node.name(), from.node.name());
             next.wait(|| format!("{name} takes slots once it has heard that {from} has them"));
             continue;
         }
         let slots = slots.first(most(job, from));
-        if slots.is_empty() {
-            continue;
-        }
         busy.extend([pair.source, pair.target]);
         let (pod, command) = match job.way {
             Way::Import => {
@@ -176,6 +173,15 @@ pub(super) fn begin(
             ),
         });
     }
+}
+
+/// True if one has heard of another what that says of itself. Once it imports a slot it does not hear any more whose that
+/// is, and refuses keys of one that is nobody's. And it takes a slot under an epoch that is later than all that it has
+/// heard of: were the other's later still, the other's next word would take the slot back, and its keys be deleted.
+fn has_heard(to: Heard<'_>, from: Heard<'_>, slots: &SlotSet) -> bool {
+    let epoch = from.server.own().map_or(0, |own| own.config_epoch);
+    let entry = to.server.entry(&from.server.id);
+    entry.is_some_and(|entry| slots.without(&entry.slots).is_empty() && entry.config_epoch >= epoch)
 }
 
 /// How many slots of this server one job moves.

@@ -118,7 +118,12 @@ impl World {
             return Some(MovingState::Done);
         }
         let id = self.pods[at].id.clone();
+        // An agent asks again: what the other has not heard yet comes with the next word.
+        let epoch = self.pods[at].own().epoch;
+        let heard = self.pods[there].knows.get(&id).map(|view| view.epoch);
+        let has_heard = heard.is_some_and(|heard| heard >= epoch);
         match job.stage {
+            Stage::Begin if !has_heard => return Some(MovingState::Failed),
             Stage::Begin => {
                 job.lot = self.lot(at, &mut job.slots);
                 for slot in job.lot.iter() {
@@ -151,7 +156,7 @@ impl World {
                         let expected = self.pods[there].taken.get(&slot) == Some(&id);
                         marked && owns && expected
                     };
-                    if !job.lot.iter().all(is_as_it_was) {
+                    if !has_heard || !job.lot.iter().all(is_as_it_was) {
                         return Some(MovingState::Failed);
                     }
                     for slot in job.lot.iter() {

@@ -321,6 +321,20 @@ fn a_new_shard_takes_slots_once_it_has_heard_whose_they_are() {
     assert_eq!(orders(&game), ["pod-0-0: give 0-99 to id-3-0"]);
 }
 
+/// It took slots under an epoch below that of who had them, whose next word took them back, and deleted their keys.
+#[test]
+fn who_has_not_heard_the_epoch_of_a_source_takes_no_slot_of_it() {
+    let mut game = game(Way::Keys);
+    game.moves = vec![step(0, 1, (0, 99))];
+    game.world.pods[0].own_mut().epoch = 9;
+    let plan = game.next(&game.world.observe(), true);
+    assert_eq!(words(&plan.steps), [""; 0]);
+    let waits = plan.waiting_for.unwrap();
+    assert!(waits.contains("once it has heard"), "{waits}");
+    game.world.gossip(0, 2);
+    assert_eq!(orders(&game), ["pod-0-0: give 0-99 to id-1-0"]);
+}
+
 /// A new primary has an epoch and no slots, as one that left has: only who is known to nobody joins as another.
 #[test]
 fn a_new_primary_is_not_told_to_join_as_another() {

@@ -1,6 +1,6 @@
 //! Of which slots a server begins to take keys, when the agent of who has them asks.
 
-use hera_core::agent::SlotStep;
+use hera_core::agent::{RefusedSlots, SlotStep};
 use hera_core::cluster::{Direction, Server as Seen, SlotSet};
 
 use super::open::{self, may_replace};
@@ -15,14 +15,7 @@ pub struct Importing {
     /// long as a slot is imported the server does not hear who has it since, and it refuses keys of a slot that nobody
     /// has. That it imports does not end by being told.
     pub of_nobody: SlotSet,
-    pub refused: Refusals,
-}
-
-/// Slots of which it takes no keys, and why, of the first.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Refusals {
-    pub slots: SlotSet,
-    pub why: Option<String>,
+    pub refused: RefusedSlots,
 }
 
 impl Importing {
@@ -33,13 +26,15 @@ impl Importing {
     pub fn of(own: &Seen, asked: &SlotStep, left: &SlotSet) -> Result<Self, String> {
         let from_source = Some((Direction::In, asked.source.as_str()));
         let (mut new, mut of_nobody, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-        let mut why = None;
+        let mut why = String::new();
         for slot in left.iter() {
             let open = open::of(own, slot);
             if open != from_source {
                 if let Err(words) = may_import(own, asked, slot) {
+                    if refused.is_empty() {
+                        why = words;
+                    }
                     refused.push(slot);
-                    why.get_or_insert(words);
                     continue;
                 }
                 new.push(slot);
@@ -52,13 +47,13 @@ impl Importing {
             leads(own, asked)?;
         }
         let refused: SlotSet = refused.into_iter().collect();
-        if let Some(words) = why.as_ref().filter(|_| refused == *left) {
-            return Err(words.clone());
+        if !refused.is_empty() && refused == *left {
+            return Err(why);
         }
         Ok(Self {
             new: new.into_iter().collect(),
             of_nobody: of_nobody.into_iter().collect(),
-            refused: Refusals {
+            refused: RefusedSlots {
                 slots: refused,
                 why,
             },
@@ -118,7 +113,7 @@ mod tests {
         let importing = Importing::of(&one, &import, &both).unwrap();
         assert_eq!(importing.new, slot());
         assert_eq!(importing.refused.slots, SlotSet::of([(94, 94)]));
-        assert!(importing.refused.why.unwrap().contains("94"));
+        assert!(importing.refused.why.contains("94"));
         assert!(Importing::of(&one, &import, &SlotSet::of([(94, 94)])).is_err());
         one.known[1].failed = true;
         assert!(Importing::of(&one, &import, &both).is_err());

@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use hera_core::agent::{CutOff, PATH_SLOT, Peer, SlotAnswer, SlotStep, TakeSlot};
+use hera_core::agent::{CutOff, PATH_SLOT, Peer, RefusedSlots, SlotAnswer, SlotStep, TakeSlot};
 use hera_core::cluster::{Direction, NodeId, Server as Seen, SlotSet};
 use hera_core::digest::sha256_hex;
 use hera_redis::{Server, SlotOf};
 
-use super::importing::{Importing, Refusals};
+use super::importing::Importing;
 use super::{open, tell};
 use crate::agent::Agent;
 use crate::cluster::orders::{of, seen};
@@ -66,6 +66,7 @@ impl Other {
         let asked = SlotStep {
             slots,
             source: own.id.clone(),
+            epoch: own.own().map_or(0, |own| own.config_epoch),
             target: self.target.clone(),
             replicas: replicas(own),
             step,
@@ -114,8 +115,7 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
     match &asked.step {
         TakeSlot::Look => {}
         TakeSlot::Import => {
-            let refused = import(agent, &server, &own, asked, &left, begun).await?;
-            (answer.refused, answer.why) = (refused.slots, refused.why);
+            answer.refused = import(agent, &server, &own, asked, &left, begun).await?;
         }
         TakeSlot::Drop(keys) => {
             may_own(&own, asked, &left).map_err(Refused::wrong)?;
@@ -149,7 +149,7 @@ async fn import(
     asked: &SlotStep,
     left: &SlotSet,
     begun: Instant,
-) -> Result<Refusals, Refused> {
+) -> Result<RefusedSlots, Refused> {
     let Importing {
         new,
         of_nobody,
@@ -270,9 +270,17 @@ pub fn leads(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     }
     let source = own.entry(&asked.source);
     let source = source.ok_or_else(|| format!("{} is not known here", asked.source))?;
-    match source.replica_of.is_none() && !source.failed && source.connected {
+    if source.replica_of.is_some() || source.failed || !source.connected {
+        return Err(format!("{} is no primary that is heard here", asked.source));
+    }
+    // It takes a slot under a later epoch than all that it has heard of. Were that of the source later still, the
+    // source's next word would take the slot back, and its keys would be deleted here.
+    match source.config_epoch >= asked.epoch {
         true => Ok(()),
-        false => Err(format!("{} is no primary that is heard here", asked.source)),
+        false => Err(format!(
+            "the epoch of {} is not heard here yet",
+            asked.source
+        )),
     }
 }
 
@@ -298,6 +306,7 @@ pub mod tests {
         target.open_slots = open.iter().map(|text| (*text).to_owned()).collect();
         let mut source = entry("source", None);
         source.slots = slot();
+        source.config_epoch = 7;
         Seen {
             id: "target".to_owned(),
             serves: true,
@@ -310,6 +319,7 @@ pub mod tests {
         SlotStep {
             slots: slot(),
             source: "source".to_owned(),
+            epoch: 7,
             target: "target".to_owned(),
             replicas: vec!["replica".to_owned()],
             step,
@@ -341,6 +351,18 @@ pub mod tests {
         let mut demoted = view(&["[93-<-source]"]);
         demoted.known[1].replica_of = Some("replica".to_owned());
         assert!(may_own(&demoted, &own, &slot()).is_err());
+    }
+
+    /// The source's next word, of a later epoch than that of who took the slot, would have that one delete its keys.
+    #[test]
+    fn a_slot_is_not_owned_before_the_sources_epoch_was_heard() {
+        let own = asked(TakeSlot::Own);
+        let mut late = view(&["[93-<-source]"]);
+        late.known[1].config_epoch = 6;
+        assert!(may_own(&late, &own, &slot()).is_err());
+        assert!(Importing::of(&view(&[]), &asked(TakeSlot::Import), &slot()).is_ok());
+        late.known[0].open_slots.clear();
+        assert!(Importing::of(&late, &asked(TakeSlot::Import), &slot()).is_err());
     }
 
     #[test]

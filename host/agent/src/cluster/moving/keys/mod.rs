@@ -153,12 +153,8 @@ impl Source<'_> {
         let mut lot = Lot::new(slots.clone());
         // The other first: whoever is sent there is served.
         let before = self.ask(own, slots, TakeSlot::Import).await?;
-        for slot in slots.shared(&before.refused).iter() {
-            let words = before
-                .why
-                .as_deref()
-                .unwrap_or("the other takes none of it");
-            lot.leaves(slot, words.to_owned());
+        for slot in slots.shared(&before.refused.slots).iter() {
+            lot.leaves(slot, before.refused.why.clone());
         }
         let whole = whole.shared(lot.slots());
         for slot in whole.shared(&before.owned).iter() {
