@@ -2,21 +2,20 @@
 //! along: a crash before an end that a scenario asked for counts as well.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+use kube::api::{Api, ListParams};
+use kube::runtime::{WatchStreamExt as _, watcher};
 use tokio::task::JoinHandle;
 
 /// Exit codes of SIGABRT and SIGSEGV: nobody asks for those.
 const CRASHES: [i32; 2] = [134, 139];
-/// Between two attempts, while the API server is down.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Looks at the containers of a namespace for as long as it lives.
 pub struct EndsWatch {
@@ -67,21 +66,15 @@ impl Drop for EndsWatch {
 }
 
 async fn look(pods: Api<Pod>, ends: Arc<Mutex<Ends>>) {
-    loop {
-        if let Ok(news) = pods.watch(&WatchParams::default(), "0").await {
-            let mut news = news.boxed();
-            while let Some(Ok(event)) = news.next().await {
-                match event {
-                    WatchEvent::Added(pod)
-                    | WatchEvent::Modified(pod)
-                    | WatchEvent::Deleted(pod) => lock(&ends).see(&pod),
-                    WatchEvent::Bookmark(_) => {}
-                    WatchEvent::Error(_) => break,
-                }
-            }
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
+    let pods = watcher(pods, watcher::Config::default());
+    let pods = pods.default_backoff().touched_objects();
+    // While the API server is down, another attempt follows.
+    pods.filter_map(|pod| ready(pod.ok()))
+        .for_each(|pod| {
+            lock(&ends).see(&pod);
+            ready(())
+        })
+        .await;
 }
 
 fn lock(ends: &Mutex<Ends>) -> MutexGuard<'_, Ends> {

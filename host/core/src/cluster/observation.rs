@@ -254,8 +254,7 @@ impl Server {
     /// it replicated (Valkey 8.1), or it died while it joined, after its slots went to another and before its
     /// keys did. As it has keys it can be told to follow nobody. Not of one that is about to get its first slots.
     pub fn has_keys_without_slots(&self) -> bool {
-        let is_primary = self.replica_of().is_none();
-        is_primary && self.slots().is_empty() && self.keys > 0 && !self.takes_slots()
+        self.is_without_slots() && self.keys > 0
     }
 
     /// True for a primary without slots that led before: it has keys, or an epoch of its own, which a new one gets
@@ -263,8 +262,12 @@ impl Server {
     /// knows it.
     pub fn led_before(&self) -> bool {
         let has_epoch = self.own().is_some_and(|own| own.config_epoch > 0);
-        let is_idle = self.replica_of().is_none() && self.slots().is_empty() && !self.takes_slots();
-        self.has_keys_without_slots() || (is_idle && has_epoch)
+        self.is_without_slots() && (self.keys > 0 || has_epoch)
+    }
+
+    /// True for a primary that has no slots, and takes none by a job of its own.
+    fn is_without_slots(&self) -> bool {
+        self.replica_of().is_none() && self.slots().is_empty() && !self.takes_slots()
     }
 
     fn takes_slots(&self) -> bool {

@@ -157,7 +157,7 @@ fn is_lone(wanted: &Wanted, seen: &Observation) -> bool {
 fn start_fenced(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
     for member in &seen.members {
         let waits = member.is_leaving() || member.is_held_for_recovery();
-        if is_down(member) && !asked_down(wanted, member) && !waits {
+        if is_down(member) && !is_asked_down(&wanted.fenced, member) && !waits {
             let words = "there is no primary, and its copy may be the best";
             plan.push(Step::Start(member.target()), words);
         }
@@ -167,10 +167,6 @@ fn start_fenced(wanted: &Wanted, seen: &Observation, plan: &mut Plan) {
 fn is_down(member: &Member) -> bool {
     let status = member.agent.status();
     status.is_some_and(|status| status.server == ServerState::Fenced)
-}
-
-fn asked_down(wanted: &Wanted, member: &Member) -> bool {
-    is_asked_down(&wanted.fenced, member)
 }
 
 fn wait_for_fence(
@@ -228,7 +224,7 @@ fn copies<'a>(wanted: &Wanted, seen: &'a Observation) -> Vec<Copy<'a>> {
     let able = seen.members.iter().filter(|member| {
         member.is_running()
             && !member.is_leaving()
-            && !asked_down(wanted, member)
+            && !is_asked_down(&wanted.fenced, member)
             && seen.is_filled(member)
             // As a primary that goes by a list that is not written down it could not be waited out.
             && lists::is_known(seen, member)
@@ -251,7 +247,7 @@ fn choose<'a>(
     let better = seen.members.iter().find(|member| {
         member.is_running()
             && !member.is_leaving()
-            && !asked_down(wanted, member)
+            && !is_asked_down(&wanted.fenced, member)
             && !member.is_left()
             && is_told_now(member)
             && is_ahead(member, chosen)
@@ -508,7 +504,7 @@ fn is_on_its_way(wanted: &Wanted, member: &Member) -> bool {
     let status = member.agent.status();
     status.is_some_and(|status| match status.server {
         ServerState::Starting | ServerState::Loading { .. } => true,
-        ServerState::Fenced => !asked_down(wanted, member) && !member.is_leaving(),
+        ServerState::Fenced => !is_asked_down(&wanted.fenced, member) && !member.is_leaving(),
         ServerState::Running { .. } | ServerState::BackOff { .. } | ServerState::Stopping => false,
     })
 }

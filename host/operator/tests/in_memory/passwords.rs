@@ -112,11 +112,19 @@ async fn all_have(cluster: &Cluster, revision: u64) {
     .await;
 }
 
-/// Waits until a rotation has come to its end.
+/// Waits until the application's password is another, and its rotation has come to its end.
 async fn ended(operator: &Operator, before: &str) -> String {
+    rotated(|| phase(operator), || shown(operator), before).await
+}
+
+/// Waits until a password that is shown is another than `before`, and its rotation has come to its end.
+pub async fn rotated(
+    phase: impl Fn() -> Option<Value>,
+    shown: impl Fn() -> String,
+    before: &str,
+) -> String {
     wait_for("the rotation ends", || {
-        let phase = phase(operator)?;
-        let now = shown(operator);
+        let (phase, now) = (phase()?, shown());
         (phase["name"] == "settled" && now != before).then_some(now)
     })
     .await

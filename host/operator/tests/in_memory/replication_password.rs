@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::api_server::{CLUSTERS, Operator, SHOP, condition, wait_for};
 use super::cluster::Cluster;
-use super::passwords::{hash, hashes, replica, secret, settled, sorted, three};
+use super::passwords::{hash, hashes, replica, rotated, secret, settled, sorted, three};
 
 const INSTANCES: &str = "redisinstances";
 const ROTATE: &str = "cache.hera.io/rotate-replication";
@@ -44,29 +44,17 @@ fn accepted(operator: &Operator) -> Vec<String> {
     hashes(operator, "hera-replication").1
 }
 
-/// Waits until a rotation has come to its end; the password of now.
+/// Waits until the password of replication is another, and its rotation has come to its end.
 async fn ended(operator: &Operator, before: &str) -> String {
-    wait_for("the rotation ends", || {
-        let phase = phase(operator)?;
-        let now = shown(operator);
-        (phase["name"] == "settled" && now != before).then_some(now)
-    })
-    .await
+    rotated(|| phase(operator), || shown(operator), before).await
 }
 
 /// What `Progressing` says once it has this reason.
 async fn progress(operator: &Operator, plural: &str, reason: &str) -> String {
-    let what = format!("Progressing is {reason}");
-    wait_for(&what, || {
-        let object = operator.server.store.find(plural, SHOP, "cache")?;
-        let found = condition(&object, "Progressing")?;
-        let words = found["message"].as_str()?.to_owned();
-        (found["reason"] == reason).then_some(words)
-    })
-    .await
+    progress_says(operator, plural, reason, "").await
 }
 
-/// That it comes to say this as well: each step has the same reason.
+/// The same once it says this as well: several steps have one reason.
 async fn progress_says(operator: &Operator, plural: &str, reason: &str, says: &str) -> String {
     let what = format!("Progressing is {reason} and says {says:?}");
     wait_for(&what, || {

@@ -89,7 +89,22 @@ impl Site<'_> {
         if fenced.ordered {
             seen = self.observe().await;
         }
-        let mut changed = hung || fenced.ordered;
+        let (seen, plan, next) = self.go_on(seen, hung || fenced.ordered).await?;
+        Ok(Healed {
+            seen,
+            plan,
+            next,
+            not_fenced: fenced.refused,
+            failed: fenced.failed,
+        })
+    }
+
+    /// Decides and carries out, round after round, until nothing is left to do, or for now.
+    async fn go_on(
+        &self,
+        mut seen: Observation,
+        mut changed: bool,
+    ) -> Result<(Observation, Plan, Next), PassError> {
         let mut first: Option<Vec<Step>> = None;
         for _ in 0..ROUNDS {
             self.note_primaries(&seen);
@@ -99,16 +114,11 @@ impl Site<'_> {
                     .nodes
                     .iter()
                     .any(|node| node.asked_for_votes_ms.is_some());
-                return Ok(Healed {
-                    seen,
-                    plan,
-                    next: match (changed, votes) {
-                        (false, false) => Next::Nothing,
-                        _ => Next::Soon,
-                    },
-                    not_fenced: fenced.refused,
-                    failed: fenced.failed,
-                });
+                let next = match (changed, votes) {
+                    (false, false) => Next::Nothing,
+                    _ => Next::Soon,
+                };
+                return Ok((seen, plan, next));
             }
             changed = true;
             first.get_or_insert_with(|| plan.steps.clone());
@@ -121,13 +131,7 @@ impl Site<'_> {
         // What was in vain so often is tried less often.
         let in_vain = first.is_some_and(|first| first == plan.steps);
         let next = if in_vain { Next::Later } else { Next::Soon };
-        Ok(Healed {
-            seen,
-            plan,
-            next,
-            not_fenced: fenced.refused,
-            failed: fenced.failed,
-        })
+        Ok((seen, plan, next))
     }
 
     /// Brings down servers that hang while another could lead: what they do not answer, their replicas have heard.
@@ -212,14 +216,12 @@ impl Site<'_> {
         Ok(true)
     }
 
-    /// True if the agent took the order.
-    async fn give(&self, member: &Member, order: Order) -> bool {
+    /// Gives an order; whatever comes of it is seen with the next look.
+    async fn give(&self, member: &Member, order: Order) {
         info!(pod = member.name(), ?order, "ordered");
-        let given = self.order(&member.target(), order).await;
-        if let Err(error) = &given {
+        if let Err(error) = self.order(&member.target(), order).await {
             warn!(pod = member.name(), %error, "the agent does not take the order");
         }
-        given.is_ok()
     }
 
     /// For figures of how long nobody led.
