@@ -1,4 +1,4 @@
-//! A primary that a script keeps busy, and servers that somebody wants down. Nothing that was acknowledged is lost by it.
+//! A primary that a script keeps busy, and servers that somebody wants down: nothing that was acknowledged is lost.
 
 use super::api_server::{CLUSTERS, Operator, SHOP, condition, wait_for};
 use super::cluster::Cluster;

@@ -95,8 +95,8 @@ pub fn forget_base(status: &mut RedisBackupStatus) {
     }
 }
 
-/// Notes since when something has been in the way, while it `waits`: whoever leads next waits on. One that is over waits
-/// for nothing.
+/// Notes since when something has been in the way, while it `waits`: whoever leads next waits on. One that is over
+/// waits for nothing.
 pub fn note_waiting(status: &mut RedisBackupStatus, waits: bool, now: Timestamp) {
     let since = status.waits_since.take();
     let is_over = matches!(
