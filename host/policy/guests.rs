@@ -11,10 +11,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// on its own is never waited for.
 pub fn target_dir(out_dir: &Path) -> PathBuf {
     // Cargo tags only a folder that it made itself, and keeps what it knows of the compiler in any.
-    let is_targets = |folder: &&Path| {
-        let marks = ["CACHEDIR.TAG", ".rustc_info.json"];
-        marks.iter().any(|mark| folder.join(mark).exists())
-    };
+    let is_targets = |folder: &&Path| folder.join(".rustc_info.json").exists();
     let outer = out_dir.ancestors().find(is_targets);
     outer.unwrap_or(out_dir).join("policies")
 }

@@ -67,18 +67,23 @@ pub async fn run(program: &Path, words: &[&str], folder: &Path) -> Result<Said> 
     })
 }
 
+/// The folder in which cargo built this program. Cargo tags only one that it made itself.
+///
+/// # Errors
+/// When the program lies elsewhere.
+pub fn target() -> Result<PathBuf> {
+    let exe = std::env::current_exe()?;
+    let mut folders = exe.ancestors();
+    let target = folders.find(|folder| folder.join(".rustc_info.json").exists());
+    Ok(target.context("no target folder")?.to_path_buf())
+}
+
 /// The plugin of this build.
 ///
 /// # Errors
 /// When it was not built.
 pub fn program() -> Result<PathBuf> {
-    let exe = std::env::current_exe()?;
-    let target = exe
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").exists());
-    let path = target
-        .context("no target folder")?
-        .join("debug/kubectl-hera");
+    let path = target()?.join("debug/kubectl-hera");
     if !path.exists() {
         bail!("{} is missing: run `make image`", path.display());
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::observation::{Entry, Node, NodeId, Server};
-use super::open::Direction;
+use super::open::{Direction, in_between};
 use super::plan::{Command, Failover, Plan};
 use super::slots::SlotSet;
 use super::survey::{Heard, Survey};
@@ -316,6 +316,12 @@ pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
     if missing.is_empty() || !survey.all_heard || !survey.lost.is_empty() {
         return;
     }
+    let servers = survey.heard.iter().map(|one| one.server);
+    // What moves is with nobody by the words of servers that are asked one after the other.
+    if servers.clone().any(Server::is_in_a_job) {
+        return;
+    }
+    let missing = missing.without(&in_between(servers));
     let even = SlotSet::even(survey.wanted.shards);
     for shard in 0..survey.wanted.shards {
         let Some(wanted) = even.get(shard as usize) else {

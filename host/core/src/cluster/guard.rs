@@ -5,7 +5,7 @@ use super::hold::connects_to;
 use super::join::is_met;
 use super::moves;
 use super::observation::{Node, Observation, Server};
-use super::open::is_moving;
+use super::open::{in_between, is_moving};
 use super::plan::{Command, Failover, Plan, Step};
 use super::slots::SlotSet;
 use super::without_slots::{is_blank, is_forgotten, is_served_without};
@@ -16,7 +16,8 @@ use crate::shard::{BrokenRule, Target};
 pub enum Rule {
     /// No step is about a pod that was not seen.
     KnownPod,
-    /// Nobody gets slots that a server which is heard has, or that are given out in the same plan.
+    /// Nobody gets slots that a server which is heard has, or may have got since it was asked, or that are given out in
+    /// the same plan.
     OneOwner,
     /// Nobody gets slots of a server that may run.
     DeadOwner,
@@ -113,7 +114,8 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
         Command::AddSlots { slots } => {
             let own = node.server.as_ref().map(|server| &server.id);
             let mut others = servers().filter(|server| Some(&server.id) != own);
-            let taken = others.any(|server| !server.slots().shared(slots).is_empty());
+            let taken = others.any(|server| !server.slots().shared(slots).is_empty())
+                || !in_between(servers()).shared(slots).is_empty();
             let mut entries = servers().flat_map(|server| &server.known);
             let runs = entries
                 .any(|entry| !entry.slots.shared(slots).is_empty() && may_run(seen, &entry.id));

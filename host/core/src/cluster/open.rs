@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::observation::{Entry, MovingState, Observation, Server};
+use super::slots::SlotSet;
 
 /// Where a slot moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +84,24 @@ pub fn slots_move(seen: &Observation) -> bool {
     };
     let leads = |server: &&Server| server.replica_of().is_none();
     seen.has_jobs() || servers().filter(leads).any(is_half_moved)
+}
+
+/// Slots that a server has by the word of another, and not by its own, which has them coming, or with somebody else.
+/// Servers are not asked at the same instant: it may have got them since. Nobody gets those.
+pub(super) fn in_between<'a>(servers: impl Iterator<Item = &'a Server> + Clone) -> SlotSet {
+    let mut all = SlotSet::default();
+    for server in servers.clone() {
+        let others = servers.clone().filter(|other| other.id != server.id);
+        let said = others.flat_map(|other| &other.known);
+        let said = said.filter(|entry| entry.id == server.id);
+        let said = said.fold(SlotSet::default(), |said, entry| said.with(&entry.slots));
+        let coming = server.opened().filter(|open| open.moves == Direction::In);
+        let elsewhere = server.known.iter().filter(|entry| entry.id != server.id);
+        let elsewhere = elsewhere.fold(SlotSet::default(), |all, entry| all.with(&entry.slots));
+        let doubted = elsewhere.with(&coming.map(|open| open.slot).collect());
+        all = all.with(&said.shared(&doubted).without(&server.slots()));
+    }
+    all
 }
 
 /// True if a server takes or gives slots: by its own word, or by that of who takes or gives the others.

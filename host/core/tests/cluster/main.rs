@@ -15,7 +15,7 @@ mod spread;
 mod statuses;
 mod view;
 
-use hera_core::cluster::{Command, Failover, Held, SlotSet, guard, why_not_whole};
+use hera_core::cluster::{Command, Failover, Held, Server, SlotSet, guard, why_not_whole};
 
 use fixtures::{Cluster, whole};
 
@@ -121,6 +121,61 @@ fn a_cluster_of_which_nothing_is_left_begins_anew() {
             .iter()
             .any(|step| step.contains("slots"))
     );
+}
+
+/// Slot 6000 moves from the second shard to the first, which was asked before it had it, and the second after that.
+fn taken_in_between(takes: impl FnOnce(&mut Server)) -> Cluster {
+    let slot = SlotSet::of([(6_000, 6_000)]);
+    whole().change(|seen| {
+        let known = |server: &mut Server, id: &str, change: &dyn Fn(&SlotSet) -> SlotSet| {
+            let entry = server.known.iter_mut().find(|entry| entry.id == id);
+            let slots = &mut entry.unwrap().slots;
+            *slots = change(slots);
+        };
+        // Whom the second shard told so before the first took it: it is nobody's there.
+        for node in &mut seen.nodes {
+            let server = node.server.as_mut().unwrap();
+            if node.shard > 0 {
+                known(server, "id-1-0", &|slots| slots.without(&slot));
+            }
+            if server.id == "id-1-0" {
+                known(server, "id-0-0", &|slots| slots.with(&slot));
+            }
+        }
+        takes(seen.nodes[0].server.as_mut().unwrap());
+    })
+}
+
+#[test]
+fn a_slot_whose_taker_was_asked_before_it_had_it_is_given_to_nobody() {
+    let knew_the_source = taken_in_between(|_| {});
+    assert_eq!(steps(&knew_the_source), [""; 0]);
+    let took_it = taken_in_between(|server| {
+        let open = "[6000-<-id-1-0]".to_owned();
+        for entry in &mut server.known {
+            entry.slots = entry.slots.without(&SlotSet::of([(6_000, 6_000)]));
+            if entry.id == "id-0-0" {
+                entry.open_slots.push(open.clone());
+            }
+        }
+    });
+    let given = steps(&took_it);
+    assert!(
+        !given.iter().any(|step| step.contains("slots")),
+        "{given:?}"
+    );
+}
+
+#[test]
+fn a_slot_that_its_owner_gave_up_by_hand_is_given_out_again_whatever_others_remember() {
+    let slot = SlotSet::of([(6_000, 6_000)]);
+    let given_up = whole().change(|seen| {
+        let server = seen.nodes[2].server.as_mut().unwrap();
+        let own = server.known.iter_mut().find(|entry| entry.id == "id-1-0");
+        let slots = &mut own.unwrap().slots;
+        *slots = slots.without(&slot);
+    });
+    assert_eq!(steps(&given_up), ["pod-1-0: slots 6000"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use hera_api::RedisInstance;
 use hera_api::conditions::degraded;
-use hera_tests_e2e::{Bed, Instance, Scenario, Space, Writer, manifest, wait_for};
+use hera_tests_e2e::{Bed, Instance, Scenario, Space, Writer, manifest, plugin, wait_for};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
@@ -428,11 +428,7 @@ async fn operator_container(bed: &Bed) -> Result<String> {
 async fn newer_image(bed: &Bed) -> Result<String> {
     let tag = "localhost/hera-operator:e2e-newer".to_owned();
     let repo = bed.repo().to_path_buf();
-    let exe = std::env::current_exe()?;
-    let target = exe
-        .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").exists());
-    let target = target.context("no target folder")?.to_path_buf();
+    let target = plugin::target()?;
     let name = tag.clone();
     tokio::task::spawn_blocking(move || {
         let layout = hera_testbed::Layout::find(&repo)?;
