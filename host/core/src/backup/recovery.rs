@@ -1,5 +1,7 @@
 //! An object that begins with a backup: while that is due, what its agents are ordered, and whether the data has room.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Failure, FailureReason, RecoveryNews};
 
 /// What a server may use beyond what the one used that was backed up: one part in so many.
@@ -80,7 +82,10 @@ pub fn next(due: bool, ordinal: u32, news: Option<&RecoveryNews>) -> Next {
 pub fn again_after_ms(reason: FailureReason) -> u64 {
     match reason {
         FailureReason::Corrupt => LATER,
-        FailureReason::StoreUnreachable
+        FailureReason::LogBehind
+        | FailureReason::TimeNotCovered
+        | FailureReason::SeveralSources
+        |         FailureReason::StoreUnreachable
         | FailureReason::CredentialsRefused
         | FailureReason::PathOwned
         | FailureReason::NoCopyFits
@@ -106,7 +111,8 @@ pub struct Stored {
 }
 
 /// How much may be put there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Room {
     /// What the server may fill, in bytes; none if it has no limit.
     pub maxmemory: Option<u64>,
