@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use hera_core::backup::{FailureReason, StoreAccess};
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore as _, ObjectStoreExt as _, PutMode};
+use object_store::{GetOptions, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode};
 
 use crate::connect;
 use crate::error::{Named, StoreError, Told, within};
@@ -16,6 +16,8 @@ use crate::upload::Upload;
 pub const MOST_WHOLE: u64 = 4 << 20;
 /// Of what is listed at once.
 pub const MOST_ENTRIES: usize = 100_000;
+/// Of what is listed at once where more may follow.
+pub const PAGE: usize = 10_000;
 
 /// A store. Paths are below its prefix; every request ends within [`LIMIT`](crate::LIMIT).
 #[derive(Clone)]
@@ -183,14 +185,43 @@ impl Store {
                     let words = format!("there are more than {MOST_ENTRIES} files below {folder}");
                     return Err(self.names.error(FailureReason::StoreUnreachable, &words));
                 }
-                Ok(Some(meta)) => entries.push(Entry {
-                    path: self.below(&meta.location),
-                    bytes: meta.size,
-                    modified_unix_ms: u64::try_from(meta.last_modified.timestamp_millis())
-                        .unwrap_or(0),
-                }),
+                Ok(Some(meta)) => entries.push(self.entry(&meta)),
                 Err(told) => return Err(self.failed("list", folder, &told)),
             }
+        }
+    }
+
+    /// The next files below a folder, in the order of their paths: those behind this path, which need not be there, and at
+    /// most [`PAGE`]. None are left if there are fewer.
+    ///
+    /// # Errors
+    /// When the store does not tell.
+    pub async fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Entry>, StoreError> {
+        let (at, after) = (self.at(folder)?, self.at(after)?);
+        let mut found = self.s3.list_with_offset(Some(&at), &after);
+        let mut entries = Vec::new();
+        while entries.len() < PAGE {
+            match within(found.try_next()).await {
+                Ok(None) => break,
+                Ok(Some(meta)) => entries.push(self.entry(&meta)),
+                Err(told) => return Err(self.failed("list", folder, &told)),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Names of the folders in a folder, in their order.
+    ///
+    /// # Errors
+    /// When the store does not tell.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let at = self.at(folder)?;
+        match within(self.s3.list_with_delimiter(Some(&at))).await {
+            Ok(found) => {
+                let names = found.common_prefixes.iter().filter_map(Path::filename);
+                Ok(names.map(str::to_owned).collect())
+            }
+            Err(told) => Err(self.failed("list", folder, &told)),
         }
     }
 
@@ -232,6 +263,15 @@ impl Store {
             let words = format!("{path} is no path: {error}");
             self.names.error(FailureReason::StoreUnreachable, &words)
         })
+    }
+
+    fn entry(&self, meta: &ObjectMeta) -> Entry {
+        let modified = u64::try_from(meta.last_modified.timestamp_millis());
+        Entry {
+            path: self.below(&meta.location),
+            bytes: meta.size,
+            modified_unix_ms: modified.unwrap_or(0),
+        }
     }
 
     fn below(&self, at: &Path) -> String {

@@ -2,7 +2,7 @@ use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hera_core::backup::FailureReason;
-use hera_store::{Created, MOST_WHOLE, Store};
+use hera_store::{Created, MOST_WHOLE, PAGE, Store};
 
 use crate::{BUCKET, PREFIX, gateway, noise, open};
 
@@ -93,6 +93,40 @@ async fn a_list_of_many_pages_is_whole() {
         .map(|number| format!("many/{number:04}"))
         .collect();
     assert_eq!(paths, all);
+}
+
+#[tokio::test]
+async fn what_is_behind_a_path_is_listed_page_by_page() {
+    let gateway = gateway();
+    let folder = gateway.root().join(BUCKET).join(PREFIX).join("many");
+    fs::create_dir_all(&folder).unwrap();
+    let count = PAGE + 7;
+    for number in 0..count {
+        fs::write(folder.join(format!("{number:05}")), b"x").unwrap();
+    }
+    let store = open(&gateway);
+    store.create("other", b"x".to_vec()).await.unwrap();
+    let first = store.list_after("many", "many").await.unwrap();
+    assert_eq!((first.len(), first[0].path.as_str()), (PAGE, "many/00000"));
+    let last = &first[PAGE - 1].path;
+    let rest = store.list_after("many", last).await.unwrap();
+    assert_eq!((rest.len(), rest[0].path.as_str()), (7, "many/10000"));
+    let between = store.list_after("many", "many/10005x").await.unwrap();
+    assert_eq!(between.len(), 1, "{between:?}");
+    let none = store.list_after("none", "none").await.unwrap();
+    assert_eq!(none, vec![]);
+}
+
+#[tokio::test]
+async fn the_folders_in_a_folder_are_told_without_what_is_in_them() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    for path in ["a/1", "a/c/2", "a/c/d/3", "a/b/4", "ab/5"] {
+        store.create(path, noise(1)).await.unwrap();
+    }
+    assert_eq!(store.folders("a").await.unwrap(), ["b", "c"]);
+    assert_eq!(store.folders("a/b").await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.folders("none").await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
