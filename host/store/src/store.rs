@@ -117,6 +117,22 @@ impl Store {
         }
     }
 
+    /// The first bytes of a file: so many, or all of it; none if there is no such file.
+    ///
+    /// # Errors
+    /// When the store does not give them.
+    pub async fn first(&self, path: &str, bytes: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let options = GetOptions::new().with_range(Some(0..bytes));
+        match self.read(&self.at(path)?, options, bytes).await {
+            Ok(Some(content)) => Ok(Some(content)),
+            Ok(None) => Err(self.corrupt(path, "gave more than was asked for")),
+            // It is empty.
+            Err(told) if told.is_beyond() => Ok(Some(Vec::new())),
+            Err(told) if told.is_missing() => Ok(None),
+            Err(told) => Err(self.failed("read", path, &told)),
+        }
+    }
+
     /// Bytes of a file; none if there is no such file.
     ///
     /// # Errors

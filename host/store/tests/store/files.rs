@@ -118,6 +118,19 @@ async fn what_is_behind_a_path_is_listed_page_by_page() {
 }
 
 #[tokio::test]
+async fn the_first_bytes_of_a_file_are_all_of_it_where_it_is_shorter() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    let content = noise(100);
+    store.create("a", content.clone()).await.unwrap();
+    for (bytes, came) in [(10, 10), (100, 100), (5_000, 100)] {
+        let first = store.first("a", bytes).await.unwrap();
+        assert_eq!(first.as_deref(), Some(&content[..came]), "{bytes}");
+    }
+    assert_eq!(store.first("none", 10).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn the_folders_in_a_folder_are_told_without_what_is_in_them() {
     let gateway = gateway();
     let store = open(&gateway);
