@@ -1,26 +1,18 @@
 //! A base comes from the store and is compared with what was stored.
 
-use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use hera_core::backup::{BaseManifest, Failure, FailureReason, Paths};
 use hera_store::Store;
 use tokio::sync::mpsc;
-use tracing::warn;
 
 use super::files;
+use super::patient::patiently;
 use super::unpack::{Unpacked, Unusable, unpack};
 use crate::backup::failed;
 
 /// Bytes that are asked for at once. Three such parts are in memory: one comes, one waits, one is unpacked.
-pub const PART: u64 = 8 << 20;
-/// After each of these a part that the store did not give is asked for again. The store asks a few times itself.
-const PAUSES: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
+const PART: u64 = 8 << 20;
 
 /// Brings the data of the base to the volume.
 ///
@@ -64,30 +56,13 @@ async fn download(
     let mut at = 0;
     while at < stored_bytes {
         let end = at.saturating_add(PART).min(stored_bytes);
-        let part = part(store, path, at..end).await?;
+        let part = patiently(|| store.get_range(path, at..end)).await?;
         if parts.send(part).await.is_err() {
             return Ok(());
         }
         at = end;
     }
     Ok(())
-}
-
-/// A part of a file. A store that goes away for a moment does not make all begin anew.
-///
-/// # Errors
-/// It does not come, or there is none.
-pub async fn part(store: &Store, path: &str, range: Range<u64>) -> Result<Vec<u8>, Failure> {
-    for pause in PAUSES {
-        match store.get_range(path, range.clone()).await {
-            Err(error) if error.reason == FailureReason::StoreUnreachable => {
-                warn!(%error, at = range.start, "a part does not come and is asked for again");
-                tokio::time::sleep(pause).await;
-            }
-            answer => return Ok(answer?),
-        }
-    }
-    Ok(store.get_range(path, range).await?)
 }
 
 /// Compares what came with what was stored.

@@ -8,9 +8,11 @@ mod fetch;
 mod files;
 mod instant;
 mod log;
+mod origin;
+mod patient;
 mod pieces;
-mod source;
 mod unpack;
+mod words;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
