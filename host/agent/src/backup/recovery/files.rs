@@ -279,7 +279,8 @@ mod tests {
             "takenUnixMs": 9, "pod": "p-0", "role": "primary", "rawBytes": 5, "storedBytes": 5,
             "sha256": "", "crc64": "0", "usedMemory": 1, "path": "shop.cache/old/base/0/r-7"
         });
-        let note = |note: serde_json::Value| serde_json::from_value::<Note>(note).unwrap().filling();
+        let note =
+            |note: serde_json::Value| serde_json::from_value::<Note>(note).unwrap().filling();
         let alone = note(serde_json::json!({"uid": "o", "base": base})).unwrap();
         assert_eq!(alone.source(), Source::Rdb);
         let taken = |filling: &Filling| match filling.done() {

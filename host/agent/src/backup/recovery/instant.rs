@@ -256,7 +256,10 @@ mod tests {
         let all = vec![name(10, 20), name(20, 30), name(30, 40), name(90, 99)];
         let read = BTreeSet::from([name(20, 30)]);
         let by_time = |at| nearest(all.clone(), at, &read);
-        assert_eq!(by_time(Some(25)), [name(10, 20), name(30, 40), name(90, 99)]);
+        assert_eq!(
+            by_time(Some(25)),
+            [name(10, 20), name(30, 40), name(90, 99)]
+        );
         assert_eq!(by_time(Some(80))[0], name(90, 99));
         assert_eq!(by_time(None)[0], name(90, 99));
         let many = (0..1_000).map(|at| name(at, at + 1)).collect();

@@ -54,9 +54,9 @@ pub async fn bring(
                 })
                 .collect();
             let (whose, to) = (origin.whose.clone(), stretch.to);
-            let written = aside(move || writing.take(came, &whose, to)).await?;
-            writing = written.0;
-            if let Some((name, failure)) = written.1 {
+            let (next, damaged) = aside(move || writing.take(came, &whose, to)).await?;
+            writing = next;
+            if let Some((name, failure)) = damaged {
                 warn!(why = %failure.message, "a piece of the log is not used");
                 lost.is(name, failure);
             }
@@ -297,11 +297,7 @@ mod tests {
         let none = BTreeSet::new();
         assert_eq!(lot(&many, 0, &none).len(), AT_ONCE);
         assert_eq!(lot(&many, 395, &none), [small(39)]);
-        let large = [
-            name(0, 10),
-            name(10, 20 + LOT),
-            name(20 + LOT, 30 + LOT),
-        ];
+        let large = [name(0, 10), name(10, 20 + LOT), name(20 + LOT, 30 + LOT)];
         let large = stretch(large.to_vec());
         let sizes = |at| lot(&large, at, &none).len();
         assert_eq!((sizes(0), sizes(10), sizes(20 + LOT)), (1, 1, 1));

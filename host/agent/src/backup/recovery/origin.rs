@@ -116,11 +116,11 @@ impl Origin {
                 parents.insert(id, parent);
             }
         }
+        let path = format!("{folder}/{ALIVE}");
         let alive = match is_alive {
-            true => self.read::<Alive>(store, &format!("{folder}/{ALIVE}")),
-            false => return Ok(Index::new(bases, pieces, parents, None)),
+            true => self.read::<Alive>(store, &path).await?,
+            false => None,
         };
-        let alive = alive.await?;
         Ok(Index::new(bases, pieces, parents, alive))
     }
 
@@ -180,11 +180,7 @@ async fn only(store: &Store, wanted: &RecoverInstant) -> Result<String, Failure>
 }
 
 /// When the last base of an object was stored.
-async fn newest(
-    store: &Store,
-    wanted: &RecoverInstant,
-    uid: &str,
-) -> Result<Option<u64>, Failure> {
+async fn newest(store: &Store, wanted: &RecoverInstant, uid: &str) -> Result<Option<u64>, Failure> {
     let folder = Paths::new(&wanted.namespace, &wanted.name, uid).bases(&wanted.shard);
     let entries = patiently(|| store.list(&folder)).await?;
     let bases = entries

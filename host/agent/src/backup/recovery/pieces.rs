@@ -75,7 +75,9 @@ pub fn unpack(
 fn unpacked(packed: &[u8], bytes: u64) -> io::Result<Vec<u8>> {
     let mut raw = Vec::new();
     let decoder = Decoder::with_buffer(packed)?;
-    decoder.take(bytes.saturating_add(1)).read_to_end(&mut raw)?;
+    decoder
+        .take(bytes.saturating_add(1))
+        .read_to_end(&mut raw)?;
     Ok(raw)
 }
 
@@ -92,12 +94,7 @@ async fn first(store: &Store, path: &str, bytes: u64) -> Result<Vec<u8>, Failure
     })
 }
 
-fn check(
-    path: &str,
-    header: &PieceHeader,
-    name: &PieceName,
-    whose: &Whose,
-) -> Result<(), Failure> {
+fn check(path: &str, header: &PieceHeader, name: &PieceName, whose: &Whose) -> Result<(), Failure> {
     let checked = header.check_name(name, &whose.uid, &whose.shard);
     checked.map_err(|error| of_piece(path, &error))
 }
