@@ -8,5 +8,5 @@ mod store;
 mod upload;
 
 pub use error::{LIMIT, StoreError};
-pub use store::{Created, Entry, MOST_ENTRIES, MOST_WHOLE, PAGE, Store};
+pub use store::{Created, Entry, MOST_ENTRIES, MOST_WHOLE, Store};
 pub use upload::Upload;

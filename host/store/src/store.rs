@@ -16,8 +16,6 @@ use crate::upload::Upload;
 pub const MOST_WHOLE: u64 = 4 << 20;
 /// Of what is listed at once.
 pub const MOST_ENTRIES: usize = 100_000;
-/// Of what is listed at once where more may follow.
-pub const PAGE: usize = 10_000;
 
 /// A store. Paths are below its prefix; every request ends within [`LIMIT`](crate::LIMIT).
 #[derive(Clone)]
@@ -207,16 +205,21 @@ impl Store {
         }
     }
 
-    /// The next files below a folder, in the order of their paths: those behind this path, which need not be there, and at
-    /// most [`PAGE`]. None are left if there are fewer.
+    /// The next files below a folder, in the order of their paths: those behind the path `after`, which need not be there,
+    /// and `most` of them at most. None are left if there are fewer.
     ///
     /// # Errors
     /// When the store does not tell.
-    pub async fn list_after(&self, folder: &str, after: &str) -> Result<Vec<Entry>, StoreError> {
+    pub async fn list_after(
+        &self,
+        folder: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
         let (at, after) = (self.at(folder)?, self.at(after)?);
         let mut found = self.s3.list_with_offset(Some(&at), &after);
         let mut entries = Vec::new();
-        while entries.len() < PAGE {
+        while entries.len() < most {
             match within(found.try_next()).await {
                 Ok(None) => break,
                 Ok(Some(meta)) => entries.push(self.entry(&meta)),

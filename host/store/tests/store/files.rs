@@ -2,7 +2,7 @@ use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hera_core::backup::FailureReason;
-use hera_store::{Created, MOST_WHOLE, PAGE, Store};
+use hera_store::{Created, MOST_WHOLE, Store};
 
 use crate::{BUCKET, PREFIX, gateway, noise, open};
 
@@ -100,20 +100,21 @@ async fn what_is_behind_a_path_is_listed_page_by_page() {
     let gateway = gateway();
     let folder = gateway.root().join(BUCKET).join(PREFIX).join("many");
     fs::create_dir_all(&folder).unwrap();
-    let count = PAGE + 7;
-    for number in 0..count {
-        fs::write(folder.join(format!("{number:05}")), b"x").unwrap();
+    for number in 0..2_507 {
+        fs::write(folder.join(format!("{number:04}")), b"x").unwrap();
     }
     let store = open(&gateway);
     store.create("other", b"x".to_vec()).await.unwrap();
-    let first = store.list_after("many", "many").await.unwrap();
-    assert_eq!((first.len(), first[0].path.as_str()), (PAGE, "many/00000"));
-    let last = &first[PAGE - 1].path;
-    let rest = store.list_after("many", last).await.unwrap();
-    assert_eq!((rest.len(), rest[0].path.as_str()), (7, "many/10000"));
-    let between = store.list_after("many", "many/10005x").await.unwrap();
-    assert_eq!(between.len(), 1, "{between:?}");
-    let none = store.list_after("none", "none").await.unwrap();
+    let page = async |after: &str| {
+        let page = store.list_after("many", after, 2_500).await.unwrap();
+        let first = page.first().map(|entry| entry.path.clone());
+        (page.len(), first.unwrap_or_default())
+    };
+    assert_eq!(page("many").await, (2_500, "many/0000".to_owned()));
+    assert_eq!(page("many/2499").await, (7, "many/2500".to_owned()));
+    assert_eq!(page("many/2505x").await, (1, "many/2506".to_owned()));
+    assert_eq!(page("many/2506").await.0, 0);
+    let none = store.list_after("none", "none", 10).await.unwrap();
     assert_eq!(none, vec![]);
 }
 

@@ -156,7 +156,8 @@ fn check(settings: &Settings, load: &Load, wanted: &RecoverInstant) -> Result<()
 fn check_version(base: &BaseManifest, loads: &[Loads]) -> Result<(), Failure> {
     let refuse = |words| Err(failed(FailureReason::VersionIncompatible, words));
     if loads.iter().all(|loads| loads.up_to < OLDEST) {
-        let words = "servers before 7.0 load no log: set version to 7.0 or newer, or recover a backup without an instant";
+        let words = "servers before 7.0 load no log: set version to 7.0 or newer, or recover a backup without an \
+                     instant";
         return refuse(words.to_owned());
     }
     let wrote = branch(&base.version);

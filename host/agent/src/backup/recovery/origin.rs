@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hera_core::backup::log::{ALIVE, Alive, Index, Listed, PARENT, Parent, PieceName};
 use hera_core::backup::{BaseManifest, Failure, FailureReason, Paths, RecoverInstant};
-use hera_store::{Entry, PAGE, Store};
+use hera_store::{Entry, Store};
 use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
@@ -13,6 +13,8 @@ use super::words::instant;
 use crate::backup::failed;
 use crate::backup::files::read;
 
+/// Files of a log that are listed at once.
+const PAGE: usize = 10_000;
 /// Of so many objects that had one name is told.
 const TOLD: usize = 6;
 
@@ -96,7 +98,7 @@ impl Origin {
         let (mut children, mut is_alive) = (Vec::new(), false);
         let mut after = folder.clone();
         loop {
-            let page = patiently(|| store.list_after(&folder, &after)).await?;
+            let page = patiently(|| store.list_after(&folder, &after, PAGE)).await?;
             for entry in &page {
                 match listed(&folder, entry) {
                     Some(Listed::Piece(name)) => pieces.push(name),
