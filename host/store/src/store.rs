@@ -205,8 +205,8 @@ impl Store {
         }
     }
 
-    /// The next files below a folder, in the order of their paths: those behind the path `after`, which need not be there,
-    /// and `most` of them at most. None are left if there are fewer.
+    /// The next files below a folder, in the order of their paths: those behind the path `after`, which need not be
+    /// there, and `most` of them at most. None are left if there are fewer.
     ///
     /// # Errors
     /// When the store does not tell.
