@@ -56,7 +56,7 @@ struct Base {
 }
 
 impl Logs {
-    /// True unless this start of a pod's agent was ordered just that in this term, and does it or was told a moment ago.
+    /// True unless this start of an agent was ordered just that in this term, and does it or was told a moment ago.
     pub fn is_due(
         &self,
         instance: &ObjectKey,
