@@ -258,7 +258,13 @@ mod tests {
             }
             let bootstrap = spec.bootstrap.as_ref();
             if let Some(recovery) = bootstrap.and_then(|start| start.recovery.as_ref()) {
-                assert!(backups.contains_key(&recovery.backup_ref.name), "{name}");
+                if let Some(backup) = &recovery.backup_ref {
+                    assert!(backups.contains_key(&backup.name), "{name}");
+                }
+                if let Some(source) = &recovery.source {
+                    assert!(stores.contains_key(&source.store_ref.name), "{name}");
+                    assert!(instances.contains_key(&source.name), "{name}");
+                }
             }
         }
         for (name, spec) in samples("RedisCluster") {
