@@ -46,20 +46,29 @@ pub struct Kept {
     pub queue_bytes: Option<u64>,
 }
 
-/// Looks at the log of an object that keeps one.
-///
-/// # Errors
-/// When its pods cannot be listed.
-pub async fn look(object: &Object, client: &Client) -> anyhow::Result<LogSeen> {
-    let pods: Vec<Pod> = object.children(client).await?;
+/// Looks at the log of an object that keeps one. Who may not look at pods is told so in what it gives.
+pub async fn look(object: &Object, client: &Client) -> LogSeen {
+    let answers = match object.children::<Pod>(client).await {
+        Ok(pods) => ask(object, client, pods).await,
+        Err(error) => vec![(String::new(), Err(error.to_string()))],
+    };
+    LogSeen {
+        health: object.status().condition(backup_healthy::TYPE).cloned(),
+        ..heard(answers)
+    }
+}
+
+/// What a pod of a name answered, or why it did not.
+type Answer = (String, Result<String, String>);
+
+async fn ask(object: &Object, client: &Client, pods: Vec<Pod>) -> Vec<Answer> {
     let api: Api<Pod> = Api::namespaced(client.clone(), object.namespace());
     let mut asked = JoinSet::new();
     for pod in pods {
         let (api, name) = (api.clone(), pod.name_any());
         asked.spawn(async move {
             let answer = ask_pod(&api, &name, METRICS_PORT, "/metrics");
-            let answer = tokio::time::timeout(LIMIT, answer).await;
-            let text = match answer {
+            let text = match tokio::time::timeout(LIMIT, answer).await {
                 Ok(Ok(text)) => Ok(text),
                 Ok(Err(error)) => Err(format!("{error:#}")),
                 Err(_) => Err(format!("pod {name} does not answer in time")),
@@ -67,14 +76,11 @@ pub async fn look(object: &Object, client: &Client) -> anyhow::Result<LogSeen> {
             (name, text)
         });
     }
-    Ok(LogSeen {
-        health: object.status().condition(backup_healthy::TYPE).cloned(),
-        ..heard(asked.join_all().await)
-    })
+    asked.join_all().await
 }
 
 /// What pods answered. Two of them may keep it for a moment: the one that is further counts.
-fn heard(answers: Vec<(String, Result<String, String>)>) -> LogSeen {
+fn heard(answers: Vec<Answer>) -> LogSeen {
     let mut all: Vec<Kept> = Vec::new();
     let mut unasked: Vec<String> = Vec::new();
     for (pod, answer) in answers {

@@ -133,7 +133,7 @@ async fn of_instance(
     };
     let is_kept = |log: &LogSpec| log.mode == LogMode::Enabled;
     let log = match named.and_then(|backup| backup.log.as_ref()) {
-        Some(wanted) if is_kept(wanted) => Some(log::look(object, client).await?),
+        Some(wanted) if is_kept(wanted) => Some(log::look(object, client).await),
         _ => None,
     };
     let all = backups.list(&ListParams::default()).await?.items;
