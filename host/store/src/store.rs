@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use hera_core::backup::{FailureReason, StoreAccess};
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore as _, ObjectStoreExt as _, PutMode};
+use object_store::{GetOptions, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode};
 
 use crate::connect;
 use crate::error::{Named, StoreError, Told, within};
@@ -99,6 +99,21 @@ impl Store {
         }
     }
 
+    /// Makes a file, or replaces the one of this name: for what says how far something is, and for nothing else.
+    ///
+    /// # Errors
+    /// When the store does not do it. It may be made all the same, if only the answer was lost.
+    pub async fn put(&self, path: &str, content: Vec<u8>) -> Result<(), StoreError> {
+        let at = self.at(path)?;
+        let put = self
+            .s3
+            .put_opts(&at, content.into(), PutMode::Overwrite.into());
+        match within(put).await {
+            Ok(_) => Ok(()),
+            Err(told) => Err(self.failed("write", path, &told)),
+        }
+    }
+
     /// The whole of a file; none if there is no such file.
     ///
     /// # Errors
@@ -183,15 +198,34 @@ impl Store {
                     let words = format!("there are more than {MOST_ENTRIES} files below {folder}");
                     return Err(self.names.error(FailureReason::StoreUnreachable, &words));
                 }
-                Ok(Some(meta)) => entries.push(Entry {
-                    path: self.below(&meta.location),
-                    bytes: meta.size,
-                    modified_unix_ms: u64::try_from(meta.last_modified.timestamp_millis())
-                        .unwrap_or(0),
-                }),
+                Ok(Some(meta)) => entries.push(self.entry(&meta)),
                 Err(told) => return Err(self.failed("list", folder, &told)),
             }
         }
+    }
+
+    /// The first files below a folder whose paths come after `after`, in the order of their paths; at most `most`. Fewer
+    /// are all that there are.
+    ///
+    /// # Errors
+    /// When the store does not tell.
+    pub async fn list_after(
+        &self,
+        folder: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let (at, after) = (self.at(folder)?, self.at(after)?);
+        let mut found = self.s3.list_with_offset(Some(&at), &after);
+        let mut entries = Vec::new();
+        while entries.len() < most {
+            match within(found.try_next()).await {
+                Ok(None) => break,
+                Ok(Some(meta)) => entries.push(self.entry(&meta)),
+                Err(told) => return Err(self.failed("list", folder, &told)),
+            }
+        }
+        Ok(entries)
     }
 
     /// Removes a file. One that is not there is no error.
@@ -232,6 +266,15 @@ impl Store {
             let words = format!("{path} is no path: {error}");
             self.names.error(FailureReason::StoreUnreachable, &words)
         })
+    }
+
+    fn entry(&self, meta: &ObjectMeta) -> Entry {
+        let modified = meta.last_modified.timestamp_millis();
+        Entry {
+            path: self.below(&meta.location),
+            bytes: meta.size,
+            modified_unix_ms: u64::try_from(modified).unwrap_or(0),
+        }
     }
 
     fn below(&self, at: &Path) -> String {

@@ -29,6 +29,21 @@ async fn a_file_is_made_once_and_below_the_prefix() {
 }
 
 #[tokio::test]
+async fn a_file_that_says_how_far_something_is_is_replaced() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    for content in [&b"one"[..], b"another", b"2"] {
+        store.put("log/alive.json", content.to_vec()).await.unwrap();
+        let read = store.get("log/alive.json").await.unwrap();
+        assert_eq!(read.as_deref(), Some(content));
+    }
+    let again = store.create("log/alive.json", b"3".to_vec()).await;
+    assert_eq!(again.unwrap(), Created::Exists);
+    let listed = store.list("log").await.unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+}
+
+#[tokio::test]
 async fn without_a_prefix_a_file_lies_in_the_bucket_itself() {
     let gateway = gateway();
     let store = Store::open(&gateway.access(BUCKET, "")).unwrap();
@@ -93,6 +108,26 @@ async fn a_list_of_many_pages_is_whole() {
         .map(|number| format!("many/{number:04}"))
         .collect();
     assert_eq!(paths, all);
+}
+
+#[tokio::test]
+async fn a_list_begins_behind_a_path_and_ends_after_so_many() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    for path in ["a/01", "a/02", "a/03", "a/04", "b/05"] {
+        store.create(path, b"x".to_vec()).await.unwrap();
+    }
+    let listed = async |after: &str, most: usize| {
+        let listed = store.list_after("a", after, most).await.unwrap();
+        let paths = listed.into_iter().map(|entry| entry.path);
+        paths.collect::<Vec<_>>()
+    };
+    // One that is there is not among those after it, and one that is not there may be between others.
+    assert_eq!(listed("a/02", 9).await, ["a/03", "a/04"]);
+    assert_eq!(listed("a/025", 9).await, ["a/03", "a/04"]);
+    assert_eq!(listed("a/00", 2).await, ["a/01", "a/02"]);
+    assert!(listed("a/04", 9).await.is_empty());
+    assert!(store.list_after("c", "c/00", 9).await.unwrap().is_empty());
 }
 
 #[tokio::test]
