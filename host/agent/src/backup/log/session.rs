@@ -257,19 +257,23 @@ impl Known {
     fn begins(&mut self, job: &Job, stream: &Stream, start: Start, unix_ms: u64) {
         let (id, at) = (&stream.id, stream.at);
         let was = self.since.take();
-        let had = was.is_some();
         let (parent, after_gap) = match start {
             Start::GoOn { .. } => (None, None),
-            Start::Child { parent, .. } => (Some(parent), None),
-            Start::Anew { after_gap, .. } => (None, Some(after_gap || had)),
+            // Who was promoted may lack all that the log has since its last gap.
+            Start::Child { parent, .. } => {
+                let lost = |since: &Since| since.is_lost(&parent.id, parent.at);
+                let is_lost = was.as_ref().is_some_and(lost);
+                (Some(parent), is_lost.then_some(true))
+            }
+            Start::Anew { after_gap, .. } => (None, Some(after_gap || was.is_some())),
         };
+        let is_gap = after_gap == Some(true);
         // A log of which nobody noted where it begins may have gaps.
         let (since, is_new) = match (after_gap, was) {
             (None, Some(since)) => (since, false),
             (None, None) => (Since::now(id, at, unix_ms, true), true),
             (Some(after_gap), _) => (Since::now(id, at, unix_ms, after_gap), true),
         };
-        let is_gap = after_gap == Some(true);
         info!(id, at, is_gap, "the server is read");
         job.told().links(id, at, &since, is_gap);
         job.told().publish(&job.agent.board);
@@ -287,15 +291,10 @@ impl Known {
 
     /// A history was read up to there.
     fn notes(&mut self, id: &str, to: u64) {
-        let unix_ms = clock::unix_ms();
-        let name = PieceName {
-            id: id.to_owned(),
-            from: to,
-            to,
-            t0: unix_ms,
-            t1: unix_ms,
-        };
-        self.read.insert(id.to_owned(), name);
+        if let Some(since) = &self.since {
+            let read = since.read_to(id, to, clock::unix_ms());
+            self.read.insert(id.to_owned(), read);
+        }
     }
 }
 

@@ -50,6 +50,24 @@ impl Since {
         }
     }
 
+    /// What the log has of this history, if it was read up to `to`: none of its own bytes before it began.
+    pub fn read_to(&self, id: &str, to: u64, unix_ms: u64) -> PieceName {
+        let from = if self.id == id { self.at } else { 0 };
+        PieceName {
+            id: id.to_owned(),
+            // One without a byte is none.
+            from: from.min(to.saturating_sub(1)),
+            to,
+            t0: unix_ms,
+            t1: unix_ms,
+        }
+    }
+
+    /// True if a history that shares all up to `at` with `id` has nothing of what the log has since then.
+    pub fn is_lost(&self, id: &str, at: u64) -> bool {
+        self.id == id && at < self.at
+    }
+
     /// Where it lies.
     pub fn path(folder: &str) -> String {
         format!("{folder}/{SINCE}")
@@ -187,13 +205,7 @@ impl Span {
 /// Pieces up to the first hole behind the last known one. The history has what is before `since`, whether there are
 /// pieces of it or not.
 fn without_holes(pieces: Vec<PieceName>, since: Option<&Since>) -> Vec<PieceName> {
-    let begun = since.map(|since| PieceName {
-        id: since.id.clone(),
-        from: since.at,
-        to: since.at,
-        t0: since.unix_ms,
-        t1: since.unix_ms,
-    });
+    let begun = since.map(|since| since.read_to(&since.id, since.at, since.unix_ms));
     let first = pieces.first().map(|piece| piece.from);
     // The page may begin later.
     let begun = begun.filter(|begun| first.is_none_or(|first| first <= begun.to));
