@@ -130,6 +130,22 @@ impl Store {
         }
     }
 
+    /// The first bytes of a file: so many, or all of it; none if there is no such file.
+    ///
+    /// # Errors
+    /// When the store does not give them.
+    pub async fn first(&self, path: &str, bytes: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let options = GetOptions::new().with_range(Some(0..bytes));
+        match self.read(&self.at(path)?, options, bytes).await {
+            Ok(Some(content)) => Ok(Some(content)),
+            Ok(None) => Err(self.corrupt(path, "gave more than was asked for")),
+            // It is empty.
+            Err(told) if told.is_beyond() => Ok(Some(Vec::new())),
+            Err(told) if told.is_missing() => Ok(None),
+            Err(told) => Err(self.failed("read", path, &told)),
+        }
+    }
+
     /// Bytes of a file; none if there is no such file.
     ///
     /// # Errors
@@ -204,8 +220,8 @@ impl Store {
         }
     }
 
-    /// The first files below a folder whose paths come after `after`, in the order of their paths; at most `most`. Fewer
-    /// are all that there are.
+    /// The next files below a folder, in the order of their paths: those behind the path `after`, which need not be
+    /// there, and `most` of them at most. None are left if there are fewer.
     ///
     /// # Errors
     /// When the store does not tell.
@@ -226,6 +242,21 @@ impl Store {
             }
         }
         Ok(entries)
+    }
+
+    /// Names of the folders in a folder, in their order.
+    ///
+    /// # Errors
+    /// When the store does not tell.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let at = self.at(folder)?;
+        match within(self.s3.list_with_delimiter(Some(&at))).await {
+            Ok(found) => {
+                let names = found.common_prefixes.iter().filter_map(Path::filename);
+                Ok(names.map(str::to_owned).collect())
+            }
+            Err(told) => Err(self.failed("list", folder, &told)),
+        }
     }
 
     /// Removes a file. One that is not there is no error.
@@ -269,11 +300,11 @@ impl Store {
     }
 
     fn entry(&self, meta: &ObjectMeta) -> Entry {
-        let modified = meta.last_modified.timestamp_millis();
+        let modified = u64::try_from(meta.last_modified.timestamp_millis());
         Entry {
             path: self.below(&meta.location),
             bytes: meta.size,
-            modified_unix_ms: u64::try_from(modified).unwrap_or(0),
+            modified_unix_ms: modified.unwrap_or(0),
         }
     }
 

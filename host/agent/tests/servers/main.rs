@@ -33,6 +33,7 @@ mod guard;
 mod handover;
 mod identity;
 mod knocking;
+mod log;
 mod metrics;
 mod probes;
 mod promises;

@@ -32,10 +32,10 @@ async fn a_file_is_made_once_and_below_the_prefix() {
 async fn a_file_that_says_how_far_something_is_is_replaced() {
     let gateway = gateway();
     let store = open(&gateway);
-    for content in [&b"one"[..], b"another", b"2"] {
-        store.put("log/alive.json", content.to_vec()).await.unwrap();
+    for content in ["one", "another", "2"] {
+        store.put("log/alive.json", content.into()).await.unwrap();
         let read = store.get("log/alive.json").await.unwrap();
-        assert_eq!(read.as_deref(), Some(content));
+        assert_eq!(read.as_deref(), Some(content.as_bytes()));
     }
     let again = store.create("log/alive.json", b"3".to_vec()).await;
     assert_eq!(again.unwrap(), Created::Exists);
@@ -111,23 +111,51 @@ async fn a_list_of_many_pages_is_whole() {
 }
 
 #[tokio::test]
-async fn a_list_begins_behind_a_path_and_ends_after_so_many() {
+async fn what_is_behind_a_path_is_listed_page_by_page() {
+    let gateway = gateway();
+    let folder = gateway.root().join(BUCKET).join(PREFIX).join("many");
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0..2_507 {
+        fs::write(folder.join(format!("{number:04}")), b"x").unwrap();
+    }
+    let store = open(&gateway);
+    store.create("other", b"x".to_vec()).await.unwrap();
+    let page = async |after: &str| {
+        let page = store.list_after("many", after, 2_500).await.unwrap();
+        let first = page.first().map(|entry| entry.path.clone());
+        (page.len(), first.unwrap_or_default())
+    };
+    assert_eq!(page("many").await, (2_500, "many/0000".to_owned()));
+    assert_eq!(page("many/2499").await, (7, "many/2500".to_owned()));
+    assert_eq!(page("many/2505x").await, (1, "many/2506".to_owned()));
+    assert_eq!(page("many/2506").await.0, 0);
+    let none = store.list_after("none", "none", 10).await.unwrap();
+    assert_eq!(none, vec![]);
+}
+
+#[tokio::test]
+async fn the_first_bytes_of_a_file_are_all_of_it_where_it_is_shorter() {
     let gateway = gateway();
     let store = open(&gateway);
-    for path in ["a/01", "a/02", "a/03", "a/04", "b/05"] {
-        store.create(path, b"x".to_vec()).await.unwrap();
+    let content = noise(100);
+    store.create("a", content.clone()).await.unwrap();
+    for (bytes, came) in [(10, 10), (100, 100), (5_000, 100)] {
+        let first = store.first("a", bytes).await.unwrap();
+        assert_eq!(first.as_deref(), Some(&content[..came]), "{bytes}");
     }
-    let listed = async |after: &str, most: usize| {
-        let listed = store.list_after("a", after, most).await.unwrap();
-        let paths = listed.into_iter().map(|entry| entry.path);
-        paths.collect::<Vec<_>>()
-    };
-    // One that is there is not among those after it, and one that is not there may be between others.
-    assert_eq!(listed("a/02", 9).await, ["a/03", "a/04"]);
-    assert_eq!(listed("a/025", 9).await, ["a/03", "a/04"]);
-    assert_eq!(listed("a/00", 2).await, ["a/01", "a/02"]);
-    assert!(listed("a/04", 9).await.is_empty());
-    assert!(store.list_after("c", "c/00", 9).await.unwrap().is_empty());
+    assert_eq!(store.first("none", 10).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_folders_in_a_folder_are_told_without_what_is_in_them() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    for path in ["a/1", "a/c/2", "a/c/d/3", "a/b/4", "ab/5"] {
+        store.create(path, noise(1)).await.unwrap();
+    }
+    assert_eq!(store.folders("a").await.unwrap(), ["b", "c"]);
+    assert_eq!(store.folders("a/b").await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.folders("none").await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
