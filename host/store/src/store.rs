@@ -99,6 +99,21 @@ impl Store {
         }
     }
 
+    /// Makes a file, or replaces the one of this name: for what says how far something is, and for nothing else.
+    ///
+    /// # Errors
+    /// When the store does not do it. It may be made all the same, if only the answer was lost.
+    pub async fn put(&self, path: &str, content: Vec<u8>) -> Result<(), StoreError> {
+        let at = self.at(path)?;
+        let put = self
+            .s3
+            .put_opts(&at, content.into(), PutMode::Overwrite.into());
+        match within(put).await {
+            Ok(_) => Ok(()),
+            Err(told) => Err(self.failed("write", path, &told)),
+        }
+    }
+
     /// The whole of a file; none if there is no such file.
     ///
     /// # Errors

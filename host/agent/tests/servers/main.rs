@@ -34,6 +34,7 @@ mod handover;
 mod identity;
 mod knocking;
 mod log_and_back;
+mod log;
 mod metrics;
 mod probes;
 mod promises;

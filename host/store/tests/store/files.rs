@@ -29,6 +29,21 @@ async fn a_file_is_made_once_and_below_the_prefix() {
 }
 
 #[tokio::test]
+async fn a_file_that_says_how_far_something_is_is_replaced() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    for content in ["one", "another", "2"] {
+        store.put("log/alive.json", content.into()).await.unwrap();
+        let read = store.get("log/alive.json").await.unwrap();
+        assert_eq!(read.as_deref(), Some(content.as_bytes()));
+    }
+    let again = store.create("log/alive.json", b"3".to_vec()).await;
+    assert_eq!(again.unwrap(), Created::Exists);
+    let listed = store.list("log").await.unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+}
+
+#[tokio::test]
 async fn without_a_prefix_a_file_lies_in_the_bucket_itself() {
     let gateway = gateway();
     let store = Store::open(&gateway.access(BUCKET, "")).unwrap();
