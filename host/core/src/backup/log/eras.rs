@@ -1,0 +1,1 @@
+//! Which histories follow one another.
