@@ -14,6 +14,7 @@ mod piece;
 mod place;
 mod resume;
 mod settle;
+mod track;
 mod walk;
 
 pub use builder::EvidenceBuilder;
