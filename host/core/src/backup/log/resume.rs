@@ -166,7 +166,7 @@ fn lineage(stored: &BTreeMap<String, Reached>, id: &str) -> Vec<(u64, u64)> {
 
 /// What of the ranges is up to an offset.
 fn before(ranges: Vec<(u64, u64)>, until: u64) -> Vec<(u64, u64)> {
-    let ranges = ranges.into_iter().filter(|(from, _)| *from < until);
+    let ranges = ranges.into_iter().filter(|(from, _)| *from <= until);
     ranges.map(|(from, to)| (from, to.min(until))).collect()
 }
 
