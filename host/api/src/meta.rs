@@ -59,8 +59,8 @@ pub const ANNOTATION_POD_MONITOR: &str = "cache.hera.io/pod-monitor";
 /// Annotation on an object, a request: name of the pod that is to become the primary.
 pub const ANNOTATION_PROMOTE: &str = "cache.hera.io/promote";
 /// Annotation on an object, a request: names of pods, separated by commas, or `*` for all. Their
-/// servers are killed and stay down while the annotation names them. A primary that serves is not: one that a script keeps
-/// busy is, where a replica is in sync. Of a RedisCluster `*` is refused while a primary serves.
+/// servers are killed and stay down while the annotation names them. A primary that serves is not: one that a script
+/// keeps busy is, where a replica is in sync. Of a RedisCluster `*` is refused while a primary serves.
 pub const ANNOTATION_FENCE: &str = "cache.hera.io/fence";
 /// Annotation on an object, a request: any text. Another text than before replaces each pod once,
 /// as an upgrade would.

@@ -64,7 +64,7 @@ pub const PATH_CONFIRM: &str = "/v1/confirm";
 pub const PATH_VOUCH: &str = "/v1/vouch";
 /// Where an agent that keeps a log asks that of the primary how much has been written: answers [`Look`].
 pub const PATH_LOOK: &str = "/v1/look";
-/// `GET`: a [`BackupState`](crate::backup::BackupState). Agents before 0.1.0 do not tell it.
+/// `GET`: a [`BackupState`](crate::backup::BackupState). One of an earlier release does not answer.
 pub const PATH_BACKUP: &str = "/v1/backup";
 /// `POST` of a [`Request`] with a [`BackupOrder`](crate::backup::BackupOrder): answers the
 /// [`BackupState`](crate::backup::BackupState) after it. What is ordered goes on by itself.
@@ -650,8 +650,8 @@ pub struct AgentStatus {
     pub config: ConfigState,
     /// Users in force.
     pub acl: AclState,
-    /// With which password its server logs in at its primary. None of one that nobody told whom to follow, and of
-    /// agents before 0.1.0; those of a cluster always have one.
+    /// With which password its server logs in at its primary. None of one that nobody told whom to follow, nor of
+    /// an earlier release; those of a cluster always have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<LoginState>,
     /// Times that the server was started again since the agent started.

@@ -47,7 +47,8 @@ pub struct Args {
     #[arg(long, env = "HERA_HTTP_ADDRESS", default_value = "[::]:8080")]
     pub http_address: SocketAddr,
 
-    /// Where the decision log and the state of instances are served, for `kubectl hera` by port-forward: to this pod alone.
+    /// Where the decision log and the state of instances are served, for `kubectl hera` by port-forward: to this pod
+    /// alone.
     #[arg(long, env = "HERA_INSPECT_ADDRESS", default_value = "127.0.0.1:8081")]
     pub inspect_address: SocketAddr,
 

@@ -173,8 +173,8 @@ fn owner(v: &Validated, ctx: &Context) -> Option<OwnerReference> {
     goes.then(|| metadata::owner_reference(&Owner::of(v, ctx), false))
 }
 
-/// True if the object owns a claim that by this patch it is not to own any more. What an apply leaves out stays where the
-/// claim was made with it.
+/// True if the object owns a claim that by this patch it is not to own any more. What an apply leaves out stays where
+/// the claim was made with it.
 pub fn is_let_go(ctx: &Context, claim: &PersistentVolumeClaim, patch: &Value) -> bool {
     let mut owners = claim.metadata.owner_references.iter().flatten();
     let wanted = patch.pointer("/metadata/ownerReferences");

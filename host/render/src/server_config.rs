@@ -160,8 +160,8 @@ fn slot_stats(v: &Validated) -> Option<&'static str> {
 }
 
 /// A tenth of what the container may use, between 64 and 512 MiB; but no more than an eighth of it,
-/// as it is outside of maxmemory. A server that no replica follows has one only while it is read for a backup, and after;
-/// while a temporary pod stands in for it, what comes back after more writes than that takes a full copy.
+/// as it is outside of maxmemory. A server that no replica follows has one only while it is read for a backup, and
+/// after; while a temporary pod stands in for it, what comes back after more writes than that takes a full copy.
 fn backlog(v: &Validated) -> u64 {
     let is_lone = v.replicas <= 1 && v.backup.is_some();
     v.memory.limit.map_or(BACKLOG, |limit| match is_lone {

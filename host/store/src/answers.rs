@@ -1,5 +1,5 @@
-//! How much of what a store answers is read: nothing that it says fills our memory. Files are streamed, and who reads one
-//! counts what comes.
+//! How much of what a store answers is read: nothing that it says fills our memory. Files are streamed, and who reads
+//! one counts what comes.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use reqwest::Method;
 
 /// Of the words of a refusal. What stands behind them is not read.
 const WORDS: usize = 64 << 10;
-/// Of every other answer but a file: a page of a list has a thousand names of a thousand bytes, and each may be escaped.
+/// Of every other answer but a file: a page of a list has a thousand names of a thousand bytes, each maybe escaped.
 const ANSWER: usize = 8 << 20;
 
 /// The library reads all of an answer that is no file.

@@ -30,8 +30,8 @@ pub struct Store {
 pub enum Created {
     /// It is there now, with this content.
     New,
-    /// There is a file of this name. It may be this very one: the store's answer to an earlier try may have been lost. Who
-    /// must know reads it and compares.
+    /// There is a file of this name. It may be this very one: the store's answer to an earlier try may have been lost.
+    /// Who must know reads it and compares.
     Exists,
 }
 
@@ -57,7 +57,7 @@ impl Store {
     /// The store that is reached like this. Nothing is sent yet.
     ///
     /// # Errors
-    /// When what it says cannot be: an endpoint that is no address, a key with a line break, a certificate that is none.
+    /// When that cannot be: an endpoint that is no address, a key with a line break, a certificate that is none.
     pub fn open(access: &StoreAccess) -> Result<Self, StoreError> {
         use FailureReason::{CredentialsRefused, StoreUnreachable};
         let names = Named::new(access);

@@ -12,8 +12,8 @@ use crate::store::Store;
 const IN_FLIGHT: usize = 2;
 
 /// A file that comes in parts. Stores want at most 10 000 of them, each but the last of 5 MiB or more, and many stores
-/// want all but the last of one size or growing. What is dropped without [`Self::finish`] or [`Self::abort`] is no file,
-/// but its parts take space until the store's own rule removes them.
+/// want all but the last of one size or growing. What is dropped without [`Self::finish`] or [`Self::abort`] is no
+/// file, but its parts take space until the store's own rule removes them.
 pub struct Upload {
     store: Store,
     path: String,

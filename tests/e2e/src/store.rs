@@ -94,7 +94,7 @@ impl Store {
         Ok(())
     }
 
-    /// Lets so many bytes more pass, to it and from it, and nothing behind them. An agent waits for half a minute at most.
+    /// Lets so many bytes more pass, to it and from it, and nothing behind them. An agent waits half a minute at most.
     pub fn hold_after(&self, bytes: u64) {
         let passed = self.relay.passed.load(Ordering::Relaxed);
         self.relay.limit.send_replace(passed.saturating_add(bytes));

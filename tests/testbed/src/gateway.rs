@@ -70,8 +70,8 @@ impl Gateway {
         Err(failed)
     }
 
-    /// One that listens there and has its buckets in a folder, which is made if it is missing and stays. What one before it
-    /// kept in that folder is there.
+    /// One that listens there and has its buckets in a folder, which is made if it is missing and stays. What one
+    /// before it kept in that folder is there.
     ///
     /// # Errors
     /// When it cannot be built or does not answer.

@@ -61,8 +61,8 @@ enum Command {
     Prometheus,
     /// Print the program of a store that speaks S3 as the last line; builds it if it is missing.
     Versitygw,
-    /// Start a store for backups that pods reach, unless it runs; print a RedisBackupStore `testbed` and its Secret, for
-    /// `kubectl apply`, as the last line.
+    /// Start a store for backups that pods reach, unless it runs; print a RedisBackupStore `testbed` and its Secret,
+    /// for `kubectl apply`, as the last line.
     Store {
         /// The bucket, which is made.
         #[arg(default_value = "backups")]

@@ -23,8 +23,8 @@ const NAME: &str = "testbed";
 /// For a start on a machine that builds beside it.
 const START: Duration = Duration::from_secs(30);
 
-/// Starts it unless it runs, and makes a bucket. Gives what is to be applied in a namespace: a RedisBackupStore `testbed`
-/// and the Secret with its keys, as a list on one line.
+/// Starts it unless it runs, and makes a bucket. Gives what is to be applied in a namespace: a RedisBackupStore
+/// `testbed` and the Secret with its keys, as a list on one line.
 ///
 /// # Errors
 /// When no testbed of this clone runs, or the store does not start.

@@ -1,5 +1,5 @@
-//! Memory of the server's container, and how much of it a snapshot is to have: while a child of the server writes, pages
-//! that change are there twice.
+//! Memory of the server's container, and how much of it a snapshot is to have: while a child of the server writes,
+//! pages that change are there twice.
 
 use std::fs;
 use std::path::Path;

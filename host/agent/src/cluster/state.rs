@@ -49,7 +49,7 @@ struct Known {
     agreed: Option<u64>,
     /// When an operator was last heard; the agent's start before that.
     operator: u64,
-    /// The server has keys and no slots.
+    /// The server led before, and has no slots.
     astray: Option<Astray>,
     /// How many commands the server carries out.
     rate: Rate,

@@ -29,7 +29,8 @@ on_both!(
     a_server_that_reads_its_data_is_scraped_as_one_that_answers,
     a_server_that_led_waits_until_another_leads_or_nobody_is_heard,
     who_takes_over_follows_the_primary_that_is_named,
-    only_a_server_with_keys_and_no_slots_joins_as_another,
+    who_has_slots_or_follows_does_not_join_as_another,
+    who_led_joins_as_another_by_an_order_with_its_own_id,
     only_an_agent_of_the_object_asks_another_for_a_step_of_a_slot,
     whoever_brings_keys_of_slots_reads_and_follows_nothing,
     a_job_that_cannot_begin_is_told_and_the_slots_stay,
@@ -330,7 +331,7 @@ async fn who_takes_over_follows_the_primary_that_is_named(engine: Engine) {
         .await;
 }
 
-async fn only_a_server_with_keys_and_no_slots_joins_as_another(engine: Engine) {
+async fn who_has_slots_or_follows_does_not_join_as_another(engine: Engine) {
     let cluster = Cluster::new(engine).await;
     for (at, pod) in cluster.group.pods[..2].iter().enumerate() {
         let id = cluster.state(at).await.id.unwrap();
@@ -339,6 +340,53 @@ async fn only_a_server_with_keys_and_no_slots_joins_as_another(engine: Engine) {
         assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(is_running(&pod.status().await.unwrap()));
     }
+}
+
+/// An order that comes late is for the server that was meant. It has nothing of what it knew, and is started by order.
+async fn who_led_joins_as_another_by_an_order_with_its_own_id(engine: Engine) {
+    let cluster = Cluster::new(engine).await;
+    let pod = &cluster.group.pods[0];
+    let root = user("root", &["+@all", "~*", "&*"]);
+    pod.push_users(2, &[app(), replication(), root])
+        .await
+        .unwrap();
+    let hand = login(pod.port, "root").await.unwrap();
+    let before = cluster.state(0).await.server.unwrap();
+    for (first, last) in before.slots().ranges() {
+        let (first, last) = (first.to_string(), last.to_string());
+        let words = ["CLUSTER", "DELSLOTSRANGE", &first, &last];
+        hand.say(&words).await.unwrap();
+    }
+    let other = cluster.state(2).await.id.unwrap();
+    let rejoin = async |id: &str| {
+        let id = id.to_owned();
+        let command = Command::Rejoin { id };
+        pod.order(1, Order::Cluster { command }).await
+    };
+    // Its agent looks for some seconds whether it gives keys up.
+    until("it takes the order", async || {
+        let refused = rejoin(&other).await.unwrap_err();
+        assert_eq!(refused.0, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
+        let taken = rejoin(&before.id).await;
+        taken.map(drop).map_err(|refused| format!("{refused:?}"))
+    })
+    .await;
+    until("its next server waits, and knows nothing", async || {
+        let state = cluster.state(0).await;
+        match (&state.held, &state.id) {
+            (Some(_), None) => Ok(()),
+            _ => Err(format!("{state:?}")),
+        }
+    })
+    .await;
+    let command = Command::Start;
+    pod.order(1, Order::Cluster { command }).await.unwrap();
+    let now = until("it runs", async || {
+        let state = cluster.state(0).await;
+        state.server.ok_or_else(|| "it is not heard".to_owned())
+    })
+    .await;
+    assert_ne!(now.id, before.id);
 }
 
 async fn only_an_agent_of_the_object_asks_another_for_a_step_of_a_slot(engine: Engine) {

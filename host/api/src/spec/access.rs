@@ -53,7 +53,8 @@ pub struct Auth {
     pub default_user: bool,
 
     /// The age at which the generated password is replaced by another, and that of replication as well, from 1h
-    /// to 8760h. If absent, never by itself; kubectl hera rotate does it at any time.
+    /// to 8760h. If absent, never by itself; at any time kubectl hera rotate replaces the first, and kubectl hera
+    /// rotate --replication the second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = duration::MAX_LENGTH))]
     #[x_kube(validation = Rule::new(schema::ROTATE_AFTER).message(messages::ROTATE_AFTER))]

@@ -15,8 +15,8 @@ use super::{BackupManifest, BaseManifest, OwnerFile, StoreAccess};
     tag = "order"
 )]
 pub enum BackupOrder {
-    /// Read the whole dataset of the server and store it. One run at a time: another id while one runs is refused. A run
-    /// of this id that is known already, running or over, goes on or stays as it is.
+    /// Read the whole dataset of the server and store it. One run at a time: another id while one runs is refused. A
+    /// run of this id that is known already, running or over, goes on or stays as it is.
     Snapshot {
         /// Uid of the `RedisBackup` and a count of attempts: names the run.
         run: String,
@@ -227,8 +227,8 @@ pub enum RunState {
     },
     /// The backup is written.
     Committed {
-        /// What it holds, where that is not what this run stored: an earlier attempt had written it, and nobody had heard
-        /// of it.
+        /// What it holds, where that is not what this run stored: an earlier attempt had written it, and nobody had
+        /// heard of it.
         #[serde(default)]
         base: Option<Box<BaseManifest>>,
     },

@@ -153,8 +153,8 @@ pub struct Tries {
 
 impl Tries {
     /// Those of a backup of which only that is written down: how many attempts came to nothing, whether the store
-    /// foiled the last one, and for how long something has been in the way, if it is. So many cannot be those of copies:
-    /// it would have been given up.
+    /// foiled the last one, and for how long something has been in the way, if it is. So many cannot be those of
+    /// copies: it would have been given up.
     pub fn recalled(
         attempts: u32,
         by_store: bool,

@@ -223,7 +223,7 @@ pub(super) fn inheritance<'a>(survey: &Survey<'a>, id: &str) -> Option<(Heard<'a
         had = had.with(&entry.slots);
         epoch = epoch.max(entry.config_epoch);
     }
-    // Another that is not heard may have them, whatever its epoch: that of who gave them may be later (Redis before 7.2).
+    // Another that is not heard may have them, whatever its epoch: who gave them may have a later one (Redis < 7.2).
     let is_rival = |entry: &&Entry| entry.id != *id && survey.by_id(&entry.id).is_none();
     let others = known().filter(is_rival);
     let others = others.fold(SlotSet::default(), |all, entry| all.with(&entry.slots));

@@ -60,9 +60,9 @@ pub fn fences<'a>(
     fences
 }
 
-/// True unless its server is known not to lead the shard. One that starts or loads its data says nothing of its role, and
-/// may be the primary that nobody has followed yet. Another that has the slots, by a vote too, leads: a server that a
-/// script keeps busy has not heard of that.
+/// True unless its server is known not to lead the shard. One that starts or loads its data says nothing of its role,
+/// and may be the primary that nobody has followed yet. Another that has the slots, by a vote too, leads: a server that
+/// a script keeps busy has not heard of that.
 fn may_lead(member: &Member, seen: &Observation, shard: u32) -> bool {
     match leader(seen, shard) {
         Some(node) if node.pod.uid == member.uid() => true,

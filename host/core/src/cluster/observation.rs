@@ -257,9 +257,9 @@ impl Server {
         self.is_without_slots() && self.keys > 0
     }
 
-    /// True for a primary without slots that led before: it has keys, or an epoch of its own, which a new one gets
-    /// only once others know it. A new one that is given its first slots is such as well: it must be known that nobody
-    /// knows it.
+    /// True for a primary without slots that led before, by what it has: keys, or an epoch of its own. A new one that
+    /// is about to get its first slots has an epoch as well, once others know it: who goes by this must know that no
+    /// other does.
     pub fn led_before(&self) -> bool {
         let has_epoch = self.own().is_some_and(|own| own.config_epoch > 0);
         self.is_without_slots() && (self.keys > 0 || has_epoch)

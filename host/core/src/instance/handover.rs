@@ -1,6 +1,6 @@
 //! What a handover does, in order (redis-facts §2.4 A2): the Service moves, writes pause, the replica
-//! has everything, the old primary follows, and only then the new one is promoted. Whatever ends it in the middle leaves no
-//! primary for a moment, and never two.
+//! has everything, the old primary follows, and only then the new one is promoted. Whatever ends it in the middle
+//! leaves no primary for a moment, and never two.
 
 use crate::agent::Position;
 use crate::shard::Target;

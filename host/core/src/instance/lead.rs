@@ -42,7 +42,8 @@ pub(super) fn plan(wanted: &Wanted, seen: &Observation, primary: &Member, plan: 
     }
 }
 
-/// It follows, with another password than it is to log in with once it follows anew. An agent of before does not say.
+/// It follows, with another password than it is to log in with once it follows anew. One of an earlier
+/// release does not say.
 fn logs_in_otherwise(seen: &Observation, member: &Member) -> bool {
     let status = member.agent.status();
     let follows = status.filter(|status| status.role == Role::Replica);

@@ -175,9 +175,9 @@ pub(super) fn begin(
     }
 }
 
-/// True if one has heard of another what that says of itself. Once it imports a slot it does not hear any more whose that
-/// is, and refuses keys of one that is nobody's. And it takes a slot under an epoch that is later than all that it has
-/// heard of: were the other's later still, the other's next word would take the slot back, and its keys be deleted.
+/// True if one has heard of another what that says of itself. Once it imports a slot it does not hear any more whose
+/// that is, and refuses keys of one that is nobody's. And it takes a slot under an epoch that is later than all that it
+/// has heard of: were the other's later still, the other's next word would take the slot back, and its keys be deleted.
 fn has_heard(to: Heard<'_>, from: Heard<'_>, slots: &SlotSet) -> bool {
     let epoch = from.server.own().map_or(0, |own| own.config_epoch);
     let entry = to.server.entry(&from.server.id);

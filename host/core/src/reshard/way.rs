@@ -47,8 +47,8 @@ pub fn bytes_in(ms: u64) -> u64 {
     ms.max(1).saturating_mul(BYTES_A_MILLISECOND)
 }
 
-/// No step takes longer knowingly, whatever is allowed: a third of the node timeout of 5 seconds, after which the others
-/// would vote for another.
+/// No step takes longer knowingly, whatever is allowed: a third of the node timeout of 5 seconds, after which the
+/// others would vote for another.
 const LONGEST_STALL_MS: u64 = 1_666;
 
 /// True if a key that was told as too large is so for steps of this length, in milliseconds: more may be allowed than

@@ -43,12 +43,12 @@ impl<'a> Spread<'a> {
     /// The pods whose server may log in at its primary with another password than the one with this hash. One that
     /// is away may: it comes back with what it knew.
     pub fn logging_in_otherwise(&self, hash: &str) -> Vec<&'a Member> {
-        let follows_suit = |pod: &&Member| {
+        let logs_in_so = |pod: &&Member| {
             let status = pod.agent.status();
             status.is_some_and(|status| logs_in_with(status, hash))
         };
         let pods = self.pods.iter().copied();
-        pods.filter(|pod| !follows_suit(pod)).collect()
+        pods.filter(|pod| !logs_in_so(pod)).collect()
     }
 
     /// True if the user is among those that are written down.
@@ -84,8 +84,8 @@ fn is_called(user: &str, name: &str) -> bool {
     user == name || (user == REPLICATION_USER && is_replication_user(name))
 }
 
-/// One that was told no password gets the one of then. An agent of before says nothing of it, though its server
-/// follows, or may by itself as one of a cluster.
+/// One that was told no password gets the one of then. An agent of an earlier release says nothing of it, though its
+/// server follows, or may by itself as one of a cluster.
 fn logs_in_with(status: &AgentStatus, hash: &str) -> bool {
     match &status.login {
         Some(login) => login.in_force && login.password_sha256 == hash,

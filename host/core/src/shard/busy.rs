@@ -59,8 +59,8 @@ pub fn why_not_fenced(members: &[Member], fenced: &[String], primary: &Member) -
     Some(format!("{}: {words}", primary.name()))
 }
 
-/// Why no pod of a cluster goes down though somebody asks for all of them, for people: a primary that serves stays up, and
-/// would serve without a copy.
+/// Why no pod of a cluster goes down though somebody asks for all of them, for people: a primary that serves stays up,
+/// and would serve without a copy.
 pub fn why_not_all_fenced<'a>(members: impl IntoIterator<Item = &'a Member>) -> Option<String> {
     let mut members = members.into_iter();
     let primary = members.find(|member| member.agent.serves())?;

@@ -346,7 +346,7 @@ fn a_replica_with_the_former_password_of_replication_is_told_once_more_and_no_ot
     let nobody: [&str; 0] = [];
     assert_eq!(with([login("old", true), login("new", true)]), ["shop-1"]);
     assert_eq!(with([login("old", false), None]), ["shop-1"]);
-    // It tries by itself until the server has it; an agent of before would be told for ever.
+    // It tries by itself until the server has it; one of an earlier release would be told for ever.
     assert_eq!(with([login("new", false), None]), nobody);
     let mut unknown = group(3);
     status(&mut unknown.seen.members[1]).login = login("old", true);

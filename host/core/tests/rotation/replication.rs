@@ -369,7 +369,7 @@ fn a_server_counts_once_it_has_the_password_and_one_that_was_told_none_gets_the_
     let has = pod(0, Some(logs_in("new", true)), Role::Replica);
     let former = pod(2, Some(logs_in("old", true)), Role::Primary);
     assert_eq!(otherwise(&[has, on_its_way, former]), [1, 2]);
-    // An agent of before says nothing of it.
+    // An agent of an earlier release says nothing of it.
     let leads = pod(0, None, Role::Primary);
     let follows = pod(1, None, Role::Replica);
     let may_follow = with(pod(2, None, Role::Primary), |status| {

@@ -1,14 +1,14 @@
 //! What becomes of RedisBackups.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hera_core::agent::Role;
 use hera_core::backup::{BackupOrder, FailureReason};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-use super::api_server::{HOME, Operator, Request, SHOP, condition, wait_for, wait_within};
+use super::api_server::{HOME, Operator, Request, SHOP, condition, wait_for};
 use super::cluster::{Backups, Cluster, Does};
 
 const BACKUPS: &str = "redisbackups";
@@ -243,6 +243,7 @@ async fn what_a_backup_needs_and_is_not_there_is_named_and_waited_for() {
     shop.back_up("early", json!({"target": {"name": "later"}}));
     let early = shop.wait_reason("early", "NoTarget").await;
     assert_eq!(early["status"]["phase"], "Pending");
+    assert!(early["status"]["waitsSince"].is_string(), "{early}");
     assert!(message(&early).contains("later"), "{}", message(&early));
 
     shop.operator.apply("plain", json!({"version": "7.2"}));
@@ -270,7 +271,8 @@ async fn what_a_backup_needs_and_is_not_there_is_named_and_waited_for() {
     shop.wait_phase("nightly", "Completed").await;
     shop.apply("later", 1);
     shop.serves("later").await;
-    shop.wait_phase("early", "Completed").await;
+    let early = shop.wait_phase("early", "Completed").await;
+    assert!(early["status"]["waitsSince"].is_null(), "{early}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -411,31 +413,26 @@ async fn an_operator_that_starts_anew_finds_the_run_where_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_that_starts_anew_adds_a_minute_of_looks_to_the_hour_and_no_more() {
+async fn an_operator_that_starts_anew_counts_the_attempts_that_stand_in_the_status() {
     let mut shop = Shop::of(135, 1).await;
-    for name in ["old", "new"] {
-        shop.back_up(name, json!({"target": {"name": format!("later-{name}")}}));
-        let waits = shop.wait_reason(name, "NoTarget").await;
-        assert!(waits["status"]["waitsSince"].is_string(), "{waits}");
-    }
+    let agent = shop.agent("cache-0");
+    agent.will(Does::Fails(FailureReason::SnapshotTooSlow));
     let store = &shop.operator.server.store;
-    store.edit(BACKUPS, SHOP, "old", |backup| {
-        backup["status"]["waitsSince"] = json!("2026-01-01T00:00:00Z");
+    store.edit("secrets", SHOP, "s3-key", |secret| {
+        secret["data"].as_object_mut().unwrap().remove("secret");
+    });
+    shop.back_up("nightly", of_cache());
+    shop.wait_reason("nightly", "NoStore").await;
+    store.edit(BACKUPS, SHOP, "nightly", |backup| {
+        backup["status"]["attempts"] = json!(3);
     });
     shop.operator.restart().await;
-    let minutes = Duration::from_secs(120);
-    let begun = Instant::now();
-    let failed = wait_within(minutes, "the hour ends", || {
-        let backup = shop.backup("old")?;
-        (backup["status"]["phase"] == "Failed").then_some(backup)
-    })
-    .await;
-    assert!(begun.elapsed() > Duration::from_secs(50), "{failed}");
-    assert!(message(&failed).contains("long enough"), "{failed}");
-    shop.apply("later-new", 1);
-    shop.serves("later-new").await;
-    let done = shop.wait_phase("new", "Completed").await;
-    assert!(done["status"]["waitsSince"].is_null(), "{done}");
+    shop.put_secret(&[("id", "an-id"), ("secret", KEY)]);
+    let failed = shop.wait_phase("nightly", "Failed").await;
+    let said = condition(&failed, "Completed").unwrap();
+    assert_eq!(said["reason"], "SnapshotTooSlow");
+    assert_eq!(failed["status"]["attempts"], 4);
+    assert_eq!(snapshots(&agent), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

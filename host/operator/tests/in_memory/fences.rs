@@ -1,8 +1,8 @@
-//! RedisCluster: a primary that a script keeps busy, and servers that somebody wants down. Nothing that was
-//! acknowledged is lost by it.
+//! A primary that a script keeps busy, and servers that somebody wants down: nothing that was acknowledged is lost.
 
 use super::api_server::{CLUSTERS, Operator, SHOP, condition, wait_for};
 use super::cluster::Cluster;
+use super::passwords::three;
 use hera_core::agent::{AgentStatus, Link, NOT_GONE_YET, REDIS_PORT, Role, Script, ServerState};
 use serde_json::{Value, json};
 
@@ -54,12 +54,7 @@ impl Shop {
     }
 
     fn is_busy(&self, has_written: bool) {
-        let script = Script {
-            since_unix_ms: 1_000,
-            has_written,
-        };
-        let change = |status: &mut AgentStatus| status.script = Some(script);
-        self.cluster.tell(SHOP, self.primary, change);
+        is_busy(&self.cluster, self.primary, has_written);
     }
 
     fn fence(&self, pods: &str) {
@@ -81,16 +76,8 @@ impl Shop {
         .await;
     }
 
-    /// Waits until an Event says that a server is down, for this reason.
     async fn wait_told(&self, words: &str) {
-        wait_for("people are told", || {
-            let events = self.operator.server.store.all("events");
-            let mut fenced = events.iter().filter(|event| event["reason"] == "Fenced");
-            fenced
-                .any(|event| has_words(&event["note"], words))
-                .then_some(())
-        })
-        .await;
+        wait_told(&self.operator, words).await;
     }
 
     /// What the agent of the primary answers whoever would end its server.
@@ -108,6 +95,28 @@ impl Shop {
         })
         .await;
     }
+}
+
+/// Has a script keep the server of a pod busy.
+fn is_busy(cluster: &Cluster, pod: &str, has_written: bool) {
+    let script = Script {
+        since_unix_ms: 1_000,
+        has_written,
+    };
+    let change = |status: &mut AgentStatus| status.script = Some(script);
+    cluster.tell(SHOP, pod, change);
+}
+
+/// Waits until an Event says that a server is down, for this reason.
+async fn wait_told(operator: &Operator, words: &str) {
+    wait_for("people are told", || {
+        let events = operator.server.store.all("events");
+        let mut fenced = events.iter().filter(|event| event["reason"] == "Fenced");
+        fenced
+            .any(|event| has_words(&event["note"], words))
+            .then_some(())
+    })
+    .await;
 }
 
 /// What an agent answers that knows better.
@@ -193,4 +202,23 @@ async fn no_pod_is_fenced_by_a_request_for_all_while_a_primary_serves() {
         let told = shop.cluster.told(SHOP, &pod).unwrap();
         assert_ne!(told.server, ServerState::Fenced, "{pod}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_busy_server_of_an_instance_was_killed_is_told_though_it_is_not_gone_yet() {
+    let (operator, cluster) = three(50, json!({})).await;
+    let pods = (0..3).map(|ordinal| format!("cache-{ordinal}"));
+    let mut leading = pods.filter(|pod| cluster.told(SHOP, pod).unwrap().role == Role::Primary);
+    let primary = leading.next().unwrap();
+    cluster.refuses_to_end(SHOP, &primary, Some(NOT_GONE_YET));
+    is_busy(&cluster, &primary, true);
+    wait_told(&operator, "a script that has written").await;
+    let told = cluster.told(SHOP, &primary).unwrap();
+    assert!(told.script.is_some(), "it is not gone yet");
+    cluster.refuses_to_end(SHOP, &primary, None);
+    wait_for("the server is gone", || {
+        let told = cluster.told(SHOP, &primary)?;
+        told.script.is_none().then_some(())
+    })
+    .await;
 }

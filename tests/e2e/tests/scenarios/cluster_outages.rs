@@ -68,25 +68,26 @@ async fn a_primary_of_a_shard_on_a_partitioned_node_is_followed(space: &Space<'_
 
 /// A primary, with its shard, that is on a node of its own: with most of them on one node nobody may vote, as those
 /// who are cut off go on. A cluster leads them apart after five minutes only.
-pub async fn in_the_minority(cluster: &Cluster<'_>) -> Result<(usize, Pod)> {
-    if let Some(found) = alone(cluster, 3).await? {
+async fn in_the_minority(cluster: &Cluster<'_>) -> Result<(usize, Pod)> {
+    if let Some(found) = alone(cluster, 3).await?.pop() {
         return Ok(found);
     }
     promote_once(cluster, 0).await?;
-    let found = alone(cluster, 3).await?;
+    let found = alone(cluster, 3).await?.pop();
     found.context("all primaries are on one node")
 }
 
-/// The first primary of so many shards that shares its node with none.
-pub async fn alone(cluster: &Cluster<'_>, shards: usize) -> Result<Option<(usize, Pod)>> {
+/// The primaries of so many shards that share their node with none, each with its shard.
+pub async fn alone(cluster: &Cluster<'_>, shards: usize) -> Result<Vec<(usize, Pod)>> {
     let mut primaries = Vec::new();
     for shard in 0..shards {
         let primary = cluster.primary(shard).await?;
         primaries.push((shard, node(&primary)?, primary));
     }
     let on = |place: &str| primaries.iter().filter(|(_, at, _)| at == place).count();
-    let alone = primaries.iter().find(|(_, at, _)| on(at) == 1);
-    Ok(alone.map(|(shard, _, primary)| (*shard, primary.clone())))
+    let alone = primaries.iter().filter(|(_, at, _)| on(at) == 1);
+    let alone = alone.map(|(shard, _, primary)| (*shard, primary.clone()));
+    Ok(alone.collect())
 }
 
 /// Row: a pod frozen: it neither serves nor dies.

@@ -75,8 +75,8 @@ impl Minute {
     }
 }
 
-/// Row: steady state with client traffic, of servers alone, of one with replicas and of a cluster: no API write but the lease, no reconcile loop,
-/// `resourceVersion` of every child unchanged. Also the operator's memory and CPU meanwhile.
+/// Row: steady state with client traffic, of servers alone, of one with replicas and of a cluster: no API write but the
+/// lease, no reconcile loop, `resourceVersion` of every child unchanged. Also the operator's memory and CPU meanwhile.
 async fn idle_instances_with_traffic_cause_no_api_writes_and_no_reconciles(
     space: &Space<'_>,
 ) -> Result<()> {

@@ -9,8 +9,8 @@ pub fn parts(agent: &Agent, slots: &SlotSet) -> Vec<SlotSet> {
     split(agent.board.status().engine.as_deref(), slots)
 }
 
-/// Redis writes what it is told in one go to its disk at once. Valkey from 8.0 on waits for its replicas at each slot, for
-/// two seconds where one is silent: what it was told of the others would happen once nobody expects it any more.
+/// Redis writes what it is told in one go to its disk at once. Valkey from 8.0 on waits for its replicas at each slot,
+/// for two seconds where one is silent: what it was told of the others would happen once nobody expects it any more.
 fn split(engine: Option<&str>, slots: &SlotSet) -> Vec<SlotSet> {
     match engine {
         Some("redis") => vec![slots.clone()],

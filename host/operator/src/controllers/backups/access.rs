@@ -12,8 +12,8 @@ use kube::{Api, Client, ResourceExt as _};
 /// Why a store cannot be reached, before anybody tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoAccess {
-    /// `NoStore`: there is no such store. `SecretMissing`: a Secret that it names is missing, or a key of it. `Pending`:
-    /// the API server does not say.
+    /// `NoStore`: there is no such store. `SecretMissing`: a Secret that it names is missing, or a key of it.
+    /// `Pending`: the API server does not say.
     pub reason: &'static str,
     /// What is missing, for people.
     pub words: String,

@@ -86,7 +86,7 @@ pub async fn run(
     let kept = memory.kept(&key, &uid).unwrap_or_else(|| Kept {
         uid,
         since_ms: now_ms,
-        tries: recalled(&backup, now_ms),
+        tries: recalled(&backup, now_ms, Timestamp::now()),
         ..Kept::default()
     });
     let mut pass = Pass {
@@ -128,12 +128,12 @@ fn tells_of_attempts(backup: &RedisBackup) -> bool {
     backup.phase() != BackupPhase::Running && backup.status.as_ref().is_some_and(tells)
 }
 
-/// What is written down of attempts, for who was not there.
-fn recalled(backup: &RedisBackup, now_ms: u64) -> Tries {
+/// What is written down of attempts, for who was not there. `now` is by the clock of what is written.
+fn recalled(backup: &RedisBackup, now_ms: u64, now: Timestamp) -> Tries {
     let status = backup.status.as_ref();
     let waits_since = status.and_then(|status| status.waits_since.as_ref());
     let waited = waits_since.map(|since| {
-        let ms = Timestamp::now().as_millisecond() - since.0.as_millisecond();
+        let ms = now.as_millisecond() - since.0.as_millisecond();
         u64::try_from(ms).unwrap_or(0)
     });
     let begun = status.map_or(0, |status| u32::try_from(status.attempts).unwrap_or(0));
@@ -307,13 +307,46 @@ impl Pass<'_> {
         if self.shared.leadership.term() != Some(self.term) {
             return Err(PassError::LeadershipLost);
         }
-        // Whoever leads next waits on.
-        let is_whole = wanted.phase == Some(BackupPhase::Completed);
-        let since = wanted.waits_since.take();
-        if self.kept.tries.is_held_up() && !is_whole {
-            wanted.waits_since = since.or_else(|| Some(Time(Timestamp::now())));
-        }
+        let waits = self.kept.tries.is_held_up();
+        status::note_waiting(&mut wanted, waits, Timestamp::now());
         self.backup = status::write(self.shared, &self.backup, &wanted).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const SINCE: &str = "2026-01-01T00:00:00Z";
+
+    /// For how many milliseconds who was not there waits on, from `now` on, for what was in the way from [`SINCE`] on.
+    fn waits_on_ms(now: &str) -> u64 {
+        let object = json!({
+            "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisBackup",
+            "metadata": {"name": "nightly", "namespace": "shop"},
+            "spec": {"target": {"name": "cache"}},
+            "status": {"phase": "Pending", "waitsSince": SINCE},
+        });
+        let backup: RedisBackup = serde_json::from_value(object).unwrap();
+        let mut tries = recalled(&backup, 0, now.parse().unwrap());
+        let mut waited = 0;
+        while let Next::After(wait) = tries.held_up(waited) {
+            waited += wait;
+        }
+        waited
+    }
+
+    #[test]
+    fn an_hour_that_others_began_to_wait_goes_on_by_what_is_written_down() {
+        assert_eq!(waits_on_ms(SINCE), 3_600_000);
+        assert_eq!(waits_on_ms("2026-01-01T00:20:00Z"), 2_400_000);
+    }
+
+    #[test]
+    fn an_hour_that_ended_while_nobody_led_is_a_minute_of_looks_longer_and_no_more() {
+        assert_eq!(waits_on_ms("2026-01-02T00:00:00Z"), 60_000);
     }
 }

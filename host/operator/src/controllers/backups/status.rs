@@ -98,6 +98,19 @@ pub fn forget_base(status: &mut RedisBackupStatus) {
     }
 }
 
+/// Notes since when something has been in the way, while it `waits`: whoever leads next waits on. One that is over
+/// waits for nothing.
+pub fn note_waiting(status: &mut RedisBackupStatus, waits: bool, now: Timestamp) {
+    let since = status.waits_since.take();
+    let is_over = matches!(
+        status.phase,
+        Some(BackupPhase::Completed | BackupPhase::Failed)
+    );
+    if waits && !is_over {
+        status.waits_since = since.or(Some(Time(now)));
+    }
+}
+
 /// True if it is this base of which the status tells.
 pub fn is_noted(backup: &RedisBackup, base: &BaseManifest) -> bool {
     let status = backup.status.clone().unwrap_or_default();
@@ -352,6 +365,28 @@ mod tests {
             (&json!("u-1"), &json!("7"))
         );
         assert_eq!(patch["status"]["phase"], "Completed");
+    }
+
+    #[test]
+    fn since_when_one_waits_is_told_until_it_goes_on_or_is_over() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let of = |phase| RedisBackupStatus {
+            phase: Some(phase),
+            waits_since: Some(Time(at(1))),
+            ..RedisBackupStatus::default()
+        };
+        let mut waits = of(BackupPhase::Pending);
+        note_waiting(&mut waits, true, at(2));
+        assert_eq!(waits.waits_since, Some(Time(at(1))));
+        note_waiting(&mut waits, false, at(3));
+        assert_eq!(waits.waits_since, None);
+        note_waiting(&mut waits, true, at(4));
+        assert_eq!(waits.waits_since, Some(Time(at(4))));
+        for phase in [BackupPhase::Completed, BackupPhase::Failed] {
+            let mut over = of(phase);
+            note_waiting(&mut over, true, at(2));
+            assert_eq!(over.waits_since, None, "{phase:?}");
+        }
     }
 
     #[test]

@@ -136,6 +136,7 @@ async fn steps(
             Some(done) => done,
             None => one(&planned.step, &planned.reason, material).await,
         };
+        notes.extend(done.as_ref().err().and_then(|error| killed(planned, error)));
         let done = done.map_err(|error| midway(&planned.step, error));
         count(&planned.step, done.is_ok(), material.site);
         if let Some(change) = change(planned, started, done.as_ref().err()) {
@@ -322,6 +323,22 @@ fn given_up(pod: &Target, lost: &GivenUp, reason: &str) -> String {
     )
 }
 
+/// That a server is brought down, and why, for people.
+fn down(pod: &Target, reason: &str) -> Note {
+    let note = format!("the server of pod {} is down: {reason}", pod.name);
+    (Severity::Warning, events::FENCED, note)
+}
+
+/// What is to be told of a server that was killed and is not gone yet: once it is, nobody plans its end again.
+fn killed(planned: &PlannedStep, error: &PassError) -> Option<Note> {
+    match (&planned.step, error) {
+        (Step::Fence { pod, .. }, PassError::Agent(error)) if error.has_killed() => {
+            Some(down(pod, &planned.reason))
+        }
+        _ => None,
+    }
+}
+
 async fn one(
     step: &Step,
     reason: &str,
@@ -341,10 +358,7 @@ async fn one(
             events::WRITES_GIVEN_UP,
             given_up(pod, lost, reason),
         )),
-        Step::Fence { pod, .. } => {
-            let note = format!("the server of pod {} is down: {reason}", pod.name);
-            Some((Severity::Warning, events::FENCED, note))
-        }
+        Step::Fence { pod, .. } => Some(down(pod, reason)),
         Step::HandOver { from, to, .. } => {
             let note = format!("{} hands over to {}: {reason}", from.name, to.name);
             Some((Severity::Normal, events::SWITCHED_OVER, note))
@@ -581,6 +595,7 @@ async fn delete_pod(
 
 #[cfg(test)]
 mod tests {
+    use hera_core::agent::NOT_GONE_YET;
     use hera_kube::{ApplyError, Refusal};
 
     use super::*;
@@ -615,6 +630,31 @@ mod tests {
         assert!(failures.hold_back(&Step::Leave(pod("c"))));
         assert!(failures.hold_back(&Step::DeletePod(pod("b"))));
         assert!(!failures.hold_back(&Step::PushAcl(pod("c"))));
+    }
+
+    #[test]
+    fn a_server_that_was_killed_is_told_as_down_though_the_kernel_holds_it_and_no_other_is() {
+        let fence = PlannedStep {
+            step: Step::Fence {
+                pod: pod("a"),
+                epoch: 2,
+                busy: true,
+            },
+            reason: "a script runs for too long".to_owned(),
+        };
+        let not_gone_yet = || PassError::Agent(AgentError::Refused(NOT_GONE_YET.to_owned()));
+        let (_, reason, note) = killed(&fence, &not_gone_yet()).unwrap();
+        assert_eq!(reason, events::FENCED);
+        assert!(
+            note.contains("pod a") && note.contains(&fence.reason),
+            "{note}"
+        );
+        assert!(killed(&fence, &refusal()).is_none());
+        let other = PlannedStep {
+            step: Step::Leave(pod("a")),
+            reason: String::new(),
+        };
+        assert!(killed(&other, &not_gone_yet()).is_none());
     }
 
     #[test]

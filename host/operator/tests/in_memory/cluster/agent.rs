@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,11 +51,15 @@ pub struct Refusing {
 /// Shared with the one that answers.
 pub type Refuses = Arc<Mutex<Refusing>>;
 
+/// How many links of the server an order has ended.
+pub type LinksEnded = Arc<AtomicUsize>;
+
 /// An agent that serves until it is dropped.
 pub struct Agent {
     pub told: Told,
     pub away: Away,
     pub refuses: Refuses,
+    pub links_ended: LinksEnded,
     pub recovery: Recovery,
     pub backups: Backups,
     serving: JoinHandle<()>,
@@ -79,6 +84,7 @@ impl Agent {
         }
         let (away, backups) = (Away::default(), Backups::default());
         let refuses = Refuses::default();
+        let links_ended = LinksEnded::default();
         let app = Router::new()
             .route(PATH_EVENTS, get(events))
             .route(PATH_CONFIG, put(config))
@@ -97,6 +103,7 @@ impl Agent {
             .layer(Extension(recovery.clone()))
             .layer(Extension(backups.clone()))
             .layer(Extension(refuses.clone()))
+            .layer(Extension(links_ended.clone()))
             .layer(from_fn_with_state(
                 (manner, told.clone(), away.clone()),
                 behave,
@@ -111,6 +118,7 @@ impl Agent {
             told,
             away,
             refuses,
+            links_ended,
             recovery,
             backups,
             serving,
@@ -258,6 +266,7 @@ async fn order(
     State(told): State<Told>,
     Extension(seat): Extension<Option<Seat>>,
     Extension(refuses): Extension<Refuses>,
+    Extension(links_ended): Extension<LinksEnded>,
     Json(given): Json<Request<Order>>,
 ) -> Result<Json<AgentStatus>, (StatusCode, Json<Refusal>)> {
     let refused = refuses.lock().unwrap().words;
@@ -273,6 +282,7 @@ async fn order(
         seat.obey(command);
     }
     told.send_modify(|status| {
+        let link = status.link.clone();
         status.term = given.term;
         match given.body {
             Order::Promote { epoch, .. } => leads(status, epoch),
@@ -315,6 +325,9 @@ async fn order(
             Order::MarkLeft { left } => status.memory.left = Some(left),
             Order::Leave => status.server = ServerState::Stopping,
             Order::Pause { .. } | Order::Release | Order::Cluster { .. } => {}
+        }
+        if link.is_some() && status.link != link {
+            links_ended.fetch_add(1, Ordering::SeqCst);
         }
     });
     Ok(Json(told.borrow().clone()))

@@ -136,6 +136,13 @@ impl Cluster {
         agent.refuses.lock().unwrap().words = words;
     }
 
+    /// How many links of the server of a pod an order has ended.
+    pub fn links_ended(&self, namespace: &str, name: &str) -> usize {
+        let pods = self.pods.lock().unwrap();
+        let agent = &pods[&(namespace.to_owned(), name.to_owned())].agent;
+        agent.links_ended.load(Ordering::SeqCst)
+    }
+
     /// How often it has refused that.
     pub fn refused_to_end(&self, namespace: &str, name: &str) -> usize {
         let pods = self.pods.lock().unwrap();

@@ -1,8 +1,8 @@
 //! Slots move key by key, driven by the agent of who gives them: every version (redis-facts §1.3).
 //!
-//! Some slots go together, in a lot: what is asked of the two servers is asked of all of them at once, and what holds for
-//! one slot is looked at for each. Only keys are sent slot by slot. A slot that cannot go leaves the lot, and the others
-//! are finished.
+//! Some slots go together, in a lot: what is asked of the two servers is asked of all of them at once, and what holds
+//! for one slot is looked at for each. Only keys are sent slot by slot. A slot that cannot go leaves the lot, and the
+//! others are finished.
 //!
 //! The order loses nothing wherever it breaks off. What each break leaves, and how it goes on:
 //! - The other imports: nobody is sent there. It begins again, or is closed.

@@ -24,8 +24,8 @@ enum Asked {
 
 impl Pass<'_> {
     /// Asks the policy if something is new since it was asked last: shards, the policy itself, its settings, those of
-    /// the spec, keys that are too large to be moved; or if its answer held until now, or somebody wants it. What traffic drives
-    /// is no reason.
+    /// the spec, keys that are too large to be moved; or if its answer held until now, or somebody wants it. What
+    /// traffic drives is no reason.
     pub(super) async fn ask(&self, look: &Look<'_>, course: &mut Course) -> Result<(), PassError> {
         let subject = look.subject();
         let is_scaled = subject.is_scaled();
