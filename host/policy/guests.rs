@@ -10,9 +10,12 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// shares one build of them. It is another target folder, so the lock that the outer cargo holds
 /// on its own is never waited for.
 pub fn target_dir(out_dir: &Path) -> PathBuf {
-    let outer = out_dir
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").exists());
+    // Cargo tags only a folder that it made itself, and keeps what it knows of the compiler in any.
+    let is_targets = |folder: &&Path| {
+        let marks = ["CACHEDIR.TAG", ".rustc_info.json"];
+        marks.iter().any(|mark| folder.join(mark).exists())
+    };
+    let outer = out_dir.ancestors().find(is_targets);
     outer.unwrap_or(out_dir).join("policies")
 }
 
