@@ -96,7 +96,7 @@ pub fn parent(folder: &str, id: &str) -> String {
     format!("{folder}/{id}/{PARENT}")
 }
 
-/// What the store has of the history of a server, and of what that goes on from where it is looked at from its beginning.
+/// What the store has of the history of a server; and of what it goes on from, unless it has gone on for long.
 ///
 /// # Errors
 /// The store does not answer.
@@ -106,7 +106,7 @@ pub async fn histories(
     server: &ServerHistory,
     since: Option<&Since>,
 ) -> Result<BTreeMap<String, Reached>, Failure> {
-    let mut stored = BTreeMap::new();
+    let mut stored: BTreeMap<String, Reached> = BTreeMap::new();
     let mut wanted = vec![server.id.clone()];
     while let Some(id) = wanted.pop() {
         if stored.contains_key(&id) || stored.len() >= HISTORIES {
