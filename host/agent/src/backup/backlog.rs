@@ -1,5 +1,5 @@
-//! A lone primary that was read keeps a backlog for nobody, which counts for its `maxmemory`: it gives it up again. Where a
-//! log is kept, it is for that.
+//! A lone primary that was read keeps a backlog for nobody, which counts for its `maxmemory`: it gives it up again.
+//! Where a log is kept, it is for that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! One order to keep a log: the server is read again and again, whatever becomes of it, until the order is another one or
-//! the server has stopped for good.
+//! One order to keep a log: the server is read again and again, whatever becomes of it, until the order is another one
+//! or the server has stopped for good.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! How much a primary has written: asked while a log is kept, so that it is known that nothing more was. One that serves
-//! without a doubt tells, and no other: a pair that is cut off says of no time that nothing was written in it.
+//! How much a primary has written: asked while a log is kept, so that it is known that nothing more was. One that
+//! serves without a doubt tells, and no other: a pair that is cut off says of no time that nothing was written in it.
 
 use std::sync::Arc;
 use std::time::Duration;

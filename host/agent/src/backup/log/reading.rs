@@ -155,8 +155,8 @@ impl Reading {
         })
     }
 
-    /// What is known while nothing is written since the last piece: an offset, and that all that was acknowledged before
-    /// this time is at or before it.
+    /// What is known while nothing is written since the last piece: an offset, and that all that was acknowledged
+    /// before this time is at or before it.
     pub fn quiet(&self) -> Option<Mark> {
         let written = self.walker.last_write_end();
         let look = self.evidence.last_look()?;

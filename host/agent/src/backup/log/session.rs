@@ -239,7 +239,7 @@ impl Known {
         server: &ServerHistory,
     ) -> Result<BTreeMap<String, Reached>, Failure> {
         let histories = [Some(&server.id), server.id2.as_ref()];
-        let mut stored = BTreeMap::new();
+        let mut stored: BTreeMap<String, Reached> = BTreeMap::new();
         for id in histories.into_iter().flatten() {
             if let Some(read) = self.read.get(id) {
                 stored.insert(id.clone(), Reached::new([read], None));

@@ -6,6 +6,7 @@ use hera_core::backup::log::{PARENT, Parent, PieceName, Reached, ServerHistory};
 use hera_core::backup::{FORMAT, Failure, FailureReason};
 use hera_store::{Entry, Store};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::backup::{failed, files};
 
@@ -15,6 +16,8 @@ const SINCE: &str = "since.json";
 const PAGE: usize = 1_000;
 /// Histories that are looked at: those of a server, and what they go on from.
 const HISTORIES: usize = 4;
+/// With so many pieces before it a hole behind those that were on their way is seen.
+const FEW: usize = 4;
 /// Where the last piece of a history begins is looked for from so many bytes before its end on first.
 const NEAR: u64 = 64 << 10;
 /// Then from so many times as many.
@@ -73,12 +76,18 @@ impl Since {
         format!("{folder}/{SINCE}")
     }
 
-    /// What is stored; none before the log has begun.
+    /// What is stored; none before the log has begun. One that is damaged says nothing, and is written anew.
     ///
     /// # Errors
-    /// It is damaged, or the store does not answer.
+    /// It is of a later release, or the store does not answer.
     pub async fn read(store: &Store, folder: &str) -> Result<Option<Self>, Failure> {
-        files::read(store, &Self::path(folder)).await
+        match files::read(store, &Self::path(folder)).await {
+            Err(failure) if failure.reason == FailureReason::Corrupt => {
+                warn!(why = %failure.message, "where the log has no gap is not known");
+                Ok(None)
+            }
+            read => read,
+        }
     }
 }
 
@@ -87,7 +96,7 @@ pub fn parent(folder: &str, id: &str) -> String {
     format!("{folder}/{id}/{PARENT}")
 }
 
-/// What the store has of the histories of a server, and of those that they go on from.
+/// What the store has of the history of a server; and of what it goes on from, unless it has gone on for long.
 ///
 /// # Errors
 /// The store does not answer.
@@ -97,51 +106,65 @@ pub async fn histories(
     server: &ServerHistory,
     since: Option<&Since>,
 ) -> Result<BTreeMap<String, Reached>, Failure> {
-    let mut stored = BTreeMap::new();
-    let own = [Some(&server.id), server.id2.as_ref()];
-    let mut wanted: Vec<String> = own.into_iter().flatten().cloned().collect();
+    let mut stored: BTreeMap<String, Reached> = BTreeMap::new();
+    let mut wanted = vec![server.id.clone()];
     while let Some(id) = wanted.pop() {
-        let is_known = stored.contains_key(&id);
-        if is_known || stored.len() >= HISTORIES {
+        if stored.contains_key(&id) || stored.len() >= HISTORIES {
             continue;
         }
-        let (reached, parent) = reached(store, folder, &id, server.offset, since).await?;
-        wanted.extend(parent.map(|parent| parent.id));
+        let (reached, before) = reached(store, folder, &id, server.offset, since).await?;
+        if let Before::All(parent) = before {
+            wanted.extend(parent.map(|parent| parent.id));
+            wanted.extend(server.id2.clone().filter(|_| stored.is_empty()));
+        }
         stored.insert(id, reached);
     }
     Ok(stored)
 }
 
-/// What the store has of a history whose server is at `near`, and what it goes on from. A hole that an agent left which ended with pieces on their
-/// way ends it, so that what is missing is read again.
+/// What was not looked at of a history.
+enum Before {
+    /// What comes before its last pieces.
+    More,
+    /// Nothing but what it goes on from, if that was noted.
+    All(Option<Parent>),
+}
+
+/// What the store has of a history whose server is at `near`. It ends at a hole, which is of an agent that ended with
+/// pieces on their way: what is missing is read again.
 async fn reached(
     store: &Store,
     folder: &str,
     id: &str,
     near: u64,
     since: Option<&Since>,
-) -> Result<(Reached, Option<Parent>), Failure> {
+) -> Result<(Reached, Before), Failure> {
     let parent: Option<Parent> = files::read(store, &parent(folder, id)).await?;
-    let pieces = last_pieces(store, &format!("{folder}/{id}"), id, near).await?;
+    let (pieces, are_all) = last_pieces(store, &format!("{folder}/{id}"), id, near).await?;
     let since = since.filter(|since| since.id == id);
     let reached = Reached::new(&without_holes(pieces, since), parent.as_ref());
-    Ok((reached, parent))
+    let before = match are_all {
+        true => Before::All(parent),
+        false => Before::More,
+    };
+    Ok((reached, before))
 }
 
-/// The last pieces of a history, in order: a page of them at most.
+/// The last pieces of a history, in order: a page of them at most. And whether there are no others.
 async fn last_pieces(
     store: &Store,
     folder: &str,
     id: &str,
     near: u64,
-) -> Result<Vec<PieceName>, Failure> {
+) -> Result<(Vec<PieceName>, bool), Failure> {
     let mut span = Span::new(near);
     for _ in 0..LISTS {
         let after = format!("{folder}/{:016x}", span.probe);
         let page = store.list_after(folder, &after, PAGE).await?;
         let pieces = names(id, &page);
-        if span.is_last(pieces.last().map(|last| last.from), page.len() < PAGE) {
-            return Ok(pieces);
+        let begins: Vec<u64> = pieces.iter().map(|piece| piece.from).collect();
+        if span.is_found(&begins, page.len() < PAGE) {
+            return Ok((pieces, span.probe == 0));
         }
     }
     let words = format!("the files below {folder} are another each time that they are listed");
@@ -156,14 +179,14 @@ fn names(id: &str, page: &[Entry]) -> Vec<PieceName> {
     page.iter().filter_map(name).collect()
 }
 
-/// Where the last piece begins, as far as that is known.
+/// Where to list from, so that the page has the last piece, and a few before it.
 struct Span {
-    /// Where the server is: it is likely to begin a little before.
+    /// Where the server is: the last piece is likely to begin a little before.
     near: u64,
     width: u64,
-    /// A piece begins here.
+    /// A few pieces begin here or later.
     low: Option<u64>,
-    /// None begins here or later.
+    /// Fewer do here.
     high: u64,
     /// What begins here or later is listed next.
     probe: u64,
@@ -180,14 +203,19 @@ impl Span {
         }
     }
 
-    /// Takes a page that begins at the probe: the offset of its last piece, and whether it is the last page. True if the
-    /// last piece is in it, or there is none at all.
-    fn is_last(&mut self, last: Option<u64>, is_end: bool) -> bool {
-        match last {
-            Some(last) if is_end || last <= self.probe => return true,
-            None if self.probe == 0 => return true,
-            Some(last) => self.low = Some(last),
-            None => self.high = self.probe,
+    /// Takes where the pieces of a page begin that is listed from the probe, and whether it is the last page. True if
+    /// it is the one that is looked for.
+    fn is_found(&mut self, begins: &[u64], is_end: bool) -> bool {
+        let few = begins.len().checked_sub(FEW);
+        let few = few.and_then(|at| begins.get(at)).copied();
+        match (few, is_end) {
+            (Some(_), true) => return true,
+            (None, true) if self.probe == 0 => return true,
+            (None, true) => self.high = self.probe,
+            // There are more behind them.
+            (Some(few), false) if few > self.probe => self.low = Some(few),
+            // What is there is no log's.
+            (_, false) => return true,
         }
         self.probe = match self.low {
             None => {
@@ -195,7 +223,6 @@ impl Span {
                 self.near.saturating_sub(self.width)
             }
             Some(low) if self.high == u64::MAX && self.near > low => self.near,
-            // At last the middle is where a piece begins.
             Some(low) => low + self.high.saturating_sub(low) / 2,
         };
         false
@@ -269,9 +296,9 @@ mod tests {
         for lists in 1..=LISTS {
             let behind = begins.iter().filter(|from| **from >= span.probe);
             let behind: Vec<u64> = behind.take(page).copied().collect();
-            let last = behind.last().copied();
-            if span.is_last(last, behind.len() < page) {
-                return (last, lists);
+            if span.is_found(&behind, behind.len() < page) {
+                assert!(span.probe == 0 || behind.len() >= FEW, "{behind:?}");
+                return (behind.last().copied(), lists);
             }
         }
         panic!("it is not found");
@@ -290,7 +317,9 @@ mod tests {
         assert!(near.1 <= 5, "{near:?}");
         assert_eq!(finds(&[], 1 << 40, 1_000).0, None);
         assert_eq!(finds(&[0], 1 << 40, 1_000).0, Some(0));
-        assert_eq!(finds(&[7, 8], u64::MAX, 2).0, Some(8));
-        assert_eq!(finds(&[u64::MAX], 0, 1).0, Some(u64::MAX));
+        assert_eq!(finds(&[7, 8], u64::MAX, 9).0, Some(8));
+        // A large piece may be missing before one that is small.
+        let sparse = [0, 1 << 22, 1 << 23, 1 << 24, 1 << 30];
+        assert_eq!(finds(&sparse, (1 << 30) + 9, 1_000).0, Some(1 << 30));
     }
 }
