@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::backup::check_name;
 use super::error::Problems;
-use super::labels::{is_dns_label, is_dns_name};
+use super::labels::is_dns_label;
 use super::messages;
 use crate::RedisInstanceSpec;
 use crate::spec::{self, RecoverySource};
