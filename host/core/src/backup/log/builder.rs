@@ -75,7 +75,10 @@ impl EvidenceBuilder {
             _ => self.looks.push(look),
         }
         // While a clock that was set back is waited for, no look says more than the last one.
-        if self.last_look.is_none_or(|last| last.unix_ms < look.unix_ms) {
+        if self
+            .last_look
+            .is_none_or(|last| last.unix_ms < look.unix_ms)
+        {
             self.last_look = Some(look);
         }
     }

@@ -186,7 +186,9 @@ impl Load {
     /// Bytes of the log that are loaded.
     pub fn log_bytes(&self) -> u64 {
         let bytes = self.stretches.iter();
-        bytes.map(|stretch| stretch.to.saturating_sub(stretch.from)).sum()
+        bytes
+            .map(|stretch| stretch.to.saturating_sub(stretch.from))
+            .sum()
     }
 }
 
@@ -196,6 +198,7 @@ impl Stretch {
     pub fn next(&self, at: u64, damaged: &BTreeSet<PieceName>) -> Option<&PieceName> {
         let pieces = self.pieces.iter();
         let fit = pieces.filter(|piece| piece.from <= at && at < piece.to);
-        fit.filter(|piece| !damaged.contains(piece)).max_by_key(|piece| piece.to)
+        fit.filter(|piece| !damaged.contains(piece))
+            .max_by_key(|piece| piece.to)
     }
 }

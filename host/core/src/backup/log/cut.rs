@@ -57,8 +57,9 @@ impl Cutter {
             let range = place(from).unwrap_or(usize::MAX)..place(to).unwrap_or(usize::MAX);
             bytes.get(range).unwrap_or_default()
         };
-        self.walker
-            .feed(bytes, |unit| output.end(unit, part(unit.from, unit.to), out))?;
+        self.walker.feed(bytes, |unit| {
+            output.end(unit, part(unit.from, unit.to), out)
+        })?;
         let tail = part(self.walker.boundary(), self.walker.at());
         output.go_on(self.walker.unfinished(), tail, out);
         Ok(())

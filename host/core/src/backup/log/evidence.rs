@@ -246,10 +246,7 @@ mod tests {
 
     #[test]
     fn intervals_join_where_they_touch() {
-        assert_eq!(
-            union([(5, 6), (1, 2), (3, 4), (8, 9)]),
-            [(1, 6), (8, 9)]
-        );
+        assert_eq!(union([(5, 6), (1, 2), (3, 4), (8, 9)]), [(1, 6), (8, 9)]);
         assert_eq!(shared(&[(1, 5), (8, 9)], &[(4, 8)]), [(4, 5), (8, 8)]);
     }
 }

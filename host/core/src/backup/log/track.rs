@@ -42,8 +42,9 @@ impl Track {
         let mut pieces = Vec::new();
         for (at, stage) in stages.iter().enumerate() {
             let history = index.histories.get(&stage.id);
-            let of_stage = history.map_or(&[][..], |history| &history.pieces);
-            let usable = of_stage.iter().filter(|name| name.from < stage.to);
+            let of_stage = history.map(|history| history.pieces.as_slice());
+            let of_stage = of_stage.unwrap_or_default().iter();
+            let usable = of_stage.filter(|name| name.from < stage.to);
             pieces.extend(usable.map(|name| Usable {
                 name: name.clone(),
                 to: name.to.min(stage.to),
@@ -165,9 +166,10 @@ impl Track {
                 continue;
             }
             // What a later history has of it is the same.
-            let pieces = self.pieces.iter().filter(|piece| {
-                piece.stage >= at && piece.name.from < to && piece.to > from
-            });
+            let pieces = self
+                .pieces
+                .iter()
+                .filter(|piece| piece.stage >= at && piece.name.from < to && piece.to > from);
             stretches.push(Stretch {
                 id: stage.id.clone(),
                 from,
