@@ -170,7 +170,7 @@ pub fn with_log(base: &BaseManifest, log_bytes: u64) -> Stored {
 pub fn check_version(base: &BaseManifest, loads: &[Loads]) -> Result<(), Failure> {
     let refused = |words: String| Err(Failure::new(FailureReason::VersionIncompatible, words));
     if loads.iter().all(|loads| loads.up_to < OLDEST) {
-        let words = "a server before 7.0 loads no log: set version to 7.0 or newer, or recover a backup without an instant";
+        let words = "a server before 7.0 loads no log: set version to 7.0 or newer, or recover a backup without time";
         return refused(words.to_owned());
     }
     let BaseManifest {

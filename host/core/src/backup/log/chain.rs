@@ -1,5 +1,5 @@
-//! From what the store has to what is loaded for an instant. In two steps, as names have no evidence: [`plan`] names the
-//! pieces whose headers decide, [`Plan::cut`] takes what they say.
+//! From what the store has to what is loaded for an instant. In two steps, as names have no evidence: [`plan`] names
+//! the pieces whose headers decide, [`Plan::cut`] takes what they say.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -187,8 +187,8 @@ fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     apart
 }
 
-/// The first place from which the server can go on: where what the store has ends, or has a hole. A piece may be missing
-/// before others that are there.
+/// The first place from which the server can go on: where what the store has ends, or has a hole. A piece may be
+/// missing before others that are there.
 fn going_on(server: &ServerHistory, ranges: Vec<(u64, u64)>) -> Option<u64> {
     let first = server.backlog_from?.saturating_sub(1);
     // A replica may be behind what another one had sent.
