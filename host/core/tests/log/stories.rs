@@ -214,6 +214,30 @@ fn a_hole_in_a_history_is_not_stepped_over() {
 }
 
 #[test]
+fn the_latest_instant_is_not_told_while_a_header_may_know_a_later_one() {
+    let mut shelf = Shelf::default();
+    ten_seconds(&mut shelf, "a", 10);
+    // An agent that was cut off read, and did not know how much there was.
+    for second in 20..40 {
+        let pairs = [
+            (second * 100, second * 1_000),
+            (second * 100 + 100, second * 1_000 + 1_000),
+        ];
+        shelf.piece("a", (second * 100, second * 100 + 100), &pairs, &[]);
+    }
+    shelf.store.add_base("a", 1_000, 10_000);
+    let plan = plan(&shelf.index(), &Wanted::default()).unwrap();
+    let read = |around_ms| {
+        let names = plan.headers(around_ms).into_iter();
+        let read = names.map(|name| (name.clone(), shelf.headers[&name].clone()));
+        plan.cut(&read.collect())
+    };
+    assert_eq!(read(10_000), Err(NotCovered::default()));
+    let cut = read(600_000).unwrap();
+    assert_eq!((cut.until, cut.unix_ms), (2_200, 22_000));
+}
+
+#[test]
 fn an_object_to_which_nothing_is_written_can_be_recovered() {
     let mut shelf = Shelf::default();
     shelf.store.add_base("a", 1_028, 10_000);

@@ -133,7 +133,8 @@ impl Plan {
         once.into_iter().collect()
     }
 
-    /// What is loaded, by the evidence in these headers. Headers that are missing never make a wrong answer, only none.
+    /// What is loaded, by the evidence in these headers. Headers that are missing never make a wrong answer, only none:
+    /// the latest instant is told only if no other header may know a later one.
     ///
     /// # Errors
     /// The instant is not covered, or no base leads to it. The nearest instants are those that these headers know.
@@ -146,7 +147,11 @@ impl Plan {
         let known: Vec<Known<'_>> = known.collect();
         let found = match self.unix_ms {
             Some(unix_ms) => at(&known, unix_ms),
-            None => latest(&known),
+            None => latest(&known).filter(|cut| {
+                // A header that was not read may know a later one.
+                let mut tracks = self.tracks.iter();
+                tracks.all(|track| track.is_known_after(cut.unix_ms, headers))
+            }),
         };
         found.ok_or_else(|| {
             let all = known.iter().flat_map(|(_, _, instants)| instants);

@@ -86,8 +86,8 @@ impl Evidence {
         self.latest_in(*self.covered().last()?)
     }
 
-    /// The latest instant of an interval in which all are covered, without the slack: the instants of the slack after it
-    /// have the same data.
+    /// The latest instant of an interval in which all are covered, without the slack: the instants of the slack after
+    /// it have the same data.
     pub(super) fn latest_in(&self, (first, last): (u64, u64)) -> Option<Until> {
         let offset = self.until(last)?;
         let written = self.stamp(offset)?;
