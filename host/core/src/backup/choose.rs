@@ -148,7 +148,7 @@ pub(super) mod members {
 
 #[cfg(test)]
 mod tests {
-    use super::members::{change, lose_sync, member, three};
+    use super::members::{change, lose_sync, three};
     use super::*;
     use crate::agent::{AgentStatus, Role, Script};
 

@@ -12,8 +12,8 @@ mod store;
 pub use choose::{NoCopy, Source, Wish, choose};
 pub use format::{BackupManifest, BaseManifest, FORMAT, OwnerFile, ShardInBackup};
 pub use order::{
-    BackupOrder, BackupState, CaptureNews, CaptureOrder, CaptureState, Failure, FailureReason, Loads, RecoverFrom,
-    RecoverInstant, RecoveryNews, Run, RunState,
+    BackupOrder, BackupState, CaptureNews, CaptureOrder, CaptureState, Failure, FailureReason,
+    Loads, RecoverFrom, RecoverInstant, RecoveryNews, Run, RunState,
 };
 pub use path::Paths;
 pub use steps::{Heard, Look, Next, Tries, look};

@@ -170,16 +170,15 @@ pub fn with_log(base: &BaseManifest, log_bytes: u64) -> Stored {
 pub fn check_version(base: &BaseManifest, loads: &[Loads]) -> Result<(), Failure> {
     let refused = |words: String| Err(Failure::new(FailureReason::VersionIncompatible, words));
     if loads.iter().all(|loads| loads.up_to < OLDEST) {
-        let words = "a server before 7.0 loads no log: set version to 7.0 or newer, or recover a backup without an instant";
+        let words = "a server before 7.0 loads no log: set version to 7.0 or newer, or recover a backup without time";
         return refused(words.to_owned());
     }
     let BaseManifest {
         engine, version, ..
     } = base;
     let wrote = branch(version);
-    let can_load = |loads: &Loads| {
-        loads.engine == *engine && wrote.is_some_and(|wrote| wrote <= loads.up_to)
-    };
+    let can_load =
+        |loads: &Loads| loads.engine == *engine && wrote.is_some_and(|wrote| wrote <= loads.up_to);
     if loads.iter().any(can_load) {
         return Ok(());
     }
@@ -340,11 +339,7 @@ mod tests {
             up_to,
         };
         let valkey = [up_to("redis", (7, 2)), up_to("valkey", (8, 1))];
-        for (engine, version) in [
-            ("redis", "7.0.15"),
-            ("redis", "7.2.4"),
-            ("valkey", "8.1.1"),
-        ] {
+        for (engine, version) in [("redis", "7.0.15"), ("redis", "7.2.4"), ("valkey", "8.1.1")] {
             let checked = check_version(&base(engine, version), &valkey);
             assert_eq!(checked, Ok(()), "{engine} {version}");
         }

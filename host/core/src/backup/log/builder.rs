@@ -44,9 +44,9 @@ impl EvidenceBuilder {
         }
     }
 
-    /// Bytes were read by now: whole commands up to `boundary`, of which the last that is no noise ends at `written`
-    /// ([`Walker::boundary`](super::Walker::boundary), [`Walker::last_write_end`](super::Walker::last_write_end)). To be
-    /// called after each read, before [`Self::note_look`] of what that read brought.
+    /// Bytes were read by now: whole commands up to `boundary`, of which the last that is no noise ends at `written`,
+    /// as a [`Walker`](super::Walker) tells. To be called after each read, before [`Self::note_look`] of what that read
+    /// brought.
     pub fn note_read(&mut self, written: u64, boundary: u64, unix_ms: u64) {
         self.unix_ms = after(self.unix_ms, unix_ms);
         self.behind = unix_ms < self.unix_ms;
@@ -75,7 +75,10 @@ impl EvidenceBuilder {
             _ => self.looks.push(look),
         }
         // While a clock that was set back is waited for, no look says more than the last one.
-        if self.last_look.is_none_or(|last| last.unix_ms < look.unix_ms) {
+        if self
+            .last_look
+            .is_none_or(|last| last.unix_ms < look.unix_ms)
+        {
             self.last_look = Some(look);
         }
     }
@@ -100,7 +103,8 @@ impl EvidenceBuilder {
         })
     }
 
-    /// The latest look, whatever became of it: what [`Alive`](super::Alive) says once the store has all up to its offset.
+    /// The latest look, whatever became of it: what [`Alive`](super::Alive) says once the store has all up to its
+    /// offset.
     pub fn last_look(&self) -> Option<Mark> {
         self.last_look
     }

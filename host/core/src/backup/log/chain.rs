@@ -1,5 +1,5 @@
-//! From what the store has to what is loaded for an instant. In two steps, as names have no evidence: [`plan`] names the
-//! pieces whose headers decide, [`Plan::cut`] takes what they say.
+//! From what the store has to what is loaded for an instant. In two steps, as names have no evidence: [`plan`] names
+//! the pieces whose headers decide, [`Plan::cut`] takes what they say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -133,7 +133,8 @@ impl Plan {
         once.into_iter().collect()
     }
 
-    /// What is loaded, by the evidence in these headers. Headers that are missing never make a wrong answer, only none.
+    /// What is loaded, by the evidence in these headers. Headers that are missing never make a wrong answer, only none:
+    /// the latest instant is told only if no other header may know a later one.
     ///
     /// # Errors
     /// The instant is not covered, or no base leads to it. The nearest instants are those that these headers know.
@@ -146,7 +147,11 @@ impl Plan {
         let known: Vec<Known<'_>> = known.collect();
         let found = match self.unix_ms {
             Some(unix_ms) => at(&known, unix_ms),
-            None => latest(&known),
+            None => latest(&known).filter(|cut| {
+                // A header that was not read may know a later one.
+                let mut tracks = self.tracks.iter();
+                tracks.all(|track| track.is_known_after(cut.unix_ms, headers))
+            }),
         };
         found.ok_or_else(|| {
             let all = known.iter().flat_map(|(_, _, instants)| instants);
@@ -186,7 +191,9 @@ impl Load {
     /// Bytes of the log that are loaded.
     pub fn log_bytes(&self) -> u64 {
         let bytes = self.stretches.iter();
-        bytes.map(|stretch| stretch.to.saturating_sub(stretch.from)).sum()
+        bytes
+            .map(|stretch| stretch.to.saturating_sub(stretch.from))
+            .sum()
     }
 }
 
@@ -196,6 +203,7 @@ impl Stretch {
     pub fn next(&self, at: u64, damaged: &BTreeSet<PieceName>) -> Option<&PieceName> {
         let pieces = self.pieces.iter();
         let fit = pieces.filter(|piece| piece.from <= at && at < piece.to);
-        fit.filter(|piece| !damaged.contains(piece)).max_by_key(|piece| piece.to)
+        fit.filter(|piece| !damaged.contains(piece))
+            .max_by_key(|piece| piece.to)
     }
 }

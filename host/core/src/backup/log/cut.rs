@@ -3,8 +3,8 @@
 use super::walk::count;
 use super::{Kind, NotACommand, Unit, Walker};
 
-/// Turns the stream of a history into what a server loads. Its output is whole only up to [`Self::whole`]: who writes it
-/// truncates it to that in the end.
+/// Turns the stream of a history into what a server loads. Its output is whole only up to [`Self::whole`]: who writes
+/// it truncates it to that in the end.
 #[derive(Debug)]
 pub struct Cutter {
     walker: Walker,
@@ -32,8 +32,8 @@ pub fn select(db: u32) -> Vec<u8> {
 }
 
 impl Cutter {
-    /// The next byte is the one behind `at`, where a command begins that is in no transaction; nothing behind `until` is
-    /// loaded. Offsets go on from parent to child: one cutter takes all [`Stretch`](super::Stretch)es.
+    /// The next byte is the one behind `at`, where a command begins that is in no transaction; nothing behind `until`
+    /// is loaded. Offsets go on from parent to child: one cutter takes all [`Stretch`](super::Stretch)es.
     pub fn new(at: u64, until: u64) -> Self {
         Self {
             walker: Walker::new(at),
@@ -57,8 +57,9 @@ impl Cutter {
             let range = place(from).unwrap_or(usize::MAX)..place(to).unwrap_or(usize::MAX);
             bytes.get(range).unwrap_or_default()
         };
-        self.walker
-            .feed(bytes, |unit| output.end(unit, part(unit.from, unit.to), out))?;
+        self.walker.feed(bytes, |unit| {
+            output.end(unit, part(unit.from, unit.to), out)
+        })?;
         let tail = part(self.walker.boundary(), self.walker.at());
         output.go_on(self.walker.unfinished(), tail, out);
         Ok(())

@@ -1,5 +1,5 @@
-//! Which histories follow one another. An era is a line of histories, each of which goes on from the one before. Where the
-//! log began anew, another era begins.
+//! Which histories follow one another. An era is a line of histories, each of which goes on from the one before. Where
+//! the log began anew, another era begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 

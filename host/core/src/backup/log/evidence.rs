@@ -43,7 +43,8 @@ pub struct Evidence {
 pub struct Until {
     /// Nothing up to this offset was written after the instant.
     pub offset: u64,
-    /// The instant, in milliseconds since 1970: what was acknowledged [`SLACK_MS`] before it is at or before the offset.
+    /// The instant, in milliseconds since 1970: what was acknowledged [`SLACK_MS`] before it is at or before the
+    /// offset.
     pub unix_ms: u64,
 }
 
@@ -85,8 +86,8 @@ impl Evidence {
         self.latest_in(*self.covered().last()?)
     }
 
-    /// The latest instant of an interval in which all instants are covered, and not later than what is known to be so: the
-    /// instants of the slack after it have the same data.
+    /// The latest instant of an interval in which all are covered, without the slack: the instants of the slack after
+    /// it have the same data.
     pub(super) fn latest_in(&self, (first, last): (u64, u64)) -> Option<Until> {
         let offset = self.until(last)?;
         let written = self.stamp(offset)?;
@@ -246,10 +247,7 @@ mod tests {
 
     #[test]
     fn intervals_join_where_they_touch() {
-        assert_eq!(
-            union([(5, 6), (1, 2), (3, 4), (8, 9)]),
-            [(1, 6), (8, 9)]
-        );
+        assert_eq!(union([(5, 6), (1, 2), (3, 4), (8, 9)]), [(1, 6), (8, 9)]);
         assert_eq!(shared(&[(1, 5), (8, 9)], &[(4, 8)]), [(4, 5), (8, 8)]);
     }
 }

@@ -37,8 +37,8 @@ pub struct Index {
 }
 
 impl Listed {
-    /// What a path below the folder of a log ([`Paths::log`](crate::backup::Paths::log)) is, without that folder: such as
-    /// `<id>/<piece>`. None if it is nothing of a log.
+    /// What a path below the folder of a log ([`Paths::log`](crate::backup::Paths::log)) is, without that folder: such
+    /// as `<id>/<piece>`. None if it is nothing of a log.
     pub fn parse(path: &str) -> Option<Self> {
         if path == ALIVE {
             return Some(Self::Alive);

@@ -1,8 +1,8 @@
 //! The log of a shard: the replication stream of its servers as it is, in pieces. A base and the log from its offset on
 //! give the data of any instant since.
 //!
-//! A history is named by a replication id, and offsets count its bytes: a piece `from..to` has the bytes behind `from` up
-//! to and with `to`. Times are of the clock of the agent that read, in milliseconds since 1970.
+//! A history is named by a replication id, and offsets count its bytes: a piece `from..to` has the bytes behind `from`
+//! up to and with `to`. Times are of the clock of the agent that read, in milliseconds since 1970.
 
 mod builder;
 mod chain;

@@ -238,9 +238,7 @@ pub fn encode(header: &PieceHeader, packed: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`PieceError::NoPiece`], [`PieceError::CutOff`].
 pub fn header_end(start: &[u8]) -> Result<usize, PieceError> {
-    let (magic, rest) = start
-        .split_first_chunk::<8>()
-        .ok_or(PieceError::CutOff)?;
+    let (magic, rest) = start.split_first_chunk::<8>().ok_or(PieceError::CutOff)?;
     if magic != MAGIC {
         return Err(PieceError::NoPiece);
     }
@@ -293,10 +291,7 @@ fn steps(pairs: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
     let mut last = (0_u64, 0_u64);
     let step = |pair: (u64, u64)| {
         let before = std::mem::replace(&mut last, pair);
-        (
-            pair.0.wrapping_sub(before.0),
-            pair.1.wrapping_sub(before.1),
-        )
+        (pair.0.wrapping_sub(before.0), pair.1.wrapping_sub(before.1))
     };
     pairs.map(step).collect()
 }

@@ -4,8 +4,8 @@ use crate::backup::choose::can_be_read;
 use crate::backup::{NoCopy, Source, Wish, choose};
 use crate::shard::{Member, primary};
 
-/// The copy whose agent keeps the log: the one that does (`capturing`, the uid of its pod) while it is fit, else the one
-/// that a snapshot would be read from.
+/// The copy whose agent keeps the log: the one that does (`capturing`, the uid of its pod) while it is fit, else the
+/// one that a snapshot would be read from.
 ///
 /// # Errors
 /// See [`NoCopy`].

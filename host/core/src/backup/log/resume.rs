@@ -109,10 +109,12 @@ impl Start {
 }
 
 /// Where reading begins. `stored` has the histories `id` and `id2` of the server and their parents, where the store has
-/// a folder of them, and any other that shows that there was a log.
+/// a folder of them, and any other that shows that there was a log. One of which the store has nothing counts as none.
 pub fn resume(server: &ServerHistory, stored: &BTreeMap<String, Reached>, unix_ms: u64) -> Start {
     let id = server.id.clone();
-    let is_known = stored.get(&id).is_some_and(|own| *own != Reached::default());
+    let is_known = stored
+        .get(&id)
+        .is_some_and(|own| *own != Reached::default());
     if is_known {
         return match going_on(server, lineage(stored, &id)) {
             Some(at) => Start::GoOn { id, at },
@@ -134,7 +136,9 @@ pub fn anew(server: &ServerHistory, stored: &BTreeMap<String, Reached>) -> Start
     Start::Anew {
         id: server.id.clone(),
         at: server.offset,
-        after_gap: stored.values().any(|reached| *reached != Reached::default()),
+        after_gap: stored
+            .values()
+            .any(|reached| *reached != Reached::default()),
     }
 }
 
@@ -183,8 +187,8 @@ fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     apart
 }
 
-/// The first place from which the server can go on: where what the store has ends, or has a hole. A piece may be missing
-/// before others that are there.
+/// The first place from which the server can go on: where what the store has ends, or has a hole. A piece may be
+/// missing before others that are there.
 fn going_on(server: &ServerHistory, ranges: Vec<(u64, u64)>) -> Option<u64> {
     let first = server.backlog_from?.saturating_sub(1);
     // A replica may be behind what another one had sent.
@@ -260,7 +264,11 @@ mod tests {
         let start = |ranges| resume(&promoted(), &store([("b", reached(ranges, None))]), 7);
         assert_eq!(start(&[(100, 400), (400, 700)]), go_on(700));
         assert_eq!(start(&[(100, 400), (600, 700)]), go_on(400), "a hole");
-        assert_eq!(start(&[(100, 250), (600, 700)]), go_on(700), "it cannot be filled");
+        assert_eq!(
+            start(&[(100, 250), (600, 700)]),
+            go_on(700),
+            "it cannot be filled"
+        );
         assert_eq!(start(&[(100, 250)]), begun(900, true));
         assert_eq!(start(&[(100, 950)]), go_on(900), "a replica is behind");
         let start = resume(&promoted(), &store([("b", reached(&[(9, 300)], None))]), 7);

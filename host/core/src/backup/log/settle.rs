@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Evidence, Mark, Quiet};
 
-/// Evidence in order: offsets without noise, and times that rise with them. Marks and looks of one clock never contradict
-/// one another. Where those of several do, each of the two says less than it did, so that less is covered:
+/// Evidence in order: offsets without noise, and times that rise with them. Marks and looks of one clock never
+/// contradict one another. Where those of several do, each of the two says less than it did, so that less is covered:
 /// - a look that was made after something behind it had been read is no later than that,
 /// - what is behind a look was written no earlier than that look.
 pub(super) fn settled(evidence: Evidence) -> Evidence {

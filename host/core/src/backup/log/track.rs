@@ -42,8 +42,9 @@ impl Track {
         let mut pieces = Vec::new();
         for (at, stage) in stages.iter().enumerate() {
             let history = index.histories.get(&stage.id);
-            let of_stage = history.map_or(&[][..], |history| &history.pieces);
-            let usable = of_stage.iter().filter(|name| name.from < stage.to);
+            let of_stage = history.map(|history| history.pieces.as_slice());
+            let of_stage = of_stage.unwrap_or_default().iter();
+            let usable = of_stage.filter(|name| name.from < stage.to);
             pieces.extend(usable.map(|name| Usable {
                 name: name.clone(),
                 to: name.to.min(stage.to),
@@ -95,6 +96,15 @@ impl Track {
         let pieces = self.pieces.iter().enumerate();
         let wanted = pieces.filter(|(at, piece)| is_wanted(*at, piece));
         wanted.map(|(_, piece)| piece.name.clone()).collect()
+    }
+
+    /// True if these headers are all that may say something of later instants than this.
+    pub fn is_known_after(&self, unix_ms: u64, headers: &BTreeMap<PieceName, Evidence>) -> bool {
+        let limit_ms = self.limit_ms;
+        let mut later = self.pieces.iter().map(|piece| &piece.name);
+        !self.has_base()
+            || later
+                .all(|name| name.t1 <= unix_ms || name.t0 >= limit_ms || headers.contains_key(name))
     }
 
     /// What these headers say, and what bases and `alive.json` do.
@@ -165,9 +175,10 @@ impl Track {
                 continue;
             }
             // What a later history has of it is the same.
-            let pieces = self.pieces.iter().filter(|piece| {
-                piece.stage >= at && piece.name.from < to && piece.to > from
-            });
+            let pieces = self
+                .pieces
+                .iter()
+                .filter(|piece| piece.stage >= at && piece.name.from < to && piece.to > from);
             stretches.push(Stretch {
                 id: stage.id.clone(),
                 from,
