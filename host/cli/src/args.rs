@@ -542,7 +542,8 @@ mod tests {
         let Command::Recover(asked) = parse("recover cart --from b1 --as cart-2").unwrap() else {
             panic!("no recovery");
         };
-        assert_eq!((&*asked.from, &*asked.new), ("b1", "cart-2"));
+        assert_eq!(asked.from.as_deref(), Some("b1"));
+        assert_eq!(asked.new, "cart-2");
         assert!(!asked.apply);
         assert!(parse("recover cart --from b1").is_err());
         assert!(parse("recover cart --as cart-2").is_err());

@@ -82,9 +82,11 @@ mod tests {
     use super::*;
     use crate::backup::log::{Parent, PieceName};
 
-    /// Histories with when they began, and what they go on from.
-    fn index(histories: &[(&str, u64, Option<(&str, u64)>)]) -> Index {
-        let piece = |(id, t0, _): &(&str, u64, Option<(&str, u64)>)| PieceName {
+    /// Name of a history, when it began, and what it goes on from.
+    type History<'a> = (&'a str, u64, Option<(&'a str, u64)>);
+
+    fn index(histories: &[History<'_>]) -> Index {
+        let piece = |(id, t0, _): &History<'_>| PieceName {
             id: (*id).to_owned(),
             from: 0,
             to: 1_000,
