@@ -35,7 +35,7 @@ prepare: ## Install what building needs: the pinned toolchain's targets, C compi
 	  || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev musl-tools clang lld >/dev/null; }
 
 .PHONY: demo
-demo: prepare ## A cluster, the operator, a Redis, a policy swapped under it, and a backup restored
+demo: prepare ## A cluster, the operator, a Redis, a policy swapped under it, and a flush undone
 	@demo/run.sh
 
 .PHONY: check

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a Redis whose users' rights a sandboxed policy decides, and to another that begins with its backup.
+# From nothing to a Redis whose users' rights a sandboxed policy decides, and to another with what it held at an instant.
 # Uses the cluster of KUBECONFIG if you set it, else the testbed on this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -126,25 +126,32 @@ say "$leads serves the slots of shard 0 now"
 await rdc/my-redis-cluster '{.status.conditions[?(@.type=="Ready")].status}' True 60
 
 if [ -n "${overlay:-}" ]; then
-  step "A backup, somebody flushes everything, and another Redis begins with the backup"
+  step "A backup and a log, somebody flushes everything, and another Redis begins with the instant before"
   # The first time that takes minutes, and says so.
   "$target/debug/hera-testbed" versitygw | sed '$d'
   "$target/debug/hera-testbed" store demo | tail -n 1 | kubectl -n "$namespace" apply -f - >/dev/null
   say "a store that speaks S3 runs on this machine until 'make testbed-down'"
   # The preset lets the application flush.
   kubectl -n "$namespace" patch redisinstance my-redis --type=merge -p \
-    '{"spec":{"auth":{"preset":"Owner"},"backup":{"storeRef":{"name":"testbed"}}}}' >/dev/null
+    '{"spec":{"auth":{"preset":"Owner"},"backup":{"storeRef":{"name":"testbed"},"log":{"maxDelay":"2s"}}}}' >/dev/null
   await ri/my-redis '{.status.observedGeneration}' \
     "$(kubectl -n "$namespace" get redisinstance my-redis -o 'jsonpath={.metadata.generation}')" 30
+  await ri/my-redis '{.status.conditions[?(@.type=="BackupHealthy")].reason}' FirstBackupPending 60
   show kubectl hera --namespace "$namespace" backup now my-redis --name before-flush --wait
+  await ri/my-redis '{.status.conditions[?(@.type=="BackupHealthy")].reason}' Healthy 60
+  redis SET greeting "hello from after the backup"
+  instant=$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)
   redis FLUSHALL
   redis GET greeting
-  show kubectl hera --namespace "$namespace" recover my-redis --from before-flush --as my-redis-restored --apply
+  # What is written is in the store two seconds later.
+  sleep 3
+  show kubectl hera --namespace "$namespace" backup status my-redis
+  show kubectl hera --namespace "$namespace" recover my-redis --to "$instant" --as my-redis-restored --apply
   await ri/my-redis-restored '{.status.conditions[?(@.type=="Ready")].status}' True 180
   found=$(secret=my-redis-restored-app redis GET greeting)
   printf '%s\n' "$found"
-  [[ $found == *"hello from Hera"* ]] || { echo "error: the key is not in my-redis-restored" >&2; exit 1; }
-  say "my-redis-restored has it again; my-redis is as it was left"
+  [[ $found == *"hello from after the backup"* ]] || { echo "error: the key is not in my-redis-restored" >&2; exit 1; }
+  say "my-redis-restored has what was there at $instant; my-redis is as it was left"
 
   step "The whole at a glance"
   show kubectl hera --namespace "$namespace" status ri/my-redis

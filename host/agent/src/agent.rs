@@ -15,6 +15,7 @@ use crate::apply::altered_users::Looked;
 use crate::apply::append::Saving;
 use crate::apply::config_state::Held;
 use crate::apply::push_acl::Applied;
+use crate::backup::log::Log;
 use crate::backup::recovery::Recovery;
 use crate::backup::runs::Runs;
 use crate::cluster::state::Cluster;
@@ -77,6 +78,8 @@ pub struct Agent {
     pub cluster: Option<Cluster>,
     /// The last snapshots for backups.
     pub backups: Arc<Runs>,
+    /// What log of its server is kept.
+    pub log: Log,
     /// When the pod was asked to end.
     pub asked: OnceLock<Instant>,
     /// True once the server is to stop for good.

@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::agent::{Agent, Work};
 use crate::apply::push_config;
+use crate::backup::log;
 use crate::backup::recovery::Recovery;
 use crate::cluster;
 use crate::control::status::Board;
@@ -32,6 +33,8 @@ use crate::state::{durable, files};
 
 /// What was said last reaches those who listen within this time.
 const LAST_WORD: Duration = Duration::from_millis(50);
+/// What is left of the log is stored within this time after the server has stopped: the pod ends a little later.
+const LOGGED: Duration = Duration::from_secs(6);
 
 /// Copies this program into `folder`.
 ///
@@ -103,6 +106,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         alone: Notify::new(),
         cluster: settings.shard.map(|_| Default::default()),
         backups: Default::default(),
+        log: Default::default(),
         asked: OnceLock::new(),
         stopping: watch::channel(false).0,
         password: password(),
@@ -140,6 +144,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let _ = cluster.tls.set(client.clone());
     }
     tokio::spawn(peers::ask(agent.clone(), client.clone()));
+    let logged = tokio::spawn(log::keep(agent.clone(), client.clone()));
 
     info!(version = env!("CARGO_PKG_VERSION"), pod = %agent.settings.pod_uid, "agent runs");
     tokio::spawn(push_config::keep(agent.clone()));
@@ -166,6 +171,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     }
     agent.stopping.send_replace(true);
     supervised.await?;
+    if tokio::time::timeout(LOGGED, logged).await.is_err() {
+        warn!("the log is not stored to its end");
+    }
     // Who listens has the last word by then.
     tokio::time::sleep(LAST_WORD).await;
     Ok(())

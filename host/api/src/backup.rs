@@ -1,9 +1,9 @@
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::BackupSource;
+use crate::spec::{BackupSource, TargetKind};
 use crate::{Engine, schema};
 
 /// One backup of an object. It outlives the object; deleting it deletes no data.
@@ -48,14 +48,6 @@ pub struct BackupTarget {
     /// Its name.
     #[schemars(length(min = 1, max = 40), regex(pattern = schema::DNS_NAME))]
     pub name: String,
-}
-
-/// Kinds of which there are backups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum TargetKind {
-    /// A RedisInstance.
-    #[default]
-    RedisInstance,
 }
 
 /// What became of a backup.
@@ -174,6 +166,10 @@ pub struct BackupShard {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub offset: Option<i64>,
+
+    /// The instant whose data it holds, by the clock of the pod that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instant: Option<MicroTime>,
 
     /// Bytes of the data before it was packed; a new object needs so much room on its volume, and a little more.
     #[serde(default, skip_serializing_if = "Option::is_none")]

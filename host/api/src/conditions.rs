@@ -248,6 +248,35 @@ reasons! {
         /// False: after three faults in a row it is set aside for a while.
         SET_ASIDE = "SetAside",
     }
+    /// Can a new object begin with any instant of this one? Only while a log is to be kept.
+    backup_healthy "BackupHealthy" {
+        /// True: a backup and the log since it are in the store.
+        HEALTHY = "Healthy",
+        /// False: the log is kept, and there is no backup that it goes on from.
+        FIRST_BACKUP_PENDING = "FirstBackupPending",
+        /// False: the log has a gap, and no backup was made since.
+        LOG_GAP = "LogGap",
+        /// False: the store does not answer, or has no such bucket.
+        STORE_UNREACHABLE = "StoreUnreachable",
+        /// False: the store does not accept the key.
+        CREDENTIALS_REFUSED = "CredentialsRefused",
+        /// False: another object has this path in the store, or a file there has another content.
+        PATH_OWNED = "PathOwned",
+        /// False: a file of the object in the store is not what was stored.
+        CORRUPT = "Corrupt",
+        /// False: what is written comes to the store later than it is to.
+        LOG_BEHIND = "LogBehind",
+        /// False: no copy can be read now.
+        NO_COPY_FITS = "NoCopyFits",
+        /// False: the server refuses to be read, or sends what is no log.
+        SERVER_REFUSED = "ServerRefused",
+        /// False: the store does not exist, or cannot be used as it is.
+        NO_STORE = "NoStore",
+        /// False: a Secret that the store names is missing, or a key of it.
+        SECRET_MISSING = "SecretMissing",
+        /// False: the version of the server is too old for it.
+        VERSION_UNSUPPORTED = "VersionUnsupported",
+    }
     /// Is a RedisBackup whole in the store?
     completed "Completed" {
         /// True: the store holds the whole of it.

@@ -25,7 +25,6 @@ pub mod validate;
 
 pub use backup::{
     BackupPhase, BackupShard, BackupTarget, RedisBackup, RedisBackupSpec, RedisBackupStatus,
-    TargetKind,
 };
 pub use backup_store::{
     Addressing, RedisBackupStore, RedisBackupStoreSpec, RedisBackupStoreStatus, S3Store,
@@ -40,11 +39,12 @@ pub use received::{HasCommonSpec, Received};
 pub use secret::{secret_password, secret_text};
 pub use spec::{
     Aof, Auth, BackupRef, BackupSource, BackupSpec, Bootstrap, CommonSpec, ConfigMapKeyRef,
-    Durability, Excess, Failover, Fsync, MAX_SETTINGS, MAX_SETTINGS_DEPTH, Metrics, Monitoring,
-    NetworkPolicy, OnFailure, Persistence, PodMetadata, PodMonitor, PodTemplate, PodTemplateSpec,
-    Policies, PolicySource, Preset, Rdb, RebalanceMode, RebalanceSpec, ReclaimPolicy, Recovery,
-    Resources, Rights, SecretKeyRef, SecretRef, Settings, ShadowSource, StoreRef, Surge,
-    UpdateMode, UpdateStrategy, UserSpec,
+    Durability, Excess, Failover, Fsync, LogMode, LogSpec, MAX_SETTINGS, MAX_SETTINGS_DEPTH,
+    Metrics, Monitoring, NetworkPolicy, OnFailure, Persistence, PodMetadata, PodMonitor,
+    PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, RebalanceMode,
+    RebalanceSpec, ReclaimPolicy, Recovery, RecoverySource, Resources, Rights, SecretKeyRef,
+    SecretRef, Settings, ShadowSource, StoreRef, Surge, TargetKind, UpdateMode, UpdateStrategy,
+    UserSpec,
 };
 pub use status::{
     Approval, Binding, CopyStatus, Endpoints, Phase, PolicyOrigin, PolicyOriginKind, PolicyStatus,

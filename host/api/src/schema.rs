@@ -16,6 +16,12 @@ const QUANTITY: &str =
 /// What a DNS name of an object looks like.
 pub(crate) const DNS_NAME: &str =
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// A DNS name of one part, such as a namespace has.
+pub(crate) const DNS_LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// What Kubernetes gives out as uid: nothing that leads out of a folder.
+pub(crate) const UID: &str = r"^[A-Za-z0-9-]+$";
+/// What a server calls the history of its data.
+pub(crate) const REPLICATION_ID: &str = r"^[0-9a-f]{40}$";
 /// A key of a Secret or a ConfigMap.
 pub(crate) const DATA_KEY: &str = r"^[-._a-zA-Z0-9]+$";
 /// Name of a user on a server.
@@ -47,6 +53,18 @@ pub(crate) const BUCKET_IS_A_HOST: &str =
     "self.addressing != 'VirtualHost' || !self.bucket.contains('.')";
 /// There is something to begin with.
 pub(crate) const BEGINS_WITH_SOMETHING: &str = "has(self.recovery)";
+/// What `backup.log.maxDelay` may be.
+pub(crate) const MAX_DELAY: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s') && \
+    duration(self) <= duration('10m')";
+/// Longest text of a time.
+pub(crate) const MAX_TIME: usize = 40;
+/// What `bootstrap.recovery.time` may be: RFC 3339, with fractions or without.
+pub(crate) const TIME: &str = "self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$') && \
+    timestamp(self) >= timestamp('2000-01-01T00:00:00Z')";
+/// An object begins with one thing.
+pub(crate) const ONE_ORIGIN: &str = "has(self.backupRef) != has(self.source)";
+/// A backup has no branches; the log of its object may.
+pub(crate) const BRANCH_OF_A_LOG: &str = "!has(self.branch) || has(self.time) || has(self.source)";
 /// What an object begins with is neither set, changed nor taken out once it is there.
 pub(crate) const BOOTSTRAP_STAYS: &str = "has(self.bootstrap) ? has(oldSelf.bootstrap) && self.bootstrap == oldSelf.bootstrap : !has(oldSelf.bootstrap)";
 

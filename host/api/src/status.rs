@@ -19,8 +19,8 @@ pub struct RedisInstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
 
-    /// Ready, Progressing, Degraded and PolicyHealthy; each reason is explained in
-    /// docs/conditions.md.
+    /// Ready, Progressing, Degraded and PolicyHealthy, and BackupHealthy while a log is kept; each reason is
+    /// explained in docs/conditions.md.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -78,12 +78,12 @@ pub struct RedisInstanceStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["decision".into()]))]
     pub policies: Vec<PolicyStatus>,
 
-    /// The backup from which the object began, once it has; absent of one that began empty.
+    /// The data from which the object began, once it has; absent of one that began empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
 }
 
-/// From which backup an object began.
+/// From which data an object began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryStatus {
@@ -95,7 +95,12 @@ pub struct RecoveryStatus {
     #[schemars(length(max = 1024))]
     pub base: String,
 
-    /// The instant that it began with.
+    /// The instant that was asked for, as the spec has it; absent where none was, as of a backup's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub requested: Option<String>,
+
+    /// The instant that it began with, without what is less than a second.
     pub reached: Time,
 
     /// When the data was there.

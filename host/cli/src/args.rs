@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use hera_core::agent::REDIS_PORT;
 
-use crate::backup::About;
+use crate::backup::{About, When};
 use crate::named::Target;
 use crate::reach::Whom;
 
@@ -94,12 +94,12 @@ pub enum Command {
     /// Slots that move between the shards of a cluster: what moves, and who says so.
     #[command(subcommand)]
     Rebalance(RebalanceCommand),
-    /// Backups of an instance in a store: make one, list them, see how they are.
+    /// Backups of an instance in a store, and the log beside them: make one, list them, see how they are.
     #[command(subcommand)]
     Backup(BackupCommand),
-    /// A new instance that begins with the data of a backup: prints its manifest, with the spec of the instance
-    /// that the backup is of. That one stays as it is. Users have the passwords of the same Secrets; the
-    /// application's user gets a Secret of its own (NEW-app) unless auth.passwordSecretRef names one.
+    /// A new instance that begins with the data of a backup, or with what another held at an instant: prints its
+    /// manifest, with the spec of the other. That one stays as it is. Users have the passwords of the same Secrets;
+    /// the application's user gets a Secret of its own (NEW-app) unless auth.passwordSecretRef names one.
     Recover(Recover),
     #[command(flatten)]
     Request(Request),
@@ -333,8 +333,9 @@ pub enum BackupCommand {
         #[arg(value_name = "NAME")]
         target: Option<Target>,
     },
-    /// Of an instance: its store, and how its last backups are; of a backup: all that is known. The exit code is
-    /// 1 if the last one did not come to a good end, or the store cannot be used.
+    /// Of an instance: its store, how far its log is, and how its last backups are; of a backup: all that is known.
+    /// The exit code is 1 if the last one did not come to a good end, the store cannot be used, or something is wrong
+    /// with the log.
     Status {
         /// The RedisInstance or the RedisBackup; ri/NAME or rdb/NAME where both have the name.
         #[arg(value_name = "NAME")]
@@ -342,15 +343,19 @@ pub enum BackupCommand {
     },
 }
 
-/// A new instance from a backup.
+/// A new instance with the data that another has in a store.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Recover {
-    /// The RedisInstance that the backup is of, whether it is still there or not.
+    /// The RedisInstance whose data it is, whether it is still there or not.
     #[arg(value_name = "NAME")]
     pub target: Target,
-    /// The RedisBackup.
-    #[arg(long, value_name = "BACKUP")]
-    pub from: String,
+    /// The RedisBackup whose data is taken; with --to the one whose object and store are meant.
+    #[arg(long, value_name = "BACKUP", required_unless_present = "to")]
+    pub from: Option<String>,
+    /// The instant, where a log is kept (spec.backup.log): nothing that was sent later is in. Such as
+    /// 2026-11-28T14:03:04.5Z, -10m for ten minutes ago, or latest.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<When>,
     /// Name of the new RedisInstance.
     #[arg(long = "as", value_name = "NEW")]
     pub new: String,
@@ -537,7 +542,8 @@ mod tests {
         let Command::Recover(asked) = parse("recover cart --from b1 --as cart-2").unwrap() else {
             panic!("no recovery");
         };
-        assert_eq!((&*asked.from, &*asked.new), ("b1", "cart-2"));
+        assert_eq!(asked.from.as_deref(), Some("b1"));
+        assert_eq!(asked.new, "cart-2");
         assert!(!asked.apply);
         assert!(parse("recover cart --from b1").is_err());
         assert!(parse("recover cart --as cart-2").is_err());

@@ -75,31 +75,39 @@ impl Connected {
             .filter(|holder| !holder.is_empty())
             .context("no operator leads at the moment")?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.operator_namespace);
-        let mut forwarded = pods
-            .portforward(&leader, &[INSPECT_PORT])
-            .await
-            .with_context(|| format!("forwarding a port of pod {leader}"))?;
-        let stream = forwarded
-            .take_stream(INSPECT_PORT)
-            .context("the port was not forwarded")?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = hyper::Request::get(path)
-            .header(hyper::header::HOST, "localhost")
-            .body(Empty::<Bytes>::new())?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        let text = String::from_utf8_lossy(&body).into_owned();
-        if !status.is_success() {
-            bail!("the operator {leader} answers {status}: {text}");
-        }
-        Ok(text)
+        ask_pod(&pods, &leader, INSPECT_PORT, path).await
     }
 
     /// Namespace of the operator.
     pub fn operator_namespace(&self) -> &str {
         &self.operator_namespace
     }
+}
+
+/// Asks a pod for a path that it serves over plain HTTP, by a port forwarded by the API server.
+///
+/// # Errors
+/// When the port cannot be forwarded, or it answers with an error.
+pub async fn ask_pod(pods: &Api<Pod>, name: &str, port: u16, path: &str) -> anyhow::Result<String> {
+    let mut forwarded = pods
+        .portforward(name, &[port])
+        .await
+        .with_context(|| format!("forwarding a port of pod {name}"))?;
+    let stream = forwarded
+        .take_stream(port)
+        .context("the port was not forwarded")?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = hyper::Request::get(path)
+        .header(hyper::header::HOST, "localhost")
+        .body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    if !status.is_success() {
+        bail!("pod {name} answers {status}: {text}");
+    }
+    Ok(text)
 }

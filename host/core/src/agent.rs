@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::RecoveryNews;
+use crate::backup::{CaptureNews, RecoveryNews};
 use crate::cluster::{Command, Held, NodeId, Server, SlotSet};
 
 /// The name in the operator's certificate; the certificates of agents have others.
@@ -62,6 +62,8 @@ pub const PATH_CONFIRM: &str = "/v1/confirm";
 /// `POST` of a [`Question`] by the agent of another data pod: answers a [`Vouch`]. All other paths
 /// are the operator's.
 pub const PATH_VOUCH: &str = "/v1/vouch";
+/// Where an agent that keeps a log asks that of the primary how much has been written: answers [`Look`].
+pub const PATH_LOOK: &str = "/v1/look";
 /// `GET`: a [`BackupState`](crate::backup::BackupState). One of an earlier release does not answer.
 pub const PATH_BACKUP: &str = "/v1/backup";
 /// `POST` of a [`Request`] with a [`BackupOrder`](crate::backup::BackupOrder): answers the
@@ -206,6 +208,17 @@ pub struct Members {
     /// does not count them.
     #[serde(default)]
     pub revision: u64,
+}
+
+/// How much a primary has written: all that it had acknowledged when it was asked. Only of one that serves as primary
+/// without a doubt is it told: one that is fenced, or may be soon, refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Look {
+    /// The history (`master_replid`).
+    pub id: String,
+    /// How much of it.
+    pub offset: u64,
 }
 
 /// A data pod as its peers know it.
@@ -669,6 +682,9 @@ pub struct AgentStatus {
     /// The volume is filled from a backup before the server's first start; none of an object that is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryNews>,
+    /// It keeps the log of its server in a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<CaptureNews>,
 }
 
 /// A script or function that has been running for longer than the server waits with other answers

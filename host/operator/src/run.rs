@@ -137,6 +137,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         handovers: Backoff::default(),
         epochs: Backoff::default(),
         recoveries: Default::default(),
+        logs: Default::default(),
+        owners: Default::default(),
         turns: Arc::default(),
         deletions: redis_instance::Deletions::default(),
     });

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use futures::stream::{self, Stream, StreamExt as _};
 use hera_api::meta::{LABEL_INSTANCE, LABEL_KEPT_POLICY, LABEL_MANAGED_BY, LABEL_NAME, MANAGED_BY};
-use hera_api::{Kind, Received};
+use hera_api::{Kind, Received, RedisBackupStore};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
@@ -127,26 +127,52 @@ where
         })
 }
 
-/// Watches Secrets and ConfigMaps, as metadata, in namespaces that hold an instance.
+/// Watches Secrets and ConfigMaps, as metadata, in namespaces that hold an instance; and stores of backups, in those
+/// where an instance keeps a log.
 pub struct ReferenceWatches {
     client: Client,
     wake: UnboundedSender<ObjectKey>,
     own_namespace: String,
     stores: Arc<RwLock<Vec<Box<dyn Referring>>>>,
-    watched: Mutex<HashMap<String, Vec<JoinHandle<()>>>>,
+    further: Further,
+    watched: Mutex<HashMap<String, Watched>>,
+}
+
+/// What follows one namespace.
+struct Watched {
+    references: Vec<JoinHandle<()>>,
+    backup_stores: Option<JoinHandle<()>>,
 }
 
 impl ReferenceWatches {
     /// No watch yet. In `own_namespace` every ConfigMap concerns every instance: the catalog and
     /// the default policies lie there.
     pub fn new(client: Client, wake: UnboundedSender<ObjectKey>, own_namespace: String) -> Self {
+        let further = Further::default();
+        let stores: Vec<Box<dyn Referring>> = vec![Box::new(further.clone())];
         Self {
             client,
             wake,
             own_namespace,
-            stores: Arc::default(),
+            stores: Arc::new(RwLock::new(stores)),
+            further,
             watched: Mutex::default(),
         }
+    }
+
+    /// Has a pass over an object begin soon.
+    pub fn wake(&self, object: ObjectKey) {
+        // Nobody listens any more when the operator ends.
+        let _ = self.wake.send(object);
+    }
+
+    /// What an object refers to beyond what its spec names, from now on: objects of its namespace.
+    pub fn note(&self, object: &ObjectKey, names: Vec<String>) {
+        let mut further = self.further.lock();
+        match names.is_empty() {
+            true => further.remove(object),
+            false => further.insert(object.clone(), names),
+        };
     }
 
     /// Knows these objects too from now on, and watches the operator's own namespace.
@@ -163,11 +189,25 @@ impl ReferenceWatches {
         if watched.contains_key(namespace) {
             return;
         }
-        let tasks = vec![
+        let references = vec![
             tokio::spawn(self.follow::<Secret>(namespace)),
             tokio::spawn(self.follow::<ConfigMap>(namespace)),
         ];
+        let tasks = Watched {
+            references,
+            backup_stores: None,
+        };
         watched.insert(namespace.to_owned(), tasks);
+    }
+
+    /// Makes sure that stores of backups in `namespace`, which is watched, are watched as well.
+    pub fn ensure_backup_stores(&self, namespace: &str) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tasks) = watched.get_mut(namespace) else {
+            return;
+        };
+        let begin = || tokio::spawn(self.follow::<RedisBackupStore>(namespace));
+        tasks.backup_stores.get_or_insert_with(begin);
     }
 
     /// Ends the watch of `namespace` if no object is left there.
@@ -178,8 +218,9 @@ impl ReferenceWatches {
         if is_used || namespace == self.own_namespace {
             return;
         }
-        let tasks = watched.remove(namespace);
-        tasks.iter().flatten().for_each(JoinHandle::abort);
+        let tasks = watched.remove(namespace).into_iter();
+        let tasks = tasks.flat_map(|tasks| tasks.references.into_iter().chain(tasks.backup_stores));
+        tasks.for_each(|task| task.abort());
     }
 
     fn follow<K>(&self, namespace: &str) -> impl Future<Output = ()> + Send + use<K>
@@ -235,6 +276,34 @@ trait Referring: Send + Sync {
     fn is_in(&self, namespace: &str) -> bool;
 }
 
+/// What objects refer to beyond what their specs name, as their passes found it.
+#[derive(Clone, Default)]
+struct Further(Arc<Mutex<HashMap<ObjectKey, Vec<String>>>>);
+
+impl Further {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Vec<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Referring for Further {
+    fn all(&self) -> Vec<ObjectKey> {
+        Vec::new()
+    }
+
+    fn referring(&self, namespace: &str, name: &str) -> Vec<ObjectKey> {
+        let all = self.lock();
+        let concerned = all.iter().filter(|(object, names)| {
+            object.namespace == namespace && names.iter().any(|named| named == name)
+        });
+        concerned.map(|(object, _)| object.clone()).collect()
+    }
+
+    fn is_in(&self, _: &str) -> bool {
+        false
+    }
+}
+
 impl<K: Controlled> Referring for Store<Received<K>> {
     fn all(&self) -> Vec<ObjectKey> {
         let objects = self.state();
@@ -271,6 +340,19 @@ impl<K: Controlled> Referring for Store<Received<K>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_pass_found_that_an_object_refers_to_concerns_it_in_its_namespace_alone() {
+        let further = Further::default();
+        let cart = ObjectKey::instance("shop", "cart");
+        further
+            .lock()
+            .insert(cart.clone(), vec!["s3-key".to_owned()]);
+        assert_eq!(further.referring("shop", "s3-key"), [cart]);
+        assert!(further.referring("shop", "other").is_empty());
+        assert!(further.referring("bank", "s3-key").is_empty());
+        assert!(further.all().is_empty() && !further.is_in("shop"));
+    }
 
     #[tokio::test]
     async fn of_a_list_nothing_is_told_before_the_whole_of_it_is_known() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hera_api::{Engine, ServerVersion};
+use hera_core::backup::Loads;
 use thiserror::Error;
 
 /// Engine and version to image, from the operator's ConfigMaps.
@@ -177,8 +178,23 @@ enum Format {
     Valkey,
 }
 
+/// The last branches of formats, of either engine; the first of them is what is read whatever comes later.
+const FORMATS_END: [(u16, u16); 7] = [
+    (u16::MAX, u16::MAX),
+    (6, u16::MAX),
+    (7, 1),
+    (7, 3),
+    (8, 5),
+    (8, 7),
+    (8, u16::MAX),
+];
+
 fn format((engine, version): (Engine, ServerVersion)) -> Format {
-    match (engine, version.branch()) {
+    format_of(engine, version.branch())
+}
+
+fn format_of(engine: Engine, branch: (u16, u16)) -> Format {
+    match (engine, branch) {
         (Engine::Redis, (..=6, _)) => Format::Common(9),
         (Engine::Redis, (7, 0..=1)) => Format::Common(10),
         (Engine::Redis, (7, 2..=3)) | (Engine::Valkey, (..=8, _)) => Format::Common(11),
@@ -196,13 +212,36 @@ fn format((engine, version): (Engine, ServerVersion)) -> Format {
 ///
 /// A `major` without a minor (`7`) counts as its first branch.
 pub fn can_load(from: (Engine, ServerVersion), to: (Engine, ServerVersion)) -> bool {
-    match (format(from), format(to)) {
+    is_read(format(from), format(to))
+}
+
+fn is_read(from: Format, to: Format) -> bool {
+    match (from, to) {
         (Format::Common(from), Format::Common(to)) => from <= to,
         (Format::Common(_), Format::Redis(_) | Format::Valkey) => true,
         (Format::Redis(from), Format::Redis(to)) => from <= to,
         (Format::Valkey, Format::Valkey) => true,
         (Format::Redis(_) | Format::Valkey, _) => false,
     }
+}
+
+/// Which files a server can read: of each engine those of a branch and of all before it.
+pub fn loads((engine, version): (Engine, ServerVersion)) -> Vec<Loads> {
+    let to = format((engine, version));
+    let last = |from: Engine| {
+        let own = Some(version.branch()).filter(|_| from == engine);
+        let ends = FORMATS_END.into_iter().chain(own);
+        ends.filter(|branch| is_read(format_of(from, *branch), to))
+            .max()
+    };
+    let engines = [Engine::Redis, Engine::Valkey].into_iter();
+    let readable = engines.filter_map(|from| Some((from, last(from)?)));
+    readable
+        .map(|(from, (major, minor))| Loads {
+            engine: from.as_str().to_owned(),
+            up_to: (major.into(), minor.into()),
+        })
+        .collect()
 }
 
 /// A change of version that would leave the server unable to read its data.
@@ -289,6 +328,26 @@ mod tests {
         assert!(can_load(server("R8.10.1"), server("R9")));
         assert!(!can_load(server("R8.8"), server("V9.1")));
         assert!(can_load(server("V9.0"), server("V9.1")));
+    }
+
+    #[test]
+    fn what_is_told_of_what_a_server_loads_is_what_it_can_load() {
+        let all = [
+            "R6", "R6.2", "R7", "R7.0", "R7.1", "R7.2", "R7.3", "R7.4", "R7.9", "R8", "R8.0",
+            "R8.5", "R8.6", "R8.7", "R8.8", "R8.9", "R8.10.1", "R9", "R9.1", "V7.2", "V8", "V8.0",
+            "V8.1", "V8.9", "V9", "V9.0", "V9.1", "V10",
+        ];
+        for to in all {
+            let loads = loads(server(to));
+            for from in all {
+                let (engine, version) = server(from);
+                let (major, minor) = version.branch();
+                let branch = (u32::from(major), u32::from(minor));
+                let of_engine = loads.iter().find(|loads| loads.engine == engine.as_str());
+                let told = of_engine.is_some_and(|loads| branch <= loads.up_to);
+                assert_eq!(told, can_load(server(from), server(to)), "{from} to {to}");
+            }
+        }
     }
 
     #[test]

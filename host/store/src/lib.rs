@@ -1,5 +1,5 @@
-//! Files in an object store. A file is made once and never changed; every request ends within [`LIMIT`]; every failure
-//! says in words what people can do.
+//! Files in an object store. A file is made once and never changed, but for those that say how far something is; every
+//! request ends within [`LIMIT`]; every failure says in words what people can do.
 
 mod answers;
 mod connect;

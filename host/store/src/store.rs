@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use hera_core::backup::{FailureReason, StoreAccess};
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore as _, ObjectStoreExt as _, PutMode};
+use object_store::{GetOptions, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode};
 
 use crate::connect;
 use crate::error::{Named, StoreError, Told, within};
@@ -99,6 +99,21 @@ impl Store {
         }
     }
 
+    /// Makes a file, or replaces the one of this name: for what says how far something is, and for nothing else.
+    ///
+    /// # Errors
+    /// When the store does not do it. It may be made all the same, if only the answer was lost.
+    pub async fn put(&self, path: &str, content: Vec<u8>) -> Result<(), StoreError> {
+        let at = self.at(path)?;
+        let put = self
+            .s3
+            .put_opts(&at, content.into(), PutMode::Overwrite.into());
+        match within(put).await {
+            Ok(_) => Ok(()),
+            Err(told) => Err(self.failed("write", path, &told)),
+        }
+    }
+
     /// The whole of a file; none if there is no such file.
     ///
     /// # Errors
@@ -110,6 +125,22 @@ impl Store {
         {
             Ok(Some(content)) => Ok(Some(content)),
             Ok(None) => Err(self.corrupt(path, "is longer than a file of its kind can be")),
+            Err(told) if told.is_missing() => Ok(None),
+            Err(told) => Err(self.failed("read", path, &told)),
+        }
+    }
+
+    /// The first bytes of a file: so many, or all of it; none if there is no such file.
+    ///
+    /// # Errors
+    /// When the store does not give them.
+    pub async fn first(&self, path: &str, bytes: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let options = GetOptions::new().with_range(Some(0..bytes));
+        match self.read(&self.at(path)?, options, bytes).await {
+            Ok(Some(content)) => Ok(Some(content)),
+            Ok(None) => Err(self.corrupt(path, "gave more than was asked for")),
+            // It is empty.
+            Err(told) if told.is_beyond() => Ok(Some(Vec::new())),
             Err(told) if told.is_missing() => Ok(None),
             Err(told) => Err(self.failed("read", path, &told)),
         }
@@ -183,14 +214,48 @@ impl Store {
                     let words = format!("there are more than {MOST_ENTRIES} files below {folder}");
                     return Err(self.names.error(FailureReason::StoreUnreachable, &words));
                 }
-                Ok(Some(meta)) => entries.push(Entry {
-                    path: self.below(&meta.location),
-                    bytes: meta.size,
-                    modified_unix_ms: u64::try_from(meta.last_modified.timestamp_millis())
-                        .unwrap_or(0),
-                }),
+                Ok(Some(meta)) => entries.push(self.entry(&meta)),
                 Err(told) => return Err(self.failed("list", folder, &told)),
             }
+        }
+    }
+
+    /// The next files below a folder, in the order of their paths: those behind the path `after`, which need not be
+    /// there, and `most` of them at most. None are left if there are fewer.
+    ///
+    /// # Errors
+    /// When the store does not tell.
+    pub async fn list_after(
+        &self,
+        folder: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let (at, after) = (self.at(folder)?, self.at(after)?);
+        let mut found = self.s3.list_with_offset(Some(&at), &after);
+        let mut entries = Vec::new();
+        while entries.len() < most {
+            match within(found.try_next()).await {
+                Ok(None) => break,
+                Ok(Some(meta)) => entries.push(self.entry(&meta)),
+                Err(told) => return Err(self.failed("list", folder, &told)),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Names of the folders in a folder, in their order.
+    ///
+    /// # Errors
+    /// When the store does not tell.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let at = self.at(folder)?;
+        match within(self.s3.list_with_delimiter(Some(&at))).await {
+            Ok(found) => {
+                let names = found.common_prefixes.iter().filter_map(Path::filename);
+                Ok(names.map(str::to_owned).collect())
+            }
+            Err(told) => Err(self.failed("list", folder, &told)),
         }
     }
 
@@ -232,6 +297,15 @@ impl Store {
             let words = format!("{path} is no path: {error}");
             self.names.error(FailureReason::StoreUnreachable, &words)
         })
+    }
+
+    fn entry(&self, meta: &ObjectMeta) -> Entry {
+        let modified = u64::try_from(meta.last_modified.timestamp_millis());
+        Entry {
+            path: self.below(&meta.location),
+            bytes: meta.size,
+            modified_unix_ms: modified.unwrap_or(0),
+        }
     }
 
     fn below(&self, at: &Path) -> String {

@@ -257,8 +257,14 @@ mod tests {
                 assert!(stores.contains_key(&backup.store_ref.name), "{name}");
             }
             let bootstrap = spec.bootstrap.as_ref();
-            if let Some(recovery) = bootstrap.and_then(|start| start.recovery.as_ref()) {
-                assert!(backups.contains_key(&recovery.backup_ref.name), "{name}");
+            let recovery = bootstrap.and_then(|start| start.recovery.as_ref());
+            if let Some(backup) = recovery.and_then(|recovery| recovery.backup_ref.as_ref()) {
+                assert!(backups.contains_key(&backup.name), "{name}");
+            }
+            if let Some(source) = recovery.and_then(|recovery| recovery.source.as_ref()) {
+                assert!(stores.contains_key(&source.store_ref.name), "{name}");
+                let of = &instances[&source.name];
+                assert!(of["backup"]["log"].is_object(), "{name}");
             }
         }
         for (name, spec) in samples("RedisCluster") {

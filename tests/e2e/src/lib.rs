@@ -57,4 +57,4 @@ pub use store::{STORE_SECRET, Store, put_key};
 pub use usage::Usage;
 pub use verifier::{Report, Verifier};
 pub use wait::{not_yet, wait_for, wait_within};
-pub use writer::{Lane, Writer};
+pub use writer::{Acknowledged, Lane, Writer, Written};

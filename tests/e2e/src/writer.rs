@@ -156,15 +156,54 @@ impl Writer {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn read_back(mut self, login: &Login) -> Result<(usize, Vec<Acknowledged>)> {
+    pub async fn read_back(self, login: &Login) -> Result<(usize, Vec<Acknowledged>)> {
+        let found = self.stopped().await?.found_at(login).await?;
+        let lost = found.iter().filter(|(_, is_there)| !is_there);
+        Ok((found.len(), lost.map(|(written, _)| *written).collect()))
+    }
+
+    /// Stops writing; gives what was acknowledged.
+    ///
+    /// # Errors
+    /// When the writer broke.
+    pub async fn stopped(mut self) -> Result<Written> {
         self.stop.store(true, Ordering::Relaxed);
         (&mut self.task).await.context("the writer")?;
-        let (name, log) = (self.name.clone(), self.lock().clone());
-        let mut lost = Vec::new();
-        for part in log.chunks(500) {
+        Ok(Written {
+            name: self.name.clone(),
+            log: self.lock().clone(),
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Acknowledged>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a writer was told is written.
+pub struct Written {
+    name: String,
+    log: Vec<Acknowledged>,
+}
+
+impl Written {
+    /// All of it in the order of the writes, and whether a server has each, by content.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn found_at(&self, login: &Login) -> Result<Vec<(Acknowledged, bool)>> {
+        let name = &self.name;
+        let mut found = Vec::with_capacity(self.log.len());
+        for part in self.log.chunks(500) {
             let mut command = redis::cmd("MGET");
             for written in part {
-                command.arg(key(&name, written.number));
+                command.arg(key(name, written.number));
             }
             // A connection that breaks or is slow says nothing of what was written.
             let values: Vec<Option<String>> = wait_for("reading back", READ_BACK, async || {
@@ -177,22 +216,12 @@ impl Writer {
                 "MGET answers {} values",
                 values.len()
             );
-            let wrong = part.iter().zip(values).filter(|(written, value)| {
-                value.as_deref() != Some(content(&name, written.number).as_str())
-            });
-            lost.extend(wrong.map(|(written, _)| *written));
+            found.extend(part.iter().zip(values).map(|(written, value)| {
+                let right = content(name, written.number);
+                (*written, value.as_deref() == Some(right.as_str()))
+            }));
         }
-        Ok((log.len(), lost))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Acknowledged>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        Ok(found)
     }
 }
 

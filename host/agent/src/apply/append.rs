@@ -74,7 +74,8 @@ async fn step(agent: &Agent, run: u64) -> Result<bool, String> {
         return Ok(true);
     };
     let source = agent.state_file.get().source.unwrap_or(Source::Rdb);
-    match next(wanted, source, work.saving, &info) {
+    let saves = !agent.settings.volatile;
+    match next(wanted, source, saves, work.saving, &info) {
         Step::Done => {
             let value = if wanted { "yes" } else { "no" };
             work.in_force
@@ -94,7 +95,8 @@ async fn step(agent: &Agent, run: u64) -> Result<bool, String> {
     Ok(false)
 }
 
-fn next(wanted: bool, source: Source, saving: Saving, info: &ServerInfo) -> Step {
+/// A server that saves nothing has data in a file only because that came from a backup: it needs none of what follows.
+fn next(wanted: bool, source: Source, saves: bool, saving: Saving, info: &ServerInfo) -> Step {
     let on = info.append.enabled;
     match (wanted, source) {
         (true, _) if !on => Step::TurnOn,
@@ -103,6 +105,7 @@ fn next(wanted: bool, source: Source, saving: Saving, info: &ServerInfo) -> Step
         (true, Source::Rdb) => Step::NoteAppend,
         (false, Source::Rdb) if on => Step::TurnOff,
         (false, Source::Rdb) => Step::Done,
+        (false, Source::Aof) if !saves => Step::TurnOff,
         (false, Source::Aof) if info.snapshot.saving => Step::Wait,
         (false, Source::Aof) if saving != Saving::Snapshot => Step::Save,
         (false, Source::Aof) if info.snapshot.last_ok => Step::TurnOff,
@@ -176,25 +179,27 @@ mod tests {
 
     #[test]
     fn the_append_only_file_counts_only_once_its_rewrite_is_done() {
-        let step = |lines: &[&str]| next(true, Source::Rdb, Saving::Idle, &info(lines));
+        let step = |lines: &[&str]| next(true, Source::Rdb, true, Saving::Idle, &info(lines));
         assert_eq!(step(&[OFF]), Step::TurnOn);
         assert_eq!(step(&[ON, "aof_rewrite_in_progress:1"]), Step::Wait);
         assert_eq!(step(&[ON, "aof_rewrite_scheduled:1"]), Step::Wait);
         assert_eq!(step(&[ON]), Step::NoteAppend);
-        let done = next(true, Source::Aof, Saving::Idle, &info(&[ON]));
+        let done = next(true, Source::Aof, true, Saving::Idle, &info(&[ON]));
         assert_eq!(done, Step::Done);
     }
 
     #[test]
     fn it_goes_off_only_after_a_snapshot_of_our_own() {
-        let step = |saving, lines: &[&str]| next(false, Source::Aof, saving, &info(lines));
+        let step = |saving, lines: &[&str]| next(false, Source::Aof, true, saving, &info(lines));
         let saving = "rdb_bgsave_in_progress:1";
         assert_eq!(step(Saving::Idle, &[ON, SAVED]), Step::Save);
         assert_eq!(step(Saving::Idle, &[ON, SAVED, saving]), Step::Wait);
         assert_eq!(step(Saving::Snapshot, &[ON, saving]), Step::Wait);
         assert_eq!(step(Saving::Snapshot, &[ON]), Step::Failed);
         assert_eq!(step(Saving::Snapshot, &[ON, SAVED]), Step::TurnOff);
-        let done = next(false, Source::Rdb, Saving::Idle, &info(&[OFF]));
+        let done = next(false, Source::Rdb, true, Saving::Idle, &info(&[OFF]));
         assert_eq!(done, Step::Done);
+        let unsaved = next(false, Source::Aof, false, Saving::Idle, &info(&[ON]));
+        assert_eq!(unsaved, Step::TurnOff);
     }
 }

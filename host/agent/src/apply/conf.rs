@@ -22,6 +22,8 @@ pub struct Start<'a> {
     pub directives: &'a BTreeMap<String, String>,
     /// Start with the append-only file.
     pub append: bool,
+    /// Do not start if that ends in the middle of a command.
+    pub whole: bool,
     /// Listen on the port, not only on the socket.
     pub listens: bool,
     /// Password with which a server of a cluster follows another; empty if there is none.
@@ -34,6 +36,7 @@ pub fn data_server(start: &Start<'_>) -> String {
         settings,
         directives,
         append,
+        whole,
         listens,
         login,
     } = start;
@@ -44,6 +47,9 @@ pub fn data_server(start: &Start<'_>) -> String {
         }
     }
     line(&mut text, "appendonly", if *append { "yes" } else { "no" });
+    if *whole {
+        line(&mut text, "aof-load-truncated", "no");
+    }
     line(
         &mut text,
         "dir",
@@ -186,6 +192,7 @@ mod tests {
             settings: &settings,
             directives: &directives,
             append: true,
+            whole: false,
             listens: true,
             login: "",
         };
@@ -193,12 +200,14 @@ mod tests {
         assert!(text.ends_with("replicaof 127.0.0.1 1\n"));
         assert!(text.contains("replica-serve-stale-data no\n"));
         assert!(text.contains("appendonly yes\n") && text.contains("maxmemory 100\n"));
-        assert!(text.contains("\nport 6379\n"));
+        assert!(text.contains("\nport 6379\n") && !text.contains("aof-load-truncated"));
         let silent = Start {
+            whole: true,
             listens: false,
             ..start
         };
-        assert!(data_server(&silent).contains("\nport 0\n"));
+        let text = data_server(&silent);
+        assert!(text.contains("\nport 0\n") && text.contains("\naof-load-truncated no\n"));
     }
 
     #[test]
@@ -210,6 +219,7 @@ mod tests {
             settings: &settings,
             directives: &BTreeMap::new(),
             append: true,
+            whole: false,
             listens: true,
             login: "secret",
         };

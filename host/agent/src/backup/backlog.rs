@@ -1,4 +1,5 @@
 //! A lone primary that was read keeps a backlog for nobody, which counts for its `maxmemory`: it gives it up again.
+//! Where a log is kept, it is for that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +33,8 @@ pub async fn give_up(agent: &Agent) {
         let work = agent.work.lock().await;
         (work.run, work.in_force.contains_key(KEEPS))
     };
-    if !is_only || is_set || agent.board.status().role != Role::Primary {
+    let is_for_log = agent.log.is_wanted();
+    if !is_only || is_set || is_for_log || agent.board.status().role != Role::Primary {
         return;
     }
     let given_up = async {
@@ -63,7 +65,7 @@ async fn until_given_up(agent: &Agent) -> Result<(), Error> {
     let server = agent.connect(short()).await?;
     keep_for(&server, FOR_NOW).await?;
     let gone = async {
-        while is_kept(&server.info(&["replication"]).await?) {
+        while !agent.log.is_wanted() && is_kept(&server.info(&["replication"]).await?) {
             tokio::time::sleep(LOOK).await;
         }
         Ok(())

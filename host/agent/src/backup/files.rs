@@ -108,7 +108,10 @@ fn owned(path: &str) -> Failure {
 }
 
 /// Writes a file, or answers what is there.
-async fn write_once<T: Serialize + DeserializeOwned>(
+///
+/// # Errors
+/// What is there is not understood, or the store does not answer.
+pub async fn write_once<T: Serialize + DeserializeOwned>(
     store: &Store,
     path: &str,
     file: &T,

@@ -1,83 +1,24 @@
 //! The link by which the agent draws the dataset of its server: it says what a replica says, up to the end of the
 //! snapshot (redis-facts §3.1). It acknowledges nothing, so it counts as no replica that has the data.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use hera_core::acl::AGENT_USER;
-use hera_redis::command;
-use thiserror::Error;
-use tokio::io::{
-    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::UnixStream;
-use tokio::time::timeout;
 
-/// How long a server may take for an answer.
-const ANSWERS: Duration = Duration::from_secs(5);
+use super::line::{Line, LinkError, Place};
+
 /// How long it may take to begin: it waits for a child that runs, or as long as it is told to wait for more replicas.
 const BEGINS: Duration = Duration::from_secs(60);
 /// Bytes that are read at once.
 const CHUNK: usize = 256 << 10;
 /// Bytes of what stands before a snapshot whose length is not known, and behind it.
 const MARK: usize = 40;
-/// Bytes of the longest line that a server says here.
-const LINE: u64 = 1024;
-
-/// Why a link gives no snapshot.
-#[derive(Debug, Error)]
-pub enum LinkError {
-    /// No connection, or it broke.
-    #[error("the link to the server broke: {0}")]
-    Broken(#[from] io::Error),
-    /// No answer in time.
-    #[error("the server did not answer {0} in time")]
-    Silent(&'static str),
-    /// It does not want to.
-    #[error("the server refused {command}: {words}")]
-    Refused {
-        /// What was said.
-        command: &'static str,
-        /// Its own words.
-        words: String,
-    },
-    /// It says something else than servers do.
-    #[error("the server's answer to {command} is not understood: {words}")]
-    Odd {
-        /// What was said.
-        command: &'static str,
-        /// The answer.
-        words: String,
-    },
-    /// It ended too early.
-    #[error("the server closed the link in the middle: it, or its child that wrote, ended")]
-    Short,
-}
-
-impl LinkError {
-    /// True of a server that may do it later.
-    pub fn is_not_now(&self) -> bool {
-        let Self::Refused { words, .. } = self else {
-            return matches!(self, Self::Silent(_));
-        };
-        let first = words.split(' ').next();
-        first.is_some_and(|code| ["NOMASTERLINK", "LOADING", "BUSY", "MASTERDOWN"].contains(&code))
-    }
-}
-
-/// A place in a history of data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The history.
-    pub replication_id: String,
-    /// How much of it.
-    pub offset: u64,
-}
 
 /// A link on which a snapshot comes.
 pub struct Link<S = UnixStream> {
-    stream: BufReader<S>,
+    line: Line<S>,
     rest: Rest,
 }
 
@@ -101,43 +42,48 @@ impl Link {
         password: &str,
         version: Option<&str>,
     ) -> Result<(Self, Place), LinkError> {
-        let connecting = timeout(ANSWERS, UnixStream::connect(socket)).await;
-        let stream = connecting.map_err(|_| LinkError::Silent("a connection"))??;
-        Self::begin(stream, password, version).await
+        Self::begin(Line::open(socket, password).await?, version).await
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// The same over any stream.
+    /// The same on any connection.
     ///
     /// # Errors
     /// The server does not begin.
     pub async fn begin(
-        stream: S,
-        password: &str,
+        mut line: Line<S>,
         version: Option<&str>,
     ) -> Result<(Self, Place), LinkError> {
-        let mut link = Self {
-            // What stands before the snapshot; it goes around this where it is read in larger pieces.
-            stream: BufReader::with_capacity(4096, stream),
-            rest: Rest::All,
-        };
-        link.say("AUTH", &[AGENT_USER, password]).await?;
         if let Some(version) = version {
             // Later Valkey writes what the reader knows; earlier does not know the question, and refuses it.
-            match link.say("REPLCONF", &["version", version]).await {
+            match line.say("REPLCONF", &["version", version]).await {
                 Ok(()) | Err(LinkError::Refused { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
         let only_a_snapshot = ["rdb-only", "1", "capa", "eof", "capa", "psync2"];
-        link.say("REPLCONF", &only_a_snapshot).await?;
-        let answer = link.ask("PSYNC", &["?", "-1"], BEGINS).await?;
-        let place = place(&answer).ok_or(LinkError::Odd {
+        line.say("REPLCONF", &only_a_snapshot).await?;
+        Self::full(line).await
+    }
+
+    /// Has the server begin with its dataset, as was said what of it is wanted.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn full(mut line: Line<S>) -> Result<(Self, Place), LinkError> {
+        let answer = line.ask("PSYNC", &["?", "-1"], BEGINS).await?;
+        let place = Place::of_full_sync(&answer).ok_or(LinkError::Odd {
             command: "PSYNC",
             words: answer,
         })?;
-        Ok((link, place))
+        let rest = Rest::All;
+        Ok((Self { line, rest }, place))
+    }
+
+    /// What comes behind the snapshot, once that is over.
+    pub fn behind(self) -> Line<S> {
+        self.line
     }
 
     /// What comes next of the snapshot; none after its end. There is no time limit.
@@ -149,12 +95,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let mut chunk = Vec::with_capacity(CHUNK + MARK);
             match &mut self.rest {
                 Rest::All => {
-                    self.rest = rest(&self.line("PSYNC").await?)?;
+                    self.rest = rest(&self.line.next("PSYNC").await?)?;
                     continue;
                 }
                 Rest::Bytes(0) => return Ok(None),
                 Rest::Bytes(left) => {
-                    let read = (&mut self.stream).take(*left).read_buf(&mut chunk).await?;
+                    let stream = &mut self.line.0;
+                    let read = stream.take(*left).read_buf(&mut chunk).await?;
                     *left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
                     if read == 0 {
                         return Err(LinkError::Short);
@@ -162,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 }
                 Rest::Until { mark, held } => {
                     chunk.append(held);
-                    if self.stream.read_buf(&mut chunk).await? == 0 {
+                    if self.line.0.read_buf(&mut chunk).await? == 0 {
                         return Err(LinkError::Short);
                     }
                     match chunk.strip_suffix(mark.as_slice()).map(<[u8]>::len) {
@@ -179,61 +126,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             }
         }
     }
-
-    async fn say(&mut self, command: &'static str, words: &[&str]) -> Result<(), LinkError> {
-        match self.ask(command, words, ANSWERS).await? {
-            answer if answer == "+OK" => Ok(()),
-            words => Err(LinkError::Odd { command, words }),
-        }
-    }
-
-    async fn ask(
-        &mut self,
-        name: &'static str,
-        words: &[&str],
-        limit: Duration,
-    ) -> Result<String, LinkError> {
-        let mut said = command(name);
-        said.arg(words);
-        let answer = timeout(limit, async {
-            self.stream.write_all(&said.get_packed_command()).await?;
-            self.stream.flush().await?;
-            self.line(name).await
-        });
-        let answer = answer.await.map_err(|_| LinkError::Silent(name))??;
-        match answer.strip_prefix('-') {
-            Some(words) => Err(LinkError::Refused {
-                command: name,
-                words: words.to_owned(),
-            }),
-            None => Ok(answer),
-        }
-    }
-
-    /// The next line that says something: empty ones say that the server is at work.
-    async fn line(&mut self, command: &'static str) -> Result<String, LinkError> {
-        loop {
-            let mut line = Vec::new();
-            let mut limited = (&mut self.stream).take(LINE);
-            limited.read_until(b'\n', &mut line).await?;
-            let words = String::from_utf8_lossy(&line).trim().to_owned();
-            match line.last() {
-                None => return Err(LinkError::Short),
-                Some(b'\n') if words.is_empty() => {}
-                Some(b'\n') => return Ok(words),
-                Some(_) => return Err(LinkError::Odd { command, words }),
-            }
-        }
-    }
-}
-
-/// `+FULLRESYNC <id> <offset>`.
-fn place(answer: &str) -> Option<Place> {
-    let (id, offset) = answer.strip_prefix("+FULLRESYNC ")?.split_once(' ')?;
-    Some(Place {
-        replication_id: id.to_owned(),
-        offset: offset.parse().ok()?,
-    })
 }
 
 /// `$EOF:<mark>` of what is sent as it is written, `$<length>` of a file.
@@ -263,7 +155,7 @@ fn rest(line: &str) -> Result<Rest, LinkError> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::DuplexStream;
+    use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
     use super::*;
 
@@ -275,7 +167,8 @@ mod tests {
         let (near, far) = tokio::io::duplex(1 << 16);
         let (words, data) = (words.to_owned(), data.to_vec());
         let server = tokio::spawn(tells(far, words, data, step));
-        let (mut link, place) = Link::begin(near, "secret", None).await?;
+        let line = Line::begin(near, "secret").await?;
+        let (mut link, place) = Link::begin(line, None).await?;
         let mut all = Vec::new();
         while let Some(chunk) = link.next().await? {
             assert!(!chunk.is_empty());

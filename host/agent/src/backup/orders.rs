@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hera_core::backup::{
-    BackupManifest, BackupOrder, BackupState, BaseManifest, Failure, StoreAccess,
+    BackupManifest, BackupOrder, BackupState, BaseManifest, CaptureOrder, Failure, StoreAccess,
 };
 use hera_store::Store;
 use tracing::{info, warn};
@@ -18,6 +18,7 @@ use crate::control::answer::Refused;
 pub fn state(agent: &Agent) -> BackupState {
     BackupState {
         runs: agent.backups.told(),
+        capture: agent.log.state(),
     }
 }
 
@@ -52,6 +53,11 @@ pub fn carry_out(agent: &Arc<Agent>, order: BackupOrder) -> Result<(), Refused> 
             Ok(())
         }
         BackupOrder::Recover { from, store } => recovery::order(agent, &from, &store),
+        BackupOrder::Capture(order) => capture(agent, *order),
+        BackupOrder::StopCapture => {
+            agent.log.stop();
+            Ok(())
+        }
         BackupOrder::StartWithout => recovery::start_without(agent),
     }
 }
@@ -89,6 +95,22 @@ fn begin(agent: &Arc<Agent>, wanted: Wanted) -> Result<(), Refused> {
         begun.ends(taken);
         Box::pin(backlog::give_up(&agent)).await;
     });
+    Ok(())
+}
+
+fn capture(agent: &Agent, order: CaptureOrder) -> Result<(), Refused> {
+    let owner = &order.owner;
+    for name in [&order.shard, &owner.namespace, &owner.name, &owner.uid] {
+        may_be_in_a_path(name)?;
+    }
+    // How much its primaries have written is told by none of them without a doubt.
+    if agent.cluster.is_some() {
+        return Err(Refused::wrong("no log of a cluster is kept yet"));
+    }
+    if agent.asked.get().is_some() {
+        return Err(Refused::wrong("the pod ends"));
+    }
+    agent.log.order(order);
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use hera_store::{Store, Upload};
 use tokio::sync::mpsc;
 
 use super::job::Job;
-use super::link::{Link, LinkError};
+use super::line::LinkError;
+use super::link::Link;
 use super::memory::Memory;
 use super::pack::{Packed, Packer, unpacked};
 use super::{failed, files, headroom};
@@ -187,7 +188,8 @@ async fn aside<T: Send + 'static>(
     done.map_err(|error| unpacked(&error))?
 }
 
-fn silent(error: &hera_redis::Error) -> Failure {
+/// The server does not answer.
+pub fn silent(error: &hera_redis::Error) -> Failure {
     let words = format!("the server cannot be read now: {error}");
     failed(FailureReason::NoCopyFits, words)
 }

@@ -10,11 +10,11 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router, middleware};
 use hera_core::acl::{AclSet, Categories};
 use hera_core::agent::{
-    AgentStatus, ClusterState, Confirmation, FenceState, Members, NOT_GONE_YET, Order, PATH_ACL,
-    PATH_BACKUP, PATH_BACKUP_ORDERS, PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG, PATH_CONFIRM,
-    PATH_EVENTS, PATH_FENCE, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION, PATH_SLOT, PATH_STATUS,
-    PATH_TAKE_OVER, PATH_VOUCH, Position, Question, Request, ServerConfig, ServerState, SlotStep,
-    TakeOver, Vouch,
+    AgentStatus, ClusterState, Confirmation, FenceState, Look, Members, NOT_GONE_YET, Order,
+    PATH_ACL, PATH_BACKUP, PATH_BACKUP_ORDERS, PATH_CLUSTER, PATH_COMMANDS, PATH_CONFIG,
+    PATH_CONFIRM, PATH_EVENTS, PATH_FENCE, PATH_LOOK, PATH_MEMBERS, PATH_ORDERS, PATH_POSITION,
+    PATH_SLOT, PATH_STATUS, PATH_TAKE_OVER, PATH_VOUCH, Position, Question, Request, ServerConfig,
+    ServerState, SlotStep, TakeOver, Vouch,
 };
 use hera_core::backup::{BackupOrder, BackupState};
 use hera_core::fence::vouches;
@@ -58,6 +58,7 @@ pub fn routes(agent: Arc<Agent>) -> Router {
         .route(PATH_CONFIRM, post(confirm))
         .route_layer(middleware::from_fn(caller::operator_only))
         .route(PATH_VOUCH, post(vouch))
+        .route(PATH_LOOK, post(look))
         .route(PATH_TAKE_OVER, post(take_over))
         .route(PATH_SLOT, post(take_slot))
         .with_state(agent)
@@ -252,6 +253,18 @@ async fn vouch(
     let confirmed =
         is_meant(&agent, &headers) && vouches(&question, state.promised_epoch, state.known());
     Ok(Json(Vouch { confirmed }))
+}
+
+async fn look(
+    State(agent): State<Arc<Agent>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Answer<Look> {
+    of_same_object(&agent, &caller)?;
+    if !is_meant(&agent, &headers) {
+        return Err(Refused::wrong("another pod is meant"));
+    }
+    Ok(Json(backup::log::look(&agent).await?))
 }
 
 /// What was begun is done to its end, also when the operator hangs up.

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hera_core::agent::{AgentStatus, Role, ServerState, Space};
+use hera_core::backup::CaptureState;
 use hera_metrics::{Answers, CONTENT_TYPE, Exporter, Families, LatencyEvent, Slowest};
 use hera_redis::{Error, Server, Timeouts, Value, command};
 use tokio::sync::Mutex;
@@ -83,6 +84,9 @@ async fn scrape(State(scraper): State<Arc<Scraper>>) -> Response {
     let name = "redis_exporter_last_scrape_duration_seconds";
     families.gauge(name, help, &[], started.elapsed().as_secs_f64());
     add_own(&scraper.agent.board.status(), &mut families);
+    if let Some(log) = scraper.agent.log.state() {
+        add_log(&log, &mut families);
+    }
     match families.text() {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -242,6 +246,23 @@ fn add_own(status: &AgentStatus, families: &mut Families) {
         &[],
         whole(status.restarts),
     );
+}
+
+/// How far the log is that the agent keeps of its server.
+fn add_log(log: &CaptureState, families: &mut Families) {
+    let whole = |number: u64| u32::try_from(number).map_or(f64::INFINITY, f64::from);
+    if let Some(covered) = log.covered_unix_ms {
+        let help = "All that was acknowledged before is in the store of the log.";
+        let name = "hera_backup_covered_timestamp_seconds";
+        let seconds = Duration::from_millis(covered).as_secs_f64();
+        families.gauge(name, help, &[], seconds);
+    }
+    let help = "What was read of the log and waits for the store.";
+    let name = "hera_backup_queue_bytes";
+    families.gauge(name, help, &[], whole(log.queue_bytes));
+    let help = "How often the log began anew, with a gap before, since the agent started.";
+    let name = "hera_backup_gaps_total";
+    families.counter(name, help, &[], whole(log.gaps));
 }
 
 fn flag(is: bool) -> f64 {

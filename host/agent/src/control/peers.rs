@@ -149,6 +149,11 @@ async fn request(
 }
 
 impl Known {
+    /// True if it is reached as this peer is.
+    pub fn is(&self, peer: &Peer) -> bool {
+        self.peer == *peer
+    }
+
     /// Tells the peer something.
     ///
     /// # Errors

@@ -102,6 +102,7 @@ mod tests {
             script: None,
             login: None,
             recovery: None,
+            capture: None,
             cluster: None,
         }
     }

@@ -48,6 +48,7 @@ impl Board {
             // A server of a cluster follows by itself, once that is known with which password.
             login: settings.shard.map(|_| Default::default()),
             recovery: None,
+            capture: None,
             cluster: None,
         };
         Self {

@@ -130,6 +130,13 @@ impl Fence {
         self.lock().armed.is_some()
     }
 
+    /// True while the server is the primary and nobody else can be: until then it was confirmed, or is never fenced.
+    pub fn holds(&self) -> bool {
+        let inner = self.lock();
+        let armed = inner.armed.as_ref();
+        armed.is_some_and(|armed| !armed.must_stop(clock::now()))
+    }
+
     /// Kills the server; another starts in its place.
     pub fn kill(&self) {
         let mut inner = self.lock();

@@ -18,6 +18,9 @@ use crate::state::durable::{self, FileError};
 use crate::state::remembered::Source;
 use crate::volume::dump;
 
+/// Whether a server starts from an append-only file that ends in the middle of a command.
+const LOAD_TRUNCATED: &str = "aof-load-truncated";
+
 /// The files that a server reads at its start: what a person goes by who has to choose between copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataFiles {
@@ -69,6 +72,11 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
     }
     let mut directives = work.held.good();
     let append = source == Source::Aof;
+    let whole = append && remembered.has_whole_log();
+    if whole {
+        // What the configuration says of it is in force only once it is brought to the server.
+        directives.remove(LOAD_TRUNCATED);
+    }
     let mut at_start = listen::at_start(work.acl.as_ref(), &work.listening);
     // The others of a cluster reach it at a port that goes with the other. Who is no user yet is refused.
     at_start.listens |= settings.shard.is_some();
@@ -78,6 +86,7 @@ pub fn prepare(agent: &Agent, work: &mut Work) -> Result<(), FileError> {
         settings,
         directives: &directives,
         append,
+        whole,
         listens: at_start.listens,
     };
     durable::write(
@@ -203,6 +212,8 @@ mod tests {
         std::fs::write(data.join("appendonlydir/appendonly.aof.manifest"), b"x").unwrap();
         assert_eq!(source(data, None, false), Source::Aof);
         assert_eq!(source(data, Some(Source::Rdb), true), Source::Rdb);
+        std::fs::remove_file(data.join("dump.rdb")).unwrap();
+        assert_eq!(source(data, Some(Source::Aof), false), Source::Aof);
     }
 
     #[test]

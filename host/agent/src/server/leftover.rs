@@ -3,6 +3,7 @@
 //! In a pod all processes end with the agent, which is PID 1; elsewhere they do not.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -106,12 +107,18 @@ pub fn remove_unfinished(data: &Path) {
     }
 }
 
-/// Removes what a server without persistence once received as a replica: the next would read it as its
-/// data, however old it is. Call it while no server runs.
+/// Removes what a server without persistence once received as a replica, or from a backup: the next would read it as
+/// its data, however old it is. Call it while no server runs.
 pub fn remove_received(data: &Path) {
     let path = data.join("dump.rdb");
     if path.exists() {
         remove(&path);
+    }
+    let log = data.join("appendonlydir");
+    match fs::remove_dir_all(&log) {
+        Ok(()) => warn!(path = %log.display(), "folder removed that nobody is to read"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => warn!(path = %log.display(), %error, "folder stays"),
     }
 }
 
@@ -158,6 +165,26 @@ mod tests {
         ] {
             assert!(!is_unfinished(name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_server_without_persistence_received_goes_and_what_the_agent_keeps_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        remove_received(data);
+        for name in ["appendonlydir", ".hera"] {
+            fs::create_dir(data.join(name)).unwrap();
+        }
+        for name in [
+            "dump.rdb",
+            "appendonlydir/appendonly.aof.manifest",
+            ".hera/state",
+        ] {
+            fs::write(data.join(name), "x").unwrap();
+        }
+        remove_received(data);
+        assert!(!data.join("dump.rdb").exists() && !data.join("appendonlydir").exists());
+        assert!(data.join(".hera/state").exists());
     }
 
     #[tokio::test]

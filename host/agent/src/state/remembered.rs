@@ -119,7 +119,7 @@ pub struct State {
     pub dump: Option<Dump>,
     /// The next server of a cluster knows nothing of it.
     pub rejoins: bool,
-    /// The snapshot came from a backup, and no server has read it yet.
+    /// The data came from a backup, and no server has read it yet.
     pub unread: bool,
     /// What a later version wrote.
     #[serde(flatten)]
@@ -264,10 +264,16 @@ impl State {
         self.deposed = false;
     }
 
-    /// The next server reads a snapshot that came from a backup.
-    pub fn is_recovered(&mut self) {
-        self.source = Some(Source::Rdb);
+    /// The next server reads what came from a backup, and finds it there.
+    pub fn is_recovered(&mut self, source: Source) {
+        self.source = Some(source);
         self.unread = true;
+    }
+
+    /// The next server reads an append-only file that no server has written to: one that ends in the middle of a
+    /// command is none that was put there. A server that follows another may write to it.
+    pub fn has_whole_log(&self) -> bool {
+        self.unread && self.source == Some(Source::Aof) && self.following.is_none()
     }
 
     /// A server of `object` starts. An offset that no clean stop followed says nothing.
@@ -352,6 +358,21 @@ mod tests {
             (promoted.epoch, promoted.promised_epoch, promoted.primary),
             (7, 10, false)
         );
+    }
+
+    #[test]
+    fn a_log_from_a_backup_is_whole_until_a_server_may_have_written_to_it() {
+        let mut state = State::default();
+        state.is_recovered(Source::Rdb);
+        assert!(!state.has_whole_log());
+        state.is_recovered(Source::Aof);
+        state.starts("o");
+        assert!(state.has_whole_log());
+        let mut follows = state.clone();
+        follows.following = Some(Following::default());
+        assert!(!follows.has_whole_log());
+        state.begins(1, "a");
+        assert!(!state.has_whole_log());
     }
 
     #[test]

@@ -75,13 +75,13 @@ const SLOW_KEYS: usize = 2000;
 const GIVEN_UP: Duration = Duration::from_secs(12);
 
 /// A store with a bucket.
-struct Stored {
-    gateway: Gateway,
-    store: Store,
+pub struct Stored {
+    pub gateway: Gateway,
+    pub store: Store,
 }
 
 impl Stored {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let gateway = Gateway::start().unwrap();
         gateway.make_bucket(BUCKET).unwrap();
@@ -89,7 +89,7 @@ impl Stored {
         Self { gateway, store }
     }
 
-    fn access(&self) -> StoreAccess {
+    pub fn access(&self) -> StoreAccess {
         self.gateway.access(BUCKET, "redis")
     }
 
@@ -106,7 +106,7 @@ impl Stored {
     }
 }
 
-fn owner() -> OwnerFile {
+pub fn owner() -> OwnerFile {
     OwnerFile {
         v: FORMAT,
         cluster: "k-1".to_owned(),
@@ -153,7 +153,7 @@ fn backup(id: &str, base: &BaseManifest) -> BackupManifest {
 }
 
 /// A pod that serves and whose container has memory enough.
-async fn serving(engine: Engine, more: &[(&str, &str)]) -> Pod {
+pub async fn serving(engine: Engine, more: &[(&str, &str)]) -> Pod {
     let mut pod = Pod::new(engine);
     with_memory(&mut pod);
     pod.mount_config(1, &[&AT_ONCE[..], more].concat());
@@ -192,11 +192,11 @@ fn takes_memory(pod: &Pod, percent: u64) {
     write("memory.current", percent);
 }
 
-async fn order(pod: &Pod, order: BackupOrder) -> Answer<BackupState> {
+pub async fn order(pod: &Pod, order: BackupOrder) -> Answer<BackupState> {
     send(pod.http.post(pod.url(PATH_BACKUP_ORDERS)), 1, order).await
 }
 
-async fn told(pod: &Pod) -> BackupState {
+pub async fn told(pod: &Pod) -> BackupState {
     answer(pod.http.get(pod.url(PATH_BACKUP))).await.unwrap()
 }
 
@@ -241,7 +241,7 @@ async fn until_failed(pod: &Pod, run: &str) -> Failure {
 }
 
 /// Has a snapshot taken, and awaits that it is stored.
-async fn stores(pod: &Pod, run: &str, stored: &Stored) -> BaseManifest {
+pub async fn stores(pod: &Pod, run: &str, stored: &Stored) -> BaseManifest {
     order(pod, snapshot(run, stored.access())).await.unwrap();
     until_stored(pod, run).await
 }

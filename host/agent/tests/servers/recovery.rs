@@ -49,11 +49,11 @@ facts_on!(
     what_cannot_be_had_is_said_and_a_later_order_heals_it
 );
 
-const BUCKET: &str = "backups";
+pub const BUCKET: &str = "backups";
 /// What a server that saves when it ends, and only then, is told.
-const SAVED: [(&str, &str); 2] = [("appendonly", "no"), ("save", "\"\"")];
+pub const SAVED: [(&str, &str); 2] = [("appendonly", "no"), ("save", "\"\"")];
 /// Bytes that an agent asks a store for at once.
-const PART: u64 = 8 << 20;
+pub const PART: u64 = 8 << 20;
 
 /// A store with one backup.
 struct Stored {
@@ -123,7 +123,7 @@ impl Stored {
 }
 
 /// What a server writes that ends with the data that `write` gave it.
-async fn snapshot(engine: Engine, write: impl AsyncFnOnce(&Pod)) -> Vec<u8> {
+pub async fn snapshot(engine: Engine, write: impl AsyncFnOnce(&Pod)) -> Vec<u8> {
     let mut pod = Pod::new(engine);
     pod.mount_config(1, &SAVED);
     pod.serve().await;
@@ -132,7 +132,7 @@ async fn snapshot(engine: Engine, write: impl AsyncFnOnce(&Pod)) -> Vec<u8> {
     fs::read(pod.path("data/dump.rdb")).unwrap()
 }
 
-fn manifest(engine: Engine, raw: &[u8], packed: &[u8], path: String) -> BaseManifest {
+pub fn manifest(engine: Engine, raw: &[u8], packed: &[u8], path: String) -> BaseManifest {
     let trailer: [u8; 8] = raw[raw.len() - 8..].try_into().unwrap();
     BaseManifest {
         v: FORMAT,
@@ -156,35 +156,37 @@ fn manifest(engine: Engine, raw: &[u8], packed: &[u8], path: String) -> BaseMani
     }
 }
 
-fn access(endpoint: &str) -> StoreAccess {
+pub fn access(endpoint: &str) -> StoreAccess {
     access_at(endpoint, BUCKET, "redis")
 }
 
 /// A pod of an object whose data comes from a backup, not started.
-fn due(engine: Engine, directives: &[(&str, &str)]) -> Pod {
+pub fn due(engine: Engine, directives: &[(&str, &str)]) -> Pod {
     let pod = Pod::new(engine);
     pod.mount_config(1, directives);
     is_due(&pod);
     pod
 }
 
-fn is_due(pod: &Pod) {
+pub fn is_due(pod: &Pod) {
     let text = serde_json::json!({ "uid": OWNER }).to_string();
     fs::write(pod.path("etc/recovery.json"), text).unwrap();
 }
 
 /// What of a recovery may lie on the volume of a pod.
-fn traces(pod: &Pod) -> Vec<PathBuf> {
+pub fn traces(pod: &Pod) -> Vec<PathBuf> {
     let names = [
         "data/dump.rdb",
+        "data/appendonlydir",
         "data/.hera/incoming.rdb",
+        "data/.hera/incoming",
         "data/.hera/recovered.json",
     ];
     let paths = names.iter().map(|name| pod.path(name));
     paths.filter(|path| path.exists()).collect()
 }
 
-async fn order(pod: &Pod, order: BackupOrder) -> Answer<BackupState> {
+pub async fn order(pod: &Pod, order: BackupOrder) -> Answer<BackupState> {
     send(pod.http.post(pod.url(PATH_BACKUP_ORDERS)), 1, order).await
 }
 
@@ -194,14 +196,14 @@ async fn recover(pod: &Pod, store: StoreAccess) -> Answer<BackupState> {
 }
 
 async fn recover_from(pod: &Pod, backup: &str, store: StoreAccess) -> Answer<BackupState> {
-    let from = RecoverFrom {
-        backup: backup.to_owned(),
+    let from = RecoverFrom::Backup {
+        path: backup.to_owned(),
         shard: "0".to_owned(),
     };
     order(pod, BackupOrder::Recover { from, store }).await
 }
 
-async fn until_waiting(pod: &Pod) -> AgentStatus {
+pub async fn until_waiting(pod: &Pod) -> AgentStatus {
     let is_held = |status: &AgentStatus| {
         status.recovery == Some(RecoveryNews::Waiting) && status.server == ServerState::Fenced
     };
@@ -220,7 +222,7 @@ async fn until_done(pod: &Pod, base: &BaseManifest) {
 }
 
 /// Awaits that it fails; the server is down then.
-async fn until_failed(pod: &Pod) -> Failure {
+pub async fn until_failed(pod: &Pod) -> Failure {
     let failed = |status: &AgentStatus| match &status.recovery {
         Some(RecoveryNews::Failed { failure }) => Some(failure.clone()),
         _ => None,
@@ -235,13 +237,13 @@ async fn until_failed(pod: &Pod) -> Failure {
 }
 
 /// Confirms the application's user and awaits that it serves.
-async fn serves(pod: &Pod) {
+pub async fn serves(pod: &Pod) {
     pod.until("the server answers", is_running).await;
     pod.push_users(1, &[app()]).await.unwrap();
     pod.until_primary().await;
 }
 
-async fn assert_has(pod: &Pod, keys: &[&str]) {
+pub async fn assert_has(pod: &Pod, keys: &[&str]) {
     let server = pod.app().await;
     for key in keys {
         let value = server.get(key).await.unwrap();
@@ -459,7 +461,7 @@ async fn a_server_that_saves_nothing_reads_a_backup_once(engine: Engine) {
 
 /// What follows once so many bytes have passed.
 #[derive(Clone, Copy)]
-enum Then {
+pub enum Then {
     /// No more, on no connection.
     Silent,
     /// One connection ends; others pass all.
@@ -467,7 +469,7 @@ enum Then {
 }
 
 /// Between an agent and a store: passes so many bytes of answers. Answers its own address.
-async fn narrow(to: SocketAddr, bytes: u64, then: Then) -> String {
+pub async fn narrow(to: SocketAddr, bytes: u64, then: Then) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = format!("http://{}", listener.local_addr().unwrap());
     let left = Arc::new(Mutex::new(usize::try_from(bytes).unwrap()));

@@ -14,7 +14,10 @@ mod resources;
 mod settings;
 
 pub use access::{Auth, Preset, Rights, SecretKeyRef, SecretRef, UserSpec};
-pub use backup::{BackupRef, BackupSource, BackupSpec, Bootstrap, Recovery, StoreRef};
+pub use backup::{
+    BackupRef, BackupSource, BackupSpec, Bootstrap, LogMode, LogSpec, Recovery, RecoverySource,
+    StoreRef, TargetKind,
+};
 pub use common::CommonSpec;
 pub use monitoring::{Metrics, Monitoring, PodMonitor};
 pub use network::NetworkPolicy;

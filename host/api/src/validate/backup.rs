@@ -1,37 +1,65 @@
-//! What the schema says of backups, once more: where they go, what an object begins with, how a store is reached.
+//! What the schema says of backups, once more: where they go, whether a log is kept, how a store is reached.
 
 use super::error::{InvalidSpec, Problems};
 use super::labels::is_dns_name;
 use super::messages;
-use crate::spec::{BackupSpec, Recovery};
+use super::replication::millis;
+use crate::spec::{BackupSource, BackupSpec, LogMode};
 use crate::{Addressing, RedisBackupStoreSpec, RedisInstanceSpec, S3Store, StoreSecretKey};
 
 /// Longest key of a Secret.
 const MAX_KEY: usize = 253;
 
-pub(super) fn of_instance(
-    spec: &RedisInstanceSpec,
-    problems: &mut Problems,
-) -> (Option<BackupSpec>, Option<Recovery>) {
-    if let Some(backup) = &spec.backup {
-        check_name(
-            "spec.backup.storeRef.name",
-            &backup.store_ref.name,
-            problems,
-        );
+/// The log that is to be kept of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Name of the store.
+    pub store: String,
+    /// Which copy it is read from.
+    pub source: BackupSource,
+    /// The primary takes writes only with replicas in sync: it is not read in place of one.
+    pub needs_replicas: bool,
+    /// So long after it was acknowledged a write is in the store at the latest.
+    pub max_delay_ms: u64,
+}
+
+pub(super) fn of_instance(spec: &RedisInstanceSpec, problems: &mut Problems) -> Option<BackupSpec> {
+    check_log(spec, problems);
+    spec.backup.clone()
+}
+
+/// The log that is to be kept of a spec of which nothing else may be usable; none if none is to be.
+///
+/// # Errors
+///
+/// What is wrong with what the spec says of it.
+pub fn log(spec: &RedisInstanceSpec) -> Result<Option<Log>, InvalidSpec> {
+    let mut problems = Problems::default();
+    let log = check_log(spec, &mut problems);
+    problems.finish(Some(log))
+}
+
+fn check_log(spec: &RedisInstanceSpec, problems: &mut Problems) -> Option<Log> {
+    let backup = spec.backup.as_ref()?;
+    let store = &backup.store_ref.name;
+    check_name("spec.backup.storeRef.name", store, problems);
+    let log = backup.log.as_ref()?;
+    let max_delay_ms = millis(
+        problems,
+        "spec.backup.log.maxDelay",
+        &log.max_delay,
+        |millis| (1_000..=600_000).contains(&millis),
+        messages::MAX_DELAY,
+    );
+    match log.mode {
+        LogMode::Disabled => None,
+        LogMode::Enabled => Some(Log {
+            store: store.clone(),
+            source: backup.source,
+            needs_replicas: spec.durability.min_replicas_to_write > 0,
+            max_delay_ms,
+        }),
     }
-    let Some(bootstrap) = &spec.bootstrap else {
-        return (spec.backup.clone(), None);
-    };
-    match &bootstrap.recovery {
-        Some(Recovery { backup_ref }) => check_name(
-            "spec.bootstrap.recovery.backupRef.name",
-            &backup_ref.name,
-            problems,
-        ),
-        None => problems.add("spec.bootstrap", messages::BEGINS_WITH_SOMETHING),
-    }
-    (spec.backup.clone(), bootstrap.recovery.clone())
 }
 
 /// Checks the spec of a store.
@@ -82,7 +110,7 @@ pub fn validate_store(spec: &RedisBackupStoreSpec) -> Result<(), InvalidSpec> {
     problems.finish(Some(()))
 }
 
-fn check_name(field: &str, name: &str, problems: &mut Problems) {
+pub(super) fn check_name(field: &str, name: &str, problems: &mut Problems) {
     if !is_dns_name(name) {
         problems.add(field, messages::REFERENCE);
     }
@@ -150,8 +178,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::BackupSource;
-    use crate::validate::{Invalid, Validated, validate};
+    use crate::validate::{Invalid, Origin, Validated, validate};
 
     fn instance(mut fields: Value) -> Result<Validated, InvalidSpec> {
         fields["version"] = json!("7.2");
@@ -192,7 +219,9 @@ mod tests {
         let backup = v.backup.unwrap();
         assert_eq!(backup.store_ref.name, "s3");
         assert_eq!(backup.source, BackupSource::PreferReplica);
-        assert_eq!(v.recovery.unwrap().backup_ref.name, "cache-nightly");
+        assert_eq!(backup.log, None);
+        let expected = Origin::Backup("cache-nightly".to_owned());
+        assert_eq!(v.recovery.unwrap().origin, expected);
     }
 
     #[test]
@@ -208,6 +237,61 @@ mod tests {
                 "spec.bootstrap.recovery.backupRef.name",
             ];
             assert_eq!(fields(Err(error)), expected, "{name:?}");
+        }
+    }
+
+    fn log_of(spec: Value) -> Result<Option<Log>, InvalidSpec> {
+        log(&serde_json::from_value(spec).unwrap())
+    }
+
+    #[test]
+    fn a_log_is_kept_where_it_is_asked_for_and_is_five_seconds_late_at_most() {
+        let store = json!({"name": "s3"});
+        assert_eq!(log_of(json!({})), Ok(None));
+        assert_eq!(log_of(json!({"backup": {"storeRef": store}})), Ok(None));
+        let off = json!({"backup": {"storeRef": store, "log": {"mode": "Disabled"}}});
+        assert_eq!(log_of(off), Ok(None));
+        let plain = log_of(json!({"backup": {"storeRef": store, "log": {}}}));
+        let expected = Log {
+            store: "s3".to_owned(),
+            source: BackupSource::PreferReplica,
+            needs_replicas: false,
+            max_delay_ms: 5_000,
+        };
+        assert_eq!(plain, Ok(Some(expected.clone())));
+        let all = log_of(json!({
+            "replicas": 2, "durability": {"minReplicasToWrite": 1},
+            "backup": {
+                "storeRef": store, "source": "Replica",
+                "log": {"mode": "Enabled", "maxDelay": "1m30s"},
+            },
+        }));
+        let expected = Log {
+            source: BackupSource::Replica,
+            needs_replicas: true,
+            max_delay_ms: 90_000,
+            ..expected
+        };
+        assert_eq!(all, Ok(Some(expected)));
+    }
+
+    #[test]
+    fn how_late_a_log_may_be_has_bounds_also_while_none_is_kept() {
+        let of = |delay: &str, mode: &str| {
+            json!({"backup": {
+                "storeRef": {"name": "s3"}, "log": {"mode": mode, "maxDelay": delay},
+            }})
+        };
+        for delay in ["1s", "5s", "10m"] {
+            assert!(instance(of(delay, "Enabled")).is_ok(), "{delay}");
+        }
+        for delay in ["", "0s", "999ms", "10m1s", "5", "-5s"] {
+            for mode in ["Enabled", "Disabled"] {
+                let error = instance(of(delay, mode)).unwrap_err();
+                let expected = Invalid::new("spec.backup.log.maxDelay", messages::MAX_DELAY);
+                assert_eq!(error.0, [expected], "{delay:?}");
+                assert!(log_of(of(delay, mode)).is_err(), "{delay:?}");
+            }
         }
     }
 

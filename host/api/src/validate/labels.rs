@@ -36,15 +36,22 @@ fn is_qualified_name(key: &str) -> bool {
 
 /// The name of an object of Kubernetes, or of a domain.
 pub(super) fn is_dns_name(name: &str) -> bool {
-    let part = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(part)
+    name.len() <= 253 && name.split('.').all(is_part)
+}
+
+/// The name of a namespace.
+pub(super) fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && is_part(name)
+}
+
+/// A part of the name of a domain, however long.
+fn is_part(label: &str) -> bool {
+    !label.is_empty()
+        && label
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
 }
 
 fn is_label_name(name: &str) -> bool {

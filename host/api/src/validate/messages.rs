@@ -52,6 +52,19 @@ pub(crate) const SECRET_KEY: &str =
     "write a key of the Secret: letters, digits, '-', '_' and '.', at most 253 of them";
 pub(crate) const BEGINS_WITH_SOMETHING: &str =
     "say what the object begins with: set bootstrap.recovery, or take bootstrap out";
+pub(crate) const MAX_DELAY: &str = "write a duration from 1s to 10m, such as \"5s\" or \"1m30s\"";
+pub(crate) const ONE_ORIGIN: &str =
+    "name one thing to begin with: either a backup in backupRef, or an object in source";
+pub(crate) const TIME: &str = "write a time as in RFC 3339, such as \"2026-11-28T14:03:04Z\" or \"2026-11-28T14:03:04.5+01:00\"";
+pub(crate) const BRANCH_OF_A_LOG: &str = "branch names one of several histories in a log, and a backup is of one instant: set time as well, or name \
+     the object in source";
+pub(crate) const BRANCH: &str =
+    "write a replication id as INFO has it: 40 digits and letters from a to f";
+pub(crate) const LABEL: &str = "write at most 63 lower-case letters, digits and dashes, beginning and ending with a letter or digit";
+pub(crate) const SOURCE_NAME: &str = "write the name of the object: at most 40 lower-case letters, digits and dashes, beginning and ending with a \
+     letter or digit";
+pub(crate) const UID: &str =
+    "write the uid of the object: letters, digits and dashes, at most 64 of them";
 pub(crate) const BOOTSTRAP_STAYS: &str = "bootstrap cannot be set, changed or taken out once the object is there: to begin with the data of a backup, \
      create another object";
 pub(crate) const ROTATE_AFTER: &str =

@@ -13,6 +13,7 @@ pub(crate) mod messages;
 mod monitoring;
 mod persistence;
 mod rebalance;
+mod recovery;
 mod replication;
 mod users;
 
@@ -20,17 +21,18 @@ use std::collections::BTreeMap;
 
 use crate::names::{NameError, ObjectName};
 use crate::spec::{
-    BackupSpec, CommonSpec, Metrics, NetworkPolicy, OnFailure, PodTemplate, PolicySource, Recovery,
+    BackupSpec, CommonSpec, Metrics, NetworkPolicy, OnFailure, PodTemplate, PolicySource,
     Resources, Surge, UpdateMode,
 };
 use crate::{Engine, Kind, RedisClusterSpec, RedisInstanceSpec, ServerVersion};
 
-pub use backup::validate_store;
+pub use backup::{Log, log, validate_store};
 pub use error::{Invalid, InvalidSpec};
 pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
 pub use monitoring::PodMonitor;
 pub use persistence::{Persistence, Volume};
 pub use rebalance::Rebalance;
+pub use recovery::{At, Origin, Recovery};
 pub use replication::{Failover, fence_after_ms};
 pub use users::{Auth, PasswordRotation, User};
 
@@ -98,7 +100,7 @@ pub struct Validated {
     pub pod_monitor: Option<PodMonitor>,
     /// Where backups go, and which copy they are read from; none can be made without.
     pub backup: Option<BackupSpec>,
-    /// The backup whose data the object begins with; of one that began, what it was to be.
+    /// The data that the object begins with; of one that began, what it was to be.
     pub recovery: Option<Recovery>,
     /// Changes of the spec wait.
     pub paused: bool,
@@ -115,7 +117,8 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
     if spec.common.policies.rebalance.is_some() {
         problems.add("spec.policies.rebalance", messages::REBALANCE_OF_INSTANCE);
     }
-    let (backup, recovery) = backup::of_instance(spec, &mut problems);
+    let backup = backup::of_instance(spec, &mut problems);
+    let recovery = recovery::of_instance(spec, &mut problems);
     let name = ObjectName::new(Kind::RedisInstance, name);
     let validated = resolve(name, &spec.common, None, replication, problems)?;
     Ok(Validated {

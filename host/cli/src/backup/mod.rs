@@ -2,12 +2,16 @@
 
 mod about;
 mod list;
+mod log;
 mod now;
+mod origin;
 pub mod recover;
 mod status;
 mod text;
+mod when;
 
 pub use about::About;
+pub use when::When;
 
 use std::fmt::Display;
 

@@ -1,14 +1,16 @@
-//! `recover`: a new instance that begins with the data of a backup.
+//! `recover`: a new instance that begins with the data of a backup, or with what another held at an instant.
 
 use anyhow::{Context as _, bail};
 use hera_api::meta::API_VERSION;
 use hera_api::names::ObjectName;
 use hera_api::{BackupPhase, Kind, RedisBackup, RedisInstance, ServerVersion};
-use kube::api::{Api, DynamicObject, PostParams};
+use jiff::Timestamp;
+use kube::api::{Api, DynamicObject, ListParams, PostParams};
 use kube::{Client, CustomResourceExt as _};
 use serde_json::{Map, Value, json};
 
-use super::why;
+use super::origin::Origin;
+use super::{latest_first, no_cluster, why};
 use crate::args::{Cluster, Recover};
 use crate::output::{Output, faint, good};
 use crate::{Verdict, cluster};
@@ -22,50 +24,113 @@ const LEAST_MEBIBYTES: u64 = 128;
 /// Prints its manifest, or creates it.
 ///
 /// # Errors
-/// When the cluster cannot be asked, there is no such backup or it is not whole, or there is an instance of the
-/// new name already.
+/// When the cluster cannot be asked, there is no such backup or it is not whole, the instant is to come, nothing says
+/// where the data is stored, or there is an instance of the new name already.
 pub async fn run(asked: &Recover, wanted: &Cluster, output: Output) -> anyhow::Result<Verdict> {
     let connected = cluster::connect(wanted).await?;
     let (client, namespace) = (connected.client, connected.namespace);
     ObjectName::new(Kind::RedisInstance, &asked.new)?;
-    let backups: Api<RedisBackup> = Api::namespaced(client.clone(), &namespace);
-    let backup = backups.get_opt(&asked.from).await?.with_context(|| {
-        format!(
-            "there is no RedisBackup {} in namespace {namespace}: kubectl hera backup ls {} lists those that there are",
-            asked.from, asked.target
-        )
-    })?;
-    fits(asked, &backup)?;
+    let to = asked.to.map(|when| when.until(Timestamp::now()));
+    let to = to.transpose()?;
+    let target = &asked.target;
+    if !target.may_be(Kind::RedisInstance) {
+        return Err(no_cluster(target));
+    }
     // As it stands there, with what a later operator knows beyond this program.
     let instances = instances(&client, &namespace);
     if instances.get_opt(&asked.new).await?.is_some() {
         bail!(there_is(&asked.new));
     }
-    let live = instances.get_opt(asked.target.name()).await?;
-    if live.is_none() {
-        let gone = gone(asked, &backup);
+    let live = instances.get_opt(target.name()).await?;
+    let backups: Api<RedisBackup> = Api::namespaced(client.clone(), &namespace);
+    let backup = match &asked.from {
+        Some(from) => Some(named(asked, from, &backups, &namespace).await?),
+        None if live.is_none() => Some(last_whole(asked, &backups, &namespace).await?),
+        None => None,
+    };
+    if let (None, Some(backup)) = (&live, &backup) {
+        let gone = gone(asked, backup);
         if asked.apply {
             bail!("{gone}; print the manifest, complete it, and apply that");
         }
         anstream::eprintln!("{}", faint(&gone));
     }
-    let manifest = manifest(asked, &namespace, spec(live, &backup)?);
+    let origin = Origin {
+        asked,
+        to,
+        live: live.as_ref(),
+        backup: backup.as_ref(),
+    };
+    if origin.is_without_log() {
+        let words = format!(
+            "{target} keeps no log now (spec.backup.log): only what one covered before can be had"
+        );
+        anstream::eprintln!("{}", faint(&words));
+    }
+    let (recovery, words) = (origin.recovery()?, origin.words());
+    let manifest = manifest(asked, &namespace, spec(live, backup.as_ref())?, recovery);
     if !asked.apply {
         let text = serde_saphyr::to_string(&manifest)?;
         output.print(&manifest, |_| text)?;
         return Ok(Verdict::Yes);
     }
+    create(asked, &instances, manifest, &words, output).await
+}
+
+async fn create(
+    asked: &Recover,
+    instances: &Api<DynamicObject>,
+    manifest: Value,
+    words: &str,
+    output: Output,
+) -> anyhow::Result<Verdict> {
     let object: DynamicObject = serde_json::from_value(manifest)?;
     let made = match instances.create(&PostParams::default(), &object).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => bail!(there_is(&asked.new)),
         made => made.with_context(|| format!("RedisInstance {} is not taken", asked.new))?,
     };
     output.print(&made, |_| {
-        let (new, from) = (&asked.new, &asked.from);
-        let asked = good("asked:");
-        format!("{asked} {new} begins with the data of {from}; kubectl hera status ri/{new} shows how it goes\n")
+        let (new, asked) = (&asked.new, good("asked:"));
+        format!(
+            "{asked} {new} begins with {words}; kubectl hera status ri/{new} shows how it goes\n"
+        )
     })?;
     Ok(Verdict::Yes)
+}
+
+/// The backup of this name, whole and of this instance.
+async fn named(
+    asked: &Recover,
+    from: &str,
+    backups: &Api<RedisBackup>,
+    namespace: &str,
+) -> anyhow::Result<RedisBackup> {
+    let backup = backups.get_opt(from).await?.with_context(|| {
+        format!(
+            "there is no RedisBackup {from} in namespace {namespace}: kubectl hera backup ls {} lists those that there are",
+            asked.target
+        )
+    })?;
+    fits(asked, from, &backup)?;
+    Ok(backup)
+}
+
+/// The last backup of an instance that is gone which the store holds the whole of.
+async fn last_whole(
+    asked: &Recover,
+    backups: &Api<RedisBackup>,
+    namespace: &str,
+) -> anyhow::Result<RedisBackup> {
+    let all = backups.list(&ListParams::default()).await?.items;
+    let all = latest_first(all, Some(asked.target.name())).into_iter();
+    let mut whole = all.filter(|backup| backup.phase() == BackupPhase::Completed);
+    whole.next().with_context(|| {
+        format!(
+            "namespace {namespace} has neither a RedisInstance {of} nor a whole RedisBackup of one, so nothing says in \
+             which store its data is: write bootstrap.recovery.source yourself (docs/backup.md)",
+            of = asked.target.name()
+        )
+    })
 }
 
 fn instances(client: &Client, namespace: &str) -> Api<DynamicObject> {
@@ -79,10 +144,10 @@ fn there_is(new: &str) -> String {
 }
 
 /// It is of this instance, and whole.
-fn fits(asked: &Recover, backup: &RedisBackup) -> anyhow::Result<()> {
-    let (target, from) = (&asked.target, &asked.from);
+fn fits(asked: &Recover, from: &str, backup: &RedisBackup) -> anyhow::Result<()> {
+    let target = &asked.target;
     let of = &backup.spec.target.name;
-    if of != target.name() || !target.may_be(Kind::RedisInstance) {
+    if of != target.name() {
         bail!("RedisBackup {from} is of RedisInstance {of}, and not of {target}");
     }
     match backup.phase() {
@@ -98,9 +163,12 @@ fn fits(asked: &Recover, backup: &RedisBackup) -> anyhow::Result<()> {
 }
 
 /// That of the instance as it is; of one that is gone, what the backup knows of it.
-fn spec(live: Option<DynamicObject>, backup: &RedisBackup) -> anyhow::Result<Map<String, Value>> {
+fn spec(
+    live: Option<DynamicObject>,
+    backup: Option<&RedisBackup>,
+) -> anyhow::Result<Map<String, Value>> {
     let Some(mut live) = live else {
-        return Ok(known(backup));
+        return Ok(backup.map(known).unwrap_or_default());
     };
     match live.data.get_mut("spec").map(Value::take) {
         Some(Value::Object(spec)) => Ok(spec),
@@ -155,11 +223,15 @@ fn gone(asked: &Recover, backup: &RedisBackup) -> String {
     )
 }
 
-fn manifest(asked: &Recover, namespace: &str, mut spec: Map<String, Value>) -> Value {
+fn manifest(
+    asked: &Recover,
+    namespace: &str,
+    mut spec: Map<String, Value>,
+    recovery: Value,
+) -> Value {
     // What is paused makes no pods.
     spec.remove("paused");
-    let recovery = json!({"recovery": {"backupRef": {"name": asked.from}}});
-    spec.insert("bootstrap".to_owned(), recovery);
+    spec.insert("bootstrap".to_owned(), json!({"recovery": recovery}));
     json!({
         "apiVersion": API_VERSION,
         "kind": Kind::RedisInstance.name(),
@@ -169,23 +241,26 @@ fn manifest(asked: &Recover, namespace: &str, mut spec: Map<String, Value>) -> V
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use hera_api::conditions::completed;
 
     use super::super::tests::backup;
     use super::*;
     use crate::named::tests::target;
 
-    fn asked(of: &str) -> Recover {
+    /// The data of the backup `b1`.
+    pub fn asked(of: &str) -> Recover {
         Recover {
             target: target(of),
-            from: "b1".to_owned(),
+            from: Some("b1".to_owned()),
+            to: None,
             new: "cart-2".to_owned(),
             apply: false,
         }
     }
 
-    fn live(spec: Value) -> DynamicObject {
+    /// The instance `shop/cart` with this spec.
+    pub fn live(spec: Value) -> DynamicObject {
         let object = json!({
             "apiVersion": API_VERSION, "kind": "RedisInstance",
             "metadata": {"name": "cart", "namespace": "shop", "uid": "u-1", "labels": {"team": "a"}},
@@ -195,8 +270,16 @@ mod tests {
     }
 
     fn made(live: Option<DynamicObject>, status: Value) -> Value {
-        let backup = backup("b1", 1, status);
-        manifest(&asked("cart"), "shop", spec(live, &backup).unwrap())
+        let (asked, backup) = (asked("cart"), backup("b1", 1, status));
+        let origin = Origin {
+            asked: &asked,
+            to: None,
+            live: live.as_ref(),
+            backup: Some(&backup),
+        };
+        let recovery = origin.recovery().unwrap();
+        let spec = spec(live, Some(&backup)).unwrap();
+        manifest(&asked, "shop", spec, recovery)
     }
 
     #[test]
@@ -247,16 +330,14 @@ mod tests {
     #[test]
     fn only_a_whole_backup_of_this_instance_is_taken() {
         let refused = |of: &str, status: Value| {
-            let fits = fits(&asked(of), &backup("b1", 1, status));
+            let fits = fits(&asked(of), "b1", &backup("b1", 1, status));
             fits.err().map(|error| error.to_string())
         };
         let whole = || json!({"phase": "Completed"});
         assert_eq!(refused("cart", whole()), None);
         assert_eq!(refused("ri/cart", whole()), None);
-        for of in ["shop", "rdc/cart"] {
-            let words = refused(of, whole()).unwrap();
-            assert!(words.contains("is of RedisInstance cart"), "{words}");
-        }
+        let words = refused("shop", whole()).unwrap();
+        assert!(words.contains("is of RedisInstance cart"), "{words}");
         for status in [json!({}), json!({"phase": "Running"})] {
             let words = refused("cart", status).unwrap();
             assert!(words.contains("backup status rdb/b1"), "{words}");

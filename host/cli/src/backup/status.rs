@@ -2,12 +2,13 @@
 
 use anyhow::{Context as _, bail};
 use hera_api::conditions::available;
-use hera_api::{BackupPhase, RedisBackup, RedisBackupStore, RedisInstance};
+use hera_api::{BackupPhase, LogMode, LogSpec, RedisBackup, RedisBackupStore, RedisInstance};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 
+use super::log::{self, LogSeen};
 use super::{About, latest_first, no_cluster, text};
 use crate::Verdict;
 use crate::named::{NotFound, Object};
@@ -16,7 +17,7 @@ use crate::output::Output;
 /// Backups that are shown of an instance.
 const SHOWN: usize = 5;
 
-/// An instance, its store, and its last backups.
+/// An instance, its store, its log, and its last backups.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfInstance {
@@ -24,6 +25,8 @@ pub struct OfInstance {
     pub name: String,
     /// None if its spec names none.
     pub store: Option<StoreSeen>,
+    /// None if its spec asks for none.
+    pub log: Option<LogSeen>,
     /// The last one that the store holds the whole of, as far as there are objects of it.
     pub last_completed: Option<RedisBackup>,
     /// The last ones, the latest first.
@@ -41,7 +44,8 @@ pub struct StoreSeen {
     pub available: Option<Condition>,
 }
 
-/// Shows it; the answer is no if the last backup did not come to a good end, or the store cannot be used.
+/// Shows it; the answer is no if the last backup did not come to a good end, the store cannot be used, or something is
+/// wrong with the log.
 ///
 /// # Errors
 /// When the cluster cannot be asked, or nothing has the name.
@@ -127,11 +131,21 @@ async fn of_instance(
         }
         None => None,
     };
+    let is_kept = |log: &LogSpec| log.mode == LogMode::Enabled;
+    let log = match named.and_then(|backup| backup.log.as_ref()) {
+        Some(wanted) if is_kept(wanted) => Some(log::look(object, client).await),
+        _ => None,
+    };
     let all = backups.list(&ListParams::default()).await?.items;
-    Ok(seen(instance, store, all))
+    Ok(seen(instance, store, log, all))
 }
 
-fn seen(instance: &RedisInstance, store: Option<StoreSeen>, all: Vec<RedisBackup>) -> OfInstance {
+fn seen(
+    instance: &RedisInstance,
+    store: Option<StoreSeen>,
+    log: Option<LogSeen>,
+    all: Vec<RedisBackup>,
+) -> OfInstance {
     let name = instance.name_any();
     let mut backups = latest_first(all, Some(&name));
     let mut whole = backups.iter();
@@ -142,6 +156,7 @@ fn seen(instance: &RedisInstance, store: Option<StoreSeen>, all: Vec<RedisBackup
         namespace: instance.namespace().unwrap_or_default(),
         name,
         store,
+        log,
         last_completed,
         backups,
     }
@@ -158,23 +173,25 @@ fn store_seen(name: &str, store: Option<RedisBackupStore>) -> StoreSeen {
     }
 }
 
-/// There is a store that nobody says is away, and the last backup that is over is whole.
+/// There is a store that nobody says is away, nothing is wrong with the log, and the last backup that is over is whole.
 fn is_good(seen: &OfInstance) -> bool {
     let store = seen.store.as_ref();
     let is_usable = |store: &StoreSeen| {
         let known = store.available.as_ref();
         store.at.is_some() && known.is_none_or(|condition| condition.status != "False")
     };
+    let health = seen.log.as_ref().and_then(|log| log.health.as_ref());
+    let is_logged = health.is_none_or(|condition| condition.status != "False");
     let last = seen.backups.iter().find(|backup| backup.is_over());
     let is_whole = |backup: &RedisBackup| backup.phase() == BackupPhase::Completed;
-    store.is_some_and(is_usable) && last.is_none_or(is_whole)
+    store.is_some_and(is_usable) && is_logged && last.is_none_or(is_whole)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::tests::{backup, store};
+    use super::super::tests::{backup, logged, store};
     use super::*;
     use crate::named::tests::instance;
 
@@ -182,7 +199,7 @@ mod tests {
         let Object::Instance(cart) = instance(json!({})) else {
             panic!("no instance");
         };
-        seen(&cart, store, backups)
+        seen(&cart, store, None, backups)
     }
 
     fn s3(conditions: Value) -> Option<StoreSeen> {
@@ -209,6 +226,11 @@ mod tests {
         let running = backup("b3", 3, json!({"phase": "Running"}));
         let then = [whole(), vec![failed, running]].concat();
         assert!(!is_good(&cart(s3(json!([])), then)), "the last one failed");
+        for (status, good) in [("True", true), ("Unknown", true), ("False", false)] {
+            let mut seen = cart(s3(json!([])), whole());
+            seen.log = Some(logged(status, "StoreUnreachable", "no answer"));
+            assert_eq!(is_good(&seen), good, "the log is healthy: {status}");
+        }
     }
 
     #[test]

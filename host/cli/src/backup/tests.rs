@@ -4,6 +4,8 @@ use hera_api::RedisBackupStore;
 use serde_json::{Value, json};
 
 use super::list::{lines, row};
+use super::log::{Kept, LogSeen};
+use super::status::{OfInstance, StoreSeen};
 use super::*;
 
 /// A backup of `shop/cart`, made at this hour, with this status.
@@ -33,6 +35,19 @@ pub fn store(conditions: Value) -> RedisBackupStore {
         "status": {"conditions": conditions},
     });
     serde_json::from_value(object).unwrap()
+}
+
+/// A log of this health.
+pub fn logged(status: &str, reason: &str, message: &str) -> LogSeen {
+    let health = json!({
+        "type": "BackupHealthy", "status": status, "reason": reason, "message": message,
+        "lastTransitionTime": "2026-11-28T03:00:00Z",
+    });
+    LogSeen {
+        health: Some(serde_json::from_value(health).unwrap()),
+        kept: None,
+        unasked: None,
+    }
 }
 
 fn plain(text: &str) -> String {
@@ -116,4 +131,49 @@ fn a_store_is_said_to_be_where_it_is() {
     store.spec.s3.endpoint = None;
     store.spec.s3.prefix.clear();
     assert_eq!(text::place(&store), "bucket data in us-east-1");
+}
+
+fn cart(log: Option<LogSeen>) -> OfInstance {
+    let store = StoreSeen {
+        name: "s3".to_owned(),
+        at: Some("bucket data/redis at https://minio:9000".to_owned()),
+        available: None,
+    };
+    OfInstance {
+        namespace: "shop".to_owned(),
+        name: "cart".to_owned(),
+        store: Some(store),
+        log,
+        last_completed: Some(whole()),
+        backups: vec![whole()],
+    }
+}
+
+#[test]
+fn an_instance_is_shown_with_its_store_its_log_and_its_last_backups() {
+    let kept = Kept {
+        pod: "cart-1".to_owned(),
+        covered: Some("2026-11-28T14:03:04.5Z".parse().unwrap()),
+        queue_bytes: Some(3 << 20),
+    };
+    let log = LogSeen {
+        kept: Some(kept),
+        ..logged("True", "Healthy", "")
+    };
+    let text = plain(&text::instance(&cart(Some(log))));
+    assert_eq!(text, include_str!("golden/logged.txt"));
+}
+
+#[test]
+fn what_is_wrong_with_a_log_is_said_and_that_there_is_none() {
+    let shown = |log| plain(&text::instance(&cart(log)));
+    let none = shown(None);
+    assert!(none.contains("log:       none is kept"), "{none}");
+    let down = shown(Some(logged("False", "StoreUnreachable", "no answer")));
+    let words = "log:       StoreUnreachable: no answer\nlog:       no pod says that it keeps it\n";
+    assert!(down.contains(words), "{down}");
+    let mut unasked = logged("True", "Healthy", "");
+    unasked.unasked = Some("pods \"cart-0\" is forbidden".to_owned());
+    let unasked = shown(Some(unasked));
+    assert!(unasked.contains("forbidden"), "{unasked}");
 }

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::list::{self, row};
+use super::log::{Kept, LogSeen};
 use super::status::{OfInstance, StoreSeen};
 use super::why;
 use crate::output::{bad, faint, good, odd, size, strong};
@@ -86,11 +87,16 @@ fn of_shard(shard: &BackupShard) -> String {
     line("read:", &parts.join(", "))
 }
 
-/// An instance, its store, and its last backups.
+/// An instance, its store, its log, and its last backups.
 pub fn instance(seen: &OfInstance) -> String {
     let name = format!("RedisInstance {}/{}", seen.namespace, seen.name);
     let mut text = format!("{}\n", strong(&name));
     text.push_str(&line("store:", &of_store(seen.store.as_ref())));
+    text.extend(
+        of_log(seen.log.as_ref())
+            .iter()
+            .map(|words| line("log:", words)),
+    );
     let last = match &seen.last_completed {
         Some(backup) => good(&row(backup).summary()),
         None => odd("no backup is whole in a store"),
@@ -134,6 +140,37 @@ fn of_store(store: Option<&StoreSeen>) -> String {
             format!("{name}; {}", bad(&words))
         }
     }
+}
+
+/// How the log is, and how far.
+fn of_log(log: Option<&LogSeen>) -> Vec<String> {
+    let Some(log) = log else {
+        let words = "none is kept (spec.backup.log): only the instants of backups come back";
+        return vec![faint(words)];
+    };
+    let health = match &log.health {
+        None => faint("the operator has not looked at it yet"),
+        Some(known) if known.status == "True" => good(&known.reason),
+        Some(known) => bad(&format!("{}: {}", known.reason, known.message)),
+    };
+    let far = match (&log.kept, &log.unasked) {
+        (Some(kept), _) => of_kept(kept),
+        (None, Some(why)) => odd(&format!("its pods do not say how far it is: {why}")),
+        (None, None) => odd("no pod says that it keeps it"),
+    };
+    vec![health, far]
+}
+
+fn of_kept(kept: &Kept) -> String {
+    let pod = &kept.pod;
+    let mut words = match kept.covered {
+        Some(at) => format!("covers all that was acknowledged before {at}, kept by {pod}"),
+        None => format!("kept by {pod}, which does not know yet until when it covers"),
+    };
+    if let Some(bytes) = kept.queue_bytes.filter(|bytes| *bytes > 0) {
+        words.push_str(&format!(", {} wait for the store", size(bytes)));
+    }
+    words
 }
 
 /// Where a store is.

@@ -79,20 +79,20 @@ pub fn choose<'a>(members: &'a [Member], wish: Wish<'_>) -> Result<&'a Member, N
 }
 
 /// Its server answers, and goes on to.
-fn can_be_read(member: &Member) -> bool {
+pub(super) fn can_be_read(member: &Member) -> bool {
     let status = member.agent.status();
     member.is_running()
         && !member.is_leaving()
         && status.is_some_and(|status| !status.hangs && status.script.is_none())
 }
 
+/// Pods for tests.
 #[cfg(test)]
-mod tests {
+pub(super) mod members {
     use serde_json::{Value, json};
 
-    use super::*;
-    use crate::agent::{AgentStatus, PROTOCOL, REDIS_PORT, Role, Script};
-    use crate::shard::{AgentView, PodView};
+    use crate::agent::{AgentStatus, PROTOCOL, REDIS_PORT};
+    use crate::shard::{AgentView, Member, PodView};
 
     fn status(uid: &str, role: &str, link: &Value) -> AgentStatus {
         let told = json!({
@@ -107,7 +107,7 @@ mod tests {
         serde_json::from_value(told).unwrap()
     }
 
-    fn member(ordinal: u32, role: &str) -> Member {
+    pub fn member(ordinal: u32, role: &str) -> Member {
         let uid = format!("uid-{ordinal}");
         let link = json!({"host": "10.0.0.0", "port": REDIS_PORT, "up": true, "syncing": false});
         let link = if role == "primary" { Value::Null } else { link };
@@ -124,7 +124,7 @@ mod tests {
         }
     }
 
-    fn three() -> Vec<Member> {
+    pub fn three() -> Vec<Member> {
         vec![
             member(0, "primary"),
             member(1, "replica"),
@@ -132,24 +132,31 @@ mod tests {
         ]
     }
 
-    fn with(source: Source) -> Wish<'static> {
-        Wish {
-            source,
-            ..Wish::default()
-        }
-    }
-
-    fn change(member: &mut Member, change: impl FnOnce(&mut AgentStatus)) {
+    pub fn change(member: &mut Member, change: impl FnOnce(&mut AgentStatus)) {
         let AgentView::Connected(status) = &mut member.agent else {
             panic!("it is not heard");
         };
         change(status);
     }
 
-    fn lose_sync(member: &mut Member) {
+    pub fn lose_sync(member: &mut Member) {
         change(member, |status| {
             status.link.as_mut().unwrap().syncing = true;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::members::{change, lose_sync, three};
+    use super::*;
+    use crate::agent::{AgentStatus, Role, Script};
+
+    fn with(source: Source) -> Wish<'static> {
+        Wish {
+            source,
+            ..Wish::default()
+        }
     }
 
     fn ordinal(members: &[Member], wish: Wish<'_>) -> Result<u32, NoCopy> {

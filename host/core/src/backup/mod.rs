@@ -2,6 +2,7 @@
 
 mod choose;
 mod format;
+pub mod log;
 mod order;
 mod path;
 pub mod recovery;
@@ -11,7 +12,8 @@ mod store;
 pub use choose::{NoCopy, Source, Wish, choose};
 pub use format::{BackupManifest, BaseManifest, FORMAT, OwnerFile, ShardInBackup};
 pub use order::{
-    BackupOrder, BackupState, Failure, FailureReason, RecoverFrom, RecoveryNews, Run, RunState,
+    BackupOrder, BackupState, CaptureNews, CaptureOrder, CaptureState, Failure, FailureReason,
+    Loads, RecoverFrom, RecoverInstant, RecoveryNews, Run, RunState,
 };
 pub use path::Paths;
 pub use steps::{Heard, Look, Next, Tries, look};

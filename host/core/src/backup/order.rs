@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::recovery::Room;
 use super::{BackupManifest, BaseManifest, OwnerFile, StoreAccess};
 
 /// An order about backups. Carrying one out twice is harmless.
@@ -48,19 +49,79 @@ pub enum BackupOrder {
         /// The store.
         store: StoreAccess,
     },
+    /// Keep the log of the server in the store, from where it ends there, until [`Self::StopCapture`] or another order of
+    /// this kind. The same order again changes nothing.
+    Capture(Box<CaptureOrder>),
+    /// Read the log of the server no further. What was read is stored still.
+    StopCapture,
     /// Start the server without data from a backup: the object's data is elsewhere already. Refused of an agent that
     /// does not wait for a recovery.
     StartWithout,
 }
 
+/// What log is kept, and where.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CaptureOrder {
+    /// The shard: `0` of an object that has none.
+    pub shard: String,
+    /// Whose path it is.
+    pub owner: OwnerFile,
+    /// Where to.
+    pub store: StoreAccess,
+    /// So long after it was acknowledged a write is in the store at the latest, while the store answers.
+    pub max_delay_ms: u64,
+}
+
 /// Which data a recovery takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "kind"
+)]
+pub enum RecoverFrom {
+    /// What a backup holds.
+    Backup {
+        /// Path of the [`BackupManifest`] in the store.
+        path: String,
+        /// The shard whose base is taken.
+        shard: String,
+    },
+    /// What an object held at an instant: a base, and the log from there on.
+    Instant(RecoverInstant),
+}
+
+/// An instant of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RecoverFrom {
-    /// Path of the [`BackupManifest`] in the store.
-    pub backup: String,
-    /// The shard whose base is taken.
+pub struct RecoverInstant {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid; none if there is to be one object only that had the name.
+    pub uid: Option<String>,
+    /// The shard.
     pub shard: String,
+    /// The instant, in milliseconds since 1970; none for the latest that is covered.
+    pub unix_ms: Option<u64>,
+    /// A replication id: the history that ends there instead of the one that went on.
+    pub branch: Option<String>,
+    /// What the new server can load.
+    pub loads: Vec<Loads>,
+    /// What it may fill.
+    pub room: Room,
+}
+
+/// What a server can load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loads {
+    /// Files of this engine: `redis` or `valkey`.
+    pub engine: String,
+    /// That a server of this version wrote, or of an earlier one: major and minor.
+    pub up_to: (u32, u32),
 }
 
 /// Nothing secret.
@@ -70,7 +131,20 @@ impl fmt::Debug for BackupOrder {
             Self::Snapshot { run, shard, .. } => write!(f, "Snapshot({run}, shard {shard})"),
             Self::Commit { run, manifest, .. } => write!(f, "Commit({run}, {})", manifest.id),
             Self::Cancel { run } => write!(f, "Cancel({run})"),
-            Self::Recover { from, .. } => write!(f, "Recover({})", from.backup),
+            Self::Recover {
+                from: RecoverFrom::Backup { path, .. },
+                ..
+            } => write!(f, "Recover({path})"),
+            Self::Recover {
+                from: RecoverFrom::Instant(instant),
+                ..
+            } => write!(
+                f,
+                "Recover({}/{} at {:?})",
+                instant.namespace, instant.name, instant.unix_ms
+            ),
+            Self::Capture(order) => write!(f, "Capture(shard {})", order.shard),
+            Self::StopCapture => f.write_str("StopCapture"),
             Self::StartWithout => f.write_str("StartWithout"),
         }
     }
@@ -82,6 +156,43 @@ impl fmt::Debug for BackupOrder {
 pub struct BackupState {
     /// The last runs, the latest last; at most four.
     pub runs: Vec<Run>,
+    /// How far the log is; none where none is kept.
+    pub capture: Option<CaptureState>,
+}
+
+/// How far a log is. It changes all the time, so no status tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CaptureState {
+    /// The history that is read; empty while none is.
+    pub id: String,
+    /// How much of it was read.
+    pub read_offset: u64,
+    /// How much of it the store has.
+    pub stored_offset: u64,
+    /// Everything that was acknowledged before is in the store, in milliseconds since 1970; none while that is not known.
+    pub covered_unix_ms: Option<u64>,
+    /// Bytes that wait for the store.
+    pub queue_bytes: u64,
+    /// Times that the log began anew since the agent started.
+    pub gaps: u64,
+}
+
+/// What an agent's status tells of a log that it keeps. Nothing that traffic drives is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CaptureNews {
+    /// The shard.
+    pub shard: String,
+    /// Uid of the object.
+    pub uid: String,
+    /// Since when the log is without a gap, in milliseconds since 1970; none while that is not known. A base taken later
+    /// can be brought to any instant from then on.
+    pub unbroken_since_unix_ms: Option<u64>,
+    /// True if there was a log before.
+    pub after_gap: bool,
+    /// What is wrong with it now.
+    pub trouble: Option<Failure>,
 }
 
 /// A run of [`BackupOrder::Snapshot`].
@@ -179,11 +290,17 @@ pub enum FailureReason {
     DataPresent,
     /// The server cannot read what another engine or a later version wrote.
     VersionIncompatible,
+    /// The log is further behind than it may be.
+    LogBehind,
+    /// What is stored does not say what the data was at that instant: the message names the nearest that it does.
+    TimeNotCovered,
+    /// Several objects had this name: the message names their uids.
+    SeveralSources,
 }
 
 impl FailureReason {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::StoreUnreachable,
         Self::CredentialsRefused,
         Self::PathOwned,
@@ -198,6 +315,9 @@ impl FailureReason {
         Self::TooSmall,
         Self::DataPresent,
         Self::VersionIncompatible,
+        Self::LogBehind,
+        Self::TimeNotCovered,
+        Self::SeveralSources,
     ];
 
     /// As reason of a condition.
@@ -217,6 +337,9 @@ impl FailureReason {
             Self::TooSmall => "TooSmall",
             Self::DataPresent => "DataPresent",
             Self::VersionIncompatible => "VersionIncompatible",
+            Self::LogBehind => "LogBehind",
+            Self::TimeNotCovered => "TimeNotCovered",
+            Self::SeveralSources => "SeveralSources",
         }
     }
 }
@@ -235,7 +358,8 @@ pub enum RecoveryNews {
     Running,
     /// The volume was filled.
     Done {
-        /// When the data is from, in milliseconds since 1970.
+        /// When the data is from, in milliseconds since 1970: the instant that was asked for, or the last that is covered,
+        /// or that of the backup.
         taken_unix_ms: u64,
         /// [`BaseManifest::path`].
         base: String,

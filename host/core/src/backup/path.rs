@@ -29,6 +29,16 @@ impl Paths {
         format!("{}/backups/{id}.json", self.0)
     }
 
+    /// The folder of all bases of a shard.
+    pub fn bases(&self, shard: &str) -> String {
+        format!("{}/base/{shard}", self.0)
+    }
+
+    /// The folder of the log of a shard: a folder for each replication id below it.
+    pub fn log(&self, shard: &str) -> String {
+        format!("{}/log/{shard}", self.0)
+    }
+
     /// The data in the folder of a base.
     pub fn data(base: &str) -> String {
         format!("{base}/data")

@@ -30,6 +30,7 @@ pub fn status(uid: &str) -> AgentStatus {
         script: None,
         login: None,
         recovery: None,
+        capture: None,
         cluster: None,
     }
 }

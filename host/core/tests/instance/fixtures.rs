@@ -144,6 +144,7 @@ pub fn agent() -> Agent {
         script: None,
         login: None,
         recovery: None,
+        capture: None,
         cluster: None,
         protocol: PROTOCOL,
         agent_version: "0.1.0".into(),

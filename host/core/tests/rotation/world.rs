@@ -89,6 +89,7 @@ fn status(acl: AclState) -> AgentStatus {
         script: None,
         login: None,
         recovery: None,
+        capture: None,
         cluster: None,
     }
 }

@@ -17,6 +17,7 @@ mod fences;
 mod foreign;
 mod images;
 mod large;
+mod log;
 mod monitoring;
 mod network;
 mod passwords;

@@ -383,6 +383,73 @@ async fn once_it_is_over_whoever_waits_starts_without() {
     assert_eq!(cluster.recoveries().orders(SHOP, FIRST), [recover()]);
 }
 
+/// An instant, and as it is ordered.
+const TIME: &str = "2027-01-15T08:00:00.5Z";
+const AT_TIME: &str = "Recover(shop/old at Some(1800000000500))";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_an_object_that_is_gone_is_enough_to_begin_with_an_instant_of_it() {
+    let operator = Operator::start().await;
+    let cluster = start(&operator, 99);
+    put_store(&operator);
+    cluster.recoveries().is_slow(SHOP, FIRST);
+    let source = json!({"storeRef": {"name": "s3"}, "name": "old"});
+    operator.apply(
+        "cache",
+        json!({
+            "version": "7.2", "replicas": 2,
+            "bootstrap": {"recovery": {"source": source, "time": TIME}},
+        }),
+    );
+    let told = operator
+        .wait_reason("cache", "Ready", "RecoveringData")
+        .await;
+    let words = told["message"].as_str().unwrap();
+    for part in ["RedisInstance shop/old", TIME, "s3"] {
+        assert!(words.contains(part), "{words}");
+    }
+    wait_for("the data is fetched", || {
+        let told = cluster.told(SHOP, FIRST)?;
+        (told.recovery == Some(RecoveryNews::Running)).then_some(())
+    })
+    .await;
+    cluster.fills(SHOP, FIRST);
+    let status = recovered(&operator).await;
+    assert_eq!(status["store"], "s3");
+    assert_eq!(status["requested"], TIME);
+    assert_eq!(status["reached"], "2026-01-01T00:00:00Z");
+    ready(&operator, 2).await;
+    assert_eq!(cluster.recoveries().orders(SHOP, FIRST), [AT_TIME]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instant_of_the_object_of_a_backup_is_refused_in_the_words_of_who_looked_for_it() {
+    let operator = Operator::start().await;
+    let cluster = start(&operator, 101);
+    put_all(&operator);
+    let not_covered = Failure {
+        reason: FailureReason::TimeNotCovered,
+        message: "the nearest is 2027-01-15T07:59:00Z".to_owned(),
+    };
+    cluster.recoveries().fails(SHOP, FIRST, Some(not_covered));
+    operator.apply(
+        "cache",
+        json!({
+            "version": "7.2",
+            "bootstrap": {"recovery": {"backupRef": {"name": "nightly"}, "time": TIME}},
+        }),
+    );
+    let message = refused(&operator, "cache", "TimeNotCovered: ").await;
+    assert_eq!(
+        message,
+        "TimeNotCovered: the nearest is 2027-01-15T07:59:00Z"
+    );
+    assert_eq!(cluster.recoveries().orders(SHOP, FIRST), [AT_TIME]);
+    cluster.recoveries().fails(SHOP, FIRST, None);
+    let status = recovered(&operator).await;
+    assert_eq!(status["requested"], TIME);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_the_spec_of_a_live_object_names_later_does_nothing() {
     let operator = Operator::start().await;

@@ -15,11 +15,13 @@ async fn all_fail(access: &StoreAccess) -> Vec<StoreError> {
     let store = Store::open(access).unwrap();
     vec![
         store.create("a", vec![1]).await.unwrap_err(),
+        store.put("a", vec![1]).await.unwrap_err(),
         store.get("a").await.unwrap_err(),
         store.size("a").await.unwrap_err(),
         store.get_range("a", 0..1).await.unwrap_err(),
         store.upload("a").await.unwrap_err(),
         store.list("a").await.unwrap_err(),
+        store.list_after("a", "a/b", 9).await.unwrap_err(),
         store.delete("a").await.unwrap_err(),
     ]
 }
@@ -28,11 +30,13 @@ async fn all_fail(access: &StoreAccess) -> Vec<StoreError> {
 async fn all_fail_at_once(store: &Store) -> Vec<StoreError> {
     let requests: Vec<BoxFuture<'_, Option<StoreError>>> = vec![
         Box::pin(async { store.create("a", vec![1]).await.err() }),
+        Box::pin(async { store.put("a", vec![1]).await.err() }),
         Box::pin(async { store.get("a").await.err() }),
         Box::pin(async { store.size("a").await.err() }),
         Box::pin(async { store.get_range("a", 0..1).await.err() }),
         Box::pin(async { store.upload("a").await.err() }),
         Box::pin(async { store.list("a").await.err() }),
+        Box::pin(async { store.list_after("a", "a/b", 9).await.err() }),
         Box::pin(async { store.delete("a").await.err() }),
     ];
     let failed = join_all(requests).await.into_iter();

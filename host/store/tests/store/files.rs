@@ -29,6 +29,21 @@ async fn a_file_is_made_once_and_below_the_prefix() {
 }
 
 #[tokio::test]
+async fn a_file_that_says_how_far_something_is_is_replaced() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    for content in ["one", "another", "2"] {
+        store.put("log/alive.json", content.into()).await.unwrap();
+        let read = store.get("log/alive.json").await.unwrap();
+        assert_eq!(read.as_deref(), Some(content.as_bytes()));
+    }
+    let again = store.create("log/alive.json", b"3".to_vec()).await;
+    assert_eq!(again.unwrap(), Created::Exists);
+    let listed = store.list("log").await.unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+}
+
+#[tokio::test]
 async fn without_a_prefix_a_file_lies_in_the_bucket_itself() {
     let gateway = gateway();
     let store = Store::open(&gateway.access(BUCKET, "")).unwrap();
@@ -93,6 +108,54 @@ async fn a_list_of_many_pages_is_whole() {
         .map(|number| format!("many/{number:04}"))
         .collect();
     assert_eq!(paths, all);
+}
+
+#[tokio::test]
+async fn what_is_behind_a_path_is_listed_page_by_page() {
+    let gateway = gateway();
+    let folder = gateway.root().join(BUCKET).join(PREFIX).join("many");
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0..2_507 {
+        fs::write(folder.join(format!("{number:04}")), b"x").unwrap();
+    }
+    let store = open(&gateway);
+    store.create("other", b"x".to_vec()).await.unwrap();
+    let page = async |after: &str| {
+        let page = store.list_after("many", after, 2_500).await.unwrap();
+        let first = page.first().map(|entry| entry.path.clone());
+        (page.len(), first.unwrap_or_default())
+    };
+    assert_eq!(page("many").await, (2_500, "many/0000".to_owned()));
+    assert_eq!(page("many/2499").await, (7, "many/2500".to_owned()));
+    assert_eq!(page("many/2505x").await, (1, "many/2506".to_owned()));
+    assert_eq!(page("many/2506").await.0, 0);
+    let none = store.list_after("none", "none", 10).await.unwrap();
+    assert_eq!(none, vec![]);
+}
+
+#[tokio::test]
+async fn the_first_bytes_of_a_file_are_all_of_it_where_it_is_shorter() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    let content = noise(100);
+    store.create("a", content.clone()).await.unwrap();
+    for (bytes, came) in [(10, 10), (100, 100), (5_000, 100)] {
+        let first = store.first("a", bytes).await.unwrap();
+        assert_eq!(first.as_deref(), Some(&content[..came]), "{bytes}");
+    }
+    assert_eq!(store.first("none", 10).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_folders_in_a_folder_are_told_without_what_is_in_them() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    for path in ["a/1", "a/c/2", "a/c/d/3", "a/b/4", "ab/5"] {
+        store.create(path, noise(1)).await.unwrap();
+    }
+    assert_eq!(store.folders("a").await.unwrap(), ["b", "c"]);
+    assert_eq!(store.folders("a/b").await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.folders("none").await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]

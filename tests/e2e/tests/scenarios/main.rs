@@ -37,6 +37,7 @@ mod guide;
 mod healing;
 mod hostile;
 mod install;
+mod instants;
 mod lifecycle;
 mod lineage;
 mod monitoring;
@@ -115,6 +116,7 @@ const LANDING: &[&str] = &[
     "a_cluster_is_rolled_to_another_version",
     "a_scale_up_that_is_taken_back_in_the_middle_keeps_every_key",
     "an_instance_under_load_that_is_flushed_begins_anew_from_its_backup",
+    "flushed_comes_back_to_the_instant_before",
 ];
 
 /// What a machine shows in a bounded time that is too slow for all: facts that do not depend on how
@@ -151,6 +153,7 @@ fn main() -> ExitCode {
         lifecycle::ALL,
         policies::ALL,
         oncall::ALL,
+        instants::ALL,
         backups::ALL,
         recoveries::ALL,
         shadows::ALL,

@@ -429,6 +429,7 @@ fn agent_status(status: &Status, ordinals: &[usize]) -> AgentStatus {
         script: None,
         login: None,
         recovery: None,
+        capture: None,
         cluster: None,
         volume: match status.full {
             true => full(),

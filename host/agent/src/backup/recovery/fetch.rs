@@ -1,30 +1,17 @@
 //! Data comes from a store.
 
-use std::ops::Range;
-use std::time::Duration;
-
 use hera_core::backup::{
     BackupManifest, BaseManifest, Failure, FailureReason, Paths, RecoverFrom, StoreAccess,
 };
 use hera_store::Store;
-use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::files;
-use super::unpack::{Unpacked, Unusable, unpack};
+use super::files::{self, Filling};
+use super::{base, instant};
 use crate::agent::Agent;
 use crate::backup::failed;
 use crate::backup::files::read;
-use crate::state::remembered::State;
-
-/// Bytes that are asked for at once. Three such parts are in memory: one comes, one waits, one is unpacked.
-const PART: u64 = 8 << 20;
-/// After each of these a part that the store did not give is asked for again. The store asks a few times itself.
-const PAUSES: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
+use crate::settings::Settings;
 
 /// Fills the volume. It begins anew each time.
 ///
@@ -34,231 +21,66 @@ pub async fn fill(
     agent: &Agent,
     from: &RecoverFrom,
     access: &StoreAccess,
-) -> Result<BaseManifest, Failure> {
+) -> Result<Filling, Failure> {
     let settings = &agent.settings;
     files::discard(settings);
     if let Some(file) = files::data(&settings.data) {
         return Err(files::present(&file));
     }
     let store = Store::open(access)?;
-    let base = find(&store, from).await?;
-    files::has_room(&settings.data, base.raw_bytes)?;
-    info!(base = %base.path, bytes = base.stored_bytes, "data comes from the store");
-    let filled = content(agent, &store, &base).await.and_then(|()| {
-        let remember = || agent.note(State::is_recovered);
-        files::put_in_place(settings, &base, remember)
+    let came = match from {
+        RecoverFrom::Backup { path, shard } => of_backup(settings, &store, path, shard).await,
+        RecoverFrom::Instant(wanted) => Box::pin(instant::fill(settings, &store, wanted)).await,
+    };
+    let filled = came.and_then(|filling| {
+        let remember = |source| agent.note(|state| state.is_recovered(source));
+        files::put_in_place(settings, &filling, remember).map(|()| filling)
     });
     if filled.is_err() {
         files::discard(settings);
     }
-    filled.map(|()| base)
+    filled
+}
+
+/// Brings the base that a backup has of a shard.
+async fn of_backup(
+    settings: &Settings,
+    store: &Store,
+    backup: &str,
+    shard: &str,
+) -> Result<Filling, Failure> {
+    let base = find(store, backup, shard).await?;
+    files::has_room(&settings.data, base.raw_bytes)?;
+    info!(base = %base.path, bytes = base.stored_bytes, "data comes from the store");
+    base::bring(store, &base, files::incoming(settings)).await?;
+    Ok(Filling {
+        base: Box::new(base),
+        reached_unix_ms: None,
+    })
 }
 
 /// Reads which base the backup has of this shard, and what that is.
-async fn find(store: &Store, from: &RecoverFrom) -> Result<BaseManifest, Failure> {
-    let Some(backup) = read::<BackupManifest>(store, &from.backup).await? else {
-        let words = format!("there is no {} in the store", from.backup);
+async fn find(store: &Store, from: &str, shard: &str) -> Result<BaseManifest, Failure> {
+    let Some(backup) = read::<BackupManifest>(store, from).await? else {
+        let words = format!("there is no {from} in the store");
         return Err(failed(FailureReason::NoSuchBackup, words));
     };
     let mut shards = backup.shards.into_iter();
-    let Some(shard) = shards.find(|shard| shard.shard == from.shard) else {
-        let words = format!("{} has no shard {}", from.backup, from.shard);
+    let Some(found) = shards.find(|found| found.shard == shard) else {
+        let words = format!("{from} has no shard {shard}");
         return Err(failed(FailureReason::NoSuchBackup, words));
     };
-    let path = Paths::base_manifest(&shard.base);
+    let path = Paths::base_manifest(&found.base);
     let Some(base) = read::<BaseManifest>(store, &path).await? else {
-        let words = format!("{path} is missing, and {} needs it", from.backup);
+        let words = format!("{path} is missing, and {from} needs it");
         return Err(failed(FailureReason::Corrupt, words));
     };
-    let named = (&shard.base, &from.shard, &backup.owner.uid);
+    let named = (found.base.as_str(), shard, backup.owner.uid.as_str());
+    let is = (base.path.as_str(), base.shard.as_str(), base.uid.as_str());
     // The operator's status has room for no longer path.
-    if (&base.path, &base.shard, &base.uid) != named || base.path.len() > 1024 {
-        let words = format!("{path} is of another base than {} says", from.backup);
+    if is != named || base.path.len() > 1024 {
+        let words = format!("{path} is of another base than {from} says");
         return Err(failed(FailureReason::Corrupt, words));
     }
     Ok(base)
-}
-
-/// Brings the data of the base to the volume.
-async fn content(agent: &Agent, store: &Store, base: &BaseManifest) -> Result<(), Failure> {
-    let path = Paths::data(&base.path);
-    let stored = store.size(&path).await?;
-    if stored != Some(base.stored_bytes) {
-        let is = stored.map_or("is missing".to_owned(), |bytes| {
-            format!("has {bytes} bytes")
-        });
-        let words = format!("{path} {is}, and was stored with {}", base.stored_bytes);
-        return Err(failed(FailureReason::Corrupt, words));
-    }
-    let (parts, received) = mpsc::channel(1);
-    let incoming = files::incoming(&agent.settings);
-    let raw_bytes = base.raw_bytes;
-    let unpacking = tokio::task::spawn_blocking(move || unpack(received, &incoming, raw_bytes));
-    let came = download(store, &path, base.stored_bytes, parts).await;
-    // It ends in any case before its file is removed.
-    let unpacked = unpacking.await;
-    came?;
-    let unpacked = unpacked.map_err(|error| {
-        let words = format!("{path} cannot be unpacked: {error}");
-        failed(FailureReason::Corrupt, words)
-    })?;
-    match unpacked {
-        Ok(unpacked) => check(&path, base, &unpacked),
-        Err(Unusable::Corrupt(words)) => Err(corrupt(&path, &words)),
-        Err(Unusable::Volume(error)) => Err(files::of_volume(&error)),
-    }
-}
-
-/// Reads what is stored, part after part, until who unpacks it takes no more.
-async fn download(
-    store: &Store,
-    path: &str,
-    stored_bytes: u64,
-    parts: mpsc::Sender<Vec<u8>>,
-) -> Result<(), Failure> {
-    let mut at = 0;
-    while at < stored_bytes {
-        let end = at.saturating_add(PART).min(stored_bytes);
-        let part = part(store, path, at..end).await?;
-        if parts.send(part).await.is_err() {
-            return Ok(());
-        }
-        at = end;
-    }
-    Ok(())
-}
-
-/// One part. A store that goes away for a moment does not make all begin anew.
-async fn part(store: &Store, path: &str, range: Range<u64>) -> Result<Vec<u8>, Failure> {
-    for pause in PAUSES {
-        match store.get_range(path, range.clone()).await {
-            Err(error) if error.reason == FailureReason::StoreUnreachable => {
-                warn!(%error, at = range.start, "a part does not come and is asked for again");
-                tokio::time::sleep(pause).await;
-            }
-            answer => return Ok(answer?),
-        }
-    }
-    Ok(store.get_range(path, range).await?)
-}
-
-/// Compares what came with what was stored.
-fn check(path: &str, base: &BaseManifest, unpacked: &Unpacked) -> Result<(), Failure> {
-    if unpacked.sha256 != base.sha256 {
-        let words = format!(
-            "its SHA-256 is {}, and was {}",
-            unpacked.sha256, base.sha256
-        );
-        return Err(corrupt(path, &words));
-    }
-    if unpacked.raw_bytes != base.raw_bytes {
-        let words = format!(
-            "it unpacks to {} bytes, and had {}",
-            unpacked.raw_bytes, base.raw_bytes
-        );
-        return Err(corrupt(path, &words));
-    }
-    if unpacked.magic != base.magic {
-        let words = format!(
-            "it begins with {}, and did with {}",
-            unpacked.magic, base.magic
-        );
-        return Err(corrupt(path, &words));
-    }
-    if u64::from_str_radix(&base.crc64, 16) != Ok(unpacked.sum.crc64) {
-        let words = format!(
-            "it ends with the checksum {:x}, and did with {}",
-            unpacked.sum.crc64, base.crc64
-        );
-        return Err(corrupt(path, &words));
-    }
-    Ok(())
-}
-
-fn corrupt(path: &str, words: &str) -> Failure {
-    let words = format!("{path} is damaged: {words}; take another backup");
-    failed(FailureReason::Corrupt, words)
-}
-
-#[cfg(test)]
-mod tests {
-    use hera_core::backup::FORMAT;
-
-    use super::*;
-    use crate::backup::checksum::Sum;
-
-    fn base() -> BaseManifest {
-        BaseManifest {
-            v: FORMAT,
-            uid: "u".to_owned(),
-            shard: "0".to_owned(),
-            engine: "redis".to_owned(),
-            version: "7.0.15".to_owned(),
-            magic: "REDIS0010".to_owned(),
-            replication_id: "r".to_owned(),
-            offset: 7,
-            stream_db: 0,
-            taken_unix_ms: 9,
-            pod: "p-0".to_owned(),
-            role: "primary".to_owned(),
-            raw_bytes: 50,
-            stored_bytes: 40,
-            sha256: "aa".to_owned(),
-            crc64: "0a".to_owned(),
-            used_memory: 1,
-            path: "shop.cache/u/base/0/r-7".to_owned(),
-        }
-    }
-
-    fn unpacked() -> Unpacked {
-        Unpacked {
-            sha256: "aa".to_owned(),
-            raw_bytes: 50,
-            magic: "REDIS0010".to_owned(),
-            sum: Sum {
-                crc64: 10,
-                computed: true,
-            },
-        }
-    }
-
-    #[test]
-    fn whatever_differs_from_what_was_stored_is_named() {
-        assert_eq!(check("b/data", &base(), &unpacked()), Ok(()));
-        let named = |came: Unpacked, word: &str| {
-            let failure = check("b/data", &base(), &came).unwrap_err();
-            assert_eq!(failure.reason, FailureReason::Corrupt);
-            let words = &failure.message;
-            assert!(words.contains("b/data") && words.contains(word), "{words}");
-        };
-        let other = |change: fn(&mut Unpacked)| {
-            let mut came = unpacked();
-            change(&mut came);
-            came
-        };
-        named(other(|came| came.sha256 = "bb".to_owned()), "SHA-256 is bb");
-        named(other(|came| came.raw_bytes = 51), "51 bytes");
-        named(
-            other(|came| came.magic = "VALKEY080".to_owned()),
-            "VALKEY080",
-        );
-        named(other(|came| came.sum.crc64 = 11), "checksum b");
-    }
-
-    #[test]
-    fn a_snapshot_whose_server_computed_no_checksum_is_whole_without_one() {
-        let mut came = unpacked();
-        came.sum = Sum {
-            crc64: 0,
-            computed: false,
-        };
-        for none in ["0", "0000000000000000"] {
-            let base = BaseManifest {
-                crc64: none.to_owned(),
-                ..base()
-            };
-            assert_eq!(check("b/data", &base, &came), Ok(()));
-        }
-        assert!(check("b/data", &base(), &came).is_err());
-    }
 }

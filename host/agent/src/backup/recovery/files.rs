@@ -7,18 +7,47 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use hera_core::backup::{BaseManifest, Failure, FailureReason};
+use hera_core::backup::{BaseManifest, Failure, FailureReason, RecoveryNews};
 use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::append_only;
 use crate::backup::failed;
 use crate::settings::Settings;
 use crate::state::durable::{self, FileError};
+use crate::state::remembered::Source;
 use crate::volume::dump::NOT_READ;
 
 const MIB: u64 = 1 << 20;
 const DUMP: &str = "dump.rdb";
+
+/// What a volume is filled with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filling {
+    /// The base.
+    pub base: Box<BaseManifest>,
+    /// The instant to which the log behind the base leads, in milliseconds since 1970; none where there is no log.
+    pub reached_unix_ms: Option<u64>,
+}
+
+impl Filling {
+    /// Which file of the server it becomes.
+    fn source(&self) -> Source {
+        match self.reached_unix_ms {
+            Some(_) => Source::Aof,
+            None => Source::Rdb,
+        }
+    }
+
+    /// The volume has it.
+    pub fn done(&self) -> RecoveryNews {
+        RecoveryNews::Done {
+            taken_unix_ms: self.reached_unix_ms.unwrap_or(self.base.taken_unix_ms),
+            base: self.base.path.clone(),
+        }
+    }
+}
 
 /// The recovery of this volume is over.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,14 +56,27 @@ pub struct Note {
     /// Uid of the object for which it was made.
     uid: String,
     /// What the volume was filled with; none if the server was to start without.
-    pub base: Option<Box<BaseManifest>>,
+    base: Option<Box<BaseManifest>>,
+    /// [`Filling::reached_unix_ms`].
+    #[serde(default)]
+    reached_unix_ms: Option<u64>,
+}
+
+impl Note {
+    /// What the volume was filled with; none if the server was to start without.
+    pub fn filling(self) -> Option<Filling> {
+        Some(Filling {
+            base: self.base?,
+            reached_unix_ms: self.reached_unix_ms,
+        })
+    }
 }
 
 fn note_path(settings: &Settings) -> PathBuf {
     settings.own().join("recovered.json")
 }
 
-/// Where data comes to, before it is whole.
+/// Where a base comes to that is the data alone, before it is whole.
 pub fn incoming(settings: &Settings) -> PathBuf {
     settings.own().join("incoming.rdb")
 }
@@ -49,10 +91,11 @@ pub fn noted(settings: &Settings) -> Option<Note> {
 ///
 /// # Errors
 /// It is not noted.
-pub fn note(settings: &Settings, base: Option<&BaseManifest>) -> Result<(), FileError> {
+pub fn note(settings: &Settings, filling: Option<&Filling>) -> Result<(), FileError> {
     let note = Note {
         uid: settings.object_uid.clone(),
-        base: base.cloned().map(Box::new),
+        base: filling.map(|filling| filling.base.clone()),
+        reached_unix_ms: filling.and_then(|filling| filling.reached_unix_ms),
     };
     durable::write_json(&note_path(settings), &note)
 }
@@ -64,7 +107,7 @@ pub fn data(data: &Path) -> Option<PathBuf> {
     files
         .find(|file| file.try_exists().unwrap_or(true))
         .or_else(|| {
-            let log = data.join("appendonlydir");
+            let log = append_only::folder(data);
             match log.read_dir() {
                 Ok(mut files) => files
                     .next()
@@ -118,17 +161,17 @@ fn unwritten(error: FileError) -> Failure {
     failed(FailureReason::TooSmall, error.to_string())
 }
 
-/// Makes what came the data of the server. `remember` notes, durably, that a snapshot is to be read.
+/// Makes what came the data of the server. `remember` notes, durably, which file of a server holds it.
 ///
 /// # Errors
 /// Once it is noted, what was not done is done by [`take_up`], or undone by [`discard`].
 pub fn put_in_place(
     settings: &Settings,
-    base: &BaseManifest,
-    remember: impl FnOnce() -> Result<(), FileError>,
+    filling: &Filling,
+    remember: impl FnOnce(Source) -> Result<(), FileError>,
 ) -> Result<(), Failure> {
-    note(settings, Some(base)).map_err(unwritten)?;
-    move_in(settings, remember)
+    note(settings, Some(filling)).map_err(unwritten)?;
+    move_in(settings, filling.source(), remember)
 }
 
 /// What came and was noted takes its place, if an agent ended before it did.
@@ -137,27 +180,44 @@ pub fn put_in_place(
 /// It does not.
 pub fn take_up(
     settings: &Settings,
-    remember: impl FnOnce() -> Result<(), FileError>,
+    filling: &Filling,
+    remember: impl FnOnce(Source) -> Result<(), FileError>,
 ) -> Result<(), Failure> {
-    match incoming(settings).exists() {
-        true => move_in(settings, remember),
+    let source = filling.source();
+    let (came, _) = way(settings, source);
+    match came.exists() {
+        true => move_in(settings, source, remember),
         false => Ok(()),
     }
 }
 
+/// One step, whatever came: a file, or a folder of files, takes another place.
 fn move_in(
     settings: &Settings,
-    remember: impl FnOnce() -> Result<(), FileError>,
+    source: Source,
+    remember: impl FnOnce(Source) -> Result<(), FileError>,
 ) -> Result<(), Failure> {
     // Somebody may have put data there meanwhile.
     if let Some(file) = data(&settings.data) {
         return Err(present(&file));
     }
-    remember().map_err(unwritten)?;
-    let moved = fs::rename(incoming(settings), settings.data.join(DUMP))
+    remember(source).map_err(unwritten)?;
+    let (from, to) = way(settings, source);
+    let moved = fs::rename(from, to)
         .and_then(|()| sync(&settings.data))
         .and_then(|()| sync(&settings.own()));
     moved.map_err(|error| of_volume(&error))
+}
+
+/// Where it came to, and where a server reads it.
+fn way(settings: &Settings, source: Source) -> (PathBuf, PathBuf) {
+    match source {
+        Source::Rdb => (incoming(settings), settings.data.join(DUMP)),
+        Source::Aof => (
+            append_only::incoming(settings),
+            append_only::folder(&settings.data),
+        ),
+    }
 }
 
 /// Removes what came and what was noted of it: the volume is as before.
@@ -165,7 +225,8 @@ pub fn discard(settings: &Settings) {
     // The note first: without the file it would tell of data that is not there.
     let removed = remove(&note_path(settings))
         .and_then(|()| sync(&settings.own()))
-        .and_then(|()| remove(&incoming(settings)));
+        .and_then(|()| remove(&incoming(settings)))
+        .and_then(|()| append_only::remove(settings));
     if let Err(error) = removed {
         warn!(%error, "what is left of a recovery stays");
     }
@@ -178,7 +239,8 @@ fn remove(path: &Path) -> io::Result<()> {
     })
 }
 
-fn sync(folder: &Path) -> io::Result<()> {
+/// Makes what was done to the names in a folder durable.
+pub fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -206,6 +268,30 @@ mod tests {
             assert_eq!(data(folder.path()), Some(at(name)));
             fs::remove_file(at(name)).unwrap();
         }
+    }
+
+    /// Notes of an earlier release have no instant.
+    #[test]
+    fn a_note_without_an_instant_is_of_a_base_alone() {
+        let base = serde_json::json!({
+            "v": 1, "uid": "old", "shard": "0", "engine": "redis", "version": "7.0.15",
+            "magic": "REDIS0010", "replicationId": "r", "offset": 7, "streamDb": 0,
+            "takenUnixMs": 9, "pod": "p-0", "role": "primary", "rawBytes": 5, "storedBytes": 5,
+            "sha256": "", "crc64": "0", "usedMemory": 1, "path": "shop.cache/old/base/0/r-7"
+        });
+        let note =
+            |note: serde_json::Value| serde_json::from_value::<Note>(note).unwrap().filling();
+        let alone = note(serde_json::json!({"uid": "o", "base": base})).unwrap();
+        assert_eq!(alone.source(), Source::Rdb);
+        let taken = |filling: &Filling| match filling.done() {
+            RecoveryNews::Done { taken_unix_ms, .. } => taken_unix_ms,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(taken(&alone), 9);
+        let with_log = serde_json::json!({"uid": "o", "base": base, "reachedUnixMs": 20});
+        let with_log = note(with_log).unwrap();
+        assert_eq!((with_log.source(), taken(&with_log)), (Source::Aof, 20));
+        assert_eq!(note(serde_json::json!({"uid": "o", "base": null})), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use hera_core::backup::RecoveryNews;
 use serde::Deserialize;
 use tracing::{info, warn};
 
-use super::{Ordered, Recovery, done, end, fetch, files};
+use super::{Ordered, Recovery, end, fetch, files};
 use crate::agent::Agent;
 use crate::settings::Settings;
 use crate::state::remembered::State;
@@ -33,10 +33,13 @@ impl Recovery {
 
 fn found(settings: &Settings, state_file: &StateFile) -> Option<RecoveryNews> {
     if let Some(note) = files::noted(settings) {
-        let base = note.base?;
-        let remember = || state_file.change(State::is_recovered, |_| {}).map(drop);
-        return Some(match files::take_up(settings, remember) {
-            Ok(()) => done(&base),
+        let filling = note.filling()?;
+        let remember = |source| {
+            let recovered = |state: &mut State| state.is_recovered(source);
+            state_file.change(recovered, |_| {}).map(drop)
+        };
+        return Some(match files::take_up(settings, &filling, remember) {
+            Ok(()) => filling.done(),
             Err(failure) => RecoveryNews::Failed { failure },
         });
     }
@@ -127,7 +130,10 @@ fn why(state: Option<&RecoveryNews>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::backup::failed;
-    use hera_core::backup::{BaseManifest, FailureReason};
+    use crate::backup::recovery::append_only;
+    use crate::backup::recovery::files::Filling;
+    use crate::state::remembered::Source;
+    use hera_core::backup::FailureReason;
     use std::path::Path;
 
     /// A pod of the object `o`.
@@ -158,14 +164,17 @@ mod tests {
         }
     }
 
-    fn base() -> BaseManifest {
-        serde_json::from_value(serde_json::json!({
+    fn base() -> Filling {
+        let base = serde_json::from_value(serde_json::json!({
             "v": 1, "uid": "old", "shard": "0", "engine": "redis", "version": "7.0.15",
             "magic": "REDIS0010", "replicationId": "r", "offset": 7, "streamDb": 0,
             "takenUnixMs": 9, "pod": "p-0", "role": "primary", "rawBytes": 5, "storedBytes": 5,
             "sha256": "", "crc64": "0", "usedMemory": 1, "path": "shop.cache/old/base/0/r-7"
-        }))
-        .unwrap()
+        }));
+        Filling {
+            base: base.unwrap(),
+            reached_unix_ms: None,
+        }
     }
 
     #[test]
@@ -195,11 +204,67 @@ mod tests {
         fs::write(&incoming, "whole").unwrap();
         files::note(settings, Some(&base())).unwrap();
         for _ in 0..2 {
-            assert_eq!(volume.found(), Some(done(&base())));
+            assert_eq!(volume.found(), Some(base().done()));
             assert_eq!(fs::read(&dump).unwrap(), b"whole");
             assert!(!incoming.exists());
         }
-        assert!(volume.state_file.get().unread);
+        let state = volume.state_file.get();
+        assert_eq!((state.unread, state.source), (true, Some(Source::Rdb)));
+    }
+
+    #[test]
+    fn a_base_and_its_log_take_their_place_together_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::in_folder(folder.path());
+        volume.is_due_for(r#"{"uid": "o"}"#);
+        let settings = &volume.settings;
+        let comes = || {
+            append_only::begin(settings).unwrap();
+            fs::write(append_only::base(settings), "base").unwrap();
+            fs::write(append_only::log(settings), "log").unwrap();
+            append_only::finish(settings).unwrap();
+        };
+        comes();
+        assert_eq!(volume.found(), Some(RecoveryNews::Waiting));
+        assert!(!append_only::incoming(settings).exists(), "without a note");
+
+        comes();
+        let filling = Filling {
+            reached_unix_ms: Some(70),
+            ..base()
+        };
+        files::note(settings, Some(&filling)).unwrap();
+        // An empty folder is no data.
+        let place = append_only::folder(&settings.data);
+        fs::create_dir(&place).unwrap();
+        for _ in 0..2 {
+            assert_eq!(volume.found(), Some(filling.done()));
+            let files = fs::read_dir(&place).unwrap().count();
+            assert_eq!(files, 3);
+            assert!(!append_only::incoming(settings).exists());
+        }
+        let state = volume.state_file.get();
+        assert_eq!((state.unread, state.source), (true, Some(Source::Aof)));
+    }
+
+    #[test]
+    fn what_somebody_put_there_meanwhile_stays_and_what_came_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::in_folder(folder.path());
+        let settings = &volume.settings;
+        append_only::begin(settings).unwrap();
+        let filling = Filling {
+            reached_unix_ms: Some(70),
+            ..base()
+        };
+        files::note(settings, Some(&filling)).unwrap();
+        fs::write(settings.data.join("dump.rdb"), "somebody's").unwrap();
+        let Some(RecoveryNews::Failed { failure }) = volume.found() else {
+            panic!("{:?}", volume.found());
+        };
+        assert_eq!(failure.reason, FailureReason::DataPresent);
+        assert!(append_only::incoming(settings).exists());
+        assert_eq!(volume.state_file.get().source, None);
     }
 
     #[test]

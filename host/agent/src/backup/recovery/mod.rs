@@ -2,16 +2,25 @@
 
 pub mod hold;
 
+mod append_only;
+mod base;
 mod fetch;
 mod files;
+mod instant;
+mod log;
+mod origin;
+mod patient;
+mod pieces;
 mod unpack;
+mod words;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hera_core::backup::{BaseManifest, Failure, RecoverFrom, RecoveryNews, StoreAccess};
+use hera_core::backup::{Failure, RecoverFrom, RecoveryNews, StoreAccess};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use self::files::Filling;
 use crate::agent::Agent;
 use crate::control::answer::Refused;
 
@@ -52,7 +61,7 @@ impl Recovery {
     }
 }
 
-/// Fills the volume from this base, and starts the server then. It goes on by itself.
+/// Fills the volume from there, and starts the server then. It goes on by itself.
 ///
 /// # Errors
 /// This agent waits for no recovery, or another one runs.
@@ -68,7 +77,7 @@ pub fn order(agent: &Agent, from: &RecoverFrom, store: &StoreAccess) -> Result<(
         }
         None | Some(RecoveryNews::Done { .. }) => return Err(waits_for_none()),
     }
-    info!(backup = %from.backup, store = %store.name, "the volume is filled from a backup");
+    info!(?from, store = %store.name, "the volume is filled from a backup");
     *ordered = Some(Ordered {
         from: from.clone(),
         store: store.clone(),
@@ -104,13 +113,14 @@ fn waits_for_none() -> Refused {
 }
 
 /// Ends what was ordered.
-fn end(agent: &Agent, filled: Result<BaseManifest, Failure>) {
+fn end(agent: &Agent, filled: Result<Filling, Failure>) {
     let mut ordered = agent.recovery.ordered();
     *ordered = None;
     let state = match filled {
-        Ok(base) => {
-            info!(base = %base.path, "the volume has the data of the backup");
-            done(&base)
+        Ok(filling) => {
+            let (base, reached_unix_ms) = (&filling.base.path, filling.reached_unix_ms);
+            info!(%base, reached_unix_ms, "the volume has the data of the backup");
+            filling.done()
         }
         Err(failure) => {
             error!(
@@ -127,12 +137,4 @@ fn end(agent: &Agent, filled: Result<BaseManifest, Failure>) {
 fn tell(agent: &Agent, state: Option<RecoveryNews>) {
     agent.recovery.state.send_replace(state.clone());
     agent.board.change(|status| status.recovery = state);
-}
-
-/// The volume has the data of this base.
-fn done(base: &BaseManifest) -> RecoveryNews {
-    RecoveryNews::Done {
-        taken_unix_ms: base.taken_unix_ms,
-        base: base.path.clone(),
-    }
 }

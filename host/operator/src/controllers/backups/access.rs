@@ -1,11 +1,13 @@
 //! How a store is reached: what its object says, and what the Secrets hold that it names.
 
+use std::collections::BTreeSet;
+
 use hera_api::conditions::{available, completed};
 use hera_api::validate::validate_store;
 use hera_api::{Addressing, RedisBackupStore, S3Store, StoreSecretKey, secret_password};
 use hera_core::backup::{S3Access, StoreAccess};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 
 /// Why a store cannot be reached, before anybody tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,19 @@ impl NoAccess {
 /// # Errors
 /// See [`NoAccess`].
 pub async fn of(client: &Client, namespace: &str, store: &str) -> Result<StoreAccess, NoAccess> {
+    let found = read(client, namespace, store).await?;
+    with_secrets(client, namespace, &found).await
+}
+
+/// The store of this name and namespace, if it can be used.
+///
+/// # Errors
+/// See [`NoAccess`].
+pub async fn read(
+    client: &Client,
+    namespace: &str,
+    store: &str,
+) -> Result<RedisBackupStore, NoAccess> {
     let stores: Api<RedisBackupStore> = Api::namespaced(client.clone(), namespace);
     let what = format!("RedisBackupStore {store}");
     let found = stores.get_opt(store).await;
@@ -43,15 +58,36 @@ pub async fn of(client: &Client, namespace: &str, store: &str) -> Result<StoreAc
         });
     };
     // For API servers that do not enforce the schema's rules.
-    if let Err(invalid) = validate_store(&found.spec) {
-        return Err(NoAccess {
+    match validate_store(&found.spec) {
+        Ok(()) => Ok(found),
+        Err(invalid) => Err(NoAccess {
             reason: completed::NO_STORE,
             words: format!("{what} cannot be used: {invalid}"),
-        });
+        }),
     }
+}
+
+/// Names of the Secrets that a store names.
+pub fn secrets(s3: &S3Store) -> Vec<String> {
+    let keys = [&s3.access_key_id_ref, &s3.secret_access_key_ref];
+    let keys = keys.into_iter().chain(&s3.ca_ref);
+    let names: BTreeSet<&String> = keys.map(|key| &key.name).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// How a store is reached, with what its Secrets hold.
+///
+/// # Errors
+/// See [`NoAccess`].
+pub async fn with_secrets(
+    client: &Client,
+    namespace: &str,
+    found: &RedisBackupStore,
+) -> Result<StoreAccess, NoAccess> {
+    let store = found.name_any();
     let secrets = Secrets {
         api: Api::namespaced(client.clone(), namespace),
-        store,
+        store: &store,
     };
     let s3 = &found.spec.s3;
     let ca = async {
@@ -66,13 +102,13 @@ pub async fn of(client: &Client, namespace: &str, store: &str) -> Result<StoreAc
         ca,
     )?;
     Ok(StoreAccess {
-        name: store.to_owned(),
         s3: S3Access {
             access_key_id,
             secret_access_key,
             ca,
             ..without_secrets(s3)
         },
+        name: store.clone(),
     })
 }
 
@@ -139,6 +175,7 @@ mod tests {
             access_key_id_ref: key.clone(),
             secret_access_key_ref: key,
         };
+        assert_eq!(secrets(&s3), ["s3"]);
         let access = without_secrets(&s3);
         assert_eq!(access.prefix, "team/redis");
         assert_eq!(access.endpoint, None);

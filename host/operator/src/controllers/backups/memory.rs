@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hera_api::{BackupPhase, RedisBackup};
 use hera_core::backup::{BackupManifest, RunState, Tries};
 use hera_policy::{FairQueue, Places};
-use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
-use kube::{Api, Client, ResourceExt as _};
-use tokio::sync::OnceCell;
 
 /// Passes side by side: one of a namespace whose agents say nothing keeps no other waiting.
 const PASSES: Places = Places {
@@ -69,7 +67,6 @@ pub struct Kept {
 pub struct Memory {
     /// Whose pass it is.
     pub places: FairQueue,
-    cluster: OnceCell<String>,
     inner: Mutex<Inner>,
 }
 
@@ -86,29 +83,12 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             places: FairQueue::new(PASSES),
-            cluster: OnceCell::default(),
             inner: Mutex::default(),
         }
     }
 }
 
 impl Memory {
-    /// Uid of the namespace `kube-system`, which stands for the Kubernetes cluster; empty without the right to read it.
-    ///
-    /// # Errors
-    /// What the API server answers else: unknown is not empty.
-    pub async fn cluster(&self, client: &Client) -> kube::Result<&str> {
-        let read = || async {
-            let namespaces: Api<Namespace> = Api::all(client.clone());
-            match namespaces.get_opt("kube-system").await {
-                Ok(found) => Ok(found.and_then(|found| found.uid()).unwrap_or_default()),
-                Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(String::new()),
-                Err(error) => Err(error),
-            }
-        };
-        self.cluster.get_or_try_init(read).await.map(String::as_str)
-    }
-
     /// What is known of a backup; none before anything was kept of it, and of another of its name.
     pub fn kept(&self, key: &Key, uid: &str) -> Option<Kept> {
         let inner = self.lock();

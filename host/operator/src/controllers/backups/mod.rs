@@ -6,8 +6,10 @@
 pub mod access;
 mod controller;
 mod memory;
+mod owner;
 mod pass;
 mod status;
-mod target;
+pub mod target;
 
 pub use controller::run;
+pub use owner::{Owners, SHARD};

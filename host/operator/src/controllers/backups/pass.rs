@@ -11,7 +11,7 @@ use std::time::Duration;
 use hera_api::conditions::{available, completed};
 use hera_api::{BackupPhase, BackupShard, RedisBackup, RedisBackupStatus};
 use hera_core::agent::Request;
-use hera_core::backup::{BackupOrder, FORMAT, Failure, Next, OwnerFile, Paths, StoreAccess, Tries};
+use hera_core::backup::{BackupOrder, Failure, Next, OwnerFile, Paths, StoreAccess, Tries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
@@ -20,6 +20,7 @@ use tracing::debug;
 
 use super::access;
 use super::memory::{Kept, Key, Memory, Reading};
+use super::owner::SHARD;
 use super::status::{self, Said};
 use crate::controllers::outcome::PassError;
 use crate::leaders::boot_millis;
@@ -30,8 +31,6 @@ use crate::shared::Shared;
 const RUNS: Duration = Duration::from_secs(1);
 /// Between two looks of who waits for another backup of the object. It asks nobody.
 const QUEUED: Duration = Duration::from_secs(2);
-/// The only shard of an object that has none.
-const SHARD: &str = "0";
 
 /// After how long the next pass comes; none if no other is needed.
 pub type Again = Option<Duration>;
@@ -217,15 +216,10 @@ impl Pass<'_> {
     }
 
     /// Whose path in the store it is.
-    fn owner(&self, cluster: String, uid: &str) -> OwnerFile {
-        OwnerFile {
-            v: FORMAT,
-            cluster,
-            kind: self.target.kind.name().to_owned(),
-            namespace: self.target.namespace.clone(),
-            name: self.target.name.clone(),
-            uid: uid.to_owned(),
-        }
+    async fn owner(&self, uid: &str) -> kube::Result<OwnerFile> {
+        let shared = self.shared;
+        let owner = shared.owners.file(&shared.client, &self.target, uid);
+        owner.await
     }
 
     /// How the store is reached, or why not; which its status tells as well.

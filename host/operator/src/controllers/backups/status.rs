@@ -8,7 +8,7 @@ use hera_api::{
 use hera_core::backup::{BaseManifest, FailureReason};
 use hera_kube::{STATUS_MANAGER, Severity, merge_conditions};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -61,19 +61,22 @@ pub fn with(backup: &RedisBackup, phase: BackupPhase, said: &Said) -> RedisBacku
 /// Adds what is known of the data once a base of it is stored.
 pub fn note_base(status: &mut RedisBackupStatus, base: &BaseManifest) {
     let number = |number: u64| i64::try_from(number).ok();
+    let taken = number(base.taken_unix_ms).and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let known = status.shards.first().cloned().unwrap_or_default();
     status.shards = vec![BackupShard {
         shard: base.shard.clone(),
         role: Some(base.role.clone()),
         replication_id: Some(base.replication_id.clone()),
         offset: number(base.offset),
+        instant: taken.map(MicroTime),
         raw_bytes: number(base.raw_bytes),
         stored_bytes: number(base.stored_bytes),
         used_memory: number(base.used_memory),
         ..known
     }];
-    let taken = number(base.taken_unix_ms).and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    status.instant = taken.map(Time);
+    // As the API server gives it back.
+    let second = taken.and_then(|taken| Timestamp::from_second(taken.as_second()).ok());
+    status.instant = second.map(Time);
     status.stored_size = Some(size(base.stored_bytes));
     status.engine = engine(&base.engine);
     status.version = Some(base.version.clone());
@@ -197,9 +200,12 @@ pub fn reason_of(reason: FailureReason) -> &'static str {
         FailureReason::SnapshotTooSlow => completed::SNAPSHOT_TOO_SLOW,
         FailureReason::LostItsPod => completed::LOST_ITS_POD,
         FailureReason::Cancelled => completed::CANCELLED,
-        // The others are about recoveries.
+        // The others are about logs and recoveries.
         FailureReason::ServerRefused
+        | FailureReason::LogBehind
         | FailureReason::NoSuchBackup
+        | FailureReason::TimeNotCovered
+        | FailureReason::SeveralSources
         | FailureReason::TooSmall
         | FailureReason::DataPresent
         | FailureReason::VersionIncompatible => completed::SERVER_REFUSED,
@@ -313,9 +319,34 @@ mod tests {
         for reason in FailureReason::ALL {
             let told = reason_of(reason);
             assert!(reasons.contains(&told), "{reason:?}");
-            // The others are about recoveries.
+            // The others are about logs and recoveries.
             assert!([reason.as_str(), completed::SERVER_REFUSED].contains(&told));
         }
+    }
+
+    #[test]
+    fn a_base_is_known_again_in_the_status_that_the_api_server_gives_back() {
+        let base = json!({
+            "v": 1, "uid": "u-1", "shard": "0", "engine": "redis", "version": "7.2.4", "magic": "REDIS0011",
+            "replicationId": "a", "offset": 7, "streamDb": 0, "takenUnixMs": 1_800_000_000_999_u64, "pod": "cache-1",
+            "role": "replica", "rawBytes": 1, "storedBytes": 1, "sha256": "b", "crc64": "c", "usedMemory": 1,
+            "path": "shop.cache/u-1/base/0/r",
+        });
+        let base: BaseManifest = serde_json::from_value(base).unwrap();
+        let mut status = RedisBackupStatus::default();
+        note_base(&mut status, &base);
+        let shard = &status.shards[0];
+        assert_eq!(
+            shard.instant.clone().unwrap().0.as_millisecond(),
+            1_800_000_000_999
+        );
+        let given_back = json!({
+            "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisBackup",
+            "metadata": {"name": "nightly"}, "spec": {"target": {"name": "cache"}},
+            "status": serde_json::to_value(&status).unwrap(),
+        });
+        let backup = serde_json::from_value(given_back).unwrap();
+        assert!(is_noted(&backup, &base));
     }
 
     #[test]

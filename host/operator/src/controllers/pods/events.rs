@@ -1,7 +1,7 @@
 //! Events: what was done, and each change of what a condition says.
 
 use hera_api::PolicyStatus;
-use hera_api::conditions::{degraded, policy_healthy, progressing};
+use hera_api::conditions::{backup_healthy, degraded, policy_healthy, progressing};
 use hera_kube::Severity;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -80,6 +80,10 @@ fn worth_an_event(before: Option<&Condition>, now: &Condition) -> Option<Severit
     let bad = match now.type_.as_str() {
         degraded::TYPE => now.status == "True",
         policy_healthy::TYPE => now.status == "False",
+        // That one is to be made once is no trouble.
+        backup_healthy::TYPE => {
+            now.status == "False" && now.reason != backup_healthy::FIRST_BACKUP_PENDING
+        }
         progressing::TYPE => return None,
         _ => is_trouble(now),
     };

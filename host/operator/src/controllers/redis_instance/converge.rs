@@ -21,7 +21,7 @@ use super::heal::changes_roles;
 use super::observe::Live;
 use super::pass::{live_pods, write_status};
 use super::site::Site;
-use super::{act, status};
+use super::{act, log, status};
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::children::{self, Children};
@@ -118,6 +118,7 @@ impl Pass<'_> {
         let carried_out = act::carry_out(&plan, &material).await;
         let recovery = self.look_at_recovery(&seen, &material, &held.config);
         let recovery = Box::pin(recovery).await;
+        let logged = Box::pin(log::look(&material, &seen.members)).await;
         let taken = site.refusals.taken();
         let refused = refused.or(taken.map(|words| (ready::NAME_TAKEN, words)));
         let leads = |asked: &str| seen.primary().is_some_and(|p| p.name() == asked);
@@ -152,6 +153,7 @@ impl Pass<'_> {
             refusals: site.refusals.all(),
             recovering: recovery.said,
             recovered: recovery.over,
+            log: logged.said,
         };
         write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
         if !found.refusals.is_empty() {
@@ -181,13 +183,20 @@ impl Pass<'_> {
         {
             return Ok(Outcome::Again);
         }
+        if let Some(error) = logged.failed {
+            return Err(error);
+        }
         let under_way = held.news.under_way.is_some() && !wanted.pods.hibernate;
-        Ok(match (result.at_rest, again) {
+        let outcome = match (result.at_rest, again) {
             _ if held.rotation_moved() && !taken => Outcome::Again,
             (true, _) if undecided || taken || under_way => Outcome::Waiting,
             (true, None) => Outcome::Settled,
             (true, Some(at)) => Outcome::SettledUntil(at),
             (false, _) => Outcome::Waiting,
+        };
+        Ok(match logged.again {
+            Some(left) => outcome.within(left),
+            None => outcome,
         })
     }
 

@@ -261,6 +261,7 @@ mod tests {
             script: None,
             login: None,
             recovery: None,
+            capture: None,
             cluster: None,
         };
         Member {

@@ -234,6 +234,7 @@ fn status(term: u64) -> AgentStatus {
         script: None,
         login: None,
         recovery: None,
+        capture: None,
         cluster: None,
     }
 }
@@ -268,6 +269,8 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         handovers: Backoff::default(),
         epochs: Backoff::default(),
         recoveries: Default::default(),
+        logs: Default::default(),
+        owners: Default::default(),
         turns: Arc::default(),
         deletions: Deletions::default(),
         cluster_status: StatusWriter::new(client.clone()),

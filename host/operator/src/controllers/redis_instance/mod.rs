@@ -1,11 +1,13 @@
 //! The controller of RedisInstance: observe → decide → apply → status.
 
 mod act;
+mod backup_orders;
 mod converge;
 mod deletion;
 mod handover;
 mod heal;
 mod intents;
+mod log;
 #[cfg(test)]
 mod lying;
 mod observe;
@@ -26,6 +28,7 @@ use crate::object::ObjectKey;
 use crate::shared::Shared;
 
 pub use deletion::Deletions;
+pub use log::Logs;
 pub use recovery::Attempts as Recoveries;
 
 impl Controlled for RedisInstance {
@@ -33,7 +36,19 @@ impl Controlled for RedisInstance {
     const LABEL: &'static str = "redisinstance";
 
     fn references(&self) -> Vec<&str> {
-        self.spec.common.references()
+        // A store without a log is read when a backup is made.
+        let backup = self
+            .spec
+            .backup
+            .iter()
+            .filter(|backup| backup.log.is_some());
+        let store = backup.map(|backup| backup.store_ref.name.as_str());
+        self.spec
+            .common
+            .references()
+            .into_iter()
+            .chain(store)
+            .collect()
     }
 
     fn is_led(&self, leading: &[String]) -> bool {

@@ -16,7 +16,7 @@ use super::converge::{Pass, leaderless, wanted_of};
 use super::heal::HealError;
 use super::intents::Notes;
 use super::site::{self, Site};
-use super::{deletion, observe, recovery, status};
+use super::{act, deletion, log, observe, recovery, status};
 use crate::agents::FIRST_ROUND;
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
@@ -266,6 +266,16 @@ async fn refuse(
             waiting.join(", ")
         ),
     };
+    let about = site.object.object_ref(&());
+    let material = act::Material {
+        site,
+        positions_since_ms: 0,
+        about: &about,
+        config: None,
+        acl: None,
+        members: None,
+    };
+    let logged = Box::pin(log::look(&material, &site.members)).await;
     let verdict = site.verdict().await;
     let found = status::Found {
         verdict: Some(&verdict),
@@ -273,6 +283,7 @@ async fn refuse(
         primary: site.primary().map(Member::name),
         pods: live_pods(site),
         app_user: known.is_some_and(|set| set.users.iter().any(|user| user.name == set.app)),
+        log: logged.said,
         ..status::Found::of(site.object, reason, words)
     };
     let wanted = status::build(&found, Timestamp::now());
@@ -283,10 +294,15 @@ async fn refuse(
         ready::SPEC_INVALID if nobody_waits => Outcome::Settled,
         _ => Outcome::Waiting,
     };
-    Ok(match healed? {
+    let outcome = match healed? {
         Some(seen) => leaderless(&seen).map_or(at_rest, Outcome::After),
         None => Outcome::Again,
-    })
+    };
+    match (logged.failed, logged.again) {
+        (Some(error), _) => Err(error),
+        (None, Some(left)) => Ok(outcome.within(left)),
+        (None, None) => Ok(outcome),
+    }
 }
 
 pub(super) async fn write_status(

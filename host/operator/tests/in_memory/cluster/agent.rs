@@ -137,7 +137,7 @@ async fn order_backup(
         BackupOrder::Recover { .. } | BackupOrder::StartWithout => {
             recovering::obey(told, recovery, given).await
         }
-        _ => backup::order(backups, given).await,
+        _ => backup::order(told, backups, given).await,
     }
 }
 
@@ -193,6 +193,7 @@ fn begins(uid: &str, memory: Memory) -> AgentStatus {
         script: None,
         login: None,
         recovery: None,
+        capture: None,
         cluster: None,
     }
 }

@@ -2,13 +2,19 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use hera_core::agent::{Refusal, Request};
 use hera_core::backup::{
-    BackupOrder, BackupState, BaseManifest, FORMAT, Failure, FailureReason, OwnerFile, Paths, Run,
-    RunState,
+    BackupOrder, BackupState, BaseManifest, CaptureNews, CaptureOrder, FORMAT, Failure,
+    FailureReason, OwnerFile, Paths, Run, RunState,
 };
+
+use super::agent::Told;
+
+/// Since when logs have no gap, in milliseconds since 1970: before the data of any backup.
+pub const SINCE: u64 = 1_700_000_000_000;
 
 /// What becomes of a snapshot that is ordered.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +35,7 @@ pub struct Backups(Arc<Mutex<Script>>);
 #[derive(Debug, Default)]
 struct Script {
     does: Does,
+    begins_late: bool,
     state: BackupState,
     orders: Vec<BackupOrder>,
 }
@@ -37,6 +44,11 @@ impl Backups {
     /// From now on it does that.
     pub fn will(&self, does: Does) {
         self.lock().does = does;
+    }
+
+    /// A log that it is ordered to keep says nothing of gaps before a test does.
+    pub fn begins_late(&self) {
+        self.lock().begins_late = true;
     }
 
     /// The runs that go on are stored now.
@@ -60,6 +72,16 @@ impl Backups {
         self.lock().state = BackupState::default();
     }
 
+    /// What it was ordered about a log.
+    pub fn captures(&self) -> Vec<CaptureOrder> {
+        let orders = self.orders().into_iter();
+        let captures = orders.filter_map(|order| match order {
+            BackupOrder::Capture(order) => Some(*order),
+            _ => None,
+        });
+        captures.collect()
+    }
+
     /// What it was ordered, as words without secrets.
     pub fn words(&self) -> Vec<String> {
         let orders = &self.lock().orders;
@@ -81,10 +103,16 @@ pub async fn state(Extension(backups): Extension<Backups>) -> Json<BackupState> 
 }
 
 pub async fn order(
+    State(told): State<Told>,
     Extension(backups): Extension<Backups>,
     Json(given): Json<Request<BackupOrder>>,
 ) -> Result<Json<BackupState>, (StatusCode, Json<Refusal>)> {
     let mut script = backups.lock();
+    let mut of_logs = script
+        .orders
+        .iter()
+        .filter(|order| matches!(order, BackupOrder::Capture(_) | BackupOrder::StopCapture));
+    let is_known = of_logs.next_back() == Some(&given.body);
     script.orders.push(given.body.clone());
     match given.body {
         BackupOrder::Snapshot { run, owner, .. } => {
@@ -129,9 +157,26 @@ pub async fn order(
                 }
             }
         }
-        BackupOrder::Recover { .. } | BackupOrder::StartWithout => {}
+        // Of an agent that was started since the order is new.
+        BackupOrder::Capture(order) if !is_known || told.borrow().capture.is_none() => {
+            let since = Some(SINCE).filter(|_| !script.begins_late);
+            told.send_modify(|status| status.capture = Some(captured(&order, since)));
+        }
+        BackupOrder::StopCapture => told.send_modify(|status| status.capture = None),
+        BackupOrder::Capture(_) | BackupOrder::Recover { .. } | BackupOrder::StartWithout => {}
     }
     Ok(Json(script.state.clone()))
+}
+
+/// Of a log with which nothing is wrong.
+fn captured(order: &CaptureOrder, since: Option<u64>) -> CaptureNews {
+    CaptureNews {
+        shard: order.shard.clone(),
+        uid: order.owner.uid.clone(),
+        unbroken_since_unix_ms: since,
+        after_gap: false,
+        trouble: None,
+    }
 }
 
 fn failed(reason: FailureReason) -> RunState {

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::api_server::Store;
 use agent::Agent;
-pub use backup::{Backups, Does};
+pub use backup::{Backups, Does, SINCE};
 pub use manner::Manner;
 pub use recovering::{BASE, Recoveries};
 pub use ring::Ring;

@@ -92,13 +92,13 @@ impl Pass<'_> {
         let Some(agent) = self.shared.agents.client(member.uid()) else {
             return Ok(Some(SOON));
         };
-        let cluster = self.memory.cluster(client).await?.to_owned();
+        let owner = self.owner(target.uid()).await?;
         self.kept.tries.begins();
         self.note_begun(&target, &store, member).await?;
         let order = BackupOrder::Snapshot {
             run: self.run(),
             shard: SHARD.to_owned(),
-            owner: self.owner(cluster, target.uid()),
+            owner,
             store,
         };
         match self.order_snapshot(&agent, order).await {

@@ -159,7 +159,7 @@ impl Pass<'_> {
         Ok(BackupManifest {
             v: FORMAT,
             id: self.backup.name_any(),
-            owner: self.owner(self.memory.cluster(client).await?.to_owned(), uid),
+            owner: self.owner(uid).await?,
             spec: spec.unwrap_or_default(),
             instant_unix_ms: base.taken_unix_ms,
             shards: vec![ShardInBackup {
@@ -179,7 +179,10 @@ impl Pass<'_> {
         if let Some(status) = &mut self.backup.status {
             status.path = Some(path);
         }
-        self.over(BackupPhase::Completed, Said::new(completed::STORED, words))
-            .await
+        let over = self.over(BackupPhase::Completed, Said::new(completed::STORED, words));
+        let over = over.await?;
+        // Its log may have waited for one.
+        self.shared.references.wake(self.target.clone());
+        Ok(over)
     }
 }

@@ -1,11 +1,11 @@
-//! An instance that begins with a backup: its first pod waits, alone, until the data is on its volume.
+//! An instance that begins with data of a store: its first pod waits, alone, until that is on its volume.
 
 mod attempts;
 mod stored;
 
 use hera_api::conditions::{completed, ready};
-use hera_api::validate::parse_memory_size;
-use hera_api::{RecoveryStatus, RedisInstance};
+use hera_api::validate::{Origin, Recovery, parse_memory_size};
+use hera_api::{RecoveryStatus, RedisBackup, RedisInstance};
 use hera_core::agent::ServerConfig;
 use hera_core::backup::recovery::{Beginning, Next, Room, next};
 use hera_core::backup::{BackupOrder, Failure, FailureReason, RecoveryNews};
@@ -14,9 +14,9 @@ use hera_core::shard::{Member, Record};
 use hera_render::RECOVERY_KEY;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use tracing::info;
 
 use super::act::Material;
+use super::backup_orders::order;
 use super::converge::Pass;
 use super::observe::Live;
 use super::site::Site;
@@ -26,7 +26,7 @@ use crate::controllers::pods::observe::claim_view;
 use crate::shared::Shared;
 
 pub use attempts::Attempts;
-use stored::{Reader, Source};
+use stored::Reader;
 
 /// Why an instance is not ready: a reason of `Ready`, and words.
 type Said = (&'static str, String);
@@ -42,19 +42,19 @@ pub struct Looked {
     pub failed: Option<PassError>,
 }
 
-/// The backup that the spec names.
-fn named(object: &RedisInstance) -> Option<&str> {
-    let recovery = object.spec.bootstrap.as_ref()?.recovery.as_ref()?;
-    Some(&recovery.backup_ref.name)
+/// True if the spec names data to begin with.
+fn is_asked(object: &RedisInstance) -> bool {
+    let bootstrap = object.spec.bootstrap.as_ref();
+    bootstrap.is_some_and(|bootstrap| bootstrap.recovery.is_some())
 }
 
-/// True once the status tells with which backup it began.
+/// True once the status tells with which data it began.
 fn is_over(object: &RedisInstance) -> bool {
     let status = object.status.as_ref();
     status.is_some_and(|status| status.recovery.is_some())
 }
 
-/// True while the instance is to begin with a backup. Agents that are listened to count.
+/// True while the instance is to begin with data of a store. Agents that are listened to count.
 pub fn is_due(object: &RedisInstance, shared: &Shared, live: &Live) -> bool {
     let map = live.common.config.as_ref();
     let held = |uid: &String| {
@@ -64,7 +64,7 @@ pub fn is_due(object: &RedisInstance, shared: &Shared, live: &Live) -> bool {
     };
     let mut pods = live.set.pods.values();
     let beginning = Beginning {
-        asked: named(object).is_some(),
+        asked: is_asked(object),
         over: is_over(object),
         told: map.map(|map| {
             let data = map.data.as_ref();
@@ -103,8 +103,7 @@ impl Pass<'_> {
         let Some(recovery) = recovery.filter(|_| !is_over(site.object)) else {
             return looked;
         };
-        let name = recovery.backup_ref.name.as_str();
-        match Box::pin(over(site, seen, name)).await {
+        match Box::pin(over(site, seen, recovery)).await {
             Ok(Some(status)) => {
                 site.shared.recoveries.forget(&site.instance());
                 looked.over = Some(status);
@@ -115,7 +114,7 @@ impl Pass<'_> {
         }
         let first = seen.members.iter().find(|member| member.ordinal == 0);
         if let Some(first) = first.filter(|_| site.recovery_due) {
-            let fetched = self.fetch(name, first, material, config);
+            let fetched = self.fetch(recovery, first, material, config);
             match Box::pin(fetched).await {
                 Ok(said) => looked.said = said,
                 Err(error) => {
@@ -132,34 +131,35 @@ impl Pass<'_> {
     /// Has the agent of the first pod fetch the data, once it may; what is to be told.
     async fn fetch(
         &self,
-        name: &str,
+        recovery: &Recovery,
         first: &Member,
         material: &Material<'_>,
         config: &ServerConfig,
     ) -> Result<Option<Said>, PassError> {
         let site = self.site;
         let (shared, key) = (site.shared, site.instance());
+        let what = stored::label(recovery, site.owner.namespace);
         if first.is_leaving() {
             return Ok(None);
         }
         let failed = match first.recovery() {
             None if first.is_running() => {
                 let words = format!(
-                    "the server of {} runs and has not waited for the data of RedisBackup {name}: delete this object \
-                     and create it anew",
+                    "the server of {} runs and has not waited for the data of {what}: delete this object and create \
+                     it anew",
                     first.label()
                 );
                 return Ok(Some((ready::RECOVERING_DATA, words)));
             }
             // Conditions tell of its pod, or of its server.
             None | Some(RecoveryNews::Done { .. }) => return Ok(None),
-            Some(RecoveryNews::Running) => return self.say_running(name).await.map(Some),
+            Some(RecoveryNews::Running) => return self.say_running(recovery).await.map(Some),
             Some(RecoveryNews::Waiting) => None,
             Some(RecoveryNews::Failed { failure }) => Some(failure),
         };
         if self.v.paused {
             let words = format!(
-                "spec.paused is set: the data of RedisBackup {name} is not fetched before changes go on"
+                "spec.paused is set: the data of {what} is not fetched before changes go on"
             );
             return Ok(Some((ready::RECOVERING_DATA, words)));
         }
@@ -170,19 +170,20 @@ impl Pass<'_> {
         if !shared.recoveries.may_begin(&key, first.uid(), reason) {
             return Ok(match failed {
                 Some(failure) => Some(refused(failure)),
-                None => Some(self.say_running(name).await?),
+                None => Some(self.say_running(recovery).await?),
             });
         }
-        let backup = stored::read(&shared.client, site.owner.namespace, name).await?;
+        let backup = stored::read(&shared.client, site.owner.namespace, recovery).await?;
         let reader = self.reader(first, config);
-        let source = match stored::source(name, backup.as_ref(), &reader) {
+        let namespace = site.owner.namespace;
+        let source = match stored::source(recovery, namespace, backup.as_ref(), &reader) {
             Ok(source) => source,
             Err(failure) => return Ok(Some(refused(&failure))),
         };
         let said = match failed {
             // It is told on until it is known to be over.
             Some(failure) => refused(failure),
-            None => fetching(name, &source),
+            None => fetching(&what, &source.store, source.size.as_deref()),
         };
         let store = access::of(&shared.client, site.owner.namespace, &source.store).await;
         let store = match store {
@@ -211,7 +212,7 @@ impl Pass<'_> {
     }
 
     /// What is said while the data comes.
-    async fn say_running(&self, name: &str) -> Result<Said, PassError> {
+    async fn say_running(&self, recovery: &Recovery) -> Result<Said, PassError> {
         let site = self.site;
         let refused = last(site, ready::RECOVERY_REFUSED);
         if let Some(said) = refused
@@ -225,14 +226,14 @@ impl Pass<'_> {
         if let Some(said) = last(site, ready::RECOVERING_DATA) {
             return Ok(said);
         }
-        let backup = stored::read(&site.shared.client, site.owner.namespace, name).await?;
-        let status = backup.and_then(|backup| backup.status).unwrap_or_default();
-        let words = words(
-            name,
-            &status.store.unwrap_or_default(),
-            status.stored_size.as_deref(),
-        );
-        Ok((ready::RECOVERING_DATA, words))
+        let namespace = site.owner.namespace;
+        let backup = stored::read(&site.shared.client, namespace, recovery).await?;
+        let what = stored::label(recovery, namespace);
+        let store = store_of(recovery, backup.as_ref());
+        let size = backup.and_then(|backup| backup.status?.stored_size);
+        // Of a backup that is not the whole of it nobody knows how much there is.
+        let size = size.filter(|_| recovery.at.is_none());
+        Ok(fetching(&what, &store, size.as_deref()))
     }
 
     /// The server that is to read the data, with what it may fill.
@@ -255,7 +256,7 @@ impl Pass<'_> {
 async fn over(
     site: &Site<'_>,
     seen: &Observation,
-    name: &str,
+    recovery: &Recovery,
 ) -> Result<Option<RecoveryStatus>, PassError> {
     let news = seen.primary().and_then(Member::recovery);
     let Some(RecoveryNews::Done {
@@ -265,20 +266,28 @@ async fn over(
     else {
         return Ok(None);
     };
-    let backup = stored::read(&site.shared.client, site.owner.namespace, name).await?;
-    let store = backup.and_then(|backup| backup.status?.store);
+    let backup = stored::read(&site.shared.client, site.owner.namespace, recovery).await?;
     let taken = i64::try_from(*taken_unix_ms).unwrap_or(i64::MAX);
     Ok(Some(RecoveryStatus {
-        // Somebody may have deleted the RedisBackup meanwhile.
-        store: store.unwrap_or_default(),
+        store: store_of(recovery, backup.as_ref()),
         // The field has room for no more, whatever an agent tells.
         base: base.chars().take(1024).collect(),
+        requested: recovery.at.as_ref().map(|at| at.text.clone()),
         reached: Time(Timestamp::from_millisecond(taken).unwrap_or_default()),
         completed_at: Time(Timestamp::now()),
     }))
 }
 
-/// Claims of further pods that may have data: those pods would give it up for that of the backup.
+/// The store that has the data; none of a RedisBackup that somebody deleted meanwhile.
+fn store_of(recovery: &Recovery, backup: Option<&RedisBackup>) -> String {
+    let store = match &recovery.origin {
+        Origin::Object(source) => Some(source.store_ref.name.clone()),
+        Origin::Backup(_) => backup.and_then(|backup| backup.status.as_ref()?.store.clone()),
+    };
+    store.unwrap_or_default()
+}
+
+/// Claims of further pods that may have data: those pods would give it up for that of the store.
 fn others_with_data(site: &Site<'_>) -> Option<Failure> {
     let set = &site.live.set;
     let others = set.claims.iter().filter(|(ordinal, _)| **ordinal > 0);
@@ -306,14 +315,10 @@ fn refused(Failure { reason, message }: &Failure) -> Said {
     (ready::RECOVERY_REFUSED, words)
 }
 
-fn fetching(name: &str, source: &Source) -> Said {
-    let words = words(name, &source.store, source.size.as_deref());
-    (ready::RECOVERING_DATA, words)
-}
-
-fn words(name: &str, store: &str, size: Option<&str>) -> String {
+fn fetching(what: &str, store: &str, size: Option<&str>) -> Said {
     let size = size.map_or_else(String::new, |size| format!(" ({size})"));
-    format!("the data of RedisBackup {name}{size} is fetched from the store {store}")
+    let words = format!("the data of {what}{size} is fetched from the store {store}");
+    (ready::RECOVERING_DATA, words)
 }
 
 /// What `Ready` says, if it says it for this reason.
@@ -324,21 +329,4 @@ fn last(site: &Site<'_>, reason: &'static str) -> Option<Said> {
         |condition: &&Condition| condition.type_ == ready::TYPE && condition.reason == reason;
     let found = conditions.find(is_it)?;
     Some((reason, found.message.clone()))
-}
-
-async fn order(
-    material: &Material<'_>,
-    member: &Member,
-    order: BackupOrder,
-) -> Result<(), PassError> {
-    let site = material.site;
-    if site.shared.leadership.term() != Some(site.term) {
-        return Err(PassError::LeadershipLost);
-    }
-    info!(pod = member.name(), ?order, "ordered");
-    let agent = material.agent(member.uid())?;
-    let given = agent.order_backup(&material.request(order)).await;
-    given
-        .map(drop)
-        .map_err(|error| material.refused(member.uid(), error))
 }

@@ -6,7 +6,7 @@ mod readiness;
 mod refusal;
 mod space;
 
-use hera_api::conditions::{condition, degraded, progressing, ready};
+use hera_api::conditions::{backup_healthy, condition, degraded, progressing, ready};
 use hera_api::meta::ANNOTATION_APPROVE;
 use hera_api::names::ObjectName;
 use hera_api::validate::{Memory, Validated};
@@ -24,6 +24,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::log;
 use crate::controllers::pods::password_news::PasswordNews;
 use crate::controllers::pods::policy_status::{self, Decided};
 use crate::controllers::pods::rollback::Direction;
@@ -70,7 +71,9 @@ pub struct Found<'a> {
     pub memory: Option<Memory>,
     /// Objects that the API server refuses.
     pub refusals: Vec<Refusal>,
-    /// Data of a backup is to come: a reason of `Ready`, and words.
+    /// What is said of the log.
+    pub log: log::Said,
+    /// Data of a store is to come: a reason of `Ready`, and words.
     pub recovering: Option<(&'static str, String)>,
     /// It has come.
     pub recovered: Option<RecoveryStatus>,
@@ -100,12 +103,13 @@ impl<'a> Found<'a> {
             passwords: None,
             memory: None,
             refusals: Vec::new(),
+            log: log::Said::AsBefore,
             recovering: None,
             recovered: None,
         }
     }
 
-    /// The data of a backup cannot come before somebody mends something.
+    /// The data of a store cannot come before somebody mends something.
     fn is_recovery_refused(&self) -> bool {
         let said = self.recovering.as_ref();
         said.is_some_and(|(reason, _)| *reason == ready::RECOVERY_REFUSED)
@@ -140,10 +144,26 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
     let leads = is_ready || space::refuses_writes(reason_of_ready);
     let phase = phase(found, &ready, is_progressing, is_degraded, &last);
     let name = ObjectName::new(Kind::RedisInstance, &found.object.name_any()).ok();
-    let conditions: Vec<Condition> = [Some(ready), Some(progressing), Some(degraded), policy]
-        .into_iter()
-        .flatten()
-        .collect();
+    let backup = match &found.log {
+        log::Said::AsBefore => {
+            let mut known = last.conditions.iter();
+            known
+                .find(|known| known.type_ == backup_healthy::TYPE)
+                .cloned()
+        }
+        log::Said::Off => None,
+        log::Said::Is(truth, reason, words) => {
+            Some(say(backup_healthy::TYPE, *truth, reason, words.clone()))
+        }
+    };
+    let conditions = [
+        Some(ready),
+        Some(progressing),
+        Some(degraded),
+        policy,
+        backup,
+    ];
+    let conditions: Vec<Condition> = conditions.into_iter().flatten().collect();
     RedisInstanceStatus {
         observed_generation: generation,
         phase: Some(phase),

@@ -133,6 +133,7 @@ mod tests {
             script: None,
             login: None,
             recovery: None,
+            capture: None,
             cluster: None,
             link: None,
             memory: Memory::default(),

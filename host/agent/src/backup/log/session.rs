@@ -1,0 +1,317 @@
+//! One link: from where the store has the log, until the link breaks or is to be closed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hera_core::backup::log::{PieceName, Reached, ServerHistory, Start, anew, resume};
+use hera_core::backup::{Failure, FailureReason};
+use hera_store::Store;
+use rustls::ClientConfig;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, timeout};
+use tracing::{info, warn};
+
+use super::history;
+use super::job::Job;
+use super::looks::{self, Seen};
+use super::queue::{Begin, Item};
+use super::reading::{Reading, Unkept};
+use super::stored::{self, Since};
+use super::stream::{CHUNK, Stream};
+use crate::agent::Agent;
+use crate::backup::line::{Line, LinkError};
+use crate::backup::snapshot::silent;
+use crate::backup::{failed, files};
+use crate::fence::clock;
+use crate::role::look::short;
+
+/// Between two looks at the clock.
+const TICK: Duration = Duration::from_millis(100);
+/// Between two signs of life to the server.
+const LIVES: Duration = Duration::from_secs(1);
+/// So long what comes may lie in the server's memory while there is no room for it here.
+const GRACE: Duration = Duration::from_secs(1);
+/// Between two notes that nothing is written.
+const ALIVE: Duration = Duration::from_secs(60);
+/// Answers of the primary that were not looked at yet.
+const ANSWERS: usize = 8;
+
+/// Why a link is closed.
+pub enum Ended {
+    /// The order is another one, or the server has stopped for good.
+    Over,
+    /// There is no room for what comes.
+    Full,
+    /// It broke, or could not be made.
+    Lost(Failure),
+}
+
+/// What is known of the log from one link to the next.
+#[derive(Default)]
+pub struct Known {
+    /// Whose path it is was noted.
+    is_claimed: bool,
+    /// From where on there is no gap.
+    since: Option<Since>,
+    /// What was read of histories, whether it is stored already or waits for that.
+    read: BTreeMap<String, PieceName>,
+    /// What comes next cannot be kept, or had from the server.
+    is_broken: bool,
+}
+
+struct Begun {
+    stream: Stream,
+    reading: Reading,
+}
+
+/// Reads the server.
+pub async fn run(job: &Job, tls: &watch::Receiver<ClientConfig>, known: &mut Known) -> Ended {
+    let begun = tokio::select! {
+        begun = Box::pin(begin(job, known)) => begun,
+        () = job.until_over() => return Ended::Over,
+        () = job.agent.until_stopping() => return Ended::Over,
+    };
+    let Begun {
+        mut stream,
+        mut reading,
+    } = match begun {
+        Ok(begun) => begun,
+        Err(failure) => return Ended::Lost(failure),
+    };
+    let (sender, answers) = mpsc::channel(ANSWERS);
+    // It ends with this.
+    let mut asking = JoinSet::new();
+    asking.spawn(looks::ask(job.agent.clone(), tls.clone(), sender));
+    let ended = Box::pin(read(job, &mut stream, &mut reading, answers)).await;
+    if let Some(piece) = reading.seal(Instant::now()) {
+        job.queue.push(Item::Piece(piece));
+    } else if let Some(alive) = reading.alive() {
+        job.queue.push(Item::Alive(alive));
+    }
+    known.notes(reading.id(), reading.kept());
+    match ended {
+        Ok(ended) => ended,
+        Err(unkept) => {
+            warn!(%unkept, "the log has a gap");
+            known.is_broken = true;
+            Ended::Lost(failed(FailureReason::ServerRefused, unkept.to_string()))
+        }
+    }
+}
+
+/// Reads until the link breaks or is to be closed.
+async fn read(
+    job: &Job,
+    stream: &mut Stream,
+    reading: &mut Reading,
+    mut answers: mpsc::Receiver<Seen>,
+) -> Result<Ended, Unkept> {
+    let half = job.max_delay() / 2;
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut lived, mut alive) = (Instant::now(), Instant::now());
+    let over = job.until_over();
+    let stopping = job.agent.until_stopping();
+    tokio::pin!(over, stopping);
+    let mut stops = false;
+    loop {
+        tokio::select! {
+            read = stream.read(&mut chunk) => match read {
+                Ok(0) => return Ok(Ended::Lost(of_link(&LinkError::Short))),
+                Ok(_) => reading.take(&chunk, clock::unix_ms(), Instant::now())?,
+                Err(error) => return Ok(Ended::Lost(of_link(&error.into()))),
+            },
+            Some(seen) = answers.recv() => reading.sees(seen),
+            _ = ticks.tick() => {}
+            () = &mut over => return Ok(Ended::Over),
+            () = &mut stopping, if !stops => stops = true,
+        }
+        let now = Instant::now();
+        // A server that stops waits for who is behind.
+        let lives = match stops {
+            true => stream.acknowledge(stream.at).await,
+            false if now.duration_since(lived) >= LIVES => {
+                lived = now;
+                stream.acknowledge(0).await
+            }
+            false => Ok(()),
+        };
+        if let Err(error) = lives {
+            return Ok(Ended::Lost(of_link(&error)));
+        }
+        if reading.is_due(half, now)
+            && let Some(piece) = reading.seal(now)
+        {
+            job.queue.push(Item::Piece(piece));
+        }
+        job.told().reads(stream.at);
+        if let Some(look) = reading.quiet() {
+            job.told().is_quiet(reading.id(), look);
+        }
+        if now.duration_since(alive) >= ALIVE
+            && job.queue.is_empty()
+            && let Some(note) = reading.alive()
+        {
+            alive = now;
+            job.queue.push(Item::Alive(note));
+        }
+        if job.queue.is_full() && timeout(GRACE, job.queue.until_room()).await.is_err() {
+            return Ok(Ended::Full);
+        }
+    }
+}
+
+/// Links to the server where the log ends.
+async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
+    let store = job.store();
+    known.claims(job, &store).await?;
+    let told = ask(&job.agent).await?;
+    let server = told.history;
+    let stored = known.stored(job, &store, &server).await?;
+    let start = match known.is_broken {
+        true => anew(&server, &stored),
+        false => resume(&server, &stored, clock::unix_ms()),
+    };
+    let stream = match link(&job.agent, &server, &start).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            known.is_broken |= matches!(error, LinkError::Overrun(_));
+            return Err(of_link(&error));
+        }
+    };
+    // One that keeps a history for nobody begins another.
+    if stream.id != start.id() && server.backlog_from.is_some() {
+        let words = "the history of the server is another one by now";
+        return Err(failed(FailureReason::NoCopyFits, words));
+    }
+    // All before it is written by now, also where the server began another history.
+    let unix_ms = clock::unix_ms();
+    let before = stored.values().map(Reached::latest_unix_ms).max();
+    let reading = Reading::new(&stream.id, stream.at, unix_ms, before.unwrap_or(0));
+    known.begins(job, &stream, start, unix_ms);
+    Ok(Begun { stream, reading })
+}
+
+async fn ask(agent: &Agent) -> Result<history::Told, Failure> {
+    let server = agent
+        .connect(short())
+        .await
+        .map_err(|error| silent(&error))?;
+    let info = server.info(&["replication"]).await;
+    let info = info.map_err(|error| silent(&error))?;
+    let told = history::read(&info).ok_or_else(|| {
+        let words = "what the server says of its history is not understood";
+        failed(FailureReason::ServerRefused, words)
+    })?;
+    told.may_be_read()?;
+    Ok(told)
+}
+
+async fn link(agent: &Agent, server: &ServerHistory, start: &Start) -> Result<Stream, LinkError> {
+    let line = Line::open(&agent.settings.socket(), &agent.password).await?;
+    match server.backlog_from {
+        Some(_) => Stream::go_on(line, start.id(), start.at()).await,
+        None => Stream::anew(line).await,
+    }
+}
+
+impl Known {
+    async fn claims(&mut self, job: &Job, store: &Store) -> Result<(), Failure> {
+        if !self.is_claimed {
+            let claimed = async {
+                files::claim(store, &job.order().owner).await?;
+                Since::read(store, job.folder()).await
+            };
+            self.since = of_store(job, claimed.await)?;
+            self.is_claimed = true;
+        }
+        Ok(())
+    }
+
+    /// What there is of the histories of a server. The store is asked for those of which nothing was read: it may be
+    /// down while the server goes on.
+    async fn stored(
+        &self,
+        job: &Job,
+        store: &Store,
+        server: &ServerHistory,
+    ) -> Result<BTreeMap<String, Reached>, Failure> {
+        let histories = [Some(&server.id), server.id2.as_ref()];
+        let mut stored: BTreeMap<String, Reached> = BTreeMap::new();
+        for id in histories.into_iter().flatten() {
+            if let Some(read) = self.read.get(id) {
+                stored.insert(id.clone(), Reached::new([read], None));
+            }
+        }
+        if !stored.is_empty() {
+            return Ok(stored);
+        }
+        let since = self.since.as_ref();
+        let found = stored::histories(store, job.folder(), server, since).await;
+        of_store(job, found)
+    }
+
+    /// The link is there: tells the store what is to be there before the first piece.
+    fn begins(&mut self, job: &Job, stream: &Stream, start: Start, unix_ms: u64) {
+        let (id, at) = (&stream.id, stream.at);
+        let was = self.since.take();
+        let (parent, after_gap) = match start {
+            Start::GoOn { .. } => (None, None),
+            // Who was promoted may lack all that the log has since its last gap.
+            Start::Child { parent, .. } => {
+                let lost = |since: &Since| since.is_lost(&parent.id, parent.at);
+                let is_lost = was.as_ref().is_some_and(lost);
+                (Some(parent), is_lost.then_some(true))
+            }
+            Start::Anew { after_gap, .. } => (None, Some(after_gap || was.is_some())),
+        };
+        let is_gap = after_gap == Some(true);
+        // A log of which nobody noted where it begins may have gaps.
+        let (since, is_new) = match (after_gap, was) {
+            (None, Some(since)) => (since, false),
+            (None, None) => (Since::now(id, at, unix_ms, true), true),
+            (Some(after_gap), _) => (Since::now(id, at, unix_ms, after_gap), true),
+        };
+        info!(id, at, is_gap, "the server is read");
+        job.told().links(id, at, &since, is_gap);
+        job.told().publish(&job.agent.board);
+        job.queue.push(Item::Begin(Begin {
+            id: id.clone(),
+            at,
+            parent,
+            since: is_new.then(|| since.clone()),
+        }));
+        self.since = Some(since);
+        self.is_broken = false;
+        self.read.clear();
+        self.notes(id, at);
+    }
+
+    /// A history was read up to there.
+    fn notes(&mut self, id: &str, to: u64) {
+        if let Some(since) = &self.since {
+            let read = since.read_to(id, to, clock::unix_ms());
+            self.read.insert(id.to_owned(), read);
+        }
+    }
+}
+
+fn of_store<T>(job: &Job, done: Result<T, Failure>) -> Result<T, Failure> {
+    match &done {
+        Ok(_) => job.told().store_heals(),
+        Err(failure) => job.told().store_fails(failure.clone()),
+    }
+    job.told().publish(&job.agent.board);
+    done
+}
+
+/// A link breaks when the server stops, or its role changes: only what it refuses is its fault.
+fn of_link(error: &LinkError) -> Failure {
+    let is_refused = matches!(error, LinkError::Refused { .. } | LinkError::Odd { .. });
+    match is_refused && !error.is_not_now() {
+        true => failed(FailureReason::ServerRefused, error.to_string()),
+        false => failed(FailureReason::NoCopyFits, error.to_string()),
+    }
+}

@@ -1,0 +1,303 @@
+//! What was read goes to the store: packed, two files at a time, and tried for ever.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hera_core::backup::log::{HEADER_AT, Mark, PieceHeader, decode, encode, header_end};
+use hera_core::backup::{FORMAT, Failure, FailureReason};
+use hera_core::digest::sha256_hex;
+use hera_store::{Created, Store, StoreError};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+use super::job::Job;
+use super::queue::{Begin, Item};
+use super::reading::Piece;
+use super::stored::{Since, parent};
+use crate::backup::pack::unpacked;
+use crate::backup::{failed, files};
+
+/// Files on their way: each is in memory until the store has it.
+const IN_FLIGHT: usize = 2;
+/// Packs to a fifth what is text, at a hundred MB a second.
+const LEVEL: i32 = 3;
+/// What is larger goes in parts of this.
+const PART: usize = 8 << 20;
+/// Between two tries.
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// A piece as it is stored.
+struct Packed {
+    path: String,
+    sha256: String,
+    bytes: Vec<u8>,
+}
+
+/// A piece on its way.
+struct Sent {
+    number: u64,
+    id: String,
+    to: u64,
+    look: Option<Mark>,
+    is_stored: bool,
+}
+
+/// Stores what comes, without end. It returns by a fault of this agent's only.
+pub async fn run(job: Arc<Job>, mut items: mpsc::UnboundedReceiver<Item>) {
+    let mut uploads = Uploads {
+        job,
+        tasks: JoinSet::new(),
+        sent: VecDeque::new(),
+        count: 0,
+    };
+    loop {
+        let goes_on = tokio::select! {
+            item = items.recv(), if uploads.tasks.len() < IN_FLIGHT => match item {
+                Some(item) => uploads.take(item).await,
+                None => false,
+            },
+            Some(done) = uploads.tasks.join_next() => uploads.arrived(done),
+        };
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+struct Uploads {
+    job: Arc<Job>,
+    tasks: JoinSet<(u64, usize)>,
+    /// Those that the store does not have with all before them.
+    sent: VecDeque<Sent>,
+    count: u64,
+}
+
+impl Uploads {
+    /// False by a fault of this agent's.
+    async fn take(&mut self, item: Item) -> bool {
+        match item {
+            Item::Piece(piece) => self.send(piece).await,
+            Item::Begin(begin) => {
+                if !self.until_stored().await {
+                    return false;
+                }
+                until_begun(&self.job, &begin).await;
+                self.job.told().stores(&begin.id, begin.at, None);
+                self.job.queue.stores(0);
+                true
+            }
+            Item::Alive(alive) => {
+                if !self.until_stored().await {
+                    return false;
+                }
+                let path = self.job.alive();
+                // The next one comes in a minute.
+                let told = put(&self.job.store(), &path, &alive).await;
+                tell(&self.job, &told);
+                self.job.queue.stores(0);
+                true
+            }
+        }
+    }
+
+    async fn send(&mut self, piece: Piece) -> bool {
+        let raw = piece.raw.len();
+        let (id, to, look) = (piece.id.clone(), piece.to, piece.evidence.looks.last());
+        let sent = Sent {
+            number: self.count,
+            id,
+            to,
+            look: look.copied(),
+            is_stored: false,
+        };
+        let about = self.job.clone();
+        let packed = tokio::task::spawn_blocking(move || pack(&about, piece)).await;
+        let packed = match packed {
+            Ok(Ok(packed)) => packed,
+            Ok(Err(error)) => return fault(&error),
+            Err(error) => return fault(&error),
+        };
+        let bytes = packed.bytes.len();
+        self.job.queue.packs(raw, bytes);
+        self.count += 1;
+        let number = sent.number;
+        self.sent.push_back(sent);
+        let job = self.job.clone();
+        self.tasks.spawn(Box::pin(async move {
+            until_stored(&job, &packed).await;
+            (number, bytes)
+        }));
+        true
+    }
+
+    /// Completes once the store has all that is on its way.
+    async fn until_stored(&mut self) -> bool {
+        while let Some(done) = self.tasks.join_next().await {
+            if !self.arrived(done) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn arrived(&mut self, done: Result<(u64, usize), tokio::task::JoinError>) -> bool {
+        let (number, bytes) = match done {
+            Ok(done) => done,
+            Err(error) => return fault(&error),
+        };
+        self.job.queue.stores(bytes);
+        if let Some(sent) = self.sent.iter_mut().find(|sent| sent.number == number) {
+            sent.is_stored = true;
+        }
+        while let Some(sent) = self.sent.pop_front_if(|sent| sent.is_stored) {
+            self.job.told().stores(&sent.id, sent.to, sent.look);
+            self.job.queue.reaches();
+        }
+        true
+    }
+}
+
+/// What the agent cannot do: the log is read anew from where the store has it.
+fn fault(error: &dyn std::fmt::Display) -> bool {
+    warn!(%error, "the log cannot be packed or sent");
+    false
+}
+
+fn pack(job: &Job, piece: Piece) -> io::Result<Packed> {
+    let packed = zstd::bulk::compress(&piece.raw, LEVEL)?;
+    let order = job.order();
+    let header = PieceHeader {
+        v: FORMAT,
+        uid: order.owner.uid.clone(),
+        shard: order.shard.clone(),
+        id: piece.id,
+        from: piece.from,
+        to: piece.to,
+        evidence: piece.evidence,
+        raw_bytes: u64::try_from(piece.raw.len()).unwrap_or(u64::MAX),
+        sha256: sha256_hex(&piece.raw),
+    };
+    Ok(Packed {
+        path: format!(
+            "{}/{}/{}",
+            job.folder(),
+            header.id,
+            header.name().file_name()
+        ),
+        bytes: encode(&header, &packed),
+        sha256: header.sha256,
+    })
+}
+
+async fn until_stored(job: &Job, piece: &Packed) {
+    let mut pause = FIRST;
+    loop {
+        let store = job.store();
+        let stored = create(&store, piece).await;
+        tell(job, &stored);
+        if stored.is_ok() {
+            return;
+        }
+        wait(job, &mut pause).await;
+    }
+}
+
+async fn until_begun(job: &Job, begin: &Begin) {
+    let mut pause = FIRST;
+    loop {
+        let begun = note(&job.store(), job.folder(), begin).await;
+        tell(job, &begun);
+        if begun.is_ok() {
+            return;
+        }
+        wait(job, &mut pause).await;
+    }
+}
+
+/// Each time longer; not after the store's key was changed.
+async fn wait(job: &Job, pause: &mut Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(*pause) => *pause = (*pause * 2).min(LONGEST),
+        () = job.until_another_key() => *pause = FIRST,
+    }
+}
+
+fn tell(job: &Job, done: &Result<(), Failure>) {
+    match done {
+        Ok(()) => job.told().store_heals(),
+        Err(failure) => {
+            debug!(reason = failure.reason.as_str(), why = %failure.message, "the log is not stored");
+            job.told().store_fails(failure.clone());
+        }
+    }
+    job.told().publish(&job.agent.board);
+}
+
+/// What is to be there before the pieces. A parent that another agent noted counts.
+async fn note(store: &Store, folder: &str, begin: &Begin) -> Result<(), Failure> {
+    if let Some(since) = &begin.since {
+        put(store, &Since::path(folder), since).await?;
+    }
+    if let Some(noted) = &begin.parent {
+        let path = parent(folder, &begin.id);
+        files::write_once(store, &path, noted).await?;
+    }
+    Ok(())
+}
+
+async fn put(store: &Store, path: &str, file: &impl Serialize) -> Result<(), Failure> {
+    let content = serde_json::to_vec(file).map_err(|error| unpacked(&error))?;
+    Ok(store.put(path, content).await?)
+}
+
+/// Makes the file of a piece, or finds that it is there.
+async fn create(store: &Store, piece: &Packed) -> Result<(), Failure> {
+    if piece.bytes.len() <= PART {
+        let made = store.create(&piece.path, piece.bytes.clone()).await?;
+        return match made {
+            Created::New => Ok(()),
+            Created::Exists => is_same(store, piece).await,
+        };
+    }
+    // Parts replace what is there.
+    if store.size(&piece.path).await?.is_some() {
+        return is_same(store, piece).await;
+    }
+    Ok(send_parts(store, piece).await?)
+}
+
+async fn send_parts(store: &Store, piece: &Packed) -> Result<(), StoreError> {
+    let mut upload = store.upload(&piece.path).await?;
+    for part in piece.bytes.chunks(PART) {
+        if let Err(error) = upload.part(part.to_vec()).await {
+            upload.abort().await;
+            return Err(error);
+        }
+    }
+    upload.finish().await
+}
+
+/// Whether what is there has the same bytes of the stream: who read them at another time has other times.
+async fn is_same(store: &Store, piece: &Packed) -> Result<(), Failure> {
+    let path = &piece.path;
+    let other = || {
+        let words = format!(
+            "{path} is there already and has another content: remove it, or give the store a prefix of its own"
+        );
+        failed(FailureReason::PathOwned, words)
+    };
+    let end = u64::try_from(HEADER_AT).unwrap_or(u64::MAX);
+    let start = store.get_range(path, 0..end).await?;
+    let end = header_end(&start).map_err(|_| other())?;
+    let end = u64::try_from(end).unwrap_or(u64::MAX);
+    let head = store.get_range(path, 0..end).await?;
+    match decode(&head) {
+        Ok((header, _)) if header.sha256 == piece.sha256 => Ok(()),
+        _ => Err(other()),
+    }
+}

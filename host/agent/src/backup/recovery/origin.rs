@@ -1,0 +1,247 @@
+//! Which object is meant by what is wanted, and what the store has of it.
+
+use std::collections::BTreeMap;
+
+use hera_core::backup::log::{ALIVE, Alive, Index, Listed, PARENT, Parent, PieceName};
+use hera_core::backup::{BaseManifest, Failure, FailureReason, Paths, RecoverInstant};
+use hera_store::{Entry, Store};
+use serde::de::DeserializeOwned;
+use tracing::{info, warn};
+
+use super::patient::patiently;
+use super::words::instant;
+use crate::backup::failed;
+use crate::backup::files::read;
+
+/// Files of a log that are listed at once.
+const PAGE: usize = 10_000;
+/// Of so many objects that had one name is told.
+const TOLD: usize = 6;
+
+/// Of what a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// Uid of the object.
+    pub uid: String,
+    /// The shard.
+    pub shard: String,
+}
+
+/// What the store has of a shard of an object.
+pub struct Origin {
+    /// The shard.
+    pub whose: Whose,
+    /// What there is.
+    pub index: Index,
+    /// What is there and cannot be read, in words: it counts as missing.
+    pub unread: Vec<String>,
+    paths: Paths,
+}
+
+impl Origin {
+    /// Finds the object, and lists what there is of it.
+    ///
+    /// # Errors
+    /// There is none, there are several, or the store does not tell.
+    pub async fn find(store: &Store, wanted: &RecoverInstant) -> Result<Self, Failure> {
+        let uid = match &wanted.uid {
+            Some(uid) => uid.clone(),
+            None => only(store, wanted).await?,
+        };
+        let mut origin = Self {
+            paths: Paths::new(&wanted.namespace, &wanted.name, &uid),
+            whose: Whose {
+                uid,
+                shard: wanted.shard.clone(),
+            },
+            index: Index::default(),
+            unread: Vec::new(),
+        };
+        let bases = origin.bases(store).await?;
+        origin.index = origin.log(store, bases).await?;
+        Ok(origin)
+    }
+
+    /// Where a piece lies.
+    pub fn path(&self, name: &PieceName) -> String {
+        let folder = self.paths.log(&self.whose.shard);
+        format!("{folder}/{}/{}", name.id, name.file_name())
+    }
+
+    async fn bases(&mut self, store: &Store) -> Result<Vec<BaseManifest>, Failure> {
+        let folder = self.paths.bases(&self.whose.shard);
+        let mut bases = Vec::new();
+        for entry in patiently(|| store.list(&folder)).await? {
+            let Some(base) = folder_of_base(&entry.path) else {
+                continue;
+            };
+            let found = self.read::<BaseManifest>(store, &entry.path).await?;
+            let Some(found) = found else { continue };
+            let named = (base, self.whose.uid.as_str(), self.whose.shard.as_str());
+            let is = (
+                found.path.as_str(),
+                found.uid.as_str(),
+                found.shard.as_str(),
+            );
+            // The operator's status has room for no longer path.
+            match is == named && base.len() <= 1024 {
+                true => bases.push(found),
+                false => self.is_unread(format!("{} is of another base", entry.path)),
+            }
+        }
+        Ok(bases)
+    }
+
+    async fn log(&mut self, store: &Store, bases: Vec<BaseManifest>) -> Result<Index, Failure> {
+        let folder = self.paths.log(&self.whose.shard);
+        let (mut pieces, mut parents) = (Vec::new(), BTreeMap::new());
+        let (mut children, mut is_alive) = (Vec::new(), false);
+        let mut after = folder.clone();
+        loop {
+            let page = patiently(|| store.list_after(&folder, &after, PAGE)).await?;
+            for entry in &page {
+                match listed(&folder, entry) {
+                    Some(Listed::Piece(name)) => pieces.push(name),
+                    Some(Listed::Parent(id)) => children.push(id),
+                    Some(Listed::Alive) => is_alive = true,
+                    None => {}
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() >= PAGE => after.clone_from(&last.path),
+                _ => break,
+            }
+        }
+        for id in children {
+            let path = format!("{folder}/{id}/{PARENT}");
+            if let Some(parent) = self.read::<Parent>(store, &path).await? {
+                parents.insert(id, parent);
+            }
+        }
+        let path = format!("{folder}/{ALIVE}");
+        let alive = match is_alive {
+            true => self.read::<Alive>(store, &path).await?,
+            false => None,
+        };
+        Ok(Index::new(bases, pieces, parents, alive))
+    }
+
+    /// Reads a file that says what others are; none if it is damaged, or of a later release: something else may do.
+    async fn read<T: DeserializeOwned>(
+        &mut self,
+        store: &Store,
+        path: &str,
+    ) -> Result<Option<T>, Failure> {
+        use FailureReason::{Corrupt, VersionIncompatible};
+        match read(store, path).await {
+            Err(failure) if matches!(failure.reason, Corrupt | VersionIncompatible) => {
+                self.is_unread(failure.message);
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    fn is_unread(&mut self, words: String) {
+        warn!(%words, "what cannot be read counts as missing");
+        self.unread.push(words);
+    }
+}
+
+/// The uid of the only object that had the name.
+async fn only(store: &Store, wanted: &RecoverInstant) -> Result<String, Failure> {
+    let (namespace, name) = (&wanted.namespace, &wanted.name);
+    let folder = format!("{namespace}.{name}");
+    let uids = patiently(|| store.folders(&folder)).await?;
+    match uids.as_slice() {
+        [] => {
+            let words = format!("there is nothing of {namespace}/{name} in the store");
+            Err(failed(FailureReason::NoSuchBackup, words))
+        }
+        [uid] => {
+            info!(%uid, "the only object of that name");
+            Ok(uid.clone())
+        }
+        several => {
+            let mut told = Vec::new();
+            for uid in several.iter().take(TOLD) {
+                let of_base = newest(store, wanted, uid).await?;
+                let of_base = of_base.map_or("no base".to_owned(), |at| {
+                    format!("last base of {}", instant(at))
+                });
+                told.push(format!("{uid} ({of_base})"));
+            }
+            let words = format!(
+                "{} objects were called {namespace}/{name}: {}: name one of them by its uid",
+                several.len(),
+                told.join(", ")
+            );
+            Err(failed(FailureReason::SeveralSources, words))
+        }
+    }
+}
+
+/// When the last base of an object was stored.
+async fn newest(store: &Store, wanted: &RecoverInstant, uid: &str) -> Result<Option<u64>, Failure> {
+    let folder = Paths::new(&wanted.namespace, &wanted.name, uid).bases(&wanted.shard);
+    let entries = patiently(|| store.list(&folder)).await?;
+    let bases = entries
+        .iter()
+        .filter(|entry| folder_of_base(&entry.path).is_some());
+    Ok(bases.map(|entry| entry.modified_unix_ms).max())
+}
+
+/// The folder of the base whose manifest this is; none if it is none.
+fn folder_of_base(path: &str) -> Option<&str> {
+    let (folder, _) = path.rsplit_once('/')?;
+    (path == Paths::base_manifest(folder)).then_some(folder)
+}
+
+fn listed(folder: &str, entry: &Entry) -> Option<Listed> {
+    let below = entry.path.strip_prefix(folder)?.strip_prefix('/')?;
+    Listed::parse(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str) -> Entry {
+        Entry {
+            path: path.to_owned(),
+            bytes: 1,
+            modified_unix_ms: 1,
+        }
+    }
+
+    #[test]
+    fn only_a_manifest_names_a_base() {
+        let folder = Paths::new("shop", "cache", "u").base("0", "r-1", 7);
+        let manifest = Paths::base_manifest(&folder);
+        assert_eq!(folder_of_base(&manifest), Some(folder.as_str()));
+        for other in [Paths::data(&folder), folder.clone(), "base.json".to_owned()] {
+            assert_eq!(folder_of_base(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_folder_of_a_log_is_told_apart_and_what_lies_elsewhere_is_none_of_it() {
+        let folder = Paths::new("shop", "cache", "u").log("0");
+        let name = PieceName {
+            id: "a".repeat(40),
+            from: 10,
+            to: 20,
+            t0: 30,
+            t1: 40,
+        };
+        let id = &name.id;
+        let found = |below: &str| listed(&folder, &entry(&format!("{folder}/{below}")));
+        let piece = format!("{id}/{}", name.file_name());
+        assert_eq!(found(&piece), Some(Listed::Piece(name.clone())));
+        let parent = found(&format!("{id}/{PARENT}"));
+        assert_eq!(parent, Some(Listed::Parent(id.clone())));
+        assert_eq!(found(ALIVE), Some(Listed::Alive));
+        assert_eq!(found("x"), None);
+        assert_eq!(listed(&folder, &entry(&format!("{folder}1/{ALIVE}"))), None);
+    }
+}

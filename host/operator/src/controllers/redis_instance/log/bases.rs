@@ -1,0 +1,131 @@
+//! The backups from which a log goes on.
+
+use hera_api::{BackupPhase, RedisBackup};
+use kube::Client;
+use kube::api::{Api, ListParams};
+use kube::core::DeserializeGuard;
+
+use crate::controllers::backups::SHARD;
+
+/// By how much the clocks of two nodes may differ, in milliseconds.
+const CLOCKS: u64 = 1_000;
+
+/// A log without a gap.
+#[derive(Clone, Copy, Debug)]
+pub struct Since<'a> {
+    /// Uid of the object.
+    pub object_uid: &'a str,
+    /// Name of the store.
+    pub store: &'a str,
+    /// Uid of the pod whose agent keeps it.
+    pub pod_uid: &'a str,
+    /// Since when it has none, in milliseconds since 1970.
+    pub unix_ms: u64,
+}
+
+/// When the first backup was taken from which this log goes on, in milliseconds since 1970.
+///
+/// # Errors
+/// When backups cannot be read: unknown is not absent.
+pub async fn first(
+    client: &Client,
+    namespace: &str,
+    since: &Since<'_>,
+) -> kube::Result<Option<u64>> {
+    let backups: Api<DeserializeGuard<RedisBackup>> = Api::namespaced(client.clone(), namespace);
+    let found = backups.list(&ListParams::default()).await?;
+    let read = found.items.into_iter().filter_map(|backup| backup.0.ok());
+    Ok(read.filter_map(|backup| instant(&backup, since)).min())
+}
+
+/// When a backup was taken, if the log goes on from it.
+fn instant(backup: &RedisBackup, since: &Since<'_>) -> Option<u64> {
+    let status = backup.status.as_ref()?;
+    let is_of_it = status.phase == Some(BackupPhase::Completed)
+        && status.target_uid.as_deref() == Some(since.object_uid)
+        && status.store.as_deref() == Some(since.store);
+    let shard = status.shards.iter().find(|shard| shard.shard == SHARD);
+    let shard = shard.filter(|_| is_of_it)?;
+    let exact = shard.instant.as_ref().map(|at| at.0.as_millisecond());
+    // Without what is less than a second: no later than it was.
+    let rounded = status.instant.as_ref().map(|at| at.0.as_millisecond());
+    let taken = u64::try_from(exact.or(rounded)?).ok()?;
+    let beyond = match shard.pod_uid == since.pod_uid {
+        true => 0,
+        false => CLOCKS,
+    };
+    (taken >= since.unix_ms.saturating_add(beyond)).then_some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const SINCE: Since<'static> = Since {
+        object_uid: "uid-1",
+        store: "s3",
+        pod_uid: "pod-1",
+        unix_ms: 1_800_000_000_000,
+    };
+
+    fn taken(change: impl FnOnce(&mut Value)) -> Option<u64> {
+        let mut status = json!({
+            "phase": "Completed", "store": "s3", "targetUid": "uid-1", "instant": "2027-01-15T08:00:00Z",
+            "shards": [{
+                "shard": "0", "pod": "cache-1", "podUid": "pod-1",
+                "instant": "2027-01-15T08:00:00.000000Z",
+            }],
+        });
+        change(&mut status);
+        let backup = json!({
+            "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisBackup", "metadata": {"name": "nightly"},
+            "spec": {"target": {"name": "cache"}}, "status": status,
+        });
+        instant(&serde_json::from_value(backup).unwrap(), &SINCE)
+    }
+
+    #[test]
+    fn a_log_goes_on_from_a_whole_backup_of_its_object_in_its_store() {
+        assert_eq!(taken(|_| {}), Some(SINCE.unix_ms));
+        assert_eq!(taken(|status| status["phase"] = json!("Running")), None);
+        assert_eq!(taken(|status| status["targetUid"] = json!("uid-2")), None);
+        assert_eq!(taken(|status| status["store"] = json!("other")), None);
+        assert_eq!(taken(|status| status["shards"] = json!([])), None);
+    }
+
+    #[test]
+    fn one_that_was_taken_before_it_began_is_none_of_its_backups() {
+        let at = |time: &str| taken(|status| status["shards"][0]["instant"] = json!(time));
+        assert_eq!(at("2027-01-15T07:59:59.999000Z"), None);
+        assert_eq!(at("2027-01-15T08:00:00.250000Z"), Some(SINCE.unix_ms + 250));
+    }
+
+    #[test]
+    fn of_two_clocks_nobody_knows_which_is_ahead() {
+        let by_other = |time: &str| {
+            taken(|status| {
+                status["shards"][0]["podUid"] = json!("pod-2");
+                status["shards"][0]["instant"] = json!(time);
+            })
+        };
+        assert_eq!(by_other("2027-01-15T08:00:00.999000Z"), None);
+        assert_eq!(
+            by_other("2027-01-15T08:00:01.000000Z"),
+            Some(SINCE.unix_ms + 1_000)
+        );
+    }
+
+    #[test]
+    fn of_one_that_says_no_exact_time_the_second_counts() {
+        let rounded = |time: &str| {
+            taken(|status| {
+                status["instant"] = json!(time);
+                status["shards"][0]["instant"] = Value::Null;
+            })
+        };
+        assert_eq!(rounded("2027-01-15T07:59:59Z"), None);
+        assert_eq!(rounded("2027-01-15T08:00:01Z"), Some(SINCE.unix_ms + 1_000));
+    }
+}
