@@ -311,7 +311,10 @@ async fn a_hostile_plan_is_refused_by_rule_and_a_leaving_shard_is_drained(
     let log = log.with_code(0)?;
     // Which rule is the first to be broken depends on what the built-in has moved by then.
     let rules = ["too-many-slots", "target-overfull", "cool-down"];
-    let of_map: Vec<&str> = log.lines().filter(|row| row.contains("configMap")).collect();
+    let of_map: Vec<&str> = log
+        .lines()
+        .filter(|row| row.contains("configMap"))
+        .collect();
     let refused = |row: &&str| rules.iter().any(|rule| row.contains(rule));
     ensure!(of_map.len() > 1 && of_map.iter().all(refused), "{log}");
     nothing_lost("a shard drained beside a hostile plan", lanes).await?;
