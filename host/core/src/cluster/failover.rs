@@ -321,7 +321,6 @@ pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
     if servers.clone().any(Server::is_in_a_job) {
         return;
     }
-    let missing = missing.without(&in_between(servers));
     let even = SlotSet::even(survey.wanted.shards);
     for shard in 0..survey.wanted.shards {
         let Some(wanted) = even.get(shard as usize) else {
@@ -334,9 +333,13 @@ pub(super) fn cover(survey: &Survey<'_>, plan: &mut Plan) {
             let primaries = survey.in_shard(shard).filter(Heard::is_primary);
             primaries.max_by_key(|one| (one.server.keys, Reverse(one.node.ordinal)))
         };
-        let (false, Some(one)) = (part.is_empty(), primary.or_else(first)) else {
+        let Some(one) = primary.or_else(first) else {
             continue;
         };
+        let part = part.without(&in_between(servers.clone(), &one.server.id));
+        if part.is_empty() {
+            continue;
+        }
         let reason = "no copy of these slots is left anywhere";
         plan.push(&one.node.pod, Command::AddSlots { slots: part }, reason);
     }

@@ -112,10 +112,10 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
             (!owns).then_some(Rule::OneOwner)
         }
         Command::AddSlots { slots } => {
-            let own = node.server.as_ref().map(|server| &server.id);
-            let mut others = servers().filter(|server| Some(&server.id) != own);
+            let own = node.server.as_ref().map_or("", |server| &server.id);
+            let mut others = servers().filter(|server| server.id != own);
             let taken = others.any(|server| !server.slots().shared(slots).is_empty())
-                || !in_between(servers()).shared(slots).is_empty();
+                || !in_between(servers(), own).shared(slots).is_empty();
             let mut entries = servers().flat_map(|server| &server.known);
             let runs = entries
                 .any(|entry| !entry.slots.shared(slots).is_empty() && may_run(seen, &entry.id));

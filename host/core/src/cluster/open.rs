@@ -86,17 +86,23 @@ pub fn slots_move(seen: &Observation) -> bool {
     seen.has_jobs() || servers().filter(leads).any(is_half_moved)
 }
 
-/// Slots that a server has by the word of another, and not by its own, which has them coming, or with somebody else.
-/// Servers are not asked at the same instant: it may have got them since. Nobody gets those.
-pub(super) fn in_between<'a>(servers: impl Iterator<Item = &'a Server> + Clone) -> SlotSet {
+/// Slots that a server has by the word of another, and not by its own, which has them coming, or with somebody else who is
+/// heard.
+/// Servers are not asked at the same instant: it may have got them since. Nobody else than that server gets those, so
+/// what is in between with that of the id `to` does not count.
+pub(super) fn in_between<'a>(
+    servers: impl Iterator<Item = &'a Server> + Clone,
+    to: &str,
+) -> SlotSet {
     let mut all = SlotSet::default();
-    for server in servers.clone() {
-        let others = servers.clone().filter(|other| other.id != server.id);
-        let said = others.flat_map(|other| &other.known);
+    for server in servers.clone().filter(|server| server.id != to) {
+        let others = || servers.clone().filter(|other| other.id != server.id);
+        let said = others().flat_map(|other| &other.known);
         let said = said.filter(|entry| entry.id == server.id);
         let said = said.fold(SlotSet::default(), |said, entry| said.with(&entry.slots));
         let coming = server.opened().filter(|open| open.moves == Direction::In);
-        let elsewhere = server.known.iter().filter(|entry| entry.id != server.id);
+        let elsewhere = server.known.iter();
+        let elsewhere = elsewhere.filter(|entry| others().any(|other| other.id == entry.id));
         let elsewhere = elsewhere.fold(SlotSet::default(), |all, entry| all.with(&entry.slots));
         let doubted = elsewhere.with(&coming.map(|open| open.slot).collect());
         all = all.with(&said.shared(&doubted).without(&server.slots()));

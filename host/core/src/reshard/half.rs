@@ -232,12 +232,17 @@ fn heir<'a>(
 /// Finishes what is half moved, and clears what says nothing any more.
 pub(super) fn carry_on(
     job: &Job<'_>,
+    survey: &Survey<'_>,
     half: Half<'_>,
     busy: &mut BTreeSet<u32>,
     next: &mut Resharding,
 ) {
     for ((from, to), goes) in half.goes {
         if busy.contains(&from) || busy.contains(&to) {
+            continue;
+        }
+        if let Some(words) = jobs::has_lost(survey, goes.to) {
+            next.wait(|| words);
             continue;
         }
         busy.extend([from, to]);

@@ -184,6 +184,23 @@ fn has_heard(to: Heard<'_>, from: Heard<'_>, slots: &SlotSet) -> bool {
     entry.is_some_and(|entry| slots.without(&entry.slots).is_empty() && entry.config_epoch >= epoch)
 }
 
+/// Why a server takes nothing yet: another has a slot by a later word that it still takes for its own, as after an end in
+/// the middle of a move. Its next word would be later still, and take that slot back: the keys would be deleted.
+pub(super) fn has_lost(survey: &Survey<'_>, to: Heard<'_>) -> Option<String> {
+    let (id, slots) = (&to.server.id, to.server.slots());
+    let epoch = to.server.own().map_or(0, |own| own.config_epoch);
+    let mut told = survey.heard.iter().flat_map(|one| &one.server.known);
+    let has_it = told.find(|entry| {
+        entry.id != *id && entry.config_epoch > epoch && !entry.slots.shared(&slots).is_empty()
+    })?;
+    let name = to.node.name();
+    let lost = has_it.slots.shared(&slots);
+    Some(format!(
+        "{name} takes slots once it has heard that {} has {lost} by now",
+        has_it.id
+    ))
+}
+
 /// How many slots of this server one job moves.
 fn most(job: &Job<'_>, from: Heard<'_>) -> usize {
     match job.way {
@@ -255,6 +272,9 @@ fn ready<'a>(
         return Err(format!(
             "{name} takes slots once {late} has heard which it gave away"
         ));
+    }
+    if let Some(words) = has_lost(survey, to) {
+        return Err(words);
     }
     let in_sync = survey.in_shard(pair.target).filter(|one| {
         let of = one.server.replica_of();

@@ -95,7 +95,7 @@ pub fn next(job: &Job<'_>) -> Resharding {
     let half = half::find(&survey, &pairs, &mut next);
     jobs::stop(job, &survey, &pairs, &half, &mut next);
     let mut busy = jobs::busy(&survey);
-    half::carry_on(job, half, &mut busy, &mut next);
+    half::carry_on(job, &survey, half, &mut busy, &mut next);
     if job.going == Going::On {
         jobs::begin(job, &survey, &pairs, &mut busy, &mut next);
     }
