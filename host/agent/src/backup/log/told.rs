@@ -12,6 +12,10 @@ use crate::control::status::Board;
 
 /// A server that is not read for so long is told of: it starts anew, or another takes over, in less.
 const UNREAD: Duration = Duration::from_secs(10);
+/// That no later instant is covered for so long is told of: a failover takes less. And for this many times the delay
+/// that is allowed: evidence comes to the store with the pieces.
+const UNPROVEN: Duration = Duration::from_secs(60);
+const UNPROVEN_DELAYS: u32 = 3;
 
 /// What is told of the log.
 #[derive(Default)]
@@ -31,6 +35,8 @@ struct Inner {
     unread: Option<Instant>,
     /// Why.
     why: Option<Failure>,
+    /// When a later instant was last known to be covered, and how long that may take.
+    proven: Option<(Instant, Duration)>,
 }
 
 impl Told {
@@ -51,6 +57,7 @@ impl Told {
                 ..CaptureState::default()
             },
             unread: Some(Instant::now()),
+            proven: Some((Instant::now(), unproven(order.max_delay_ms))),
             ..Inner::default()
         };
     }
@@ -140,6 +147,12 @@ impl Told {
     }
 }
 
+/// How long no later instant may be covered before that is told.
+fn unproven(max_delay_ms: u64) -> Duration {
+    let delays = Duration::from_millis(max_delay_ms).saturating_mul(UNPROVEN_DELAYS);
+    delays.max(UNPROVEN)
+}
+
 /// The first of its reason stays: words about another file each time would be news each time.
 fn set(known: &mut Option<Failure>, failure: Failure) {
     if known
@@ -152,8 +165,13 @@ fn set(known: &mut Option<Failure>, failure: Failure) {
 
 impl Inner {
     fn covers(&mut self, look: Option<Mark>) {
-        let look = look.map(|look| look.unix_ms);
-        self.state.covered_unix_ms = self.state.covered_unix_ms.max(look);
+        let Some(look) = look.map(|look| look.unix_ms) else {
+            return;
+        };
+        self.state.covered_unix_ms = self.state.covered_unix_ms.max(Some(look));
+        if let Some((since, _)) = &mut self.proven {
+            *since = Instant::now();
+        }
     }
 
     fn news(&self, now: Instant) -> Option<CaptureNews> {
@@ -173,12 +191,22 @@ impl Inner {
                          in the store yet";
             return Some(failed(FailureReason::LogBehind, words));
         }
-        let unread = now.saturating_duration_since(self.unread?);
-        let why = || {
-            let words = "the server is not read: it does not serve, or is a replica without a link to its primary";
-            failed(FailureReason::NoCopyFits, words)
-        };
-        (unread >= UNREAD).then(|| self.why.clone().unwrap_or_else(why))
+        let lasts = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
+        if self.unread.is_some_and(|since| lasts(since, UNREAD)) {
+            let why = || {
+                let words = "the server is not read: it does not serve, or is a replica without a link to its primary";
+                failed(FailureReason::NoCopyFits, words)
+            };
+            return Some(self.why.clone().unwrap_or_else(why));
+        }
+        let is_unproven = self
+            .proven
+            .is_some_and(|(since, limit)| lasts(since, limit));
+        is_unproven.then(|| {
+            let words = "the log is read, but no later instant can be had: the agent of the primary does not tell this \
+                         pod how much was written, or the link to the server breaks again and again";
+            failed(FailureReason::LogBehind, words)
+        })
     }
 }
 
@@ -223,6 +251,21 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_covers_no_later_instant_is_told_of_however_well_it_is_read() {
+        let told = began();
+        told.links("a", 100, &Since::now("a", 100, 1_000, false), false);
+        told.stores("a", 200, None);
+        assert_eq!(trouble(&told, 50), None);
+        assert_eq!(trouble(&told, 61), Some(FailureReason::LogBehind));
+        let early = Instant::now().checked_sub(Duration::from_secs(61));
+        told.lock().proven = early.map(|since| (since, unproven(5_000)));
+        assert_eq!(trouble(&told, 0), Some(FailureReason::LogBehind));
+        told.stores("a", 300, Some(mark(250, 2_000)));
+        assert_eq!(trouble(&told, 0), None);
+        assert_eq!(unproven(600_000), Duration::from_secs(1_800));
+    }
+
+    #[test]
     fn a_server_that_is_not_read_for_a_while_is_told_of_and_the_store_before_that() {
         let told = began();
         assert_eq!(trouble(&told, 5), None);
@@ -244,6 +287,12 @@ mod tests {
             (Some(7), true)
         );
         assert_eq!(told.state().unwrap().gaps, 1);
+        told.waits(0, false);
+        assert_eq!(
+            trouble(&told, 61),
+            Some(FailureReason::LogBehind),
+            "nothing is covered"
+        );
         told.ends();
         assert_eq!(told.state(), None);
         told.begins(&order("b"));

@@ -37,8 +37,9 @@ pub async fn fill(
     let cut = cut(store, &origin, wanted).await?;
     let mut damaged = None;
     for load in &cut.loads {
-        check(settings, load, wanted)?;
+        // What came of a damaged one takes no room any more.
         append_only::begin(settings).map_err(|error| files::of_volume(&error))?;
+        check(settings, load, wanted)?;
         let (path, bytes, log_bytes) = (&load.base.path, load.base.stored_bytes, load.log_bytes());
         info!(base = %path, bytes, log_bytes, "data comes from the store");
         match base::bring(store, &load.base, append_only::base(settings)).await {

@@ -70,7 +70,10 @@ impl Looked {
 pub async fn look(material: &Material<'_>, members: &[Member]) -> Looked {
     let site = material.site;
     if site.recovery_due || hibernates(site.object) {
-        return Looked::default();
+        return match log(&site.object.spec) {
+            Ok(None) => Looked::say(Said::Off),
+            Ok(Some(_)) | Err(_) => Looked::default(),
+        };
     }
     let key = site.instance();
     let uids: Vec<&str> = members.iter().map(Member::uid).collect();
