@@ -12,6 +12,9 @@ use crate::control::status::Board;
 
 /// A server that is not read for so long is told of: it starts anew, or another takes over, in less.
 const UNREAD: Duration = Duration::from_secs(10);
+/// So is one of which nobody says for so long how much there is, or for so many times the delay that is allowed.
+const UNHEARD: Duration = Duration::from_secs(30);
+const UNHEARD_DELAYS: u32 = 3;
 
 /// What is told of the log.
 #[derive(Default)]
@@ -31,6 +34,10 @@ struct Inner {
     unread: Option<Instant>,
     /// Why.
     why: Option<Failure>,
+    /// The last that a primary said of how much there is, and when that was new.
+    look: Option<Mark>,
+    heard: Option<Instant>,
+    max_delay: Duration,
 }
 
 impl Told {
@@ -51,6 +58,7 @@ impl Told {
                 ..CaptureState::default()
             },
             unread: Some(Instant::now()),
+            max_delay: Duration::from_millis(order.max_delay_ms),
             ..Inner::default()
         };
     }
@@ -67,6 +75,7 @@ impl Told {
         inner.state.read_offset = at;
         inner.state.gaps += u64::from(is_gap);
         inner.unread = None;
+        inner.heard = Some(Instant::now());
         inner.why = None;
         if let Some(news) = &mut inner.news {
             news.unbroken_since_unix_ms = Some(since.unix_ms);
@@ -152,6 +161,10 @@ fn set(known: &mut Option<Failure>, failure: Failure) {
 
 impl Inner {
     fn covers(&mut self, look: Option<Mark>) {
+        if look.is_some() && self.look != look {
+            self.look = look;
+            self.heard = Some(Instant::now());
+        }
         let look = look.map(|look| look.unix_ms);
         self.state.covered_unix_ms = self.state.covered_unix_ms.max(look);
     }
@@ -173,12 +186,27 @@ impl Inner {
                          in the store yet";
             return Some(failed(FailureReason::LogBehind, words));
         }
-        let unread = now.saturating_duration_since(self.unread?);
+        let Some(unread) = self.unread else {
+            return self.is_unheard(now);
+        };
+        let unread = now.saturating_duration_since(unread);
         let why = || {
             let words = "the server is not read: it does not serve, or is a replica without a link to its primary";
             failed(FailureReason::NoCopyFits, words)
         };
         (unread >= UNREAD).then(|| self.why.clone().unwrap_or_else(why))
+    }
+
+    /// What is stored can be brought to no instant of which nobody said how much there was.
+    fn is_unheard(&self, now: Instant) -> Option<Failure> {
+        let unheard = now.saturating_duration_since(self.heard?);
+        let limit = self.max_delay.saturating_mul(UNHEARD_DELAYS).max(UNHEARD);
+        (unheard >= limit).then(|| {
+            let words = "the log is read, and the agent of the primary does not say how much there is: until it does, \
+                         nothing can be brought to a later instant. Pods of an object are to reach one another's \
+                         agents";
+            failed(FailureReason::LogBehind, words)
+        })
     }
 }
 
@@ -223,6 +251,30 @@ mod tests {
     }
 
     #[test]
+    fn a_log_of_which_no_primary_says_how_much_there_is_is_behind() {
+        let told = began();
+        told.links("a", 100, &Since::now("a", 100, 1_000, false), false);
+        told.stores("a", 100, None);
+        let long_ago = Instant::now().checked_sub(UNHEARD).unwrap();
+        let forgets = |told: &Told| told.lock().heard = Some(long_ago);
+        forgets(&told);
+        assert_eq!(trouble(&told, 0), Some(FailureReason::LogBehind));
+        told.is_quiet("a", mark(100, 2_000));
+        assert_eq!(trouble(&told, 0), None);
+        forgets(&told);
+        told.is_quiet("a", mark(100, 2_000));
+        told.stores("a", 200, None);
+        assert_eq!(
+            trouble(&told, 0),
+            Some(FailureReason::LogBehind),
+            "that is not new"
+        );
+        // A clock may have been set back.
+        told.stores("a", 300, Some(mark(300, 1_500)));
+        assert_eq!(trouble(&told, 0), None);
+    }
+
+    #[test]
     fn a_server_that_is_not_read_for_a_while_is_told_of_and_the_store_before_that() {
         let told = began();
         assert_eq!(trouble(&told, 5), None);
@@ -236,6 +288,7 @@ mod tests {
         told.store_heals();
         told.links("a", 1, &Since::now("a", 1, 7, true), true);
         assert_eq!(trouble(&told, 11), None);
+        assert_eq!(trouble(&told, 31), Some(FailureReason::LogBehind));
         told.waits(1, true);
         assert_eq!(trouble(&told, 0), Some(FailureReason::LogBehind));
         let news = told.lock().news(Instant::now()).unwrap();
