@@ -17,7 +17,9 @@ use nix::sys::signal::{Signal, kill};
 use reqwest::StatusCode;
 
 use crate::backup::{Stored, order, owner, serving, told};
-use crate::client::{Answer, Client as _, OBJECT_NAMES, answer, http};
+use crate::client::{
+    Answer, Client as _, OBJECT_NAMES, answer, app, http, login, replication, user,
+};
 use crate::engine::{Engine, REDIS_8_6, VALKEY_9_1};
 use crate::group::Group;
 use crate::info::{info, with_looks};
@@ -49,6 +51,7 @@ facts_on!(
     another_key_is_taken_without_a_gap,
     a_lone_server_gives_its_backlog_up_once_no_log_is_kept,
     a_primary_whose_writes_need_replicas_is_not_read,
+    what_somebody_made_a_primary_is_no_part_of_the_log,
     a_primary_that_serves_without_a_doubt_says_how_much_it_has_written
 );
 
@@ -484,6 +487,27 @@ async fn a_primary_whose_writes_need_replicas_is_not_read(engine: Engine) {
     assert!(words.contains("minReplicasToWrite"), "{words}");
     let refused = pod.app().await.set("a", "1").await.unwrap_err();
     assert!(refused.to_string().contains("NOREPLICAS"), "{refused}");
+}
+
+async fn what_somebody_made_a_primary_is_no_part_of_the_log(engine: Engine) {
+    let stored = Stored::start();
+    let mut group = Group::new(engine, 2);
+    group.lead().await;
+    keeps(&group[1], &stored).await;
+    write(&group[0].app().await, 0..10).await;
+    until_covered(&group[1]).await;
+    let person = user("person", &["+@all", "~*", "&*"]);
+    let users = [app(), replication(), person];
+    group[1].push_users(2, &users).await.unwrap();
+    for _ in 0..10 {
+        let server = login(group[1].port, "person").await.unwrap();
+        server.promote().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    group.until_linked(1).await;
+    let kept = Kept::of(&stored).await;
+    assert!(kept.parents.is_empty(), "{:?}", kept.parents);
 }
 
 async fn a_primary_that_serves_without_a_doubt_says_how_much_it_has_written(engine: Engine) {

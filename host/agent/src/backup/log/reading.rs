@@ -58,6 +58,8 @@ pub struct Reading {
     since: Option<Instant>,
     /// Answers of the primary about what was not read yet.
     ahead: VecDeque<Seen>,
+    /// The most that the primary said it has written; more than it ever will, once it said less.
+    told: u64,
 }
 
 impl Reading {
@@ -71,6 +73,7 @@ impl Reading {
             open: Vec::new(),
             since: None,
             ahead: VecDeque::new(),
+            told: 0,
         }
     }
 
@@ -102,11 +105,17 @@ impl Reading {
         }
     }
 
-    /// The primary answered how much it has written. That of another history says nothing of this one.
+    /// The primary answered how much it has written. That of another history says nothing of this one. Nor does any
+    /// more once it has written less than before: it lost some, and what it writes now is not what is read.
     pub fn sees(&mut self, seen: Seen) {
         if seen.look.id != self.id {
             return;
         }
+        if seen.look.offset < self.told {
+            self.told = u64::MAX;
+            return;
+        }
+        self.told = seen.look.offset;
         // What comes next is as good, once so much has been read.
         if self.ahead.len() < LOOKS {
             self.ahead.push_back(seen);
@@ -257,6 +266,24 @@ mod tests {
         let value = "x".repeat(PIECE);
         reading.take(&set(&value), 1_030, now).unwrap();
         assert!(reading.is_due(HALF, now));
+    }
+
+    #[test]
+    fn a_primary_that_has_written_less_than_before_says_nothing() {
+        let now = Instant::now();
+        let mut reading = Reading::new("a", 0, 1_000, 0);
+        let both = [set("1"), set("2")].concat();
+        reading.take(&both, 2_000, now).unwrap();
+        reading.seal(now).unwrap();
+        reading.sees(seen(size(&both), 2_100));
+        let known = reading.quiet().unwrap();
+        // With the same name of its history: it started anew from an earlier snapshot.
+        reading.sees(seen(size(&set("1")), 3_100));
+        assert_eq!(reading.quiet(), Some(known));
+        let none = reading.evidence.take_up_to(size(&both)).looks;
+        assert!(none.iter().all(|look| look.unix_ms <= 2_100), "{none:?}");
+        reading.sees(seen(size(&both), 4_100));
+        assert_eq!(reading.quiet(), Some(known));
     }
 
     #[test]

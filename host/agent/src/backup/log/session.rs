@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use hera_core::backup::log::{PieceName, Reached, ServerHistory, Start, anew, resume};
+use hera_core::backup::log::{Parent, PieceName, Reached, ServerHistory, Start, anew, resume};
 use hera_core::backup::{Failure, FailureReason};
 use hera_store::Store;
 use rustls::ClientConfig;
@@ -34,6 +34,8 @@ const LIVES: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(1);
 /// Between two notes that nothing is written.
 const ALIVE: Duration = Duration::from_secs(60);
+/// The store tells within this which bases there are.
+const BASES: Duration = Duration::from_secs(5);
 /// Answers of the primary that were not looked at yet.
 const ANSWERS: usize = 8;
 
@@ -112,6 +114,7 @@ async fn read(
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut lived, mut alive) = (Instant::now(), Instant::now());
+    let mut noted = None;
     let over = job.until_over();
     let stopping = job.agent.until_stopping();
     tokio::pin!(over, stopping);
@@ -153,8 +156,11 @@ async fn read(
         if now.duration_since(alive) >= ALIVE
             && job.queue.is_empty()
             && let Some(note) = reading.alive()
+            && noted != Some(note.unix_ms)
         {
             alive = now;
+            // One whose primary tells nothing leaves the file to others.
+            noted = Some(note.unix_ms);
             job.queue.push(Item::Alive(note));
         }
         if job.queue.is_full() && timeout(GRACE, job.queue.until_room()).await.is_err() {
@@ -174,6 +180,10 @@ async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
         true => anew(&server, &stored),
         false => resume(&server, &stored, clock::unix_ms()),
     };
+    let loses_base = match &start {
+        Start::Child { parent, .. } => loses_base(job, &store, parent).await,
+        Start::GoOn { .. } | Start::Anew { .. } => false,
+    };
     let stream = match link(&job.agent, &server, &start).await {
         Ok(stream) => stream,
         Err(error) => {
@@ -190,7 +200,7 @@ async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
     let unix_ms = clock::unix_ms();
     let before = stored.values().map(Reached::latest_unix_ms).max();
     let reading = Reading::new(&stream.id, stream.at, unix_ms, before.unwrap_or(0));
-    known.begins(job, &stream, start, unix_ms);
+    known.begins(job, &stream, start, loses_base, unix_ms);
     Ok(Begun { stream, reading })
 }
 
@@ -206,7 +216,31 @@ async fn ask(agent: &Agent) -> Result<history::Told, Failure> {
         failed(FailureReason::ServerRefused, words)
     })?;
     told.may_be_read()?;
+    // What somebody made a primary follows again soon. Its history, once noted, would count as the one that goes on.
+    if told.is_primary && !agent.fence.is_armed() {
+        let words = "the server is a primary that nobody ordered";
+        return Err(failed(FailureReason::NoCopyFits, words));
+    }
     Ok(told)
+}
+
+/// Whether the server lacks what a base has: the log leads on from an earlier one only. That is told as a gap, also
+/// where it is not known.
+async fn loses_base(job: &Job, store: &Store, parent: &Parent) -> bool {
+    let order = job.order();
+    let folder = files::paths(&order.owner).bases(&order.shard);
+    let found = Box::pin(stored::is_beyond(store, &folder, parent));
+    match timeout(BASES, found).await {
+        Ok(Ok(loses)) => loses,
+        Ok(Err(failure)) => {
+            warn!(why = %failure.message, "from which bases the log goes on is not known");
+            true
+        }
+        Err(_) => {
+            warn!("from which bases the log goes on is not known: the store does not tell in time");
+            true
+        }
+    }
 }
 
 async fn link(agent: &Agent, server: &ServerHistory, start: &Start) -> Result<Stream, LinkError> {
@@ -254,7 +288,7 @@ impl Known {
     }
 
     /// The link is there: tells the store what is to be there before the first piece.
-    fn begins(&mut self, job: &Job, stream: &Stream, start: Start, unix_ms: u64) {
+    fn begins(&mut self, job: &Job, stream: &Stream, start: Start, loses_base: bool, unix_ms: u64) {
         let (id, at) = (&stream.id, stream.at);
         let was = self.since.take();
         let (parent, after_gap) = match start {
@@ -262,7 +296,7 @@ impl Known {
             // Who was promoted may lack all that the log has since its last gap.
             Start::Child { parent, .. } => {
                 let lost = |since: &Since| since.is_lost(&parent.id, parent.at);
-                let is_lost = was.as_ref().is_some_and(lost);
+                let is_lost = loses_base || was.as_ref().is_some_and(lost);
                 (Some(parent), is_lost.then_some(true))
             }
             Start::Anew { after_gap, .. } => (None, Some(after_gap || was.is_some())),

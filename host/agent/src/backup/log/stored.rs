@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hera_core::backup::log::{PARENT, Parent, PieceName, Reached, ServerHistory};
-use hera_core::backup::{FORMAT, Failure, FailureReason};
+use hera_core::backup::{BaseManifest, FORMAT, Failure, FailureReason, Paths};
 use hera_store::{Entry, Store};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -16,8 +16,8 @@ const SINCE: &str = "since.json";
 const PAGE: usize = 1_000;
 /// Histories that are looked at: those of a server, and what they go on from.
 const HISTORIES: usize = 4;
-/// With so many pieces before it a hole behind those that were on their way is seen.
-const FEW: usize = 4;
+/// With so many pieces a hole is seen that is left of those that were on their way: those behind it are fewer.
+pub const FEW: usize = 4;
 /// Where the last piece of a history begins is looked for from so many bytes before its end on first.
 const NEAR: u64 = 64 << 10;
 /// Then from so many times as many.
@@ -96,6 +96,33 @@ pub fn parent(folder: &str, id: &str) -> String {
     format!("{folder}/{id}/{PARENT}")
 }
 
+/// True if a base of the parent's history has more than what the child shares with it.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn is_beyond(store: &Store, folder: &str, parent: &Parent) -> Result<bool, Failure> {
+    for entry in store.list(folder).await? {
+        if offset_of_base(&entry.path).is_none_or(|offset| offset <= parent.at) {
+            continue;
+        }
+        match files::read::<BaseManifest>(store, &entry.path).await {
+            Ok(Some(base)) if base.replication_id == parent.id => return Ok(true),
+            Err(failure) if failure.reason != FailureReason::Corrupt => return Err(failure),
+            // One that is damaged is none.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(false)
+}
+
+/// How much a base has, by where its manifest lies; none of other files.
+fn offset_of_base(path: &str) -> Option<u64> {
+    let (folder, _) = path.rsplit_once('/')?;
+    let (_, offset) = folder.rsplit_once('-')?;
+    let offset = u64::from_str_radix(offset, 16).ok()?;
+    (path == Paths::base_manifest(folder)).then_some(offset)
+}
+
 /// What the store has of the history of a server; and of what it goes on from, unless it has gone on for long.
 ///
 /// # Errors
@@ -143,7 +170,8 @@ async fn reached(
     let (pieces, are_all) = last_pieces(store, &format!("{folder}/{id}"), id, near).await?;
     let since = since.filter(|since| since.id == id);
     let reached = Reached::new(&without_holes(pieces, since), parent.as_ref());
-    let before = match are_all {
+    // What is before a gap that was noted is not gone on from.
+    let before = match are_all && since.is_none() {
         true => Before::All(parent),
         false => Before::More,
     };
@@ -288,6 +316,16 @@ mod tests {
         assert_eq!(ends(&[(70, 80), (80, 90)], Some(6)), Some(90));
         // A piece that another agent stored reaches over where this one began.
         assert_eq!(ends(&[(0, 8), (8, 9)], Some(6)), Some(9));
+    }
+
+    #[test]
+    fn how_much_a_base_has_is_in_its_path() {
+        let folder = Paths::new("shop", "cache", "u-1").base("0", "r-7", 0x1f4);
+        let manifest = Paths::base_manifest(&folder);
+        assert_eq!(offset_of_base(&manifest), Some(500));
+        for other in [Paths::data(&folder), folder, "base.json".to_owned()] {
+            assert_eq!(offset_of_base(&other), None, "{other}");
+        }
     }
 
     /// Lists a log whose pieces begin there; answers where the last one that is found begins, and how often it listed.

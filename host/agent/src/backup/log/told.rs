@@ -12,10 +12,9 @@ use crate::control::status::Board;
 
 /// A server that is not read for so long is told of: it starts anew, or another takes over, in less.
 const UNREAD: Duration = Duration::from_secs(10);
-/// That no later instant is covered for so long is told of: a failover takes less. And for this many times the delay
-/// that is allowed: evidence comes to the store with the pieces.
-const UNPROVEN: Duration = Duration::from_secs(60);
-const UNPROVEN_DELAYS: u32 = 3;
+/// So is one of which nobody says for so long how much there is, or for so many times the delay that is allowed.
+const UNHEARD: Duration = Duration::from_secs(30);
+const UNHEARD_DELAYS: u32 = 3;
 
 /// What is told of the log.
 #[derive(Default)]
@@ -35,8 +34,10 @@ struct Inner {
     unread: Option<Instant>,
     /// Why.
     why: Option<Failure>,
-    /// When a later instant was last known to be covered, and how long that may take.
-    proven: Option<(Instant, Duration)>,
+    /// The last that a primary said of how much there is, and when that was new.
+    look: Option<Mark>,
+    heard: Option<Instant>,
+    max_delay: Duration,
 }
 
 impl Told {
@@ -57,7 +58,7 @@ impl Told {
                 ..CaptureState::default()
             },
             unread: Some(Instant::now()),
-            proven: Some((Instant::now(), unproven(order.max_delay_ms))),
+            max_delay: Duration::from_millis(order.max_delay_ms),
             ..Inner::default()
         };
     }
@@ -73,7 +74,12 @@ impl Told {
         inner.state.id = id.to_owned();
         inner.state.read_offset = at;
         inner.state.gaps += u64::from(is_gap);
-        inner.unread = None;
+        let unread = inner.unread.take();
+        // What was told of as not read begins anew.
+        match inner.heard {
+            Some(_) if unread.is_some_and(|since| since.elapsed() < UNREAD) => {}
+            _ => inner.heard = Some(Instant::now()),
+        }
         inner.why = None;
         if let Some(news) = &mut inner.news {
             news.unbroken_since_unix_ms = Some(since.unix_ms);
@@ -147,12 +153,6 @@ impl Told {
     }
 }
 
-/// How long no later instant may be covered before that is told.
-fn unproven(max_delay_ms: u64) -> Duration {
-    let delays = Duration::from_millis(max_delay_ms).saturating_mul(UNPROVEN_DELAYS);
-    delays.max(UNPROVEN)
-}
-
 /// The first of its reason stays: words about another file each time would be news each time.
 fn set(known: &mut Option<Failure>, failure: Failure) {
     if known
@@ -165,13 +165,12 @@ fn set(known: &mut Option<Failure>, failure: Failure) {
 
 impl Inner {
     fn covers(&mut self, look: Option<Mark>) {
-        let Some(look) = look.map(|look| look.unix_ms) else {
-            return;
-        };
-        self.state.covered_unix_ms = self.state.covered_unix_ms.max(Some(look));
-        if let Some((since, _)) = &mut self.proven {
-            *since = Instant::now();
+        if look.is_some() && self.look != look {
+            self.look = look;
+            self.heard = Some(Instant::now());
         }
+        let look = look.map(|look| look.unix_ms);
+        self.state.covered_unix_ms = self.state.covered_unix_ms.max(look);
     }
 
     fn news(&self, now: Instant) -> Option<CaptureNews> {
@@ -191,20 +190,28 @@ impl Inner {
                          in the store yet";
             return Some(failed(FailureReason::LogBehind, words));
         }
-        let lasts = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
-        if self.unread.is_some_and(|since| lasts(since, UNREAD)) {
-            let why = || {
-                let words = "the server is not read: it does not serve, or is a replica without a link to its primary";
-                failed(FailureReason::NoCopyFits, words)
-            };
-            return Some(self.why.clone().unwrap_or_else(why));
+        let unread = self
+            .unread
+            .map(|since| now.saturating_duration_since(since));
+        // A link that breaks again and again is read each time, and brings no look to the store.
+        if unread.is_none_or(|unread| unread < UNREAD) {
+            return self.is_unheard(now);
         }
-        let is_unproven = self
-            .proven
-            .is_some_and(|(since, limit)| lasts(since, limit));
-        is_unproven.then(|| {
-            let words = "the log is read, but no later instant can be had: the agent of the primary does not tell this \
-                         pod how much was written, or the link to the server breaks again and again";
+        let why = || {
+            let words = "the server is not read: it does not serve, or is a replica without a link to its primary";
+            failed(FailureReason::NoCopyFits, words)
+        };
+        Some(self.why.clone().unwrap_or_else(why))
+    }
+
+    /// What is stored can be brought to no instant of which nobody said how much there was.
+    fn is_unheard(&self, now: Instant) -> Option<Failure> {
+        let unheard = now.saturating_duration_since(self.heard?);
+        let limit = self.max_delay.saturating_mul(UNHEARD_DELAYS).max(UNHEARD);
+        (unheard >= limit).then(|| {
+            let words = "the log is read, and the agent of the primary does not say how much there is: until it does, \
+                         nothing can be brought to a later instant. Pods of an object are to reach one another's \
+                         agents";
             failed(FailureReason::LogBehind, words)
         })
     }
@@ -251,18 +258,27 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_covers_no_later_instant_is_told_of_however_well_it_is_read() {
+    fn a_log_of_which_no_primary_says_how_much_there_is_is_behind() {
         let told = began();
         told.links("a", 100, &Since::now("a", 100, 1_000, false), false);
-        told.stores("a", 200, None);
-        assert_eq!(trouble(&told, 50), None);
-        assert_eq!(trouble(&told, 61), Some(FailureReason::LogBehind));
-        let early = Instant::now().checked_sub(Duration::from_secs(61));
-        told.lock().proven = early.map(|since| (since, unproven(5_000)));
+        told.stores("a", 100, None);
+        let long_ago = Instant::now().checked_sub(UNHEARD).unwrap();
+        let forgets = |told: &Told| told.lock().heard = Some(long_ago);
+        forgets(&told);
         assert_eq!(trouble(&told, 0), Some(FailureReason::LogBehind));
-        told.stores("a", 300, Some(mark(250, 2_000)));
+        told.is_quiet("a", mark(100, 2_000));
         assert_eq!(trouble(&told, 0), None);
-        assert_eq!(unproven(600_000), Duration::from_secs(1_800));
+        forgets(&told);
+        told.is_quiet("a", mark(100, 2_000));
+        told.stores("a", 200, None);
+        assert_eq!(
+            trouble(&told, 0),
+            Some(FailureReason::LogBehind),
+            "that is not new"
+        );
+        // A clock may have been set back.
+        told.stores("a", 300, Some(mark(300, 1_500)));
+        assert_eq!(trouble(&told, 0), None);
     }
 
     #[test]
@@ -279,6 +295,7 @@ mod tests {
         told.store_heals();
         told.links("a", 1, &Since::now("a", 1, 7, true), true);
         assert_eq!(trouble(&told, 11), None);
+        assert_eq!(trouble(&told, 31), Some(FailureReason::LogBehind));
         told.waits(1, true);
         assert_eq!(trouble(&told, 0), Some(FailureReason::LogBehind));
         let news = told.lock().news(Instant::now()).unwrap();
@@ -287,12 +304,6 @@ mod tests {
             (Some(7), true)
         );
         assert_eq!(told.state().unwrap().gaps, 1);
-        told.waits(0, false);
-        assert_eq!(
-            trouble(&told, 61),
-            Some(FailureReason::LogBehind),
-            "nothing is covered"
-        );
         told.ends();
         assert_eq!(told.state(), None);
         told.begins(&order("b"));

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use super::job::Job;
 use super::queue::{Begin, Item};
 use super::reading::Piece;
-use super::stored::{Since, parent};
+use super::stored::{FEW, Since, parent};
 use crate::backup::pack::unpacked;
 use crate::backup::{failed, files};
 
@@ -47,17 +47,55 @@ struct Sent {
     is_stored: bool,
 }
 
+/// Pieces of which the store does not have all before them, in their order.
+#[derive(Default)]
+struct Way {
+    sent: VecDeque<Sent>,
+    count: u64,
+}
+
+impl Way {
+    /// False while the store has as many behind one that it does not take: who goes on from what it has is to see that
+    /// one missing.
+    fn has_room(&self) -> bool {
+        self.sent.len() < FEW
+    }
+
+    /// Another one; its number.
+    fn begin(&mut self, id: String, to: u64, look: Option<Mark>) -> u64 {
+        self.count += 1;
+        self.sent.push_back(Sent {
+            number: self.count,
+            id,
+            to,
+            look,
+            is_stored: false,
+        });
+        self.count
+    }
+
+    /// The store has one; those that it has now with all before them.
+    fn arrives(&mut self, number: u64) -> Vec<Sent> {
+        if let Some(sent) = self.sent.iter_mut().find(|sent| sent.number == number) {
+            sent.is_stored = true;
+        }
+        let missing = self.sent.iter().position(|sent| !sent.is_stored);
+        let whole = missing.unwrap_or(self.sent.len());
+        self.sent.drain(..whole).collect()
+    }
+}
+
 /// Stores what comes, without end. It returns by a fault of this agent's only.
 pub async fn run(job: Arc<Job>, mut items: mpsc::UnboundedReceiver<Item>) {
     let mut uploads = Uploads {
         job,
         tasks: JoinSet::new(),
-        sent: VecDeque::new(),
-        count: 0,
+        way: Way::default(),
     };
     loop {
+        let may_take = uploads.tasks.len() < IN_FLIGHT && uploads.way.has_room();
         let goes_on = tokio::select! {
-            item = items.recv(), if uploads.tasks.len() < IN_FLIGHT => match item {
+            item = items.recv(), if may_take => match item {
                 Some(item) => uploads.take(item).await,
                 None => false,
             },
@@ -72,9 +110,7 @@ pub async fn run(job: Arc<Job>, mut items: mpsc::UnboundedReceiver<Item>) {
 struct Uploads {
     job: Arc<Job>,
     tasks: JoinSet<(u64, usize)>,
-    /// Those that the store does not have with all before them.
-    sent: VecDeque<Sent>,
-    count: u64,
+    way: Way,
 }
 
 impl Uploads {
@@ -107,14 +143,8 @@ impl Uploads {
 
     async fn send(&mut self, piece: Piece) -> bool {
         let raw = piece.raw.len();
-        let (id, to, look) = (piece.id.clone(), piece.to, piece.evidence.looks.last());
-        let sent = Sent {
-            number: self.count,
-            id,
-            to,
-            look: look.copied(),
-            is_stored: false,
-        };
+        let look = piece.evidence.looks.last().copied();
+        let (id, to) = (piece.id.clone(), piece.to);
         let about = self.job.clone();
         let packed = tokio::task::spawn_blocking(move || pack(&about, piece)).await;
         let packed = match packed {
@@ -124,9 +154,7 @@ impl Uploads {
         };
         let bytes = packed.bytes.len();
         self.job.queue.packs(raw, bytes);
-        self.count += 1;
-        let number = sent.number;
-        self.sent.push_back(sent);
+        let number = self.way.begin(id, to, look);
         let job = self.job.clone();
         self.tasks.spawn(Box::pin(async move {
             until_stored(&job, &packed).await;
@@ -151,10 +179,7 @@ impl Uploads {
             Err(error) => return fault(&error),
         };
         self.job.queue.stores(bytes);
-        if let Some(sent) = self.sent.iter_mut().find(|sent| sent.number == number) {
-            sent.is_stored = true;
-        }
-        while let Some(sent) = self.sent.pop_front_if(|sent| sent.is_stored) {
+        for sent in self.way.arrives(number) {
             self.job.told().stores(&sent.id, sent.to, sent.look);
             self.job.queue.reaches();
         }
@@ -299,5 +324,26 @@ async fn is_same(store: &Store, piece: &Packed) -> Result<(), Failure> {
     match decode(&head) {
         Ok((header, _)) if header.sha256 == piece.sha256 => Ok(()),
         _ => Err(other()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_stored_behind_one_that_the_store_does_not_take() {
+        let mut way = Way::default();
+        let send = |way: &mut Way, to| way.begin("a".to_owned(), to, None);
+        let stuck = send(&mut way, 10);
+        for to in [20, 30, 40] {
+            assert!(way.has_room());
+            let next = send(&mut way, to);
+            assert!(way.arrives(next).is_empty(), "one before it is missing");
+        }
+        assert!(!way.has_room());
+        let ends: Vec<u64> = way.arrives(stuck).iter().map(|sent| sent.to).collect();
+        assert_eq!(ends, [10, 20, 30, 40]);
+        assert!(way.has_room());
     }
 }

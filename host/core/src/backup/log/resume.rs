@@ -152,20 +152,29 @@ fn parent(server: &ServerHistory, unix_ms: u64) -> Option<Parent> {
     })
 }
 
-/// What the store has of a history and of what it goes on from.
+/// What the store has of a history and of what it goes on from. Pieces behind a hole at its beginning do not count:
+/// they are of an agent that ended before it had stored what is in the hole.
 fn lineage(stored: &BTreeMap<String, Reached>, id: &str) -> Vec<(u64, u64)> {
-    let mut ranges = Vec::new();
+    let mut generations = Vec::new();
     let (mut next, mut until) = (Some(id), u64::MAX);
     for _ in 0..GENERATIONS {
         let Some(reached) = next.and_then(|id| stored.get(id)) else {
             break;
         };
-        ranges.extend(before(reached.ranges.clone(), until));
+        generations.push(before(reached.ranges.clone(), until));
         let parent = reached.parent.as_ref();
         next = parent.map(|parent| parent.id.as_str());
         until = parent.map_or(until, |parent| until.min(parent.at));
     }
-    merged(ranges)
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for own in generations.into_iter().rev() {
+        let ended = ranges.last().map(|(_, to)| *to);
+        let begins = own.first().map(|(from, _)| *from);
+        if ended.is_none_or(|ended| begins.is_some_and(|begins| begins <= ended)) {
+            ranges = merged([ranges, own].concat());
+        }
+    }
+    ranges
 }
 
 /// What of the ranges is up to an offset.
@@ -296,6 +305,22 @@ mod tests {
         assert_eq!(with(&[], &[(100, 400)]), go_on(400));
         assert_eq!(with(&[(400, 600)], &[(100, 400)]), go_on(600));
         assert_eq!(with(&[(550, 600)], &[(100, 800)]), go_on(500));
+    }
+
+    #[test]
+    fn a_hole_at_the_beginning_of_a_child_that_cannot_be_filled_is_a_gap() {
+        let server = ServerHistory {
+            backlog_from: Some(451),
+            ..promoted()
+        };
+        let own = reached(&[(550, 600)], Some(parent_at("a", 500)));
+        let with = |of_parent| {
+            let stored = store([("b", own.clone()), ("a", reached(of_parent, None))]);
+            resume(&server, &stored, 7)
+        };
+        assert_eq!(with(&[(100, 400)]), begun(900, true));
+        assert_eq!(with(&[(100, 500)]), go_on(500), "it can be filled");
+        assert_eq!(with(&[]), go_on(600), "nothing is known of it");
     }
 
     #[test]
