@@ -467,6 +467,14 @@ async fn a_lone_server_gives_its_backlog_up_once_no_log_is_kept(engine: Engine) 
     let has_backlog = async || info(&pod, "replication", "repl_backlog_active").await;
     assert_eq!(has_backlog().await, "0");
     keeps(&pod, &stored).await;
+    until(
+        "the child that gave nobody a dataset has ended",
+        async || {
+            let is = info(&pod, "persistence", "rdb_bgsave_in_progress").await;
+            (is == "0").then_some(()).ok_or(is)
+        },
+    )
+    .await;
     // A snapshot for a backup gives nothing up meanwhile.
     crate::backup::stores(&pod, "b-1-1", &stored).await;
     tokio::time::sleep(Duration::from_secs(8)).await;

@@ -422,13 +422,6 @@ async fn who_hibernates_stores_its_log_to_the_end_by_itself() {
     mode("Disabled");
     let is_said = || shop.operator.condition("cache", HEALTH).is_some();
     wait_for("nothing is said", || (!is_said()).then_some(())).await;
-    mode("Enabled");
-    store.edit(INSTANCES, SHOP, "cache", |object| {
-        let about = object["metadata"]["annotations"].as_object_mut().unwrap();
-        about.remove("cache.hera.io/hibernate");
-    });
-    shop.operator.wait_reason("cache", "Ready", "Serving").await;
-    shop.ordered("cache-0", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
