@@ -414,12 +414,9 @@ async fn who_hibernates_stores_its_log_to_the_end_by_itself() {
         .await;
     assert_eq!((agent.captures().len(), stops(&agent)), (1, 0));
     shop.says("FirstBackupPending").await;
-    let mode = |mode: &str| {
-        store.edit(INSTANCES, SHOP, "cache", |object| {
-            object["spec"]["backup"]["log"]["mode"] = json!(mode);
-        });
-    };
-    mode("Disabled");
+    store.edit(INSTANCES, SHOP, "cache", |object| {
+        object["spec"]["backup"]["log"]["mode"] = json!("Disabled");
+    });
     let is_said = || shop.operator.condition("cache", HEALTH).is_some();
     wait_for("nothing is said", || (!is_said()).then_some(())).await;
 }
