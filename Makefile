@@ -62,6 +62,7 @@ test: check test-e2e ## What each landing runs: check, and a scenario for each t
 .PHONY: test-all
 test-all: export HERA_E2E_ALL = 1
 test-all: export HERA_CLUSTER_HISTORIES = 50
+test-all: export HERA_LOG_CUTS = 100
 test-all: deny sbom promtool test scaling ## Everything once: check, deny, lists of parts, alerts, and every scenario on the testbed
 
 # One after the other: nothing beside them spoils the figures.
