@@ -8,6 +8,12 @@ pub fn own_id(text: &str) -> Option<&str> {
     own(text)?.split_whitespace().next()
 }
 
+/// The epoch of what it said of its slots; 0 if that is not told.
+pub fn own_epoch(text: &str) -> u64 {
+    let word = own(text).and_then(|line| line.split_whitespace().nth(6));
+    word.and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
 /// True if that one replicated another.
 pub fn is_replicas(text: &str) -> bool {
     own(text).is_some_and(|line| flags(line).any(|flag| flag == "slave"))
@@ -69,6 +75,8 @@ mod tests {
             &TEXT.replace("myself,master -", "myself,slave cc")
         ));
         assert_eq!(own_id(""), None);
+        assert_eq!(own_epoch(TEXT), 1);
+        assert_eq!(own_epoch(""), 0);
     }
 
     /// P36.

@@ -61,6 +61,7 @@ pub async fn wait(agent: &Agent, cluster: &Cluster) {
     let held = Held {
         has_data: found.is_some(),
         snapshot_ms: snapshot.map(|(_, at)| u64::try_from(age(at)).unwrap_or(u64::MAX)),
+        epoch: nodes_conf::own_epoch(&text),
     };
     cluster.held.send_replace(Some(held));
     let news = ClusterNews {

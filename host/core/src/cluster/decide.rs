@@ -1,7 +1,7 @@
 use super::observation::{Observation, Wanted};
 use super::plan::Plan;
 use super::survey::Survey;
-use super::{failover, form, hold, join, whole};
+use super::{epochs, failover, form, hold, join, whole};
 
 /// The plan for one pass.
 ///
@@ -34,6 +34,9 @@ pub fn decide(wanted: Wanted, seen: &Observation) -> Plan {
     }
     if plan.steps.is_empty() {
         failover::bump(&survey, &mut plan);
+    }
+    if plan.steps.is_empty() {
+        epochs::outdo(&survey, &mut plan);
     }
     if plan.steps.is_empty()
         && let Some(words) = whole::lacks_something(&survey)

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use super::epochs::is_whole;
 use super::observation::{Entry, Node, NodeId, Server};
 use super::open::{Direction, in_between};
 use super::plan::{Command, Failover, Plan};
@@ -373,7 +374,7 @@ pub(super) fn bump(survey: &Survey<'_>, plan: &mut Plan) {
 /// hear that one no longer claims a slot: only a later word of its owner tells it.
 fn is_mistaken(survey: &Survey<'_>, owner: &Heard<'_>) -> bool {
     let moves = survey.heard.iter().any(|one| one.server.is_in_a_job());
-    if moves || !survey.all_heard || !survey.lost.is_empty() {
+    if moves || !survey.lost.is_empty() || !is_whole(survey, owner) {
         return false;
     }
     let (id, slots) = (&owner.server.id, owner.server.slots());

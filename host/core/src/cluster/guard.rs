@@ -1,5 +1,6 @@
 //! What no plan for a cluster may do, whatever led to it.
 
+use super::epochs::led_by_no_later;
 use super::failover::later_owner;
 use super::hold::connects_to;
 use super::join::is_met;
@@ -37,7 +38,8 @@ pub enum Rule {
     OneTakesOver,
     /// No server without data starts while somebody follows the one that it was (P05).
     NobodyFollowsNothing,
-    /// Nobody takes over slots that another has by a later word: its keys would be deleted.
+    /// Nobody takes over slots that another has by a later word, nor starts with those of who leads its shard by no
+    /// later word than its own: the other's keys would be deleted.
     TakesNothingBack,
     /// Slots move between primaries of two shards that are heard, to the address that the pod has; or of one shard in
     /// which two have slots, to the one with the later word.
@@ -192,7 +194,10 @@ fn breaks(step: &Step, seen: &Observation) -> Option<Rule> {
                 of.is_some() && (of == node.last_id.as_deref() || connects_to(server, node))
             };
             let has_followers = servers().any(follows);
-            (is_empty && has_followers).then_some(Rule::NobodyFollowsNothing)
+            match led_by_no_later(node, &seen.nodes) {
+                Some(_) => Some(Rule::TakesNothingBack),
+                None => (is_empty && has_followers).then_some(Rule::NobodyFollowsNothing),
+            }
         }
         Command::Forget { id } => {
             let needed = |server: &Server| server.id == *id || server.replica_of() == Some(id);

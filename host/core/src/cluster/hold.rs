@@ -14,6 +14,12 @@ pub(super) fn plan(survey: &Survey<'_>, formed: bool, plan: &mut Plan) {
         };
         let leads = survey.primary_of(node.shard);
         match held.has_data {
+            _ if let Some(rival) = super::epochs::rival(survey, node) => {
+                let (name, rival) = (node.name(), rival.node.name());
+                plan.wait(format!(
+                    "{name} starts once {rival} has a later epoch than it had: its first word might take slots back"
+                ));
+            }
             _ if !formed && survey.lost.is_empty() && !is_followed(survey, node) => {
                 start("the cluster is not formed yet", plan);
             }

@@ -5,6 +5,7 @@
 //! forgotten by what is unknown.
 
 mod decide;
+mod epochs;
 mod failover;
 mod fences;
 mod form;

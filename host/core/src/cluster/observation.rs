@@ -75,6 +75,8 @@ pub struct Held {
     /// The data is a snapshot, written so many milliseconds ago: what came later is not in it. None for a log,
     /// which has all.
     pub snapshot_ms: Option<u64>,
+    /// The epoch that its server had; 0 of an agent that does not tell.
+    pub epoch: u64,
 }
 
 /// What a server says of itself and of the others.

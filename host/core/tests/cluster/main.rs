@@ -425,7 +425,7 @@ fn a_replica_that_is_fed_by_who_has_its_primarys_address_takes_over_nothing() {
     let dead = whole().dead(0).change(|seen| {
         seen.nodes[0].held = Some(Held {
             has_data: true,
-            snapshot_ms: None,
+            ..Held::default()
         });
         let replica = seen.nodes[1].server.as_mut().unwrap();
         (replica.link_up, replica.link_down_ms) = (true, None);
@@ -438,7 +438,7 @@ fn nobody_starts_at_an_address_that_the_last_copy_of_another_shard_follows() {
     let held = || {
         Some(Held {
             has_data: true,
-            snapshot_ms: None,
+            ..Held::default()
         })
     };
     let moved = whole().dead(0).dead(2).change(|seen| {

@@ -72,6 +72,7 @@ fn looks_so(cluster: Cluster, at: usize, look: &Look) -> Cluster {
     node.held = (look.held && look.dead && !look.heard).then_some(Held {
         has_data: look.keys > 0,
         snapshot_ms: look.linked,
+        epoch: look.offset,
     });
     node.asked_for_votes_ms = look.asked.then_some(100);
     if look.moved {

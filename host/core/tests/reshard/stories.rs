@@ -662,6 +662,79 @@ fn nobody_follows_one_that_is_about_to_lose_its_slots() {
     assert!(plan.waiting_for.unwrap().contains("about to hear"));
 }
 
+/// It took an epoch by itself and died at once: nobody has heard of it, and who took over by a vote has the same. Of the
+/// two the one with the lesser id would take a later one, and with it all slots.
+#[test]
+fn who_took_an_epoch_that_nobody_heard_of_starts_once_the_others_have_later_ones() {
+    let mut game = game(Way::Keys);
+    game.world.obey(0, &Command::BumpEpoch);
+    game.world.kill(0);
+    let decided = |game: &mut Game| {
+        let seen = game.world.observe();
+        let plan = decide(game.world.wanted, &seen);
+        guard(&plan, &seen).unwrap();
+        for step in &plan.steps {
+            game.obey(step);
+        }
+        words(&plan.steps)
+    };
+    assert_eq!(decided(&mut game), ["pod-0-1: take over (Force)"]);
+    let epoch = |at: usize| move |game: &Game| game.world.pods[at].own().epoch;
+    assert_eq!(epoch(0)(&game), epoch(1)(&game));
+    game.world.write(5, 2);
+    game.world.come_back(0);
+    let seen = game.world.observe();
+    let start = Plan {
+        steps: vec![Step {
+            pod: seen.nodes[0].pod.clone(),
+            command: Command::Start,
+            reason: String::new(),
+        }],
+        waiting_for: None,
+    };
+    let broken = guard(&start, &seen).err().map(|broken| broken.rule);
+    assert_eq!(broken, Some(Rule::TakesNothingBack));
+    let waits = decide(game.world.wanted, &seen).waiting_for.unwrap();
+    assert!(
+        waits.contains("pod-0-0 starts once pod-0-1 has a later epoch"),
+        "{waits}"
+    );
+    // Who has the latest of all takes none: another does before.
+    assert_eq!(decided(&mut game), ["pod-2-0: a later epoch"]);
+    game.world.gossip(4, 1);
+    assert_eq!(decided(&mut game), ["pod-0-1: a later epoch"]);
+    assert_eq!(decided(&mut game), ["pod-0-0: start"]);
+    game.world.gossip(0, 1);
+    game.until_the_end(0, 200);
+    game.check();
+    let first = &game.world.pods[0];
+    assert_eq!(first.own().replica_of.as_deref(), Some("id-0-1"));
+}
+
+/// Its shard is led by nobody; but with a later epoch it would take back what it gave away.
+#[test]
+fn who_has_the_epoch_of_another_starts_once_that_one_has_a_later_one() {
+    let world = World::new(&SlotSet::even(3), 0, Version::default());
+    let mut game = Game::new(world, Way::Keys, 7);
+    for at in [0, 2] {
+        game.world.pods[at].own_mut().epoch = 4;
+    }
+    game.world.gossip(1, 2);
+    game.world.kill(0);
+    game.world.come_back(0);
+    let decided = |game: &Game| {
+        let seen = game.world.observe();
+        let plan = decide(game.world.wanted, &seen);
+        guard(&plan, &seen).unwrap();
+        words(&plan.steps)
+    };
+    assert_eq!(decided(&game), ["pod-1-0: a later epoch"]);
+    // Where nobody else could, it starts: its slots are served by nobody.
+    game.world.kill(1);
+    game.world.come_back(1);
+    assert_eq!(decided(&game), ["pod-0-0: start", "pod-1-0: start"]);
+}
+
 /// Redis before 7.2 does not hear that one no longer claims a slot, and takes its later words for this one as well.
 #[test]
 fn an_owner_that_is_not_believed_takes_a_later_epoch() {

@@ -102,10 +102,22 @@ impl Pod {
         self.own_mut().epoch = self.current_epoch;
     }
 
+    /// The same, of one that takes it by itself: not if none is later than its own.
+    fn takes_a_later_epoch(&mut self) {
+        let own = self.own().epoch;
+        if own == 0 || own + 1 != self.next_epoch() {
+            self.takes_an_epoch();
+        }
+    }
+
     /// Has slots by a later word than anybody.
     pub fn takes(&mut self, slots: &SlotSet) {
+        self.takes_a_later_epoch();
+        self.has_got(slots);
+    }
+
+    fn has_got(&mut self, slots: &SlotSet) {
         let id = self.id.clone();
-        self.takes_an_epoch();
         for (other, view) in &mut self.knows {
             match *other == id {
                 true => view.slots = view.slots.with(slots),
@@ -372,6 +384,7 @@ impl World {
             held: pod.held.then_some(Held {
                 has_data: true,
                 snapshot_ms: None,
+                epoch: pod.own().epoch,
             }),
             ..Node::default()
         }
@@ -453,7 +466,7 @@ impl World {
                 }
                 self.gossip(at, met);
             }
-            Command::BumpEpoch => self.pods[at].takes_an_epoch(),
+            Command::BumpEpoch => self.pods[at].takes_a_later_epoch(),
             Command::Replicate { primary } => self.replicate_other(at, primary),
             Command::Failover { primary, how } => {
                 // Nobody votes for an epoch that is not later than all that it has heard of.
@@ -463,7 +476,7 @@ impl World {
                     let pod = &mut self.pods[at];
                     pod.current_epoch = pod.current_epoch.max(last.unwrap_or(0));
                 }
-                self.take_over(at, primary);
+                self.take_over(at, primary, *how);
             }
             Command::Forget { id } => {
                 let pod = &mut self.pods[at];
@@ -499,14 +512,18 @@ impl World {
         }
     }
 
-    fn take_over(&mut self, at: usize, primary: &str) {
+    fn take_over(&mut self, at: usize, primary: &str, how: Failover) {
         let pod = &mut self.pods[at];
         if pod.own().replica_of.as_deref() != Some(primary) {
             return;
         }
         let slots = pod.knows.get(primary).map(|view| view.slots.clone());
         pod.own_mut().replica_of = None;
-        pod.takes(&slots.unwrap_or_default());
+        match how {
+            Failover::Takeover => pod.takes_a_later_epoch(),
+            Failover::Agreed | Failover::Force => pod.takes_an_epoch(),
+        }
+        pod.has_got(&slots.unwrap_or_default());
         if let Some(old) = pod.knows.get_mut(primary) {
             old.replica_of = Some(pod.id.clone());
         }

@@ -117,6 +117,7 @@ impl Node {
                 self.held = Some(cluster::Held {
                     has_data,
                     snapshot_ms: None,
+                    epoch: nodes_conf::own_epoch(&known),
                 })
             }
         }
