@@ -13,6 +13,8 @@ const MEMORY_BEYOND: u64 = 5;
 const VOLUME_BEYOND: u64 = 10;
 /// What ends before data is read is tried again after this; in milliseconds.
 const SOON: u64 = 15_000;
+/// What takes hundreds of requests to find out is found out again after this.
+const EACH_MINUTE: u64 = 60_000;
 /// What ends after data was read is tried again after this: stores ask money for each time.
 const LATER: u64 = 900_000;
 
@@ -85,6 +87,7 @@ pub fn next(due: bool, ordinal: u32, news: Option<&RecoveryNews>) -> Next {
 pub fn again_after_ms(reason: FailureReason) -> u64 {
     match reason {
         FailureReason::Corrupt => LATER,
+        FailureReason::TimeNotCovered | FailureReason::SeveralSources => EACH_MINUTE,
         FailureReason::StoreUnreachable
         | FailureReason::CredentialsRefused
         | FailureReason::PathOwned
@@ -98,9 +101,7 @@ pub fn again_after_ms(reason: FailureReason) -> u64 {
         | FailureReason::TooSmall
         | FailureReason::DataPresent
         | FailureReason::VersionIncompatible
-        | FailureReason::LogBehind
-        | FailureReason::TimeNotCovered
-        | FailureReason::SeveralSources => SOON,
+        | FailureReason::LogBehind => SOON,
     }
 }
 
@@ -315,10 +316,12 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_a_download_is_tried_again_later_than_what_is_looked_at() {
+    fn what_costs_more_is_tried_again_later() {
         let again = again_after_ms;
         assert_eq!(again(FailureReason::StoreUnreachable), 15_000);
         assert_eq!(again(FailureReason::DataPresent), 15_000);
+        assert_eq!(again(FailureReason::TimeNotCovered), 60_000);
+        assert_eq!(again(FailureReason::SeveralSources), 60_000);
         assert_eq!(again(FailureReason::Corrupt), 900_000);
     }
 
