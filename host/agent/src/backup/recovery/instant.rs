@@ -4,9 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
-use hera_core::backup::log::{AROUND_MS, Cut, Evidence, Load, NotCovered, PieceName, Wanted, plan};
-use hera_core::backup::recovery::{Stored, check_room};
-use hera_core::backup::{BaseManifest, Failure, FailureReason, Loads, RecoverInstant};
+use hera_core::backup::log::{
+    AROUND_MS, Cut, Evidence, Load, NotCovered, PieceName, Stretch, Wanted, plan,
+};
+use hera_core::backup::recovery::{check_room, with_log};
+use hera_core::backup::{Failure, FailureReason, RecoverInstant, check_base, check_piece};
 use hera_store::Store;
 use tracing::{info, warn};
 
@@ -21,8 +23,6 @@ use crate::settings::Settings;
 const AT_ONCE: usize = 16;
 /// Headers that are read of each of [`AROUND_MS`]: those nearest to the instant.
 const MOST: usize = 256;
-/// Servers before it have no append-only file of this kind.
-const OLDEST: (u32, u32) = (7, 0);
 
 /// Brings base and log of an instant, as the files of a server.
 ///
@@ -34,12 +34,13 @@ pub async fn fill(
     wanted: &RecoverInstant,
 ) -> Result<Filling, Failure> {
     let origin = Origin::find(store, wanted).await?;
-    let cut = cut(store, &origin, wanted).await?;
+    let (cut, unfit) = cut(store, &origin, wanted).await?;
     let mut damaged = None;
     for load in &cut.loads {
         // What came of a damaged one takes no room any more.
         append_only::begin(settings).map_err(|error| files::of_volume(&error))?;
         check(settings, load, wanted)?;
+        check_log(load, &unfit)?;
         let (path, bytes, log_bytes) = (&load.base.path, load.base.stored_bytes, load.log_bytes());
         info!(base = %path, bytes, log_bytes, "data comes from the store");
         match base::bring(store, &load.base, append_only::base(settings)).await {
@@ -51,7 +52,15 @@ pub async fn fill(
             }
             Err(failure) => return Err(failure),
         }
-        Box::pin(log::bring(settings, store, &origin, load, cut.until)).await?;
+        Box::pin(log::bring(
+            settings,
+            store,
+            &origin,
+            load,
+            cut.until,
+            &wanted.loads,
+        ))
+        .await?;
         append_only::finish(settings).map_err(|error| files::of_volume(&error))?;
         return Ok(Filling {
             base: Box::new(load.base.clone()),
@@ -61,8 +70,12 @@ pub async fn fill(
     Err(damaged.unwrap_or_else(|| not_covered(wanted, NotCovered::default())))
 }
 
-/// What is loaded for the instant.
-async fn cut(store: &Store, origin: &Origin, wanted: &RecoverInstant) -> Result<Cut, Failure> {
+/// What is loaded for the instant, and which pieces near it the new server cannot follow.
+async fn cut(
+    store: &Store,
+    origin: &Origin,
+    wanted: &RecoverInstant,
+) -> Result<(Cut, BTreeMap<PieceName, Failure>), Failure> {
     let asked = Wanted {
         unix_ms: wanted.unix_ms,
         branch: wanted.branch.clone(),
@@ -75,9 +88,9 @@ async fn cut(store: &Store, origin: &Origin, wanted: &RecoverInstant) -> Result<
     let mut refused = NotCovered::default();
     for around_ms in AROUND_MS {
         let names = nearest(plan.headers(around_ms), wanted.unix_ms, &headers.tried);
-        headers.read(store, origin, names).await?;
+        headers.read(store, origin, names, wanted).await?;
         match plan.cut(&headers.known) {
-            Ok(cut) => return Ok(cut),
+            Ok(cut) => return Ok((cut, headers.unfit)),
             Err(not_covered) => refused = not_covered,
         }
         if refused.before.is_some() && refused.after.is_some() {
@@ -93,6 +106,8 @@ async fn cut(store: &Store, origin: &Origin, wanted: &RecoverInstant) -> Result<
 struct Headers {
     known: BTreeMap<PieceName, Evidence>,
     tried: BTreeSet<PieceName>,
+    /// Those that the new server cannot follow.
+    unfit: BTreeMap<PieceName, Failure>,
     damaged: Vec<String>,
 }
 
@@ -103,6 +118,7 @@ impl Headers {
         store: &Store,
         origin: &Origin,
         names: Vec<PieceName>,
+        wanted: &RecoverInstant,
     ) -> Result<(), Failure> {
         for lot in names.chunks(AT_ONCE) {
             let came = join_all(lot.iter().map(|name| pieces::header(store, origin, name))).await;
@@ -110,6 +126,10 @@ impl Headers {
                 self.tried.insert(name.clone());
                 match header {
                     Ok(header) => {
+                        let path = origin.path(name);
+                        if let Err(failure) = check_piece(&path, &header, &wanted.loads) {
+                            self.unfit.insert(name.clone(), failure);
+                        }
                         self.known.insert(name.clone(), header.evidence);
                     }
                     Err(failure) if failure.reason == FailureReason::Corrupt => {
@@ -144,43 +164,31 @@ fn nearest(
 
 /// Whether the new server can have that.
 fn check(settings: &Settings, load: &Load, wanted: &RecoverInstant) -> Result<(), Failure> {
-    check_version(&load.base, &wanted.loads)?;
-    let raw_bytes = load.base.raw_bytes.saturating_add(load.log_bytes());
-    let stored = Stored {
-        raw_bytes,
-        used_memory: load.base.used_memory,
-    };
+    check_base(&load.base, &wanted.loads)?;
+    let stored = with_log(&load.base, load.log_bytes());
     check_room(stored, wanted.room)?;
-    files::has_room(&settings.data, raw_bytes)
+    files::has_room(&settings.data, stored.raw_bytes)
 }
 
-fn check_version(base: &BaseManifest, loads: &[Loads]) -> Result<(), Failure> {
-    let refuse = |words| Err(failed(FailureReason::VersionIncompatible, words));
-    if loads.iter().all(|loads| loads.up_to < OLDEST) {
-        let words = "servers before 7.0 load no log: set version to 7.0 or newer, or recover a backup without an \
-                     instant";
-        return refuse(words.to_owned());
+/// Whether it can follow what was written up to the instant, as far as the headers around that tell: before anything
+/// large comes.
+fn check_log(load: &Load, unfit: &BTreeMap<PieceName, Failure>) -> Result<(), Failure> {
+    if unfit.is_empty() {
+        return Ok(());
     }
-    let wrote = branch(&base.version);
-    let can_load = |loads: &Loads| {
-        loads.engine == base.engine && wrote.is_some_and(|wrote| wrote <= loads.up_to)
-    };
-    match loads.iter().any(can_load) {
-        true => Ok(()),
-        false => refuse(format!(
-            "{} was written by {engine} {version}, which this server cannot read: set engine and version to {engine} \
-             {version} or newer",
-            base.path,
-            engine = base.engine,
-            version = base.version
-        )),
-    }
+    let mut used = load.stretches.iter().flat_map(used);
+    let failure = used.find_map(|name| unfit.get(name));
+    failure.map_or(Ok(()), |failure| Err(failure.clone()))
 }
 
-/// Major and minor of a version.
-fn branch(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+/// The pieces whose bytes are taken, if none is damaged.
+fn used(stretch: &Stretch) -> impl Iterator<Item = &PieceName> {
+    let (mut at, none) = (stretch.from, BTreeSet::new());
+    std::iter::from_fn(move || {
+        let next = stretch.next(at, &none).filter(|_| at < stretch.to)?;
+        at = next.to;
+        Some(next)
+    })
 }
 
 fn not_covered(wanted: &RecoverInstant, refused: NotCovered) -> Failure {
@@ -230,16 +238,6 @@ mod tests {
         }
     }
 
-    fn base(engine: &str, version: &str) -> BaseManifest {
-        serde_json::from_value(serde_json::json!({
-            "v": 1, "uid": "u", "shard": "0", "engine": engine, "version": version,
-            "magic": "REDIS0010", "replicationId": "a", "offset": 7, "streamDb": 0,
-            "takenUnixMs": 9, "pod": "p-0", "role": "primary", "rawBytes": 5, "storedBytes": 5,
-            "sha256": "", "crc64": "0", "usedMemory": 1, "path": "shop.cache/old/base/0/r-7"
-        }))
-        .unwrap()
-    }
-
     fn wanted(unix_ms: Option<u64>) -> RecoverInstant {
         RecoverInstant {
             namespace: "shop".to_owned(),
@@ -269,23 +267,29 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_read_the_base_or_any_log_is_refused_with_what_to_set() {
-        let loads = |engine: &str, up_to| Loads {
-            engine: engine.to_owned(),
-            up_to,
+    fn only_a_piece_that_is_used_is_to_be_one_that_the_server_can_follow() {
+        let base = serde_json::json!({
+            "v": 1, "uid": "u", "shard": "0", "engine": "redis", "version": "7.0.15",
+            "magic": "REDIS0010", "replicationId": "a", "offset": 10, "streamDb": 0,
+            "takenUnixMs": 9, "pod": "p-0", "role": "primary", "rawBytes": 5, "storedBytes": 5,
+            "sha256": "", "crc64": "0", "usedMemory": 1, "path": "shop.cache/old/base/0/r-7"
+        });
+        let load = Load {
+            base: serde_json::from_value(base).unwrap(),
+            stretches: vec![Stretch {
+                id: "a".repeat(40),
+                from: 10,
+                to: 35,
+                pieces: vec![name(10, 20), name(15, 18), name(20, 40)],
+            }],
         };
-        let valkey_8 = [loads("redis", (7, 2)), loads("valkey", (8, u32::MAX))];
-        for (engine, version) in [("redis", "7.0.15"), ("redis", "7.2.4"), ("valkey", "8.1.1")] {
-            assert_eq!(check_version(&base(engine, version), &valkey_8), Ok(()));
-        }
-        for (engine, version) in [("redis", "7.4.0"), ("valkey", "9.1.2"), ("valkey", "x")] {
-            let refused = check_version(&base(engine, version), &valkey_8).unwrap_err();
-            assert_eq!(refused.reason, FailureReason::VersionIncompatible);
-            assert!(refused.message.contains(version), "{refused:?}");
-        }
-        let redis_6 = [loads("redis", (6, u32::MAX))];
-        let refused = check_version(&base("redis", "6.2.14"), &redis_6).unwrap_err();
-        assert!(refused.message.contains("7.0 or newer"), "{refused:?}");
+        let unfit = |name: PieceName| {
+            let failure = failed(FailureReason::VersionIncompatible, "newer");
+            check_log(&load, &BTreeMap::from([(name, failure)])).is_err()
+        };
+        assert_eq!(check_log(&load, &BTreeMap::new()), Ok(()));
+        assert!(unfit(name(10, 20)) && unfit(name(20, 40)));
+        assert!(!unfit(name(15, 18)) && !unfit(name(40, 50)));
     }
 
     #[test]
