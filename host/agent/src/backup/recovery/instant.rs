@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use hera_core::backup::log::{
-    AROUND_MS, Cut, Evidence, Load, NotCovered, PieceName, Stretch, Wanted, plan,
+    AROUND_MS, Cut, Evidence, Load, NotCovered, PieceName, SLACK_MS, Stretch, Wanted, plan,
 };
 use hera_core::backup::recovery::{check_room, with_log};
 use hera_core::backup::{Failure, FailureReason, RecoverInstant, check_base, check_piece};
@@ -13,7 +13,7 @@ use hera_store::Store;
 use tracing::{info, warn};
 
 use super::files::{self, Filling};
-use super::origin::Origin;
+use super::origin::{Origin, Unread};
 use super::words::instant;
 use super::{append_only, base, log, pieces};
 use crate::backup::failed;
@@ -82,7 +82,8 @@ async fn cut(
     };
     let plan = plan(&origin.index, &asked).map_err(|refusal| {
         let words = format!("{}/{}: {refusal}", wanted.namespace, wanted.name);
-        without(&origin.unread, failed(FailureReason::TimeNotCovered, words))
+        let failure = failed(FailureReason::TimeNotCovered, words);
+        without(&origin.unread, wanted.unix_ms, failure)
     })?;
     let mut headers = Headers::default();
     let mut refused = NotCovered::default();
@@ -98,7 +99,8 @@ async fn cut(
         }
     }
     headers.damaged.extend_from_slice(&origin.unread);
-    Err(without(&headers.damaged, not_covered(wanted, refused)))
+    let failure = not_covered(wanted, refused);
+    Err(without(&headers.damaged, wanted.unix_ms, failure))
 }
 
 /// What pieces say of when their bytes were written.
@@ -108,7 +110,7 @@ struct Headers {
     tried: BTreeSet<PieceName>,
     /// Those that the new server cannot follow.
     unfit: BTreeMap<PieceName, Failure>,
-    damaged: Vec<String>,
+    damaged: Vec<Unread>,
 }
 
 impl Headers {
@@ -134,7 +136,7 @@ impl Headers {
                     }
                     Err(failure) if failure.reason == FailureReason::Corrupt => {
                         warn!(why = %failure.message, "a piece of the log says nothing");
-                        self.damaged.push(failure.message);
+                        self.damaged.push(of_piece(name, failure.message, wanted));
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -213,15 +215,26 @@ fn not_covered(wanted: &RecoverInstant, refused: NotCovered) -> Failure {
     failed(FailureReason::TimeNotCovered, format!("{said}; {nearest}"))
 }
 
-/// Files that could not be read may be why.
-fn without(unread: &[String], failure: Failure) -> Failure {
-    match unread.first() {
-        Some(words) => failed(
-            FailureReason::Corrupt,
-            format!("{}; {words}", failure.message),
-        ),
-        None => failure,
+/// A piece may matter for the instants that it tells of, and for the latest.
+fn of_piece(name: &PieceName, words: String, wanted: &RecoverInstant) -> Unread {
+    let last = wanted.unix_ms.map(|_| name.t1.saturating_add(SLACK_MS));
+    Unread {
+        words,
+        may_matter: (name.t0, last.unwrap_or(u64::MAX)),
     }
+}
+
+/// Files that could not be read are told; they are the reason only where they may matter.
+fn without(unread: &[Unread], unix_ms: Option<u64>, failure: Failure) -> Failure {
+    let why = unread.iter().find(|unread| unread.matters(unix_ms));
+    let Some(told) = why.or(unread.first()) else {
+        return failure;
+    };
+    let reason = match why {
+        Some(_) => FailureReason::Corrupt,
+        None => failure.reason,
+    };
+    failed(reason, format!("{}; {}", failure.message, told.words))
 }
 
 #[cfg(test)]
@@ -310,9 +323,19 @@ mod tests {
         }
         let latest = not_covered(&wanted(None), NotCovered::default());
         assert!(latest.message.contains("shop/cache"), "{latest:?}");
-        assert_eq!(without(&[], failure.clone()), failure);
-        let damaged = without(&["log/x is damaged".to_owned()], failure);
-        assert_eq!(damaged.reason, FailureReason::Corrupt);
-        assert!(damaged.message.contains("log/x"), "{damaged:?}");
+        assert_eq!(without(&[], Some(70), failure.clone()), failure);
+        let words = "log/x is damaged".to_owned();
+        let unread = [of_piece(&name(50, 60), words, &wanted(Some(70)))];
+        let reasons = [
+            (Some(70), FailureReason::Corrupt),
+            (Some(40), failure.reason),
+        ];
+        for (at, reason) in reasons {
+            let damaged = without(&unread, at, failure.clone());
+            assert_eq!(damaged.reason, reason);
+            assert!(damaged.message.contains("log/x"), "{damaged:?}");
+        }
+        let latest = of_piece(&name(50, 60), String::new(), &wanted(None));
+        assert!(latest.matters(None));
     }
 }

@@ -27,14 +27,39 @@ pub struct Whose {
     pub shard: String,
 }
 
+/// A file that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Why.
+    pub words: String,
+    /// The instants for which it may matter: the first and the last, in milliseconds since 1970.
+    pub may_matter: (u64, u64),
+}
+
+impl Unread {
+    /// One that may matter for any instant.
+    fn for_any(words: String) -> Self {
+        Self {
+            words,
+            may_matter: (0, u64::MAX),
+        }
+    }
+
+    /// Whether it may be why an instant cannot be had; none is the latest.
+    pub fn matters(&self, unix_ms: Option<u64>) -> bool {
+        let (first, last) = self.may_matter;
+        (first..=last).contains(&unix_ms.unwrap_or(u64::MAX))
+    }
+}
+
 /// What the store has of a shard of an object.
 pub struct Origin {
     /// The shard.
     pub whose: Whose,
     /// What there is.
     pub index: Index,
-    /// What is there and cannot be read, in words: it counts as missing.
-    pub unread: Vec<String>,
+    /// What is there and cannot be read: it counts as missing.
+    pub unread: Vec<Unread>,
     paths: Paths,
 }
 
@@ -71,11 +96,18 @@ impl Origin {
     async fn bases(&mut self, store: &Store) -> Result<Vec<BaseManifest>, Failure> {
         let folder = self.paths.bases(&self.whose.shard);
         let mut bases = Vec::new();
+        let mut unread = Vec::new();
         for entry in patiently(|| store.list(&folder)).await? {
             let Some(base) = folder_of_base(&entry.path) else {
                 continue;
             };
-            let found = self.read::<BaseManifest>(store, &entry.path).await?;
+            let found = match or_unread::<BaseManifest>(store, &entry.path).await? {
+                Ok(found) => found,
+                Err(words) => {
+                    unread.push((entry.modified_unix_ms, words));
+                    continue;
+                }
+            };
             let Some(found) = found else { continue };
             let named = (base, self.whose.uid.as_str(), self.whose.shard.as_str());
             let is = (
@@ -86,8 +118,17 @@ impl Origin {
             // The operator's status has room for no longer path.
             match is == named && base.len() <= 1024 {
                 true => bases.push(found),
-                false => self.is_unread(format!("{} is of another base", entry.path)),
+                false => unread.push((
+                    entry.modified_unix_ms,
+                    format!("{} is of another base", entry.path),
+                )),
             }
+        }
+        for (stored_unix_ms, words) in unread {
+            self.is_unread(Unread {
+                words,
+                may_matter: (0, last_of_base(stored_unix_ms, &bases)),
+            });
         }
         Ok(bases)
     }
@@ -132,20 +173,41 @@ impl Origin {
         store: &Store,
         path: &str,
     ) -> Result<Option<T>, Failure> {
-        use FailureReason::{Corrupt, VersionIncompatible};
-        match read(store, path).await {
-            Err(failure) if matches!(failure.reason, Corrupt | VersionIncompatible) => {
-                self.is_unread(failure.message);
+        match or_unread(store, path).await? {
+            Ok(read) => Ok(read),
+            Err(words) => {
+                self.is_unread(Unread::for_any(words));
                 Ok(None)
             }
-            read => read,
         }
     }
 
-    fn is_unread(&mut self, words: String) {
-        warn!(%words, "what cannot be read counts as missing");
-        self.unread.push(words);
+    fn is_unread(&mut self, unread: Unread) {
+        warn!(words = %unread.words, "what cannot be read counts as missing");
+        self.unread.push(unread);
     }
+}
+
+/// Reads a file; why not, in words, if it is damaged or of a later release.
+async fn or_unread<T: DeserializeOwned>(
+    store: &Store,
+    path: &str,
+) -> Result<Result<Option<T>, String>, Failure> {
+    use FailureReason::{Corrupt, VersionIncompatible};
+    match read(store, path).await {
+        Ok(read) => Ok(Ok(read)),
+        Err(failure) if matches!(failure.reason, Corrupt | VersionIncompatible) => {
+            Ok(Err(failure.message))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The last instant for which a base may matter that was stored by then: one that was taken since leads to later ones.
+fn last_of_base(stored_unix_ms: u64, bases: &[BaseManifest]) -> u64 {
+    let taken = bases.iter().map(|base| base.taken_unix_ms);
+    let next = taken.filter(|taken| *taken > stored_unix_ms).min();
+    next.map_or(u64::MAX, |next| next.saturating_sub(1))
 }
 
 /// The uid of the only object that had the name.
@@ -222,6 +284,28 @@ mod tests {
         for other in [Paths::data(&folder), folder.clone(), "base.json".to_owned()] {
             assert_eq!(folder_of_base(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_base_that_cannot_be_read_matters_until_the_next_one() {
+        let base = |taken_unix_ms: u64| {
+            let base = serde_json::json!({
+                "v": 1, "uid": "u", "shard": "0", "engine": "redis", "version": "7.0.15",
+                "magic": "REDIS0010", "replicationId": "a", "offset": 7, "streamDb": 0,
+                "takenUnixMs": taken_unix_ms, "pod": "p-0", "role": "primary", "rawBytes": 5,
+                "storedBytes": 5, "sha256": "", "crc64": "0", "usedMemory": 1, "path": "p"
+            });
+            serde_json::from_value::<BaseManifest>(base).unwrap()
+        };
+        let bases = [base(900), base(100), base(500)];
+        let unread = |stored_unix_ms| Unread {
+            words: String::new(),
+            may_matter: (0, last_of_base(stored_unix_ms, &bases)),
+        };
+        let matters = |at| [Some(499), Some(500), None].map(|to| unread(at).matters(to));
+        assert_eq!(matters(300), [true, false, false]);
+        assert_eq!(matters(700), [true, true, false]);
+        assert_eq!(matters(1_000), [true, true, true]);
     }
 
     #[test]
