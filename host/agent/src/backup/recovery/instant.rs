@@ -33,21 +33,74 @@ pub async fn fill(
     store: &Store,
     wanted: &RecoverInstant,
 ) -> Result<Filling, Failure> {
-    let origin = Origin::find(store, wanted).await?;
-    let (cut, unfit) = cut(store, &origin, wanted).await?;
-    let mut damaged = None;
+    let mut origin = Origin::find(store, wanted).await?;
+    let mut damaged = Vec::new();
+    loop {
+        let Refused { failure, is_final } = match cut(store, &origin, wanted).await {
+            Ok(found) => {
+                let came = load(settings, store, &origin, wanted, &found, &mut damaged);
+                let came = Box::pin(came).await?;
+                if let Some(filling) = came {
+                    return Ok(filling);
+                }
+                Refused {
+                    failure: no_base(wanted, &damaged),
+                    is_final: !origin.is_part(),
+                }
+            }
+            Err(refused) => refused,
+        };
+        if is_final {
+            return Err(failure);
+        }
+        info!(why = %failure.message, "all of a long log is listed");
+        origin = origin.whole(store).await?;
+    }
+}
+
+/// Why an instant is not loaded.
+struct Refused {
+    failure: Failure,
+    /// The whole of a long log says the same.
+    is_final: bool,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            is_final: true,
+        }
+    }
+}
+
+/// A base that is damaged, and why.
+type Damaged = (String, Failure);
+
+/// Brings the newest base that is not damaged, with the log behind it; none if all are.
+async fn load(
+    settings: &Settings,
+    store: &Store,
+    origin: &Origin,
+    wanted: &RecoverInstant,
+    (cut, unfit): &Found,
+    damaged: &mut Vec<Damaged>,
+) -> Result<Option<Filling>, Failure> {
     for load in &cut.loads {
+        if damaged.iter().any(|(path, _)| *path == load.base.path) {
+            continue;
+        }
         // What came of a damaged one takes no room any more.
         append_only::begin(settings).map_err(|error| files::of_volume(&error))?;
         check(settings, load, wanted)?;
-        check_log(load, &unfit)?;
+        check_log(load, unfit)?;
         let (path, bytes, log_bytes) = (&load.base.path, load.base.stored_bytes, load.log_bytes());
         info!(base = %path, bytes, log_bytes, "data comes from the store");
         match base::bring(store, &load.base, append_only::base(settings)).await {
             Ok(()) => {}
             Err(failure) if failure.reason == FailureReason::Corrupt => {
                 warn!(why = %failure.message, "an older base is taken, and more of the log");
-                damaged.get_or_insert(failure);
+                damaged.push((path.clone(), failure));
                 continue;
             }
             Err(failure) => return Err(failure),
@@ -55,27 +108,31 @@ pub async fn fill(
         Box::pin(log::bring(
             settings,
             store,
-            &origin,
+            origin,
             load,
             cut.until,
             &wanted.loads,
         ))
         .await?;
         append_only::finish(settings).map_err(|error| files::of_volume(&error))?;
-        return Ok(Filling {
+        return Ok(Some(Filling {
             base: Box::new(load.base.clone()),
             reached_unix_ms: Some(cut.unix_ms),
-        });
+        }));
     }
-    Err(damaged.unwrap_or_else(|| not_covered(wanted, NotCovered::default())))
+    Ok(None)
 }
 
-/// What is loaded for the instant, and which pieces near it the new server cannot follow.
-async fn cut(
-    store: &Store,
-    origin: &Origin,
-    wanted: &RecoverInstant,
-) -> Result<(Cut, BTreeMap<PieceName, Failure>), Failure> {
+fn no_base(wanted: &RecoverInstant, damaged: &[Damaged]) -> Failure {
+    let first = damaged.first().map(|(_, failure)| failure.clone());
+    first.unwrap_or_else(|| not_covered(wanted, NotCovered::default()))
+}
+
+/// What is loaded, and which pieces near the instant the new server cannot follow.
+type Found = (Cut, BTreeMap<PieceName, Failure>);
+
+/// What is loaded for the instant.
+async fn cut(store: &Store, origin: &Origin, wanted: &RecoverInstant) -> Result<Found, Refused> {
     let asked = Wanted {
         unix_ms: wanted.unix_ms,
         branch: wanted.branch.clone(),
@@ -100,7 +157,10 @@ async fn cut(
     }
     headers.damaged.extend_from_slice(&origin.unread);
     let failure = not_covered(wanted, refused);
-    Err(without(&headers.damaged, wanted.unix_ms, failure))
+    Err(Refused {
+        failure: without(&headers.damaged, wanted.unix_ms, failure),
+        is_final: origin.knows(refused),
+    })
 }
 
 /// What pieces say of when their bytes were written.
