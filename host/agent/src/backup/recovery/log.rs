@@ -27,7 +27,8 @@ const CHUNK: usize = 1 << 20;
 /// Brings the log behind a base, up to `until`, for a server that `loads` this.
 ///
 /// # Errors
-/// Part of it is lost, does not come, or is of a server that this one cannot follow. What is there of the file is none to use.
+/// Part of it is lost, does not come, or is of a server that this one cannot follow. What is there of the file is none
+/// to use.
 pub async fn bring(
     settings: &Settings,
     store: &Store,
