@@ -152,6 +152,8 @@ impl Stored {
             v: FORMAT,
             uid: "old".to_owned(),
             shard: "0".to_owned(),
+            engine: self.base.engine.clone(),
+            version: self.base.version.clone(),
             id: self.base.replication_id.clone(),
             from,
             to,

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BaseManifest, Failure, FailureReason, Loads, RecoveryNews};
-
-/// Servers before it load no base with a log behind it.
-const OLDEST: (u32, u32) = (7, 0);
+use super::{BaseManifest, Failure, FailureReason, RecoveryNews};
 
 /// What a server may use beyond what the one used that was backed up: one part in so many.
 const MEMORY_BEYOND: u64 = 5;
@@ -13,6 +10,8 @@ const MEMORY_BEYOND: u64 = 5;
 const VOLUME_BEYOND: u64 = 10;
 /// What ends before data is read is tried again after this; in milliseconds.
 const SOON: u64 = 15_000;
+/// What takes hundreds of requests to find out is found out again after this.
+const EACH_MINUTE: u64 = 60_000;
 /// What ends after data was read is tried again after this: stores ask money for each time.
 const LATER: u64 = 900_000;
 
@@ -85,6 +84,7 @@ pub fn next(due: bool, ordinal: u32, news: Option<&RecoveryNews>) -> Next {
 pub fn again_after_ms(reason: FailureReason) -> u64 {
     match reason {
         FailureReason::Corrupt => LATER,
+        FailureReason::TimeNotCovered | FailureReason::SeveralSources => EACH_MINUTE,
         FailureReason::StoreUnreachable
         | FailureReason::CredentialsRefused
         | FailureReason::PathOwned
@@ -98,9 +98,7 @@ pub fn again_after_ms(reason: FailureReason) -> u64 {
         | FailureReason::TooSmall
         | FailureReason::DataPresent
         | FailureReason::VersionIncompatible
-        | FailureReason::LogBehind
-        | FailureReason::TimeNotCovered
-        | FailureReason::SeveralSources => SOON,
+        | FailureReason::LogBehind => SOON,
     }
 }
 
@@ -161,38 +159,6 @@ pub fn with_log(base: &BaseManifest, log_bytes: u64) -> Stored {
         raw_bytes: base.raw_bytes.saturating_add(log_bytes),
         used_memory: base.used_memory,
     }
-}
-
-/// Whether a new server can load a base and the log behind it.
-///
-/// # Errors
-/// [`FailureReason::VersionIncompatible`], with what can.
-pub fn check_version(base: &BaseManifest, loads: &[Loads]) -> Result<(), Failure> {
-    let refused = |words: String| Err(Failure::new(FailureReason::VersionIncompatible, words));
-    if loads.iter().all(|loads| loads.up_to < OLDEST) {
-        let words = "a server before 7.0 loads no log: set version to 7.0 or newer, or recover a backup without time";
-        return refused(words.to_owned());
-    }
-    let BaseManifest {
-        engine, version, ..
-    } = base;
-    let wrote = branch(version);
-    let can_load =
-        |loads: &Loads| loads.engine == *engine && wrote.is_some_and(|wrote| wrote <= loads.up_to);
-    if loads.iter().any(can_load) {
-        return Ok(());
-    }
-    refused(format!(
-        "{engine} {version} wrote {}, which this server cannot read: set engine and version to {engine} {version} or \
-         newer",
-        base.path
-    ))
-}
-
-/// Major and minor of a version.
-fn branch(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// The whole, and one part in so many of it.
@@ -315,16 +281,18 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_a_download_is_tried_again_later_than_what_is_looked_at() {
+    fn what_costs_more_is_tried_again_later() {
         let again = again_after_ms;
         assert_eq!(again(FailureReason::StoreUnreachable), 15_000);
         assert_eq!(again(FailureReason::DataPresent), 15_000);
+        assert_eq!(again(FailureReason::TimeNotCovered), 60_000);
+        assert_eq!(again(FailureReason::SeveralSources), 60_000);
         assert_eq!(again(FailureReason::Corrupt), 900_000);
     }
 
-    fn base(engine: &str, version: &str) -> BaseManifest {
+    fn base() -> BaseManifest {
         serde_json::from_value(serde_json::json!({
-            "v": 1, "uid": "u", "shard": "0", "engine": engine, "version": version,
+            "v": 1, "uid": "u", "shard": "0", "engine": "redis", "version": "7.2.4",
             "magic": "REDIS0010", "replicationId": "a", "offset": 7, "streamDb": 0,
             "takenUnixMs": 9, "pod": "p-0", "role": "primary", "rawBytes": 500,
             "storedBytes": 5, "sha256": "", "crc64": "0", "usedMemory": 900, "path": "x/base",
@@ -333,35 +301,10 @@ mod tests {
     }
 
     #[test]
-    fn a_server_loads_what_its_engine_wrote_up_to_its_version() {
-        let up_to = |engine: &str, up_to| Loads {
-            engine: engine.to_owned(),
-            up_to,
-        };
-        let valkey = [up_to("redis", (7, 2)), up_to("valkey", (8, 1))];
-        for (engine, version) in [("redis", "7.0.15"), ("redis", "7.2.4"), ("valkey", "8.1.1")] {
-            let checked = check_version(&base(engine, version), &valkey);
-            assert_eq!(checked, Ok(()), "{engine} {version}");
-        }
-        for (engine, version) in [
-            ("redis", "7.4.1"),
-            ("valkey", "9.0.0"),
-            ("other", "7.0.0"),
-            ("redis", "?"),
-        ] {
-            let failure = check_version(&base(engine, version), &valkey).unwrap_err();
-            assert_eq!(failure.reason, FailureReason::VersionIncompatible);
-            assert!(failure.message.contains(version), "{}", failure.message);
-        }
-        let old = check_version(&base("redis", "6.2.14"), &[up_to("redis", (6, 2))]);
-        assert!(old.unwrap_err().message.contains("7.0 or newer"));
-    }
-
-    #[test]
     fn the_log_takes_room_beside_its_base() {
-        let stored = with_log(&base("redis", "7.2.4"), 70);
+        let stored = with_log(&base(), 70);
         assert_eq!((stored.raw_bytes, stored.used_memory), (570, 900));
-        let endless = with_log(&base("redis", "7.2.4"), u64::MAX);
+        let endless = with_log(&base(), u64::MAX);
         assert_eq!(endless.raw_bytes, u64::MAX);
     }
 

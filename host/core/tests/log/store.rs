@@ -28,6 +28,8 @@ impl Piece {
             v: FORMAT,
             uid: "u".to_owned(),
             shard: "0".to_owned(),
+            engine: "redis".to_owned(),
+            version: "7.2.4".to_owned(),
             id: id.to_owned(),
             from,
             to: from + length(&raw),

@@ -445,9 +445,6 @@ async fn an_instant_of_the_object_of_a_backup_is_refused_in_the_words_of_who_loo
         "TimeNotCovered: the nearest is 2027-01-15T07:59:00Z"
     );
     assert_eq!(cluster.recoveries().orders(SHOP, FIRST), [AT_TIME]);
-    cluster.recoveries().fails(SHOP, FIRST, None);
-    let status = recovered(&operator).await;
-    assert_eq!(status["requested"], TIME);
 }
 
 #[tokio::test(flavor = "multi_thread")]

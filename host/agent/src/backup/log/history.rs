@@ -5,6 +5,15 @@ use hera_core::backup::{Failure, FailureReason};
 
 use crate::backup::failed;
 
+/// The program of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// `redis` or `valkey`.
+    pub engine: String,
+    /// Its version.
+    pub version: String,
+}
+
 /// What a server says of its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {

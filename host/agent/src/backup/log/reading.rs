@@ -7,6 +7,7 @@ use hera_core::backup::FORMAT;
 use hera_core::backup::log::{Alive, Evidence, EvidenceBuilder, Mark, NotACommand, Walker};
 use thiserror::Error;
 
+use super::history::Program;
 use super::looks::Seen;
 
 /// A piece has no more bytes than this and the rest of a command.
@@ -21,6 +22,8 @@ const LOOKS: usize = 64;
 /// Bytes of a history, from one end of a command to another.
 #[derive(Debug)]
 pub struct Piece {
+    /// Of what it was read.
+    pub program: Program,
     /// The history.
     pub id: String,
     /// Offset before the first.
@@ -48,6 +51,7 @@ pub enum Unkept {
 
 /// What was read and is in no piece yet.
 pub struct Reading {
+    program: Program,
     id: String,
     walker: Walker,
     evidence: EvidenceBuilder,
@@ -63,9 +67,10 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Of a history behind an offset. `stored_unix_ms` is the latest time that the store has of it.
-    pub fn new(id: &str, at: u64, unix_ms: u64, stored_unix_ms: u64) -> Self {
+    /// Of a history of this server's behind an offset. `stored_unix_ms` is the latest time that the store has of it.
+    pub fn new(program: Program, id: &str, at: u64, unix_ms: u64, stored_unix_ms: u64) -> Self {
         Self {
+            program,
             id: id.to_owned(),
             walker: Walker::new(at),
             evidence: EvidenceBuilder::new(at, unix_ms, stored_unix_ms),
@@ -155,6 +160,7 @@ impl Reading {
         let read = std::mem::replace(&mut self.since, next);
         self.from = to;
         Some(Piece {
+            program: self.program.clone(),
             id: self.id.clone(),
             from,
             to,
@@ -186,10 +192,21 @@ impl Reading {
 }
 
 #[cfg(test)]
+impl Program {
+    fn of_a_test() -> Self {
+        Self {
+            engine: "redis".to_owned(),
+            version: "7.2.4".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
 impl Piece {
     /// One whose bytes are these.
     pub fn of_bytes(raw: Vec<u8>, read: Instant) -> Self {
         Self {
+            program: Program::of_a_test(),
             id: "a".to_owned(),
             from: 0,
             to: u64::try_from(raw.len()).unwrap(),
@@ -214,6 +231,10 @@ mod tests {
         format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${length}\r\n{value}\r\n").into_bytes()
     }
 
+    fn begun(at: u64) -> Reading {
+        Reading::new(Program::of_a_test(), "a", at, 1_000, 0)
+    }
+
     fn size(bytes: &[u8]) -> u64 {
         u64::try_from(bytes.len()).unwrap()
     }
@@ -232,7 +253,7 @@ mod tests {
     #[test]
     fn a_piece_has_whole_commands_and_what_is_left_begins_the_next() {
         let start = Instant::now();
-        let mut reading = Reading::new("a", 100, 1_000, 0);
+        let mut reading = begun(100);
         assert!(reading.seal(start).is_none());
         let (one, two) = (set("1"), set("22"));
         let (front, back) = two.split_at(7);
@@ -255,7 +276,7 @@ mod tests {
     #[test]
     fn a_large_piece_is_due_at_once_and_noise_when_there_is_much_of_it() {
         let now = Instant::now();
-        let mut reading = Reading::new("a", 0, 1_000, 0);
+        let mut reading = begun(0);
         reading.take(PING, 1_010, now).unwrap();
         assert!(!reading.is_due(HALF, now + HALF * 9));
         for _ in 0..NOISE / size(PING) {
@@ -271,7 +292,7 @@ mod tests {
     #[test]
     fn a_primary_that_has_written_less_than_before_says_nothing() {
         let now = Instant::now();
-        let mut reading = Reading::new("a", 0, 1_000, 0);
+        let mut reading = begun(0);
         let both = [set("1"), set("2")].concat();
         reading.take(&both, 2_000, now).unwrap();
         reading.seal(now).unwrap();
@@ -289,7 +310,7 @@ mod tests {
     #[test]
     fn an_answer_counts_once_so_much_was_read_and_only_of_this_history() {
         let now = Instant::now();
-        let mut reading = Reading::new("a", 0, 1_000, 0);
+        let mut reading = begun(0);
         let one = set("1");
         reading.sees(seen(size(&one), 2_000));
         let mut other = seen(0, 2_000);
@@ -326,14 +347,14 @@ mod tests {
     #[test]
     fn what_is_no_command_or_too_long_a_one_ends_the_log_behind_what_came_before() {
         let now = Instant::now();
-        let mut reading = Reading::new("a", 0, 1_000, 0);
+        let mut reading = begun(0);
         let one = set("1");
         reading.take(&one, 1_010, now).unwrap();
         let broken = reading.take(b"no command\r\n", 1_020, now);
         assert!(matches!(broken, Err(Unkept::NotACommand(_))));
         assert_eq!(reading.seal(now).unwrap().raw, one);
 
-        let mut reading = Reading::new("a", 0, 1_000, 0);
+        let mut reading = begun(0);
         let head = format!("*2\r\n$3\r\nGET\r\n${}\r\n", COMMAND * 2);
         let mut long = [one.clone(), head.into_bytes()].concat();
         long.resize(usize::try_from(COMMAND).unwrap(), b'x');

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hera_core::backup::log::{Parent, PieceName, Reached, ServerHistory, Start, anew, resume};
 use hera_core::backup::{Failure, FailureReason};
+use hera_redis::ServerInfo;
 use hera_store::Store;
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 use tracing::{info, warn};
 
-use super::history;
+use super::history::{self, Program};
 use super::job::Job;
 use super::looks::{self, Seen};
 use super::queue::{Begin, Item};
@@ -173,8 +174,7 @@ async fn read(
 async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
     let store = job.store();
     known.claims(job, &store).await?;
-    let told = ask(&job.agent).await?;
-    let server = told.history;
+    let (server, program) = ask(&job.agent).await?;
     let stored = known.stored(job, &store, &server).await?;
     let start = match known.is_broken {
         true => anew(&server, &stored),
@@ -199,20 +199,25 @@ async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
     // All before it is written by now, also where the server began another history.
     let unix_ms = clock::unix_ms();
     let before = stored.values().map(Reached::latest_unix_ms).max();
-    let reading = Reading::new(&stream.id, stream.at, unix_ms, before.unwrap_or(0));
+    let reading = Reading::new(program, &stream.id, stream.at, unix_ms, before.unwrap_or(0));
     known.begins(job, &stream, start, loses_base, unix_ms);
     Ok(Begun { stream, reading })
 }
 
-async fn ask(agent: &Agent) -> Result<history::Told, Failure> {
+async fn ask(agent: &Agent) -> Result<(ServerHistory, Program), Failure> {
     let server = agent
         .connect(short())
         .await
         .map_err(|error| silent(&error))?;
-    let info = server.info(&["replication"]).await;
+    // What it tells unasked has all of it; only Redis 7.0 and newer take several sections.
+    let info = server.info(&[]).await;
     let info = info.map_err(|error| silent(&error))?;
     let told = history::read(&info).ok_or_else(|| {
         let words = "what the server says of its history is not understood";
+        failed(FailureReason::ServerRefused, words)
+    })?;
+    let said = ServerInfo::parse(&info).map_err(|error| {
+        let words = format!("what the server says of itself is not understood: {error}");
         failed(FailureReason::ServerRefused, words)
     })?;
     told.may_be_read()?;
@@ -221,7 +226,11 @@ async fn ask(agent: &Agent) -> Result<history::Told, Failure> {
         let words = "the server is a primary that nobody ordered";
         return Err(failed(FailureReason::NoCopyFits, words));
     }
-    Ok(told)
+    let program = Program {
+        engine: said.engine.as_str().to_owned(),
+        version: said.version,
+    };
+    Ok((told.history, program))
 }
 
 /// Whether the server lacks what a base has: the log leads on from an earlier one only. That is told as a gap, also

@@ -200,6 +200,8 @@ fn pack(job: &Job, piece: Piece) -> io::Result<Packed> {
         v: FORMAT,
         uid: order.owner.uid.clone(),
         shard: order.shard.clone(),
+        engine: piece.program.engine,
+        version: piece.program.version,
         id: piece.id,
         from: piece.from,
         to: piece.to,

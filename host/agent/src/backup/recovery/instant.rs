@@ -4,14 +4,16 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
-use hera_core::backup::log::{AROUND_MS, Cut, Evidence, Load, NotCovered, PieceName, Wanted, plan};
-use hera_core::backup::recovery::{Stored, check_room};
-use hera_core::backup::{BaseManifest, Failure, FailureReason, Loads, RecoverInstant};
+use hera_core::backup::log::{
+    AROUND_MS, Cut, Evidence, Load, NotCovered, PieceName, SLACK_MS, Stretch, Wanted, plan,
+};
+use hera_core::backup::recovery::{check_room, with_log};
+use hera_core::backup::{Failure, FailureReason, RecoverInstant, check_base, check_piece};
 use hera_store::Store;
 use tracing::{info, warn};
 
 use super::files::{self, Filling};
-use super::origin::Origin;
+use super::origin::{Origin, Unread};
 use super::words::instant;
 use super::{append_only, base, log, pieces};
 use crate::backup::failed;
@@ -21,8 +23,6 @@ use crate::settings::Settings;
 const AT_ONCE: usize = 16;
 /// Headers that are read of each of [`AROUND_MS`]: those nearest to the instant.
 const MOST: usize = 256;
-/// Servers before it have no append-only file of this kind.
-const OLDEST: (u32, u32) = (7, 0);
 
 /// Brings base and log of an instant, as the files of a server.
 ///
@@ -33,51 +33,122 @@ pub async fn fill(
     store: &Store,
     wanted: &RecoverInstant,
 ) -> Result<Filling, Failure> {
-    let origin = Origin::find(store, wanted).await?;
-    let cut = cut(store, &origin, wanted).await?;
-    let mut damaged = None;
+    let mut origin = Origin::find(store, wanted).await?;
+    let mut damaged = Vec::new();
+    loop {
+        let Refused { failure, is_final } = match cut(store, &origin, wanted).await {
+            Ok(found) => {
+                let came = load(settings, store, &origin, wanted, &found, &mut damaged);
+                let came = Box::pin(came).await?;
+                if let Some(filling) = came {
+                    return Ok(filling);
+                }
+                Refused {
+                    failure: no_base(wanted, &damaged),
+                    is_final: !origin.is_part(),
+                }
+            }
+            Err(refused) => refused,
+        };
+        if is_final {
+            return Err(failure);
+        }
+        info!(why = %failure.message, "all of a long log is listed");
+        origin = origin.whole(store).await?;
+    }
+}
+
+/// Why an instant is not loaded.
+struct Refused {
+    failure: Failure,
+    /// The whole of a long log says the same.
+    is_final: bool,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            is_final: true,
+        }
+    }
+}
+
+/// A base that is damaged, and why.
+type Damaged = (String, Failure);
+
+/// Brings the newest base that is not damaged, with the log behind it; none if all are.
+async fn load(
+    settings: &Settings,
+    store: &Store,
+    origin: &Origin,
+    wanted: &RecoverInstant,
+    (cut, unfit): &Found,
+    damaged: &mut Vec<Damaged>,
+) -> Result<Option<Filling>, Failure> {
     for load in &cut.loads {
+        if damaged.iter().any(|(path, _)| *path == load.base.path) {
+            continue;
+        }
         // What came of a damaged one takes no room any more.
         append_only::begin(settings).map_err(|error| files::of_volume(&error))?;
         check(settings, load, wanted)?;
+        check_log(load, unfit)?;
         let (path, bytes, log_bytes) = (&load.base.path, load.base.stored_bytes, load.log_bytes());
         info!(base = %path, bytes, log_bytes, "data comes from the store");
         match base::bring(store, &load.base, append_only::base(settings)).await {
             Ok(()) => {}
             Err(failure) if failure.reason == FailureReason::Corrupt => {
                 warn!(why = %failure.message, "an older base is taken, and more of the log");
-                damaged.get_or_insert(failure);
+                damaged.push((path.clone(), failure));
                 continue;
             }
             Err(failure) => return Err(failure),
         }
-        Box::pin(log::bring(settings, store, &origin, load, cut.until)).await?;
+        Box::pin(log::bring(
+            settings,
+            store,
+            origin,
+            load,
+            cut.until,
+            &wanted.loads,
+        ))
+        .await?;
         append_only::finish(settings).map_err(|error| files::of_volume(&error))?;
-        return Ok(Filling {
+        return Ok(Some(Filling {
             base: Box::new(load.base.clone()),
             reached_unix_ms: Some(cut.unix_ms),
-        });
+        }));
     }
-    Err(damaged.unwrap_or_else(|| not_covered(wanted, NotCovered::default())))
+    Ok(None)
 }
 
+fn no_base(wanted: &RecoverInstant, damaged: &[Damaged]) -> Failure {
+    let first = damaged.first().map(|(_, failure)| failure.clone());
+    first.unwrap_or_else(|| not_covered(wanted, NotCovered::default()))
+}
+
+/// What is loaded, and which pieces near the instant the new server cannot follow.
+type Found = (Cut, BTreeMap<PieceName, Failure>);
+
 /// What is loaded for the instant.
-async fn cut(store: &Store, origin: &Origin, wanted: &RecoverInstant) -> Result<Cut, Failure> {
+async fn cut(store: &Store, origin: &Origin, wanted: &RecoverInstant) -> Result<Found, Refused> {
     let asked = Wanted {
         unix_ms: wanted.unix_ms,
         branch: wanted.branch.clone(),
     };
     let plan = plan(&origin.index, &asked).map_err(|refusal| {
         let words = format!("{}/{}: {refusal}", wanted.namespace, wanted.name);
-        without(&origin.unread, failed(FailureReason::TimeNotCovered, words))
+        let failure = failed(FailureReason::TimeNotCovered, words);
+        without(&origin.unread, wanted.unix_ms, failure)
     })?;
     let mut headers = Headers::default();
     let mut refused = NotCovered::default();
     for around_ms in AROUND_MS {
         let names = nearest(plan.headers(around_ms), wanted.unix_ms, &headers.tried);
-        headers.read(store, origin, names).await?;
+        headers.read(store, origin, names, wanted).await?;
         match plan.cut(&headers.known) {
-            Ok(cut) => return Ok(cut),
+            Ok(cut) => return Ok((cut, headers.unfit)),
             Err(not_covered) => refused = not_covered,
         }
         if refused.before.is_some() && refused.after.is_some() {
@@ -85,7 +156,11 @@ async fn cut(store: &Store, origin: &Origin, wanted: &RecoverInstant) -> Result<
         }
     }
     headers.damaged.extend_from_slice(&origin.unread);
-    Err(without(&headers.damaged, not_covered(wanted, refused)))
+    let failure = not_covered(wanted, refused);
+    Err(Refused {
+        failure: without(&headers.damaged, wanted.unix_ms, failure),
+        is_final: origin.knows(refused),
+    })
 }
 
 /// What pieces say of when their bytes were written.
@@ -93,7 +168,9 @@ async fn cut(store: &Store, origin: &Origin, wanted: &RecoverInstant) -> Result<
 struct Headers {
     known: BTreeMap<PieceName, Evidence>,
     tried: BTreeSet<PieceName>,
-    damaged: Vec<String>,
+    /// Those that the new server cannot follow.
+    unfit: BTreeMap<PieceName, Failure>,
+    damaged: Vec<Unread>,
 }
 
 impl Headers {
@@ -103,6 +180,7 @@ impl Headers {
         store: &Store,
         origin: &Origin,
         names: Vec<PieceName>,
+        wanted: &RecoverInstant,
     ) -> Result<(), Failure> {
         for lot in names.chunks(AT_ONCE) {
             let came = join_all(lot.iter().map(|name| pieces::header(store, origin, name))).await;
@@ -110,11 +188,15 @@ impl Headers {
                 self.tried.insert(name.clone());
                 match header {
                     Ok(header) => {
+                        let path = origin.path(name);
+                        if let Err(failure) = check_piece(&path, &header, &wanted.loads) {
+                            self.unfit.insert(name.clone(), failure);
+                        }
                         self.known.insert(name.clone(), header.evidence);
                     }
                     Err(failure) if failure.reason == FailureReason::Corrupt => {
                         warn!(why = %failure.message, "a piece of the log says nothing");
-                        self.damaged.push(failure.message);
+                        self.damaged.push(of_piece(name, failure.message, wanted));
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -144,43 +226,31 @@ fn nearest(
 
 /// Whether the new server can have that.
 fn check(settings: &Settings, load: &Load, wanted: &RecoverInstant) -> Result<(), Failure> {
-    check_version(&load.base, &wanted.loads)?;
-    let raw_bytes = load.base.raw_bytes.saturating_add(load.log_bytes());
-    let stored = Stored {
-        raw_bytes,
-        used_memory: load.base.used_memory,
-    };
+    check_base(&load.base, &wanted.loads)?;
+    let stored = with_log(&load.base, load.log_bytes());
     check_room(stored, wanted.room)?;
-    files::has_room(&settings.data, raw_bytes)
+    files::has_room(&settings.data, stored.raw_bytes)
 }
 
-fn check_version(base: &BaseManifest, loads: &[Loads]) -> Result<(), Failure> {
-    let refuse = |words| Err(failed(FailureReason::VersionIncompatible, words));
-    if loads.iter().all(|loads| loads.up_to < OLDEST) {
-        let words = "servers before 7.0 load no log: set version to 7.0 or newer, or recover a backup without an \
-                     instant";
-        return refuse(words.to_owned());
+/// Whether it can follow what was written up to the instant, as far as the headers around that tell: before anything
+/// large comes.
+fn check_log(load: &Load, unfit: &BTreeMap<PieceName, Failure>) -> Result<(), Failure> {
+    if unfit.is_empty() {
+        return Ok(());
     }
-    let wrote = branch(&base.version);
-    let can_load = |loads: &Loads| {
-        loads.engine == base.engine && wrote.is_some_and(|wrote| wrote <= loads.up_to)
-    };
-    match loads.iter().any(can_load) {
-        true => Ok(()),
-        false => refuse(format!(
-            "{} was written by {engine} {version}, which this server cannot read: set engine and version to {engine} \
-             {version} or newer",
-            base.path,
-            engine = base.engine,
-            version = base.version
-        )),
-    }
+    let mut used = load.stretches.iter().flat_map(used);
+    let failure = used.find_map(|name| unfit.get(name));
+    failure.map_or(Ok(()), |failure| Err(failure.clone()))
 }
 
-/// Major and minor of a version.
-fn branch(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+/// The pieces whose bytes are taken, if none is damaged.
+fn used(stretch: &Stretch) -> impl Iterator<Item = &PieceName> {
+    let (mut at, none) = (stretch.from, BTreeSet::new());
+    std::iter::from_fn(move || {
+        let next = stretch.next(at, &none).filter(|_| at < stretch.to)?;
+        at = next.to;
+        Some(next)
+    })
 }
 
 fn not_covered(wanted: &RecoverInstant, refused: NotCovered) -> Failure {
@@ -205,15 +275,26 @@ fn not_covered(wanted: &RecoverInstant, refused: NotCovered) -> Failure {
     failed(FailureReason::TimeNotCovered, format!("{said}; {nearest}"))
 }
 
-/// Files that could not be read may be why.
-fn without(unread: &[String], failure: Failure) -> Failure {
-    match unread.first() {
-        Some(words) => failed(
-            FailureReason::Corrupt,
-            format!("{}; {words}", failure.message),
-        ),
-        None => failure,
+/// A piece may matter for the instants that it tells of, and for the latest.
+fn of_piece(name: &PieceName, words: String, wanted: &RecoverInstant) -> Unread {
+    let last = wanted.unix_ms.map(|_| name.t1.saturating_add(SLACK_MS));
+    Unread {
+        words,
+        may_matter: (name.t0, last.unwrap_or(u64::MAX)),
     }
+}
+
+/// Files that could not be read are told; they are the reason only where they may matter.
+fn without(unread: &[Unread], unix_ms: Option<u64>, failure: Failure) -> Failure {
+    let why = unread.iter().find(|unread| unread.matters(unix_ms));
+    let Some(told) = why.or(unread.first()) else {
+        return failure;
+    };
+    let reason = match why {
+        Some(_) => FailureReason::Corrupt,
+        None => failure.reason,
+    };
+    failed(reason, format!("{}; {}", failure.message, told.words))
 }
 
 #[cfg(test)]
@@ -228,16 +309,6 @@ mod tests {
             t0,
             t1,
         }
-    }
-
-    fn base(engine: &str, version: &str) -> BaseManifest {
-        serde_json::from_value(serde_json::json!({
-            "v": 1, "uid": "u", "shard": "0", "engine": engine, "version": version,
-            "magic": "REDIS0010", "replicationId": "a", "offset": 7, "streamDb": 0,
-            "takenUnixMs": 9, "pod": "p-0", "role": "primary", "rawBytes": 5, "storedBytes": 5,
-            "sha256": "", "crc64": "0", "usedMemory": 1, "path": "shop.cache/old/base/0/r-7"
-        }))
-        .unwrap()
     }
 
     fn wanted(unix_ms: Option<u64>) -> RecoverInstant {
@@ -269,23 +340,29 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_read_the_base_or_any_log_is_refused_with_what_to_set() {
-        let loads = |engine: &str, up_to| Loads {
-            engine: engine.to_owned(),
-            up_to,
+    fn only_a_piece_that_is_used_is_to_be_one_that_the_server_can_follow() {
+        let base = serde_json::json!({
+            "v": 1, "uid": "u", "shard": "0", "engine": "redis", "version": "7.0.15",
+            "magic": "REDIS0010", "replicationId": "a", "offset": 10, "streamDb": 0,
+            "takenUnixMs": 9, "pod": "p-0", "role": "primary", "rawBytes": 5, "storedBytes": 5,
+            "sha256": "", "crc64": "0", "usedMemory": 1, "path": "shop.cache/old/base/0/r-7"
+        });
+        let load = Load {
+            base: serde_json::from_value(base).unwrap(),
+            stretches: vec![Stretch {
+                id: "a".repeat(40),
+                from: 10,
+                to: 35,
+                pieces: vec![name(10, 20), name(15, 18), name(20, 40)],
+            }],
         };
-        let valkey_8 = [loads("redis", (7, 2)), loads("valkey", (8, u32::MAX))];
-        for (engine, version) in [("redis", "7.0.15"), ("redis", "7.2.4"), ("valkey", "8.1.1")] {
-            assert_eq!(check_version(&base(engine, version), &valkey_8), Ok(()));
-        }
-        for (engine, version) in [("redis", "7.4.0"), ("valkey", "9.1.2"), ("valkey", "x")] {
-            let refused = check_version(&base(engine, version), &valkey_8).unwrap_err();
-            assert_eq!(refused.reason, FailureReason::VersionIncompatible);
-            assert!(refused.message.contains(version), "{refused:?}");
-        }
-        let redis_6 = [loads("redis", (6, u32::MAX))];
-        let refused = check_version(&base("redis", "6.2.14"), &redis_6).unwrap_err();
-        assert!(refused.message.contains("7.0 or newer"), "{refused:?}");
+        let unfit = |name: PieceName| {
+            let failure = failed(FailureReason::VersionIncompatible, "newer");
+            check_log(&load, &BTreeMap::from([(name, failure)])).is_err()
+        };
+        assert_eq!(check_log(&load, &BTreeMap::new()), Ok(()));
+        assert!(unfit(name(10, 20)) && unfit(name(20, 40)));
+        assert!(!unfit(name(15, 18)) && !unfit(name(40, 50)));
     }
 
     #[test]
@@ -306,9 +383,19 @@ mod tests {
         }
         let latest = not_covered(&wanted(None), NotCovered::default());
         assert!(latest.message.contains("shop/cache"), "{latest:?}");
-        assert_eq!(without(&[], failure.clone()), failure);
-        let damaged = without(&["log/x is damaged".to_owned()], failure);
-        assert_eq!(damaged.reason, FailureReason::Corrupt);
-        assert!(damaged.message.contains("log/x"), "{damaged:?}");
+        assert_eq!(without(&[], Some(70), failure.clone()), failure);
+        let words = "log/x is damaged".to_owned();
+        let unread = [of_piece(&name(50, 60), words, &wanted(Some(70)))];
+        let reasons = [
+            (Some(70), FailureReason::Corrupt),
+            (Some(40), failure.reason),
+        ];
+        for (at, reason) in reasons {
+            let damaged = without(&unread, at, failure.clone());
+            assert_eq!(damaged.reason, reason);
+            assert!(damaged.message.contains("log/x"), "{damaged:?}");
+        }
+        let latest = of_piece(&name(50, 60), String::new(), &wanted(None));
+        assert!(latest.matters(None));
     }
 }

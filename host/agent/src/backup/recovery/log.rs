@@ -7,7 +7,7 @@ use std::path::Path;
 
 use futures::future::join_all;
 use hera_core::backup::log::{Cutter, Load, PieceName, Stretch, select};
-use hera_core::backup::{BaseManifest, Failure, FailureReason};
+use hera_core::backup::{BaseManifest, Failure, FailureReason, Loads, check_piece};
 use hera_store::Store;
 use tracing::{info, warn};
 
@@ -24,18 +24,20 @@ const AT_ONCE: usize = 16;
 /// Bytes that are cut and written at once.
 const CHUNK: usize = 1 << 20;
 
-/// Brings the log behind a base, up to `until`.
+/// Brings the log behind a base, up to `until`, for a server that `loads` this.
 ///
 /// # Errors
-/// Part of it is lost, or does not come. What is there of the file is none to use.
+/// Part of it is lost, does not come, or is of a server that this one cannot follow. What is there of the file is none
+/// to use.
 pub async fn bring(
     settings: &Settings,
     store: &Store,
     origin: &Origin,
     load: &Load,
     until: u64,
+    loads: &[Loads],
 ) -> Result<(), Failure> {
-    let mut writing = Writing::begin(&append_only::log(settings), &load.base, until)?;
+    let mut writing = Writing::begin(&append_only::log(settings), &load.base, until, loads)?;
     let mut lost = Lost::default();
     for stretch in &load.stretches {
         while writing.cutter.at() < stretch.to {
@@ -141,10 +143,16 @@ struct Writing {
     cutter: Cutter,
     /// Bytes that stand before what comes out of the cutter.
     head: u64,
+    loads: Vec<Loads>,
 }
 
 impl Writing {
-    fn begin(path: &Path, base: &BaseManifest, until: u64) -> Result<Self, Failure> {
+    fn begin(
+        path: &Path,
+        base: &BaseManifest,
+        until: u64,
+        loads: &[Loads],
+    ) -> Result<Self, Failure> {
         let head = select(base.stream_db);
         let mut file = File::create(path).map_err(|error| files::of_volume(&error))?;
         let written = file.write_all(&head);
@@ -153,6 +161,7 @@ impl Writing {
             file,
             cutter: Cutter::new(base.offset, until),
             head: u64::try_from(head.len()).unwrap_or(u64::MAX),
+            loads: loads.to_vec(),
         })
     }
 
@@ -164,9 +173,15 @@ impl Writing {
         to: u64,
     ) -> Result<(Self, Option<(PieceName, Failure)>), Failure> {
         for Came { path, name, stored } in lot {
-            let raw = stored.and_then(|stored| pieces::unpack(&path, &stored, &name, whose));
-            match raw {
-                Ok(raw) => self.write(&path, beyond(&raw, &name, self.cutter.at(), to))?,
+            let came = stored.and_then(|stored| pieces::unpack(&path, &stored, &name, whose));
+            match came {
+                Ok((header, raw)) => {
+                    let bytes = beyond(&raw, &name, self.cutter.at(), to);
+                    if !bytes.is_empty() {
+                        check_piece(&path, &header, &self.loads)?;
+                    }
+                    self.write(&path, bytes)?;
+                }
                 Err(failure) if failure.reason == FailureReason::Corrupt => {
                     return Ok((self, Some((name, failure))));
                 }
@@ -252,6 +267,13 @@ mod tests {
         .unwrap()
     }
 
+    fn loads() -> Vec<Loads> {
+        vec![Loads {
+            engine: "redis".to_owned(),
+            up_to: (7, 2),
+        }]
+    }
+
     fn set(key: &str) -> String {
         format!("*3\r\n$3\r\nSET\r\n$1\r\n{key}\r\n$1\r\n1\r\n")
     }
@@ -268,6 +290,8 @@ mod tests {
             v: FORMAT,
             uid: "u".to_owned(),
             shard: "0".to_owned(),
+            engine: "redis".to_owned(),
+            version: "7.2.4".to_owned(),
             id: "a".repeat(40),
             from,
             to,
@@ -323,7 +347,7 @@ mod tests {
             came(&stream, ends[0], ends[2]),
             came(&stream, ends[1], ends[3]),
         ];
-        let writing = Writing::begin(&path, &base(0), ends[2]).unwrap();
+        let writing = Writing::begin(&path, &base(0), ends[2], &loads()).unwrap();
         let (writing, damaged) = writing.take(lot, &whose(), ends[2]).unwrap();
         assert_eq!((damaged, writing.cutter.at()), (None, ends[2]));
         writing.finish().unwrap();
@@ -339,7 +363,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let to = length(&stream);
-        let writing = Writing::begin(&path, &base(0), to).unwrap();
+        let writing = Writing::begin(&path, &base(0), to, &loads()).unwrap();
         let lot = vec![came(&stream, 0, to)];
         let (writing, _) = writing.take(lot, &whose(), to).unwrap();
         writing.finish().unwrap();
@@ -353,7 +377,7 @@ mod tests {
         let (half, to) = (length(&set("a")), length(&stream));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let writing = Writing::begin(&path, &base(0), to).unwrap();
+        let writing = Writing::begin(&path, &base(0), to, &loads()).unwrap();
         let mut second = came(&stream, half, to);
         let mut damaged = second.stored.unwrap();
         *damaged.last_mut().unwrap() ^= 1;
@@ -368,6 +392,26 @@ mod tests {
         assert_eq!((damaged, writing.cutter.at()), (None, to));
         writing.finish().unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().ends_with(&stream));
+    }
+
+    #[test]
+    fn what_a_server_wrote_that_this_one_cannot_follow_is_refused_if_any_of_it_is_used() {
+        let stream = format!("{}{}", set("a"), set("b"));
+        let (half, to) = (length(&set("a")), length(&stream));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let old = [Loads {
+            engine: "redis".to_owned(),
+            up_to: (7, 0),
+        }];
+        let take = |until| {
+            let writing = Writing::begin(&path, &base(half), until, &old).unwrap();
+            writing.take(vec![came(&stream, 0, to)], &whose(), until)
+        };
+        assert!(take(half).is_ok(), "none of it");
+        let failure = take(to).map(drop).unwrap_err();
+        assert_eq!(failure.reason, FailureReason::VersionIncompatible);
+        assert!(failure.message.contains("redis 7.2.4"), "{failure:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod fetch;
 mod files;
 mod instant;
 mod log;
+mod names;
 mod origin;
 mod patient;
 mod pieces;

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use hera_core::backup::log::{ALIVE, Alive, Index, Listed, PARENT, Parent, PieceName};
+use hera_core::backup::log::{ALIVE, Alive, Index, NotCovered, PARENT, Parent, PieceName};
 use hera_core::backup::{BaseManifest, Failure, FailureReason, Paths, RecoverInstant};
-use hera_store::{Entry, Store};
+use hera_store::Store;
 use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
+use super::names::{self, Names, Span};
 use super::patient::patiently;
 use super::words::instant;
 use crate::backup::failed;
 use crate::backup::files::read;
 
-/// Files of a log that are listed at once.
-const PAGE: usize = 10_000;
+/// Files of a log whose names are all in memory, whatever the instant is.
+const FILES: usize = 50_000;
 /// Of so many objects that had one name is told.
 const TOLD: usize = 6;
 
@@ -27,14 +28,42 @@ pub struct Whose {
     pub shard: String,
 }
 
+/// A file that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Why.
+    pub words: String,
+    /// The instants for which it may matter: the first and the last, in milliseconds since 1970.
+    pub may_matter: (u64, u64),
+}
+
+impl Unread {
+    /// One that may matter for any instant.
+    fn for_any(words: String) -> Self {
+        Self {
+            words,
+            may_matter: (0, u64::MAX),
+        }
+    }
+
+    /// Whether it may be why an instant cannot be had; none is the latest.
+    pub fn matters(&self, unix_ms: Option<u64>) -> bool {
+        let (first, last) = self.may_matter;
+        (first..=last).contains(&unix_ms.unwrap_or(u64::MAX))
+    }
+}
+
 /// What the store has of a shard of an object.
 pub struct Origin {
     /// The shard.
     pub whose: Whose,
     /// What there is.
     pub index: Index,
-    /// What is there and cannot be read, in words: it counts as missing.
-    pub unread: Vec<String>,
+    /// What is there and cannot be read: it counts as missing.
+    pub unread: Vec<Unread>,
+    /// Of a long log only those names are in `index` that the instant needs: all are of these instants. None if all
+    /// are of any.
+    part: Option<Span>,
     paths: Paths,
 }
 
@@ -56,10 +85,31 @@ impl Origin {
             },
             index: Index::default(),
             unread: Vec::new(),
+            part: None,
         };
         let bases = origin.bases(store).await?;
-        origin.index = origin.log(store, bases).await?;
+        origin.index = origin.log(store, bases, wanted.unix_ms, FILES).await?;
         Ok(origin)
+    }
+
+    /// With all names of a long log: some hundred bytes of memory for each.
+    ///
+    /// # Errors
+    /// The store does not tell.
+    pub async fn whole(mut self, store: &Store) -> Result<Self, Failure> {
+        let bases = std::mem::take(&mut self.index).bases;
+        self.index = self.log(store, bases, None, usize::MAX).await?;
+        Ok(self)
+    }
+
+    /// True if not all names are known.
+    pub fn is_part(&self) -> bool {
+        self.part.is_some()
+    }
+
+    /// Whether names that are not known can neither cover the instant nor an instant nearer to it.
+    pub fn knows(&self, refused: NotCovered) -> bool {
+        is_known(self.part, refused)
     }
 
     /// Where a piece lies.
@@ -71,11 +121,18 @@ impl Origin {
     async fn bases(&mut self, store: &Store) -> Result<Vec<BaseManifest>, Failure> {
         let folder = self.paths.bases(&self.whose.shard);
         let mut bases = Vec::new();
+        let mut unread = Vec::new();
         for entry in patiently(|| store.list(&folder)).await? {
             let Some(base) = folder_of_base(&entry.path) else {
                 continue;
             };
-            let found = self.read::<BaseManifest>(store, &entry.path).await?;
+            let found = match or_unread::<BaseManifest>(store, &entry.path).await? {
+                Ok(found) => found,
+                Err(words) => {
+                    unread.push((entry.modified_unix_ms, words));
+                    continue;
+                }
+            };
             let Some(found) = found else { continue };
             let named = (base, self.whose.uid.as_str(), self.whose.shard.as_str());
             let is = (
@@ -86,32 +143,44 @@ impl Origin {
             // The operator's status has room for no longer path.
             match is == named && base.len() <= 1024 {
                 true => bases.push(found),
-                false => self.is_unread(format!("{} is of another base", entry.path)),
+                false => unread.push((
+                    entry.modified_unix_ms,
+                    format!("{} is of another base", entry.path),
+                )),
             }
+        }
+        for (stored_unix_ms, words) in unread {
+            self.is_unread(Unread {
+                words,
+                may_matter: (0, last_of_base(stored_unix_ms, &bases)),
+            });
         }
         Ok(bases)
     }
 
-    async fn log(&mut self, store: &Store, bases: Vec<BaseManifest>) -> Result<Index, Failure> {
+    /// `most`: of a log with more files than about so many those are listed that the instant needs.
+    async fn log(
+        &mut self,
+        store: &Store,
+        bases: Vec<BaseManifest>,
+        unix_ms: Option<u64>,
+        most: usize,
+    ) -> Result<Index, Failure> {
         let folder = self.paths.log(&self.whose.shard);
-        let (mut pieces, mut parents) = (Vec::new(), BTreeMap::new());
-        let (mut children, mut is_alive) = (Vec::new(), false);
-        let mut after = folder.clone();
-        loop {
-            let page = patiently(|| store.list_after(&folder, &after, PAGE)).await?;
-            for entry in &page {
-                match listed(&folder, entry) {
-                    Some(Listed::Piece(name)) => pieces.push(name),
-                    Some(Listed::Parent(id)) => children.push(id),
-                    Some(Listed::Alive) => is_alive = true,
-                    None => {}
-                }
+        let (names, part) = match names::all(store, &folder, most).await? {
+            Some(all) => (all, None),
+            None => {
+                let (some, span) = names::around(store, &folder, &bases, unix_ms).await?;
+                (some, Some(span))
             }
-            match page.last() {
-                Some(last) if page.len() >= PAGE => after.clone_from(&last.path),
-                _ => break,
-            }
-        }
+        };
+        self.part = part;
+        let Names {
+            pieces,
+            children,
+            is_alive,
+        } = names;
+        let mut parents = BTreeMap::new();
         for id in children {
             let path = format!("{folder}/{id}/{PARENT}");
             if let Some(parent) = self.read::<Parent>(store, &path).await? {
@@ -132,20 +201,50 @@ impl Origin {
         store: &Store,
         path: &str,
     ) -> Result<Option<T>, Failure> {
-        use FailureReason::{Corrupt, VersionIncompatible};
-        match read(store, path).await {
-            Err(failure) if matches!(failure.reason, Corrupt | VersionIncompatible) => {
-                self.is_unread(failure.message);
+        match or_unread(store, path).await? {
+            Ok(read) => Ok(read),
+            Err(words) => {
+                self.is_unread(Unread::for_any(words));
                 Ok(None)
             }
-            read => read,
         }
     }
 
-    fn is_unread(&mut self, words: String) {
-        warn!(%words, "what cannot be read counts as missing");
-        self.unread.push(words);
+    fn is_unread(&mut self, unread: Unread) {
+        warn!(words = %unread.words, "what cannot be read counts as missing");
+        self.unread.push(unread);
     }
+}
+
+/// Reads a file; why not, in words, if it is damaged or of a later release.
+async fn or_unread<T: DeserializeOwned>(
+    store: &Store,
+    path: &str,
+) -> Result<Result<Option<T>, String>, Failure> {
+    use FailureReason::{Corrupt, VersionIncompatible};
+    match read(store, path).await {
+        Ok(read) => Ok(Ok(read)),
+        Err(failure) if matches!(failure.reason, Corrupt | VersionIncompatible) => {
+            Ok(Err(failure.message))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn is_known(part: Option<Span>, NotCovered { before, after }: NotCovered) -> bool {
+    let Some((first, last)) = part else {
+        return true;
+    };
+    let is_last = last == u64::MAX;
+    before.is_some_and(|before| before >= first)
+        && after.map_or(is_last, |after| is_last || after < last)
+}
+
+/// The last instant for which a base may matter that was stored by then: one that was taken since leads to later ones.
+fn last_of_base(stored_unix_ms: u64, bases: &[BaseManifest]) -> u64 {
+    let taken = bases.iter().map(|base| base.taken_unix_ms);
+    let next = taken.filter(|taken| *taken > stored_unix_ms).min();
+    next.map_or(u64::MAX, |next| next.saturating_sub(1))
 }
 
 /// The uid of the only object that had the name.
@@ -197,22 +296,9 @@ fn folder_of_base(path: &str) -> Option<&str> {
     (path == Paths::base_manifest(folder)).then_some(folder)
 }
 
-fn listed(folder: &str, entry: &Entry) -> Option<Listed> {
-    let below = entry.path.strip_prefix(folder)?.strip_prefix('/')?;
-    Listed::parse(below)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(path: &str) -> Entry {
-        Entry {
-            path: path.to_owned(),
-            bytes: 1,
-            modified_unix_ms: 1,
-        }
-    }
 
     #[test]
     fn only_a_manifest_names_a_base() {
@@ -225,23 +311,38 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_the_folder_of_a_log_is_told_apart_and_what_lies_elsewhere_is_none_of_it() {
-        let folder = Paths::new("shop", "cache", "u").log("0");
-        let name = PieceName {
-            id: "a".repeat(40),
-            from: 10,
-            to: 20,
-            t0: 30,
-            t1: 40,
+    fn names_that_are_not_known_do_not_matter_where_all_between_the_nearest_instants_are() {
+        let refused = |before, after| NotCovered { before, after };
+        let open = Some((50, u64::MAX));
+        assert!(is_known(open, refused(Some(50), None)), "it is too late");
+        assert!(!is_known(open, refused(Some(49), None)));
+        assert!(!is_known(open, refused(None, Some(90))));
+        let closed = Some((50, 100));
+        assert!(is_known(closed, refused(Some(60), Some(90))));
+        assert!(!is_known(closed, refused(Some(60), Some(100))));
+        assert!(!is_known(closed, refused(Some(60), None)));
+        assert!(is_known(None, refused(None, None)));
+    }
+
+    #[test]
+    fn a_base_that_cannot_be_read_matters_until_the_next_one() {
+        let base = |taken_unix_ms: u64| {
+            let base = serde_json::json!({
+                "v": 1, "uid": "u", "shard": "0", "engine": "redis", "version": "7.0.15",
+                "magic": "REDIS0010", "replicationId": "a", "offset": 7, "streamDb": 0,
+                "takenUnixMs": taken_unix_ms, "pod": "p-0", "role": "primary", "rawBytes": 5,
+                "storedBytes": 5, "sha256": "", "crc64": "0", "usedMemory": 1, "path": "p"
+            });
+            serde_json::from_value::<BaseManifest>(base).unwrap()
         };
-        let id = &name.id;
-        let found = |below: &str| listed(&folder, &entry(&format!("{folder}/{below}")));
-        let piece = format!("{id}/{}", name.file_name());
-        assert_eq!(found(&piece), Some(Listed::Piece(name.clone())));
-        let parent = found(&format!("{id}/{PARENT}"));
-        assert_eq!(parent, Some(Listed::Parent(id.clone())));
-        assert_eq!(found(ALIVE), Some(Listed::Alive));
-        assert_eq!(found("x"), None);
-        assert_eq!(listed(&folder, &entry(&format!("{folder}1/{ALIVE}"))), None);
+        let bases = [base(900), base(100), base(500)];
+        let unread = |stored_unix_ms| Unread {
+            words: String::new(),
+            may_matter: (0, last_of_base(stored_unix_ms, &bases)),
+        };
+        let matters = |at| [Some(499), Some(500), None].map(|to| unread(at).matters(to));
+        assert_eq!(matters(300), [true, false, false]);
+        assert_eq!(matters(700), [true, true, false]);
+        assert_eq!(matters(1_000), [true, true, true]);
     }
 }

@@ -48,7 +48,7 @@ pub async fn whole(store: &Store, origin: &Origin, name: &PieceName) -> Result<V
     first(store, &origin.path(name), most).await
 }
 
-/// The bytes of a piece.
+/// What a piece says of itself, and its bytes.
 ///
 /// # Errors
 /// [`FailureReason::Corrupt`] if they are not those that were stored.
@@ -57,7 +57,7 @@ pub fn unpack(
     stored: &[u8],
     name: &PieceName,
     whose: &Whose,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<(PieceHeader, Vec<u8>), Failure> {
     let (header, packed) = decode(stored).map_err(|error| of_piece(path, &error))?;
     check(path, &header, name, whose)?;
     let raw = unpacked(packed, bytes(name)).map_err(|error| {
@@ -65,7 +65,7 @@ pub fn unpack(
         failed(FailureReason::Corrupt, words)
     })?;
     match header.check(&raw) {
-        Ok(()) if u64::try_from(raw.len()) == Ok(bytes(name)) => Ok(raw),
+        Ok(()) if u64::try_from(raw.len()) == Ok(bytes(name)) => Ok((header, raw)),
         Ok(()) => Err(of_piece(path, &PieceError::Changed)),
         Err(error) => Err(of_piece(path, &error)),
     }
@@ -138,6 +138,8 @@ mod tests {
             v: FORMAT,
             uid: "u".to_owned(),
             shard: "0".to_owned(),
+            engine: "redis".to_owned(),
+            version: "7.2.4".to_owned(),
             id: "a".repeat(40),
             from: 100,
             to: 100 + raw_bytes,
@@ -156,7 +158,7 @@ mod tests {
     fn a_piece_comes_out_as_it_went_in() {
         let raw = b"*1\r\n$4\r\nPING\r\n".repeat(1_000);
         let (name, stored) = piece(&raw);
-        assert!(unpack("p", &stored, &name, &whose()).unwrap() == raw);
+        assert!(unpack("p", &stored, &name, &whose()).unwrap().1 == raw);
         assert_eq!(bytes(&name), 14_000);
     }
 
@@ -170,7 +172,7 @@ mod tests {
             damaged[at] ^= 0x20;
             let Err(failure) = unpack("log/p", &damaged, &name, &whose()) else {
                 // Some bits of a frame's head say nothing of what is in it.
-                assert!(unpack("log/p", &damaged, &name, &whose()).unwrap() == raw);
+                assert!(unpack("log/p", &damaged, &name, &whose()).unwrap().1 == raw);
                 continue;
             };
             assert_eq!(failure.reason, FailureReason::Corrupt, "byte {at}");

@@ -16,6 +16,7 @@ mod resume;
 mod settle;
 mod track;
 mod walk;
+mod window;
 
 pub use builder::EvidenceBuilder;
 pub use chain::{AROUND_MS, Cut, Load, Plan, Refusal, Stretch, Wanted, plan};
@@ -29,3 +30,4 @@ pub use piece::{
 pub use place::place;
 pub use resume::{Reached, ServerHistory, Start, anew, resume};
 pub use walk::{Kind, NotACommand, Unit, Walker};
+pub use window::Window;

@@ -58,6 +58,10 @@ pub struct PieceHeader {
     pub uid: String,
     /// The shard.
     pub shard: String,
+    /// Program of the server that it was read of: `redis` or `valkey`.
+    pub engine: String,
+    /// Version of that server.
+    pub version: String,
     /// The history.
     pub id: String,
     /// Offset before its first byte.
@@ -117,6 +121,8 @@ struct Wire {
     v: u32,
     uid: String,
     shard: String,
+    engine: String,
+    version: String,
     id: String,
     from: u64,
     to: u64,
@@ -201,6 +207,8 @@ pub fn encode(header: &PieceHeader, packed: &[u8]) -> Vec<u8> {
         v,
         uid,
         shard,
+        engine,
+        version,
         id,
         from,
         to,
@@ -213,6 +221,8 @@ pub fn encode(header: &PieceHeader, packed: &[u8]) -> Vec<u8> {
         "v": v,
         "uid": uid,
         "shard": shard,
+        "engine": engine,
+        "version": version,
         "id": id,
         "from": from,
         "to": to,
@@ -268,6 +278,8 @@ pub fn decode(bytes: &[u8]) -> Result<(PieceHeader, &[u8]), PieceError> {
         v: wire.v,
         uid: wire.uid,
         shard: wire.shard,
+        engine: wire.engine,
+        version: wire.version,
         id: wire.id,
         from: wire.from,
         to: wire.to,
@@ -315,6 +327,8 @@ mod tests {
             v: FORMAT,
             uid: "u-1".to_owned(),
             shard: "0".to_owned(),
+            engine: "redis".to_owned(),
+            version: "7.2.4".to_owned(),
             id: "ab".repeat(20),
             from: 100,
             to: 104,
