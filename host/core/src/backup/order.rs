@@ -104,7 +104,7 @@ pub struct RecoverInstant {
     pub uid: Option<String>,
     /// The shard.
     pub shard: String,
-    /// The instant, in milliseconds since 1970; none for the latest that is covered.
+    /// The instant, in milliseconds since 1970; none for the latest that is covered, unless that is before a gap.
     pub unix_ms: Option<u64>,
     /// A replication id: the history that ends there instead of the one that went on.
     pub branch: Option<String>,
