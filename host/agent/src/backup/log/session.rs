@@ -16,11 +16,12 @@ use super::history;
 use super::job::Job;
 use super::looks::{self, Seen};
 use super::queue::{Begin, Item};
-use super::reading::{Reading, Unkept};
+use super::reading::{Reading, Unkept, longest};
 use super::stored::{self, Since};
 use super::stream::{CHUNK, Stream};
 use crate::agent::Agent;
 use crate::backup::line::{Line, LinkError};
+use crate::backup::memory::Memory;
 use crate::backup::snapshot::silent;
 use crate::backup::{failed, files};
 use crate::fence::clock;
@@ -199,7 +200,9 @@ async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
     // All before it is written by now, also where the server began another history.
     let unix_ms = clock::unix_ms();
     let before = stored.values().map(Reached::latest_unix_ms).max();
+    let longest = longest(Memory::of(&job.agent.settings.cgroup));
     let reading = Reading::new(&stream.id, stream.at, unix_ms, before.unwrap_or(0));
+    let reading = reading.keeping(longest);
     known.begins(job, &stream, start, loses_base, unix_ms);
     Ok(Begun { stream, reading })
 }
