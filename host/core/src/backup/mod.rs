@@ -8,6 +8,7 @@ mod path;
 pub mod recovery;
 mod steps;
 mod store;
+mod unbroken;
 
 pub use choose::{NoCopy, Source, Wish, choose};
 pub use format::{BackupManifest, BaseManifest, FORMAT, OwnerFile, ShardInBackup};
@@ -18,3 +19,4 @@ pub use order::{
 pub use path::Paths;
 pub use steps::{Heard, Look, Next, Tries, look};
 pub use store::{S3Access, StoreAccess};
+pub use unbroken::{UNBROKEN, Unbroken};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hera_core::backup::log::{Parent, PieceName, Reached, ServerHistory, Start, anew, resume};
-use hera_core::backup::{Failure, FailureReason};
+use hera_core::backup::{Failure, FailureReason, Unbroken};
 use hera_store::Store;
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
@@ -57,6 +57,8 @@ pub struct Known {
     is_claimed: bool,
     /// From where on there is no gap.
     since: Option<Since>,
+    /// The histories since then.
+    unbroken: Vec<Unbroken>,
     /// What was read of histories, whether it is stored already or waits for that.
     read: BTreeMap<String, PieceName>,
     /// What comes next cannot be kept, or had from the server.
@@ -181,6 +183,7 @@ async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
         true => anew(&server, &stored),
         false => resume(&server, &stored, clock::unix_ms()),
     };
+    let unbroken = known.goes_on(job, &store, &start).await?;
     let loses_base = match &start {
         Start::Child { parent, .. } => loses_base(job, &store, parent).await,
         Start::GoOn { .. } | Start::Anew { .. } => false,
@@ -203,6 +206,7 @@ async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
     let longest = longest(Memory::of(&job.agent.settings.cgroup));
     let reading = Reading::new(&stream.id, stream.at, unix_ms, before.unwrap_or(0));
     let reading = reading.keeping(longest);
+    known.unbroken = unbroken;
     known.begins(job, &stream, start, loses_base, unix_ms);
     Ok(Begun { stream, reading })
 }
@@ -290,6 +294,35 @@ impl Known {
         of_store(job, found)
     }
 
+    /// The histories of the log without a gap, if that goes on like this. The store knows what another agent read.
+    async fn goes_on(
+        &self,
+        job: &Job,
+        store: &Store,
+        start: &Start,
+    ) -> Result<Vec<Unbroken>, Failure> {
+        let Some(since) = &self.since else {
+            return Ok(Vec::new());
+        };
+        let (last, fork) = match start {
+            Start::GoOn { id, .. } => (id, None),
+            Start::Child { id, parent, .. } => (&parent.id, Some((id, parent.at))),
+            Start::Anew { .. } => return Ok(Vec::new()),
+        };
+        let is_known = self.unbroken.last().is_some_and(|part| part.id == *last);
+        let parts = match is_known {
+            true => self.unbroken.clone(),
+            false => of_store(
+                job,
+                stored::unbroken(store, job.folder(), since, last).await,
+            )?,
+        };
+        Ok(match fork {
+            Some((id, at)) => Unbroken::then(parts, id, at),
+            None => parts,
+        })
+    }
+
     /// The link is there: tells the store what is to be there before the first piece.
     fn begins(&mut self, job: &Job, stream: &Stream, start: Start, loses_base: bool, unix_ms: u64) {
         let (id, at) = (&stream.id, stream.at);
@@ -311,8 +344,15 @@ impl Known {
             (None, None) => (Since::now(id, at, unix_ms, true), true),
             (Some(after_gap), _) => (Since::now(id, at, unix_ms, after_gap), true),
         };
+        if is_new {
+            self.unbroken = vec![Unbroken {
+                id: id.clone(),
+                from: at,
+                to: None,
+            }];
+        }
         info!(id, at, is_gap, "the server is read");
-        job.told().links(id, at, &since, is_gap);
+        job.told().links(id, at, &since, &self.unbroken, is_gap);
         job.told().publish(&job.agent.board);
         job.queue.push(Item::Begin(Begin {
             id: id.clone(),
