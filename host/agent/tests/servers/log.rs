@@ -328,15 +328,17 @@ async fn a_promotion_does_not_wait_for_the_log_which_goes_on_without_a_gap(engin
     group[1].promote_for(1, 2).await.unwrap();
     let took = since.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
+    let promoted = now();
     write(&group[1].app().await, 60..100).await;
     let state = until_reads(&group[1], |state| state.id != before.id).await;
     until_covered(&group[1]).await;
     let kept = Kept::of(&stored).await;
-    assert_eq!(kept.parents[&state.id].id, before.id);
+    let parent = &kept.parents[&state.id];
+    assert_eq!(parent.id, before.id);
+    assert!(parent.unix_ms <= promoted, "{parent:?} {promoted}");
     assert_eq!(kept.writes(&state.id), sets(0..100));
     let next = until_news(&group[1], |news| news.unbroken.len() == 2).await;
-    let fork = kept.parents[&state.id].at;
-    let unbroken = Unbroken::then(news.unbroken.clone(), &state.id, fork);
+    let unbroken = Unbroken::then(news.unbroken.clone(), &state.id, parent.at);
     assert_eq!((state.gaps, &next), (0, &CaptureNews { unbroken, ..news }));
 
     // The new replica goes on as well, by the store alone.

@@ -251,6 +251,7 @@ mod tests {
             look: Look {
                 id: "a".to_owned(),
                 offset,
+                since_unix_ms: None,
             },
             asked_unix_ms,
             answered_unix_ms: asked_unix_ms + 1,

@@ -73,7 +73,7 @@ struct Begun {
 /// Reads the server.
 pub async fn run(job: &Job, tls: &watch::Receiver<ClientConfig>, known: &mut Known) -> Ended {
     let begun = tokio::select! {
-        begun = Box::pin(begin(job, known)) => begun,
+        begun = Box::pin(begin(job, tls, known)) => begun,
         () = job.until_over() => return Ended::Over,
         () = job.agent.until_stopping() => return Ended::Over,
     };
@@ -173,16 +173,26 @@ async fn read(
 }
 
 /// Links to the server where the log ends.
-async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
+async fn begin(
+    job: &Job,
+    tls: &watch::Receiver<ClientConfig>,
+    known: &mut Known,
+) -> Result<Begun, Failure> {
     let store = job.store();
     known.claims(job, &store).await?;
     let told = ask(&job.agent).await?;
     let server = told.history;
     let stored = known.stored(job, &store, &server).await?;
-    let start = match known.is_broken {
+    let mut start = match known.is_broken {
         true => anew(&server, &stored),
         false => resume(&server, &stored, clock::unix_ms()),
     };
+    // What the primary before told since the promotion does not count: it may have lived on.
+    if let Start::Child { id, parent, .. } = &mut start
+        && let Some(since) = looks::since(&job.agent, tls, id).await
+    {
+        parent.unix_ms = parent.unix_ms.min(since);
+    }
     let unbroken = known.goes_on(job, &store, &start).await?;
     let loses_base = match &start {
         Start::Child { parent, .. } => loses_base(job, &store, parent).await,
@@ -345,11 +355,7 @@ impl Known {
             (Some(after_gap), _) => (Since::now(id, at, unix_ms, after_gap), true),
         };
         if is_new {
-            self.unbroken = vec![Unbroken {
-                id: id.clone(),
-                from: at,
-                to: None,
-            }];
+            self.unbroken = Unbroken::line(at, id, &[]);
         }
         info!(id, at, is_gap, "the server is read");
         job.told().links(id, at, &since, &self.unbroken, is_gap);

@@ -29,7 +29,7 @@ pub struct Parent {
     pub id: String,
     /// How much of that it has: offsets go on from there.
     pub at: u64,
-    /// When that was found out, in milliseconds since 1970.
+    /// When the history began, in milliseconds since 1970, or when that was found out: not before it began.
     pub unix_ms: u64,
 }
 
