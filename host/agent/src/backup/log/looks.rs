@@ -90,7 +90,7 @@ pub async fn ask(
 /// When this history began, if it is the primary's now and its agent knows.
 pub async fn since(agent: &Agent, tls: &watch::Receiver<ClientConfig>, id: &str) -> Option<u64> {
     let (mut tls, mut known) = (tls.clone(), None);
-    let asked = timeout(LIMIT, once(agent, &mut tls, &mut known)).await;
+    let asked = timeout(LIMIT, Box::pin(once(agent, &mut tls, &mut known))).await;
     let look = asked.ok().flatten()?;
     look.since_unix_ms.filter(|_| look.id == id)
 }
