@@ -219,6 +219,10 @@ pub struct Look {
     pub id: String,
     /// How much of it.
     pub offset: u64,
+    /// When it began, in milliseconds since 1970: nothing of it was acknowledged before. None where the agent does not
+    /// know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_unix_ms: Option<u64>,
 }
 
 /// A data pod as its peers know it.

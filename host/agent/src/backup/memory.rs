@@ -67,6 +67,11 @@ impl Memory {
         }
     }
 
+    /// What the container may take, in bytes.
+    pub fn limit(self) -> u64 {
+        self.limit
+    }
+
     fn percent(self) -> u64 {
         self.used.saturating_mul(100) / self.limit
     }

@@ -84,9 +84,11 @@ pub async fn lead(
     work.pauses.end();
     // Before: a server that was promoted and did not say so is fenced as well.
     agent.fence.arm(epoch, uid, since);
+    agent.log.promoted.begins(clock::unix_ms());
     let promoted = server.promote().await;
     agent.turn();
     if let Err(error) = promoted {
+        agent.log.promoted.fails();
         warn!(%error, epoch, "the server refuses the promotion");
         match error.is_answer() {
             true if agent.board.status().role != Role::Primary => agent.fence.disarm(),

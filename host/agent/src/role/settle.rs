@@ -115,6 +115,9 @@ pub async fn attend(
     }
     let seen = Seen::of(info);
     work.leads_to = leads_to(info);
+    if let Some(history) = &work.leads_to {
+        agent.log.promoted.leads(&history.replication_id);
+    }
     note_epoch(agent, watch, &seen, info);
     agent.board.change(|status| {
         status.server = ServerState::Running {

@@ -9,6 +9,7 @@ use hera_core::agent::{AgentStatus, Look, Order, PATH_LOOK};
 use hera_core::backup::log::{Kind, Listed, Parent, PieceHeader, Unit, Walker, decode};
 use hera_core::backup::{
     BackupOrder, CaptureNews, CaptureOrder, CaptureState, FailureReason, Paths, StoreAccess,
+    Unbroken,
 };
 use hera_redis::Server;
 use hera_store::Store;
@@ -327,16 +328,18 @@ async fn a_promotion_does_not_wait_for_the_log_which_goes_on_without_a_gap(engin
     group[1].promote_for(1, 2).await.unwrap();
     let took = since.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
+    let promoted = now();
     write(&group[1].app().await, 60..100).await;
     let state = until_reads(&group[1], |state| state.id != before.id).await;
     until_covered(&group[1]).await;
     let kept = Kept::of(&stored).await;
-    assert_eq!(kept.parents[&state.id].id, before.id);
+    let parent = &kept.parents[&state.id];
+    assert_eq!(parent.id, before.id);
+    assert!(parent.unix_ms <= promoted, "{parent:?} {promoted}");
     assert_eq!(kept.writes(&state.id), sets(0..100));
-    assert_eq!(
-        (state.gaps, until_news(&group[1], |_| true).await),
-        (0, news)
-    );
+    let next = until_news(&group[1], |news| news.unbroken.len() == 2).await;
+    let unbroken = Unbroken::then(news.unbroken.clone(), &state.id, parent.at);
+    assert_eq!((state.gaps, &next), (0, &CaptureNews { unbroken, ..news }));
 
     // The new replica goes on as well, by the store alone.
     group.follow(0, 1, 2).await.unwrap();
@@ -346,6 +349,7 @@ async fn a_promotion_does_not_wait_for_the_log_which_goes_on_without_a_gap(engin
     write(&group[1].app().await, 100..110).await;
     until_covered(&group[0]).await;
     assert_eq!((other.id.as_str(), other.gaps), (state.id.as_str(), 0));
+    assert_eq!(until_news(&group[0], |_| true).await, next);
     assert_eq!(Kept::of(&stored).await.writes(&state.id), sets(0..110));
 }
 

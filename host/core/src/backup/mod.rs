@@ -8,6 +8,7 @@ mod path;
 pub mod recovery;
 mod steps;
 mod store;
+mod unbroken;
 mod versions;
 
 pub use choose::{NoCopy, Source, Wish, choose};
@@ -19,4 +20,5 @@ pub use order::{
 pub use path::Paths;
 pub use steps::{Heard, Look, Next, Tries, look};
 pub use store::{S3Access, StoreAccess};
+pub use unbroken::{UNBROKEN, Unbroken};
 pub use versions::{check_base, check_piece};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::recovery::Room;
-use super::{BackupManifest, BaseManifest, OwnerFile, StoreAccess};
+use super::{BackupManifest, BaseManifest, OwnerFile, StoreAccess, Unbroken};
 
 /// An order about backups. Carrying one out twice is harmless.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ pub struct RecoverInstant {
     pub uid: Option<String>,
     /// The shard.
     pub shard: String,
-    /// The instant, in milliseconds since 1970; none for the latest that is covered.
+    /// The instant, in milliseconds since 1970; none for the latest that is covered, unless that is before a gap.
     pub unix_ms: Option<u64>,
     /// A replication id: the history that ends there instead of the one that went on.
     pub branch: Option<String>,
@@ -189,6 +189,10 @@ pub struct CaptureNews {
     /// Since when the log is without a gap, in milliseconds since 1970; none while that is not known. A base taken later
     /// can be brought to any instant from then on.
     pub unbroken_since_unix_ms: Option<u64>,
+    /// The histories that this log is of, the present one last; at most [`UNBROKEN`](super::UNBROKEN). Only failovers
+    /// and gaps change them. Empty of an agent that does not tell them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unbroken: Vec<Unbroken>,
     /// True if there was a log before.
     pub after_gap: bool,
     /// What is wrong with it now.
@@ -376,6 +380,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn an_agent_that_tells_no_histories_is_understood() {
+        let told = serde_json::json!({
+            "shard": "0", "uid": "u", "unbrokenSinceUnixMs": 7, "afterGap": false, "trouble": null,
+        });
+        let news: CaptureNews = serde_json::from_value(told.clone()).unwrap();
+        assert!(news.unbroken.is_empty());
+        assert_eq!(serde_json::to_value(news).unwrap(), told);
+    }
 
     #[test]
     fn a_reason_is_called_the_same_on_the_wire_and_in_a_condition() {

@@ -43,7 +43,7 @@ fn check(game: &Game, unix_ms: Option<u64>, skew: u64) -> Result<bool, TestCaseE
                 prop_assert!(before.is_none_or(|before| before < unix_ms));
                 prop_assert!(after.is_none_or(|after| after > unix_ms));
             } else {
-                prop_assert_eq!(before, None);
+                prop_assert_eq!(after, None);
             }
             return Ok(false);
         }

@@ -191,8 +191,11 @@ fn a_log_that_began_anew_needs_a_base_and_what_was_before_can_be_had() {
     shelf.store.add_base("a", 1_500, 15_000);
     assert_eq!(shelf.at(18_000).unwrap().until, 1_800);
     let (before, after) = (Some(22_500), None);
-    assert_eq!(shelf.at(55_000), Err(NotCovered { before, after }));
-    assert_eq!(shelf.latest().unix_ms, 20_000);
+    let refused = Err(NotCovered { before, after });
+    assert_eq!(shelf.at(55_000), refused);
+    // The latest is not what was before the gap, unless that is asked for.
+    assert_eq!(shelf.cut(&Wanted::default()), refused);
+    assert_eq!(shelf.at(22_500).unwrap().until, 2_000);
     shelf.store.add_base("b", 5_300, 53_000);
     assert_eq!(shelf.at(55_000).unwrap().until, 5_500);
     let after = Some(53_000);

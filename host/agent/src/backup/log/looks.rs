@@ -7,7 +7,7 @@ use std::time::Duration;
 use hera_core::agent::{Look, PATH_LOOK, Peer, Role};
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, timeout};
 use tracing::debug;
 
 use super::history;
@@ -46,9 +46,12 @@ pub async fn told(agent: &Agent) -> Result<Look, Refused> {
     let told = history::read(&info).filter(|told| told.is_primary);
     // Until it had answered, nobody else was the primary: that holds now still.
     let told = told.filter(|_| serves(agent)).ok_or_else(in_doubt)?;
+    let (id, offset) = (told.history.id, told.history.offset);
+    agent.log.promoted.leads(&id);
     Ok(Look {
-        id: told.history.id,
-        offset: told.history.offset,
+        since_unix_ms: agent.log.promoted.began(&id),
+        id,
+        offset,
     })
 }
 
@@ -70,12 +73,7 @@ pub async fn ask(
     loop {
         ticks.tick().await;
         let asked_unix_ms = clock::unix_ms();
-        let look = match agent.board.status().role {
-            Role::Primary => told(&agent).await.ok(),
-            Role::Replica => of_peer(&agent, &mut tls, &mut known).await,
-            Role::Held | Role::Unknown => None,
-        };
-        let Some(look) = look else {
+        let Some(look) = once(&agent, &mut tls, &mut known).await else {
             continue;
         };
         let seen = Seen {
@@ -86,6 +84,26 @@ pub async fn ask(
         if answers.send(seen).await.is_err() {
             return;
         }
+    }
+}
+
+/// When this history began, if it is the primary's now and its agent knows.
+pub async fn since(agent: &Agent, tls: &watch::Receiver<ClientConfig>, id: &str) -> Option<u64> {
+    let (mut tls, mut known) = (tls.clone(), None);
+    let asked = timeout(LIMIT, Box::pin(once(agent, &mut tls, &mut known))).await;
+    let look = asked.ok().flatten()?;
+    look.since_unix_ms.filter(|_| look.id == id)
+}
+
+async fn once(
+    agent: &Agent,
+    tls: &mut watch::Receiver<ClientConfig>,
+    known: &mut Option<Known>,
+) -> Option<Look> {
+    match agent.board.status().role {
+        Role::Primary => told(agent).await.ok(),
+        Role::Replica => of_peer(agent, tls, known).await,
+        Role::Held | Role::Unknown => None,
     }
 }
 

@@ -6,6 +6,7 @@
 mod history;
 mod job;
 mod looks;
+mod promoted;
 mod queue;
 mod reading;
 mod session;
@@ -21,6 +22,7 @@ use rustls::ClientConfig;
 use tokio::sync::watch;
 use tracing::info;
 
+use self::promoted::Promoted;
 use self::told::Told;
 use super::backlog;
 use crate::agent::Agent;
@@ -30,6 +32,8 @@ pub use looks::told as look;
 /// What is ordered of the log, and what is told of it.
 #[derive(Default)]
 pub struct Log {
+    /// When the server was promoted, whether a log is kept or not.
+    pub promoted: Promoted,
     wanted: watch::Sender<Option<Arc<CaptureOrder>>>,
     told: Told,
 }

@@ -9,13 +9,17 @@ use thiserror::Error;
 
 use super::history::Program;
 use super::looks::Seen;
+use crate::backup::memory::Memory;
 
 /// A piece has no more bytes than this and the rest of a command.
 const PIECE: usize = 4 << 20;
 /// As much noise makes one.
 const NOISE: u64 = 64 << 10;
-/// A command that is longer is not kept: it would fill the server's container.
-const COMMAND: u64 = 64 << 20;
+/// A longer command is not kept: it is in memory twice while it is packed, in the server's container. A sixteenth of
+/// what that may take, between these.
+const COMMAND_PART: u64 = 16;
+const COMMAND_LEAST: u64 = 16 << 20;
+const COMMAND_MOST: u64 = 64 << 20;
 /// Answers of the primary that wait until the link has read so far.
 const LOOKS: usize = 64;
 
@@ -45,8 +49,21 @@ pub enum Unkept {
     #[error("what the server sends is not understood: {0}")]
     NotACommand(#[from] NotACommand),
     /// A command is too long.
-    #[error("a command behind offset {0} has more than {mib} MiB, which no log keeps", mib = COMMAND >> 20)]
-    TooLong(u64),
+    #[error("a command behind offset {at} has more than {mib} MiB, which the log does not keep", mib = .most >> 20)]
+    TooLong {
+        /// Where it begins.
+        at: u64,
+        /// So many bytes it may have.
+        most: u64,
+    },
+}
+
+/// So long a command is kept in a container with this memory.
+pub fn longest(memory: Option<Memory>) -> u64 {
+    memory.map_or(COMMAND_MOST, |memory| {
+        let part = memory.limit() / COMMAND_PART;
+        part.clamp(COMMAND_LEAST, COMMAND_MOST)
+    })
 }
 
 /// What was read and is in no piece yet.
@@ -64,6 +81,8 @@ pub struct Reading {
     ahead: VecDeque<Seen>,
     /// The most that the primary said it has written; more than it ever will, once it said less.
     told: u64,
+    /// A longer command is not kept.
+    longest: u64,
 }
 
 impl Reading {
@@ -79,7 +98,13 @@ impl Reading {
             since: None,
             ahead: VecDeque::new(),
             told: 0,
+            longest: COMMAND_MOST,
         }
+    }
+
+    /// It keeps no command that has more bytes.
+    pub fn keeping(self, longest: u64) -> Self {
+        Self { longest, ..self }
     }
 
     /// The history.
@@ -104,8 +129,11 @@ impl Reading {
         self.evidence.note_read(written, boundary, unix_ms);
         self.note_looks();
         fed?;
-        match self.walker.at().saturating_sub(boundary) > COMMAND {
-            true => Err(Unkept::TooLong(boundary)),
+        match self.walker.at().saturating_sub(boundary) > self.longest {
+            true => Err(Unkept::TooLong {
+                at: boundary,
+                most: self.longest,
+            }),
             false => Ok(()),
         }
     }
@@ -244,6 +272,7 @@ mod tests {
             look: Look {
                 id: "a".to_owned(),
                 offset,
+                since_unix_ms: None,
             },
             asked_unix_ms,
             answered_unix_ms: asked_unix_ms + 1,
@@ -354,13 +383,29 @@ mod tests {
         assert!(matches!(broken, Err(Unkept::NotACommand(_))));
         assert_eq!(reading.seal(now).unwrap().raw, one);
 
-        let mut reading = begun(0);
-        let head = format!("*2\r\n$3\r\nGET\r\n${}\r\n", COMMAND * 2);
+        let longest = longest(Some(Memory::of_a_large_container(1)));
+        let mut reading = begun(0).keeping(longest);
+        let head = format!("*2\r\n$3\r\nGET\r\n${}\r\n", longest * 2);
         let mut long = [one.clone(), head.into_bytes()].concat();
-        long.resize(usize::try_from(COMMAND).unwrap(), b'x');
+        long.resize(usize::try_from(longest).unwrap(), b'x');
         reading.take(&long, 1_010, now).unwrap();
         let too_long = reading.take(&long, 1_020, now).unwrap_err();
         assert!(too_long.to_string().contains("64 MiB"), "{too_long}");
         assert_eq!(reading.seal(now).unwrap().raw, one);
+    }
+
+    #[test]
+    fn a_small_container_keeps_no_command_that_would_fill_it() {
+        let mib = |limit: u64| {
+            let folder = tempfile::tempdir().unwrap();
+            let write = |name: &str, bytes: u64| {
+                std::fs::write(folder.path().join(name), bytes.to_string()).unwrap();
+            };
+            write("memory.max", limit << 20);
+            write("memory.current", 1);
+            longest(Memory::of(folder.path())) >> 20
+        };
+        assert_eq!([64, 256, 512, 1_024, 4_096].map(mib), [16, 16, 32, 64, 64]);
+        assert_eq!(longest(None) >> 20, 64);
     }
 }

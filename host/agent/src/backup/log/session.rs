@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hera_core::backup::log::{Parent, PieceName, Reached, ServerHistory, Start, anew, resume};
-use hera_core::backup::{Failure, FailureReason};
+use hera_core::backup::{Failure, FailureReason, Unbroken};
 use hera_redis::ServerInfo;
 use hera_store::Store;
 use rustls::ClientConfig;
@@ -17,11 +17,12 @@ use super::history::{self, Program};
 use super::job::Job;
 use super::looks::{self, Seen};
 use super::queue::{Begin, Item};
-use super::reading::{Reading, Unkept};
+use super::reading::{Reading, Unkept, longest};
 use super::stored::{self, Since};
 use super::stream::{CHUNK, Stream};
 use crate::agent::Agent;
 use crate::backup::line::{Line, LinkError};
+use crate::backup::memory::Memory;
 use crate::backup::snapshot::silent;
 use crate::backup::{failed, files};
 use crate::fence::clock;
@@ -57,6 +58,8 @@ pub struct Known {
     is_claimed: bool,
     /// From where on there is no gap.
     since: Option<Since>,
+    /// The histories since then.
+    unbroken: Vec<Unbroken>,
     /// What was read of histories, whether it is stored already or waits for that.
     read: BTreeMap<String, PieceName>,
     /// What comes next cannot be kept, or had from the server.
@@ -71,7 +74,7 @@ struct Begun {
 /// Reads the server.
 pub async fn run(job: &Job, tls: &watch::Receiver<ClientConfig>, known: &mut Known) -> Ended {
     let begun = tokio::select! {
-        begun = Box::pin(begin(job, known)) => begun,
+        begun = Box::pin(begin(job, tls, known)) => begun,
         () = job.until_over() => return Ended::Over,
         () = job.agent.until_stopping() => return Ended::Over,
     };
@@ -171,15 +174,26 @@ async fn read(
 }
 
 /// Links to the server where the log ends.
-async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
+async fn begin(
+    job: &Job,
+    tls: &watch::Receiver<ClientConfig>,
+    known: &mut Known,
+) -> Result<Begun, Failure> {
     let store = job.store();
     known.claims(job, &store).await?;
     let (server, program) = ask(&job.agent).await?;
     let stored = known.stored(job, &store, &server).await?;
-    let start = match known.is_broken {
+    let mut start = match known.is_broken {
         true => anew(&server, &stored),
         false => resume(&server, &stored, clock::unix_ms()),
     };
+    // What the primary before told since the promotion does not count: it may have lived on.
+    if let Start::Child { id, parent, .. } = &mut start
+        && let Some(since) = looks::since(&job.agent, tls, id).await
+    {
+        parent.unix_ms = parent.unix_ms.min(since);
+    }
+    let unbroken = known.goes_on(job, &store, &start).await?;
     let loses_base = match &start {
         Start::Child { parent, .. } => loses_base(job, &store, parent).await,
         Start::GoOn { .. } | Start::Anew { .. } => false,
@@ -199,7 +213,10 @@ async fn begin(job: &Job, known: &mut Known) -> Result<Begun, Failure> {
     // All before it is written by now, also where the server began another history.
     let unix_ms = clock::unix_ms();
     let before = stored.values().map(Reached::latest_unix_ms).max();
+    let longest = longest(Memory::of(&job.agent.settings.cgroup));
     let reading = Reading::new(program, &stream.id, stream.at, unix_ms, before.unwrap_or(0));
+    let reading = reading.keeping(longest);
+    known.unbroken = unbroken;
     known.begins(job, &stream, start, loses_base, unix_ms);
     Ok(Begun { stream, reading })
 }
@@ -296,6 +313,35 @@ impl Known {
         of_store(job, found)
     }
 
+    /// The histories of the log without a gap, if that goes on like this. The store knows what another agent read.
+    async fn goes_on(
+        &self,
+        job: &Job,
+        store: &Store,
+        start: &Start,
+    ) -> Result<Vec<Unbroken>, Failure> {
+        let Some(since) = &self.since else {
+            return Ok(Vec::new());
+        };
+        let (last, fork) = match start {
+            Start::GoOn { id, .. } => (id, None),
+            Start::Child { id, parent, .. } => (&parent.id, Some((id, parent.at))),
+            Start::Anew { .. } => return Ok(Vec::new()),
+        };
+        let is_known = self.unbroken.last().is_some_and(|part| part.id == *last);
+        let parts = match is_known {
+            true => self.unbroken.clone(),
+            false => of_store(
+                job,
+                stored::unbroken(store, job.folder(), since, last).await,
+            )?,
+        };
+        Ok(match fork {
+            Some((id, at)) => Unbroken::then(parts, id, at),
+            None => parts,
+        })
+    }
+
     /// The link is there: tells the store what is to be there before the first piece.
     fn begins(&mut self, job: &Job, stream: &Stream, start: Start, loses_base: bool, unix_ms: u64) {
         let (id, at) = (&stream.id, stream.at);
@@ -317,8 +363,11 @@ impl Known {
             (None, None) => (Since::now(id, at, unix_ms, true), true),
             (Some(after_gap), _) => (Since::now(id, at, unix_ms, after_gap), true),
         };
+        if is_new {
+            self.unbroken = Unbroken::line(at, id, &[]);
+        }
         info!(id, at, is_gap, "the server is read");
-        job.told().links(id, at, &since, is_gap);
+        job.told().links(id, at, &since, &self.unbroken, is_gap);
         job.told().publish(&job.agent.board);
         job.queue.push(Item::Begin(Begin {
             id: id.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hera_core::backup::log::{PARENT, Parent, PieceName, Reached, ServerHistory};
-use hera_core::backup::{BaseManifest, FORMAT, Failure, FailureReason, Paths};
+use hera_core::backup::{BaseManifest, FORMAT, Failure, FailureReason, Paths, UNBROKEN, Unbroken};
 use hera_store::{Entry, Store};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -147,6 +147,28 @@ pub async fn histories(
         stored.insert(id, reached);
     }
     Ok(stored)
+}
+
+/// The histories of a log without a gap, up to this one.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn unbroken(
+    store: &Store,
+    folder: &str,
+    since: &Since,
+    id: &str,
+) -> Result<Vec<Unbroken>, Failure> {
+    let mut parents = Vec::new();
+    let mut next = id.to_owned();
+    while next != since.id && parents.len() + 1 < UNBROKEN {
+        let Some(noted) = files::read::<Parent>(store, &parent(folder, &next)).await? else {
+            break;
+        };
+        next.clone_from(&noted.id);
+        parents.push(noted);
+    }
+    Ok(Unbroken::line(since.at, id, &parents))
 }
 
 /// What was not looked at of a history.

@@ -4,7 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hera_core::backup::log::Mark;
-use hera_core::backup::{CaptureNews, CaptureOrder, CaptureState, Failure, FailureReason};
+use hera_core::backup::{
+    CaptureNews, CaptureOrder, CaptureState, Failure, FailureReason, Unbroken,
+};
 
 use super::stored::Since;
 use crate::backup::failed;
@@ -50,6 +52,7 @@ impl Told {
                 shard: order.shard.clone(),
                 uid: order.owner.uid.clone(),
                 unbroken_since_unix_ms: None,
+                unbroken: Vec::new(),
                 after_gap: false,
                 trouble: None,
             }),
@@ -68,8 +71,8 @@ impl Told {
         self.lock().news = None;
     }
 
-    /// The server is read: from here on, and without a gap since then.
-    pub fn links(&self, id: &str, at: u64, since: &Since, is_gap: bool) {
+    /// The server is read: from here on, and without a gap since then, in these histories.
+    pub fn links(&self, id: &str, at: u64, since: &Since, unbroken: &[Unbroken], is_gap: bool) {
         let mut inner = self.lock();
         inner.state.id = id.to_owned();
         inner.state.read_offset = at;
@@ -83,6 +86,7 @@ impl Told {
         inner.why = None;
         if let Some(news) = &mut inner.news {
             news.unbroken_since_unix_ms = Some(since.unix_ms);
+            news.unbroken = unbroken.to_vec();
             news.after_gap = since.after_gap;
         }
     }
@@ -242,7 +246,7 @@ mod tests {
     fn all_before_a_look_is_covered_once_the_store_has_what_was_written_before_it() {
         let told = began();
         let covered = || told.state().unwrap().covered_unix_ms;
-        told.links("a", 100, &Since::now("a", 100, 1_000, false), false);
+        told.links("a", 100, &Since::now("a", 100, 1_000, false), &[], false);
         told.stores("a", 100, None);
         assert_eq!(covered(), None);
         told.is_quiet("a", mark(100, 2_000));
@@ -260,7 +264,7 @@ mod tests {
     #[test]
     fn a_log_of_which_no_primary_says_how_much_there_is_is_behind() {
         let told = began();
-        told.links("a", 100, &Since::now("a", 100, 1_000, false), false);
+        told.links("a", 100, &Since::now("a", 100, 1_000, false), &[], false);
         told.stores("a", 100, None);
         let long_ago = Instant::now().checked_sub(UNHEARD).unwrap();
         let forgets = |told: &Told| told.lock().heard = Some(long_ago);
@@ -293,7 +297,7 @@ mod tests {
         let news = told.lock().news(Instant::now()).unwrap();
         assert_eq!(news.trouble.unwrap().message, "of one file");
         told.store_heals();
-        told.links("a", 1, &Since::now("a", 1, 7, true), true);
+        told.links("a", 1, &Since::now("a", 1, 7, true), &[], true);
         assert_eq!(trouble(&told, 11), None);
         assert_eq!(trouble(&told, 31), Some(FailureReason::LogBehind));
         told.waits(1, true);

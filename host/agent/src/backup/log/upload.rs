@@ -1,11 +1,11 @@
 //! What was read goes to the store: packed, two files at a time, and tried for ever.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hera_core::backup::log::{HEADER_AT, Mark, PieceHeader, decode, encode, header_end};
+use hera_core::backup::log::{HEADER_AT, Mark, PieceHeader, decode, head, header_end};
 use hera_core::backup::{FORMAT, Failure, FailureReason};
 use hera_core::digest::sha256_hex;
 use hera_store::{Created, Store, StoreError};
@@ -13,6 +13,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
+use zstd::stream::write::Encoder;
+use zstd::zstd_safe::compress_bound;
 
 use super::job::Job;
 use super::queue::{Begin, Item};
@@ -194,7 +196,6 @@ fn fault(error: &dyn std::fmt::Display) -> bool {
 }
 
 fn pack(job: &Job, piece: Piece) -> io::Result<Packed> {
-    let packed = zstd::bulk::compress(&piece.raw, LEVEL)?;
     let order = job.order();
     let header = PieceHeader {
         v: FORMAT,
@@ -216,9 +217,21 @@ fn pack(job: &Job, piece: Piece) -> io::Result<Packed> {
             header.id,
             header.name().file_name()
         ),
-        bytes: encode(&header, &packed),
+        bytes: packed_behind(head(&header), piece.raw)?,
         sha256: header.sha256,
     })
+}
+
+/// What stands before the packed bytes, and they: nothing large is copied.
+fn packed_behind(mut bytes: Vec<u8>, raw: Vec<u8>) -> io::Result<Vec<u8>> {
+    bytes.reserve_exact(compress_bound(raw.len()));
+    let mut encoder = Encoder::new(bytes, LEVEL)?;
+    encoder.set_pledged_src_size(u64::try_from(raw.len()).ok())?;
+    encoder.write_all(&raw)?;
+    let mut bytes = encoder.finish()?;
+    drop(raw);
+    bytes.shrink_to_fit();
+    Ok(bytes)
 }
 
 async fn until_stored(job: &Job, piece: &Packed) {
@@ -332,6 +345,15 @@ async fn is_same(store: &Store, piece: &Packed) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_packed_bytes_stand_behind_the_header() {
+        let raw = vec![7; 3 << 20];
+        let bytes = packed_behind(b"header".to_vec(), raw.clone()).unwrap();
+        let (header, packed) = bytes.split_at(6);
+        assert_eq!(header, b"header");
+        assert!(zstd::decode_all(packed).unwrap() == raw);
+    }
 
     #[test]
     fn few_are_stored_behind_one_that_the_store_does_not_take() {

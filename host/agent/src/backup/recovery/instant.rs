@@ -260,6 +260,10 @@ fn not_covered(wanted: &RecoverInstant, refused: NotCovered) -> Failure {
             "what is stored does not say what {namespace}/{name} held at {}",
             instant(at)
         ),
+        None if refused.before.is_some() => format!(
+            "what is stored does not say what {namespace}/{name} held last, as a rule as the log has a gap and no \
+             backup was made since: ask for an instant by its time"
+        ),
         None => format!("what is stored says of no instant all that {namespace}/{name} held"),
     };
     let nearest = match (refused.before, refused.after) {
@@ -383,6 +387,10 @@ mod tests {
         }
         let latest = not_covered(&wanted(None), NotCovered::default());
         assert!(latest.message.contains("shop/cache"), "{latest:?}");
+        let (before, after) = (Some(before), None);
+        let gap = not_covered(&wanted(None), NotCovered { before, after });
+        assert_eq!(gap.reason, FailureReason::TimeNotCovered);
+        assert!(gap.message.contains("2026-11-30T00:53:20Z"), "{gap:?}");
         assert_eq!(without(&[], Some(70), failure.clone()), failure);
         let words = "log/x is damaged".to_owned();
         let unread = [of_piece(&name(50, 60), words, &wanted(Some(70)))];

@@ -17,7 +17,7 @@ pub const AROUND_MS: [u64; 3] = [10_000, 600_000, u64::MAX];
 /// What somebody wants to have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// The instant, in milliseconds since 1970; none for the latest that is covered.
+    /// The instant, in milliseconds since 1970; none for the latest that is covered, unless that is before a gap.
     pub unix_ms: Option<u64>,
     /// The history that ends there, instead of the one that went on.
     pub branch: Option<String>,
@@ -149,8 +149,8 @@ impl Plan {
             Some(unix_ms) => at(&known, unix_ms),
             None => latest(&known).filter(|cut| {
                 // A header that was not read may know a later one.
-                let mut tracks = self.tracks.iter();
-                tracks.all(|track| track.is_known_after(cut.unix_ms, headers))
+                let newest = self.tracks.first();
+                newest.is_some_and(|track| track.is_known_after(cut.unix_ms, headers))
             }),
         };
         found.ok_or_else(|| {
@@ -171,9 +171,9 @@ fn at(known: &[Known<'_>], unix_ms: u64) -> Option<Cut> {
     cut(track, evidence, Until { offset, unix_ms })
 }
 
+/// Of the newest era only: what was before a gap may be old, and is to be asked for by its time.
 fn latest(known: &[Known<'_>]) -> Option<Cut> {
-    let last = |(_, _, instants): &&Known<'_>| instants.last().map(|(_, last)| *last);
-    let (track, evidence, instants) = known.iter().max_by_key(last)?;
+    let (track, evidence, instants) = known.first()?;
     let until = evidence.latest_in(*instants.last()?)?;
     cut(track, evidence, until)
 }

@@ -25,7 +25,7 @@ pub use evidence::{Evidence, Mark, NotCovered, Quiet, SLACK_MS, Until};
 pub use index::{History, Index, Listed};
 pub use piece::{
     ALIVE, Alive, HEADER_AT, PARENT, Parent, PieceError, PieceHeader, PieceName, decode, encode,
-    header_end,
+    head, header_end,
 };
 pub use place::place;
 pub use resume::{Reached, ServerHistory, Start, anew, resume};

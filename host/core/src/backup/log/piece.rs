@@ -29,7 +29,7 @@ pub struct Parent {
     pub id: String,
     /// How much of that it has: offsets go on from there.
     pub at: u64,
-    /// When that was found out, in milliseconds since 1970.
+    /// When the history began, in milliseconds since 1970, or when that was found out: not before it began.
     pub unix_ms: u64,
 }
 
@@ -203,6 +203,13 @@ impl PieceName {
 
 /// A piece as it is stored: the header, and the packed bytes.
 pub fn encode(header: &PieceHeader, packed: &[u8]) -> Vec<u8> {
+    let mut piece = head(header);
+    piece.extend_from_slice(packed);
+    piece
+}
+
+/// What stands before the packed bytes of a piece.
+pub fn head(header: &PieceHeader) -> Vec<u8> {
     let PieceHeader {
         v,
         uid,
@@ -234,13 +241,7 @@ pub fn encode(header: &PieceHeader, packed: &[u8]) -> Vec<u8> {
     });
     let header = header.to_string();
     let length = u32::try_from(header.len()).unwrap_or(u32::MAX);
-    [
-        MAGIC.as_slice(),
-        &length.to_le_bytes(),
-        header.as_bytes(),
-        packed,
-    ]
-    .concat()
+    [MAGIC.as_slice(), &length.to_le_bytes(), header.as_bytes()].concat()
 }
 
 /// Where the header ends that begins so: at least the first [`HEADER_AT`] bytes of a piece.

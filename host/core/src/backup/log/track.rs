@@ -98,13 +98,10 @@ impl Track {
         wanted.map(|(_, piece)| piece.name.clone()).collect()
     }
 
-    /// True if these headers are all that may say something of later instants than this.
+    /// True if these headers are all that may say something of later instants of this era.
     pub fn is_known_after(&self, unix_ms: u64, headers: &BTreeMap<PieceName, Evidence>) -> bool {
-        let limit_ms = self.limit_ms;
-        let mut later = self.pieces.iter().map(|piece| &piece.name);
-        !self.has_base()
-            || later
-                .all(|name| name.t1 <= unix_ms || name.t0 >= limit_ms || headers.contains_key(name))
+        let mut names = self.pieces.iter().map(|piece| &piece.name);
+        names.all(|name| name.t1 <= unix_ms || headers.contains_key(name))
     }
 
     /// What these headers say, and what bases and `alive.json` do.

@@ -174,6 +174,7 @@ fn captured(order: &CaptureOrder, since: Option<u64>) -> CaptureNews {
         shard: order.shard.clone(),
         uid: order.owner.uid.clone(),
         unbroken_since_unix_ms: since,
+        unbroken: Vec::new(),
         after_gap: false,
         trouble: None,
     }

@@ -1,6 +1,7 @@
 //! The backups from which a log goes on.
 
-use hera_api::{BackupPhase, RedisBackup};
+use hera_api::{BackupPhase, BackupShard, RedisBackup};
+use hera_core::backup::Unbroken;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::DeserializeGuard;
@@ -21,6 +22,8 @@ pub struct Since<'a> {
     pub pod_uid: &'a str,
     /// Since when it has none, in milliseconds since 1970.
     pub unix_ms: u64,
+    /// Of which histories it is; empty if the agent does not tell.
+    pub unbroken: &'a [Unbroken],
 }
 
 /// When the first backup was taken from which this log goes on, in milliseconds since 1970.
@@ -50,11 +53,25 @@ fn instant(backup: &RedisBackup, since: &Since<'_>) -> Option<u64> {
     // Without what is less than a second: no later than it was.
     let rounded = status.instant.as_ref().map(|at| at.0.as_millisecond());
     let taken = u64::try_from(exact.or(rounded)?).ok()?;
-    let beyond = match shard.pod_uid == since.pod_uid {
-        true => 0,
-        false => CLOCKS,
-    };
-    (taken >= since.unix_ms.saturating_add(beyond)).then_some(taken)
+    since.goes_on_from(shard, taken).then_some(taken)
+}
+
+impl Since<'_> {
+    /// By what the backup has of which history: one that was taken late may be of a tail that a failover lost, or of a
+    /// replica that was behind. Only where that is not told by when it was.
+    fn goes_on_from(&self, shard: &BackupShard, taken: u64) -> bool {
+        if self.unbroken.is_empty() {
+            let beyond = match shard.pod_uid == self.pod_uid {
+                true => 0,
+                false => CLOCKS,
+            };
+            return taken >= self.unix_ms.saturating_add(beyond);
+        }
+        let offset = shard.offset.and_then(|offset| u64::try_from(offset).ok());
+        let place = shard.replication_id.as_deref().zip(offset);
+        let has = |(id, offset)| self.unbroken.iter().any(|part| part.has(id, offset));
+        place.is_some_and(has)
+    }
 }
 
 #[cfg(test)]
@@ -68,9 +85,14 @@ mod tests {
         store: "s3",
         pod_uid: "pod-1",
         unix_ms: 1_800_000_000_000,
+        unbroken: &[],
     };
 
     fn taken(change: impl FnOnce(&mut Value)) -> Option<u64> {
+        taken_of(&SINCE, change)
+    }
+
+    fn taken_of(since: &Since<'_>, change: impl FnOnce(&mut Value)) -> Option<u64> {
         let mut status = json!({
             "phase": "Completed", "store": "s3", "targetUid": "uid-1", "instant": "2027-01-15T08:00:00Z",
             "shards": [{
@@ -83,7 +105,7 @@ mod tests {
             "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisBackup", "metadata": {"name": "nightly"},
             "spec": {"target": {"name": "cache"}}, "status": status,
         });
-        instant(&serde_json::from_value(backup).unwrap(), &SINCE)
+        instant(&serde_json::from_value(backup).unwrap(), since)
     }
 
     #[test]
@@ -127,5 +149,40 @@ mod tests {
         };
         assert_eq!(rounded("2027-01-15T07:59:59Z"), None);
         assert_eq!(rounded("2027-01-15T08:00:01Z"), Some(SINCE.unix_ms + 1_000));
+    }
+
+    #[test]
+    fn where_histories_are_told_what_it_has_of_which_counts_and_no_time() {
+        let part = |id: &str, to| Unbroken {
+            id: id.to_owned(),
+            from: 100,
+            to,
+        };
+        let unbroken = [part("a", Some(500)), part("b", None)];
+        let since = Since {
+            unbroken: &unbroken,
+            ..SINCE
+        };
+        let has = |id: &str, offset: i64, time: &str| {
+            let found = taken_of(&since, |status| {
+                let shard = &mut status["shards"][0];
+                shard["replicationId"] = json!(id);
+                shard["offset"] = json!(offset);
+                shard["instant"] = json!(time);
+            });
+            found.is_some()
+        };
+        let (before, after) = ("2027-01-15T07:00:00.000000Z", "2027-01-15T09:00:00.000000Z");
+        for time in [before, after] {
+            assert!(has("a", 100, time) && has("a", 500, time) && has("b", 900, time));
+            assert!(!has("a", 501, time), "the failover lost what it has");
+            assert!(!has("a", 99, time), "it is of a replica that was behind");
+            assert!(!has("c", 300, time));
+        }
+        assert_eq!(
+            taken_of(&since, |_| {}),
+            None,
+            "it does not say what it has"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hera_core::backup::Unbroken;
 use hera_core::shard::Member;
 
 use super::bases::Since;
@@ -52,6 +53,7 @@ struct Ordered {
 struct Base {
     store: String,
     since_unix_ms: u64,
+    unbroken: Vec<Unbroken>,
     instant_unix_ms: u64,
 }
 
@@ -106,7 +108,9 @@ impl Logs {
     pub fn base(&self, instance: &ObjectKey, since: &Since<'_>) -> Option<u64> {
         let map = self.lock();
         let base = map.get(instance)?.base.as_ref()?;
-        let is_it = base.store == since.store && base.since_unix_ms == since.unix_ms;
+        let is_it = base.store == since.store
+            && base.since_unix_ms == since.unix_ms
+            && base.unbroken == since.unbroken;
         is_it.then_some(base.instant_unix_ms)
     }
 
@@ -115,6 +119,7 @@ impl Logs {
         let base = instant_unix_ms.map(|instant_unix_ms| Base {
             store: since.store.to_owned(),
             since_unix_ms: since.unix_ms,
+            unbroken: since.unbroken.to_vec(),
             instant_unix_ms,
         });
         let mut map = self.lock();
@@ -220,6 +225,7 @@ mod tests {
             store: "s3",
             pod_uid: "a",
             unix_ms: 5,
+            unbroken: &[],
         };
         logs.note_base(&shop, &since, None);
         assert_eq!(logs.base(&shop, &since), None);
@@ -233,7 +239,16 @@ mod tests {
             store: "other",
             ..since
         };
-        for other in [later, elsewhere] {
+        let unbroken = [Unbroken {
+            id: "b".to_owned(),
+            from: 1,
+            to: None,
+        }];
+        let failed_over = Since {
+            unbroken: &unbroken,
+            ..since
+        };
+        for other in [later, elsewhere, failed_over] {
             assert_eq!(logs.base(&shop, &other), None);
         }
     }

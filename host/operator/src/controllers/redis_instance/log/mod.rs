@@ -269,6 +269,7 @@ async fn tell(
         store: &log.store,
         pod_uid: member.uid(),
         unix_ms,
+        unbroken: &news.unbroken,
     };
     let (shared, key) = (site.shared, site.instance());
     let first = match shared.logs.base(&key, &since) {

@@ -50,8 +50,8 @@ pub fn of_log(
         ),
     };
     let words = format!(
-        "{is_so}, and no backup was made since, so that nothing can be brought to a later instant: create a RedisBackup, \
-         as kubectl hera backup now {name} does"
+        "{is_so}, and there is no backup that it goes on from, so that nothing can be brought to a later instant: create \
+         a RedisBackup, as kubectl hera backup now {name} does"
     );
     Said::Is(false, reason, words)
 }
@@ -96,6 +96,7 @@ mod tests {
             shard: "0".to_owned(),
             uid: "uid-1".to_owned(),
             unbroken_since_unix_ms: Some(SINCE),
+            unbroken: Vec::new(),
             after_gap,
             trouble: None,
         }
