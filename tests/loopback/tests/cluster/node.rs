@@ -135,6 +135,8 @@ impl Node {
             ("logfile", "log".to_owned()),
             ("save", String::new()),
             ("appendonly", "yes".to_owned()),
+            // While a write of each second waits for the disk, what is acknowledged is in no file: a kill would lose it.
+            ("appendfsync", "always".to_owned()),
             ("repl-diskless-sync-delay", "0".to_owned()),
             ("cluster-enabled", "yes".to_owned()),
             ("cluster-config-file", "nodes.conf".to_owned()),
