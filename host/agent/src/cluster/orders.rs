@@ -34,6 +34,10 @@ pub async fn carry_out(agent: &Arc<Agent>, work: &Work, command: &Command) -> Re
             cluster.moves.stop();
             return Ok(());
         }
+        // It may not have heard yet that a slot has arrived, and would take it back.
+        Command::BumpEpoch if cluster.moves.is_running() => {
+            return Err(Refused::later("a job moves slots of this server"));
+        }
         Command::CloseSlots { slots } => {
             if cluster.moves.is_running() {
                 return Err(Refused::later("a job moves slots of this server"));

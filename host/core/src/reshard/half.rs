@@ -241,7 +241,8 @@ pub(super) fn carry_on(
         if busy.contains(&from) || busy.contains(&to) {
             continue;
         }
-        if let Some(words) = jobs::has_lost(survey, goes.to) {
+        let late = jobs::gives_to_a_third(goes.to, goes.from);
+        if let Some(words) = late.or_else(|| jobs::has_lost(survey, goes.to)) {
             next.wait(|| words);
             continue;
         }

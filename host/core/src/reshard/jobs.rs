@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::half::Half;
 use super::pending::Pair;
 use super::{Going, Job, Resharding, is_too_large};
-use crate::cluster::{Command, Heard, LargeKey, Moving, MovingState, SlotSet, Step, Survey, Way};
+use crate::cluster::{
+    Command, Direction, Heard, LargeKey, Moving, MovingState, SlotSet, Step, Survey, Way,
+};
 
 /// Slots that one job moves key by key: with few keys some hundred in a second.
 const KEYS_SLOTS: usize = 256;
@@ -184,8 +186,8 @@ fn has_heard(to: Heard<'_>, from: Heard<'_>, slots: &SlotSet) -> bool {
     entry.is_some_and(|entry| slots.without(&entry.slots).is_empty() && entry.config_epoch >= epoch)
 }
 
-/// Why a server takes nothing yet: another has a slot by a later word that it still takes for its own, as after an end in
-/// the middle of a move. Its next word would be later still, and take that slot back: the keys would be deleted.
+/// Why a server takes nothing yet: another has a slot by a later word that it still takes for its own, as after an end
+/// in the middle of a move. Its next word would be later still, and take that slot back: the keys would be deleted.
 pub(super) fn has_lost(survey: &Survey<'_>, to: Heard<'_>) -> Option<String> {
     let (id, slots) = (&to.server.id, to.server.slots());
     let epoch = to.server.own().map_or(0, |own| own.config_epoch);
@@ -198,6 +200,22 @@ pub(super) fn has_lost(survey: &Survey<'_>, to: Heard<'_>) -> Option<String> {
     Some(format!(
         "{name} takes slots once it has heard that {} has {lost} by now",
         has_it.id
+    ))
+}
+
+/// Why a server takes nothing from another yet: it gives a slot to a third. It may not have heard that it arrived, and
+/// with a later epoch it would take it back: the keys would be deleted. Who gives to the very one that it takes from has
+/// heard that one's latest word before it takes any.
+pub(super) fn gives_to_a_third(to: Heard<'_>, from: Heard<'_>) -> Option<String> {
+    let slots = to.server.slots();
+    let mut gives = to.server.opened().filter(|open| {
+        open.moves == Direction::Out && open.peer != from.server.id && slots.contains(open.slot)
+    });
+    let open = gives.next()?;
+    let name = to.node.name();
+    Some(format!(
+        "{name} takes slots once slot {}, which is half moved, has left it",
+        open.slot
     ))
 }
 
@@ -273,7 +291,7 @@ fn ready<'a>(
             "{name} takes slots once {late} has heard which it gave away"
         ));
     }
-    if let Some(words) = has_lost(survey, to) {
+    if let Some(words) = gives_to_a_third(to, from).or_else(|| has_lost(survey, to)) {
         return Err(words);
     }
     let in_sync = survey.in_shard(pair.target).filter(|one| {

@@ -122,8 +122,12 @@ impl World {
         let epoch = self.pods[at].own().epoch;
         let heard = self.pods[there].knows.get(&id).map(|view| view.epoch);
         let has_heard = heard.is_some_and(|heard| heard >= epoch);
+        // Who gives a slot to a third takes none: it may not have heard that it arrived.
+        let target = &self.pods[there];
+        let mut given = target.given.iter().filter(|(_, to)| **to != id);
+        let gives = given.any(|(slot, _)| target.own().slots.contains(*slot));
         match job.stage {
-            Stage::Begin if !has_heard => return Some(MovingState::Failed),
+            Stage::Begin if gives || !has_heard => return Some(MovingState::Failed),
             Stage::Begin => {
                 job.lot = self.lot(at, &mut job.slots);
                 for slot in job.lot.iter() {
@@ -156,7 +160,7 @@ impl World {
                         let expected = self.pods[there].taken.get(&slot) == Some(&id);
                         marked && owns && expected
                     };
-                    if !has_heard || !job.lot.iter().all(is_as_it_was) {
+                    if gives || !has_heard || !job.lot.iter().all(is_as_it_was) {
                         return Some(MovingState::Failed);
                     }
                     for slot in job.lot.iter() {

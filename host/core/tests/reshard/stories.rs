@@ -336,6 +336,44 @@ fn who_has_not_heard_the_epoch_of_a_source_takes_no_slot_of_it() {
 }
 
 /// A new primary has an epoch and no slots, as one that left has: only who is known to nobody joins as another.
+/// An order came late: who gives takes as well, before it has heard that what it gave arrived. It would have a later
+/// epoch than who has that by now.
+#[test]
+fn who_gives_a_slot_takes_none_from_a_third() {
+    let mut game = game(Way::Keys);
+    let give = |slot: u16, to: &str| Command::GiveSlots {
+        slots: SlotSet::of([(slot, slot)]),
+        target: to.to_owned(),
+        ip: format!("at-{to}"),
+        port: 6379,
+        way: Way::Keys,
+        max_stall_ms: 100,
+    };
+    game.world.obey(0, &give(5, "id-2-0"));
+    while !game.world.pods[4].own().slots.contains(5) {
+        game.world.work(0);
+    }
+    assert!(game.world.pods[0].own().slots.contains(5));
+    game.moves = vec![step(1, 0, (6_000, 6_000))];
+    game.world.pods[0].job = None;
+    game.world.pods[0].moving = None;
+    let waits = game.next(&game.world.observe(), true).waiting_for.unwrap();
+    assert!(waits.contains("slot 5, which is half moved"), "{waits}");
+    game.world.obey(2, &give(6_000, "id-0-0"));
+    for _ in 0..10 {
+        game.world.work(2);
+    }
+    assert!(game.world.pods[2].own().slots.contains(6_000));
+    // Nor does it take an epoch, as long as its own job runs.
+    game.world.obey(0, &give(4, "id-2-0"));
+    let epoch = game.world.pods[0].own().epoch;
+    game.world.obey(0, &Command::BumpEpoch);
+    assert_eq!(game.world.pods[0].own().epoch, epoch);
+    game.until_the_end(0, 200);
+    game.check();
+    game.check_moved();
+}
+
 #[test]
 fn a_new_primary_is_not_told_to_join_as_another() {
     let game = with_a_new_shard();
@@ -662,8 +700,8 @@ fn nobody_follows_one_that_is_about_to_lose_its_slots() {
     assert!(plan.waiting_for.unwrap().contains("about to hear"));
 }
 
-/// It took an epoch by itself and died at once: nobody has heard of it, and who took over by a vote has the same. Of the
-/// two the one with the lesser id would take a later one, and with it all slots.
+/// It took an epoch by itself and died at once: nobody has heard of it, and who took over by a vote has the same. Of
+/// the two the one with the lesser id would take a later one, and with it all slots.
 #[test]
 fn who_took_an_epoch_that_nobody_heard_of_starts_once_the_others_have_later_ones() {
     let mut game = game(Way::Keys);

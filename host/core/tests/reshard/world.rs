@@ -466,6 +466,8 @@ impl World {
                 }
                 self.gossip(at, met);
             }
+            // Not while its own slots are on their way: it may not have heard that they arrived.
+            Command::BumpEpoch if self.pods[at].job.is_some() => {}
             Command::BumpEpoch => self.pods[at].takes_a_later_epoch(),
             Command::Replicate { primary } => self.replicate_other(at, primary),
             Command::Failover { primary, how } => {

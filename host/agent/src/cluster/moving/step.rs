@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hera_core::agent::{CutOff, PATH_SLOT, Peer, RefusedSlots, SlotAnswer, SlotStep, TakeSlot};
-use hera_core::cluster::{Direction, NodeId, Server as Seen, SlotSet};
+use hera_core::cluster::{Direction, MovingState, NodeId, Server as Seen, SlotSet};
 use hera_core::digest::sha256_hex;
 use hera_redis::{Server, SlotOf};
 
@@ -90,7 +90,7 @@ fn replicas(own: &Seen) -> Vec<NodeId> {
 /// # Errors
 /// Why it does not. It may have taken it for some of the slots.
 pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused> {
-    of(agent)?;
+    let cluster = of(agent)?;
     // No order about the role comes in between.
     let work = agent.work.lock().await;
     let server = running(&work)?;
@@ -111,6 +111,16 @@ pub async fn take(agent: &Agent, asked: &SlotStep) -> Result<SlotAnswer, Refused
     let left = asked.slots.without(&answer.owned);
     if left.is_empty() {
         return Ok(answer);
+    }
+    let own_job = cluster.moves.told();
+    let gives = own_job.is_some_and(|job| {
+        let is_giving = job.state == MovingState::Running && !job.takes;
+        is_giving && job.peer != asked.source
+    });
+    if gives && matches!(asked.step, TakeSlot::Import | TakeSlot::Own) {
+        return Err(Refused::later(
+            "the server that gets the slot gives others to a third",
+        ));
     }
     match &asked.step {
         TakeSlot::Look => {}
@@ -257,7 +267,7 @@ fn may_own(own: &Seen, asked: &SlotStep, slots: &SlotSet) -> Result<(), String> 
 /// The server is a primary that serves, and the source one that it hears. Both may be on the side of a partition where
 /// nobody hears whom the others have voted for: there the cluster counts as failed before that. One that has just
 /// started has not heard yet who took over from it: with a slot it would get a later epoch than that one, and all
-/// slots back.
+/// slots back. Nor does it give slots to a third.
 ///
 /// # Errors
 /// Which of that is not so.
@@ -267,6 +277,16 @@ pub fn leads(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     }
     if !own.serves {
         return Err("the server that gets the slot does not serve".to_owned());
+    }
+    // With a slot it gets a later epoch. What it gives to a third may have arrived there, and it has not heard of it
+    // yet: it would take that back, and its keys would be deleted there.
+    let has = own.slots();
+    let mut given = own.opened().filter(|open| open.moves == Direction::Out);
+    if let Some(open) = given.find(|open| open.peer != asked.source && has.contains(open.slot)) {
+        let (slot, peer) = (open.slot, open.peer);
+        return Err(format!(
+            "the server that gets the slot gives slot {slot} to {peer}"
+        ));
     }
     let source = own.entry(&asked.source);
     let source = source.ok_or_else(|| format!("{} is not known here", asked.source))?;
@@ -363,6 +383,23 @@ pub mod tests {
         assert!(Importing::of(&view(&[]), &asked(TakeSlot::Import), &slot()).is_ok());
         late.known[0].open_slots.clear();
         assert!(Importing::of(&late, &asked(TakeSlot::Import), &slot()).is_err());
+    }
+
+    /// It may have arrived, and with a later epoch this one would take it back.
+    #[test]
+    fn who_gives_a_slot_to_a_third_takes_none() {
+        let gives = |open: &str, has: SlotSet| {
+            let mut view = view(&["[93-<-source]", open]);
+            view.known[0].slots = has;
+            may_own(&view, &asked(TakeSlot::Own), &slot()).is_err()
+        };
+        let other = || SlotSet::of([(95, 95)]);
+        assert!(gives("[95->-third]", other()));
+        assert!(!gives("[95->-source]", other()));
+        assert!(!gives("[95->-third]", SlotSet::default()), "it has left");
+        let mut view = view(&["[95->-third]"]);
+        view.known[0].slots = other();
+        assert!(Importing::of(&view, &asked(TakeSlot::Import), &slot()).is_err());
     }
 
     #[test]
