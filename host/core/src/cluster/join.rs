@@ -104,14 +104,13 @@ pub(super) fn follow(survey: &Survey<'_>, plan: &mut Plan) {
     }
 }
 
-/// True if others have all its slots by a later word: it is back, and has an old copy of what moved.
+/// True if others have all its slots by a later word, or had when they died: it is back, and has an old copy of what
+/// moved.
 fn gives_way(survey: &Survey<'_>, one: &Heard<'_>) -> bool {
-    let later = survey
-        .primaries()
-        .filter(|other| epoch_of(other) > epoch_of(one));
-    let later = later.fold(SlotSet::default(), |all, other| {
-        all.with(&other.server.slots())
-    });
+    let (id, epoch) = (&one.server.id, epoch_of(one));
+    let told = survey.heard.iter().flat_map(|other| &other.server.known);
+    let later = told.filter(|entry| entry.id != *id && entry.config_epoch > epoch);
+    let later = SlotSet::of(later.flat_map(|entry| entry.slots.ranges().iter().copied()));
     one.server.slots().without(&later).is_empty()
 }
 

@@ -242,12 +242,19 @@ impl World {
         let all = SlotSet::of(job.slots.iter().map(|slot| (*slot, *slot)));
         let slots = all.shared(&self.pods[from].own().slots);
         let id = self.pods[to].id.clone();
+        // A source that has the later word keeps its slots, and their keys: it lets go of them by the target's word.
+        let epoch = self.pods[from].own().epoch;
+        let heard = self.pods[to].knows.get(&self.pods[from].id);
+        if heard.is_none_or(|heard| heard.epoch < epoch) {
+            return Some(MovingState::Failed);
+        }
         for slot in job.slots.iter().filter(|slot| slots.contains(**slot)) {
             if let Some(keys) = self.pods[from].keys.remove(slot) {
                 self.pods[to].keys.insert(*slot, keys);
             }
         }
-        self.takes_and_tells(to, &slots, from);
+        self.pods[to].takes(&slots);
+        self.tells_all(to);
         self.gives_up(from, &id, &slots);
         self.replicate();
         Some(MovingState::Done)

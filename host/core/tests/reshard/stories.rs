@@ -698,10 +698,15 @@ fn nobody_follows_one_that_is_about_to_lose_its_slots() {
     let follows = |plan: &Plan| words(&plan.steps).iter().any(|step| step.contains("repl"));
     assert!(!follows(&plan), "{plan:#?}");
     assert!(plan.waiting_for.unwrap().contains("about to hear"));
+    // Nor where the other has died since.
+    game.world.gossip(2, 4);
+    game.world.kill(2);
+    let plan = decide(game.world.wanted, &game.world.observe());
+    assert!(!follows(&plan), "{plan:#?}");
 }
 
-/// It took an epoch by itself and died at once: nobody has heard of it, and who took over by a vote has the same. Of the
-/// two the one with the lesser id would take a later one, and with it all slots.
+/// It took an epoch by itself and died at once: nobody has heard of it, and who took over by a vote has the same. Of
+/// the two the one with the lesser id would take a later one, and with it all slots.
 #[test]
 fn who_took_an_epoch_that_nobody_heard_of_starts_once_the_others_have_later_ones() {
     let mut game = game(Way::Keys);

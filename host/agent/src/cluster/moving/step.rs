@@ -278,8 +278,8 @@ pub fn leads(own: &Seen, asked: &SlotStep) -> Result<(), String> {
     if !own.serves {
         return Err("the server that gets the slot does not serve".to_owned());
     }
-    // With a slot it gets a later epoch. What it gives to a third may have arrived there, and it has not heard of it yet:
-    // it would take that back, and its keys would be deleted there.
+    // With a slot it gets a later epoch. What it gives to a third may have arrived there, and it has not heard of it
+    // yet: it would take that back, and its keys would be deleted there.
     let has = own.slots();
     let mut given = own.opened().filter(|open| open.moves == Direction::Out);
     if let Some(open) = given.find(|open| open.peer != asked.source && has.contains(open.slot)) {
