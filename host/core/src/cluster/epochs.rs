@@ -1,7 +1,7 @@
 //! Epochs of servers that wait for their start. One that took an epoch by itself and died at once told nobody, and
 //! another may have the same by now: who took over from it by a vote, or who took one by itself. Of two servers of one
-//! epoch the one with the lesser id takes a later one than all. Were that the one that is back, its next word would take
-//! all slots back that it had, and what was written since would be deleted.
+//! epoch the one with the lesser id takes a later one than all. Were that the one that is back, its next word would
+//! take all slots back that it had, and what was written since would be deleted.
 
 use super::join::is_met;
 use super::observation::{Entry, Node, Server};
@@ -22,7 +22,8 @@ pub(super) fn led_by_no_later<'a>(node: &Node, nodes: &'a [Node]) -> Option<&'a 
 }
 
 /// Whose word is to be later before the server of a pod that is held starts: that of who leads its shard, or of another
-/// that has the very same epoch, unless nobody could change that.
+/// that has the very same epoch, unless nobody could change that. One that gives slots to others does first: it may not
+/// have heard that they arrived, and would take them back.
 pub(super) fn rival<'a>(survey: &Survey<'a>, node: &Node) -> Option<Heard<'a>> {
     if let Some(server) = led_by_no_later(node, survey.nodes) {
         return survey.by_id(&server.id);
@@ -33,7 +34,28 @@ pub(super) fn rival<'a>(survey: &Survey<'a>, node: &Node) -> Option<Heard<'a>> {
         let is_other = one.is_primary() && one.server.id != id;
         is_other && one.server.entry(id).is_some() && epoch_of(one) == epoch
     });
-    same.find(|one| taker(survey, *one, node).is_some())
+    let gives_to_others = |one: &Heard<'_>| {
+        let mut opened = one.server.opened();
+        opened.any(|open| open.peer != id && survey.shard_of(open.peer).is_some())
+    };
+    same.find(|one| gives_to_others(one) || taker(survey, *one, node).is_some())
+}
+
+/// Who has the same epoch as this primary, or waits for its start with it. Either of the two may take a later one at
+/// any moment, whatever it gives away then.
+pub(crate) fn has_the_same<'a>(survey: &Survey<'a>, one: &Heard<'_>) -> Option<&'a Node> {
+    let epoch = epoch_of(one);
+    let mut nodes = survey.nodes.iter();
+    nodes.find(|node| match &node.server {
+        Some(server) => {
+            let own = server.own().filter(|own| own.replica_of.is_none());
+            server.id != one.server.id && own.is_some_and(|own| own.config_epoch == epoch)
+        }
+        None => {
+            let held = node.held.filter(|held| held.has_data);
+            held.is_some_and(|held| held.epoch == epoch)
+        }
+    })
 }
 
 /// Has them take later epochs than those of servers that are held.

@@ -26,6 +26,7 @@ mod whole;
 mod without_slots;
 
 pub use decide::decide;
+pub(crate) use epochs::has_the_same;
 pub use fences::{Fences, Fencing, fences};
 pub use guard::{Rule, guard};
 pub use observation::{

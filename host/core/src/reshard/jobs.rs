@@ -7,6 +7,7 @@ use super::pending::Pair;
 use super::{Going, Job, Resharding, is_too_large};
 use crate::cluster::{
     Command, Direction, Heard, LargeKey, Moving, MovingState, SlotSet, Step, Survey, Way,
+    has_the_same,
 };
 
 /// Slots that one job moves key by key: with few keys some hundred in a second.
@@ -204,8 +205,8 @@ pub(super) fn has_lost(survey: &Survey<'_>, to: Heard<'_>) -> Option<String> {
 }
 
 /// Why a server takes nothing from another yet: it gives a slot to a third. It may not have heard that it arrived, and
-/// with a later epoch it would take it back: the keys would be deleted. Who gives to the very one that it takes from has
-/// heard that one's latest word before it takes any.
+/// with a later epoch it would take it back: the keys would be deleted. Who gives to the very one that it takes from
+/// has heard that one's latest word before it takes any.
 pub(super) fn gives_to_a_third(to: Heard<'_>, from: Heard<'_>) -> Option<String> {
     let slots = to.server.slots();
     let mut gives = to.server.opened().filter(|open| {
@@ -278,6 +279,12 @@ fn ready<'a>(
     if !is_known {
         let from = from.node.name();
         return Err(format!("{name} takes slots once {from} knows it as it is"));
+    }
+    if let Some(other) = has_the_same(survey, &from) {
+        let (from, other) = (from.node.name(), other.name());
+        return Err(format!(
+            "slots leave {from} once it has another epoch than {other}"
+        ));
     }
     // A later word of its own would be for what it gave away as well (Redis before 7.2).
     let (id, has) = (&to.server.id, to.server.slots());

@@ -776,6 +776,28 @@ fn who_has_the_epoch_of_another_starts_once_that_one_has_a_later_one() {
     game.world.kill(1);
     game.world.come_back(1);
     assert_eq!(decided(&game), ["pod-0-0: start", "pod-1-0: start"]);
+    // What is given to another arrives first.
+    let given = |to: &str| BTreeMap::from([(11_000, to.to_owned())]);
+    game.world.pods[2].given = given("id-1-0");
+    assert_eq!(decided(&game), ["pod-1-0: start"]);
+    game.world.pods[2].given = given("id-0-0");
+    assert_eq!(decided(&game), ["pod-0-0: start", "pod-1-0: start"]);
+}
+
+/// One of the two takes a later one at any moment: it would have what it has just given away.
+#[test]
+fn no_slot_leaves_who_has_the_same_epoch_as_another() {
+    let mut game = game(Way::Keys);
+    game.moves = vec![step(2, 1, (11_000, 11_009))];
+    assert_eq!(orders(&game), ["pod-2-0: give 11000-11009 to id-1-0"]);
+    game.world.pods[0].own_mut().epoch = 3;
+    let waits = game.next(&game.world.observe(), true).waiting_for.unwrap();
+    assert!(orders(&game).is_empty());
+    assert!(waits.contains("another epoch than pod-0-0"), "{waits}");
+    game.world.gossip(0, 4);
+    game.until_the_end(0, 200);
+    game.check();
+    game.check_moved();
 }
 
 /// Redis before 7.2 does not hear that one no longer claims a slot, and takes its later words for this one as well.
