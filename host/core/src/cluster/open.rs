@@ -86,10 +86,9 @@ pub fn slots_move(seen: &Observation) -> bool {
     seen.has_jobs() || servers().filter(leads).any(is_half_moved)
 }
 
-/// Slots that a server has by the word of another, and not by its own, which has them coming, or with somebody else who is
-/// heard.
-/// Servers are not asked at the same instant: it may have got them since. Nobody else than that server gets those, so
-/// what is in between with that of the id `to` does not count.
+/// Slots that a server has by the word of another, and not by its own, which has them coming, or with somebody else
+/// who is heard. Servers are not asked at the same instant: it may have got them since. Nobody else than that server
+/// gets those, so what is in between with that of the id `to` does not count.
 pub(super) fn in_between<'a>(
     servers: impl Iterator<Item = &'a Server> + Clone,
     to: &str,
