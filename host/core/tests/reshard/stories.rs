@@ -569,6 +569,17 @@ fn who_takes_over_takes_no_slot_back_of_one_that_is_dead_too() {
     assert!(pods.any(|pod| pod.own().slots.contains(99)));
 }
 
+/// What is decided now, and done.
+fn decided(game: &mut Game) -> Vec<String> {
+    let seen = game.world.observe();
+    let plan = decide(game.world.wanted, &seen);
+    guard(&plan, &seen).unwrap();
+    for step in &plan.steps {
+        game.obey(step);
+    }
+    words(&plan.steps)
+}
+
 /// It died before its replica heard of what it took last, and has the only servers with those keys.
 #[test]
 fn who_takes_over_gets_what_its_primary_took_last_before_that_one_is_back() {
@@ -579,15 +590,6 @@ fn who_takes_over_gets_what_its_primary_took_last_before_that_one_is_back() {
         game.world.gossip(2, other);
     }
     game.world.kill(2);
-    let decided = |game: &mut Game| {
-        let seen = game.world.observe();
-        let plan = decide(game.world.wanted, &seen);
-        guard(&plan, &seen).unwrap();
-        for step in &plan.steps {
-            game.obey(step);
-        }
-        words(&plan.steps)
-    };
     assert_eq!(decided(&mut game), ["pod-1-1: take over (Force)"]);
     game.world.come_back(2);
     let seen = game.world.observe();
@@ -712,15 +714,6 @@ fn who_took_an_epoch_that_nobody_heard_of_starts_once_the_others_have_later_ones
     let mut game = game(Way::Keys);
     game.world.obey(0, &Command::BumpEpoch);
     game.world.kill(0);
-    let decided = |game: &mut Game| {
-        let seen = game.world.observe();
-        let plan = decide(game.world.wanted, &seen);
-        guard(&plan, &seen).unwrap();
-        for step in &plan.steps {
-            game.obey(step);
-        }
-        words(&plan.steps)
-    };
     assert_eq!(decided(&mut game), ["pod-0-1: take over (Force)"]);
     let epoch = |at: usize| move |game: &Game| game.world.pods[at].own().epoch;
     assert_eq!(epoch(0)(&game), epoch(1)(&game));
