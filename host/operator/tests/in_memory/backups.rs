@@ -12,7 +12,7 @@ use super::api_server::{HOME, Operator, Request, SHOP, condition, wait_for};
 use super::cluster::{Backups, Cluster, Does};
 
 const BACKUPS: &str = "redisbackups";
-const STORES: &str = "redisbackupstores";
+pub const STORES: &str = "redisbackupstores";
 /// What nobody but agents may be told.
 const KEY: &str = "the-secret-of-the-key";
 
@@ -20,6 +20,19 @@ const KEY: &str = "the-secret-of-the-key";
 struct Shop {
     operator: Operator,
     cluster: Cluster,
+}
+
+/// The store `s3`, whose key is in the Secret `s3-key`, with this bucket.
+pub fn store_object(bucket: &str) -> Value {
+    let key = |key: &str| json!({"name": "s3-key", "key": key});
+    json!({
+        "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisBackupStore",
+        "metadata": {"namespace": SHOP, "name": "s3"},
+        "spec": {"s3": {
+            "bucket": bucket, "endpoint": "http://127.0.0.1:1",
+            "accessKeyIdRef": key("id"), "secretAccessKeyRef": key("secret"),
+        }},
+    })
 }
 
 impl Shop {
@@ -63,18 +76,8 @@ impl Shop {
     }
 
     fn put_store(&self) {
-        let key = |key: &str| json!({"name": "s3-key", "key": key});
-        self.operator.server.store.put(
-            STORES,
-            json!({
-                "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisBackupStore",
-                "metadata": {"namespace": SHOP, "name": "s3"},
-                "spec": {"s3": {
-                    "bucket": "backups", "endpoint": "http://127.0.0.1:1",
-                    "accessKeyIdRef": key("id"), "secretAccessKeyRef": key("secret"),
-                }},
-            }),
-        );
+        let store = store_object("backups");
+        self.operator.server.store.put(STORES, store);
     }
 
     fn back_up(&self, name: &str, spec: Value) {

@@ -9,10 +9,10 @@ use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 use super::api_server::{Operator, Request, SHOP, wait_for, wait_within};
+use super::backups::{STORES, store_object};
 use super::cluster::{Backups, Cluster, SINCE};
 
 const BACKUPS: &str = "redisbackups";
-const STORES: &str = "redisbackupstores";
 const INSTANCES: &str = "redisinstances";
 const HEALTH: &str = "BackupHealthy";
 /// What nobody but agents may be told.
@@ -57,18 +57,8 @@ impl Shop {
     }
 
     fn put_store(&self, bucket: &str) {
-        let key = |key: &str| json!({"name": "s3-key", "key": key});
-        self.operator.server.store.put(
-            STORES,
-            json!({
-                "apiVersion": "cache.hera.io/v1alpha1", "kind": "RedisBackupStore",
-                "metadata": {"namespace": SHOP, "name": "s3"},
-                "spec": {"s3": {
-                    "bucket": bucket, "endpoint": "http://127.0.0.1:1",
-                    "accessKeyIdRef": key("id"), "secretAccessKeyRef": key("secret"),
-                }},
-            }),
-        );
+        let store = store_object(bucket);
+        self.operator.server.store.put(STORES, store);
     }
 
     fn back_up(&self, name: &str) {
