@@ -134,6 +134,8 @@ pub enum BackupPhase {
     Completed,
     /// Nothing came of it.
     Failed,
+    /// A policy left it out.
+    Skipped,
 }
 
 /// A shard in a backup.
@@ -197,7 +199,7 @@ impl RedisBackup {
     /// True once nothing is done about it any more.
     pub fn is_over(&self) -> bool {
         match self.phase() {
-            BackupPhase::Completed | BackupPhase::Failed => true,
+            BackupPhase::Completed | BackupPhase::Failed | BackupPhase::Skipped => true,
             BackupPhase::Pending | BackupPhase::Running => false,
         }
     }

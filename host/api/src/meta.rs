@@ -92,6 +92,22 @@ pub const ANNOTATION_REBALANCE_APPROVE: &str = "cache.hera.io/rebalance-approve"
 /// takes the annotation away when it has asked.
 pub const ANNOTATION_REBALANCE_NOW: &str = "cache.hera.io/rebalance-now";
 
+/// Label on a RedisBackup that the operator made: why, one of [`CAUSES`]. Without it somebody asked for it.
+pub const LABEL_BACKUP_CAUSE: &str = "cache.hera.io/backup-cause";
+/// Values of [`LABEL_BACKUP_CAUSE`].
+pub const CAUSES: [&str; 4] = ["schedule", "age", "replay", "gap"];
+/// Label on a RedisBackup that a schedule wants: its name.
+pub const LABEL_BACKUP_SCHEDULE: &str = "cache.hera.io/backup-schedule";
+/// Annotation on a RedisBackup that the operator made: since when it is wanted, RFC 3339.
+pub const ANNOTATION_BACKUP_DUE: &str = "cache.hera.io/backup-due";
+/// Annotation on a RedisBackup that the operator made: then it begins whatever a policy says, RFC 3339.
+pub const ANNOTATION_BACKUP_LATEST: &str = "cache.hera.io/backup-latest";
+/// Annotation on a RedisBackup, a request: while it is `true` the backup is not deleted, whatever its age.
+pub const ANNOTATION_BACKUP_KEEP: &str = "cache.hera.io/keep";
+/// Annotation on a RedisBackup, a request: any text. Its data is deleted in the store, and the object with it, unless
+/// something needs it; the operator takes the annotation away when it refuses.
+pub const ANNOTATION_BACKUP_DROP: &str = "cache.hera.io/drop";
+
 /// Name of the application user unless the spec says another.
 pub const APP_USER: &str = "app";
 /// Key in the application Secret of what it leads to.

@@ -56,6 +56,23 @@ pub(crate) const BEGINS_WITH_SOMETHING: &str = "has(self.recovery)";
 /// What `backup.log.maxDelay` may be.
 pub(crate) const MAX_DELAY: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s') && \
     duration(self) <= duration('10m')";
+/// What `backup.maxAge` may be.
+pub(crate) const MAX_AGE: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('10m') && \
+    duration(self) <= duration('8760h')";
+/// What `backup.maxReplay` may be.
+pub(crate) const MAX_REPLAY: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('10s') && \
+    duration(self) <= duration('24h')";
+/// What `backup.keep.for` may be.
+pub(crate) const KEEP_FOR: &str = "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1h') && \
+    duration(self) <= duration('87600h')";
+/// What `backup.schedules.startWithin` may be.
+pub(crate) const START_WITHIN: &str =
+    "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) <= duration('24h')";
+/// What `backup.schedules.cron` roughly looks like; what the fields say is read by [`crate::Cron`].
+pub(crate) const CRON: &str =
+    "self.matches('^(@(hourly|daily|weekly|monthly|yearly)|[^ @]+( +[^ ]+){4})$')";
+/// What `backup.schedules.timeZone` roughly looks like; whether there is such a zone is looked up by [`crate::Cron`].
+pub(crate) const TIME_ZONE: &str = "self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')";
 /// Longest text of a time.
 pub(crate) const MAX_TIME: usize = 40;
 /// What `bootstrap.recovery.time` may be: RFC 3339, with fractions or without.

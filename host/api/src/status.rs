@@ -81,6 +81,71 @@ pub struct RedisInstanceStatus {
     /// The data from which the object began, once it has; absent of one that began empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
+
+    /// What there is of it in its store, as far as it was looked at; absent without spec.backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupOverview>,
+}
+
+/// What there is of an object in its store. It is written when a backup ends, a schedule is due or a sweep is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupOverview {
+    /// Its folder in the store, below the store's prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub path: Option<String>,
+
+    /// The last backup that came to a good end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backup: Option<LastBackup>,
+
+    /// The earliest instant that can be recovered, as of the last sweep. Instants between it and the present that the
+    /// log lacks are named by the recovery that asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_recoverable: Option<Time>,
+
+    /// When the next schedule is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_schedule: Option<Time>,
+
+    /// When what is not needed was deleted last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept_at: Option<Time>,
+
+    /// Up to when times of schedules have been seen to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub schedules: Vec<ScheduleStatus>,
+}
+
+/// The last backup of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastBackup {
+    /// Name of the RedisBackup.
+    #[schemars(length(max = 253))]
+    pub name: String,
+
+    /// The instant that it holds.
+    pub instant: Time,
+}
+
+/// How far a schedule is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleStatus {
+    /// Name of the schedule.
+    #[schemars(length(max = 40))]
+    pub name: String,
+
+    /// Its times and their zone as they were then: others begin anew.
+    #[schemars(length(max = 170))]
+    pub times: String,
+
+    /// Its times up to this one are seen to.
+    pub until: Time,
 }
 
 /// From which data an object began.

@@ -21,6 +21,86 @@ pub struct BackupSpec {
     /// absent, none is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSpec>,
+
+    /// When backups are made by themselves. If absent, only as maxAge, maxReplay and the log ask for one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub schedules: Vec<BackupSchedule>,
+
+    /// How old the newest backup may get, such as 26h: before it is older another one is made, whatever schedules and
+    /// policies say. From 10m to 8760h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::MAX_AGE).message(messages::MAX_AGE))]
+    pub max_age: Option<String>,
+
+    /// How long the log behind the newest backup may take to load, such as 10m: before it takes longer another backup is
+    /// made. From 10s to 24h; it says nothing without a log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::MAX_REPLAY).message(messages::MAX_REPLAY))]
+    pub max_replay: Option<String>,
+
+    /// Which backups stay; the others are deleted, in the store and here. If absent, nothing is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<KeepSpec>,
+}
+
+/// When a backup is made by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupSchedule {
+    /// Its name.
+    #[schemars(length(min = 1, max = 40), regex(pattern = schema::DNS_LABEL))]
+    pub name: String,
+
+    /// Minute, hour, day of month, month and day of week, such as "0 3 * * *"; or @hourly, @daily, @weekly, @monthly.
+    #[schemars(length(min = 1, max = 100))]
+    #[x_kube(validation = Rule::new(schema::CRON).message(messages::CRON))]
+    pub cron: String,
+
+    /// The zone of these times, such as Europe/Berlin. A time that the change to summer leaves out comes with the hour
+    /// after it, one that comes twice in autumn counts once.
+    #[serde(default = "utc")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new(schema::TIME_ZONE).message(messages::TIME_ZONE))]
+    pub time_zone: String,
+
+    /// How long after its time it begins at the latest: a policy may choose within. From 0s to 24h.
+    #[serde(default = "default_start_within")]
+    #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::START_WITHIN).message(messages::START_WITHIN))]
+    pub start_within: String,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn default_start_within() -> String {
+    "1h".to_owned()
+}
+
+/// Which backups stay. A policy chooses among the others; the default deletes all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeepSpec {
+    /// What was so long ago can still be recovered, such as 168h: with a log any instant, otherwise every backup. From 1h
+    /// to 87600h. If absent, last alone counts.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = duration::MAX_LENGTH))]
+    #[x_kube(validation = Rule::new(schema::KEEP_FOR).message(messages::KEEP_FOR))]
+    pub window: Option<String>,
+
+    /// So many of the last backups stay, whatever their age.
+    #[serde(default = "one_backup")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub last: i32,
+}
+
+fn one_backup() -> i32 {
+    1
 }
 
 /// Whether what is written is kept in the store as well, and how soon. It is read from the copy that source says; but

@@ -15,12 +15,20 @@ pub struct Policies {
     /// Decides which shard of a RedisCluster serves which slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebalance: Option<PolicySource>,
+
+    /// Decides when backups begin, from which copies they are read, and which ones are deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<PolicySource>,
 }
 
 impl Policies {
     /// Each, with the decision that it is about.
     pub fn by_decision(&self) -> impl Iterator<Item = (&'static str, &PolicySource)> {
-        let all = [("acl", &self.acl), ("rebalance", &self.rebalance)];
+        let all = [
+            ("acl", &self.acl),
+            ("rebalance", &self.rebalance),
+            ("backup", &self.backup),
+        ];
         let all = all.into_iter();
         all.filter_map(|(decision, source)| Some((decision, source.as_ref()?)))
     }
@@ -29,6 +37,7 @@ impl Policies {
         match decision {
             "acl" => self.acl.as_mut(),
             "rebalance" => self.rebalance.as_mut(),
+            "backup" => self.backup.as_mut(),
             _ => None,
         }
     }

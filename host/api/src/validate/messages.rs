@@ -53,6 +53,16 @@ pub(crate) const SECRET_KEY: &str =
 pub(crate) const BEGINS_WITH_SOMETHING: &str =
     "say what the object begins with: set bootstrap.recovery, or take bootstrap out";
 pub(crate) const MAX_DELAY: &str = "write a duration from 1s to 10m, such as \"5s\" or \"1m30s\"";
+pub(crate) const MAX_AGE: &str = "write a duration from 10m to 8760h, such as \"26h\"";
+pub(crate) const MAX_REPLAY: &str = "write a duration from 10s to 24h, such as \"10m\"";
+pub(crate) const KEEP_FOR: &str = "write a duration from 1h to 87600h, such as \"168h\"";
+pub(crate) const START_WITHIN: &str = "write a duration from 0s to 24h, such as \"2h\"";
+pub(crate) const CRON: &str = "write five fields, as in \"0 3 * * *\": minute, hour, day of month, month, day of week; or @hourly, @daily, \
+     @weekly, @monthly or @yearly";
+pub(crate) const TIME_ZONE: &str =
+    "write a zone of the IANA database, such as \"Europe/Berlin\" or \"UTC\"";
+pub(crate) const BACKUP_OF_CLUSTER: &str =
+    "policies.backup decides about backups, and there are none of a RedisCluster yet: take it out";
 pub(crate) const ONE_ORIGIN: &str =
     "name one thing to begin with: either a backup in backupRef, or an object in source";
 pub(crate) const TIME: &str = "write a time as in RFC 3339, such as \"2026-11-28T14:03:04Z\" or \"2026-11-28T14:03:04.5+01:00\"";

@@ -1,11 +1,12 @@
 //! Which copy of the data a backup is read from.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::shard::{Member, primary};
 
 /// Which copies may be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// A replica in sync, or the primary if there is none.
     #[default]

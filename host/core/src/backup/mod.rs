@@ -1,6 +1,7 @@
 //! Backups: what lies in a store, what agents are ordered, which copy is read, and what may be restored where.
 
 mod choose;
+pub mod decision;
 mod format;
 pub mod log;
 mod order;
@@ -15,7 +16,8 @@ pub use choose::{NoCopy, Source, Wish, choose};
 pub use format::{BackupManifest, BaseManifest, FORMAT, OwnerFile, ShardInBackup};
 pub use order::{
     BackupOrder, BackupState, CaptureNews, CaptureOrder, CaptureState, Failure, FailureReason,
-    Loads, RecoverFrom, RecoverInstant, RecoveryNews, Run, RunState,
+    Held, Keep, Loads, MOST_HELD, RecoverFrom, RecoverInstant, RecoveryNews, Run, RunState,
+    ServerLoad, SweepOrder, SweepState,
 };
 pub use path::Paths;
 pub use steps::{Heard, Look, Next, Tries, look};

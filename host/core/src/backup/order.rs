@@ -54,6 +54,9 @@ pub enum BackupOrder {
     Capture(Box<CaptureOrder>),
     /// Read the log of the server no further. What was read is stored still.
     StopCapture,
+    /// Look at what the store has of the object, and delete what is named and not needed. One at a time: another while
+    /// one runs is refused; the same again changes nothing.
+    Sweep(Box<SweepOrder>),
     /// Start the server without data from a backup: the object's data is elsewhere already. Refused of an agent that
     /// does not wait for a recovery.
     StartWithout,
@@ -71,6 +74,93 @@ pub struct CaptureOrder {
     pub store: StoreAccess,
     /// So long after it was acknowledged a write is in the store at the latest, while the store answers.
     pub max_delay_ms: u64,
+}
+
+/// What is looked at in a store, and what goes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepOrder {
+    /// Names it.
+    pub id: String,
+    /// Whose path it is.
+    pub owner: OwnerFile,
+    /// Where.
+    pub store: StoreAccess,
+    /// What stays, by the spec.
+    pub keep: Keep,
+    /// Backups that stay whatever their age: somebody keeps them, or begins with them.
+    pub kept: Vec<String>,
+    /// Backups that go, if nothing needs them. Empty: nothing is deleted, and it is told what there is.
+    pub drop: Vec<String>,
+    /// The time by the operator's clock, in milliseconds since 1970.
+    pub now_unix_ms: u64,
+}
+
+/// Which backups stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keep {
+    /// Every instant, or backup, of so many milliseconds stays recoverable; none if nothing goes by age.
+    pub for_ms: Option<u64>,
+    /// So many of the last ones stay, whatever their age.
+    pub last: u32,
+}
+
+/// What came of a [`BackupOrder::Sweep`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "state"
+)]
+pub enum SweepState {
+    /// It is under way.
+    Running {
+        /// [`SweepOrder::id`].
+        id: String,
+    },
+    /// It is done.
+    Done {
+        /// [`SweepOrder::id`].
+        id: String,
+        /// The backups that are in the store now, the latest first; at most [`MOST_HELD`].
+        held: Vec<Held>,
+        /// Backups that were deleted.
+        dropped: Vec<String>,
+        /// Backups that were named and are needed: they stay.
+        refused: Vec<String>,
+        /// Pieces of the log that were deleted.
+        pieces: u64,
+        /// More is to go than one sweep deletes: another one goes on.
+        has_more: bool,
+        /// The earliest instant that can be recovered, as far as the names of files tell, in milliseconds since 1970;
+        /// none if there is none.
+        first_unix_ms: Option<u64>,
+    },
+    /// Nothing came of it, or it ended half way.
+    Failed {
+        /// [`SweepOrder::id`].
+        id: String,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// So many backups an agent tells of.
+pub const MOST_HELD: usize = 1_024;
+
+/// A backup in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// Its name in the store.
+    pub id: String,
+    /// The instant that it holds, in milliseconds since 1970.
+    pub instant_unix_ms: u64,
+    /// Bytes of its bases in the store.
+    pub stored_bytes: u64,
+    /// It stays, by what was ordered.
+    pub needed: bool,
 }
 
 /// Which data a recovery takes.
@@ -145,6 +235,7 @@ impl fmt::Debug for BackupOrder {
             ),
             Self::Capture(order) => write!(f, "Capture(shard {})", order.shard),
             Self::StopCapture => f.write_str("StopCapture"),
+            Self::Sweep(order) => write!(f, "Sweep({}, drop {:?})", order.id, order.drop),
             Self::StartWithout => f.write_str("StartWithout"),
         }
     }
@@ -158,6 +249,24 @@ pub struct BackupState {
     pub runs: Vec<Run>,
     /// How far the log is; none where none is kept.
     pub capture: Option<CaptureState>,
+    /// The last sweep; none before the first.
+    pub sweep: Option<SweepState>,
+    /// How busy the server is; none while that is not known.
+    pub load: Option<ServerLoad>,
+}
+
+/// How busy a server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServerLoad {
+    /// Memory that it uses, in bytes.
+    pub used_bytes: Option<u64>,
+    /// Memory that its container has left, in bytes; none if it has no limit or that cannot be read.
+    pub free_bytes: Option<u64>,
+    /// Commands a second in the last minute; none before it was looked at for so long.
+    pub ops_per_second: Option<u64>,
+    /// Commands a second, a mean over the last quarter of an hour; none before it was looked at for so long.
+    pub usual_ops_per_second: Option<u64>,
 }
 
 /// How far a log is. It changes all the time, so no status tells it.
