@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 
 use hera_core::cluster::{Server, SlotSet, Way};
-use hera_core::rebalance::SlotMove;
 
-use crate::audit::{audit, tool};
+use crate::audit::{audit, clean, tool};
 use crate::case::Case;
 use crate::data::Data;
 use crate::driver::{Driver, Pass};
+use crate::fleet::{Fleet, ROOT, table};
 use crate::load::Load;
 use crate::number;
+use crate::sender::connect;
 use crate::slots::of_moves;
+use crate::wait::until;
 
 facts!(
     keys_redis_7_2,
@@ -89,10 +91,11 @@ async fn leg(driver: &mut Driver, data: &Data, load: &Load, what: &str) {
     let least = u64::try_from(took.as_millis() / 50).unwrap();
     assert!(during > least, "{during} writes in {took:?}");
     let how = format!("{:?}", driver.fleet.case.way);
+    let slots = of_moves(&moves);
     figure(
         driver.fleet.case,
         &format!("{what} by {how}"),
-        &moves,
+        &slots,
         keys,
         took,
         load,
@@ -100,8 +103,8 @@ async fn leg(driver: &mut Driver, data: &Data, load: &Load, what: &str) {
     load.goes_on().await;
 }
 
-fn figure(case: Case, what: &str, moves: &[SlotMove], keys: usize, took: Duration, load: &Load) {
-    let (slots, seconds) = (of_moves(moves).len(), took.as_secs_f64());
+fn figure(case: Case, what: &str, slots: &SlotSet, keys: usize, took: Duration, load: &Load) {
+    let (slots, seconds) = (slots.len(), took.as_secs_f64());
     let a_second = u128::try_from(keys).unwrap() * 1_000 / took.as_millis().max(1);
     let gap = load.longest_gap().as_millis();
     println!(
@@ -110,25 +113,61 @@ fn figure(case: Case, what: &str, moves: &[SlotMove], keys: usize, took: Duratio
     );
 }
 
+/// Until the server's tool can move slots: each server holds the cluster for whole, all say the same of it, and one may
+/// log in at any other, which ours do for a while only.
+async fn make_ready(fleet: &Fleet) {
+    for placed in &fleet.pods {
+        let server = connect(&placed.address(), ROOT).await.unwrap();
+        until(
+            &format!("{} holds the cluster for whole", placed.name()),
+            async || {
+                let mut info = hera_redis::command("CLUSTER");
+                info.arg("INFO");
+                let told: String = server.ask("CLUSTER INFO", &info).await.unwrap();
+                told.contains("cluster_state:ok").then_some(()).ok_or(told)
+            },
+        )
+        .await;
+        if fleet.case.way == Way::Export {
+            let mut login = hera_redis::command("CONFIG");
+            login.arg(&["SET", "primaryuser", ROOT, "primaryauth", ROOT]);
+            let _: String = server.ask("CONFIG SET", &login).await.unwrap();
+        }
+    }
+    until("the tool finds nothing, and all shards", async || {
+        let text = clean(fleet)?;
+        let primaries = text.lines().filter(|line| line.contains("slots | "));
+        match primaries.count() {
+            5 => Ok(()),
+            _ => Err(text),
+        }
+    })
+    .await;
+}
+
 /// The same once more, by the server's own tool, under the same load. What it does to keys is its own affair.
 async fn by_the_servers_tool(driver: &mut Driver, data: &Data) {
+    // For a minute servers do not hear of one that they forgot.
+    driver.fleet.clear_left();
     driver.scale_out(5, None).await;
-    let moves = std::mem::take(&mut driver.status.moves);
+    // The tool moves what it likes to.
+    driver.status.moves.clear();
     let joined = |pass: &Pass| {
-        let new = pass.seen.nodes.iter().filter(|node| node.shard >= 3);
-        let servers: Option<Vec<_>> = new.map(|node| node.server.as_ref()).collect();
-        let replicas = servers
-            .as_ref()
-            .map(|servers| servers.iter().filter(|server| server.link_up).count());
+        let nodes = &pass.seen.nodes;
+        let servers: Option<Vec<_>> = nodes.iter().map(|node| node.server.as_ref()).collect();
+        // One that is new may know another before that one knows it.
         let knows_all = |server: &&Server| {
             let mut known = server.known.iter();
-            server.known.len() == pass.seen.nodes.len() && known.all(|entry| !entry.handshake)
+            server.known.len() == nodes.len() && known.all(|entry| !entry.handshake)
         };
-        replicas == Some(2)
-            && servers.is_some_and(|servers| servers.iter().all(knows_all))
-            && pass.has_moved_all()
+        let are_whole = |servers: Vec<&Server>| {
+            let linked = servers.iter().filter(|server| server.link_up).count();
+            linked == 5 && servers.iter().all(knows_all)
+        };
+        servers.is_some_and(are_whole) && pass.has_moved_all()
     };
     driver.until("two empty shards join", joined).await;
+    make_ready(&driver.fleet).await;
     let load = Load::start(driver.fleet.seeds(), "beside").await;
     let more: &[&str] = match driver.fleet.case.way {
         Way::Export => &[
@@ -139,15 +178,25 @@ async fn by_the_servers_tool(driver: &mut Driver, data: &Data) {
     };
     let mut command = tool(&driver.fleet, "rebalance", more);
     command.args(["--cluster-threshold", "1", "--cluster-timeout", "10000"]);
-    let keys = data.within(&of_moves(&moves));
     let since = Instant::now();
     let said = tokio::task::spawn_blocking(move || command.output()).await;
     let (said, took) = (said.unwrap().unwrap(), since.elapsed());
-    let what = match said.status.success() {
-        true => "3 to 5 shards by the server's tool",
-        false => "3 to 5 shards by the server's tool, which FAILED",
-    };
-    figure(driver.fleet.case, what, &moves, keys, took, &load);
+    // What it says of a migration that failed is no exit code.
+    let text = String::from_utf8_lossy(&said.stdout);
+    let done = said.status.success() && !text.contains("failed");
+    assert!(done, "the server's tool moves slots: {text}");
+    let owners = table(&driver.fleet.observe(true).await);
+    let new = owners.iter().filter(|(shard, _)| **shard >= 3);
+    let slots = new.fold(SlotSet::default(), |all, (_, slots)| all.with(slots));
+    let what = "3 to 5 shards by the server's tool";
+    figure(
+        driver.fleet.case,
+        what,
+        &slots,
+        data.within(&slots),
+        took,
+        &load,
+    );
     let verdict = load.end(&SlotSet::default()).await;
     println!(
         "FIGURE {}: {} of its writes are wrong",
