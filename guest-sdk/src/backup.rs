@@ -45,19 +45,18 @@ impl BackupInput {
         Some(too_old.fold(latest, u64::min))
     }
 
-    /// True if the backup may be left out, as the operator reckons: a schedule wants it, and where the spec has a
-    /// greatest age, the next schedule is due before the newest backup of any shard is as old as that.
+    /// True if the answer may be to skip, as the operator reckons: no backup is wanted, or a schedule wants it, and
+    /// where the spec has a greatest age, the next schedule is due before the newest backup of any shard is older.
     pub fn may_skip(&self) -> bool {
-        let by_schedule = self
-            .demand
-            .as_ref()
-            .is_none_or(|demand| demand.cause == Cause::Schedule);
+        let Some(demand) = &self.demand else {
+            return true;
+        };
         let is_young = |shard: &Shard| match (self.too_old(shard), self.next_due_unix_ms) {
             (Some(too_old), Some(due)) => due <= too_old,
             (None, _) | (_, None) => false,
         };
-        let ages = self.demand.is_some() && self.limits.max_age_seconds.is_some();
-        by_schedule && (!ages || self.shards.iter().all(is_young))
+        let ages = self.limits.max_age_seconds.is_some();
+        demand.cause == Cause::Schedule && (!ages || self.shards.iter().all(is_young))
     }
 
     /// Those in the store that may go.

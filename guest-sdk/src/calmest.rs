@@ -2,7 +2,7 @@
 //! the copies that can best bear it, and what nothing needs goes.
 
 use crate::Context;
-use crate::backup::{BackupAnswer, BackupInput, Choice, Copy, Past, Role, Shard, Source};
+use crate::backup::{BackupAnswer, BackupInput, Choice, Copy, Role, Shard, Source};
 
 /// So much later it looks again for a copy that can be read: a minute, in milliseconds.
 const LOOK_AGAIN_MS: u64 = 60_000;
@@ -11,13 +11,13 @@ const IDLE: u64 = 100;
 
 /// The answer of the built-in.
 pub fn answer(context: &Context, input: &BackupInput) -> BackupAnswer {
-    let drop = input.droppable().map(|past: &Past| past.id.clone());
-    now(context, input).dropping(drop)
+    let drop = input.droppable().map(|past| past.id.clone());
+    begin(context, input).dropping(drop)
 }
 
-/// What the built-in says of the backup that is wanted, without those that go: a policy that waited long enough
-/// says it.
-pub fn now(context: &Context, input: &BackupInput) -> BackupAnswer {
+/// What the built-in says of the backup that is wanted, and of no other: it begins, or it waits a minute for a copy
+/// that can be read.
+pub fn begin(context: &Context, input: &BackupInput) -> BackupAnswer {
     let Some(until) = input.may_wait_until() else {
         return BackupAnswer::skip("no backup is wanted");
     };
