@@ -49,7 +49,7 @@ impl Copy {
     /// On a node of this zone.
     #[must_use]
     pub fn zone(mut self, zone: &str) -> Self {
-        zone.clone_into(&mut self.zone);
+        self.zone = zone.to_owned();
         self
     }
 

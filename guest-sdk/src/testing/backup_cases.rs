@@ -135,10 +135,13 @@ fn check<P: BackupPolicy>(file: &Path) -> Result<(), String> {
 }
 
 fn question(asked: Input) -> Result<BackupInput, String> {
-    let demands = |asked: Vec<AskedDemand>| asked.into_iter().map(demand).collect();
     Ok(BackupInput {
         demand: asked.demand.map(demand).transpose()?,
-        others: demands(asked.others)?,
+        others: asked
+            .others
+            .into_iter()
+            .map(demand)
+            .collect::<Result<_, _>>()?,
         next_due_unix_ms: asked.next_due_unix_ms,
         shards: asked
             .shards
