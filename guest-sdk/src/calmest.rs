@@ -12,12 +12,12 @@ const IDLE: u64 = 100;
 /// The answer of the built-in.
 pub fn answer(context: &Context, input: &BackupInput) -> BackupAnswer {
     let drop = input.droppable().map(|past| past.id.clone());
-    begin(context, input).dropping(drop)
+    now(context, input).dropping(drop)
 }
 
 /// What the built-in says of the backup that is wanted, and of no other: it begins, or it waits a minute for a copy
 /// that can be read.
-pub fn begin(context: &Context, input: &BackupInput) -> BackupAnswer {
+pub fn now(context: &Context, input: &BackupInput) -> BackupAnswer {
     let Some(until) = input.may_wait_until() else {
         return BackupAnswer::skip("no backup is wanted");
     };
@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_copy_that_can_be_read_is_waited_for_no_longer_than_may_be() {
-        let (now, mut input) = (context().now_unix_ms, backup_input(vec![primary(0).unfit()]));
+        let now = context().now_unix_ms;
+        let mut input = backup_input(vec![primary(0).unfit()]);
         let next = |input: &BackupInput| answer(&context(), input).next;
         assert!(next(&input) == Next::WaitUntil(now + 60_000));
         input.limits.max_age_seconds = Some(3_600);
