@@ -107,7 +107,7 @@ report: prepare testbed-up image policies ## Measured figures, into docs/measure
 
 .PHONY: bench
 bench: prepare ## Policy decisions and passes over clusters, beside their targets
-	cargo bench --workspace --bench acl --bench rebalance --profile $(BENCH_PROFILE)
+	cargo bench --workspace --bench acl --bench backup --bench rebalance --profile $(BENCH_PROFILE)
 	cargo bench -p hera-core --bench cluster --profile $(BENCH_PROFILE)
 
 .PHONY: manifests

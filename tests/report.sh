@@ -30,7 +30,7 @@ HERA_CLUSTER_HISTORIES=${HERA_CLUSTER_HISTORIES:-500} cargo test -p hera-tests-l
   -- --nocapture | tee "$work/clusters" || failed=1
 HERA_SCALING_KEYS=${HERA_SCALING_KEYS:-200000} cargo test -p hera-agent --test scaling -- \
   --include-ignored --nocapture --test-threads 1 | tee "$work/scaling" || failed=1
-cargo bench --workspace --bench acl --bench rebalance --profile "$profile" | tee "$work/bench" || failed=1
+cargo bench --workspace --bench acl --bench backup --bench rebalance --profile "$profile" | tee "$work/bench" || failed=1
 cargo bench -p hera-core --bench cluster --profile "$profile" | tee "$work/passes" || failed=1
 
 {

@@ -25,3 +25,19 @@ pub mod rebalance {
         },
     });
 }
+
+/// Another world of its own.
+pub mod backup {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "backup-policy",
+        pub_export_macro: true,
+        export_macro_name: "__export_backup_policy",
+        default_bindings_module: "hera_policy_sdk::bindings::backup",
+        additional_derives: [PartialEq, Clone],
+        with: {
+            "hera:policy/types@0.1.0": crate::bindings::hera::policy::types,
+            "hera:policy/log@0.1.0": crate::bindings::hera::policy::log,
+        },
+    });
+}

@@ -7,6 +7,8 @@ use std::mem::ManuallyDrop;
 use serde::de::DeserializeOwned;
 
 use crate::acl::{AclAnswer, AclInput, AclPolicy};
+use crate::backup::{BackupAnswer, BackupInput, BackupPolicy};
+pub use crate::bindings::backup::exports::hera::policy::backup;
 pub use crate::bindings::exports::hera::policy::acl;
 pub use crate::bindings::rebalance::exports::hera::policy::rebalance;
 use crate::log::{Level, write};
@@ -55,6 +57,23 @@ pub fn decide_rebalance<P: RebalancePolicy>(
 
 /// As [`validate_acl`].
 pub fn validate_rebalance<P: RebalancePolicy>(text: String) -> Result<(), String> {
+    log_panics();
+    P::validate(&kept::<P::Settings>(settings(&kept(text))?))
+}
+
+/// As [`decide_acl`].
+pub fn decide_backup<P: BackupPolicy>(
+    context: Context,
+    input: BackupInput,
+) -> Result<BackupAnswer, PolicyError> {
+    log_panics();
+    let (context, input) = (kept(context), kept(input));
+    let settings = settings(&context.settings).map_err(PolicyError::InvalidSettings)?;
+    P::decide(&context, &kept::<P::Settings>(settings), &input)
+}
+
+/// As [`validate_acl`].
+pub fn validate_backup<P: BackupPolicy>(text: String) -> Result<(), String> {
     log_panics();
     P::validate(&kept::<P::Settings>(settings(&kept(text))?))
 }

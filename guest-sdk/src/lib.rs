@@ -25,7 +25,8 @@
 //! `cargo test` runs its logic natively; `cargo build --target wasm32-unknown-unknown` makes the
 //! module that goes into a ConfigMap. The author's guide is `docs/policies.md`. Other decisions have a
 //! trait and a macro of their own: [`rebalance`], with what the built-in does in [`even`]
-//! (`docs/policies-rebalance.md`).
+//! (`docs/policies-rebalance.md`), and [`backup`], with what the built-in does in [`calmest`]
+//! (`docs/policies-backup.md`).
 //!
 //! # Caveats
 //!
@@ -35,8 +36,10 @@
 //! an order of its own; use `BTreeMap` where order reaches the answer.
 
 pub mod acl;
+pub mod backup;
 #[doc(hidden)]
 pub mod bindings;
+pub mod calmest;
 pub mod even;
 #[doc(hidden)]
 pub mod export;

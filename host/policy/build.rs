@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 mod guests;
 
 /// Folders in `policies/`.
-const BUILT_IN: [&str; 2] = ["acl-presets", "rebalance-even"];
+const BUILT_IN: [&str; 3] = ["acl-presets", "backup-cron", "rebalance-even"];
 
 fn main() {
     // Not the lock file: it changes with every dependency of anybody, and cargo itself notices.
@@ -13,6 +13,7 @@ fn main() {
         "../../wit",
         "../../guest-sdk",
         "../../policies/acl-presets",
+        "../../policies/backup-cron",
         "../../policies/rebalance-even",
         "../../.cargo/config.toml",
         "guests.rs",

@@ -1,11 +1,17 @@
 //! For the native tests of a policy: builders, and cases in files.
 
+mod backup;
+#[cfg(not(target_arch = "wasm32"))]
+mod backup_cases;
 #[cfg(not(target_arch = "wasm32"))]
 mod cases;
 mod rebalance;
 #[cfg(not(target_arch = "wasm32"))]
 mod rebalance_cases;
 
+pub use backup::{backup_input, copy, demand, past};
+#[cfg(not(target_arch = "wasm32"))]
+pub use backup_cases::check_backup_cases;
 #[cfg(not(target_arch = "wasm32"))]
 pub use cases::check_acl_cases;
 pub use rebalance::{rebalance_input, shard};

@@ -34,7 +34,7 @@ mod v0_1;
 
 pub use cases::CaseResult;
 pub use conformance::{Broken, Conformance, run as conformance};
-pub use decisions::{Acl, Answered, Decision, GuardRefused, Rebalance};
+pub use decisions::{Acl, Answered, Backup, Decision, GuardRefused, Rebalance};
 pub use error::{CallError, LoadError, StartError};
 pub use inspect::{Inspection, check, inspect};
 pub use limits::Limits;

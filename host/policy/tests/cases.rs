@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::corpus;
-use hera_policy::{Acl, Decision, Limits, Policy, Rebalance, Registry, builtin};
+use hera_policy::{Acl, Backup, Decision, Limits, Policy, Rebalance, Registry, builtin};
 
 const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies");
 /// What a typical policy has at most, in bytes; most of it is there whatever the policy
@@ -17,13 +17,14 @@ const RECKONING: usize = 54_000;
 async fn policy<D: Decision>(name: &str) -> Arc<Policy<D>> {
     let module = match name {
         "acl-presets" => builtin::ACL_PRESETS.to_vec(),
+        "backup-cron" => builtin::BACKUP_CRON.to_vec(),
         "rebalance-even" => builtin::REBALANCE_EVEN.to_vec(),
         name => corpus::example(name).unwrap(),
     };
     let size = module.len();
     println!("{name}: {size} bytes");
     let most = match name {
-        "rebalance-load" => RECKONING,
+        "backup-gfs" | "backup-quiet-hours" | "rebalance-load" => RECKONING,
         _ => TYPICAL,
     };
     assert!(size <= most, "{name} has {size} bytes");
@@ -46,6 +47,9 @@ async fn the_cases_of_the_examples_come_out_in_the_sandbox_as_natively() {
     assert!(check::<Acl>("acl-least-privilege").await >= 2);
     assert!(check::<Acl>("acl-write-hours").await >= 5);
     assert!(check::<Rebalance>("rebalance-load").await >= 3);
+    assert!(check::<Backup>("backup-cron").await >= 3);
+    assert!(check::<Backup>("backup-quiet-hours").await >= 3);
+    assert!(check::<Backup>("backup-gfs").await >= 3);
 }
 
 #[tokio::test]
@@ -61,6 +65,9 @@ async fn the_policies_of_this_repository_do_what_every_policy_must() {
     }
     for name in ["rebalance-even", "rebalance-load"] {
         is_sound::<Rebalance>(name).await;
+    }
+    for name in ["backup-cron", "backup-quiet-hours", "backup-gfs"] {
+        is_sound::<Backup>(name).await;
     }
 }
 

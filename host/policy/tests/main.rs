@@ -8,6 +8,7 @@
 
 mod support;
 
+mod backup;
 mod cases;
 mod fuzz;
 mod hostile;

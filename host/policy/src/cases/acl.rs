@@ -84,7 +84,10 @@ pub fn run_one(policy: &Policy<Acl>, text: &str) -> Result<(), String> {
     let wanted = case.wanted()?;
     let (context, input) = case.question();
     let found: Found = match policy.decide_blocking(&context, &input) {
-        Ok(decided) => Ok((rules(&decided.answer), until(decided.again_at_unix_ms)?)),
+        Ok(decided) => Ok((
+            rules(&decided.answer),
+            decided.again_at_unix_ms.map(until).transpose()?,
+        )),
         Err(CallError::InvalidSettings(words) | CallError::Refused(words)) => Err(words),
         Err(error) => return Err(error.to_string()),
     };

@@ -2,6 +2,7 @@
 //! files natively.
 
 mod acl;
+mod backup;
 mod rebalance;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use acl::{AclCase, rules, run_one as run_acl};
+pub use backup::{BackupCase, next_line, run_one as run_backup};
 pub use rebalance::{RebalanceCase, line, run_one as run_rebalance};
 
 use crate::{Context, Decision, Policy};
@@ -73,22 +75,15 @@ fn context(
 }
 
 /// Midnight before the first of January 2026: when a case is asked that does not say.
-const NOW_UNIX_MS: u64 = 1_767_225_600_000;
+pub const NOW_UNIX_MS: u64 = 1_767_225_600_000;
 
 fn unix_ms(at: Timestamp) -> u64 {
     u64::try_from(at.as_millisecond()).unwrap_or(0)
 }
 
 /// A time as cases say it.
-fn until(unix_ms: Option<u64>) -> Result<Option<Timestamp>, String> {
-    let Some(unix_ms) = unix_ms else {
-        return Ok(None);
-    };
+fn until(unix_ms: u64) -> Result<Timestamp, String> {
     let at = i64::try_from(unix_ms).ok();
-    match at.and_then(|at| Timestamp::from_millisecond(at).ok()) {
-        Some(at) => Ok(Some(at)),
-        None => Err(format!(
-            "it wants to be asked again at {unix_ms}, which is no date"
-        )),
-    }
+    at.and_then(|at| Timestamp::from_millisecond(at).ok())
+        .ok_or_else(|| format!("it wants to be asked again at {unix_ms}, which is no date"))
 }

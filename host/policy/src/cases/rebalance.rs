@@ -52,7 +52,7 @@ pub fn run_one(policy: &Policy<Rebalance>, text: &str) -> Result<(), String> {
     let found: Found = match policy.decide_blocking(&context, &input) {
         Ok(decided) => {
             let lines = decided.answer.moves.iter().map(line).collect();
-            Ok((lines, until(decided.again_at_unix_ms)?))
+            Ok((lines, decided.again_at_unix_ms.map(until).transpose()?))
         }
         Err(CallError::InvalidSettings(words) | CallError::Refused(words)) => Err(words),
         Err(error) => return Err(error.to_string()),

@@ -2,6 +2,7 @@
 //! those of a contract and back, one branch for each version of the contract.
 
 mod acl;
+mod backup;
 mod rebalance;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 pub use acl::Acl;
+pub use backup::Backup;
 pub use rebalance::Rebalance;
 
 use crate::sandbox::Ran;
@@ -103,6 +105,10 @@ macro_rules! for_decision {
             }
             <$crate::Rebalance as $crate::Decision>::NAME => {
                 type $D = $crate::Rebalance;
+                Some($call)
+            }
+            <$crate::Backup as $crate::Decision>::NAME => {
+                type $D = $crate::Backup;
                 Some($call)
             }
             _ => None,

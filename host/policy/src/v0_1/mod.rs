@@ -2,9 +2,11 @@
 //! A later contract gets a module beside this one.
 
 mod acl;
+mod backup;
 mod rebalance;
 
 pub use acl::Acl;
+pub use backup::Backup;
 pub use rebalance::Rebalance;
 
 /// The version, as authors see it.
@@ -26,6 +28,19 @@ mod rebalance_bindings {
         world: "rebalance-policy",
         imports: { default: trappable },
         // What the worlds share is one type.
+        with: {
+            "hera:policy/types": super::bindings::hera::policy::types,
+            "hera:policy/log": super::bindings::hera::policy::log,
+        },
+    });
+}
+
+#[allow(missing_docs, clippy::all, clippy::restriction)]
+mod backup_bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/v0.1",
+        world: "backup-policy",
+        imports: { default: trappable },
         with: {
             "hera:policy/types": super::bindings::hera::policy::types,
             "hera:policy/log": super::bindings::hera::policy::log,
