@@ -1,8 +1,8 @@
 //! Backups thin out as they age: of what nothing needs, the newest one of each day, week and month stays. When backups
 //! begin, and from which copies they are read, is as the built-in has it.
 //!
-//! Why one would write it: an instant of last week is asked for to the second, one of last year hardly ever. Days, weeks
-//! (from Monday on) and months are those of UTC, and those without a backup do not count.
+//! Why one would write it: an instant of last week is asked for to the second, one of last year hardly ever. Days,
+//! weeks (from Monday on) and months are those of UTC, and those without a backup do not count.
 
 mod calendar;
 

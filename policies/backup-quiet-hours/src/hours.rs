@@ -13,8 +13,8 @@ pub struct Hours {
     pub from: String,
     /// The minute after its last one; the same minute means all day.
     pub to: String,
-    /// What the clocks that it goes by are ahead of UTC, as `+01:00`; nothing if they show UTC. It is the same in summer
-    /// and winter.
+    /// What the clocks that it goes by are ahead of UTC, as `+01:00`; nothing if they show UTC. It is the same in
+    /// summer and winter.
     pub utc_offset: String,
 }
 
