@@ -142,7 +142,8 @@ image: agent ## Build the operator's image for the testbed, and load it
 
 .PHONY: policies
 policies: prepare ## Build the example policies as modules
-	cargo build --profile policy --target wasm32-unknown-unknown --package 'hera-policy-acl-*' --package 'hera-policy-rebalance-*'
+	cargo build --profile policy --target wasm32-unknown-unknown \
+	  --package 'hera-policy-acl-*' --package 'hera-policy-backup-*' --package 'hera-policy-rebalance-*'
 
 .PHONY: c-policy
 c-policy: prepare ## Build the example policy in C, and hold it against the cases of its twin in Rust

@@ -379,7 +379,7 @@ pub struct Module {
 pub enum PolicyCommand {
     /// Start a policy: a crate that builds and passes its tests at once.
     New {
-        /// The decision: acl or rebalance.
+        /// The decision: acl, backup or rebalance.
         decision: String,
         /// Name of the crate, and of the folder that is made.
         name: String,

@@ -8,7 +8,7 @@ use hera_policy::{Decision, Inspection, Limits, LoadError, Policy, Registry, Tri
 
 /// The error for a decision that only a later version knows.
 pub fn unknown(decision: &str) -> anyhow::Error {
-    anyhow::anyhow!("this version knows no decision {decision}, only acl and rebalance")
+    anyhow::anyhow!("this version knows no decision {decision}, only acl, backup and rebalance")
 }
 
 /// A file, read.

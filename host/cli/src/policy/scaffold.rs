@@ -31,6 +31,21 @@ const ACL: &[File] = files!["../../templates/acl/";
     "tests/cases.rs",
 ];
 
+/// A policy for `backup`.
+const BACKUP: &[File] = files!["../../templates/backup/";
+    "Cargo.toml.template",
+    "README.md",
+    "cargo-config.toml",
+    "cases/at-other-hours-a-schedule-waits.json",
+    "cases/in-its-hours-a-schedule-begins.json",
+    "cases/it-waits-no-longer-than-it-may.json",
+    "cases/misspelt-settings.json",
+    "cases/what-somebody-asks-for-does-not-wait.json",
+    "gitignore",
+    "src/lib.rs",
+    "tests/cases.rs",
+];
+
 /// A policy for `rebalance`.
 const REBALANCE: &[File] = files!["../../templates/rebalance/";
     "Cargo.toml.template",
@@ -46,12 +61,15 @@ const REBALANCE: &[File] = files!["../../templates/rebalance/";
 ];
 
 /// The template of each decision.
-const TEMPLATES: [(&str, &[File]); 2] = [("acl", ACL), ("rebalance", REBALANCE)];
+const TEMPLATES: [(&str, &[File]); 3] =
+    [("acl", ACL), ("backup", BACKUP), ("rebalance", REBALANCE)];
 
 /// The SDK, so that a new crate depends on nothing that has to be published or fetched.
 const SDK: &[File] = files!["../../../../guest-sdk/";
     "src/acl.rs",
+    "src/backup.rs",
     "src/bindings.rs",
+    "src/calmest.rs",
     "src/even.rs",
     "src/export.rs",
     "src/lib.rs",
@@ -61,13 +79,19 @@ const SDK: &[File] = files!["../../../../guest-sdk/";
     "src/presets.rs",
     "src/rebalance.rs",
     "src/slots.rs",
+    "src/testing/backup.rs",
+    "src/testing/backup_cases.rs",
     "src/testing/cases.rs",
     "src/testing/mod.rs",
     "src/testing/rebalance.rs",
     "src/testing/rebalance_cases.rs",
 ];
-const CONTRACT: &[File] =
-    files!["../../../../wit/"; "v0.1/acl.wit", "v0.1/rebalance.wit", "v0.1/types.wit"];
+const CONTRACT: &[File] = files!["../../../../wit/";
+    "v0.1/acl.wit",
+    "v0.1/backup.wit",
+    "v0.1/rebalance.wit",
+    "v0.1/types.wit",
+];
 const SDK_MANIFEST: &str = include_str!("../../templates/sdk.toml");
 
 #[derive(Serialize)]
