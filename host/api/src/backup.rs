@@ -21,6 +21,7 @@ use crate::{Engine, schema};
     doc = "One backup of an object.",
     printcolumn(name = "Target", type_ = "string", json_path = ".spec.target.name"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Cause", type_ = "string", json_path = ".metadata.labels.cache\\.hera\\.io/backup-cause", description = "Why the operator made it; nothing where somebody asked for it"),
     printcolumn(name = "Instant", type_ = "string", json_path = ".status.instant"),
     printcolumn(name = "Size", type_ = "string", json_path = ".status.storedSize"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),

@@ -44,6 +44,7 @@ use crate::validate::messages;
     validation = Rule::new(schema::VERSION_OR_IMAGE).message(messages::VERSION_OR_IMAGE),
     validation = Rule::new(schema::APP_USER_IS_ONE).message(messages::APP_USER_IS_ONE),
     validation = Rule::new("self.engine == oldSelf.engine").message(messages::CLUSTER_ENGINE),
+    validation = Rule::new("!has(self.policies) || !has(self.policies.backup)").message(messages::BACKUP_OF_CLUSTER),
 )]
 pub struct RedisClusterSpec {
     /// What every kind's spec has.

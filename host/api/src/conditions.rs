@@ -248,11 +248,11 @@ reasons! {
         /// False: after three faults in a row it is set aside for a while.
         SET_ASIDE = "SetAside",
     }
-    /// Can a new object begin with any instant of this one? Only while a log is to be kept.
+    /// Are there backups, and the log, as the spec wants them? Only where it wants a log, schedules or a maxAge.
     backup_healthy "BackupHealthy" {
-        /// True: a backup and the log since it are in the store.
+        /// True: the newest backup is as young as it is to be, and where a log is kept, it goes on from that one.
         HEALTHY = "Healthy",
-        /// False: the log is kept, and there is no backup that it goes on from.
+        /// False: there is no backup yet, or none that the log goes on from.
         FIRST_BACKUP_PENDING = "FirstBackupPending",
         /// False: the log has a gap, and no backup was made since.
         LOG_GAP = "LogGap",
@@ -276,6 +276,12 @@ reasons! {
         SECRET_MISSING = "SecretMissing",
         /// False: the version of the server is too old for it.
         VERSION_UNSUPPORTED = "VersionUnsupported",
+        /// False: the newest backup is older than maxAge.
+        TOO_OLD = "TooOld",
+        /// False: the last backup that was made by itself failed.
+        LAST_BACKUP_FAILED = "LastBackupFailed",
+        /// False: what is not needed has not been deleted for a day, though it was tried; the message says why.
+        SWEEP_FAILED = "SweepFailed",
     }
     /// Is a RedisBackup whole in the store?
     completed "Completed" {
@@ -311,6 +317,17 @@ reasons! {
         CORRUPT = "Corrupt",
         /// False: somebody ended it.
         CANCELLED = "Cancelled",
+        /// False: the policy lets it wait; the message says until when and why.
+        POLICY_WAITS = "PolicyWaits",
+        /// False: the policy left it out; the message says why.
+        POLICY_SKIPPED = "PolicySkipped",
+    }
+    /// Was a RedisBackup deleted as somebody asked? It is there only where that was refused.
+    dropped "Dropped" {
+        /// False: something needs it; the message says what.
+        NEEDED = "Needed",
+        /// False: it is being made.
+        RUNNING = "Running",
     }
     /// Could a backup use a RedisBackupStore when one last tried?
     available "Available" {

@@ -8,6 +8,7 @@ mod backup;
 mod backup_store;
 mod cluster;
 pub mod conditions;
+mod cron;
 pub mod duration;
 mod engine;
 mod instance;
@@ -31,6 +32,7 @@ pub use backup_store::{
     StoreSecretKey,
 };
 pub use cluster::{RedisCluster, RedisClusterSpec};
+pub use cron::{Cron, CronError};
 pub use engine::{Engine, ParseVersionError, ServerVersion};
 pub use instance::{RedisInstance, RedisInstanceSpec};
 pub use kind::Kind;
@@ -38,16 +40,16 @@ pub use rebalance_status::{MoveStatus, MovedStatus, RebalancePhase, RebalanceSta
 pub use received::{HasCommonSpec, Received};
 pub use secret::{secret_password, secret_text};
 pub use spec::{
-    Aof, Auth, BackupRef, BackupSource, BackupSpec, Bootstrap, CommonSpec, ConfigMapKeyRef,
-    Durability, Excess, Failover, Fsync, LogMode, LogSpec, MAX_SETTINGS, MAX_SETTINGS_DEPTH,
-    Metrics, Monitoring, NetworkPolicy, OnFailure, Persistence, PodMetadata, PodMonitor,
-    PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, RebalanceMode,
+    Aof, Auth, BackupRef, BackupSchedule, BackupSource, BackupSpec, Bootstrap, CommonSpec,
+    ConfigMapKeyRef, Durability, Excess, Failover, Fsync, KeepSpec, LogMode, LogSpec, MAX_SETTINGS,
+    MAX_SETTINGS_DEPTH, Metrics, Monitoring, NetworkPolicy, OnFailure, Persistence, PodMetadata,
+    PodMonitor, PodTemplate, PodTemplateSpec, Policies, PolicySource, Preset, Rdb, RebalanceMode,
     RebalanceSpec, ReclaimPolicy, Recovery, RecoverySource, Resources, Rights, SecretKeyRef,
     SecretRef, Settings, ShadowSource, StoreRef, Surge, TargetKind, UpdateMode, UpdateStrategy,
     UserSpec,
 };
 pub use status::{
-    Approval, Binding, CopyStatus, Endpoints, Phase, PolicyOrigin, PolicyOriginKind, PolicyStatus,
-    RecoveryStatus, RedisClusterStatus, RedisInstanceStatus, ShadowStatus, ShadowVerdict,
-    ShardStatus,
+    Approval, BackupOverview, Binding, CopyStatus, Endpoints, LastBackup, Phase, PolicyOrigin,
+    PolicyOriginKind, PolicyStatus, RecoveryStatus, RedisClusterStatus, RedisInstanceStatus,
+    ScheduleStatus, ShadowStatus, ShadowVerdict, ShardStatus,
 };

@@ -107,7 +107,7 @@ fn read<K: HasCommonSpec>(json: &str) -> serde_json::Result<Received<K>> {
             Ok(())
         })
     })?;
-    let mut cuts = ["acl", "rebalance"].map(|decision| (decision, Cut::default()));
+    let mut cuts = ["acl", "rebalance", "backup"].map(|decision| (decision, Cut::default()));
     within(&mut object, "spec", |spec| {
         within(spec, "policies", |policies| {
             for (decision, cut) in &mut cuts {

@@ -344,6 +344,8 @@ mod tests {
         let settings = [
             "spec.policies.acl.settings",
             "spec.policies.acl.shadow.settings",
+            "spec.policies.backup.settings",
+            "spec.policies.backup.shadow.settings",
             "spec.policies.rebalance.settings",
             "spec.policies.rebalance.shadow.settings",
         ];

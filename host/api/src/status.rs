@@ -379,7 +379,7 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyStatus {
-    /// What it decides: acl or rebalance.
+    /// What it decides: acl, rebalance or backup.
     #[schemars(length(max = 32))]
     pub decision: String,
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use hera_core::agent::REDIS_PORT;
 
-use crate::backup::{About, When};
+use crate::backup::{About, BackupName, When};
 use crate::named::Target;
 use crate::reach::Whom;
 
@@ -333,13 +333,35 @@ pub enum BackupCommand {
         #[arg(value_name = "NAME")]
         target: Option<Target>,
     },
-    /// Of an instance: its store, how far its log is, and how its last backups are; of a backup: all that is known.
-    /// The exit code is 1 if the last one did not come to a good end, the store cannot be used, or something is wrong
-    /// with the log.
+    /// Of an instance: its store, its schedules, how far its log is, and how its last backups are; of a backup: all that
+    /// is known. The exit code is 1 if the last one did not come to a good end, the store cannot be used, or something
+    /// is wrong with the log or with the age of the last backup.
     Status {
         /// The RedisInstance or the RedisBackup; ri/NAME or rdb/NAME where both have the name.
         #[arg(value_name = "NAME")]
         about: About,
+    },
+    /// Delete a backup: its data in the store, and its RedisBackup. The operator refuses while something needs it.
+    /// Where a log is kept, what of it is older than all backups that stay goes as well.
+    Drop {
+        /// The RedisBackup.
+        #[arg(value_name = "BACKUP")]
+        name: BackupName,
+        /// Ask nobody.
+        #[arg(long)]
+        yes: bool,
+        /// Wait until it is gone, or refused: the exit code is 1 then.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Keep a backup, whatever its age: nothing deletes it.
+    Keep {
+        /// The RedisBackup.
+        #[arg(value_name = "BACKUP")]
+        name: BackupName,
+        /// Keep it no longer than spec.backup.keep of its instance says.
+        #[arg(long)]
+        undo: bool,
     },
 }
 

@@ -98,14 +98,20 @@ fn the_settings_of_a_cluster_have_the_same_bounds() {
 fn the_settings_of_each_policy_have_the_same_bounds() {
     let json = manifest("RedisCluster", &nested(200), &megabyte());
     let json = json.replace(r#""acl""#, r#""rebalance""#);
-    let received: Received<RedisCluster> = serde_json::from_str(&json).unwrap();
-    let problems = validate_cluster("cache", &received.0.unwrap().spec)
+    let cluster: Received<RedisCluster> = serde_json::from_str(&json).unwrap();
+    let problems = validate_cluster("cache", &cluster.0.unwrap().spec)
         .unwrap_err()
         .0;
     let fields: Vec<_> = problems.into_iter().map(|problem| problem.field).collect();
-    let both =
-        ["settings", "shadow.settings"].map(|field| format!("spec.policies.rebalance.{field}"));
-    assert_eq!(fields, both);
+    let both = |decision: &str| {
+        ["settings", "shadow.settings"].map(|field| format!("spec.policies.{decision}.{field}"))
+    };
+    assert_eq!(fields, both("rebalance"));
+
+    let json = instance(&nested(200), &megabyte()).replace(r#""acl""#, r#""backup""#);
+    let problems = validate("cache", &received(&json).spec).unwrap_err().0;
+    let fields: Vec<_> = problems.into_iter().map(|problem| problem.field).collect();
+    assert_eq!(fields, both("backup"));
 }
 
 #[test]

@@ -15,8 +15,8 @@ mod settings;
 
 pub use access::{Auth, Preset, Rights, SecretKeyRef, SecretRef, UserSpec};
 pub use backup::{
-    BackupRef, BackupSource, BackupSpec, Bootstrap, LogMode, LogSpec, Recovery, RecoverySource,
-    StoreRef, TargetKind,
+    BackupRef, BackupSchedule, BackupSource, BackupSpec, Bootstrap, KeepSpec, LogMode, LogSpec,
+    Recovery, RecoverySource, StoreRef, TargetKind,
 };
 pub use common::CommonSpec;
 pub use monitoring::{Metrics, Monitoring, PodMonitor};

@@ -4,7 +4,7 @@ use super::error::{InvalidSpec, Problems};
 use super::labels::is_dns_name;
 use super::messages;
 use super::replication::millis;
-use crate::spec::{BackupSource, BackupSpec, LogMode};
+use crate::spec::{BackupSource, LogMode};
 use crate::{Addressing, RedisBackupStoreSpec, RedisInstanceSpec, S3Store, StoreSecretKey};
 
 /// Longest key of a Secret.
@@ -23,11 +23,6 @@ pub struct Log {
     pub max_delay_ms: u64,
 }
 
-pub(super) fn of_instance(spec: &RedisInstanceSpec, problems: &mut Problems) -> Option<BackupSpec> {
-    check_log(spec, problems);
-    spec.backup.clone()
-}
-
 /// The log that is to be kept of a spec of which nothing else may be usable; none if none is to be.
 ///
 /// # Errors
@@ -39,7 +34,7 @@ pub fn log(spec: &RedisInstanceSpec) -> Result<Option<Log>, InvalidSpec> {
     problems.finish(Some(log))
 }
 
-fn check_log(spec: &RedisInstanceSpec, problems: &mut Problems) -> Option<Log> {
+pub(super) fn check_log(spec: &RedisInstanceSpec, problems: &mut Problems) -> Option<Log> {
     let backup = spec.backup.as_ref()?;
     let store = &backup.store_ref.name;
     check_name("spec.backup.storeRef.name", store, problems);

@@ -59,8 +59,15 @@ pub(crate) const KEEP_FOR: &str = "write a duration from 1h to 87600h, such as \
 pub(crate) const START_WITHIN: &str = "write a duration from 0s to 24h, such as \"2h\"";
 pub(crate) const CRON: &str = "write five fields, as in \"0 3 * * *\": minute, hour, day of month, month, day of week; or @hourly, @daily, \
      @weekly, @monthly or @yearly";
+pub(crate) const CRON_NEVER: &str = "it is never so: name a day that its month has, and at least one minute and one hour, as in \"0 3 28 2 *\"";
 pub(crate) const TIME_ZONE: &str =
     "write a zone of the IANA database, such as \"Europe/Berlin\" or \"UTC\"";
+pub(crate) const SCHEDULE_NAME: &str = "use 1 to 40 lower-case letters, digits and dashes, beginning and ending with a letter or digit";
+pub(crate) const SCHEDULE_IS_ONE: &str =
+    "another schedule has this name, and backups are named after it: choose another";
+pub(crate) const SCHEDULES: &str = "use at most 8 schedules: one can have several times a day";
+pub(crate) const KEEP_LAST: &str =
+    "use 1 to 1000: so many of the last backups stay, whatever their age";
 pub(crate) const BACKUP_OF_CLUSTER: &str =
     "policies.backup decides about backups, and there are none of a RedisCluster yet: take it out";
 pub(crate) const ONE_ORIGIN: &str =

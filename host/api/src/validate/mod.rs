@@ -4,6 +4,7 @@
 //! of memory), and not on every version of Kubernetes: so every rule is checked again.
 
 mod backup;
+mod backup_plan;
 mod config;
 pub mod directives;
 mod error;
@@ -27,6 +28,7 @@ use crate::spec::{
 use crate::{Engine, Kind, RedisClusterSpec, RedisInstanceSpec, ServerVersion};
 
 pub use backup::{Log, log, validate_store};
+pub use backup_plan::{BackupPlan, Schedule, backup_plan};
 pub use error::{Invalid, InvalidSpec};
 pub use memory::{Maxmemory, Memory, MemorySizeError, parse_memory_size};
 pub use monitoring::PodMonitor;
@@ -100,6 +102,8 @@ pub struct Validated {
     pub pod_monitor: Option<PodMonitor>,
     /// Where backups go, and which copy they are read from; none can be made without.
     pub backup: Option<BackupSpec>,
+    /// The user's policy for when they are made, and which ones stay.
+    pub backup_policy: Option<PolicySource>,
     /// The data that the object begins with; of one that began, what it was to be.
     pub recovery: Option<Recovery>,
     /// Changes of the spec wait.
@@ -117,7 +121,7 @@ pub fn validate(name: &str, spec: &RedisInstanceSpec) -> Result<Validated, Inval
     if spec.common.policies.rebalance.is_some() {
         problems.add("spec.policies.rebalance", messages::REBALANCE_OF_INSTANCE);
     }
-    let backup = backup::of_instance(spec, &mut problems);
+    let backup = backup_plan::of_instance(spec, &mut problems);
     let recovery = recovery::of_instance(spec, &mut problems);
     let name = ObjectName::new(Kind::RedisInstance, name);
     let validated = resolve(name, &spec.common, None, replication, problems)?;
@@ -140,6 +144,9 @@ pub fn validate_cluster(name: &str, spec: &RedisClusterSpec) -> Result<Validated
         rebalance: rebalance::resolve(spec, &mut problems),
     };
     let replication = replication::of_cluster(spec, &mut problems);
+    if spec.common.policies.backup.is_some() {
+        problems.add("spec.policies.backup", messages::BACKUP_OF_CLUSTER);
+    }
     let name = ObjectName::new(Kind::RedisCluster, name);
     let validated = resolve(name, &spec.common, Some(shards), replication, problems)?;
     if validated.version.branch() < OLDEST_CLUSTER {
@@ -209,6 +216,7 @@ fn resolve(
         metrics: spec.monitoring.metrics,
         pod_monitor,
         backup: None,
+        backup_policy: spec.policies.backup.clone(),
         recovery: None,
         paused: spec.paused,
     });

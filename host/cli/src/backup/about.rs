@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use hera_api::RedisBackup;
+use thiserror::Error;
 
 use crate::named::{BadTarget, Target, is_called};
 
@@ -34,6 +35,38 @@ impl FromStr for About {
     }
 }
 
+/// A RedisBackup: `NAME`, or `rdb/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupName(String);
+
+/// What names no backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("say BACKUP, or rdb/BACKUP: kubectl hera backup ls shows those that there are")]
+pub struct BadBackup;
+
+impl BackupName {
+    /// The name alone.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BackupName {
+    type Err = BadBackup;
+
+    fn from_str(spelled: &str) -> Result<Self, BadBackup> {
+        let name = match spelled.split_once('/') {
+            Some((word, name)) if is_called::<RedisBackup>(word) => name,
+            Some(_) => return Err(BadBackup),
+            None => spelled,
+        };
+        match name.is_empty() || name.contains('/') {
+            true => Err(BadBackup),
+            false => Ok(Self(name.to_owned())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +83,17 @@ mod tests {
         }
         for spelled in ["", "rdb/", "rdb/a/b", "pod/cart"] {
             assert!(spelled.parse::<About>().is_err(), "{spelled}");
+        }
+    }
+
+    #[test]
+    fn a_backup_is_named_with_its_kind_or_without() {
+        for spelled in ["b1", "rdb/b1", "redisbackups/b1"] {
+            let name = spelled.parse::<BackupName>().unwrap();
+            assert_eq!(name.as_str(), "b1", "{spelled}");
+        }
+        for spelled in ["", "rdb/", "rdb/a/b", "ri/b1", "/b1"] {
+            assert_eq!(spelled.parse::<BackupName>(), Err(BadBackup), "{spelled}");
         }
     }
 }

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use hera_api::conditions::backup_healthy;
 use hera_core::agent::METRICS_PORT;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
@@ -26,8 +24,6 @@ const COVERED: &str = "hera_backup_covered_timestamp_seconds";
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogSeen {
-    /// `BackupHealthy`, as the operator last found it; none before it has.
-    pub health: Option<Condition>,
     /// Who keeps it; none if no pod says that it does.
     pub kept: Option<Kept>,
     /// Why pods could not be asked, the first of them; none if all answered.
@@ -52,10 +48,7 @@ pub async fn look(object: &Object, client: &Client) -> LogSeen {
         Ok(pods) => ask(object, client, pods).await,
         Err(error) => vec![(String::new(), Err(error.to_string()))],
     };
-    LogSeen {
-        health: object.status().condition(backup_healthy::TYPE).cloned(),
-        ..heard(answers)
-    }
+    heard(answers)
 }
 
 /// What a pod of a name answered, or why it did not.
@@ -90,7 +83,6 @@ fn heard(answers: Vec<Answer>) -> LogSeen {
         }
     }
     LogSeen {
-        health: None,
         kept: all.into_iter().max_by_key(|kept| kept.covered),
         unasked: unasked.into_iter().min(),
     }

@@ -155,8 +155,8 @@ fn fits(asked: &Recover, from: &str, backup: &RedisBackup) -> anyhow::Result<()>
         BackupPhase::Pending | BackupPhase::Running => bail!(
             "RedisBackup {from} is not whole yet: kubectl hera backup status rdb/{from} shows how it goes"
         ),
-        BackupPhase::Failed => bail!(
-            "RedisBackup {from} failed, and holds nothing: {}",
+        BackupPhase::Failed | BackupPhase::Skipped => bail!(
+            "nothing came of RedisBackup {from}, so that it holds nothing: {}",
             why(backup)
         ),
     }

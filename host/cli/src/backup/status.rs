@@ -1,15 +1,22 @@
 //! `backup status`: how the backups of an instance are, or one of them.
 
-use anyhow::{Context as _, bail};
-use hera_api::conditions::available;
-use hera_api::{BackupPhase, LogMode, LogSpec, RedisBackup, RedisBackupStore, RedisInstance};
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use hera_api::conditions::{available, backup_healthy, completed};
+use hera_api::{
+    BackupOverview, BackupPhase, KeepSpec, LogMode, LogSpec, RedisBackup, RedisBackupStore,
+    RedisInstance,
+};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 
 use super::log::{self, LogSeen};
-use super::{About, latest_first, no_cluster, text};
+use super::schedules::{self, ScheduleSeen};
+use super::{About, condition, get, latest_first, no_cluster, stays, text};
 use crate::Verdict;
 use crate::named::{NotFound, Object};
 use crate::output::Output;
@@ -17,7 +24,7 @@ use crate::output::Output;
 /// Backups that are shown of an instance.
 const SHOWN: usize = 5;
 
-/// An instance, its store, its log, and its last backups.
+/// An instance, its store, its schedules, its log, and its last backups.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfInstance {
@@ -25,12 +32,34 @@ pub struct OfInstance {
     pub name: String,
     /// None if its spec names none.
     pub store: Option<StoreSeen>,
+    /// `BackupHealthy`, as the operator last found it; none where nothing is to be made or kept, or nobody has looked.
+    pub health: Option<Condition>,
     /// None if its spec asks for none.
     pub log: Option<LogSeen>,
+    pub schedules: Vec<ScheduleSeen>,
+    /// How old the last backup may get.
+    pub max_age: Option<String>,
+    /// None if all backups stay.
+    pub keep: Option<KeepSpec>,
+    /// `status.backup`.
+    pub overview: Option<BackupOverview>,
+    /// Those that the policy lets wait.
+    pub waiting: Vec<Waiting>,
+    /// Names of those that stay by the spec, as far as there are objects of them.
+    pub needed: BTreeSet<String>,
     /// The last one that the store holds the whole of, as far as there are objects of it.
     pub last_completed: Option<RedisBackup>,
     /// The last ones, the latest first.
     pub backups: Vec<RedisBackup>,
+}
+
+/// A backup that a policy lets wait.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    pub name: String,
+    /// Until when, and why.
+    pub message: String,
 }
 
 /// A store, as the spec names it.
@@ -57,11 +86,7 @@ pub async fn run(
 ) -> anyhow::Result<Verdict> {
     let backups: Api<RedisBackup> = Api::namespaced(client.clone(), namespace);
     let found = match about {
-        About::Backup(name) => {
-            let found = backups.get_opt(name).await?;
-            let missing = || format!("there is no RedisBackup {name} in namespace {namespace}");
-            Found::Backup(Box::new(found.with_context(missing)?))
-        }
+        About::Backup(name) => Found::Backup(Box::new(get(&backups, name, namespace).await?)),
         About::Object(target) => Found::Object(target.find(client, namespace).await?),
         About::Either(target) => {
             let backup = backups.get_opt(target.name()).await?;
@@ -137,7 +162,7 @@ async fn of_instance(
         _ => None,
     };
     let all = backups.list(&ListParams::default()).await?.items;
-    Ok(seen(instance, store, log, all))
+    Ok(seen(instance, store, log, all, Timestamp::now()))
 }
 
 fn seen(
@@ -145,21 +170,46 @@ fn seen(
     store: Option<StoreSeen>,
     log: Option<LogSeen>,
     all: Vec<RedisBackup>,
+    now: Timestamp,
 ) -> OfInstance {
     let name = instance.name_any();
+    let needed = stays::needed(instance, &all, now);
     let mut backups = latest_first(all, Some(&name));
+    let waiting = backups.iter().rev().filter_map(waiting).collect();
     let mut whole = backups.iter();
     let last_completed = whole.find(|backup| backup.phase() == BackupPhase::Completed);
     let last_completed = last_completed.cloned();
     backups.truncate(SHOWN);
+    let (spec, status) = (instance.spec.backup.as_ref(), instance.status.as_ref());
     OfInstance {
         namespace: instance.namespace().unwrap_or_default(),
         name,
         store,
+        health: health(instance).cloned(),
         log,
+        schedules: spec.map_or_else(Vec::new, |spec| schedules::seen(&spec.schedules, now)),
+        max_age: spec.and_then(|spec| spec.max_age.clone()),
+        keep: spec.and_then(|spec| spec.keep.clone()),
+        overview: status.and_then(|status| status.backup.clone()),
+        waiting,
+        needed,
         last_completed,
         backups,
     }
+}
+
+fn health(instance: &RedisInstance) -> Option<&Condition> {
+    let mut all = instance.status.iter().flat_map(|status| &status.conditions);
+    all.find(|condition| condition.type_ == backup_healthy::TYPE)
+}
+
+fn waiting(backup: &RedisBackup) -> Option<Waiting> {
+    let said = condition(backup, completed::TYPE)?;
+    let waits = !backup.is_over() && said.reason == completed::POLICY_WAITS;
+    waits.then(|| Waiting {
+        name: backup.name_any(),
+        message: said.message.clone(),
+    })
 }
 
 fn store_seen(name: &str, store: Option<RedisBackupStore>) -> StoreSeen {
@@ -173,25 +223,27 @@ fn store_seen(name: &str, store: Option<RedisBackupStore>) -> StoreSeen {
     }
 }
 
-/// There is a store that nobody says is away, nothing is wrong with the log, and the last backup that is over is whole.
+/// There is a store that nobody says is away, nothing is wrong with the log or the age of backups, and the last one that
+/// is over, and that no policy left out, is whole.
 fn is_good(seen: &OfInstance) -> bool {
     let store = seen.store.as_ref();
     let is_usable = |store: &StoreSeen| {
         let known = store.available.as_ref();
         store.at.is_some() && known.is_none_or(|condition| condition.status != "False")
     };
-    let health = seen.log.as_ref().and_then(|log| log.health.as_ref());
-    let is_logged = health.is_none_or(|condition| condition.status != "False");
-    let last = seen.backups.iter().find(|backup| backup.is_over());
+    let health = seen.health.as_ref();
+    let is_healthy = health.is_none_or(|condition| condition.status != "False");
+    let mut over = seen.backups.iter().filter(|backup| backup.is_over());
+    let last = over.find(|backup| backup.phase() != BackupPhase::Skipped);
     let is_whole = |backup: &RedisBackup| backup.phase() == BackupPhase::Completed;
-    store.is_some_and(is_usable) && is_logged && last.is_none_or(is_whole)
+    store.is_some_and(is_usable) && is_healthy && last.is_none_or(is_whole)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::tests::{backup, logged, store};
+    use super::super::tests::{backup, health as said, store};
     use super::*;
     use crate::named::tests::instance;
 
@@ -199,7 +251,7 @@ mod tests {
         let Object::Instance(cart) = instance(json!({})) else {
             panic!("no instance");
         };
-        seen(&cart, store, None, backups)
+        seen(&cart, store, None, backups, Timestamp::UNIX_EPOCH)
     }
 
     fn s3(conditions: Value) -> Option<StoreSeen> {
@@ -228,9 +280,12 @@ mod tests {
         assert!(!is_good(&cart(s3(json!([])), then)), "the last one failed");
         for (status, good) in [("True", true), ("Unknown", true), ("False", false)] {
             let mut seen = cart(s3(json!([])), whole());
-            seen.log = Some(logged(status, "StoreUnreachable", "no answer"));
-            assert_eq!(is_good(&seen), good, "the log is healthy: {status}");
+            seen.health = Some(said(status, "StoreUnreachable", "no answer"));
+            assert_eq!(is_good(&seen), good, "healthy: {status}");
         }
+        let skipped = backup("b2", 2, json!({"phase": "Skipped"}));
+        let then = [whole(), vec![skipped]].concat();
+        assert!(is_good(&cart(s3(json!([])), then)), "a policy left one out");
     }
 
     #[test]
@@ -244,6 +299,31 @@ mod tests {
         let names: Vec<String> = seen.backups.iter().map(|one| one.name_any()).collect();
         assert_eq!(names, ["b8", "b7", "b6", "b5", "b4"]);
         assert_eq!(seen.last_completed.unwrap().name_any(), "b0");
+    }
+
+    #[test]
+    fn those_that_the_policy_lets_wait_are_named_and_no_others() {
+        let of = |name: &str, hour: u8, phase: &str, reason: &str| {
+            let condition = json!({
+                "type": "Completed", "status": "False", "reason": reason, "message": "until 03:00: busy",
+                "lastTransitionTime": "2026-11-28T03:00:00Z",
+            });
+            backup(
+                name,
+                hour,
+                json!({"phase": phase, "conditions": [condition]}),
+            )
+        };
+        let all = vec![
+            of("b1", 1, "Pending", "PolicyWaits"),
+            of("b2", 2, "Pending", "Pending"),
+            of("b3", 3, "Failed", "PolicyWaits"),
+        ];
+        let waiting = Waiting {
+            name: "b1".to_owned(),
+            message: "until 03:00: busy".to_owned(),
+        };
+        assert_eq!(cart(s3(json!([])), all).waiting, [waiting]);
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! Backups in words.
 
-use hera_api::{BackupPhase, BackupShard, RedisBackup, RedisBackupStatus, RedisBackupStore};
+use hera_api::conditions::dropped;
+use hera_api::meta::{ANNOTATION_BACKUP_DUE, ANNOTATION_BACKUP_LATEST};
+use hera_api::{
+    BackupPhase, BackupShard, KeepSpec, RedisBackup, RedisBackupStatus, RedisBackupStore,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::list::{self, row};
+use super::list::{self, cause, row, summary};
 use super::log::{Kept, LogSeen};
+use super::schedules::ScheduleSeen;
 use super::status::{OfInstance, StoreSeen};
-use super::why;
+use super::{condition, stays, why, words};
 use crate::output::{bad, faint, good, odd, size, strong};
 
 /// All that is known of a backup.
@@ -21,6 +26,7 @@ pub fn backup(backup: &RedisBackup) -> String {
     if !why.is_empty() {
         text.push_str(&format!("{why}\n"));
     }
+    text.extend(of_demand(backup));
     if let Some(status) = &backup.status {
         text.extend(facts(status));
         text.extend(status.shards.iter().map(of_shard));
@@ -31,6 +37,31 @@ pub fn backup(backup: &RedisBackup) -> String {
         ));
     }
     text
+}
+
+/// Why it was made, and whether it stays.
+fn of_demand(backup: &RedisBackup) -> Vec<String> {
+    let annotations = backup.annotations();
+    let mut made = cause(backup);
+    if let Some(due) = annotations.get(ANNOTATION_BACKUP_DUE) {
+        made.push_str(&format!(", wanted since {due}"));
+    }
+    if let Some(latest) = annotations
+        .get(ANNOTATION_BACKUP_LATEST)
+        .filter(|_| backup.phase() == BackupPhase::Pending)
+    {
+        made.push_str(&format!(", begins by {latest}"));
+    }
+    let refused = condition(backup, dropped::TYPE).map(|said| odd(&words(said)));
+    let kept = stays::is_kept(backup).then(|| "whatever its age".to_owned());
+    let known = [
+        ("cause:", Some(made)),
+        ("kept:", kept),
+        ("no drop:", refused),
+    ];
+    let known = known.into_iter();
+    let lines = known.filter_map(|(what, value)| Some(line(what, &value?)));
+    lines.collect()
 }
 
 fn line(what: &str, value: &str) -> String {
@@ -51,7 +82,7 @@ fn painted(phase: BackupPhase) -> String {
     match phase {
         BackupPhase::Completed => good(&word),
         BackupPhase::Failed => bad(&word),
-        BackupPhase::Pending | BackupPhase::Running => odd(&word),
+        BackupPhase::Pending | BackupPhase::Running | BackupPhase::Skipped => odd(&word),
     }
 }
 
@@ -87,18 +118,22 @@ fn of_shard(shard: &BackupShard) -> String {
     line("read:", &parts.join(", "))
 }
 
-/// An instance, its store, its log, and its last backups.
+/// An instance, its store, its schedules, its log, and its last backups.
 pub fn instance(seen: &OfInstance) -> String {
     let name = format!("RedisInstance {}/{}", seen.namespace, seen.name);
     let mut text = format!("{}\n", strong(&name));
     text.push_str(&line("store:", &of_store(seen.store.as_ref())));
-    text.extend(
-        of_log(seen.log.as_ref())
-            .iter()
-            .map(|words| line("log:", words)),
-    );
+    text.extend(of_health(seen));
+    text.push_str(&line("log:", &of_log(seen.log.as_ref())));
+    text.extend(of_schedules(seen));
+    text.push_str(&line("stays:", &of_keep(seen.keep.as_ref())));
+    text.extend(of_window(seen));
+    for waiting in &seen.waiting {
+        let words = format!("{}, by the policy: {}", waiting.name, waiting.message);
+        text.push_str(&line("waits:", &odd(&words)));
+    }
     let last = match &seen.last_completed {
-        Some(backup) => good(&row(backup).summary()),
+        Some(backup) => good(&summary(backup)),
         None => odd("no backup is whole in a store"),
     };
     text.push_str(&line("last:", &last));
@@ -111,7 +146,8 @@ pub fn instance(seen: &OfInstance) -> String {
             text.push_str(&faint(&words));
         }
         backups => {
-            let rows: Vec<_> = backups.iter().map(row).collect();
+            let of = |backup: &RedisBackup| row(backup, &seen.needed);
+            let rows: Vec<_> = backups.iter().map(of).collect();
             text.push('\n');
             text.push_str(&list::lines(&rows));
         }
@@ -142,23 +178,84 @@ fn of_store(store: Option<&StoreSeen>) -> String {
     }
 }
 
-/// How the log is, and how far.
-fn of_log(log: Option<&LogSeen>) -> Vec<String> {
-    let Some(log) = log else {
-        let words = "none is kept (spec.backup.log): only the instants of backups come back";
-        return vec![faint(words)];
-    };
-    let health = match &log.health {
-        None => faint("the operator has not looked at it yet"),
+/// What the operator says of backups and log, where it has to look at them.
+fn of_health(seen: &OfInstance) -> Option<String> {
+    let is_wanted = seen.log.is_some() || !seen.schedules.is_empty() || seen.max_age.is_some();
+    let words = match &seen.health {
+        None if is_wanted => faint("the operator has not looked yet"),
+        None => return None,
         Some(known) if known.status == "True" => good(&known.reason),
-        Some(known) => bad(&format!("{}: {}", known.reason, known.message)),
+        Some(known) => bad(&words(known)),
     };
-    let far = match (&log.kept, &log.unasked) {
+    Some(line("health:", &words))
+}
+
+/// How far the log is.
+fn of_log(log: Option<&LogSeen>) -> String {
+    let Some(log) = log else {
+        return faint("none is kept (spec.backup.log): only the instants of backups come back");
+    };
+    match (&log.kept, &log.unasked) {
         (Some(kept), _) => of_kept(kept),
         (None, Some(why)) => odd(&format!("its pods do not say how far it is: {why}")),
         (None, None) => odd("no pod says that it keeps it"),
+    }
+}
+
+/// When backups are made by themselves.
+fn of_schedules(seen: &OfInstance) -> Vec<String> {
+    let of = |schedule: &ScheduleSeen| {
+        let ScheduleSeen {
+            name,
+            times,
+            next,
+            wrong,
+        } = schedule;
+        let next = match (next, wrong) {
+            (_, Some(wrong)) => bad(wrong),
+            (Some(next), None) => format!("next {next}"),
+            (None, None) => "no next time".to_owned(),
+        };
+        line("schedule:", &format!("{name}, {times}, {next}"))
     };
-    vec![health, far]
+    let mut lines: Vec<String> = seen.schedules.iter().map(of).collect();
+    if let Some(age) = &seen.max_age {
+        let words = format!("another is made before the last one is older than {age}");
+        lines.push(line("age:", &words));
+    } else if lines.is_empty() {
+        let words = "none (spec.backup.schedules, maxAge): backups are made when somebody asks";
+        lines.push(line("schedule:", &faint(words)));
+    }
+    lines
+}
+
+/// Which backups stay.
+fn of_keep(keep: Option<&KeepSpec>) -> String {
+    let Some(KeepSpec { window, last }) = keep else {
+        return faint("all: nothing is deleted (spec.backup.keep)");
+    };
+    let last = match last {
+        1 => "the last backup whatever its age".to_owned(),
+        last => format!("the last {last} backups whatever their age"),
+    };
+    match window {
+        Some(window) => format!("what the last {window} need, and {last}"),
+        None => last,
+    }
+}
+
+/// From when on there is something to recover, as far as somebody looked.
+fn of_window(seen: &OfInstance) -> Option<String> {
+    let overview = seen.overview.as_ref()?;
+    let first = overview.first_recoverable.as_ref()?.0;
+    let words = match &overview.swept_at {
+        Some(swept) => format!(
+            "{first} is the earliest, as of the last sweep at {}",
+            swept.0
+        ),
+        None => format!("{first} is the earliest"),
+    };
+    Some(line("window:", &words))
 }
 
 fn of_kept(kept: &Kept) -> String {

@@ -32,13 +32,13 @@ const GRAIN: Duration = Duration::from_millis(1);
 const DOWN: Duration = Duration::from_secs(60);
 
 /// A moment by the clock of times in a spec, and by that of what writers note. Pods have the clock of this machine.
-struct Moment {
-    wall: Timestamp,
+pub struct Moment {
+    pub wall: Timestamp,
     at: Instant,
 }
 
 impl Moment {
-    fn now() -> Result<Self> {
+    pub fn now() -> Result<Self> {
         let wall = Timestamp::now();
         Ok(Self {
             wall: Timestamp::from_millisecond(wall.as_millisecond())?,
@@ -79,7 +79,7 @@ impl<'a> Logged<'a> {
         Ok(logged)
     }
 
-    /// The log has no gap since the only backup that there is.
+    /// The log has no gap since a backup: that one, or the one that a log has by itself.
     async fn wait_healthy(&self) -> Result<()> {
         let healthy =
             self.instance
@@ -89,7 +89,7 @@ impl<'a> Logged<'a> {
 }
 
 /// Waits until the store covers a moment; gives the pod that keeps the log.
-async fn wait_covered(space: &Space<'_>, moment: &Moment) -> Result<String> {
+pub async fn wait_covered(space: &Space<'_>, moment: &Moment) -> Result<String> {
     wait_for("the log covers it", LONG, async || {
         let asked = ["backup", "status", "ri/cache", "-o", "json"];
         let said = space.hera(&asked).await?;
@@ -104,7 +104,7 @@ async fn wait_covered(space: &Space<'_>, moment: &Moment) -> Result<String> {
 }
 
 /// What the plugin makes of an instant, with one pod.
-async fn recover<'a>(space: &'a Space<'_>, to: &Moment, name: &str) -> Result<Instance<'a>> {
+pub async fn recover<'a>(space: &'a Space<'_>, to: &Moment, name: &str) -> Result<Instance<'a>> {
     let time = to.wall.to_string();
     let words = [
         "recover", "cache", "--to", &time, "--as", name, "-o", "json",
@@ -126,7 +126,7 @@ async fn recover<'a>(space: &'a Space<'_>, to: &Moment, name: &str) -> Result<In
 
 /// All that was acknowledged well before the instant is there, and nothing that was sent after it. Gives how long
 /// before it the first was acknowledged that is not there.
-fn ensure_of(moment: &Moment, found: &[(Acknowledged, bool)]) -> Result<Duration> {
+pub fn ensure_of(moment: &Moment, found: &[(Acknowledged, bool)]) -> Result<Duration> {
     let after = moment.at + GRAIN;
     let (mut there, mut missing) = (0, Duration::ZERO);
     // A client sends the next one once it has the answer.

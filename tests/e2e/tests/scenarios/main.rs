@@ -50,6 +50,7 @@ mod policies;
 mod recoveries;
 mod refusals;
 mod replicas;
+mod retention;
 mod rollback;
 mod scaling;
 mod scene;
@@ -117,6 +118,7 @@ const LANDING: &[&str] = &[
     "a_scale_up_that_is_taken_back_in_the_middle_keeps_every_key",
     "an_instance_under_load_that_is_flushed_begins_anew_from_its_backup",
     "flushed_comes_back_to_the_instant_before",
+    "schedules_make_backups_and_only_the_last_ones_stay",
 ];
 
 /// What a machine shows in a bounded time that is too slow for all: facts that do not depend on how
@@ -155,6 +157,7 @@ fn main() -> ExitCode {
         oncall::ALL,
         instants::ALL,
         backups::ALL,
+        retention::ALL,
         recoveries::ALL,
         shadows::ALL,
         sources::ALL,
