@@ -15,9 +15,11 @@ use crate::apply::altered_users::Looked;
 use crate::apply::append::Saving;
 use crate::apply::config_state::Held;
 use crate::apply::push_acl::Applied;
+use crate::backup::load::Load;
 use crate::backup::log::Log;
 use crate::backup::recovery::Recovery;
 use crate::backup::runs::Runs;
+use crate::backup::sweep::Sweeps;
 use crate::cluster::state::Cluster;
 use crate::control::status::Board;
 use crate::fence::clock;
@@ -80,6 +82,10 @@ pub struct Agent {
     pub backups: Arc<Runs>,
     /// What log of its server is kept.
     pub log: Log,
+    /// The last look at what the store has, at which files may go.
+    pub sweeps: Arc<Sweeps>,
+    /// How busy the server is.
+    pub load: Load,
     /// When the pod was asked to end.
     pub asked: OnceLock<Instant>,
     /// True once the server is to stop for good.

@@ -107,6 +107,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         cluster: settings.shard.map(|_| Default::default()),
         backups: Default::default(),
         log: Default::default(),
+        sweeps: Default::default(),
+        load: Default::default(),
         asked: OnceLock::new(),
         stopping: watch::channel(false).0,
         password: password(),

@@ -196,7 +196,8 @@ fn advice(told: &Told) -> (FailureReason, &'static str) {
     if is(&REFUSED) || matches!(told.status, Some(401 | 403)) {
         return (
             CredentialsRefused,
-            "Check the access key in its Secret, and that it may list the bucket, and get and put what is in it.",
+            "Check the access key in its Secret, and that it may list the bucket, get and put what is in it, and delete it \
+             if backups are to go.",
         );
     }
     let words = match told.status {
@@ -254,7 +255,8 @@ mod tests {
         assert_eq!(
             error.message,
             "Store nightly (bucket backups of https://minio:9000): cannot write x: InvalidAccessKeyId: No such key: …. \
-             Check the access key in its Secret, and that it may list the bucket, and get and put what is in it."
+             Check the access key in its Secret, and that it may list the bucket, get and put what is in it, and delete it \
+             if backups are to go."
         );
         let echo = said("an error of a library that knows s3cr3t");
         assert!(!echo.message.contains("s3cr3t"), "{}", echo.message);

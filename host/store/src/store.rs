@@ -3,6 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
+use futures::future::join_all;
 use hera_core::backup::{FailureReason, StoreAccess};
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
@@ -16,6 +17,8 @@ use crate::upload::Upload;
 pub const MOST_WHOLE: u64 = 4 << 20;
 /// Of what is listed at once.
 pub const MOST_ENTRIES: usize = 100_000;
+/// Files that are removed at the same time.
+const REMOVED_AT_ONCE: usize = 16;
 
 /// A store. Paths are below its prefix; every request ends within [`LIMIT`](crate::LIMIT).
 #[derive(Clone)]
@@ -270,6 +273,18 @@ impl Store {
             Err(told) if told.is_missing() => Ok(()),
             Err(told) => Err(self.failed("delete", path, &told)),
         }
+    }
+
+    /// Removes files, many at the same time. One that is not there is no error.
+    ///
+    /// # Errors
+    /// When the store does not do it with one of them. Any of the others may be removed then.
+    pub async fn delete_all(&self, paths: &[String]) -> Result<(), StoreError> {
+        for lot in paths.chunks(REMOVED_AT_ONCE) {
+            let removed = join_all(lot.iter().map(|path| self.delete(path))).await;
+            removed.into_iter().collect::<Result<(), StoreError>>()?;
+        }
+        Ok(())
     }
 
     /// The store did not do it.

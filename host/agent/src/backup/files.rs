@@ -26,6 +26,33 @@ pub async fn claim(store: &Store, owner: &OwnerFile) -> Result<(), Failure> {
     Err(failed(FailureReason::PathOwned, words))
 }
 
+/// Whether a path is this object's, for who removes files: beyond doubt. False if nothing is there.
+///
+/// # Errors
+/// It is another's, it may be, or the store does not answer.
+pub async fn is_own(store: &Store, owner: &OwnerFile) -> Result<bool, Failure> {
+    let folder = paths(owner);
+    let (root, path) = (folder.root(), folder.owner());
+    let Some(there) = read::<OwnerFile>(store, &path).await? else {
+        if store.list_after(root, root, 1).await?.is_empty() {
+            return Ok(false);
+        }
+        let words = format!(
+            "{path} is missing, which says whose the files beside it are: nothing is removed before a backup has written it"
+        );
+        return Err(failed(FailureReason::PathOwned, words));
+    };
+    if (&there.uid, &there.cluster) == (&owner.uid, &owner.cluster) {
+        return Ok(true);
+    }
+    let words = format!(
+        "{path} names uid {} of Kubernetes cluster {:?}, and this is uid {} of {:?}: nothing is removed; if it is of this \
+         object all the same, remove that file, and the next backup writes it anew",
+        there.uid, there.cluster, owner.uid, owner.cluster
+    );
+    Err(failed(FailureReason::PathOwned, words))
+}
+
 /// Where files of an object lie.
 pub fn paths(owner: &OwnerFile) -> Paths {
     Paths::new(&owner.namespace, &owner.name, &owner.uid)

@@ -72,6 +72,11 @@ impl Memory {
         self.limit
     }
 
+    /// What it has left, in bytes.
+    pub fn left(self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+
     fn percent(self) -> u64 {
         self.used.saturating_mul(100) / self.limit
     }
@@ -81,7 +86,7 @@ impl Memory {
     /// # Errors
     /// It is not.
     pub fn check(self, reserve: Reserve, used_memory: u64) -> Result<(), Failure> {
-        let left = self.limit.saturating_sub(self.used);
+        let left = self.left();
         let needed = reserve.of(self.limit, used_memory);
         if left >= needed {
             return Ok(());

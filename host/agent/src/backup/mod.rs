@@ -9,6 +9,7 @@ mod headroom;
 mod job;
 mod line;
 mod link;
+pub mod load;
 pub mod log;
 mod memory;
 pub mod orders;
@@ -16,6 +17,7 @@ mod pack;
 pub mod recovery;
 pub mod runs;
 mod snapshot;
+pub mod sweep;
 
 use hera_core::backup::{Failure, FailureReason};
 

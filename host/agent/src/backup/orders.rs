@@ -1,16 +1,19 @@
 //! Orders about backups. The caller has checked the term. What is ordered goes on by itself.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hera_core::backup::{
     BackupManifest, BackupOrder, BackupState, BaseManifest, CaptureOrder, Failure, StoreAccess,
+    SweepOrder,
 };
 use hera_store::Store;
 use tracing::{info, warn};
 
+use super::memory::Memory;
 use super::runs::{Beginning, Committing};
 use super::snapshot::{self, Wanted};
-use super::{backlog, files, recovery};
+use super::{backlog, files, recovery, sweep};
 use crate::agent::Agent;
 use crate::control::answer::Refused;
 
@@ -19,6 +22,10 @@ pub fn state(agent: &Agent) -> BackupState {
     BackupState {
         runs: agent.backups.told(),
         capture: agent.log.state(),
+        sweep: agent.sweeps.told(),
+        load: agent
+            .load
+            .told(Memory::of(&agent.settings.cgroup), Instant::now()),
     }
 }
 
@@ -58,6 +65,7 @@ pub fn carry_out(agent: &Arc<Agent>, order: BackupOrder) -> Result<(), Refused> 
             agent.log.stop();
             Ok(())
         }
+        BackupOrder::Sweep(order) => begin_sweep(agent, *order),
         BackupOrder::StartWithout => recovery::start_without(agent),
     }
 }
@@ -112,6 +120,23 @@ fn capture(agent: &Agent, order: CaptureOrder) -> Result<(), Refused> {
     }
     agent.log.order(order);
     Ok(())
+}
+
+fn begin_sweep(agent: &Arc<Agent>, order: SweepOrder) -> Result<(), Refused> {
+    let owner = &order.owner;
+    for name in [&owner.namespace, &owner.name, &owner.uid] {
+        may_be_in_a_path(name)?;
+    }
+    if agent.cluster.is_some() {
+        return Err(Refused::wrong("no backups of a cluster are removed yet"));
+    }
+    if agent.asked.get().is_some() {
+        return Err(Refused::wrong("the pod ends"));
+    }
+    if agent.recovery.holds() {
+        return Err(Refused::wrong("data comes from a backup first"));
+    }
+    sweep::order(agent, order)
 }
 
 fn commit(

@@ -166,6 +166,9 @@ async fn look(agent: &Agent, watch: &mut Watch) {
             agent
                 .offset
                 .store(info.replication.offset, Ordering::SeqCst);
+            agent
+                .load
+                .sees(info.used_memory, info.commands, Instant::now());
             // Before: its data is of another's epoch as soon as the link to that one is seen.
             let led = agent.state_file.get().primary_uid == agent.settings.pod_uid;
             if info.error_kinds > ERROR_KINDS {

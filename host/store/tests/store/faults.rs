@@ -23,6 +23,7 @@ async fn all_fail(access: &StoreAccess) -> Vec<StoreError> {
         store.list("a").await.unwrap_err(),
         store.list_after("a", "a/b", 9).await.unwrap_err(),
         store.delete("a").await.unwrap_err(),
+        store.delete_all(&["a".to_owned()]).await.unwrap_err(),
     ]
 }
 
@@ -108,6 +109,7 @@ async fn what_is_no_store_is_not_taken_for_one_without_the_file() {
         store.get("a").await.unwrap_err(),
         store.size("a").await.unwrap_err(),
         store.delete("a").await.unwrap_err(),
+        store.delete_all(&["a".to_owned()]).await.unwrap_err(),
     ] {
         assert_eq!(error.reason, FailureReason::StoreUnreachable, "{error}");
         assert!(error.message.contains("is not S3"), "{error}");

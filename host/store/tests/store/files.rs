@@ -73,6 +73,23 @@ async fn a_file_that_is_not_there_is_no_error_and_may_be_deleted() {
 }
 
 #[tokio::test]
+async fn many_files_are_deleted_and_no_others_and_again_is_no_error() {
+    let gateway = gateway();
+    let store = open(&gateway);
+    let paths: Vec<String> = (0..100).map(|number| format!("a/{number:03}")).collect();
+    for path in &paths {
+        store.create(path, b"x".to_vec()).await.unwrap();
+    }
+    store.delete_all(&[]).await.unwrap();
+    store.delete_all(&paths[..50]).await.unwrap();
+    let left = store.list("a").await.unwrap().into_iter();
+    let left: Vec<String> = left.map(|entry| entry.path).collect();
+    assert_eq!(left, paths[50..]);
+    store.delete_all(&paths).await.unwrap();
+    assert_eq!(store.list("a").await.unwrap(), vec![]);
+}
+
+#[tokio::test]
 async fn a_list_tells_path_size_and_time_of_what_is_below_a_folder() {
     let gateway = gateway();
     let store = open(&gateway);

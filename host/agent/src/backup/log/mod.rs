@@ -10,8 +10,9 @@ mod promoted;
 mod queue;
 mod reading;
 mod session;
-mod stored;
+pub(super) mod stored;
 mod stream;
+pub(super) mod swept;
 mod told;
 mod upload;
 

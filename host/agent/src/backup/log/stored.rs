@@ -8,6 +8,7 @@ use hera_store::{Entry, Store};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::swept::Swept;
 use crate::backup::{failed, files};
 
 /// Name of [`Since`] in the folder of a log.
@@ -190,18 +191,33 @@ async fn reached(
 ) -> Result<(Reached, Before), Failure> {
     let parent: Option<Parent> = files::read(store, &parent(folder, id)).await?;
     let (pieces, are_all) = last_pieces(store, &format!("{folder}/{id}"), id, near).await?;
-    let since = since.filter(|since| since.id == id);
-    let reached = Reached::new(&without_holes(pieces, since), parent.as_ref());
-    // What is before a gap that was noted is not gone on from.
-    let before = match are_all && since.is_none() {
+    let swept = Swept::read(store, folder, id).await?;
+    let begun = begun(id, since, swept.as_ref());
+    // What is before a gap that was noted is not gone on from, and neither is what was removed.
+    let is_begun = begun.is_some();
+    let reached = Reached::new(&without_holes(pieces, begun), parent.as_ref());
+    let before = match are_all && !is_begun {
         true => Before::All(parent),
         false => Before::More,
     };
     Ok((reached, before))
 }
 
-/// The last pieces of a history, in order: a page of them at most. And whether there are no others.
-async fn last_pieces(
+/// What a history counts as stored up to, whatever pieces there are: to where it begins behind a gap, or to where they
+/// were removed.
+fn begun(id: &str, since: Option<&Since>, swept: Option<&Swept>) -> Option<PieceName> {
+    let since = since.filter(|since| since.id == id);
+    let since = since.map(|since| since.read_to(id, since.at, since.unix_ms));
+    let swept = swept.and_then(|swept| swept.last(id));
+    since.into_iter().chain(swept).max_by_key(|piece| piece.to)
+}
+
+/// The last pieces of a history whose folder this is, in order: a page of them at most. And whether there are no others.
+/// They are looked for where the last one is likely to begin, from a little before `near` on.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn last_pieces(
     store: &Store,
     folder: &str,
     id: &str,
@@ -279,10 +295,9 @@ impl Span {
     }
 }
 
-/// Pieces up to the first hole behind the last known one. The history has what is before `since`, whether there are
-/// pieces of it or not.
-fn without_holes(pieces: Vec<PieceName>, since: Option<&Since>) -> Vec<PieceName> {
-    let begun = since.map(|since| since.read_to(&since.id, since.at, since.unix_ms));
+/// Pieces up to the first hole behind the last known one. The history has what is before the end of `begun`, whether
+/// there are pieces of it or not.
+fn without_holes(pieces: Vec<PieceName>, begun: Option<PieceName>) -> Vec<PieceName> {
     let first = pieces.first().map(|piece| piece.from);
     // The page may begin later.
     let begun = begun.filter(|begun| first.is_none_or(|first| first <= begun.to));
@@ -320,7 +335,7 @@ mod tests {
     fn ends(pieces: &[(u64, u64)], since: Option<u64>) -> Option<u64> {
         let pieces = pieces.iter().map(|(from, to)| piece(*from, *to));
         let since = since.map(|at| Since::now("a", at, 1, false));
-        let kept = without_holes(pieces.collect(), since.as_ref());
+        let kept = without_holes(pieces.collect(), begun("a", since.as_ref(), None));
         kept.iter().map(|piece| piece.to).max()
     }
 
@@ -338,6 +353,23 @@ mod tests {
         assert_eq!(ends(&[(70, 80), (80, 90)], Some(6)), Some(90));
         // A piece that another agent stored reaches over where this one began.
         assert_eq!(ends(&[(0, 8), (8, 9)], Some(6)), Some(9));
+    }
+
+    #[test]
+    fn what_was_removed_is_no_hole_and_a_gap_behind_it_is() {
+        let since = |id: &str, at| Since::now(id, at, 1, true);
+        let swept = |at| Swept { v: FORMAT, at };
+        let ends = |since: Option<&Since>, at: u64| {
+            // Those between 5 and 50 were removed, but for one.
+            let pieces = [(20, 30), (50, 60), (60, 70)].map(|(from, to)| piece(from, to));
+            let kept = without_holes(pieces.to_vec(), begun("a", since, Some(&swept(at))));
+            kept.iter().map(|piece| piece.to).max()
+        };
+        assert_eq!(ends(None, 0), Some(30));
+        assert_eq!(ends(None, 50), Some(70));
+        assert_eq!(ends(Some(&since("a", 5)), 50), Some(70));
+        assert_eq!(ends(Some(&since("b", 90)), 50), Some(70));
+        assert_eq!(ends(Some(&since("a", 90)), 50), Some(90));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The volume is filled from a backup before the server's first start.
 
 pub mod hold;
+pub mod names;
+pub mod patient;
 
 mod append_only;
 mod base;
@@ -8,9 +10,7 @@ mod fetch;
 mod files;
 mod instant;
 mod log;
-mod names;
 mod origin;
-mod patient;
 mod pieces;
 mod unpack;
 mod words;
