@@ -7,6 +7,7 @@ pub mod log;
 mod order;
 mod path;
 pub mod recovery;
+pub mod retention;
 mod steps;
 mod store;
 mod unbroken;

@@ -1,6 +1,5 @@
 //! The files of a log by their names: all of them, or those of a long log that an instant needs.
 
-use futures::future::join_all;
 use hera_core::backup::log::{Listed, PieceName, Window};
 use hera_core::backup::{BaseManifest, Failure};
 use hera_store::{Entry, Store};
@@ -11,10 +10,6 @@ use super::patient::patiently;
 const PAGE: usize = 10_000;
 /// Files at the beginning of a history that tell when that was: one answer of a store.
 const FIRST: usize = 1_000;
-/// Of which one is its first piece.
-const FEW: usize = 8;
-/// Histories that are looked at at once.
-const AT_ONCE: usize = 16;
 
 /// Names of the files of a log.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -94,34 +89,6 @@ pub async fn around(
     names.children.sort_unstable();
     names.children.dedup();
     Ok((names, (first_ms, last_ms)))
-}
-
-/// Which histories there are, and of each its first piece.
-///
-/// # Errors
-/// The store does not tell.
-pub async fn beginnings(store: &Store, folder: &str) -> Result<Names, Failure> {
-    let mut names = Names {
-        is_alive: true,
-        ..Names::default()
-    };
-    let ids = patiently(|| store.folders(folder)).await?;
-    for lot in ids.chunks(AT_ONCE) {
-        let came = join_all(lot.iter().map(|id| first_piece(store, folder, id))).await;
-        for first in came {
-            names.pieces.extend(first?);
-        }
-    }
-    names.children = ids;
-    Ok(names)
-}
-
-async fn first_piece(store: &Store, folder: &str, id: &str) -> Result<Option<PieceName>, Failure> {
-    let within = format!("{folder}/{id}");
-    let page = patiently(|| store.list_after(&within, &within, FEW)).await?;
-    let mut names = Names::default();
-    names.take(folder, &page);
-    Ok(names.pieces.into_iter().next())
 }
 
 /// The next pieces of a history, in order: those behind a path, and so many at most as a store tells in one answer. And

@@ -92,8 +92,6 @@ fn latest(folder: &Folder) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use hera_core::backup::{Keep, OwnerFile, S3Access, StoreAccess};
 
     use super::super::inventory::Base;
@@ -172,8 +170,7 @@ mod tests {
         Needed {
             bases: names(bases),
             backups: names(backups),
-            floors: BTreeMap::new(),
-            first_unix_ms: None,
+            ..Needed::default()
         }
     }
 

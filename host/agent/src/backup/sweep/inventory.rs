@@ -137,6 +137,16 @@ impl Inventory {
         held.collect()
     }
 
+    /// How much the bases have of each history, at most.
+    pub fn offsets(&self) -> BTreeMap<String, u64> {
+        let mut offsets: BTreeMap<String, u64> = BTreeMap::new();
+        for base in self.bases.values().filter_map(|of| of.base.as_ref()) {
+            let known = offsets.entry(base.id.clone()).or_default();
+            *known = base.offset.max(*known);
+        }
+        offsets
+    }
+
     /// What is told of the backups: of the latest.
     pub fn told(&self, is_needed: impl Fn(&Backup) -> bool) -> Vec<Held> {
         let latest = self.backups.iter().rev().take(MOST_HELD);

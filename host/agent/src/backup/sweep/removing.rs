@@ -24,11 +24,6 @@ impl<'a> Removing<'a> {
         }
     }
 
-    /// So many files may go still.
-    pub fn left(&self) -> usize {
-        self.left
-    }
-
     /// More is to go than may.
     pub fn has_more(&self) -> bool {
         self.has_more

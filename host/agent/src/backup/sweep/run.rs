@@ -105,26 +105,24 @@ async fn sweep(order: &SweepOrder, cache: &mut Cache) -> Result<Outcome, Failure
     let paths = files::paths(&order.owner);
     cache.is_of(&order.store, paths.root());
     let mut inventory = Inventory::find(&store, &order.owner, cache).await?;
-    let index = heads::find(&store, &paths).await?;
+    let heads = Box::pin(heads::find(&store, &paths, inventory.offsets())).await?;
 
     let passed = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
     let clocks = [
         ("operator", order.now_unix_ms.saturating_add(passed)),
         ("agent", clock::unix_ms()),
     ];
-    let newest = inventory.newest_unix_ms.max(heads::newest_unix_ms(&index));
+    let newest = inventory.newest_unix_ms.max(heads::newest_unix_ms(&heads));
     check_clocks(clocks, newest)?;
     // By the one that is behind more stays.
-    let now_unix_ms = order.now_unix_ms.min(clock::unix_ms());
+    let now_unix_ms = clocks
+        .map(|(_, now)| now)
+        .into_iter()
+        .fold(u64::MAX, u64::min);
     let kept = order.kept.iter().cloned().collect();
-    let needed = needed(
-        &inventory.held_bases(),
-        &index,
-        &order.keep,
-        &kept,
-        now_unix_ms,
-    )
-    .map_err(|doubt| failed(FailureReason::Corrupt, doubt.to_string()))?;
+    let bases = inventory.held_bases();
+    let needed = needed(&bases, &heads, &order.keep, &kept, now_unix_ms);
+    let needed = needed.map_err(|doubt| failed(FailureReason::Corrupt, doubt.to_string()))?;
 
     let doomed = doomed(&inventory, &needed, order, now_unix_ms);
     let mut removing = Removing::new(&store);
@@ -142,8 +140,8 @@ async fn sweep(order: &SweepOrder, cache: &mut Cache) -> Result<Outcome, Failure
         let folder = paths.log(SHARD);
         let trim = Trim {
             folder: &folder,
-            index: &index,
-            floors: &needed.floors,
+            heads: &heads,
+            needed: &needed,
         };
         outcome.pieces = Box::pin(trim.run(&mut removing)).await?;
         removing.remove(&data(&doomed.unfinished)).await?;

@@ -1,12 +1,13 @@
-//! The log that nothing needs goes: of each history its oldest pieces, or all of it.
+//! The log that nothing needs goes: all of a history, or its oldest pieces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use hera_core::backup::Failure;
-use hera_core::backup::log::{History, Index, PieceName};
-use hera_core::backup::retention::Floor;
+use hera_core::backup::log::{ALIVE, Alive, PieceName};
+use hera_core::backup::retention::{Floor, Head, Heads, Needed};
 
 use super::removing::Removing;
+use crate::backup::files;
 use crate::backup::log::stored;
 use crate::backup::log::swept::Swept;
 use crate::backup::recovery::names;
@@ -15,138 +16,123 @@ use crate::backup::recovery::names;
 pub struct Trim<'a> {
     /// Where it lies.
     pub folder: &'a str,
-    /// How its histories begin.
-    pub index: &'a Index,
-    /// What stays of them. Of one that is not in it all does.
-    pub floors: &'a BTreeMap<String, Floor>,
-}
-
-/// What goes of some pieces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cut {
-    /// So many, the first ones.
-    count: usize,
-    /// The history counts as stored up to this offset once they are gone.
-    at: u64,
-    /// So many would go if as many might.
-    all: usize,
+    /// How its histories begin and end.
+    pub heads: &'a Heads,
+    /// What stays of them.
+    pub needed: &'a Needed,
 }
 
 impl Trim<'_> {
-    /// Removes what nothing needs. Answers how many pieces.
+    /// Removes what nothing needs, one history after the other: what of one stays keeps those behind it. Answers how
+    /// many pieces went.
     ///
     /// # Errors
     /// The store does not answer, or does not do it.
     pub async fn run(&self, removing: &mut Removing<'_>) -> Result<u64, Failure> {
         let (mut pieces, mut gone) = (0, BTreeSet::new());
-        for id in in_order(self.index) {
-            if removing.has_more() {
+        for id in &self.needed.order {
+            let Some(floor) = self.needed.floors.get(id) else {
+                break;
+            };
+            if *floor == Floor::All || !self.prepares(removing, id, floor, &gone).await? {
                 break;
             }
-            match self.floors.get(id) {
-                Some(Floor::From { offset, unix_ms }) => {
-                    let goes = |piece: &PieceName| piece.to <= *offset && piece.t1 < *unix_ms;
-                    pieces += self.shorten(removing, id, goes).await?;
-                }
-                Some(Floor::Nothing { before_unix_ms }) if may_go(self.index, &gone, id) => {
-                    if let Some(marks) = self.all_may_go(removing, id, *before_unix_ms).await? {
-                        for (child, at) in marks {
-                            Swept::note(removing.store, self.folder, &child, at).await?;
-                        }
-                        let (count, is_gone) = self.remove(removing, id).await?;
-                        pieces += count;
-                        if is_gone {
-                            gone.insert(id);
-                        }
-                    }
-                }
-                Some(Floor::All | Floor::Nothing { .. }) | None => {}
+            let (count, is_gone) = self.sweep(removing, id, floor).await?;
+            pieces += count;
+            if !is_gone {
+                break;
             }
+            gone.insert(id.as_str());
         }
         Ok(pieces)
     }
 
-    /// Removes the oldest pieces of a history as long as they go, and never the last. It is noted first that they are
-    /// no hole: they go many at a time.
-    async fn shorten(
+    /// Notes what is to be known before anything of a history goes. False if nothing of it may go.
+    async fn prepares(
         &self,
         removing: &mut Removing<'_>,
         id: &str,
-        goes: impl Fn(&PieceName) -> bool,
-    ) -> Result<u64, Failure> {
-        let (mut pieces, mut after) = (0, format!("{}/{id}", self.folder));
-        loop {
-            let next = names::next_pieces(removing.store, self.folder, id, &after);
-            let (page, is_end) = next.await?;
-            let Some(cut) = cut(&page, &goes, removing.left()) else {
-                return Ok(pieces);
-            };
-            if cut.count > 0 {
-                Swept::note(removing.store, self.folder, id, cut.at).await?;
-            }
-            let paths: Vec<String> = page.iter().take(cut.all).map(|of| self.path(of)).collect();
-            let count = removing.remove(&paths).await?;
-            pieces += u64::try_from(count).unwrap_or(u64::MAX);
-            let goes_on = !is_end && !removing.has_more() && page.iter().all(&goes);
-            match paths.last() {
-                Some(last) if goes_on => after.clone_from(last),
-                _ => return Ok(pieces),
-            }
+        floor: &Floor,
+        gone: &BTreeSet<&str>,
+    ) -> Result<bool, Failure> {
+        if !matches!(floor, Floor::Nothing { .. }) {
+            return Ok(true);
         }
-    }
-
-    /// Whether nothing is in a history that may not go: its last piece is older, and who goes on with the log finds where
-    /// that is without it. Answers up to where the histories that go on from it count as stored; none if it stays.
-    async fn all_may_go(
-        &self,
-        removing: &Removing<'_>,
-        id: &str,
-        before_unix_ms: u64,
-    ) -> Result<Option<Vec<(String, u64)>>, Failure> {
-        let (store, folder) = (removing.store, self.folder);
-        let children: Vec<(&String, &History, u64)> = children(self.index, id).collect();
-        // About there it ends.
-        let near = children.iter().map(|(_, _, at)| *at).max();
-        let within = format!("{folder}/{id}");
-        let last = stored::last_pieces(store, &within, id, near.unwrap_or(u64::MAX));
-        let (last, _) = last.await?;
-        if last.iter().any(|piece| piece.t1 >= before_unix_ms) {
-            return Ok(None);
-        }
-        let end = last.iter().map(|piece| piece.to).max();
+        let store = removing.store;
+        let head = self.heads.histories.get(id);
         let mut marks = Vec::new();
-        for (child, history, at) in children {
-            let Some(first) = history.pieces.first() else {
-                return Ok(None);
-            };
-            // What is missing between the two may come still.
-            let goes_on = end.is_some_and(|end| first.from <= end.min(at));
-            if !goes_on && Swept::read(store, folder, child).await?.is_none() {
-                return Ok(None);
-            }
-            if goes_on {
-                marks.push((child.clone(), first.from));
+        for (heir, history, at) in heirs(self.heads, id, gone) {
+            if let Some(at) = goes_on(head, history, at) {
+                marks.push((heir, at));
+            } else if Swept::read(store, self.folder, heir).await?.is_none() {
+                // What is missing between the two may come still, and is looked for from where this one ends.
+                return Ok(false);
             }
         }
-        Ok(Some(marks))
+        for (heir, at) in marks {
+            Swept::note(store, self.folder, heir, at).await?;
+        }
+        let is_named = self
+            .heads
+            .alive
+            .as_ref()
+            .is_some_and(|alive| alive.id == id);
+        if is_named {
+            let path = format!("{}/{ALIVE}", self.folder);
+            // It may be of the present one by now.
+            let alive = files::read::<Alive>(store, &path).await?;
+            if alive.is_some_and(|alive| alive.id == id) && removing.remove(&[path]).await? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    /// Removes all of a history: its oldest pieces first, and what it goes on from last. Answers how many pieces, and
-    /// whether all is gone.
-    async fn remove(&self, removing: &mut Removing<'_>, id: &str) -> Result<(u64, bool), Failure> {
-        let pieces = self.shorten(removing, id, |_| true).await?;
+    /// Removes what goes of a history. Answers how many pieces went, and whether nothing is left.
+    async fn sweep(
+        &self,
+        removing: &mut Removing<'_>,
+        id: &str,
+        floor: &Floor,
+    ) -> Result<(u64, bool), Failure> {
         let within = format!("{}/{id}", self.folder);
-        let next = names::next_pieces(removing.store, self.folder, id, &within);
-        let (last, is_end) = next.await?;
-        if removing.has_more() || !is_end {
-            return Ok((pieces, false));
+        let mut pieces: u64 = 0;
+        loop {
+            let next = names::next_pieces(removing.store, self.folder, id, &within);
+            let (page, is_end) = next.await?;
+            let going = floor.goes(&page, is_end);
+            let paths: Vec<String> = going.pieces.iter().map(|of| self.path(of)).collect();
+            if let Some(at) = stored_to(&going.pieces)
+                && matches!(floor, Floor::From { .. })
+            {
+                // First: they go many at a time.
+                Swept::note(removing.store, self.folder, id, at).await?;
+            }
+            // The last one once all others are gone.
+            let (last, others) = match paths.split_last() {
+                Some((last, others)) => (std::slice::from_ref(last), others),
+                None => (paths.as_slice(), paths.as_slice()),
+            };
+            for paths in [others, last] {
+                let count = removing.remove(paths).await?;
+                pieces = pieces.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+            }
+            if removing.has_more() {
+                return Ok((pieces, false));
+            }
+            if going.is_whole {
+                for path in [
+                    Swept::path(self.folder, id),
+                    stored::parent(self.folder, id),
+                ] {
+                    removing.remove(&[path]).await?;
+                }
+                return Ok((pieces, !removing.has_more()));
+            }
+            if is_end || paths.is_empty() {
+                return Ok((pieces, false));
+            }
         }
-        removing.remove(&[Swept::path(self.folder, id)]).await?;
-        let paths: Vec<String> = last.iter().map(|of| self.path(of)).collect();
-        let count = removing.remove(&paths).await?;
-        removing.remove(&[stored::parent(self.folder, id)]).await?;
-        let pieces = pieces + u64::try_from(count).unwrap_or(u64::MAX);
-        Ok((pieces, !removing.has_more()))
     }
 
     fn path(&self, piece: &PieceName) -> String {
@@ -154,147 +140,108 @@ impl Trim<'_> {
     }
 }
 
-/// What goes of these pieces, which are in order: those at their beginning that all go, and not the one that reaches
-/// furthest. None if there is none of them.
-fn cut(pieces: &[PieceName], goes: impl Fn(&PieceName) -> bool, most: usize) -> Option<Cut> {
-    let end = pieces.iter().map(|piece| piece.to).max()?;
-    let furthest = pieces.iter().position(|piece| piece.to == end)?;
-    let going = pieces.iter().take_while(|piece| goes(piece)).count();
-    let all = going.min(furthest);
-    let count = all.min(most);
-    let next = pieces.get(count)?.from;
-    let gone = pieces.iter().take(count).map(|piece| piece.to).max();
-    // Where a piece is missing behind them, it may come still.
-    let at = gone.map_or(next, |gone| gone.min(next));
-    Some(Cut { count, at, all })
+/// Up to where a history counts as stored once these pieces of it are gone; none if there are none.
+fn stored_to(going: &[PieceName]) -> Option<u64> {
+    going.iter().map(|piece| piece.to).max()
 }
 
-/// Histories, each after the one that it goes on from.
-fn in_order(index: &Index) -> Vec<&str> {
-    let ids = index.histories.keys();
-    let mut ids: Vec<(usize, &str)> = ids.map(|id| (generation(index, id), id.as_str())).collect();
-    ids.sort_unstable();
-    ids.into_iter().map(|(_, id)| id).collect()
-}
-
-fn generation(index: &Index, id: &str) -> usize {
-    let mut seen = BTreeSet::new();
-    let mut next = Some(id);
-    while let Some(id) = next.filter(|id| seen.insert(*id)) {
-        let history = index.histories.get(id);
-        let parent = history.and_then(|history| history.parent.as_ref());
-        next = parent.map(|parent| parent.id.as_str());
+/// The first histories with pieces behind this one, and from which offset of it they go on. None is in a circle: such a
+/// log is in doubt as a whole.
+fn heirs<'a>(heads: &'a Heads, id: &str, gone: &BTreeSet<&str>) -> Vec<(&'a str, &'a Head, u64)> {
+    let mut heirs = Vec::new();
+    let mut next = vec![(id, u64::MAX)];
+    while let Some((id, until)) = next.pop() {
+        let left = heads.histories.iter();
+        for (child, head) in left.filter(|(id, _)| !gone.contains(id.as_str())) {
+            let parent = head.parent.as_ref().filter(|parent| parent.id == id);
+            let Some(at) = parent.map(|parent| parent.at.min(until)) else {
+                continue;
+            };
+            match head.first.is_empty() {
+                true => next.push((child.as_str(), at)),
+                false => heirs.push((child.as_str(), head, at)),
+            }
+        }
     }
-    seen.len()
+    heirs
 }
 
-/// Those that go on from a history, and from which offset.
-fn children<'a>(
-    index: &'a Index,
-    id: &str,
-) -> impl Iterator<Item = (&'a String, &'a History, u64)> {
-    index.histories.iter().filter_map(move |(child, history)| {
-        let parent = history.parent.as_ref()?;
-        (parent.id == id).then_some((child, history, parent.at))
-    })
-}
-
-/// Whether all of a history may go, as far as the others tell: none is there that it goes on from, which would be taken
-/// for another log without it, and it is not the one that is read while nothing is written.
-fn may_go(index: &Index, gone: &BTreeSet<&str>, id: &str) -> bool {
-    let is_read = index.alive.as_ref().is_some_and(|alive| alive.id == id);
-    let history = index.histories.get(id);
-    let parent = history.and_then(|history| history.parent.as_ref());
-    let is_there = |id: &str| index.histories.contains_key(id) && !gone.contains(id);
-    !is_read && !parent.is_some_and(|parent| is_there(&parent.id))
+/// Where a history begins that goes on from another at an offset, if nothing is missing between the two.
+fn goes_on(parent: Option<&Head>, child: &Head, at: u64) -> Option<u64> {
+    let pieces = parent.map(|head| head.first.iter().chain(&head.last));
+    let end = pieces?.map(|piece| piece.to).max()?;
+    let begins = child.first.first()?.from;
+    (begins <= end.min(at)).then_some(begins)
 }
 
 #[cfg(test)]
 mod tests {
-    use hera_core::backup::log::{Alive, Parent};
+    use hera_core::backup::log::Parent;
 
     use super::*;
 
-    fn piece(from: u64, to: u64) -> PieceName {
-        PieceName {
+    fn head(pieces: &[(u64, u64)], parent: Option<(&str, u64)>) -> Head {
+        let pieces = pieces.iter().map(|(from, to)| PieceName {
             id: "a".to_owned(),
-            from,
-            to,
-            t0: from,
-            t1: to,
+            from: *from,
+            to: *to,
+            t0: 1,
+            t1: 1,
+        });
+        let pieces: Vec<PieceName> = pieces.collect();
+        Head {
+            first: pieces.clone(),
+            last: pieces,
+            parent: parent.map(|(id, at)| Parent {
+                v: 1,
+                id: id.to_owned(),
+                at,
+                unix_ms: 1,
+            }),
         }
     }
 
-    fn cut_of(pieces: &[(u64, u64)], until: u64, most: usize) -> Option<(usize, u64, usize)> {
-        let pieces: Vec<PieceName> = pieces.iter().map(|(from, to)| piece(*from, *to)).collect();
-        let cut = cut(&pieces, |piece| piece.to <= until, most)?;
-        Some((cut.count, cut.at, cut.all))
+    #[test]
+    fn a_history_goes_on_from_another_if_nothing_is_missing_between_the_two() {
+        let parent = head(&[(0, 50), (50, 90)], None);
+        let begins = |pieces: &[(u64, u64)], at| goes_on(Some(&parent), &head(pieces, None), at);
+        assert_eq!(begins(&[(80, 100), (100, 120)], 80), Some(80));
+        assert_eq!(begins(&[(90, 100)], 95), Some(90));
+        assert_eq!(begins(&[(91, 100)], 95), None);
+        assert_eq!(begins(&[(81, 100)], 80), None);
+        assert_eq!(begins(&[], 80), None, "it has nothing");
+        assert_eq!(goes_on(Some(&head(&[], None)), &parent, 80), None);
+        assert_eq!(goes_on(None, &parent, 80), None);
     }
 
     #[test]
-    fn the_oldest_pieces_go_and_the_one_that_reaches_furthest_stays() {
-        let pieces = [(0, 5), (5, 9), (9, 20), (20, 30)];
-        assert_eq!(cut_of(&pieces, 10, 99), Some((2, 9, 2)));
-        assert_eq!(cut_of(&pieces, 99, 99), Some((3, 20, 3)));
-        assert_eq!(cut_of(&pieces, 99, 1), Some((1, 5, 3)));
-        assert_eq!(cut_of(&pieces, 99, 0), Some((0, 0, 3)));
-        assert_eq!(cut_of(&pieces, 4, 99), Some((0, 0, 0)));
-        assert_eq!(cut_of(&[], 99, 99), None);
-        // What another agent stored reaches further, and begins earlier.
-        assert_eq!(cut_of(&[(0, 5), (5, 30), (9, 20)], 99, 99), Some((1, 5, 1)));
-        assert_eq!(cut_of(&[(0, 30), (5, 20)], 99, 99), Some((0, 0, 0)));
-        assert_eq!(cut_of(&[(0, 9), (5, 30)], 9, 99), Some((1, 5, 1)));
-    }
-
-    #[test]
-    fn a_piece_that_is_missing_behind_those_that_go_may_come_still() {
-        assert_eq!(cut_of(&[(0, 5), (5, 9), (12, 20)], 10, 99), Some((2, 9, 2)));
-    }
-
-    fn index(histories: &[(&str, Option<&str>)], alive: &str) -> Index {
-        let pieces = histories.iter().map(|(id, _)| PieceName {
-            id: (*id).to_owned(),
-            ..piece(0, 9)
-        });
-        let parents = histories.iter().filter_map(|(id, parent)| {
-            let parent = Parent {
-                v: 1,
-                id: (*parent)?.to_owned(),
-                at: 9,
-                unix_ms: 1,
-            };
-            Some(((*id).to_owned(), parent))
-        });
-        let alive = Alive {
-            v: 1,
-            id: alive.to_owned(),
-            offset: 9,
-            read: 9,
-            unix_ms: 1,
+    fn a_history_without_pieces_leaves_it_to_those_behind_it() {
+        let mut heads = Heads::default();
+        let mut add = |id: &str, pieces: &[(u64, u64)], parent| {
+            heads.histories.insert(id.to_owned(), head(pieces, parent));
         };
-        Index::new(Vec::new(), pieces, parents.collect(), Some(alive))
+        add("a", &[(0, 9)], None);
+        add("b", &[], Some(("a", 7)));
+        add("c", &[(6, 9)], Some(("b", 9)));
+        add("d", &[(5, 9)], Some(("a", 5)));
+        add("e", &[], Some(("d", 9)));
+        let of = |id: &str, gone: &[&str]| {
+            let gone = gone.iter().copied().collect();
+            let mut heirs: Vec<(&str, u64)> = heirs(&heads, id, &gone)
+                .into_iter()
+                .map(|(id, _, at)| (id, at))
+                .collect();
+            heirs.sort_unstable();
+            heirs
+        };
+        assert_eq!(of("a", &[]), [("c", 7), ("d", 5)]);
+        assert_eq!(of("a", &["d"]), [("c", 7)]);
+        assert_eq!(of("d", &[]), []);
     }
 
     #[test]
-    fn a_history_goes_after_what_it_goes_on_from_and_the_one_that_is_read_stays() {
-        let line = [("a", Some("c")), ("b", None), ("c", Some("b"))];
-        let index_of_line = index(&line, "a");
-        assert_eq!(in_order(&index_of_line), ["b", "c", "a"]);
-        let may = |gone: &[&str], id| may_go(&index_of_line, &gone.iter().copied().collect(), id);
-        assert!(may(&[], "b"));
-        assert!(!may(&[], "c"));
-        assert!(may(&["b"], "c"));
-        assert!(!may(&["b", "c"], "a"), "it is read");
-        let of_b: Vec<&String> = children(&index_of_line, "b").map(|(id, _, _)| id).collect();
-        assert_eq!(of_b, ["c"]);
-        // What it went on from is gone already.
-        assert!(may_go(
-            &index(&[("x", Some("w"))], "y"),
-            &BTreeSet::new(),
-            "x"
-        ));
-        let circle = index(&[("x", Some("y")), ("y", Some("x"))], "z");
-        let may = |id| may_go(&circle, &BTreeSet::new(), id);
-        assert!(in_order(&circle).len() == 3 && !may("x") && !may("y"));
+    fn a_history_counts_as_stored_up_to_the_end_of_what_goes() {
+        assert_eq!(stored_to(&head(&[(0, 9), (3, 5)], None).first), Some(9));
+        assert_eq!(stored_to(&[]), None);
     }
 }

@@ -7,7 +7,7 @@ use super::Index;
 
 /// A line of histories.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Era {
+pub(in crate::backup) struct Era {
     /// Its histories, the first one first. There is at least one.
     pub stages: Vec<Stage>,
     /// When it began, in milliseconds since 1970.
@@ -16,7 +16,7 @@ pub(super) struct Era {
 
 /// A history as part of an era.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stage {
+pub(in crate::backup) struct Stage {
     /// Its replication id.
     pub id: String,
     /// Up to where it is part of the era: the next one goes on from there.
@@ -27,7 +27,7 @@ pub(super) struct Stage {
 }
 
 /// The era whose last history this is.
-pub(super) fn ending_with(index: &Index, leaf: &str) -> Era {
+pub(in crate::backup) fn ending_with(index: &Index, leaf: &str) -> Era {
     let (mut to, mut until_ms) = (u64::MAX, u64::MAX);
     let mut begin_ms = u64::MAX;
     let mut stages = Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn ending_with(index: &Index, leaf: &str) -> Era {
 }
 
 /// All eras, the newest first: of the histories that went on from one, the newest. The others lost a failover.
-pub(super) fn all(index: &Index) -> Vec<Era> {
+pub(in crate::backup) fn all(index: &Index) -> Vec<Era> {
     let histories = index.histories.values();
     let parents = histories.filter_map(|history| history.parent.as_ref());
     let went_on: BTreeSet<&str> = parents.map(|parent| parent.id.as_str()).collect();

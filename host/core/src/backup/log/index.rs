@@ -83,13 +83,23 @@ impl Index {
     }
 
     /// When a history began, as far as its files tell.
-    pub(super) fn first_unix_ms(&self, id: &str) -> Option<u64> {
+    pub(in crate::backup) fn first_unix_ms(&self, id: &str) -> Option<u64> {
         let history = self.histories.get(id)?;
         let pieces = history.pieces.iter().map(|piece| piece.t0);
         let parent = history.parent.as_ref().map(|parent| parent.unix_ms);
         let alive = self.alive.as_ref().filter(|alive| alive.id == id);
         let alive = alive.map(|alive| alive.unix_ms);
         pieces.chain(parent).chain(alive).min()
+    }
+
+    /// The latest time in its files, as far as their names tell.
+    pub(in crate::backup) fn last_unix_ms(&self, id: &str) -> Option<u64> {
+        let history = self.histories.get(id)?;
+        let pieces = history.pieces.iter().map(|piece| piece.t1);
+        let parent = history.parent.as_ref().map(|parent| parent.unix_ms);
+        let alive = self.alive.as_ref().filter(|alive| alive.id == id);
+        let alive = alive.map(|alive| alive.unix_ms);
+        pieces.chain(parent).chain(alive).max()
     }
 }
 

@@ -7,7 +7,7 @@
 mod builder;
 mod chain;
 mod cut;
-mod eras;
+pub(super) mod eras;
 mod evidence;
 mod index;
 mod piece;
