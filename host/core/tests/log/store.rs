@@ -23,7 +23,7 @@ pub struct Store {
 }
 
 /// So many pieces of a history are known of its beginning, and of its end.
-const KNOWN: usize = 6;
+const KNOWN: usize = 12;
 
 /// A piece that is on its way.
 #[derive(Clone, Debug)]

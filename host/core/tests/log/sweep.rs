@@ -54,7 +54,7 @@ impl Sweep<'_> {
             self.store.alive = None;
         }
         // Names come in pages.
-        let page = [3, 10, 1_000][dice.below(3)];
+        let page = [5, 10, 1_000][dice.below(3)];
         loop {
             let names = self.store.names(id);
             let listed = &names[..names.len().min(page)];

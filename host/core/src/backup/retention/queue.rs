@@ -23,11 +23,12 @@ impl Queue {
     pub fn new(index: &Index, server: &[String]) -> Self {
         let eras = eras::all(index);
         let newest = eras.first().map(|era| era.stages.as_slice());
-        let newest = newest.unwrap_or_default().iter().map(|stage| &stage.id);
-        let line = newest.clone().cloned().collect();
+        let newest = newest.unwrap_or_default();
+        let line = newest.iter().map(|stage| stage.id.clone()).collect();
+        let newest = newest.last().map(|stage| &stage.id);
         let mut server = server.iter();
         let server = server.find(|id| index.histories.contains_key(*id));
-        let leaves: Vec<String> = newest.last().into_iter().chain(server).cloned().collect();
+        let leaves: Vec<String> = newest.into_iter().chain(server).cloned().collect();
         let mut ends = BTreeSet::new();
         for leaf in &leaves {
             for stage in eras::ending_with(index, leaf).stages.into_iter().rev() {
