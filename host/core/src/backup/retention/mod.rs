@@ -73,9 +73,9 @@ pub struct Needed {
     pub backups: BTreeSet<String>,
     /// What stays of each history.
     pub floors: BTreeMap<String, Floor>,
-    /// All histories, in the order in which they are swept: the oldest lines first, and each from its beginning. Nothing
-    /// of a history goes while one before it is in the store still, even if a sweep ends half way: what is left is then
-    /// understood as before.
+    /// All histories, in the order in which they are swept: the oldest lines first, and each from its beginning.
+    /// Nothing of a history goes while one before it is in the store still, even if a sweep ends half way: what is left
+    /// is then understood as before.
     pub order: Vec<String>,
     /// The earliest instant that can be recovered, as far as names tell, in milliseconds since 1970.
     pub first_unix_ms: Option<u64>,
