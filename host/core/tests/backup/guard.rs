@@ -112,7 +112,7 @@ fn what_breaks_no_rule_passes() {
 }
 
 #[test]
-fn a_start_names_every_shard_once() {
+fn every_shard_once_is_held() {
     let rule = Some(GuardRule::EveryShardOnce);
     for choices in [
         &[][..],
@@ -132,7 +132,7 @@ fn unknown_copy_is_refused() {
 }
 
 #[test]
-fn a_copy_that_may_not_be_read_is_refused() {
+fn copy_unfit_is_refused() {
     let rule = Some(GuardRule::CopyUnfit);
     let mut unfit = input();
     unfit.shards[1].copies[1].fits = false;
@@ -149,7 +149,7 @@ fn a_copy_that_may_not_be_read_is_refused() {
 }
 
 #[test]
-fn nobody_waits_beyond_the_latest_time() {
+fn wait_beyond_latest_is_refused() {
     for unix_ms in [NOW + 2 * HOUR + 1, u64::MAX] {
         let found = broken(&input(), Decided::WaitUntil(unix_ms));
         assert_eq!(found, Some(GuardRule::WaitBeyondLatest));
@@ -157,7 +157,7 @@ fn nobody_waits_beyond_the_latest_time() {
 }
 
 #[test]
-fn nobody_waits_until_the_newest_backup_is_too_old() {
+fn wait_beyond_age_is_refused() {
     let mut input = input();
     // Of any shard.
     input.shards[1].base_unix_ms = Some(NOW - 25 * HOUR);
@@ -174,7 +174,7 @@ fn nobody_waits_until_the_newest_backup_is_too_old() {
 }
 
 #[test]
-fn none_is_left_out_unless_another_is_due_in_time() {
+fn skip_beyond_age_is_refused() {
     let skips = |due, base, age: Option<u64>| {
         let mut input = input();
         input.next_due_unix_ms = due;
@@ -193,7 +193,7 @@ fn none_is_left_out_unless_another_is_due_in_time() {
 }
 
 #[test]
-fn only_what_a_schedule_wants_is_left_out() {
+fn skip_not_allowed_is_refused() {
     for cause in [Cause::Person, Cause::Age, Cause::Replay, Cause::Gap] {
         let mut input = input();
         input.limits.max_age_seconds = None;
@@ -204,7 +204,7 @@ fn only_what_a_schedule_wants_is_left_out() {
 }
 
 #[test]
-fn nothing_begins_or_waits_that_nobody_wants() {
+fn nothing_demanded_is_refused() {
     let mut input = input();
     input.demand = None;
     let rule = Some(GuardRule::NothingDemanded);
@@ -214,12 +214,12 @@ fn nothing_begins_or_waits_that_nobody_wants() {
 }
 
 #[test]
-fn what_is_needed_does_not_go() {
+fn drop_needed_is_refused() {
     assert_eq!(dropping(&["old", "new"]), Some(GuardRule::DropNeeded));
 }
 
 #[test]
-fn what_there_is_not_does_not_go_and_its_name_is_not_told() {
+fn drop_unknown_is_refused() {
     assert_eq!(dropping(&["old", "../x"]), Some(GuardRule::DropUnknown));
     let next = start(&[(0, 1), (1, 1)]);
     let found = guard(&input(), &answer(next, &["old", "../x"])).unwrap_err();

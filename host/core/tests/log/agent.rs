@@ -59,17 +59,23 @@ impl Agent {
         self.session.is_some()
     }
 
-    /// Links to its server where the store ends.
-    pub fn begin(&mut self, world: &World, store: &mut Store) {
+    /// What its server says of its history.
+    pub fn told(&self, world: &World) -> ServerHistory {
         let server = &world.servers[self.server];
         let id = |history: usize| world.histories[history].id.clone();
-        let told = ServerHistory {
+        ServerHistory {
             id: id(server.history),
             offset: server.offset,
             id2: server.other.map(|(history, _)| id(history)),
             second_offset: server.other.map(|(_, offset)| offset),
             backlog_from: Some(server.backlog_from),
-        };
+        }
+    }
+
+    /// Links to its server where the store ends.
+    pub fn begin(&mut self, world: &World, store: &mut Store) {
+        let told = self.told(world);
+        let history = world.servers[self.server].history;
         let stored = store.reached();
         let start = resume(&told, &stored, self.clock(world));
         if let Start::Child { id, parent, .. } = &start {
@@ -81,7 +87,7 @@ impl Agent {
         let latest = own.map(Reached::latest_unix_ms).max().unwrap_or(0);
         let at = start.at();
         self.session = Some(Session {
-            history: server.history,
+            history,
             walker: Walker::new(at),
             evidence: EvidenceBuilder::new(at, self.clock(world), latest),
             from: at,

@@ -16,4 +16,6 @@ mod recover;
 mod store;
 mod stories;
 mod streams;
+mod sweep;
+mod sweeps;
 mod world;

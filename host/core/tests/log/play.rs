@@ -18,6 +18,7 @@ pub struct Faults {
     pub clocks: i64,
 }
 
+#[derive(Clone)]
 pub struct Game {
     pub world: World,
     pub store: Store,
@@ -37,9 +38,9 @@ impl Game {
         }
     }
 
-    /// Plays so many moments, and stores what was read then.
-    pub fn play(&mut self, moments: usize) {
-        for _ in 0..moments {
+    /// Plays so many moments.
+    pub fn moments(&mut self, count: usize) {
+        for _ in 0..count {
             self.pass_time();
             self.write();
             self.fault();
@@ -47,6 +48,11 @@ impl Game {
                 self.work(at);
             }
         }
+    }
+
+    /// Plays so many moments, and stores what was read then.
+    pub fn play(&mut self, moments: usize) {
+        self.moments(moments);
         for agent in &mut self.agents {
             if self.dice.in_a_hundred(70) {
                 agent.end(&self.world, &mut self.store);

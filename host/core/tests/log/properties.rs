@@ -8,7 +8,7 @@ use crate::play::{Faults, Game};
 use crate::recover::{Recovered, expected, loaded, recover};
 
 /// As many as `PROPTEST_CASES` says.
-fn cases() -> u32 {
+pub fn cases() -> u32 {
     let text = std::env::var("PROPTEST_CASES").ok();
     let cases = text.and_then(|text| text.parse().ok());
     cases.unwrap_or(150)
@@ -25,7 +25,7 @@ fn instants(game: &Game, seed: u64) -> Vec<Option<u64>> {
 
 /// What is recovered is what was written: nothing that was sent later, and all that was acknowledged before the slack
 /// and that no failover lost. Clocks may be wrong by so much.
-fn check(game: &Game, unix_ms: Option<u64>, skew: u64) -> Result<bool, TestCaseError> {
+pub fn check(game: &Game, unix_ms: Option<u64>, skew: u64) -> Result<bool, TestCaseError> {
     let cut = match recover(game, unix_ms) {
         Recovered::Nothing => return Ok(false),
         Recovered::Cut(cut) => cut,
@@ -75,7 +75,7 @@ fn check(game: &Game, unix_ms: Option<u64>, skew: u64) -> Result<bool, TestCaseE
 }
 
 /// Any faults but those of clocks.
-fn faults() -> impl Strategy<Value = Faults> {
+pub fn faults() -> impl Strategy<Value = Faults> {
     (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(failovers, restarts, agents)| Faults {
         failovers,
         restarts,

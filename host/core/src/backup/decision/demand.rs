@@ -20,8 +20,8 @@ pub struct Standing {
     pub now_unix_ms: u64,
     /// Since when the log goes on without a gap; none if none is kept, or while that is not known.
     pub log_since_unix_ms: Option<u64>,
-    /// When the newest good base was taken; where a log goes on, the newest of those that it goes on from. None if there
-    /// is none.
+    /// When the newest good base was taken; where a log goes on, the newest of those that it goes on from. None if
+    /// there is none.
     pub base_unix_ms: Option<u64>,
     /// Bytes of the log since.
     pub log_bytes: u64,

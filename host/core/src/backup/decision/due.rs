@@ -16,13 +16,13 @@ pub struct Tick {
 pub struct Due {
     /// The time of which a backup is wanted, in milliseconds since 1970; none if none is.
     pub fires: Option<u64>,
-    /// [`Tick::until_unix_ms`] from now on: to be written once that backup is there, and so that it is there once, under
-    /// a name that follows from its time.
+    /// [`Tick::until_unix_ms`] from now on: to be written once that backup is there. A name that follows from its time
+    /// lets it be there once.
     pub until_unix_ms: u64,
 }
 
-/// What is to be done for a schedule with these times. `last` is what status has of it, `last_due_unix_ms` the latest of
-/// its times up to now. Of several that were missed one backup is wanted; of those before it was written, or before
+/// What is to be done for a schedule with these times. `last` is what status has of it, `last_due_unix_ms` the latest
+/// of its times up to now. Of several that were missed one backup is wanted; of those before it was written, or before
 /// its times changed, none.
 pub fn due(
     last: Option<&Tick>,

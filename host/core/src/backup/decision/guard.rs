@@ -202,7 +202,7 @@ fn check_skip(input: &BackupInput, demand: &Demand) -> Result<(), Violation> {
     }
 }
 
-/// When the newest backup of a shard is as old as it may get; none if there is none, or if it may get as old as it will.
+/// When the newest backup of a shard is as old as it may get; none if there is none, or no such age.
 fn too_old_unix_ms(input: &BackupInput, shard: &ShardCopies) -> Option<u64> {
     let age_ms = input.limits.max_age_seconds?.saturating_mul(1_000);
     Some(shard.base_unix_ms?.saturating_add(age_ms))

@@ -83,7 +83,7 @@ impl Index {
     }
 
     /// When a history began, as far as its files tell.
-    pub(in crate::backup) fn first_unix_ms(&self, id: &str) -> Option<u64> {
+    pub(super) fn first_unix_ms(&self, id: &str) -> Option<u64> {
         let history = self.histories.get(id)?;
         let pieces = history.pieces.iter().map(|piece| piece.t0);
         let parent = history.parent.as_ref().map(|parent| parent.unix_ms);

@@ -30,10 +30,19 @@ impl Floor {
 
 /// Those whose bytes all are before an offset, and that are older than a time; without a hole between those that stay.
 fn before(pieces: &[PieceName], offset: u64, unix_ms: u64) -> Vec<PieceName> {
-    let stays = pieces.iter().filter(|piece| piece.t1 >= unix_ms);
-    let last = pieces.iter().map(|piece| piece.from).max();
-    let stays = stays.map(|piece| piece.from).chain(last).min();
-    let end = stays.map_or(offset, |from| from.min(offset));
+    // Of the last one it is not known what lies behind it.
+    let Some(last) = pieces.iter().map(|piece| piece.from).max() else {
+        return Vec::new();
+    };
+    let offset = offset.min(last);
+    let stays = |piece: &&PieceName| piece.to > offset || piece.t1 >= unix_ms;
+    // Each begins with the time of the last write before it. If that is long ago, all since is noise, and that it is
+    // must be known still: else nobody would seem to have looked at what was written then.
+    let written = pieces.iter().filter(stays).map(|piece| piece.t0).min();
+    let unix_ms = written.map_or(unix_ms, |written| written.min(unix_ms));
+    let late = pieces.iter().filter(|piece| piece.t1 >= unix_ms);
+    let end = late.map(|piece| piece.from).chain([offset]).min();
+    let end = end.unwrap_or(offset);
     let mut going: Vec<&PieceName> = pieces.iter().filter(|piece| piece.to <= end).collect();
     // The newest of them stays: it tells that the history is older than what began since.
     let newest = going.iter().map(|piece| piece.to).max();
@@ -121,9 +130,40 @@ mod tests {
 
     #[test]
     fn those_that_stay_have_all_without_a_hole() {
-        let overlapping = [(0, 90, 1), (10, 20, 1), (85, 95, 1), (95, 99, 1)];
-        assert_eq!(from(94, &overlapping), [(10, 20, 1)]);
+        let overlapping = [(0, 90, 1), (10, 20, 2), (85, 95, 3), (95, 99, 4)];
+        assert_eq!(from(94, &overlapping), NONE);
         assert_eq!(from(95, &overlapping), overlapping[..2]);
+    }
+
+    #[test]
+    fn noise_stays_as_far_back_as_the_last_write_before_it() {
+        let piece = |(from, to, t0, t1)| PieceName {
+            id: "a".to_owned(),
+            from,
+            to,
+            t0,
+            t1,
+        };
+        // Nothing was written since 10, and somebody looked all the time.
+        let pieces = [
+            (0, 10, 1, 2),
+            (10, 20, 2, 5),
+            (20, 38, 5, 10),
+            (38, 80, 10, 20),
+            (80, 120, 10, 30),
+            (120, 130, 30, 31),
+        ];
+        let pieces = pieces.map(piece);
+        let floor = Floor::From {
+            offset: 80,
+            unix_ms: 50,
+        };
+        assert_eq!(floor.goes(&pieces, true).pieces, pieces[..1]);
+        let later = Floor::From {
+            offset: 125,
+            unix_ms: 50,
+        };
+        assert_eq!(later.goes(&pieces, true).pieces, pieces[..3]);
     }
 
     #[test]

@@ -39,18 +39,18 @@ pub(super) enum Part {
     Nothing(u64),
 }
 
-/// The lines that have something of the span: each history is the end of one.
+/// The lines that have something of the span, and those that end with one of `leaves`: each history is the end of one.
 pub(super) fn all<'a>(
     index: &Index,
-    newest: Option<&str>,
+    leaves: &[String],
     bases: &'a [HeldBase],
     pinned: &[&'a HeldBase],
     span: Span,
 ) -> Vec<Line<'a>> {
     let since_ms = span.since_ms();
     let lasts = |id: &str| index.last_unix_ms(id).is_some_and(|last| last >= since_ms);
-    let ids = index.histories.keys().map(String::as_str);
-    let ids = ids.filter(|id| Some(*id) == newest || lasts(id));
+    let ids = index.histories.keys();
+    let ids = ids.filter(|id| leaves.contains(id) || lasts(id));
     ids.map(|id| {
         let Era { stages, .. } = ending_with(index, id);
         match span {

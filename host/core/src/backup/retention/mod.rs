@@ -13,6 +13,7 @@ pub use going::Going;
 use thiserror::Error;
 
 use self::lines::{Line, Span};
+use self::queue::Queue;
 use super::Keep;
 use super::log::{Alive, Index, Parent, PieceName};
 
@@ -46,6 +47,9 @@ pub struct Heads {
     pub histories: BTreeMap<String, Head>,
     /// `alive.json`.
     pub alive: Option<Alive>,
+    /// What a server of the shard has now: its `master_replid`, and then its `master_replid2`. The log goes on from the
+    /// first of them of which there is a folder. Empty if no server tells.
+    pub server: Vec<String>,
 }
 
 /// What is known of a history without a list of all its files.
@@ -69,9 +73,9 @@ pub struct Needed {
     pub backups: BTreeSet<String>,
     /// What stays of each history.
     pub floors: BTreeMap<String, Floor>,
-    /// All histories, in the order in which they are swept: of the log that goes on, the oldest first. Nothing of a
-    /// history goes while one before it is in the store still, even if a sweep ends half way: what is left is
-    /// then understood as before.
+    /// All histories, in the order in which they are swept: the oldest lines first, and each from its beginning.
+    /// Nothing of a history goes while one before it is in the store still, even if a sweep ends half way: what is left
+    /// is then understood as before.
     pub order: Vec<String>,
     /// The earliest instant that can be recovered, as far as names tell, in milliseconds since 1970.
     pub first_unix_ms: Option<u64>,
@@ -126,8 +130,8 @@ pub enum Doubt {
 /// # Guarantees
 ///
 /// With [`Keep::for_ms`], what can be recovered to an instant of so long before now, on any branch, can still be once
-/// all else is gone, and gives the same. Without it, nothing goes behind the oldest backup that stays. The last
-/// backup stays in any case, and of the newest history its end: who keeps the log goes on from there.
+/// all else is gone, and gives the same. Without it, of the log nothing goes behind the oldest backup that stays. The
+/// last backup stays in any case, and so does the end of the newest history: who keeps the log goes on from there.
 ///
 /// # Errors
 ///
@@ -155,8 +159,8 @@ pub fn needed(
         }
         None => Span::FromOldest(oldest(&pinned).unwrap_or(0).saturating_sub(BESIDE_MS)),
     };
-    let queue = queue::Queue::new(&index);
-    let lines = lines::all(&index, queue.newest(), bases, &pinned, span);
+    let queue = Queue::new(&index, &heads.server);
+    let lines = lines::all(&index, queue.leaves(), bases, &pinned, span);
     let on_lines: Vec<&HeldBase> = lines.iter().flat_map(Line::needed).collect();
 
     backups.extend(on_lines.iter().filter_map(|base| base.backup.clone()));

@@ -46,7 +46,7 @@ fn heads(histories: &[History<'_>]) -> Heads {
     };
     Heads {
         histories: histories.iter().map(head).collect(),
-        alive: None,
+        ..Heads::default()
     }
 }
 
@@ -185,8 +185,10 @@ fn nothing_goes_behind_what_stays() {
     ]);
     let bases = [base("a", 300, 400), base("c", 600, 700)];
     let stays = within(FOR, &bases, &log);
-    let expected = [("a", from(300, 390)), ("b", Floor::All), ("c", Floor::All)];
-    assert_eq!(floors(&stays), expected);
+    // Not even the beginning of the first: that tells that the others are newer.
+    assert_eq!(stays.order, ["a", "b", "c"]);
+    assert!(stays.bases.contains("a-300"));
+    assert!(stays.floors.values().all(|floor| *floor == Floor::All));
 }
 
 #[test]
@@ -207,6 +209,25 @@ fn the_end_of_what_is_stored_stays() {
 }
 
 #[test]
+fn what_a_server_has_may_go_on_though_another_history_is_newer() {
+    // Somebody was made the primary in between, and wrote nothing that lasted.
+    let mut log = heads(&[
+        ("a", (10, 20), None),
+        ("b", (30, 40), Some(("a", 500))),
+        ("x", (50, 60), Some(("a", 500))),
+    ]);
+    let bases = [base("x", 600, 100), base("b", 600, 100)];
+    let stays = within(FOR, &bases, &log);
+    assert_eq!(stays.order, ["b", "a", "x"]);
+    assert_eq!(floors(&stays)[0], ("b", nothing(890)));
+    log.server = vec!["c".to_owned(), "b".to_owned()];
+    let stays = within(FOR, &bases, &log);
+    // Of a line that others say has not gone on nothing goes.
+    assert!(stays.floors.values().all(|floor| *floor == Floor::All));
+    assert!(stays.bases.contains("b-600"));
+}
+
+#[test]
 fn without_a_window_the_log_stays_from_the_oldest_backup_that_does() {
     let log = heads(&[("a", (10, 500), None), ("b", (510, 1_000), None)]);
     let bases = [
@@ -219,7 +240,7 @@ fn without_a_window_the_log_stays_from_the_oldest_backup_that_does() {
     assert_eq!(two.backups.len(), 2);
     assert_eq!(floors(&two), [("a", nothing(590)), ("b", from(200, 590))]);
     let three = last(3, &bases, &log);
-    assert_eq!(floors(&three), [("a", from(300, 390)), ("b", Floor::All)]);
+    assert!(three.floors.values().all(|floor| *floor == Floor::All));
     assert_eq!(three.first_unix_ms, Some(400 * MINUTE));
     let keep = Keep {
         for_ms: None,
@@ -228,7 +249,12 @@ fn without_a_window_the_log_stays_from_the_oldest_backup_that_does() {
     let kept = BTreeSet::from(["b100".to_owned()]);
     let kept = needed(&bases, &log, &keep, &kept, NOW).unwrap();
     assert_eq!(kept.backups.len(), 2);
-    assert_eq!(floors(&kept)[0], ("a", from(100, 90)));
+    assert!(kept.floors.values().all(|floor| *floor == Floor::All));
+    let alone = heads(&[("a", (10, 500), None)]);
+    assert_eq!(
+        floors(&last(2, &bases[..2], &alone)),
+        [("a", from(100, 90))]
+    );
 }
 
 #[test]
