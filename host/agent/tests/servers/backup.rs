@@ -48,6 +48,7 @@ facts_on!(
     REDIS_7_0,
     what_a_store_refuses_is_told_in_words_without_the_key,
     a_server_that_cannot_be_read_now_is_not,
+    how_busy_a_server_is_is_told,
     an_order_of_an_earlier_leader_is_refused,
     a_server_of_several_pods_keeps_its_backlog_for_who_comes_back,
     a_lone_server_keeps_its_backlog_where_the_spec_says_for_how_long
@@ -117,7 +118,7 @@ pub fn owner() -> OwnerFile {
     }
 }
 
-fn paths() -> Paths {
+pub fn paths() -> Paths {
     Paths::new("shop", "cache", "u-1")
 }
 
@@ -138,7 +139,7 @@ fn commit(run: &str, manifest: BackupManifest, stored: &Stored) -> BackupOrder {
     }
 }
 
-fn backup(id: &str, base: &BaseManifest) -> BackupManifest {
+pub fn backup(id: &str, base: &BaseManifest) -> BackupManifest {
     BackupManifest {
         v: FORMAT,
         id: id.to_owned(),
@@ -176,14 +177,14 @@ async fn slow(engine: Engine) -> Pod {
     pod
 }
 
-fn with_memory(pod: &mut Pod) {
+pub fn with_memory(pod: &mut Pod) {
     let cgroup = pod.path("cgroup");
     fs::create_dir(&cgroup).unwrap();
     pod.more = vec!["--cgroup".to_owned(), cgroup.display().to_string()];
 }
 
 /// What the kernel tells of the pod's container, a large one, in percent of its limit.
-fn takes_memory(pod: &Pod, percent: u64) {
+pub fn takes_memory(pod: &Pod, percent: u64) {
     let write = |name: &str, percent: u64| {
         let bytes = percent << 30;
         fs::write(pod.path("cgroup").join(name), bytes.to_string()).unwrap();
@@ -253,7 +254,7 @@ async fn reads(pod: &Pod, run: &str, stored: &Stored) {
 }
 
 /// Has a backup written, and awaits that it is.
-async fn commits(pod: &Pod, run: &str, manifest: BackupManifest, stored: &Stored) {
+pub async fn commits(pod: &Pod, run: &str, manifest: BackupManifest, stored: &Stored) {
     order(pod, commit(run, manifest, stored)).await.unwrap();
     let is_written = |state: &RunState| matches!(state, RunState::Committed { .. }).then_some(());
     until_state(pod, run, is_written).await;
@@ -265,7 +266,7 @@ async fn fails(pod: &Pod, run: &str, store: StoreAccess) -> Failure {
 }
 
 /// Awaits that the server has no child, and is to have none.
-async fn until_idle(pod: &Pod) {
+pub async fn until_idle(pod: &Pod) {
     for field in [
         "rdb_bgsave_in_progress",
         "aof_rewrite_scheduled",
@@ -559,7 +560,7 @@ async fn what_is_ended_or_loses_its_agent_is_no_base(engine: Engine) {
     pod.kill_agent();
     pod.start().await;
     pod.until("the server answers", is_running).await;
-    assert_eq!(told(&pod).await, BackupState::default(), "it knows of none");
+    assert_eq!(told(&pod).await.runs, Vec::new(), "it knows of none");
     assert!(stored.bases().await.is_empty());
 }
 
@@ -732,6 +733,23 @@ async fn a_server_that_cannot_be_read_now_is_not(engine: Engine) {
     stores(&pod, "b-1-3", &stored).await;
 }
 
+async fn how_busy_a_server_is_is_told(engine: Engine) {
+    let pod = serving(engine, &[]).await;
+    takes_memory(&pod, 40);
+    let load = until("it is looked at", async || {
+        let state = told(&pod).await;
+        state.load.ok_or_else(|| format!("{state:?}"))
+    })
+    .await;
+    assert_eq!(load.free_bytes, Some(60 << 30));
+    assert!(load.used_bytes.is_some_and(|used| used > 100_000));
+    // It was not looked at for a minute.
+    assert_eq!(
+        (load.ops_per_second, load.usual_ops_per_second),
+        (None, None)
+    );
+}
+
 async fn an_order_of_an_earlier_leader_is_refused(engine: Engine) {
     let stored = Stored::start();
     let mut pod = Pod::new(engine);
@@ -743,5 +761,5 @@ async fn an_order_of_an_earlier_leader_is_refused(engine: Engine) {
     let late = snapshot("b-1-1", stored.access());
     let (status, refusal) = order(&pod, late).await.unwrap_err();
     assert_eq!((status, refusal.term), (StatusCode::CONFLICT, Some(7)));
-    assert_eq!(told(&pod).await, BackupState::default());
+    assert_eq!(told(&pod).await.runs, Vec::new());
 }

@@ -68,7 +68,7 @@ async fn what_later_servers_write_is_in_the_store() {
 const MAX_DELAY_MS: u64 = 1_000;
 const BUCKET: &str = "backups";
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     u64::try_from(since.as_millis()).unwrap()
 }
@@ -82,13 +82,13 @@ fn capture(store: StoreAccess) -> BackupOrder {
     }))
 }
 
-fn folder() -> String {
+pub fn folder() -> String {
     let owner = owner();
     Paths::new(&owner.namespace, &owner.name, &owner.uid).log("0")
 }
 
 /// Has the log of a pod's server kept, and awaits that it is read.
-async fn keeps(pod: &Pod, stored: &Stored) -> CaptureState {
+pub async fn keeps(pod: &Pod, stored: &Stored) -> CaptureState {
     order(pod, capture(stored.access())).await.unwrap();
     until_reads(pod, |state| !state.id.is_empty()).await
 }
@@ -103,7 +103,7 @@ async fn until_reads(pod: &Pod, is: impl Fn(&CaptureState) -> bool) -> CaptureSt
 }
 
 /// Awaits that everything that was acknowledged until now is in the store.
-async fn until_covered(pod: &Pod) -> CaptureState {
+pub async fn until_covered(pod: &Pod) -> CaptureState {
     let now = now();
     let covers = |state: &CaptureState| state.covered_unix_ms.is_some_and(|until| until >= now);
     until_reads(pod, covers).await
@@ -124,7 +124,7 @@ async fn until_trouble(pod: &Pod, reason: FailureReason) -> String {
 }
 
 /// Writes keys of these numbers.
-async fn write(server: &Server, numbers: std::ops::Range<u32>) {
+pub async fn write(server: &Server, numbers: std::ops::Range<u32>) {
     for number in numbers {
         let value = number.to_string();
         server.set(&format!("k:{number}"), &value).await.unwrap();

@@ -310,7 +310,7 @@ impl Kept {
 }
 
 /// An instant of the object whose log is kept.
-fn instant(engine: Engine, unix_ms: Option<u64>) -> RecoverInstant {
+pub fn instant(engine: Engine, unix_ms: Option<u64>) -> RecoverInstant {
     let owner = owner();
     let mut version = engine.version.split('.').map(|part| part.parse().unwrap());
     RecoverInstant {

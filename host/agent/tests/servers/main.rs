@@ -45,5 +45,6 @@ mod rotation;
 mod scripts;
 mod space;
 mod story;
+mod sweep;
 mod switch;
 mod users;

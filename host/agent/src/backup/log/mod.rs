@@ -3,7 +3,7 @@
 //! One task owns it. Nobody waits for it: what is ordered is noted, and who promotes, demotes or stops the server does
 //! that as if no log were kept. The server closes the link by itself then, and reading goes on from where it was.
 
-mod history;
+pub(super) mod history;
 mod job;
 mod looks;
 mod promoted;

@@ -1,5 +1,5 @@
-//! What files say that were read at an earlier sweep. They are never changed: one that was made anew under the same name
-//! was stored at another time.
+//! What files say that were read at an earlier sweep. They are never changed: one that was made anew under the same
+//! name was stored at another time.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Looks at what the store has of the object, and removes what is named and not needed, with the log that nothing needs
 //! any more.
 //!
-//! What ends half way is harmless at any point: a backup goes before its base, what says that a base is whole before its
-//! data, and the log last, the oldest of it first. Whatever is in doubt removes nothing.
+//! What ends half way is harmless at any point: a backup goes before its base, what says that a base is whole before
+//! its data, and the log last, the oldest of it first. Whatever is in doubt removes nothing.
 
 mod cache;
 mod doomed;

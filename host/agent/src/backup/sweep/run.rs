@@ -14,8 +14,10 @@ use super::removing::Removing;
 use super::trim::Trim;
 use super::{SHARD, heads};
 use crate::agent::Agent;
+use crate::backup::log::history;
 use crate::backup::{failed, files};
 use crate::fence::clock;
+use crate::role::look::short;
 
 /// A clock that is behind what is stored by more than this, in milliseconds, is wrong, or was when that was stored.
 const BEHIND_MS: u64 = 60_000;
@@ -70,7 +72,7 @@ impl Outcome {
 /// Something is in doubt, the store does not answer, or the pod ends: then it may be half done.
 pub async fn run(agent: &Agent, order: &SweepOrder, cache: &mut Cache) -> Result<Outcome, Failure> {
     tokio::select! {
-        outcome = Box::pin(sweep(order, cache)) => outcome,
+        outcome = Box::pin(sweep(agent, order, cache)) => outcome,
         failure = until_over(agent) => Err(failure),
     }
 }
@@ -93,7 +95,7 @@ async fn until_over(agent: &Agent) -> Failure {
     }
 }
 
-async fn sweep(order: &SweepOrder, cache: &mut Cache) -> Result<Outcome, Failure> {
+async fn sweep(agent: &Agent, order: &SweepOrder, cache: &mut Cache) -> Result<Outcome, Failure> {
     let since = Instant::now();
     let store = Store::open(&order.store)?;
     if !files::is_own(&store, &order.owner).await? {
@@ -105,7 +107,9 @@ async fn sweep(order: &SweepOrder, cache: &mut Cache) -> Result<Outcome, Failure
     let paths = files::paths(&order.owner);
     cache.is_of(&order.store, paths.root());
     let mut inventory = Inventory::find(&store, &order.owner, cache).await?;
-    let heads = Box::pin(heads::find(&store, &paths, inventory.offsets())).await?;
+    let mut heads = Box::pin(heads::find(&store, &paths, inventory.offsets())).await?;
+    // One that began after the list was made is not in it: then the one before counts.
+    heads.server = of_server(agent).await;
 
     let passed = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
     let clocks = [
@@ -150,6 +154,17 @@ async fn sweep(order: &SweepOrder, cache: &mut Cache) -> Result<Outcome, Failure
     outcome.has_more = removing.has_more();
     outcome.held = inventory.told(|backup| is_needed(backup, &needed, order));
     Ok(outcome)
+}
+
+/// The histories of the server, the present one first; none if it does not tell.
+async fn of_server(agent: &Agent) -> Vec<String> {
+    let Ok(server) = agent.connect(short()).await else {
+        return Vec::new();
+    };
+    let info = server.info(&["replication"]).await.ok();
+    let told = info.as_deref().and_then(history::read);
+    let ids = told.map(|told| [Some(told.history.id), told.history.id2]);
+    ids.into_iter().flatten().flatten().collect()
 }
 
 /// A clock that is behind what is stored says nothing of how old that is.
