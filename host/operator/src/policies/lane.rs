@@ -149,9 +149,10 @@ impl<D: Decision> Lane<D> {
         });
         let has_asked = !conduct.policy_key.is_empty();
         let source = choice.as_ref().map(|choice| &choice.source);
-        let is_told = question
-            .status
-            .is_some_and(|told| told.error.is_some() || told.source.as_ref() == source);
+        let is_told = question.status.is_some_and(|told| match &told.error {
+            Some(error) => is_of_an_answer(error),
+            None => told.source.as_ref() == source,
+        });
         if problem.is_none() && !has_asked && is_told {
             return Ok(None);
         }
@@ -501,6 +502,22 @@ impl<D: Decision> Lane<D> {
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Memory<D>>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// True of an error in a status that only an answer shows, and no look at who would answer.
+fn is_of_an_answer(error: &str) -> bool {
+    let reasons = [
+        reason::TRAP,
+        reason::OUT_OF_FUEL,
+        reason::OUT_OF_MEMORY,
+        reason::TIMEOUT,
+        reason::POLICY_ERROR,
+        reason::INVALID_OUTPUT,
+        reason::GUARD_REFUSED,
+        reason::SET_ASIDE,
+    ];
+    let told = error.split_once(": ").map(|(reason, _)| reason);
+    told.is_some_and(|told| reasons.contains(&told))
 }
 
 /// Differences that are told; there are more in the decision log.

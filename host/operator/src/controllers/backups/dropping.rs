@@ -20,7 +20,7 @@ use crate::shared::Shared;
 
 /// An agent that could not be asked is asked again after this.
 const AGAIN: Duration = Duration::from_secs(60);
-/// What was written meanwhile is looked at after this.
+/// What was written meanwhile is looked at after this, and whether another sweep is over.
 const SOON: Duration = Duration::from_secs(1);
 
 /// True if somebody wants it deleted.
@@ -60,9 +60,14 @@ pub async fn run(
         BackupPhase::Completed => {
             let object = ObjectKey::instance(&key.namespace, &backup.spec.target.name);
             let uid = record::target_uid(&backup).unwrap_or_default();
+            let backup_uid = backup.uid().unwrap_or_default();
             let sweeps = &shared.backups.sweeps;
-            sweeps.drops(&object, uid, &key.name, &backup.uid().unwrap_or_default());
-            Ok(Some(AGAIN))
+            Ok(Some(
+                match sweeps.drops(&object, uid, &key.name, &backup_uid) {
+                    true => AGAIN,
+                    false => SOON,
+                },
+            ))
         }
     }
 }

@@ -28,9 +28,6 @@ pub enum Failed {
     /// The store cannot be reached.
     #[error("{0}")]
     Store(String),
-    /// A backup is made now.
-    #[error("a backup is being made")]
-    BackupRuns,
     /// No policy says what may go.
     #[error("no policy says what may go")]
     NoPolicy,
@@ -67,21 +64,15 @@ impl Failed {
     pub fn pause(&self) -> Duration {
         match self {
             Self::NotLeading => Duration::ZERO,
-            Self::BackupRuns
-            | Self::Loading
-            | Self::Forgotten
-            | Self::NoAgent
-            | Self::Agent(_)
-            | Self::Kube(_) => SOON,
+            Self::Loading | Self::Forgotten | Self::NoAgent | Self::Agent(_) | Self::Kube(_) => {
+                SOON
+            }
             _ => LATER,
         }
     }
 
     /// True if it says something about the object's backups.
     pub fn is_told(&self) -> bool {
-        !matches!(
-            self,
-            Self::NotLeading | Self::BackupRuns | Self::Loading | Self::Hibernates
-        )
+        !matches!(self, Self::NotLeading | Self::Loading | Self::Hibernates)
     }
 }

@@ -112,8 +112,8 @@ impl Sweeps {
         });
     }
 
-    /// Somebody wants a RedisBackup deleted. While another sweep is on its way this is no use: it is to be said again.
-    pub fn drops(&self, object: &ObjectKey, uid: &str, name: &str, backup_uid: &str) {
+    /// Somebody wants a RedisBackup deleted. False while another sweep is on its way: it is to be said again.
+    pub fn drops(&self, object: &ObjectKey, uid: &str, name: &str, backup_uid: &str) -> bool {
         self.want(Wanted {
             object: object.clone(),
             uid: uid.to_owned(),
@@ -121,7 +121,7 @@ impl Sweeps {
                 name: name.to_owned(),
                 uid: backup_uid.to_owned(),
             },
-        });
+        })
     }
 
     /// The object is gone.
@@ -129,16 +129,19 @@ impl Sweeps {
         self.lock().remove(object);
     }
 
-    fn want(&self, wanted: Wanted) {
+    /// False while another is on its way.
+    fn want(&self, wanted: Wanted) -> bool {
         let mut known = self.lock();
         let (uid, sweep) = known.entry(wanted.object.clone()).or_default();
         if *uid != wanted.uid {
             (*uid, *sweep) = (wanted.uid.clone(), KnownSweep::default());
         }
-        if !std::mem::replace(&mut sweep.is_under_way, true) {
+        let begins = !std::mem::replace(&mut sweep.is_under_way, true);
+        if begins {
             // Nobody listens any more when the operator ends.
             let _ = self.wanted.send(wanted);
         }
+        begins
     }
 
     fn ended(&self, wanted: &Wanted, done: &Result<Option<Done>, Failed>) {
@@ -233,11 +236,11 @@ mod tests {
         let sweeps = Sweeps::default();
         sweeps.is_due(&cache(), "u");
         sweeps.is_due(&cache(), "u");
-        sweeps.drops(&cache(), "u", "nightly", "b");
+        assert!(!sweeps.drops(&cache(), "u", "nightly", "b"));
         assert_eq!(waiting(&sweeps), 1);
         assert!(sweeps.known(&cache(), "u").is_under_way);
         sweeps.ended(&due(), &Ok(None));
-        sweeps.drops(&cache(), "u", "nightly", "b");
+        assert!(sweeps.drops(&cache(), "u", "nightly", "b"));
         assert_eq!(waiting(&sweeps), 2);
         sweeps.is_due(&cache(), "v");
         assert_eq!(waiting(&sweeps), 3, "it is another object");

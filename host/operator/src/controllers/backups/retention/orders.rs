@@ -16,8 +16,8 @@ use crate::shared::Shared;
 
 /// Between two looks at how far it is.
 const LOOKS: Duration = Duration::from_secs(1);
-/// One order takes no longer.
-const LIMIT: Duration = Duration::from_secs(1_200);
+/// One order takes no longer: an agent ends it sooner by itself.
+const LIMIT: Duration = Duration::from_secs(2_100);
 /// An agent that does not answer for longer has lost it.
 const SILENCE: Duration = Duration::from_secs(30);
 

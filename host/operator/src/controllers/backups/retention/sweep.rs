@@ -179,12 +179,6 @@ impl<'a> Sweep<'a> {
         for number in 0..ORDERS {
             // What somebody keeps since then counts.
             let kept = self.kept().await?;
-            // What is stored and no backup yet would look like nothing.
-            let backups = self.backups().await?;
-            let runs = |backup: &RedisBackup| backup.phase() == BackupPhase::Running;
-            if backups.iter().any(runs) {
-                return Err(Failed::BackupRuns);
-            }
             let order = Order {
                 id: format!("{}-{}-{number}", self.target.uid(), self.began_unix_ms),
                 keep,
