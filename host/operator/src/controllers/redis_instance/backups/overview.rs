@@ -51,12 +51,11 @@ fn build(
             instant: backup.status.as_ref()?.instant.clone()?,
         })
     });
-    // Without retention nothing is swept, and once there is some it begins anew.
-    let last = view.last.as_ref().filter(|_| view.plan.keep.is_some());
-    let (mut swept_at, mut first_recoverable) = match last {
-        Some(last) => (last.swept_at.clone(), last.first_recoverable.clone()),
-        None => (None, None),
-    };
+    let last = view.last.as_ref();
+    // Without retention nothing is swept, and once there is some again it begins anew. What is gone is gone.
+    let swept_at = last.filter(|_| view.plan.keep.is_some());
+    let mut swept_at = swept_at.and_then(|last| last.swept_at.clone());
+    let mut first_recoverable = last.and_then(|last| last.first_recoverable.clone());
     if let Some(swept) = sweep.swept.filter(|_| view.plan.keep.is_some()) {
         let at = second(swept.at_unix_ms);
         if swept_at.as_ref().is_none_or(|known| known.0 < at.0) {
@@ -111,7 +110,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sweep_found_is_told_until_a_later_one_and_only_while_there_is_retention() {
+    fn what_a_sweep_found_is_told_until_a_later_one_and_when_it_was_only_while_there_is_retention()
+    {
         let swept = |at_unix_ms, first| KnownSweep {
             swept: Some(Swept {
                 at_unix_ms,
@@ -139,6 +139,7 @@ mod tests {
         let mut view_without = view(&without, &[]);
         view_without.last = Some(told);
         let told = of(&view_without, &swept(NOW, NOW));
-        assert_eq!((told.swept_at, told.first_recoverable), (None, None));
+        assert_eq!(told.swept_at, None);
+        assert_eq!(told.first_recoverable, Some(second(NOW - 5_000)));
     }
 }

@@ -22,6 +22,7 @@ use crate::controllers::backups::access::{self, NoAccess};
 use crate::controllers::backups::bases::{self, GoesOn, news as news_of};
 use crate::controllers::backups::{SHARD, known, target};
 use crate::controllers::outcome::PassError;
+use crate::controllers::pods::observe::millis;
 use crate::controllers::pods::requests::hibernates;
 use memory::{HEARD, Told};
 
@@ -270,8 +271,23 @@ fn tell(
     let known = site.shared.backups.known.of(&key)?;
     let since = goes_on.since(site.owner.uid, &log.store);
     let first = bases::first(&known::read(&known), &since);
+    // One that somebody keeps may be older than what sweeps left of the log.
+    let first = first.map(|first| first.max(first_recoverable(material)));
     let unix_ms = goes_on.unix_ms;
     Some(said::of_log(&key.name, &log.store, news, unix_ms, first))
+}
+
+/// Before this nothing can be recovered, as far as sweeps of the store found; in milliseconds since 1970.
+fn first_recoverable(material: &Material<'_>) -> u64 {
+    let site = material.site;
+    let status = site.object.status.as_ref();
+    let backup = status.and_then(|status| status.backup.as_ref());
+    let told = backup.and_then(|backup| backup.first_recoverable.as_ref());
+    let told = told.map(|at| millis(at.0));
+    let sweeps = &site.shared.backups.sweeps;
+    let known = sweeps.known(&site.instance(), site.owner.uid).swept;
+    let known = known.and_then(|swept| swept.first_unix_ms);
+    told.max(known).unwrap_or(0)
 }
 
 /// What an agent tells of a log that it keeps of whatever object.
