@@ -138,6 +138,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         epochs: Backoff::default(),
         recoveries: Default::default(),
         logs: Default::default(),
+        backups: Default::default(),
+        looks: Default::default(),
         owners: Default::default(),
         turns: Arc::default(),
         deletions: redis_instance::Deletions::default(),
@@ -156,6 +158,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let shared = shared.clone();
         tokio::spawn(async move { shared.leaders.keep_time().await })
     };
+    let retaining = tokio::spawn(backups::retention::serve(shared.clone()));
     info!(%identity, namespace = args.namespace, "operator starts");
     let (instances, clusters) = by_kind(woken);
     let namespaces = &args.watch_namespaces;
@@ -193,6 +196,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     sweeping.abort();
     asking.abort();
     timing.abort();
+    retaining.abort();
     // The Lease is given up only when nothing writes any more.
     let _ = drained.send(true);
     election.await?;

@@ -10,11 +10,11 @@ use kube::Client;
 use crate::agents::{AgentPool, Identities};
 use crate::authority::AuthorityCell;
 use crate::backoff::Backoff;
-use crate::controllers::backups::Owners;
+use crate::controllers::backups::{Backups, Owners};
 use crate::controllers::pods::command_tables::CommandTables;
 use crate::controllers::pods::zones::Zones;
 use crate::controllers::redis_cluster::Clusters;
-use crate::controllers::redis_instance::{Deletions, Logs, Recoveries};
+use crate::controllers::redis_instance::{Deletions, Logs, Looks, Recoveries};
 use crate::controllers::turns::Turns;
 use crate::last_seen::LastSeen;
 use crate::leaders::Leaders;
@@ -75,8 +75,12 @@ pub struct Shared {
     pub epochs: Backoff,
     /// Attempts to fetch the data with which instances begin.
     pub recoveries: Recoveries,
-    /// What agents were ordered about logs, and what was found of backups.
+    /// What agents were ordered about logs.
     pub logs: Logs,
+    /// The backups that there are, and sweeps of what nothing needs.
+    pub backups: Backups,
+    /// What was found of logs behind backups.
+    pub looks: Looks,
     /// Whose paths in stores are.
     pub owners: Owners,
     /// Instances that are gone.
@@ -94,6 +98,8 @@ impl Shared {
         self.metrics.objects.forget(instance);
         self.recoveries.forget(instance);
         self.logs.forget(instance);
+        self.backups.sweeps.forget(instance);
+        self.looks.forget(instance);
         self.references.note(instance, Vec::new());
         for attempts in [&self.backoff, &self.handovers, &self.epochs] {
             attempts.reset(instance);

@@ -166,6 +166,25 @@ impl ReferenceWatches {
         let _ = self.wake.send(object);
     }
 
+    /// The same, of an object that there is.
+    pub fn wake_known(&self, object: &ObjectKey) {
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let is_there = stores.iter().any(|store| store.has(object));
+        drop(stores);
+        if is_there {
+            self.wake(object.clone());
+        }
+    }
+
+    /// Has a pass over each object of a kind begin soon.
+    pub fn wake_all(&self, kind: Kind) {
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<ObjectKey> = stores.iter().flat_map(|store| store.all()).collect();
+        drop(stores);
+        let of_kind = all.into_iter().filter(|object| object.kind == kind);
+        of_kind.for_each(|object| self.wake(object));
+    }
+
     /// What an object refers to beyond what its spec names, from now on: objects of its namespace.
     pub fn note(&self, object: &ObjectKey, names: Vec<String>) {
         let mut further = self.further.lock();
@@ -274,6 +293,9 @@ trait Referring: Send + Sync {
 
     /// True if one is there.
     fn is_in(&self, namespace: &str) -> bool;
+
+    /// True if this object is one of them.
+    fn has(&self, object: &ObjectKey) -> bool;
 }
 
 /// What objects refer to beyond what their specs name, as their passes found it.
@@ -300,6 +322,10 @@ impl Referring for Further {
     }
 
     fn is_in(&self, _: &str) -> bool {
+        false
+    }
+
+    fn has(&self, _: &ObjectKey) -> bool {
         false
     }
 }
@@ -334,6 +360,10 @@ impl<K: Controlled> Referring for Store<Received<K>> {
         let is_here =
             |object: &Arc<Received<K>>| object.meta().namespace.as_deref() == Some(namespace);
         self.state().iter().any(is_here)
+    }
+
+    fn has(&self, object: &ObjectKey) -> bool {
+        object.kind == K::KIND && self.get(&object.reference()).is_some()
     }
 }
 

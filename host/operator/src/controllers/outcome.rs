@@ -62,6 +62,9 @@ pub enum PassError {
     /// Another replica leads now.
     #[error("another replica leads now")]
     LeadershipLost,
+    /// A backup is due, and finds no name.
+    #[error("a backup is due, and others have the name {0} and all that could stand in for it")]
+    NamesTaken(String),
     /// A step that changes who leads failed in the middle: who does is to be seen anew.
     #[error("{0}")]
     Midway(Box<Self>),
@@ -135,19 +138,56 @@ impl Outcome {
         }
     }
 
+    /// The same, and another look at this time at the latest, in milliseconds since 1970.
+    pub fn by(self, at_unix_ms: u64) -> Self {
+        match self {
+            Self::Settled => Self::SettledUntil(at_unix_ms),
+            Self::SettledUntil(known) => Self::SettledUntil(known.min(at_unix_ms)),
+            waiting @ (Self::Waiting | Self::After(_)) => waiting.within(until(at_unix_ms)),
+            soon @ (Self::Again | Self::Standby) => soon,
+        }
+    }
+
     /// After how long the next pass comes without news, if it does.
     pub fn next(&self) -> Option<Duration> {
         match self {
             Self::Settled => Some(NET),
-            Self::SettledUntil(at) => {
-                let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-                let left = Duration::from_millis(at.saturating_sub(now));
-                Some(left.clamp(AT_ONCE, NET))
-            }
+            Self::SettledUntil(at) => Some(until(*at).clamp(AT_ONCE, NET)),
             Self::Waiting => Some(WAITING),
             Self::Again => Some(AGAIN),
             Self::After(wait) => Some((*wait).clamp(AGAIN, WAITING)),
             Self::Standby => None,
         }
+    }
+}
+
+fn until(unix_ms: u64) -> Duration {
+    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+    Duration::from_millis(unix_ms.saturating_sub(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_minutes(minutes: i64) -> u64 {
+        let at = jiff::Timestamp::now().as_millisecond() + minutes * 60_000;
+        u64::try_from(at).unwrap()
+    }
+
+    #[test]
+    fn what_is_due_at_a_time_wakes_one_that_is_settled_then_and_one_that_waits_no_later() {
+        let next = |outcome: Outcome, minutes| outcome.by(in_minutes(minutes)).next().unwrap();
+        let near = |is: Duration, minutes: u64| {
+            let wanted = Duration::from_secs(minutes * 60);
+            is <= wanted && is + Duration::from_secs(5) > wanted
+        };
+        assert!(near(next(Outcome::Settled, 5), 5));
+        assert_eq!(next(Outcome::Settled, 60), NET);
+        assert_eq!(next(Outcome::Settled, -5), AT_ONCE);
+        assert!(near(next(Outcome::SettledUntil(in_minutes(2)), 5), 2));
+        assert_eq!(next(Outcome::Waiting, 5), WAITING);
+        assert_eq!(next(Outcome::Again, 5), AGAIN);
+        assert!(Outcome::Standby.by(in_minutes(1)).next().is_none());
     }
 }

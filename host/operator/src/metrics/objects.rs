@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use hera_api::conditions::degraded;
-use hera_api::{Engine, Phase, PolicyStatus, Received};
+use hera_api::{BackupOverview, Engine, Phase, PolicyStatus, Received};
 use hera_metrics::Families;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::Store;
@@ -38,6 +38,8 @@ pub struct Figures<'a> {
     pub hibernates: bool,
     /// Who decides.
     pub policies: &'a [PolicyStatus],
+    /// What there is of it in its store, if it has one.
+    pub backup: Option<&'a BackupOverview>,
 }
 
 /// The objects that there are figures of.
@@ -52,6 +54,8 @@ pub struct Objects {
     stopped_rolls: Mutex<HashMap<ObjectKey, &'static str>>,
     /// Slots of clusters that move, and how many moved since this process leads.
     slots: Mutex<HashMap<ObjectKey, (SlotFigures, usize)>>,
+    /// Backups of which nothing came since this process leads.
+    failed_backups: Mutex<HashMap<ObjectKey, usize>>,
 }
 
 /// How far slots are that move between shards.
@@ -98,6 +102,11 @@ impl Objects {
         };
     }
 
+    /// A backup of an object was given up.
+    pub fn note_failed_backup(&self, object: &ObjectKey) {
+        *self.failed_backups().entry(object.clone()).or_default() += 1;
+    }
+
     /// So far are the slots of a cluster that move.
     pub fn note_slots(&self, object: &ObjectKey, now: SlotFigures) {
         let mut slots = self.slots();
@@ -117,6 +126,7 @@ impl Objects {
         self.slots().remove(object);
         self.certificates().remove(object);
         self.stopped_rolls().remove(object);
+        self.failed_backups().remove(object);
     }
 
     fn noted(&self, object: &ObjectKey) -> Noted {
@@ -125,7 +135,13 @@ impl Objects {
             certificate: self.certificates().get(object).copied(),
             stopped_roll: self.stopped_rolls().get(object).copied(),
             slots: self.slots().get(object).cloned(),
+            failed_backups: self.failed_backups().get(object).copied().unwrap_or(0),
         }
+    }
+
+    fn failed_backups(&self) -> MutexGuard<'_, HashMap<ObjectKey, usize>> {
+        let failed = self.failed_backups.lock();
+        failed.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<ObjectKey, (SlotFigures, usize)>> {
@@ -149,6 +165,7 @@ struct Noted {
     certificate: Option<Duration>,
     stopped_roll: Option<&'static str>,
     slots: Option<(SlotFigures, usize)>,
+    failed_backups: usize,
 }
 
 trait Measured: Send + Sync {
@@ -165,8 +182,12 @@ impl<K: Controlled> Measured for Store<Received<K>> {
         });
         let sorted: BTreeMap<ObjectKey, &K> = read.collect();
         for (key, object) in sorted {
-            add(&key, K::LABEL, &object.figures(), families);
-            add_noted(&key, K::LABEL, &known.noted(&key), families);
+            let (figures, noted) = (object.figures(), known.noted(&key));
+            add(&key, K::LABEL, &figures, families);
+            add_noted(&key, K::LABEL, &noted, families);
+            if let Some(backup) = figures.backup {
+                add_backup(&key, K::LABEL, backup, noted.failed_backups, families);
+            }
         }
     }
 }
@@ -183,12 +204,44 @@ fn labels<'a>(key: &'a ObjectKey, kind: &'a str) -> [(&'static str, &'a str); 3]
     ]
 }
 
+fn add_backup(
+    key: &ObjectKey,
+    kind: &str,
+    backup: &BackupOverview,
+    failed: usize,
+    families: &mut Families,
+) {
+    let own = labels(key, kind);
+    let name = "hera_backup_failures_total";
+    let help = "Backups of which nothing came since this replica leads.";
+    families.counter(name, help, &own, as_figure(failed));
+    let last = backup.last_backup.as_ref().map(|last| &last.instant);
+    for (name, help, at) in [
+        (
+            "hera_backup_last_success_timestamp_seconds",
+            "The instant that the last good backup holds.",
+            last,
+        ),
+        (
+            "hera_backup_first_recoverable_timestamp_seconds",
+            "The earliest instant that can be recovered, as of the last sweep.",
+            backup.first_recoverable.as_ref(),
+        ),
+    ] {
+        let seconds = at.and_then(|at| u32::try_from(at.0.as_second()).ok());
+        if let Some(seconds) = seconds {
+            families.gauge(name, help, &own, f64::from(seconds));
+        }
+    }
+}
+
 fn add_noted(key: &ObjectKey, kind: &str, noted: &Noted, families: &mut Families) {
     let Noted {
         last,
         certificate,
         stopped_roll,
         slots,
+        failed_backups: _,
     } = noted;
     if let Some((slots, moved)) = slots {
         let own = labels(key, kind);

@@ -91,10 +91,14 @@ pub async fn policies(maps: Maps, wake: UnboundedSender<ObjectKey>) -> Policies 
     let rebalance = Lane::new(common.clone(), builtin::REBALANCE_EVEN)
         .await
         .unwrap();
+    let backup = Lane::new(common.clone(), builtin::BACKUP_CRON)
+        .await
+        .unwrap();
     Policies {
         common,
         acl: lane,
         rebalance,
+        backup,
     }
 }
 

@@ -125,6 +125,60 @@ impl<D: Decision> Lane<D> {
         })
     }
 
+    /// How it stands with who would be asked, though nobody is: what is wrong with the policy, or came of its last
+    /// answer. None where this process has not asked yet and the status says how it was.
+    ///
+    /// # Errors
+    /// Only when the API server does not answer.
+    pub async fn standing(
+        &self,
+        question: &Question<'_, D>,
+    ) -> kube::Result<Option<Made<D::Answer>>> {
+        let Prepared { chosen, shadow } = self.prepare(question).await?;
+        let Chosen {
+            choice,
+            stands_in,
+            problem,
+        } = chosen;
+        let request = question.request.unwrap_or_default();
+        let policy_key = choice
+            .as_ref()
+            .map(|choice| key(&[choice.policy.digest(), &choice.settings, request]));
+        let (conduct, compared) = self.with(question.instance, |memory| {
+            (memory.conduct.clone(), memory.last_shadow())
+        });
+        let has_asked = !conduct.policy_key.is_empty();
+        let source = choice.as_ref().map(|choice| &choice.source);
+        let is_told = question.status.is_some_and(|told| match &told.error {
+            Some(error) => is_of_an_answer(error),
+            None => told.source.as_ref() == source,
+        });
+        if problem.is_none() && !has_asked && is_told {
+            return Ok(None);
+        }
+        let fault = choice
+            .as_ref()
+            .filter(|_| policy_key.as_ref() == Some(&conduct.policy_key))
+            .and_then(|choice| conduct.explain(choice.policy.digest(), D::BUILT_IN_STEPS_IN));
+        let active = match (&choice, &fault) {
+            (Some(choice), None) => Some(choice.active()),
+            _ => D::BUILT_IN_STEPS_IN.then(|| self.builtin.active()),
+        };
+        Ok(Some(Made {
+            answer: None,
+            stands_in,
+            active,
+            problem: problem.or(fault),
+            shadow: match shadow {
+                Some(Ok(_)) => compared,
+                Some(Err(wrong)) => Some(wrong),
+                None => None,
+            },
+            again_unix_ms: None,
+            holds_until_unix_ms: None,
+        }))
+    }
+
     /// Asks those, unless the same was asked before.
     pub async fn decide_by(
         &self,
@@ -448,6 +502,22 @@ impl<D: Decision> Lane<D> {
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Memory<D>>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// True of an error in a status that only an answer shows, and no look at who would answer.
+fn is_of_an_answer(error: &str) -> bool {
+    let reasons = [
+        reason::TRAP,
+        reason::OUT_OF_FUEL,
+        reason::OUT_OF_MEMORY,
+        reason::TIMEOUT,
+        reason::POLICY_ERROR,
+        reason::INVALID_OUTPUT,
+        reason::GUARD_REFUSED,
+        reason::SET_ASIDE,
+    ];
+    let told = error.split_once(": ").map(|(reason, _)| reason);
+    told.is_some_and(|told| reasons.contains(&told))
 }
 
 /// Differences that are told; there are more in the decision log.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use hera_api::PolicyOrigin;
 use hera_core::digest::sha256_hex;
-use hera_policy::{Acl, Call, Decision, Policy, Rebalance, Registry, Trial};
+use hera_policy::{Acl, Backup, Call, Decision, Policy, Rebalance, Registry, Trial};
 use kube::Client;
 
 use hera_kube::Leadership;
@@ -49,6 +49,8 @@ pub struct Policies {
     pub acl: Lane<Acl>,
     /// Which shard of a cluster serves which slots.
     pub rebalance: Lane<Rebalance>,
+    /// When backups begin, from which copies they are read, and which ones go.
+    pub backup: Lane<Backup>,
 }
 
 /// What the lanes share.
@@ -200,6 +202,7 @@ impl Policies {
         Ok(Self {
             acl: Lane::new(common.clone(), hera_policy::builtin::ACL_PRESETS).await?,
             rebalance: Lane::new(common.clone(), hera_policy::builtin::REBALANCE_EVEN).await?,
+            backup: Lane::new(common.clone(), hera_policy::builtin::BACKUP_CRON).await?,
             common,
         })
     }
@@ -224,6 +227,7 @@ impl Policies {
         Ok(Self {
             acl: Lane::new(common.clone(), hera_policy::builtin::ACL_PRESETS).await?,
             rebalance: Lane::new(common.clone(), hera_policy::builtin::REBALANCE_EVEN).await?,
+            backup: Lane::new(common.clone(), hera_policy::builtin::BACKUP_CRON).await?,
             common,
         })
     }
@@ -243,6 +247,7 @@ impl Policies {
             }
             let mut used = self.acl.used();
             used.append(&mut self.rebalance.used());
+            used.append(&mut self.backup.used());
             if leadership.term().is_some()
                 && let Err(error) = self.common.sweep(&used).await
             {
@@ -256,6 +261,7 @@ impl Policies {
     pub fn forget(&self, instance: &ObjectKey) {
         self.acl.forget(instance);
         self.rebalance.forget(instance);
+        self.backup.forget(instance);
         self.common.changed.notify_one();
     }
 }

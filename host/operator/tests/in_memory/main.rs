@@ -27,6 +27,8 @@ mod recovery;
 mod refusals;
 mod replication_password;
 mod rest;
+mod retention;
 mod rights;
+mod schedules;
 mod settling;
 mod tenants;

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt as _};
-use hera_api::RedisBackup;
+use hera_api::Kind;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller, Error as ControllerError};
-use kube::runtime::{PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher};
+use kube::runtime::{
+    Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher,
+};
 use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::watch;
 use tracing::{Instrument as _, debug, info_span, warn};
 
+use super::known::Guarded;
 use super::memory::{Key, Memory};
 use super::pass;
 use crate::controllers::driver::{self, PAGE};
@@ -25,9 +27,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Between two passes that fail.
 const FAILED: Duration = Duration::from_secs(5);
 
-/// One that cannot be read does not stop the others.
-type Guarded = DeserializeGuard<RedisBackup>;
-
 /// Runs a controller for each of the namespaces, or one for all, until `stop` is true; an item for each pass.
 pub fn run(
     shared: Arc<Shared>,
@@ -38,29 +37,40 @@ pub fn run(
     let passes: Vec<_> = watches::scopes(namespaces)
         .into_iter()
         .map(|scope| {
-            let api: Api<Guarded> = match scope {
-                Some(namespace) => Api::namespaced(shared.client.clone(), &namespace),
-                None => Api::all(shared.client.clone()),
-            };
-            one(api, shared.clone(), memory.clone(), stop.clone()).boxed()
+            let shared = shared.clone();
+            one(scope, shared, memory.clone(), stop.clone()).boxed()
         })
         .collect();
     stream::select_all(passes)
 }
 
 fn one(
-    api: Api<Guarded>,
+    scope: Option<String>,
     shared: Arc<Shared>,
     memory: Arc<Memory>,
     mut stop: watch::Receiver<bool>,
 ) -> impl Stream<Item = ()> + Send {
+    let api: Api<Guarded> = match &scope {
+        Some(namespace) => Api::namespaced(shared.client.clone(), namespace),
+        None => Api::all(shared.client.clone()),
+    };
     let (reader, writer) = reflector::store();
+    shared.backups.known.watch(scope.clone(), reader.clone());
     let pages = watcher::Config::default().page_size(PAGE);
     let listed = watcher(api, pages).default_backoff().reflect(writer);
-    // What is written into a status wakes nobody.
+    let told = shared.clone();
+    // What is written into a status wakes no backup; its object goes by it.
     let objects = watches::whole_lists(listed)
+        .inspect(move |event| {
+            if let Ok(event) = event {
+                tell(&told, scope.as_deref(), event);
+            }
+        })
         .applied_objects()
-        .predicate_filter(predicates::generation, PredicateConfig::default());
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations),
+            PredicateConfig::default(),
+        );
     let elections = driver::elections(&shared);
     let controller = Controller::for_stream(objects, reader);
     let known = controller.store();
@@ -99,6 +109,18 @@ fn one(
             }
             Err(error) => debug!(%error, "controller"),
         })
+}
+
+/// Wakes the objects of backups of which something is new.
+fn tell(shared: &Shared, namespace: Option<&str>, event: &watcher::Event<Guarded>) {
+    let news = shared.backups.known.note(namespace, event);
+    let references = &shared.references;
+    for object in &news.objects {
+        references.wake_known(object);
+    }
+    if news.are_known {
+        references.wake_all(Kind::RedisInstance);
+    }
 }
 
 async fn reconcile(

@@ -57,6 +57,8 @@ pub struct Kept {
     pub reading: Option<Reading>,
     /// Since when the agent has not answered.
     pub silent_since_ms: Option<u64>,
+    /// Since when the policy that is to be asked is loaded.
+    pub loading_since_ms: Option<u64>,
     /// What the agent last said of the run, and since when.
     pub told: Option<(RunState, u64)>,
     /// What is to be written of that base: the same, however often it is ordered.

@@ -2,6 +2,7 @@
 //!
 //! What is to be done is written down before it is ordered: whoever leads next asks that pod's agent for that run.
 
+mod ask;
 mod begin;
 mod look;
 
@@ -18,10 +19,10 @@ use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt as _};
 use tracing::debug;
 
-use super::access;
 use super::memory::{Kept, Key, Memory, Reading};
 use super::owner::SHARD;
 use super::status::{self, Said};
+use super::{access, dropping};
 use crate::controllers::outcome::PassError;
 use crate::leaders::boot_millis;
 use crate::object::ObjectKey;
@@ -46,6 +47,9 @@ pub async fn run(
     all: &[Arc<DeserializeGuard<RedisBackup>>],
 ) -> Result<Again, PassError> {
     let key = Key::of(cached);
+    if dropping::is_asked(cached) && shared.leadership.term().is_some() {
+        return Box::pin(dropping::run(shared, memory, cached)).await;
+    }
     let Some(term) = shared.leadership.term().filter(|_| !cached.is_over()) else {
         // Another replica looks after its run now, or nobody needs to.
         memory.forget(&key);
@@ -297,6 +301,8 @@ impl Pass<'_> {
         let mut wanted = status::with(&self.backup, phase, &said);
         if phase == BackupPhase::Failed {
             status::forget_base(&mut wanted);
+            let objects = &self.shared.metrics.objects;
+            objects.note_failed_backup(&self.target);
         }
         wanted.completed_at = Some(Time(Timestamp::now()));
         self.write(wanted).await?;

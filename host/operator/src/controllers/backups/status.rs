@@ -1,6 +1,6 @@
 //! What a RedisBackup and its store say of themselves: written only where it says something new.
 
-use hera_api::conditions::{available, completed, condition};
+use hera_api::conditions::{available, completed, condition, dropped};
 use hera_api::{
     BackupPhase, BackupShard, RedisBackup, RedisBackupStatus, RedisBackupStore,
     RedisBackupStoreStatus,
@@ -53,9 +53,32 @@ pub fn with(backup: &RedisBackup, phase: BackupPhase, said: &Said) -> RedisBacku
         backup.metadata.generation,
         Timestamp::now(),
     );
-    status.conditions = merge_conditions(&status.conditions, vec![now]);
+    status.conditions = beside(&status.conditions, now);
     status.phase = Some(phase);
     status
+}
+
+/// A status that says as well why it is not deleted.
+pub fn not_dropped(backup: &RedisBackup, said: &Said) -> RedisBackupStatus {
+    let mut status = backup.status.clone().unwrap_or_default();
+    let now = condition(
+        dropped::TYPE,
+        false,
+        said.reason,
+        shorten(&said.words),
+        backup.metadata.generation,
+        Timestamp::now(),
+    );
+    status.conditions = beside(&status.conditions, now);
+    status
+}
+
+/// A condition in place of one of its type, beside the others.
+fn beside(last: &[Condition], now: Condition) -> Vec<Condition> {
+    let others = last.iter().filter(|known| known.type_ != now.type_);
+    let mut all: Vec<Condition> = others.cloned().collect();
+    all.extend(merge_conditions(last, vec![now]));
+    all
 }
 
 /// Adds what is known of the data once a base of it is stored.
@@ -104,7 +127,7 @@ pub fn note_waiting(status: &mut RedisBackupStatus, waits: bool, now: Timestamp)
     let since = status.waits_since.take();
     let is_over = matches!(
         status.phase,
-        Some(BackupPhase::Completed | BackupPhase::Failed)
+        Some(BackupPhase::Completed | BackupPhase::Failed | BackupPhase::Skipped)
     );
     if waits && !is_over {
         status.waits_since = since.or(Some(Time(now)));
@@ -168,10 +191,34 @@ fn of<'a>(conditions: impl IntoIterator<Item = &'a Condition>) -> Option<&'a Con
 /// None for what people would call noise.
 fn severity(reason: &str) -> Option<Severity> {
     match reason {
-        completed::PENDING => None,
-        completed::RUNNING | completed::STORED => Some(Severity::Normal),
+        completed::PENDING | completed::POLICY_WAITS => None,
+        completed::RUNNING | completed::STORED | completed::POLICY_SKIPPED => {
+            Some(Severity::Normal)
+        }
         _ => Some(Severity::Warning),
     }
+}
+
+/// Writes why it is not deleted, and tells people; the backup as it is then.
+///
+/// # Errors
+/// What the API server answers.
+pub async fn refuse_drop(
+    shared: &Shared,
+    backup: &RedisBackup,
+    said: &Said,
+) -> kube::Result<RedisBackup> {
+    let wanted = not_dropped(backup, said);
+    let is_news = backup.status.as_ref() != Some(&wanted);
+    let written = write(shared, backup, &wanted).await?;
+    if is_news {
+        let about = backup.object_ref(&());
+        let events = &shared.events;
+        events
+            .publish_state(&about, Severity::Warning, said.reason, &said.words)
+            .await;
+    }
+    Ok(written)
 }
 
 /// The reason that stands in the status of a backup.

@@ -65,6 +65,7 @@ impl Controlled for RedisCluster {
             phase: status.and_then(|status| status.phase),
             hibernates: hibernates(self),
             policies: status.map_or(&[], |status| &status.policies),
+            backup: None,
         }
     }
 

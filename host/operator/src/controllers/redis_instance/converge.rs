@@ -21,7 +21,7 @@ use super::heal::changes_roles;
 use super::observe::Live;
 use super::pass::{live_pods, write_status};
 use super::site::Site;
-use super::{act, log, status};
+use super::{act, backups, status};
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
 use crate::controllers::pods::children::{self, Children};
@@ -118,7 +118,7 @@ impl Pass<'_> {
         let carried_out = act::carry_out(&plan, &material).await;
         let recovery = self.look_at_recovery(&seen, &material, &held.config);
         let recovery = Box::pin(recovery).await;
-        let logged = Box::pin(log::look(&material, &seen.members)).await;
+        let backups = Box::pin(backups::look(&material, &seen.members)).await;
         let taken = site.refusals.taken();
         let refused = refused.or(taken.map(|words| (ready::NAME_TAKEN, words)));
         let leads = |asked: &str| seen.primary().is_some_and(|p| p.name() == asked);
@@ -153,7 +153,9 @@ impl Pass<'_> {
             refusals: site.refusals.all(),
             recovering: recovery.said,
             recovered: recovery.over,
-            log: logged.said,
+            backup_healthy: backups.said,
+            backup: backups.overview,
+            backup_policy: backups.policy.as_ref(),
         };
         write_status(object, shared, &status::build(&found, Timestamp::now())).await?;
         if !found.refusals.is_empty() {
@@ -183,7 +185,7 @@ impl Pass<'_> {
         {
             return Ok(Outcome::Again);
         }
-        if let Some(error) = logged.failed {
+        if let Some(error) = backups.failed {
             return Err(error);
         }
         let under_way = held.news.under_way.is_some() && !wanted.pods.hibernate;
@@ -194,8 +196,12 @@ impl Pass<'_> {
             (true, Some(at)) => Outcome::SettledUntil(at),
             (false, _) => Outcome::Waiting,
         };
-        Ok(match logged.again {
+        let outcome = match backups.again {
             Some(left) => outcome.within(left),
+            None => outcome,
+        };
+        Ok(match backups.due_unix_ms {
+            Some(at) => outcome.by(at),
             None => outcome,
         })
     }

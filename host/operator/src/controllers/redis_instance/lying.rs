@@ -270,6 +270,8 @@ async fn shared(client: &Client, leadership: Leadership) -> Shared {
         epochs: Backoff::default(),
         recoveries: Default::default(),
         logs: Default::default(),
+        backups: Default::default(),
+        looks: Default::default(),
         owners: Default::default(),
         turns: Arc::default(),
         deletions: Deletions::default(),

@@ -2,6 +2,7 @@
 
 mod act;
 mod backup_orders;
+mod backups;
 mod converge;
 mod deletion;
 mod handover;
@@ -27,6 +28,7 @@ use crate::metrics::Figures;
 use crate::object::ObjectKey;
 use crate::shared::Shared;
 
+pub use backups::Looks;
 pub use deletion::Deletions;
 pub use log::Logs;
 pub use recovery::Attempts as Recoveries;
@@ -68,6 +70,7 @@ impl Controlled for RedisInstance {
             phase: status.and_then(|status| status.phase),
             hibernates: hibernates(self),
             policies: status.map_or(&[], |status| &status.policies),
+            backup: status.and_then(|status| status.backup.as_ref()),
         }
     }
 

@@ -16,7 +16,7 @@ use super::converge::{Pass, leaderless, wanted_of};
 use super::heal::HealError;
 use super::intents::Notes;
 use super::site::{self, Site};
-use super::{act, deletion, log, observe, recovery, status};
+use super::{act, backups, deletion, observe, recovery, status};
 use crate::agents::FIRST_ROUND;
 use crate::authority::Authority;
 use crate::controllers::outcome::{Outcome, PassError};
@@ -275,7 +275,7 @@ async fn refuse(
         acl: None,
         members: None,
     };
-    let logged = Box::pin(log::look(&material, &site.members)).await;
+    let backups = Box::pin(backups::look(&material, &site.members)).await;
     let verdict = site.verdict().await;
     let found = status::Found {
         verdict: Some(&verdict),
@@ -283,7 +283,9 @@ async fn refuse(
         primary: site.primary().map(Member::name),
         pods: live_pods(site),
         app_user: known.is_some_and(|set| set.users.iter().any(|user| user.name == set.app)),
-        log: logged.said,
+        backup_healthy: backups.said,
+        backup: backups.overview,
+        backup_policy: backups.policy.as_ref(),
         ..status::Found::of(site.object, reason, words)
     };
     let wanted = status::build(&found, Timestamp::now());
@@ -298,9 +300,13 @@ async fn refuse(
         Some(seen) => leaderless(&seen).map_or(at_rest, Outcome::After),
         None => Outcome::Again,
     };
-    match (logged.failed, logged.again) {
+    let outcome = match backups.again {
+        Some(left) => outcome.within(left),
+        None => outcome,
+    };
+    match (backups.failed, backups.due_unix_ms) {
         (Some(error), _) => Err(error),
-        (None, Some(left)) => Ok(outcome.within(left)),
+        (None, Some(at)) => Ok(outcome.by(at)),
         (None, None) => Ok(outcome),
     }
 }

@@ -110,6 +110,33 @@ fn what_an_object_is_and_has_is_told() {
 }
 
 #[test]
+fn the_last_backup_and_those_of_which_nothing_came_are_told_of_objects_that_have_a_store() {
+    let mut watched = Watched::new();
+    watched.apply(&instance("cache", &serving()));
+    assert_eq!(watched.count("hera_backup_failures_total"), 0);
+    let mut status = serving();
+    status["backup"] = json!({
+        "path": "shop.cache/u", "firstRecoverable": "2027-01-15T07:00:00Z",
+        "lastBackup": {"name": "nightly", "instant": "2027-01-15T08:00:00Z"},
+    });
+    watched.apply(&instance("cache", &status));
+    let key = ObjectKey::instance("shop", "cache");
+    assert!(watched.has(&format!("hera_backup_failures_total{CACHE} 0")));
+    watched.objects.note_failed_backup(&key);
+    for (metric, value) in [
+        ("hera_backup_failures_total", "1"),
+        ("hera_backup_last_success_timestamp_seconds", "1800000000"),
+        (
+            "hera_backup_first_recoverable_timestamp_seconds",
+            "1799996400",
+        ),
+    ] {
+        let series = format!("{metric}{CACHE} {value}");
+        assert!(watched.has(&series), "{series}: {:#?}", watched.series());
+    }
+}
+
+#[test]
 fn a_cluster_has_a_primary_for_each_shard() {
     let mut watched = Watched::new();
     let shard = |id: u32, primary: Option<&str>| json!({"id": id, "primary": primary, "replicas": [], "slots": ""});

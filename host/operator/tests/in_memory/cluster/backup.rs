@@ -1,20 +1,27 @@
 //! What an agent does about backups, as a test has it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use hera_core::agent::{Refusal, Request};
+use hera_core::backup::retention::needed_simple;
 use hera_core::backup::{
     BackupOrder, BackupState, BaseManifest, CaptureNews, CaptureOrder, FORMAT, Failure,
-    FailureReason, OwnerFile, Paths, Run, RunState,
+    FailureReason, Held, OwnerFile, Paths, Run, RunState, SweepOrder, SweepState,
 };
+use k8s_openapi::jiff::Timestamp;
 
 use super::agent::Told;
 
 /// Since when logs have no gap, in milliseconds since 1970: before the data of any backup.
 pub const SINCE: u64 = 1_700_000_000_000;
+
+/// When data of backups was taken unless a test says it, in milliseconds since 1970.
+const TAKEN: u64 = 1_800_000_000_000;
 
 /// What becomes of a snapshot that is ordered.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +45,12 @@ struct Script {
     begins_late: bool,
     state: BackupState,
     orders: Vec<BackupOrder>,
+    /// How long ago the data of backups was taken.
+    ago: Option<Duration>,
+    /// What the store has.
+    held: Vec<Held>,
+    /// Why nothing comes of a sweep.
+    sweeps_fail: Option<FailureReason>,
 }
 
 impl Backups {
@@ -51,16 +64,47 @@ impl Backups {
         self.lock().begins_late = true;
     }
 
+    /// Data of backups was taken so long ago from now on.
+    pub fn takes(&self, ago: Duration) {
+        self.lock().ago = Some(ago);
+    }
+
+    /// Nothing comes of sweeps from now on; or something does again.
+    pub fn sweeps_fail(&self, reason: Option<FailureReason>) {
+        self.lock().sweeps_fail = reason;
+    }
+
+    /// The store has a backup no more.
+    pub fn lose(&self, id: &str) {
+        self.lock().held.retain(|held| held.id != id);
+    }
+
+    /// Names of the backups that the store has.
+    pub fn held(&self) -> Vec<String> {
+        let held = &self.lock().held;
+        held.iter().map(|held| held.id.clone()).collect()
+    }
+
+    /// What it was ordered about what the store has.
+    pub fn sweeps(&self) -> Vec<SweepOrder> {
+        let orders = self.orders().into_iter();
+        let sweeps = orders.filter_map(|order| match order {
+            BackupOrder::Sweep(order) => Some(*order),
+            _ => None,
+        });
+        sweeps.collect()
+    }
+
     /// The runs that go on are stored now.
     pub fn store(&self) {
         let mut script = self.lock();
-        let orders = script.orders.clone();
+        let (orders, taken) = (script.orders.clone(), script.taken_unix_ms());
         for order in orders {
             if let BackupOrder::Snapshot { run, owner, .. } = order {
                 let runs = script.state.runs.iter_mut();
                 for known in runs.filter(|known| known.run == run) {
                     if matches!(known.state, RunState::Running { .. }) {
-                        known.state = stored(&run, &owner);
+                        known.state = stored(&run, &owner, taken);
                     }
                 }
             }
@@ -98,6 +142,43 @@ impl Backups {
     }
 }
 
+impl Script {
+    fn taken_unix_ms(&self) -> u64 {
+        self.ago.map_or(TAKEN, |ago| {
+            now_unix_ms() - u64::try_from(ago.as_millis()).unwrap()
+        })
+    }
+
+    /// What goes goes at once.
+    fn sweep(&mut self, order: &SweepOrder) -> SweepState {
+        let id = order.id.clone();
+        if let Some(reason) = self.sweeps_fail {
+            let failure = Failure::new(reason, "as the test has it");
+            return SweepState::Failed { id, failure };
+        }
+        let held = self.held.iter();
+        let held: Vec<_> = held.map(|h| (h.id.clone(), h.instant_unix_ms)).collect();
+        let kept: BTreeSet<String> = order.kept.iter().cloned().collect();
+        let needed = needed_simple(&held, &order.keep, &kept, order.now_unix_ms).unwrap();
+        let named = order.drop.iter().cloned();
+        let (refused, dropped): (Vec<String>, Vec<String>) =
+            named.partition(|id| needed.contains(id));
+        self.held.retain(|held| !dropped.contains(&held.id));
+        for held in &mut self.held {
+            held.needed = needed.contains(&held.id);
+        }
+        SweepState::Done {
+            id,
+            held: self.held.clone(),
+            dropped,
+            refused,
+            pieces: 0,
+            has_more: false,
+            first_unix_ms: self.held.iter().map(|held| held.instant_unix_ms).min(),
+        }
+    }
+}
+
 pub async fn state(Extension(backups): Extension<Backups>) -> Json<BackupState> {
     Json(backups.lock().state.clone())
 }
@@ -131,7 +212,7 @@ pub async fn order(
                 return Err((StatusCode::UNPROCESSABLE_ENTITY, Json(refusal)));
             }
             let state = match script.does {
-                Does::Stores => stored(&run, &owner),
+                Does::Stores => stored(&run, &owner, script.taken_unix_ms()),
                 Does::Runs => RunState::Running {
                     read_bytes: 1,
                     stored_bytes: 0,
@@ -140,7 +221,15 @@ pub async fn order(
             };
             script.state.runs.push(Run { run, state });
         }
-        BackupOrder::Commit { run, .. } => {
+        BackupOrder::Commit { run, manifest, .. } => {
+            if !script.held.iter().any(|held| held.id == manifest.id) {
+                script.held.push(Held {
+                    id: manifest.id.clone(),
+                    instant_unix_ms: manifest.instant_unix_ms,
+                    stored_bytes: 2 << 20,
+                    needed: false,
+                });
+            }
             let runs = script.state.runs.iter_mut();
             for known in runs.filter(|known| known.run == run) {
                 known.state = RunState::Committed { base: None };
@@ -161,6 +250,10 @@ pub async fn order(
         BackupOrder::Capture(order) if !is_known || told.borrow().capture.is_none() => {
             let since = Some(SINCE).filter(|_| !script.begins_late);
             told.send_modify(|status| status.capture = Some(captured(&order, since)));
+        }
+        BackupOrder::Sweep(order) => {
+            let swept = script.sweep(&order);
+            script.state.sweep = Some(swept);
         }
         BackupOrder::StopCapture => told.send_modify(|status| status.capture = None),
         BackupOrder::Capture(_) | BackupOrder::Recover { .. } | BackupOrder::StartWithout => {}
@@ -189,7 +282,11 @@ fn failed(reason: FailureReason) -> RunState {
     }
 }
 
-fn stored(run: &str, owner: &OwnerFile) -> RunState {
+fn now_unix_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap()
+}
+
+fn stored(run: &str, owner: &OwnerFile, taken_unix_ms: u64) -> RunState {
     let paths = Paths::new(&owner.namespace, &owner.name, &owner.uid);
     RunState::Stored {
         base: Box::new(BaseManifest {
@@ -202,7 +299,7 @@ fn stored(run: &str, owner: &OwnerFile) -> RunState {
             replication_id: "a".repeat(40),
             offset: 255,
             stream_db: 0,
-            taken_unix_ms: 1_800_000_000_000,
+            taken_unix_ms,
             pod: "a pod".to_owned(),
             role: "replica".to_owned(),
             raw_bytes: 3 << 20,

@@ -12,6 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::super::memory::{Kept, Reading};
 use super::super::status::{self, Said};
 use super::super::target::{self, Target};
+use super::ask::Turn;
 use super::{Again, Pass, RUNS, SHARD};
 use crate::agents::{AgentClient, AgentError};
 use crate::controllers::outcome::PassError;
@@ -89,6 +90,15 @@ impl Pass<'_> {
                 )
                 .await;
         }
+        let member = match Box::pin(self.ask(&target, &members, wish)).await? {
+            Turn::Begins => member,
+            Turn::Reads(ordinal) => {
+                let mut members = members.iter();
+                let named = members.find(|member| member.ordinal == ordinal);
+                named.unwrap_or(member)
+            }
+            Turn::Later(again) => return Ok(again),
+        };
         let Some(agent) = self.shared.agents.client(member.uid()) else {
             return Ok(Some(SOON));
         };

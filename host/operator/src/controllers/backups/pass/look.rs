@@ -179,10 +179,7 @@ impl Pass<'_> {
         if let Some(status) = &mut self.backup.status {
             status.path = Some(path);
         }
-        let over = self.over(BackupPhase::Completed, Said::new(completed::STORED, words));
-        let over = over.await?;
-        // Its log may have waited for one.
-        self.shared.references.wake(self.target.clone());
-        Ok(over)
+        self.over(BackupPhase::Completed, Said::new(completed::STORED, words))
+            .await
     }
 }

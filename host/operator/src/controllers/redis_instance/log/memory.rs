@@ -1,14 +1,11 @@
-//! What agents were ordered about logs, and what was found of backups. Whoever forgets it orders once more, and looks
-//! once more.
+//! What agents were ordered about logs. Whoever forgets it orders once more.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hera_core::backup::Unbroken;
 use hera_core::shard::Member;
 
-use super::bases::Since;
 use crate::object::ObjectKey;
 
 /// An agent tells within this that it does what it was ordered.
@@ -35,7 +32,6 @@ struct Known {
     orders: HashMap<String, Ordered>,
     /// Uid of the pod whose agent was ordered last to keep the log.
     keeper: Option<String>,
-    base: Option<Base>,
     /// Since when no copy can be read.
     no_copy_since: Option<Instant>,
 }
@@ -47,14 +43,6 @@ struct Ordered {
     term: u64,
     told: Told,
     at: Instant,
-}
-
-/// The first backup from which a log goes on.
-struct Base {
-    store: String,
-    since_unix_ms: u64,
-    unbroken: Vec<Unbroken>,
-    instant_unix_ms: u64,
 }
 
 impl Logs {
@@ -102,28 +90,6 @@ impl Logs {
         if let Some(known) = self.lock().get_mut(instance) {
             known.orders.retain(|uid, _| pods.contains(&uid.as_str()));
         }
-    }
-
-    /// When the first backup was taken from which a log goes on, in milliseconds since 1970, if one is known.
-    pub fn base(&self, instance: &ObjectKey, since: &Since<'_>) -> Option<u64> {
-        let map = self.lock();
-        let base = map.get(instance)?.base.as_ref()?;
-        let is_it = base.store == since.store
-            && base.since_unix_ms == since.unix_ms
-            && base.unbroken == since.unbroken;
-        is_it.then_some(base.instant_unix_ms)
-    }
-
-    /// That is known now. None is not known for long: one may be made at any time.
-    pub fn note_base(&self, instance: &ObjectKey, since: &Since<'_>, instant_unix_ms: Option<u64>) {
-        let base = instant_unix_ms.map(|instant_unix_ms| Base {
-            store: since.store.to_owned(),
-            since_unix_ms: since.unix_ms,
-            unbroken: since.unbroken.to_vec(),
-            instant_unix_ms,
-        });
-        let mut map = self.lock();
-        map.entry(instance.clone()).or_default().base = base;
     }
 
     /// No copy can be read now: after how long that is told, if it goes on.
@@ -215,42 +181,6 @@ mod tests {
         );
         logs.forget(&shop);
         assert_eq!(logs.keeper(&shop), None);
-    }
-
-    #[test]
-    fn a_backup_is_looked_for_anew_once_the_log_began_anew_or_goes_elsewhere() {
-        let (logs, shop) = shop();
-        let since = Since {
-            object_uid: "u",
-            store: "s3",
-            pod_uid: "a",
-            unix_ms: 5,
-            unbroken: &[],
-        };
-        logs.note_base(&shop, &since, None);
-        assert_eq!(logs.base(&shop, &since), None);
-        logs.note_base(&shop, &since, Some(7));
-        assert_eq!(logs.base(&shop, &since), Some(7));
-        let later = Since {
-            unix_ms: 6,
-            ..since
-        };
-        let elsewhere = Since {
-            store: "other",
-            ..since
-        };
-        let unbroken = [Unbroken {
-            id: "b".to_owned(),
-            from: 1,
-            to: None,
-        }];
-        let failed_over = Since {
-            unbroken: &unbroken,
-            ..since
-        };
-        for other in [later, elsewhere, failed_over] {
-            assert_eq!(logs.base(&shop, &other), None);
-        }
     }
 
     #[test]

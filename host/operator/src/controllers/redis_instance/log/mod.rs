@@ -3,7 +3,6 @@
 //! An agent that keeps one goes on by itself: through changes of roles, while the operator is away, and until its pod
 //! ends. The operator says which one does, and where to.
 
-mod bases;
 mod memory;
 mod said;
 
@@ -20,10 +19,11 @@ use super::act::Material;
 use super::backup_orders::order;
 use crate::agents::AgentError;
 use crate::controllers::backups::access::{self, NoAccess};
-use crate::controllers::backups::{SHARD, target};
+use crate::controllers::backups::bases::{self, GoesOn, news as news_of};
+use crate::controllers::backups::{SHARD, known, target};
 use crate::controllers::outcome::PassError;
+use crate::controllers::pods::observe::millis;
 use crate::controllers::pods::requests::hibernates;
-use bases::Since;
 use memory::{HEARD, Told};
 
 pub use memory::Logs;
@@ -41,6 +41,8 @@ pub struct Looked {
     pub failed: Option<PassError>,
     /// Until the next look, if it is to come without news.
     pub again: Option<Duration>,
+    /// The log, while it is kept and has no gap.
+    pub goes_on: Option<GoesOn>,
 }
 
 impl Looked {
@@ -165,18 +167,18 @@ async fn keep(material: &Material<'_>, members: &[Member], log: &Log) -> Looked 
         .filter(|member| is_on && member.uid() != chosen.uid());
     let others: Vec<&Member> = others.collect();
     let stopped = stop(material, &others).await;
-    let told = match news {
-        Some(news) => tell(material, chosen, log, news).await,
-        None => Ok(Said::AsBefore),
-    };
-    let (said, untold) = match told {
-        Ok(said) => (said, None),
-        Err(error) => (Said::AsBefore, Some(error)),
-    };
+    let goes_on = news.and_then(|news| GoesOn::of(chosen, news));
+    let said = news.and_then(|news| tell(material, chosen, log, news, goes_on.as_ref()));
     Looked {
-        said,
-        failed: stopped.err().or(untold),
-        again: news.is_none().then_some(HEARD),
+        again: match (news, &said) {
+            (None, _) => Some(HEARD),
+            // Backups are not known yet.
+            (Some(_), None) => Some(AGAIN),
+            (Some(_), Some(_)) => None,
+        },
+        said: said.unwrap_or_default(),
+        failed: stopped.err(),
+        goes_on,
     }
 }
 
@@ -250,45 +252,45 @@ async fn stop(material: &Material<'_>, members: &[&Member]) -> Result<(), PassEr
     done
 }
 
-/// What is said of a log that is kept.
-async fn tell(
+/// What is said of a log that is kept; none before it is known which backups there are.
+fn tell(
     material: &Material<'_>,
     member: &Member,
     log: &Log,
     news: &CaptureNews,
-) -> Result<Said, PassError> {
+    goes_on: Option<&GoesOn>,
+) -> Option<Said> {
     let site = material.site;
     if let Some(failure) = &news.trouble {
-        return Ok(said::of_trouble(member.name(), failure));
+        return Some(said::of_trouble(member.name(), failure));
     }
-    let Some(unix_ms) = news.unbroken_since_unix_ms else {
-        return Ok(Said::AsBefore);
+    let Some(goes_on) = goes_on else {
+        return Some(Said::AsBefore);
     };
-    let since = Since {
-        object_uid: site.owner.uid,
-        store: &log.store,
-        pod_uid: member.uid(),
-        unix_ms,
-        unbroken: &news.unbroken,
-    };
-    let (shared, key) = (site.shared, site.instance());
-    let first = match shared.logs.base(&key, &since) {
-        Some(known) => Some(known),
-        None => {
-            let found = bases::first(&shared.client, site.owner.namespace, &since).await?;
-            shared.logs.note_base(&key, &since, found);
-            found
-        }
-    };
-    Ok(said::of_log(&key.name, &log.store, news, unix_ms, first))
+    let key = site.instance();
+    let known = site.shared.backups.known.of(&key)?;
+    let since = goes_on.since(site.owner.uid, &log.store);
+    let first = bases::first(&known::read(&known), &since);
+    // One that somebody keeps may be older than what sweeps left of the log.
+    let first = first.map(|first| first.max(first_recoverable(material)));
+    let unix_ms = goes_on.unix_ms;
+    Some(said::of_log(&key.name, &log.store, news, unix_ms, first))
+}
+
+/// Before this nothing can be recovered, as far as sweeps of the store found; in milliseconds since 1970.
+fn first_recoverable(material: &Material<'_>) -> u64 {
+    let site = material.site;
+    let status = site.object.status.as_ref();
+    let backup = status.and_then(|status| status.backup.as_ref());
+    let told = backup.and_then(|backup| backup.first_recoverable.as_ref());
+    let told = told.map(|at| millis(at.0));
+    let sweeps = &site.shared.backups.sweeps;
+    let known = sweeps.known(&site.instance(), site.owner.uid).swept;
+    let known = known.and_then(|swept| swept.first_unix_ms);
+    told.max(known).unwrap_or(0)
 }
 
 /// What an agent tells of a log that it keeps of whatever object.
 fn capture_of(member: &Member) -> Option<&CaptureNews> {
     member.agent.status()?.capture.as_ref()
-}
-
-/// What it tells of that of the object with this uid.
-fn news_of<'a>(member: &'a Member, uid: &str) -> Option<&'a CaptureNews> {
-    capture_of(member).filter(|news| news.uid == uid && news.shard == SHARD)
 }

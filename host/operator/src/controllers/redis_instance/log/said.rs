@@ -50,8 +50,8 @@ pub fn of_log(
         ),
     };
     let words = format!(
-        "{is_so}, and there is no backup that it goes on from, so that nothing can be brought to a later instant: create \
-         a RedisBackup, as kubectl hera backup now {name} does"
+        "{is_so}, and there is no backup that it goes on from, so that nothing can be brought to a later instant: one is \
+         made by itself within ten minutes; kubectl hera backup now {name} makes one at once"
     );
     Said::Is(false, reason, words)
 }

@@ -16,15 +16,17 @@ use hera_api::{
 };
 use hera_core::acl::AclAnswer;
 use hera_core::agent::{AgentStatus, REDIS_PORT};
+use hera_core::backup::decision::BackupAnswer;
 use hera_core::instance::{Choice, Plan, Verdict};
 use hera_kube::{Refusal, merge_conditions};
-use hera_policy::Acl;
+use hera_policy::{Acl, Backup};
 use hera_render::pod_selector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::log;
+use super::backups::Overview;
+use super::log::Said;
 use crate::controllers::pods::password_news::PasswordNews;
 use crate::controllers::pods::policy_status::{self, Decided};
 use crate::controllers::pods::rollback::Direction;
@@ -71,8 +73,12 @@ pub struct Found<'a> {
     pub memory: Option<Memory>,
     /// Objects that the API server refuses.
     pub refusals: Vec<Refusal>,
-    /// What is said of the log.
-    pub log: log::Said,
+    /// What is said of the log and of backups.
+    pub backup_healthy: Said,
+    /// What there is of backups.
+    pub backup: Overview,
+    /// Who decides about them, where that is news.
+    pub backup_policy: Option<&'a Made<BackupAnswer>>,
     /// Data of a store is to come: a reason of `Ready`, and words.
     pub recovering: Option<(&'static str, String)>,
     /// It has come.
@@ -103,7 +109,9 @@ impl<'a> Found<'a> {
             passwords: None,
             memory: None,
             refusals: Vec::new(),
-            log: log::Said::AsBefore,
+            backup_healthy: Said::AsBefore,
+            backup: Overview::AsBefore,
+            backup_policy: None,
             recovering: None,
             recovered: None,
         }
@@ -138,21 +146,24 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
     let progressing = say(progressing::TYPE, is_progressing, reason, message);
     let (is_degraded, reason, message) = degradation::of(found, is_ready, &last);
     let degraded = say(degraded::TYPE, is_degraded, reason, message);
-    let decided = [Decided::of::<Acl>(found.policy)];
+    let mut decided = vec![Decided::of::<Acl>(found.policy)];
+    if found.object.spec.backup.is_some() {
+        decided.push(Decided::of::<Backup>(found.backup_policy));
+    }
     let policy = policy_status::condition(&decided, &last.policies, &last.conditions, &say);
     // One that refuses writes leads, and is read.
     let leads = is_ready || space::refuses_writes(reason_of_ready);
     let phase = phase(found, &ready, is_progressing, is_degraded, &last);
     let name = ObjectName::new(Kind::RedisInstance, &found.object.name_any()).ok();
-    let backup = match &found.log {
-        log::Said::AsBefore => {
+    let backup_healthy = match &found.backup_healthy {
+        Said::AsBefore => {
             let mut known = last.conditions.iter();
             known
                 .find(|known| known.type_ == backup_healthy::TYPE)
                 .cloned()
         }
-        log::Said::Off => None,
-        log::Said::Is(truth, reason, words) => {
+        Said::Off => None,
+        Said::Is(truth, reason, words) => {
             Some(say(backup_healthy::TYPE, *truth, reason, words.clone()))
         }
     };
@@ -161,7 +172,7 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
         Some(progressing),
         Some(degraded),
         policy,
-        backup,
+        backup_healthy,
     ];
     let conditions: Vec<Condition> = conditions.into_iter().flatten().collect();
     RedisInstanceStatus {
@@ -194,6 +205,10 @@ pub fn build(found: &Found<'_>, now: Timestamp) -> RedisInstanceStatus {
             .or_else(|| last.version.clone()),
         policies: policy_status::policies(&decided, &last.policies, now),
         recovery: found.recovered.clone().or_else(|| last.recovery.clone()),
+        backup: match &found.backup {
+            Overview::AsBefore => last.backup.clone(),
+            Overview::Is(now) => now.as_deref().cloned(),
+        },
     }
 }
 

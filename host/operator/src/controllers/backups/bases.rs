@@ -1,15 +1,59 @@
 //! The backups from which a log goes on.
 
-use hera_api::{BackupPhase, BackupShard, RedisBackup};
-use hera_core::backup::Unbroken;
-use kube::Client;
-use kube::api::{Api, ListParams};
-use kube::core::DeserializeGuard;
+use hera_api::{BackupShard, RedisBackup};
+use hera_core::backup::{CaptureNews, Unbroken};
+use hera_core::shard::Member;
 
-use crate::controllers::backups::SHARD;
+use super::{SHARD, record};
 
 /// By how much the clocks of two nodes may differ, in milliseconds.
 const CLOCKS: u64 = 1_000;
+
+/// A log without a gap, as the agent tells that keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoesOn {
+    /// Uid of the pod whose agent keeps it.
+    pub pod_uid: String,
+    /// Since when it has none, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// Of which histories it is; empty if the agent does not tell.
+    pub unbroken: Vec<Unbroken>,
+}
+
+impl GoesOn {
+    /// That of the object with this uid, if an agent of these tells of one.
+    pub fn told(members: &[Member], uid: &str) -> Option<Self> {
+        members
+            .iter()
+            .find_map(|member| Self::of(member, news(member, uid)?))
+    }
+
+    /// That which this agent tells of.
+    pub fn of(member: &Member, news: &CaptureNews) -> Option<Self> {
+        Some(Self {
+            pod_uid: member.uid().to_owned(),
+            unix_ms: news.unbroken_since_unix_ms?,
+            unbroken: news.unbroken.clone(),
+        })
+    }
+
+    /// That, of the object with this uid, in this store.
+    pub fn since<'a>(&'a self, object_uid: &'a str, store: &'a str) -> Since<'a> {
+        Since {
+            object_uid,
+            store,
+            pod_uid: &self.pod_uid,
+            unix_ms: self.unix_ms,
+            unbroken: &self.unbroken,
+        }
+    }
+}
+
+/// What an agent tells of the log of the object with this uid.
+pub fn news<'a>(member: &'a Member, uid: &str) -> Option<&'a CaptureNews> {
+    let told = member.agent.status()?.capture.as_ref();
+    told.filter(|news| news.uid == uid && news.shard == SHARD)
+}
 
 /// A log without a gap.
 #[derive(Clone, Copy, Debug)]
@@ -27,32 +71,47 @@ pub struct Since<'a> {
 }
 
 /// When the first backup was taken from which this log goes on, in milliseconds since 1970.
-///
-/// # Errors
-/// When backups cannot be read: unknown is not absent.
-pub async fn first(
-    client: &Client,
-    namespace: &str,
-    since: &Since<'_>,
-) -> kube::Result<Option<u64>> {
-    let backups: Api<DeserializeGuard<RedisBackup>> = Api::namespaced(client.clone(), namespace);
-    let found = backups.list(&ListParams::default()).await?;
-    let read = found.items.into_iter().filter_map(|backup| backup.0.ok());
-    Ok(read.filter_map(|backup| instant(&backup, since)).min())
+pub fn first(backups: &[&RedisBackup], since: &Since<'_>) -> Option<u64> {
+    let taken = backups.iter().filter_map(|backup| instant(backup, since));
+    taken.min()
+}
+
+/// The newest backup from which this log goes on.
+pub fn newest<'a>(backups: &[&'a RedisBackup], since: &Since<'_>) -> Option<&'a RedisBackup> {
+    let taken = backups
+        .iter()
+        .filter_map(|backup| Some((instant(backup, since)?, *backup)));
+    let newest = taken.max_by_key(|(taken, _)| *taken);
+    newest.map(|(_, backup)| backup)
+}
+
+/// The newest backup of an object in a store, whatever became of its log.
+pub fn newest_of_all<'a>(
+    backups: &[&'a RedisBackup],
+    object_uid: &str,
+    store: &str,
+) -> Option<&'a RedisBackup> {
+    let stored = backups.iter().copied();
+    let stored = stored.filter(|backup| record::is_stored(backup, object_uid, store));
+    stored.max_by_key(|backup| record::taken_unix_ms(backup))
+}
+
+/// How much of its history a backup has.
+pub fn offset(backup: &RedisBackup) -> Option<u64> {
+    let shard = shard(backup)?;
+    shard.offset.and_then(|offset| u64::try_from(offset).ok())
+}
+
+fn shard(backup: &RedisBackup) -> Option<&BackupShard> {
+    let mut shards = backup.status.iter().flat_map(|status| &status.shards);
+    shards.find(|shard| shard.shard == SHARD)
 }
 
 /// When a backup was taken, if the log goes on from it.
 fn instant(backup: &RedisBackup, since: &Since<'_>) -> Option<u64> {
-    let status = backup.status.as_ref()?;
-    let is_of_it = status.phase == Some(BackupPhase::Completed)
-        && status.target_uid.as_deref() == Some(since.object_uid)
-        && status.store.as_deref() == Some(since.store);
-    let shard = status.shards.iter().find(|shard| shard.shard == SHARD);
-    let shard = shard.filter(|_| is_of_it)?;
-    let exact = shard.instant.as_ref().map(|at| at.0.as_millisecond());
-    // Without what is less than a second: no later than it was.
-    let rounded = status.instant.as_ref().map(|at| at.0.as_millisecond());
-    let taken = u64::try_from(exact.or(rounded)?).ok()?;
+    let is_of_it = record::is_stored(backup, since.object_uid, since.store);
+    let shard = shard(backup).filter(|_| is_of_it)?;
+    let taken = record::taken_unix_ms(backup)?;
     since.goes_on_from(shard, taken).then_some(taken)
 }
 
