@@ -328,6 +328,10 @@ reasons! {
         NEEDED = "Needed",
         /// False: it is being made.
         RUNNING = "Running",
+        /// False: its object is gone, or has no store: no agent can delete it.
+        NO_TARGET = "NoTarget",
+        /// False: it could not be deleted yet, and is tried again.
+        PENDING = "Pending",
     }
     /// Could a backup use a RedisBackupStore when one last tried?
     available "Available" {

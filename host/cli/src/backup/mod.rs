@@ -95,7 +95,8 @@ async fn annotate(
     let metadata = json!({"uid": backup.metadata.uid, "annotations": {annotation: value}});
     let patch = json!({"metadata": metadata});
     let (name, patch) = (backup.name_any(), Patch::Merge(&patch));
-    let patched = backups.patch(&name, &PatchParams::default(), &patch);
+    let params = PatchParams::default();
+    let patched = backups.patch(&name, &params, &patch);
     patched.await.context("the request is not taken")
 }
 

@@ -9,6 +9,8 @@
 
 mod api_server;
 mod cluster;
+#[path = "../../../policy/guests.rs"]
+mod guests;
 
 mod backups;
 mod clusters;

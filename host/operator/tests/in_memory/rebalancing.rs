@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use super::api_server::{CLUSTERS, Operator, SHOP, condition, wait_for};
 use super::cluster::{Cluster, Ring};
+use super::guests;
 use hera_core::cluster::Command;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
-
-#[path = "../../../policy/guests.rs"]
-mod guests;
 
 /// A cluster of an operator, whose servers do what they are told.
 pub struct Shop {

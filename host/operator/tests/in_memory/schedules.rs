@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 use super::api_server::{Operator, SHOP, condition, wait_for};
 use super::backups::{STORES, store_object};
 use super::cluster::{Backups, Cluster, Does};
-
-#[path = "../../../policy/guests.rs"]
-mod guests;
+use super::guests;
 
 const BACKUPS: &str = "redisbackups";
 const INSTANCES: &str = "redisinstances";

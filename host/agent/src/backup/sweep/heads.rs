@@ -156,6 +156,7 @@ mod tests {
                     read: 9,
                     unix_ms: in_alive,
                 }),
+                ..Heads::default()
             })
         };
         assert_eq!([newest(9, 2, 3), newest(2, 9, 3), newest(2, 3, 9)], [9; 3]);

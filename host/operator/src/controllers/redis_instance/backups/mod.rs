@@ -61,7 +61,7 @@ impl Looked {
     }
 
     /// Nothing that is said of backups changes.
-    fn as_before(mut self) -> Self {
+    fn unchanged(mut self) -> Self {
         if self.said == Said::Off {
             self.said = Said::AsBefore;
         }
@@ -93,11 +93,11 @@ pub async fn look(material: &Material<'_>, members: &[Member]) -> Looked {
                 ..looked
             };
         }
-        Err(_) => return looked.as_before(),
+        Err(_) => return looked.unchanged(),
     };
     if site.recovery_due || hibernates(site.object) {
         return match health::is_told(&plan) {
-            true => looked.as_before(),
+            true => looked.unchanged(),
             false => looked,
         };
     }
@@ -105,7 +105,7 @@ pub async fn look(material: &Material<'_>, members: &[Member]) -> Looked {
         let again = looked.again.unwrap_or(AGAIN).min(AGAIN);
         return Looked {
             again: Some(again),
-            ..looked.as_before()
+            ..looked.unchanged()
         };
     };
     let status = site.object.status.as_ref();

@@ -151,6 +151,11 @@ fn whole(name: &str, backup: Option<&RedisBackup>) -> Result<Whole, Failure> {
         Some(BackupPhase::Failed) => {
             return Err(missing(&format!("nothing came of the RedisBackup {name}")));
         }
+        Some(BackupPhase::Skipped) => {
+            return Err(missing(&format!(
+                "a policy left the RedisBackup {name} out"
+            )));
+        }
         Some(BackupPhase::Pending | BackupPhase::Running) | None => {
             return Err(missing(&format!("the RedisBackup {name} is not whole yet")));
         }
