@@ -99,7 +99,7 @@ async fn in_its_own_process() {
     all().await;
     assert_eq!(asked(&common.journal), OBJECTS);
     // And the built-in of each decision.
-    assert_eq!(common.registry.loaded(), MODULES + 2);
+    assert_eq!(common.registry.loaded(), MODULES + 3);
     all().await;
     assert_eq!(asked(&common.journal), OBJECTS, "nothing changed");
     maps.lock()
