@@ -102,7 +102,7 @@ impl Trim<'_> {
     ) -> Result<(u64, bool), Failure> {
         let within = format!("{}/{id}", self.folder);
         let mut pieces: u64 = 0;
-        let (mut known, mut after) = (Vec::new(), within.clone());
+        let (mut known, mut after) = (Vec::<PieceName>::new(), within.clone());
         loop {
             let next = names::next_pieces(removing.store, self.folder, id, &after);
             let (page, is_end) = next.await?;
