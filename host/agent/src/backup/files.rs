@@ -8,6 +8,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::failed;
+use crate::fence::clock;
+
+/// A base gets its backup within this, in milliseconds: a day after it was stored a sweep takes one without a backup
+/// for left over, and clocks differ.
+const MADE_MS: u64 = 23 * 60 * 60 * 1_000;
 
 /// Notes whose path it is, or finds that it is this object's.
 ///
@@ -93,6 +98,12 @@ pub async fn write_backup(
         }
     }
     let path = paths(&backup.owner).backup(&backup.id);
+    if is_late(backup, clock::unix_ms()) && store.size(&path).await?.is_none() {
+        let words = format!(
+            "what {path} is to hold was read a day ago, and may be removed as nobody's: it is read anew"
+        );
+        return Err(failed(FailureReason::LostItsPod, words));
+    }
     let there = write_once(store, &path, backup).await?;
     let Some(there) = there.filter(|there| there != backup) else {
         return Ok(None);
@@ -110,6 +121,10 @@ async fn base_of(store: &Store, shard: &ShardInBackup) -> Result<BaseManifest, F
     let path = Paths::base_manifest(&shard.base);
     let base = read(store, &path).await?;
     base.ok_or_else(|| gone(&path))
+}
+
+fn is_late(backup: &BackupManifest, now_unix_ms: u64) -> bool {
+    backup.instant_unix_ms.saturating_add(MADE_MS) < now_unix_ms
 }
 
 fn gone(path: &str) -> Failure {
@@ -202,6 +217,20 @@ mod tests {
             name: "cache".to_owned(),
             uid: uid.to_owned(),
         }
+    }
+
+    #[test]
+    fn a_base_gets_its_backup_before_a_sweep_may_take_it_for_left_over() {
+        let backup = BackupManifest {
+            v: FORMAT,
+            id: "nightly".to_owned(),
+            owner: owner("k-1", "u-1"),
+            spec: serde_json::Value::Null,
+            instant_unix_ms: 1_000,
+            shards: Vec::new(),
+        };
+        assert!(!is_late(&backup, 1_000 + MADE_MS));
+        assert!(is_late(&backup, 1_001 + MADE_MS));
     }
 
     #[test]

@@ -37,6 +37,7 @@ facts_on!(
     once,
     REDIS_7_0,
     what_nothing_needs_goes_and_what_is_needed_is_refused,
+    without_a_window_the_log_stays_for_all_backups_that_do,
     what_is_in_doubt_removes_nothing,
     a_sweep_that_is_killed_at_any_point_did_no_harm_and_is_ended_by_the_next,
     what_no_backup_names_goes_a_day_later,
@@ -409,6 +410,27 @@ async fn what_nothing_needs_goes_and_what_is_needed_is_refused(engine: Engine) {
     let again = sweeps(&pod, sweep("s-4", &named, access)).await;
     assert_eq!((again.dropped, again.pieces), (swept.dropped, 0));
     assert_eq!(old.files().await, left);
+}
+
+async fn without_a_window_the_log_stays_for_all_backups_that_do(engine: Engine) {
+    let old = Old::new().await;
+    let pod = serving(engine, &[]).await;
+    let mut left = old.files().await;
+    for (id, _, offset) in [BACKUPS[0], BACKUPS[2]] {
+        let mut wanted = sweep(id, &[id], old.stored.access());
+        wanted.keep.for_ms = None;
+        let swept = sweeps(&pod, wanted).await;
+        assert_eq!((swept.dropped, swept.pieces), (vec![id.to_owned()], 0));
+        let base = base_path(id, offset);
+        for path in [
+            paths().backup(id),
+            Paths::base_manifest(&base),
+            Paths::data(&base),
+        ] {
+            assert!(left.remove(&path), "{path}");
+        }
+        assert_eq!(old.files().await, left);
+    }
 }
 
 async fn what_is_in_doubt_removes_nothing(engine: Engine) {

@@ -55,13 +55,20 @@ impl Sweep<'_> {
         }
         // Names come in pages.
         let page = [5, 10, 1_000][dice.below(3)];
+        let mut known = page;
         loop {
             let names = self.store.names(id);
-            let listed = &names[..names.len().min(page)];
-            let Going { pieces, is_whole } = floor.goes(listed, listed.len() == names.len());
+            let listed = &names[..names.len().min(known)];
+            let are_all = listed.len() == names.len();
+            let Going { pieces, is_whole } = floor.goes(listed, are_all);
             if pieces.is_empty() && !is_whole {
-                return Some(false);
+                if are_all || !floor.may_go_on(listed) {
+                    return Some(false);
+                }
+                known += page;
+                continue;
             }
+            known = page;
             self.pieces(id, pieces, dice)?;
             if is_whole {
                 self.file()?;

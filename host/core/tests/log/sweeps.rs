@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hera_core::backup::Keep;
 use hera_core::backup::log::{Cut, Index, Start, Wanted, plan, resume};
-use hera_core::backup::retention::{Needed, needed, needed_simple};
+use hera_core::backup::retention::{Needed, needed, needed_simple, needed_without};
 use proptest::prelude::*;
 
 use crate::dice::Dice;
@@ -287,6 +287,37 @@ fn a_long_log_shrinks_to_its_window() {
         sweep(&mut game.store, &again, &mut Dice::new(1), usize::MAX);
         assert_eq!(game.store.bytes(), is);
     }
+}
+
+#[test]
+fn where_no_window_is_kept_a_backup_that_goes_takes_no_log_of_the_others_along() {
+    let mut game = five_hours(false);
+    let keep = Keep {
+        for_ms: None,
+        last: 1,
+    };
+    let mut backups = game.store.held();
+    backups.retain(|base| base.backup.is_some());
+    let (named, others) = backups.split_at(10);
+    let named = named.iter().filter_map(|base| base.backup.clone());
+    let named: BTreeSet<String> = named.collect();
+    let begins = others[0].taken_unix_ms;
+    let told = game.agents[game.world.primary].told(&game.world);
+    let heads = game.store.heads(vec![told.id]);
+    let (held, now) = (game.store.held(), game.world.now);
+    let left = needed_without(&named, &held, &heads, &keep, &BTreeSet::new(), now);
+    let left = left.unwrap();
+    let before = Stored::of(&game);
+    sweep(&mut game.store, &left, &mut Dice::new(1), usize::MAX);
+    let after = Stored::of(&game);
+    assert!(after.game.store.bytes() < before.game.store.bytes());
+    for base in others {
+        let mut bases = after.index.bases.iter();
+        assert!(bases.any(|other| other.path == base.path), "{base:?}");
+    }
+    let instants = (0..150).map(|minutes| begins + minutes * MINUTE);
+    let had = instants.filter(|at| same(&before, &after, Some(*at), None, begins).unwrap());
+    assert!(had.count() > 50);
 }
 
 #[test]

@@ -147,10 +147,21 @@ impl Inventory {
         offsets
     }
 
-    /// What is told of the backups: of the latest.
+    /// What is told of the backups, the latest first: of very many half are the latest, and the others the oldest that
+    /// nothing needs as far as there are any. They would never go else.
     pub fn told(&self, is_needed: impl Fn(&Backup) -> bool) -> Vec<Held> {
-        let latest = self.backups.iter().rev().take(MOST_HELD);
-        let held = latest.map(|backup| {
+        let mut told: Vec<&Backup> = self.backups.iter().collect();
+        if told.len() > MOST_HELD {
+            let latest = told.split_off(told.len() - MOST_HELD / 2);
+            let (needed, mut may_go): (Vec<&Backup>, Vec<&Backup>) =
+                told.into_iter().partition(|&backup| is_needed(backup));
+            may_go.extend(needed.into_iter().rev());
+            may_go.truncate(MOST_HELD - latest.len());
+            may_go.sort_by_key(|&backup| (backup.instant_unix_ms, &backup.id));
+            told = may_go;
+            told.extend(latest);
+        }
+        let held = told.into_iter().rev().map(|backup| {
             let folders = backup.bases.iter().filter_map(|path| self.bases.get(path));
             let bases = folders.filter_map(|folder| folder.base.as_ref());
             Held {
@@ -370,6 +381,36 @@ mod tests {
         assert_eq!(held[0].backup.as_deref(), Some("nightly"));
         let told = inventory.told(|_| true);
         assert_eq!((told[0].stored_bytes, told[0].needed), (5, true));
+    }
+
+    #[test]
+    fn of_very_many_backups_those_are_told_that_may_go_and_the_latest() {
+        let backup = |number: u64| Backup {
+            id: format!("b-{number:05}"),
+            instant_unix_ms: number,
+            bases: Vec::new(),
+        };
+        let told = |count: u64, needed_from: u64| {
+            let inventory = Inventory {
+                backups: (0..count).map(backup).collect(),
+                ..Inventory::default()
+            };
+            inventory.told(|backup| backup.instant_unix_ms >= needed_from)
+        };
+        let most = u64::try_from(MOST_HELD).unwrap();
+        assert_eq!(told(most, 5).len(), MOST_HELD);
+        for needed_from in [0, 7, 5_000] {
+            let told = told(5_000, needed_from);
+            assert_eq!(told.len(), MOST_HELD);
+            assert!(told.is_sorted_by(|one, next| one.instant_unix_ms > next.instant_unix_ms));
+            assert_eq!(told[0].instant_unix_ms, 4_999);
+            let may_go = told.iter().filter(|held| !held.needed).count();
+            let all = usize::try_from(needed_from).unwrap();
+            assert!(may_go >= all.min(MOST_HELD / 2), "{may_go}");
+        }
+        // Where all are needed they are the latest.
+        let oldest = told(5_000, 0).last().map(|held| held.instant_unix_ms);
+        assert_eq!(oldest, Some(5_000 - most));
     }
 
     #[test]

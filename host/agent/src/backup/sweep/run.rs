@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hera_core::backup::retention::needed;
+use hera_core::backup::retention::{Doubt, needed, needed_without};
 use hera_core::backup::{Failure, FailureReason, Held, Paths, SweepOrder, SweepState};
 use hera_store::Store;
 use tokio::time::MissedTickBehavior;
@@ -125,13 +125,17 @@ async fn sweep(agent: &Agent, order: &SweepOrder, cache: &mut Cache) -> Result<O
         .fold(u64::MAX, u64::min);
     let kept = order.kept.iter().cloned().collect();
     let bases = inventory.held_bases();
-    let needed = needed(&bases, &heads, &order.keep, &kept, now_unix_ms);
-    let needed = needed.map_err(|doubt| failed(FailureReason::Corrupt, doubt.to_string()))?;
+    let in_doubt = |doubt: Doubt| failed(FailureReason::Corrupt, doubt.to_string());
+    let needed = needed(&bases, &heads, &order.keep, &kept, now_unix_ms).map_err(in_doubt)?;
+    // The log stays for backups that nothing needs too, where nobody named them.
+    let named = order.drop.iter().cloned().collect();
+    let left = needed_without(&named, &bases, &heads, &order.keep, &kept, now_unix_ms);
+    let left = left.map_err(in_doubt)?;
 
     let doomed = doomed(&inventory, &needed, order, now_unix_ms);
     let mut removing = Removing::new(&store);
     let mut outcome = Outcome {
-        first_unix_ms: needed.first_unix_ms,
+        first_unix_ms: left.first_unix_ms,
         ..Outcome::default()
     };
     if !order.drop.is_empty() {
@@ -145,7 +149,7 @@ async fn sweep(agent: &Agent, order: &SweepOrder, cache: &mut Cache) -> Result<O
         let trim = Trim {
             folder: &folder,
             heads: &heads,
-            needed: &needed,
+            needed: &left,
         };
         outcome.pieces = Box::pin(trim.run(&mut removing)).await?;
         removing.remove(&data(&doomed.unfinished)).await?;

@@ -12,6 +12,9 @@ use crate::backup::log::stored;
 use crate::backup::log::swept::Swept;
 use crate::backup::recovery::names;
 
+/// Pieces of a history that are looked at together: some MiB of names.
+const MOST_KNOWN: usize = 50_000;
+
 /// A log of which pieces go.
 pub struct Trim<'a> {
     /// Where it lies.
@@ -62,7 +65,9 @@ impl Trim<'_> {
         let head = self.heads.histories.get(id);
         let mut marks = Vec::new();
         for (heir, history, at) in heirs(self.heads, id, gone) {
-            if let Some(at) = goes_on(head, history, at) {
+            let behind = self.needed.floors.get(heir);
+            let begins = goes_on(head, history, at).or_else(|| lost_before(history, behind));
+            if let Some(at) = begins {
                 marks.push((heir, at));
             } else if Swept::read(store, self.folder, heir).await?.is_none() {
                 // What is missing between the two may come still, and is looked for from where this one ends.
@@ -97,10 +102,22 @@ impl Trim<'_> {
     ) -> Result<(u64, bool), Failure> {
         let within = format!("{}/{id}", self.folder);
         let mut pieces: u64 = 0;
+        let (mut known, mut after) = (Vec::<PieceName>::new(), within.clone());
         loop {
-            let next = names::next_pieces(removing.store, self.folder, id, &within);
+            let next = names::next_pieces(removing.store, self.folder, id, &after);
             let (page, is_end) = next.await?;
-            let going = floor.goes(&page, is_end);
+            known.extend(page);
+            let going = floor.goes(&known, is_end);
+            let is_short = going.pieces.is_empty() && !is_end && known.len() < MOST_KNOWN;
+            if is_short && floor.may_go_on(&known) {
+                match known.last().map(|piece| self.path(piece)) {
+                    Some(last) if last > after => {
+                        after = last;
+                        continue;
+                    }
+                    _ => return Ok((pieces, false)),
+                }
+            }
             let paths: Vec<String> = going.pieces.iter().map(|of| self.path(of)).collect();
             if let Some(at) = stored_to(&going.pieces)
                 && matches!(floor, Floor::From { .. })
@@ -132,6 +149,8 @@ impl Trim<'_> {
             if is_end || paths.is_empty() {
                 return Ok((pieces, false));
             }
+            known.clear();
+            after.clone_from(&within);
         }
     }
 
@@ -174,6 +193,13 @@ fn goes_on(parent: Option<&Head>, child: &Head, at: u64) -> Option<u64> {
     (begins <= end.min(at)).then_some(begins)
 }
 
+/// Where a history begins if nothing before that is needed: what is missing there may stay so.
+fn lost_before(child: &Head, floor: Option<&Floor>) -> Option<u64> {
+    let begins = child.first.first()?.from;
+    let is_behind = matches!(floor, Some(Floor::From { offset, .. }) if *offset >= begins);
+    is_behind.then_some(begins)
+}
+
 #[cfg(test)]
 mod tests {
     use hera_core::backup::log::Parent;
@@ -212,6 +238,17 @@ mod tests {
         assert_eq!(begins(&[], 80), None, "it has nothing");
         assert_eq!(goes_on(Some(&head(&[], None)), &parent, 80), None);
         assert_eq!(goes_on(None, &parent, 80), None);
+    }
+
+    #[test]
+    fn what_is_missing_before_a_history_holds_nothing_up_once_nothing_needs_it() {
+        let child = head(&[(91, 100), (100, 120)], None);
+        let floor = |offset| Floor::From { offset, unix_ms: 1 };
+        assert_eq!(lost_before(&child, Some(&floor(91))), Some(91));
+        assert_eq!(lost_before(&child, Some(&floor(90))), None);
+        assert_eq!(lost_before(&child, Some(&Floor::All)), None);
+        assert_eq!(lost_before(&child, None), None);
+        assert_eq!(lost_before(&head(&[], None), Some(&floor(91))), None);
     }
 
     #[test]

@@ -26,6 +26,15 @@ impl Floor {
             Self::Nothing { before_unix_ms } => all_of(pieces, are_all, before_unix_ms),
         }
     }
+
+    /// Whether some of these pieces may go once those behind them are known too, though none of them does by
+    /// themselves: a write behind long noise leaves that behind.
+    pub fn may_go_on(&self, pieces: &[PieceName]) -> bool {
+        let Self::From { offset, .. } = *self else {
+            return false;
+        };
+        pieces.last().is_some_and(|last| last.from < offset)
+    }
 }
 
 /// Those whose bytes all are before an offset, and that are older than a time; without a hole between those that stay.
@@ -164,6 +173,46 @@ mod tests {
             unix_ms: 50,
         };
         assert_eq!(later.goes(&pieces, true).pieces, pieces[..3]);
+    }
+
+    #[test]
+    fn long_noise_goes_once_a_write_behind_it_is_known() {
+        let piece = |(from, to, t0, t1)| PieceName {
+            id: "a".to_owned(),
+            from,
+            to,
+            t0,
+            t1,
+        };
+        // Published, and not written, from 3 to 8.
+        let pieces = [
+            (0, 10, 1, 3),
+            (10, 20, 3, 5),
+            (20, 30, 3, 6),
+            (30, 40, 3, 7),
+            (40, 50, 3, 8),
+            (50, 60, 9, 10),
+            (60, 70, 11, 12),
+        ];
+        let pieces = pieces.map(piece);
+        let floor = Floor::From {
+            offset: 62,
+            unix_ms: 50,
+        };
+        for known in 1..=5 {
+            let page = &pieces[..known];
+            assert_eq!(floor.goes(page, false), Going::default(), "{known}");
+            assert!(floor.may_go_on(page));
+        }
+        let going = floor.goes(&pieces, true).pieces;
+        assert_eq!(going, pieces[..5]);
+        let nearer = Floor::From {
+            offset: 35,
+            unix_ms: 50,
+        };
+        assert!(!nearer.may_go_on(&pieces[..5]));
+        let whole = Floor::Nothing { before_unix_ms: 50 };
+        assert!(!whole.may_go_on(&pieces[..5]) && !Floor::All.may_go_on(&pieces[..5]));
     }
 
     #[test]

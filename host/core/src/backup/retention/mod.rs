@@ -180,6 +180,26 @@ pub fn needed(
     })
 }
 
+/// What stays if of the backups that may go only those `named` do: what [`needed`] says, and all others as if somebody
+/// kept them. Where no window says how much of the log stays, it stays from the oldest of them on.
+///
+/// # Errors
+///
+/// [`Doubt`]: nothing may go.
+pub fn needed_without(
+    named: &BTreeSet<String>,
+    bases: &[HeldBase],
+    heads: &Heads,
+    keep: &Keep,
+    kept: &BTreeSet<String>,
+    now_unix_ms: u64,
+) -> Result<Needed, Doubt> {
+    let others = bases.iter().filter_map(|base| base.backup.as_ref());
+    let others = others.filter(|id| !named.contains(*id));
+    let kept = kept.iter().chain(others).cloned().collect();
+    needed(bases, heads, keep, &kept, now_unix_ms)
+}
+
 impl Heads {
     /// What is known of it, as an index.
     fn index(&self) -> Index {

@@ -258,6 +258,30 @@ fn without_a_window_the_log_stays_from_the_oldest_backup_that_does() {
 }
 
 #[test]
+fn without_a_window_the_log_stays_for_a_backup_that_nobody_named() {
+    let log = heads(&[("a", (10, 1_000), None)]);
+    let bases = [100, 200, 300, 400].map(|minute| base("a", minute, minute));
+    let keep = Keep {
+        for_ms: None,
+        last: 1,
+    };
+    let without = |named: &[&str]| {
+        let named = named.iter().map(|id| (*id).to_owned()).collect();
+        let left = needed_without(&named, &bases, &log, &keep, &BTreeSet::new(), NOW);
+        left.unwrap()
+    };
+    assert_eq!(floors(&without(&["b200"])), [("a", from(100, 90))]);
+    let first = without(&["b100"]);
+    assert_eq!(floors(&first), [("a", from(200, 190))]);
+    assert_eq!(first.first_unix_ms, Some(200 * MINUTE));
+    assert!(!first.bases.contains("a-100") && first.bases.len() == 3);
+    // The last one stays, whoever names it.
+    let all = without(&["b100", "b200", "b300", "b400"]);
+    assert_eq!(floors(&all), [("a", from(400, 390))]);
+    assert_eq!(all, last(1, &bases, &log));
+}
+
+#[test]
 fn without_a_log_the_backups_of_the_window_stay_and_what_is_being_made() {
     let unnamed = |offset, minute| HeldBase {
         backup: None,
