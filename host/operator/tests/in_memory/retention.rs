@@ -122,6 +122,11 @@ async fn a_person_has_a_backup_deleted_that_nothing_needs() {
     shop.have(&["a", "b", "c"]).await;
     shop.drops("a");
     shop.wait_left(&["b", "c"]).await;
+    // Without retention nothing else goes, and none of the log behind what stays.
+    let sweeps = shop.agent().sweeps();
+    let order = sweeps.last().unwrap();
+    assert_eq!(order.drop, ["a"]);
+    assert_eq!(order.kept, ["b", "c"]);
     shop.drops("c");
     let words = shop.refused("c", "Needed").await;
     assert!(words.contains("last"), "{words}");

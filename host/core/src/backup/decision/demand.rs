@@ -12,6 +12,20 @@ const GAP_MS: u64 = 600_000;
 const AHEAD_MS: u64 = 3_600_000;
 /// After a backup of a cause has failed, the next one of that cause is made so much later.
 const AGAIN_MS: u64 = 900_000;
+/// After one that was made for the length of a log the next one is made so much later at the soonest, in milliseconds,
+/// and no sooner than after as long as it took.
+const PAUSE_MS: u64 = 60_000;
+
+/// A backup of which something came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Why it was wanted.
+    pub cause: Cause,
+    /// When it was over, in milliseconds since 1970.
+    pub over_unix_ms: u64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
 
 /// How an object stands with its backups. Times are in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,10 +45,14 @@ pub struct Standing {
     pub max_replay_ms: Option<u64>,
     /// The spec wants a log.
     pub log_kept: bool,
-    /// The last backup that the operator made for one of these causes, if it failed: the cause, and when it did.
+    /// The last backup for age, replay or a gap of which nothing came: the cause, and when it was given up.
     pub last_failed: Option<(Cause, u64)>,
-    /// A backup of the object waits or runs.
+    /// The last one for age, replay or a gap of which something came.
+    pub last_made: Option<Made>,
+    /// A backup of the object is made, or waits as one for age, replay or a gap does.
     pub under_way: bool,
+    /// When one of a schedule or of a person begins at the latest that waits to begin; none if none does.
+    pub begins_unix_ms: Option<u64>,
 }
 
 /// Why a backup is to be made now, if none of a schedule is: none if none is. And when that is to be asked again, if
@@ -55,12 +73,55 @@ pub fn wants(standing: &Standing) -> (Option<Cause>, Option<u64>) {
     } else {
         return (None, ages);
     };
-    match standing.last_failed {
-        Some((failed, at)) if failed == cause && now < at.saturating_add(AGAIN_MS) => {
-            (None, Some(at.saturating_add(AGAIN_MS)))
-        }
-        _ => (Some(cause), None),
+    if stands_in(standing, cause) {
+        return (None, None);
     }
+    let not_before = after_failed(standing, cause).max(after_made(standing, cause));
+    match not_before.filter(|at| now < *at) {
+        Some(at) => (None, Some(at)),
+        None => (Some(cause), None),
+    }
+}
+
+/// One that waits to begin does so in time: for age while the newest is young enough, else as soon as a gap wants it.
+fn stands_in(standing: &Standing, cause: Cause) -> bool {
+    let soon = standing.now_unix_ms.saturating_add(GAP_MS);
+    let ages = standing.base_unix_ms.zip(standing.max_age_ms);
+    let by = match (cause, ages) {
+        (Cause::Age, Some((base, age))) => base.saturating_add(age).max(soon),
+        _ => soon,
+    };
+    standing.begins_unix_ms.is_some_and(|begins| begins <= by)
+}
+
+/// Not before then, after one of the cause of which nothing came.
+fn after_failed(standing: &Standing, cause: Cause) -> Option<u64> {
+    let (_, at) = standing.last_failed.filter(|(of, _)| *of == cause)?;
+    // By a clock that was ahead it is no use to wait.
+    (at <= standing.now_unix_ms.saturating_add(AGAIN_MS)).then(|| at.saturating_add(AGAIN_MS))
+}
+
+/// Not before then, after one of the cause that did not help: where more is written meanwhile than may be loaded, a
+/// clock is behind, or a log goes on from none that is made, they would be made one after the other for ever.
+fn after_made(standing: &Standing, cause: Cause) -> Option<u64> {
+    let made = standing.last_made.filter(|made| made.cause == cause)?;
+    let over = made.over_unix_ms;
+    if over > standing.now_unix_ms.saturating_add(AGAIN_MS) {
+        return None;
+    }
+    let pause = match cause {
+        // It is about a gap since.
+        Cause::Gap if standing.log_since_unix_ms.is_some_and(|since| over < since) => return None,
+        Cause::Gap => AGAIN_MS,
+        Cause::Age => made.took_ms.max(ahead(standing.max_age_ms?)),
+        _ => made.took_ms.max(PAUSE_MS),
+    };
+    Some(over.saturating_add(pause))
+}
+
+/// So much before the newest is too old another one is wanted.
+fn ahead(max_age_ms: u64) -> u64 {
+    (max_age_ms / 10).min(AHEAD_MS)
 }
 
 /// Seconds that a server takes to load so many bytes of a log, by a cautious reckoning.
@@ -101,8 +162,7 @@ fn age_unix_ms(standing: &Standing) -> Option<u64> {
     let max = standing.max_age_ms?;
     // Without any, that is now.
     let base = standing.base_unix_ms.unwrap_or(0);
-    let ahead = (max / 10).min(AHEAD_MS);
-    Some(base.saturating_add(max.saturating_sub(ahead)))
+    Some(base.saturating_add(max.saturating_sub(ahead(max))))
 }
 
 /// The log since the newest base nearly takes too long to load.
@@ -132,7 +192,9 @@ mod tests {
             max_replay_ms: Some(10 * MINUTE),
             log_kept: true,
             last_failed: None,
+            last_made: None,
             under_way: false,
+            begins_unix_ms: None,
         }
     }
 
@@ -228,6 +290,76 @@ mod tests {
         assert_eq!(failed(Cause::Gap, 14), (None, Some(NOW + MINUTE)));
         assert_eq!(failed(Cause::Gap, 15), (Some(Cause::Gap), None));
         assert_eq!(failed(Cause::Age, 1), (Some(Cause::Gap), None));
+    }
+
+    #[test]
+    fn what_waits_to_begin_stands_for_another_only_if_it_begins_in_time() {
+        let wanted = |standing: Standing, minutes: u64| {
+            let begins_unix_ms = Some(NOW + minutes * MINUTE);
+            let standing = Standing {
+                begins_unix_ms,
+                ..standing
+            };
+            wants(&standing).0
+        };
+        let gap = Standing {
+            base_unix_ms: None,
+            ..standing()
+        };
+        assert_eq!(wanted(gap, 10), None);
+        assert_eq!(wanted(gap, 11), Some(Cause::Gap), "a policy has it wait");
+        let aged = Standing {
+            base_unix_ms: Some(NOW - 25 * HOUR - 30 * MINUTE),
+            ..standing()
+        };
+        assert_eq!(wanted(aged, 30), None);
+        assert_eq!(wanted(aged, 31), Some(Cause::Age));
+        let long = Standing {
+            log_bytes: u64::MAX,
+            ..standing()
+        };
+        assert_eq!(wanted(long, 60), Some(Cause::Replay));
+    }
+
+    #[test]
+    fn one_that_did_not_help_is_not_made_again_and_again() {
+        let after = |standing: Standing, cause, minutes: u64, took: u64| {
+            let made = Made {
+                cause,
+                over_unix_ms: NOW - minutes * MINUTE,
+                took_ms: took * MINUTE,
+            };
+            let standing = Standing {
+                last_made: Some(made),
+                ..standing
+            };
+            wants(&standing)
+        };
+        let long = Standing {
+            log_bytes: u64::MAX,
+            ..standing()
+        };
+        let again = after(long, Cause::Replay, 2, 5);
+        assert_eq!(again, (None, Some(NOW + 3 * MINUTE)));
+        assert_eq!(after(long, Cause::Replay, 2, 2).0, Some(Cause::Replay));
+        let gap = Standing {
+            base_unix_ms: None,
+            ..standing()
+        };
+        let again = after(gap, Cause::Gap, 5, 0);
+        assert_eq!(again, (None, Some(NOW + 10 * MINUTE)));
+        let anew = Standing {
+            log_since_unix_ms: Some(NOW - MINUTE),
+            ..gap
+        };
+        assert_eq!(after(anew, Cause::Gap, 5, 0).0, Some(Cause::Gap));
+        // By a clock that is behind.
+        let aged = Standing {
+            base_unix_ms: Some(0),
+            ..standing()
+        };
+        let again = after(aged, Cause::Age, 5, 0);
+        assert_eq!(again, (None, Some(NOW + 55 * MINUTE)));
     }
 
     #[test]

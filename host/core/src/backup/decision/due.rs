@@ -1,5 +1,8 @@
 //! Whether a schedule's time has come.
 
+/// A clock is set back by no more than this, in milliseconds; else it was wrong before.
+const CLOCKS_MS: u64 = 3_600_000;
+
 /// A schedule, as the object's status has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tick {
@@ -23,14 +26,17 @@ pub struct Due {
 
 /// What is to be done for a schedule with these times. `last` is what status has of it, `last_due_unix_ms` the latest
 /// of its times up to now. Of several that were missed one backup is wanted; of those before it was written, or before
-/// its times changed, none.
+/// its times changed, none; nor of those that are over when a clock is right again that was ahead.
 pub fn due(
     last: Option<&Tick>,
     times: &str,
     last_due_unix_ms: Option<u64>,
     now_unix_ms: u64,
 ) -> Due {
-    let Some(last) = last.filter(|last| last.times == times) else {
+    // It would be done with all times up to then.
+    let is_ahead = |last: &&Tick| last.until_unix_ms > now_unix_ms.saturating_add(CLOCKS_MS);
+    let known = last.filter(|last| last.times == times && !is_ahead(last));
+    let Some(last) = known else {
         return Due {
             fires: None,
             until_unix_ms: now_unix_ms,
@@ -91,5 +97,13 @@ mod tests {
     fn a_clock_that_was_set_back_fires_nothing_twice() {
         assert_eq!(at(150, Some(90), 100), (None, 150));
         assert_eq!(at(100, Some(160), 150), (None, 100));
+        assert_eq!(at(100 + CLOCKS_MS, Some(90), 100), (None, 100 + CLOCKS_MS));
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_stops_no_schedule() {
+        let until = 101 + CLOCKS_MS;
+        assert_eq!(at(until, Some(90), 100), (None, 100));
+        assert_eq!(at(100, Some(120), 130), (Some(120), 120));
     }
 }

@@ -7,7 +7,7 @@ mod due;
 mod guard;
 mod model;
 
-pub use demand::{Standing, latest, replay_seconds, wants};
+pub use demand::{Made, Standing, latest, replay_seconds, wants};
 pub use diff::diff;
 pub use due::{Due, Tick, due};
 pub use guard::{GuardRule, Violation, guard};

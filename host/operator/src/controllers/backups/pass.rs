@@ -301,8 +301,11 @@ impl Pass<'_> {
         let mut wanted = status::with(&self.backup, phase, &said);
         if phase == BackupPhase::Failed {
             status::forget_base(&mut wanted);
-            let objects = &self.shared.metrics.objects;
-            objects.note_failed_backup(&self.target);
+            // Of an object that there is: nobody would forget the others, whatever names people make up.
+            if said.reason != completed::NO_TARGET {
+                let objects = &self.shared.metrics.objects;
+                objects.note_failed_backup(&self.target);
+            }
         }
         wanted.completed_at = Some(Time(Timestamp::now()));
         self.write(wanted).await?;

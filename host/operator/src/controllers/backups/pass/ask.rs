@@ -87,8 +87,12 @@ impl Pass<'_> {
         };
         match answer.next {
             Decided::Start(choices) => Ok(first(&choices).map_or(Turn::Begins, Turn::Reads)),
-            Decided::WaitUntil(until) => {
-                let waits = self.policy_waits(&demand, until, &answer.reason);
+            Decided::WaitUntil(asked) => {
+                let now = now_unix_ms();
+                let Some(until) = waits_until(now, demand.latest_unix_ms, asked) else {
+                    return Ok(Turn::Begins);
+                };
+                let waits = self.policy_waits(now, until, &answer.reason);
                 waits.await.map(Turn::Later)
             }
             Decided::Skip => {
@@ -103,12 +107,10 @@ impl Pass<'_> {
     /// Others of the object have their turn meanwhile.
     async fn policy_waits(
         &mut self,
-        demand: &Demand,
-        until_unix_ms: u64,
+        now: u64,
+        until: u64,
         reason: &str,
     ) -> Result<Again, PassError> {
-        let now = now_unix_ms();
-        let until = waits_until(now, demand.latest_unix_ms, until_unix_ms);
         let words = format!(
             "the policy has it wait until {}: {reason}",
             record::second(until).0
@@ -131,9 +133,11 @@ fn is_asked(demand: &Demand, now_unix_ms: u64) -> bool {
     }
 }
 
-/// Until when it waits that is to wait until `asked` and begins at `latest`.
-fn waits_until(now: u64, latest: u64, asked: u64) -> u64 {
-    asked.max(now.saturating_add(WAIT_AT_LEAST_MS)).min(latest)
+/// Until when it waits that is to wait until `asked` and begins at `latest`; none once that is over, as it is for what
+/// never waits: it would be asked about again at once, and for ever.
+fn waits_until(now: u64, latest: u64, asked: u64) -> Option<u64> {
+    let until = asked.max(now.saturating_add(WAIT_AT_LEAST_MS));
+    (now < latest).then_some(until.min(latest))
 }
 
 fn first(choices: &[Choice]) -> Option<u32> {
@@ -148,11 +152,19 @@ mod tests {
 
     #[test]
     fn a_policy_is_asked_again_after_a_minute_at_the_soonest_and_no_later_than_it_must_begin() {
-        let until = |latest, asked| waits_until(MINUTE, latest * MINUTE, asked * MINUTE) / MINUTE;
-        assert_eq!(until(60, 30), 30);
-        assert_eq!(until(60, 0), 2);
-        assert_eq!(until(60, 90), 60);
-        assert_eq!(until(1, 0), 1);
+        let until = |latest, asked| {
+            waits_until(MINUTE, latest * MINUTE, asked * MINUTE).map(|until| until / MINUTE)
+        };
+        assert_eq!(until(60, 30), Some(30));
+        assert_eq!(until(60, 0), Some(2));
+        assert_eq!(until(60, 90), Some(60));
+    }
+
+    #[test]
+    fn what_begins_at_once_or_is_past_its_latest_time_waits_for_no_answer() {
+        let waits = |latest, asked| waits_until(MINUTE, latest, asked).is_some();
+        assert!(waits(MINUTE + 1, 0));
+        assert!(!waits(MINUTE, 0) && !waits(MINUTE, MINUTE) && !waits(0, 0));
     }
 
     #[test]

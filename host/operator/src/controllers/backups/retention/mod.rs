@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _};
 use hera_api::validate::BackupPlan;
 use hera_core::backup::Keep;
+use hera_policy::{FairQueue, Places};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tracing::{info, warn};
 
@@ -24,8 +25,12 @@ use crate::policies::now_unix_ms;
 use crate::shared::Shared;
 use failed::Failed;
 
-/// Sweeps at a time, each of another object.
-const AT_ONCE: usize = 8;
+/// Sweeps at a time, each of another object: stores of one namespace that say nothing keep no other waiting.
+const PLACES: Places = Places {
+    all: 8,
+    of_owner: 2,
+    waiting_of_owner: usize::MAX,
+};
 /// One that takes longer is cut; the next one goes on.
 const LIMIT: Duration = Duration::from_secs(3_600);
 
@@ -189,10 +194,15 @@ pub async fn serve(shared: Arc<Shared>) {
         return;
     };
     let wanted = stream::poll_fn(move |cx| queue.poll_recv(cx));
+    let places = FairQueue::new(PLACES);
+    // Of each object one is wanted at a time, which bounds how many wait.
     wanted
-        .for_each_concurrent(AT_ONCE, |wanted| {
-            let shared = shared.clone();
-            async move { Box::pin(one(&shared, &wanted)).await }
+        .for_each_concurrent(None, |wanted| {
+            let (shared, places) = (shared.clone(), places.clone());
+            async move {
+                let _turn = places.turn(&wanted.object.namespace).await.ok();
+                Box::pin(one(&shared, &wanted)).await;
+            }
         })
         .await;
 }

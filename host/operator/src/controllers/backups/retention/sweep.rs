@@ -7,7 +7,7 @@ use std::time::Duration;
 use hera_api::conditions::{completed, dropped};
 use hera_api::validate::{BackupPlan, backup_plan};
 use hera_api::{BackupPhase, RedisBackup};
-use hera_core::backup::{Keep, MOST_HELD, Wish};
+use hera_core::backup::{Held, Keep, MOST_HELD, Wish};
 use hera_core::shard::{Member, primary};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
@@ -173,8 +173,14 @@ impl<'a> Sweep<'a> {
         Box::pin(self.sweeper.order(order)).await
     }
 
-    /// Has these deleted that nothing needs, and what was needed for them alone.
-    async fn delete(&self, keep: Keep, drop: &[String]) -> Result<Told, Failed> {
+    /// Has these deleted that nothing needs, and what was needed for them alone. `stay`: these stay, whatever `keep`
+    /// says.
+    async fn delete(
+        &self,
+        keep: Keep,
+        stay: &BTreeSet<String>,
+        drop: &[String],
+    ) -> Result<Told, Failed> {
         let mut all = Told::default();
         for number in 0..ORDERS {
             // What somebody keeps since then counts.
@@ -182,12 +188,15 @@ impl<'a> Sweep<'a> {
             let order = Order {
                 id: format!("{}-{}-{number}", self.target.uid(), self.began_unix_ms),
                 keep,
-                kept: kept.names().into_iter().collect(),
+                kept: kept.names().union(stay).cloned().collect(),
                 drop: drop.to_vec(),
             };
             let told = Box::pin(self.sweeper.order(order)).await?;
-            self.remove(&told.dropped).await?;
-            all.dropped.extend(told.dropped);
+            // An agent does not say of others that they are gone.
+            let dropped = told.dropped.into_iter().filter(|id| drop.contains(id));
+            let dropped: Vec<String> = dropped.collect();
+            self.remove(&dropped).await?;
+            all.dropped.extend(dropped);
             all.refused = told.refused;
             all.first_unix_ms = told.first_unix_ms;
             if !told.has_more {
@@ -235,7 +244,11 @@ async fn due(shared: &Shared, wanted: &Wanted) -> Result<Done, Failed> {
     let drop = Box::pin(chosen(&sweep, keep, &kept, &told, &backups)).await?;
     let first_unix_ms = match drop.is_empty() {
         true => told.first_unix_ms,
-        false => Box::pin(sweep.delete(keep, &drop)).await?.first_unix_ms,
+        false => {
+            let stay = BTreeSet::new();
+            let done = Box::pin(sweep.delete(keep, &stay, &drop)).await?;
+            done.first_unix_ms
+        }
     };
     let uid = sweep.target.uid();
     let gone = look::gone(&backups, &told.held, uid, &sweep.store, sweep.began_unix_ms);
@@ -314,8 +327,11 @@ async fn drop_one(shared: &Shared, wanted: &Wanted, backup: &RedisBackup) -> Res
     let history = look::history(&told.held, bound, &names, &[backup], now_unix_ms())?;
     let is_needed = match history.iter().find(|past| past.id == name) {
         Some(past) if past.needed => true,
+        // All others are to stay, so all have to be known.
+        Some(_) if keep.is_none() && told.held.len() >= MOST_HELD => return Err(too_many()),
         Some(_) => {
-            let done = Box::pin(sweep.delete(bound, std::slice::from_ref(&name))).await?;
+            let stay = others(&told.held, &name, keep);
+            let done = Box::pin(sweep.delete(bound, &stay, std::slice::from_ref(&name))).await?;
             !done.dropped.contains(&name)
         }
         // There is nothing of it in the store, or more than is told of.
@@ -323,16 +339,25 @@ async fn drop_one(shared: &Shared, wanted: &Wanted, backup: &RedisBackup) -> Res
             remove::object(&shared.client, backup, Which::Itself).await?;
             return Ok(());
         }
-        None => {
-            let words = "the store has more backups than an agent tells of".to_owned();
-            return Err(Failed::Doubt(words));
-        }
+        None => return Err(too_many()),
     };
     if is_needed {
         let words = look::why_needed(&name, &told.held, keep, &kept);
         dropping::refuse(shared, backup, &Said::new(dropped::NEEDED, words)).await?;
     }
     Ok(())
+}
+
+fn too_many() -> Failed {
+    let words = "the store has more backups than an agent tells of".to_owned();
+    Failed::Doubt(words)
+}
+
+/// What stays beside one that somebody wants deleted: without retention all others do, and with them the log behind the
+/// oldest of them, which would go if only the last one were to stay.
+fn others(held: &[Held], name: &str, keep: Option<Keep>) -> BTreeSet<String> {
+    let others = held.iter().filter(|held| keep.is_none() && held.id != name);
+    others.map(|held| held.id.clone()).collect()
 }
 
 /// The agent that keeps the log; else that of the primary, or any that is heard.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hera_api::meta::{
     ANNOTATION_BACKUP_DUE, ANNOTATION_BACKUP_LATEST, LABEL_BACKUP_CAUSE, LABEL_BACKUP_SCHEDULE,
 };
-use hera_api::{BackupTarget, RedisBackup, RedisBackupSpec, TargetKind};
+use hera_api::{BackupPhase, BackupTarget, RedisBackup, RedisBackupSpec, TargetKind};
 use hera_core::backup::decision::Cause;
 use kube::Api;
 use kube::api::PostParams;
@@ -56,7 +56,7 @@ pub async fn make(site: &Site<'_>, wanted: &Wanted<'_>) -> Result<(), PassError>
             Err(error) => return Err(error.into()),
         }
         let taken = read.get_opt(name).await?;
-        if taken.is_some_and(|taken| stands_for(&taken, &object, site.owner.uid, wanted.cause)) {
+        if taken.is_some_and(|taken| stands_for(&taken, &object, site.owner.uid, wanted)) {
             return Ok(());
         }
     }
@@ -64,13 +64,27 @@ pub async fn make(site: &Site<'_>, wanted: &Wanted<'_>) -> Result<(), PassError>
     Err(PassError::NamesTaken(first.unwrap_or_default()))
 }
 
-/// True of one that was made of the same: by another leader, or of another schedule that is due at the same time.
-fn stands_for(taken: &Guarded, object: &ObjectKey, uid: &str, cause: Cause) -> bool {
+/// True of one that was made of the same: by another leader, or of another schedule that is due at the same time. One
+/// that was over before that has the name by chance, or because somebody wants none to be made; and of one that was
+/// wanted for something else, and of which nothing came, a schedule has nothing.
+fn stands_for(taken: &Guarded, object: &ObjectKey, uid: &str, wanted: &Wanted<'_>) -> bool {
     let Ok(taken) = &taken.0 else {
         return false;
     };
     let is_its = record::target_uid(taken).is_none_or(|of| of == uid);
-    is_of(taken, object) && is_its && (cause == Cause::Schedule || !taken.is_over())
+    if !is_of(taken, object) || !is_its {
+        return false;
+    }
+    match (wanted.cause, taken.phase()) {
+        (_, BackupPhase::Pending | BackupPhase::Running) => true,
+        (Cause::Schedule, phase) => {
+            let over = record::over_unix_ms(taken);
+            let has_come =
+                phase == BackupPhase::Completed || record::cause(taken) == Cause::Schedule;
+            has_come && over.is_none_or(|over| over >= wanted.since_unix_ms)
+        }
+        _ => false,
+    }
 }
 
 fn build(object: &ObjectKey, wanted: &Wanted<'_>, number: u32) -> RedisBackup {
@@ -150,20 +164,53 @@ mod tests {
         assert_eq!(labels.len(), 1, "{labels:?}");
     }
 
+    /// True if a backup of another cause, which was over so long after now, stands for one that is wanted since now.
+    fn stands(of: Option<&str>, phase: &str, over: i64, cause: Cause, uid: &str) -> bool {
+        let wanted = Wanted {
+            cause,
+            schedule: "",
+            since_unix_ms: NOW,
+            latest_unix_ms: NOW,
+        };
+        let over = NOW.checked_add_signed(over).unwrap();
+        let taken = DeserializeGuard(Ok(backup("a", of, phase, over)));
+        stands_for(&taken, &cache(), uid, &wanted)
+    }
+
     #[test]
     fn of_one_time_there_is_one_backup_and_of_an_age_another_after_one_that_is_over() {
-        let guarded = |phase| DeserializeGuard(Ok(backup("a", None, phase, NOW)));
-        let stands = |phase, cause| stands_for(&guarded(phase), &cache(), "u", cause);
-        assert!(stands("Failed", Cause::Schedule) && stands("Pending", Cause::Schedule));
-        assert!(stands("Pending", Cause::Age) && !stands("Failed", Cause::Age));
+        let schedule = Some("schedule");
+        for phase in ["Pending", "Running", "Completed", "Skipped", "Failed"] {
+            assert!(stands(schedule, phase, 0, Cause::Schedule, "u"), "{phase}");
+            let another = stands(schedule, phase, 0, Cause::Schedule, "v");
+            assert!(!another, "it is of an object that had the name before");
+        }
+        assert!(stands(Some("age"), "Pending", 0, Cause::Age, "u"));
+        assert!(!stands(Some("age"), "Failed", 0, Cause::Age, "u"));
+        let wanted = Wanted {
+            cause: Cause::Schedule,
+            schedule: "",
+            since_unix_ms: NOW,
+            latest_unix_ms: NOW,
+        };
         let other = ObjectKey::instance("shop", "other");
-        assert!(!stands_for(
-            &guarded("Pending"),
-            &other,
-            "u",
-            Cause::Schedule
-        ));
-        let another = stands_for(&guarded("Completed"), &cache(), "v", Cause::Schedule);
-        assert!(!another, "it is of an object that had the name before");
+        let taken = DeserializeGuard(Ok(backup("a", schedule, "Pending", NOW)));
+        assert!(!stands_for(&taken, &other, "u", &wanted));
+    }
+
+    #[test]
+    fn one_that_was_over_before_or_that_another_cause_wanted_in_vain_stands_for_no_time() {
+        for phase in ["Completed", "Skipped", "Failed"] {
+            assert!(!stands(
+                Some("schedule"),
+                phase,
+                -1_000,
+                Cause::Schedule,
+                "u"
+            ));
+        }
+        assert!(stands(Some("gap"), "Completed", 0, Cause::Schedule, "u"));
+        assert!(!stands(Some("gap"), "Failed", 0, Cause::Schedule, "u"));
+        assert!(!stands(None, "Failed", 0, Cause::Schedule, "u"));
     }
 }

@@ -15,6 +15,7 @@ mod wants;
 
 use std::time::Duration;
 
+use hera_api::conditions::backup_healthy;
 use hera_api::validate::{BackupPlan, backup_plan};
 use hera_core::backup::decision::BackupAnswer;
 use hera_core::shard::Member;
@@ -126,10 +127,14 @@ async fn carry_on(material: &Material<'_>, view: &View<'_>, mut looked: Looked) 
     let next_schedule = ticks.next_unix_ms;
     looked.is_due(next_schedule);
     let (seen_to, failed) = Box::pin(fire(site, view, ticks)).await;
+    let mut refused = failed.as_ref().and_then(refused_words);
     looked.fails(failed);
     match Box::pin(wants::look(material, view)).await {
         Ok(again) => looked.is_due(again),
-        Err(error) => looked.fails(Some(error)),
+        Err(error) => {
+            refused = refused.or_else(|| refused_words(&error));
+            looked.fails(Some(error));
+        }
     }
     looked.fails(tidy::look(site, view).await.err());
     let (queue, key) = (&site.shared.backups.sweeps, site.instance());
@@ -142,7 +147,11 @@ async fn carry_on(material: &Material<'_>, view: &View<'_>, mut looked: Looked) 
         }
     }
     let told = health::of(view, &swept, health::last(site.object), &looked.said);
-    looked.said = told.said;
+    looked.said = match (told.said, refused) {
+        (wrong @ Said::Is(false, ..), _) => wrong,
+        (_, Some(words)) => Said::Is(false, backup_healthy::LAST_BACKUP_FAILED, words),
+        (said, None) => said,
+    };
     looked.is_due(told.until_unix_ms);
     looked.overview = Overview::of(site, view, seen_to, next_schedule, &swept);
     match Box::pin(policy(site, view.plan)).await {
@@ -150,6 +159,21 @@ async fn carry_on(material: &Material<'_>, view: &View<'_>, mut looked: Looked) 
         Err(error) => looked.fails(Some(error)),
     }
     looked
+}
+
+/// That the API server does not take what is due, for people: it is tried again and again, and no RedisBackup tells. Its
+/// own words are in the log: with the name that is tried they would be others each minute.
+fn refused_words(error: &PassError) -> Option<String> {
+    let PassError::Kube(kube::Error::Api(status)) = error else {
+        return None;
+    };
+    let code = status.code;
+    matches!(code, 400 | 403 | 422).then(|| {
+        format!(
+            "a backup is due, and the API server refuses its RedisBackup (code {code}), as for a quota, a webhook or \
+             missing rights: the log of the operator has its words"
+        )
+    })
 }
 
 /// Makes the backups of schedules that are due; up to when schedules are seen to from now on.
@@ -191,4 +215,23 @@ async fn policy(
         members: &site.members,
     };
     Ok(about.standing().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_the_api_server_refuses_is_told_and_what_passes_is_not() {
+        let told = |code: u16| {
+            let status = Status::failure("exceeded quota", "Forbidden").with_code(code);
+            refused_words(&PassError::Kube(kube::Error::Api(status.boxed())))
+        };
+        assert!(told(403).is_some_and(|words| words.contains("code 403")));
+        assert!(told(422).is_some());
+        assert_eq!([told(409), told(429), told(500)], [None, None, None]);
+        assert_eq!(refused_words(&PassError::LeadershipLost), None);
+    }
 }

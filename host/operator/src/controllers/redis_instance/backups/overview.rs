@@ -2,12 +2,15 @@
 
 use hera_api::{BackupOverview, LastBackup, ScheduleStatus};
 use hera_core::backup::Paths;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::Site;
+use super::sweeps;
 use super::view::View;
 use crate::controllers::backups::record::{self, second};
 use crate::controllers::backups::retention::KnownSweep;
+use crate::controllers::pods::observe::millis;
 
 /// What it says from now on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +61,8 @@ fn build(
     let mut first_recoverable = last.and_then(|last| last.first_recoverable.clone());
     if let Some(swept) = sweep.swept.filter(|_| view.plan.keep.is_some()) {
         let at = second(swept.at_unix_ms);
-        if swept_at.as_ref().is_none_or(|known| known.0 < at.0) {
+        let is_older = |known: &Time| known.0 < at.0 || !sweeps::is_past(view, millis(known.0));
+        if swept_at.as_ref().is_none_or(is_older) {
             swept_at = Some(at);
             first_recoverable = swept.first_unix_ms.map(second_after);
         }
@@ -74,7 +78,7 @@ fn build(
 }
 
 /// The next whole second: the one before is not covered.
-fn second_after(unix_ms: u64) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
+fn second_after(unix_ms: u64) -> Time {
     second(unix_ms.saturating_add(999))
 }
 

@@ -1,6 +1,6 @@
 //! When what is not needed is looked for and deleted: after a backup, when `spec.backup.keep` changed, and once a day.
 
-use super::view::View;
+use super::view::{CLOCKS, View};
 use crate::controllers::backups::record;
 use crate::controllers::backups::retention::{KnownSweep, keep_of};
 use crate::controllers::pods::observe::millis;
@@ -16,9 +16,11 @@ pub fn due(view: &View<'_>, known: &KnownSweep) -> Option<u64> {
     if known.is_under_way {
         return None;
     }
+    view.completed().next()?;
     let over = view.completed().filter_map(record::over_unix_ms);
-    let last_backup = over.max()?;
-    let not_before = known.not_before_unix_ms;
+    let last_backup = over.filter(|at| is_past(view, *at)).max().unwrap_or(0);
+    let not_before = Some(known.not_before_unix_ms).filter(|at| is_past(view, *at));
+    let not_before = not_before.unwrap_or(0);
     let Some(swept) = swept_unix_ms(view, known) else {
         return Some(not_before);
     };
@@ -37,7 +39,13 @@ fn swept_unix_ms(view: &View<'_>, known: &KnownSweep) -> Option<u64> {
     let told = view.last.as_ref().and_then(|last| last.swept_at.as_ref());
     let told = told.map(|at| millis(at.0));
     let known = known.swept.map(|swept| swept.at_unix_ms);
-    told.into_iter().chain(known).max()
+    let all = told.into_iter().chain(known);
+    all.filter(|at| is_past(view, *at)).max()
+}
+
+/// False of a time by a clock that was ahead: nothing would be swept until then.
+pub fn is_past(view: &View<'_>, unix_ms: u64) -> bool {
+    unix_ms <= view.now_unix_ms.saturating_add(CLOCKS)
 }
 
 /// Since when one has been due that did not come to a good end, in milliseconds since 1970.
@@ -94,6 +102,23 @@ mod tests {
             due_at(keep(), 9 * hour, Some(hour), &none),
             Some(NOW - hour + DAILY)
         );
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_end_sweeps() {
+        let plan = plan(json!({"keep": {"last": 2}}));
+        let ahead = NOW + CLOCKS + 1_000;
+        let backups = [backup("a", None, "Completed", ahead)];
+        let mut view = view(&plan, &backups);
+        view.last = Some(BackupOverview {
+            swept_at: Some(second(ahead)),
+            ..BackupOverview::default()
+        });
+        let known = KnownSweep {
+            not_before_unix_ms: ahead,
+            ..KnownSweep::default()
+        };
+        assert_eq!(due(&view, &known), Some(0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::controllers::backups::record;
 use crate::controllers::backups::remove::{self, Which};
 use crate::controllers::outcome::PassError;
 
-/// So many stay.
+/// So many stay, and beside them the last one that failed: until there is a backup, `BackupHealthy` goes by it.
 const STAY: usize = 3;
 
 /// Deletes the others.
@@ -34,7 +34,14 @@ fn superfluous<'a>(view: &View<'a>) -> Vec<&'a RedisBackup> {
     });
     let mut backups: Vec<&RedisBackup> = backups.collect();
     backups.sort_by_key(|backup| std::cmp::Reverse(record::over_unix_ms(backup)));
-    backups.split_off(STAY.min(backups.len()))
+    let mut gone = backups.split_off(STAY.min(backups.len()));
+    let has_failed = |backup: &&RedisBackup| backup.phase() == BackupPhase::Failed;
+    if !backups.iter().any(has_failed)
+        && let Some(last) = gone.iter().position(has_failed)
+    {
+        gone.remove(last);
+    }
+    gone
 }
 
 #[cfg(test)]
@@ -63,5 +70,24 @@ mod tests {
         let view = view(&plan, &backups);
         let names: Vec<String> = superfluous(&view).iter().map(|b| b.name_any()).collect();
         assert_eq!(names, ["b", "a"]);
+    }
+
+    #[test]
+    fn the_last_one_that_failed_stays_whatever_was_left_out_since() {
+        let plan = plan(json!({}));
+        let at = |name: &str, phase, minute: u64| {
+            backup(name, Some("schedule"), phase, NOW + minute * 60_000)
+        };
+        let backups = [
+            at("a", "Failed", 0),
+            at("b", "Failed", 1),
+            at("c", "Skipped", 2),
+            at("d", "Skipped", 3),
+            at("e", "Skipped", 4),
+            at("f", "Skipped", 5),
+        ];
+        let view = view(&plan, &backups);
+        let names: Vec<String> = superfluous(&view).iter().map(|b| b.name_any()).collect();
+        assert_eq!(names, ["c", "a"]);
     }
 }

@@ -2,10 +2,14 @@
 
 use hera_api::validate::BackupPlan;
 use hera_api::{BackupOverview, BackupPhase, RedisBackup};
-use hera_core::backup::decision::{Cause, Standing};
+use hera_core::backup::decision::{Cause, Made, Standing};
 
 use crate::controllers::backups::bases::{self, GoesOn};
 use crate::controllers::backups::record;
+use crate::controllers::pods::observe::millis;
+
+/// Clocks differ by no more than this, in milliseconds.
+pub const CLOCKS: u64 = 3_600_000;
 
 /// What one pass goes by.
 #[derive(Clone)]
@@ -23,18 +27,23 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The newest good backup; of a log, that it goes on from.
+    /// The newest good backup; of a log, that it goes on from. One that is of the future is of a clock that was ahead:
+    /// none would be newer for as long.
     pub fn base(&self) -> Option<&'a RedisBackup> {
         let store = &self.plan.store;
+        let ahead = self.now_unix_ms.saturating_add(CLOCKS);
+        let backups = self.backups.iter().copied();
+        let backups = backups.filter(|backup| taken_by(backup).is_none_or(|at| at <= ahead));
+        let backups: Vec<&RedisBackup> = backups.collect();
         match self.goes_on {
-            Some(goes_on) => bases::newest(&self.backups, &goes_on.since(self.uid, store)),
-            None => bases::newest_of_all(&self.backups, self.uid, store),
+            Some(goes_on) => bases::newest(&backups, &goes_on.since(self.uid, store)),
+            None => bases::newest_of_all(&backups, self.uid, store),
         }
     }
 
     /// When that was taken, in milliseconds since 1970.
     pub fn base_unix_ms(&self) -> Option<u64> {
-        record::taken_unix_ms(self.base()?)
+        taken_by(self.base()?)
     }
 
     /// Those that some store has of the object.
@@ -43,22 +52,52 @@ impl<'a> View<'a> {
         backups.filter(|backup| record::is_completed(backup, self.uid))
     }
 
-    /// True while one is wanted or made.
+    /// True while one is made, or waits that is wanted as the log, or the age of the newest one, wants it.
     pub fn is_under_way(&self) -> bool {
-        let mut backups = self.backups.iter();
-        backups.any(|backup| !backup.is_over() && backup.metadata.deletion_timestamp.is_none())
+        self.waiting_or_made().any(|backup| {
+            let is_alike = of_standing(backup).is_some() && is_as_made(backup);
+            has_begun(backup) || is_alike
+        })
     }
 
-    /// The last one that came by itself and of which nothing came: why it was wanted, and when it was given up.
+    /// When one of a schedule or of a person begins at the latest, in milliseconds since 1970, that waits to begin. One
+    /// that is to be read from other copies than the spec says may wait for ever.
+    pub fn begins_unix_ms(&self) -> Option<u64> {
+        let waiting = self.waiting_or_made().filter(|backup| {
+            !has_begun(backup) && of_standing(backup).is_none() && is_as_made(backup)
+        });
+        let latest = waiting.map(|backup| record::demand(backup).latest_unix_ms);
+        latest.min()
+    }
+
+    fn waiting_or_made(&self) -> impl Iterator<Item = &'a RedisBackup> {
+        let backups = self.backups.iter().copied();
+        backups.filter(|backup| !backup.is_over() && backup.metadata.deletion_timestamp.is_none())
+    }
+
+    /// The last one of those for age, replay or a gap of which nothing came: why it was wanted, and when it was given
+    /// up.
     pub fn last_failed(&self) -> Option<(Cause, u64)> {
-        let failed =
-            self.backups.iter().copied().filter(|backup| {
-                backup.phase() == BackupPhase::Failed && record::is_automatic(backup)
-            });
-        let told = failed
-            .filter_map(|backup| Some((record::over_unix_ms(backup)?, record::cause(backup))));
-        let last = told.max_by_key(|(at, _)| *at);
-        last.map(|(at, cause)| (cause, at))
+        let failed = self.backups.iter().copied();
+        let failed = failed.filter(|backup| backup.phase() == BackupPhase::Failed);
+        let told =
+            failed.filter_map(|backup| Some((of_standing(backup)?, record::over_unix_ms(backup)?)));
+        told.max_by_key(|(_, at)| *at)
+    }
+
+    /// The last one of those of which something came.
+    pub fn last_made(&self) -> Option<Made> {
+        let told = self.completed().filter_map(|backup| {
+            let over_unix_ms = record::over_unix_ms(backup)?;
+            let status = backup.status.as_ref()?;
+            let began = status.started_at.as_ref().map(|at| millis(at.0));
+            Some(Made {
+                cause: of_standing(backup)?,
+                over_unix_ms,
+                took_ms: over_unix_ms.saturating_sub(began.unwrap_or(over_unix_ms)),
+            })
+        });
+        told.max_by_key(|made| made.over_unix_ms)
     }
 
     /// By what it is judged whether one is wanted.
@@ -72,15 +111,42 @@ impl<'a> View<'a> {
             max_replay_ms: self.plan.max_replay_ms,
             log_kept: self.plan.log_kept,
             last_failed: self.last_failed(),
+            last_made: self.last_made(),
             under_way: self.is_under_way(),
+            begins_unix_ms: self.begins_unix_ms(),
         }
     }
+}
+
+/// When it was taken, in milliseconds since 1970: by a clock that is ahead, no later than when it was over.
+fn taken_by(backup: &RedisBackup) -> Option<u64> {
+    let taken = record::taken_unix_ms(backup)?;
+    let over = record::over_unix_ms(backup);
+    Some(over.map_or(taken, |over| taken.min(over)))
+}
+
+/// Why one is wanted that how the object stands wants.
+fn of_standing(backup: &RedisBackup) -> Option<Cause> {
+    let cause = record::cause(backup);
+    matches!(cause, Cause::Age | Cause::Replay | Cause::Gap).then_some(cause)
+}
+
+/// Its server was read, or is.
+fn has_begun(backup: &RedisBackup) -> bool {
+    let attempts = backup.status.as_ref().map_or(0, |status| status.attempts);
+    backup.phase() == BackupPhase::Running || attempts > 0
+}
+
+/// It is read from the copies that the spec says, as those are that are made here.
+fn is_as_made(backup: &RedisBackup) -> bool {
+    backup.spec.source.is_none()
 }
 
 /// Objects for tests.
 #[cfg(test)]
 pub mod tests {
-    use hera_api::{RedisBackup, RedisInstanceSpec};
+    use hera_api::meta::ANNOTATION_BACKUP_LATEST;
+    use hera_api::{BackupSource, RedisBackup, RedisInstanceSpec};
     use serde_json::{Value, json};
 
     use super::*;
@@ -153,16 +219,66 @@ pub mod tests {
     }
 
     #[test]
-    fn only_what_came_by_itself_and_failed_holds_back_the_next_of_its_cause() {
+    fn only_what_how_it_stands_wants_and_failed_holds_back_the_next_of_its_cause() {
         let plan = plan(json!({}));
         let backups = [
             backup("a", Some("age"), "Failed", NOW - 9_000),
             backup("b", Some("gap"), "Failed", NOW - 8_000),
             backup("c", None, "Failed", NOW - 1_000),
             backup("d", Some("age"), "Skipped", NOW),
+            backup("e", Some("schedule"), "Failed", NOW),
+            backup("f", Some("replay"), "Completed", NOW - 7_000),
         ];
         let view = view(&plan, &backups);
         assert_eq!(view.last_failed(), Some((Cause::Gap, NOW - 8_000)));
+        let made = view.last_made().unwrap();
+        assert_eq!((made.cause, made.took_ms), (Cause::Replay, 0));
         assert!(!view.is_under_way());
+    }
+
+    #[test]
+    fn one_that_may_wait_for_long_does_not_stand_for_what_a_gap_wants() {
+        let plan = plan(json!({}));
+        let waits = |cause: Option<&str>, attempts: i32| {
+            let mut backup = backup("a", cause, "Pending", NOW);
+            backup.status.as_mut().unwrap().attempts = attempts;
+            let latest = [(
+                ANNOTATION_BACKUP_LATEST.to_owned(),
+                "2027-01-15T09:00:00Z".to_owned(),
+            )];
+            backup.metadata.annotations = Some(latest.into());
+            backup
+        };
+        let told = |backup: RedisBackup| {
+            let backups = [backup];
+            let view = view(&plan, &backups);
+            let begins = view.begins_unix_ms().map(|at| at - NOW);
+            (view.is_under_way(), begins)
+        };
+        assert_eq!(told(waits(Some("schedule"), 0)), (false, Some(3_600_000)));
+        assert_eq!(told(waits(Some("schedule"), 1)), (true, None));
+        assert_eq!(told(waits(Some("gap"), 0)), (true, None));
+        // Of other copies, which may never fit.
+        for cause in [None, Some("gap")] {
+            let mut backup = waits(cause, 0);
+            backup.spec.source = Some(BackupSource::Replica);
+            assert_eq!(told(backup), (false, None));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_lets_no_backup_stay_the_newest_for_as_long() {
+        let plan = plan(json!({}));
+        let mut node = backup("node", None, "Completed", NOW - 5_000);
+        let ahead = record::second(NOW + 9 * CLOCKS);
+        node.status.as_mut().unwrap().instant = Some(ahead);
+        let of_node = [node];
+        let base = view(&plan, &of_node).base_unix_ms();
+        assert_eq!(base, Some(NOW - 5_000), "it was over by then");
+        let all = [
+            backup("operator", None, "Completed", NOW + 9 * CLOCKS),
+            backup("right", None, "Completed", NOW - 9_000),
+        ];
+        assert_eq!(view(&plan, &all).base_unix_ms(), Some(NOW - 9_000));
     }
 }
