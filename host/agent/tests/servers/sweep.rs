@@ -67,8 +67,8 @@ const PIECES: [((u64, u64), (u64, u64)); 7] = [
     ((3_500, 4_000), (DAY, 20 * MINUTE)),
     ((4_000, 4_500), (20 * MINUTE, 10 * MINUTE)),
 ];
-/// Of those, what no instant of the window needs: the first ones.
-const NOT_NEEDED: usize = 2;
+/// Of those, what goes: the first ones. No instant of the window needs the next one either; the newest of such stays.
+const NOT_NEEDED: usize = 1;
 /// Files that go: two backups, what their bases have, and those pieces.
 const REMOVED: usize = 2 + 4 + NOT_NEEDED;
 
@@ -239,6 +239,7 @@ fn sweep(id: &str, drop: &[&str], store: StoreAccess) -> SweepOrder {
         },
         kept: Vec::new(),
         drop: drop.iter().map(|id| (*id).to_owned()).collect(),
+        trims: false,
         now_unix_ms: now(),
     }
 }
@@ -382,6 +383,19 @@ async fn what_nothing_needs_goes_and_what_is_needed_is_refused(engine: Engine) {
     assert_eq!(looked.held, held(&all));
     assert_eq!(looked.first_unix_ms, Some(old.now - 3 * DAY));
     assert_eq!(old.files().await, before, "it was only looked at");
+
+    let mut trims = sweep("s-1-log", &[], access.clone());
+    trims.trims = true;
+    let trimmed = sweeps(&pod, trims).await;
+    assert_eq!(trimmed.held, held(&all), "no backup went");
+    let files = old.files().await;
+    let gone: Vec<_> = before.difference(&files).collect();
+    assert_eq!(
+        gone.len(),
+        NOT_NEEDED,
+        "the log goes by its window: {gone:?}"
+    );
+    assert!(gone[0].contains("/log/"));
 
     let named = ["third", "second", "first", "nobodys"];
     let mut kept = sweep("s-2", &named, access.clone());

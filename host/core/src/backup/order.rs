@@ -90,8 +90,12 @@ pub struct SweepOrder {
     pub keep: Keep,
     /// Backups that stay whatever their age: somebody keeps them, or begins with them.
     pub kept: Vec<String>,
-    /// Backups that go, if nothing needs them. Empty: nothing is deleted, and it is told what there is.
+    /// Backups that go, if nothing needs them.
     pub drop: Vec<String>,
+    /// The log that nothing needs goes too, and what no backup names. Without it and with nothing in `drop` nothing is
+    /// deleted, and it is told what there is.
+    #[serde(default)]
+    pub trims: bool,
     /// The time by the operator's clock, in milliseconds since 1970.
     pub now_unix_ms: u64,
 }

@@ -127,6 +127,7 @@ mod tests {
             keep: Keep::default(),
             kept: names(kept),
             drop: names(drop),
+            trims: false,
             now_unix_ms: NOW,
         }
     }

@@ -138,7 +138,7 @@ async fn sweep(agent: &Agent, order: &SweepOrder, cache: &mut Cache) -> Result<O
         first_unix_ms: left.first_unix_ms,
         ..Outcome::default()
     };
-    if !order.drop.is_empty() {
+    if order.trims || !order.drop.is_empty() {
         let count = remove_backups(&mut removing, &paths, &doomed).await?;
         let dropped = doomed.backups.iter().take(count);
         outcome.dropped = doomed.gone.iter().chain(dropped).cloned().collect();

@@ -38,8 +38,9 @@ pub struct Order {
     pub id: String,
     pub keep: Keep,
     pub kept: Vec<String>,
-    /// Empty: nothing is deleted.
     pub drop: Vec<String>,
+    /// Without it and with nothing in `drop` nothing is deleted.
+    pub trims: bool,
 }
 
 /// What came of it.
@@ -113,6 +114,7 @@ impl Sweeper<'_> {
             keep,
             kept,
             drop,
+            trims,
         } = order;
         let body = BackupOrder::Sweep(Box::new(SweepOrder {
             id: id.clone(),
@@ -121,6 +123,7 @@ impl Sweeper<'_> {
             keep,
             kept,
             drop,
+            trims,
             now_unix_ms: now_unix_ms(),
         }));
         let term = self.shared.leaders.terms.speak(self.object, self.term);

@@ -169,6 +169,7 @@ impl<'a> Sweep<'a> {
             keep,
             kept: kept.names().into_iter().collect(),
             drop: Vec::new(),
+            trims: false,
         };
         Box::pin(self.sweeper.order(order)).await
     }
@@ -190,6 +191,7 @@ impl<'a> Sweep<'a> {
                 keep,
                 kept: kept.names().union(stay).cloned().collect(),
                 drop: drop.to_vec(),
+                trims: true,
             };
             let told = Box::pin(self.sweeper.order(order)).await?;
             // An agent does not say of others that they are gone.
@@ -242,7 +244,8 @@ async fn due(shared: &Shared, wanted: &Wanted) -> Result<Done, Failed> {
     let backups = sweep.backups().await?;
     let backups: Vec<&RedisBackup> = backups.iter().collect();
     let drop = Box::pin(chosen(&sweep, keep, &kept, &told, &backups)).await?;
-    let first_unix_ms = match drop.is_empty() {
+    // The log gets older though no backup goes.
+    let first_unix_ms = match drop.is_empty() && !sweep.plan.log_kept {
         true => told.first_unix_ms,
         false => {
             let stay = BTreeSet::new();
@@ -333,6 +336,13 @@ async fn drop_one(shared: &Shared, wanted: &Wanted, backup: &RedisBackup) -> Res
             let stay = others(&told.held, &name, keep);
             let done = Box::pin(sweep.delete(bound, &stay, std::slice::from_ref(&name))).await?;
             !done.dropped.contains(&name)
+        }
+        None if told.held.is_empty() => {
+            let words = format!(
+                "store {} has no backup of {} where it leads to now, so this one lies elsewhere",
+                sweep.store, wanted.object
+            );
+            return Err(Failed::NoTarget(words));
         }
         // There is nothing of it in the store, or more than is told of.
         None if told.held.len() < MOST_HELD => {
