@@ -156,13 +156,25 @@ impl Shop {
         .await
     }
 
-    /// Waits until schedules are known, and makes it seem that none of their times was seen to since then.
+    /// Waits until schedules are known, makes it seem that none of their times was seen to since then, and waits
+    /// until one is seen to. The operator may be writing what it knew before: then it is told once more.
     async fn rewind(&self, until: &str) {
-        let seen = |told: &Value| {
-            let schedules = told["schedules"].as_array();
-            schedules.is_some_and(|all| all.len() == self.schedules())
-        };
-        self.wait_overview("schedules are known", seen).await;
+        let all = |told: &Value| told["schedules"].as_array().map_or(0, Vec::len);
+        self.wait_overview("schedules are known", |told| all(told) == self.schedules())
+            .await;
+        let before = self.seen_until();
+        let rewound = vec![json!(until); before.len()];
+        wait_for("a schedule is seen to", || {
+            let seen = self.seen_until();
+            if seen == before {
+                self.forget_since(until);
+            }
+            (seen != before && seen != rewound).then_some(())
+        })
+        .await;
+    }
+
+    fn forget_since(&self, until: &str) {
         let store = &self.operator.server.store;
         store.edit(INSTANCES, SHOP, "cache", |object| {
             let schedules = object["status"]["backup"]["schedules"].as_array_mut();
@@ -170,6 +182,14 @@ impl Shop {
                 schedule["until"] = json!(until);
             }
         });
+    }
+
+    /// Until when the times of each schedule were seen to.
+    fn seen_until(&self) -> Vec<Value> {
+        let told = self.overview();
+        let schedules = told["schedules"].as_array();
+        let until = schedules.into_iter().flatten();
+        until.map(|schedule| schedule["until"].clone()).collect()
     }
 
     fn schedules(&self) -> usize {
@@ -247,7 +267,7 @@ async fn a_schedule_makes_a_backup_once_whatever_becomes_of_the_operator() {
 
     // As of one who ended before that was written down.
     shop.operator.restart().await;
-    shop.rewind(&before).await;
+    shop.forget_since(&before);
     shop.wait_overview("it is seen to again", seen_to).await;
     assert_eq!(shop.names(), [name]);
 }
